@@ -1,0 +1,171 @@
+"""The backbone that every transformer here shares: pre-norm RMSNorm, rotary positions, causal attention, SwiGLU, untied embedding and head, no biases.
+
+Hyper-parameters as NextLat's released code has them (arXiv 2511.05963; facts in its Appendix).
+Shape letters: B rows, T tokens, D width, H heads, C head size, F hidden size of the MLP, V vocabulary, S keys (cached and new).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worldbench.core import streams
+from worldbench.core.errors import InputError
+
+NORM_EPS = 1e-5
+ROTARY_THETA = 10_000.0
+INIT_SD = 0.02
+
+
+def swiglu_width(width: int) -> int:
+    return max(128, 128 * round(8 * width / 3 / 128))
+
+
+class _RMSNorm(torch.autograd.Function):
+    """y = x r w with r = (mean x^2 + eps)^-1/2; the backward pass written out, in two thirds of the passes over memory that autograd would make."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ANN001
+        r = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(NORM_EPS).rsqrt_()
+        ctx.save_for_backward(x, weight, r)
+        return (x * r).mul_(weight)
+
+    @staticmethod
+    def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # noqa: ANN001
+        x, weight, r = ctx.saved_tensors
+        normed = x * r
+        grad_weight = (g * normed).flatten(0, -2).sum(0)
+        gw = g * weight
+        inner = (gw * normed).mean(-1, keepdim=True)
+        return (gw.sub_(normed.mul_(inner))).mul_(r), grad_weight
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm over the last axis (Zhang & Sennrich 2019)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _RMSNorm.apply(x, self.weight)  # type: ignore[return-value]
+
+
+def rotary_table(length: int, head_size: int, device: torch.device | str | None = None) -> Tensor:
+    """exp(i position theta^(-2k/C)): complex64 [length, C / 2] (Su et al. 2021)."""
+    frequency = ROTARY_THETA ** (-torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)
+    angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency[None, :]
+    return torch.polar(torch.ones_like(angle), angle).to(torch.complex64).to(device)
+
+
+def rotate(x_BTHC: Tensor, turn: Tensor) -> Tensor:
+    """Rotate pairs of channels by their position: `turn` complex, broadcast over [B, T, H, C / 2]."""
+    pairs = torch.view_as_complex(x_BTHC.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * turn).flatten(-2)
+
+
+class Cache:
+    """Keys and values of one layer [B, H, S, C] with room to grow."""
+
+    def __init__(self, rows: int, heads: int, room: int, head_size: int, device: torch.device) -> None:
+        self.k = torch.zeros(rows, heads, room, head_size, device=device)
+        self.v = torch.zeros(rows, heads, room, head_size, device=device)
+
+
+@dataclass
+class Step:
+    """Where new tokens go in the caches, and what they may look at.
+
+    start: columns already filled, the same for all rows; mask: bool [B, 1, K, S], None where a plain causal look-back is right.
+    """
+
+    start: int
+    mask: Tensor | None
+
+
+class Block(nn.Module):
+    """x + attention(norm x), then x + MLP(norm x)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.hidden = heads, swiglu_width(width)
+        self.norm_attention, self.norm_mlp = RMSNorm(width), RMSNorm(width)
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+        self.gate_up = nn.Linear(width, 2 * self.hidden, bias=False)
+        self.down = nn.Linear(self.hidden, width, bias=False)
+
+    def forward(self, x_BTD: Tensor, turn: Tensor, mask: Tensor | None, cache: Cache | None = None, step: Step | None = None) -> Tensor:
+        b, t, d = x_BTD.shape
+        c = d // self.heads
+        qkv = self.qkv(self.norm_attention(x_BTD)).view(b, t, 3 * self.heads, c)
+        qk = rotate(qkv[:, :, : 2 * self.heads], turn).transpose(1, 2)
+        q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, :, 2 * self.heads :].transpose(1, 2)
+        causal = mask is None
+        if cache is not None and step is not None:
+            stop = step.start + t
+            cache.k[:, :, step.start : stop], cache.v[:, :, step.start : stop] = k, v
+            k, v, mask = cache.k[:, :, :stop], cache.v[:, :, :stop], step.mask
+            causal = mask is None and step.start == 0
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
+        x_BTD = x_BTD + self.out(attended.transpose(1, 2).reshape(b, t, d))
+        gate, up = self.gate_up(self.norm_mlp(x_BTD)).chunk(2, dim=-1)
+        return x_BTD + self.down(F.silu(gate) * up)
+
+
+class Backbone(nn.Module):
+    """Embedding, blocks, final norm, and the head. The hidden state is the output of the final norm: exactly what the head reads."""
+
+    def __init__(self, vocabulary: int, width: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.width, self.heads, self.layers = width, heads, layers
+        self.embedding = nn.Embedding(vocabulary, width)
+        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.norm = RMSNorm(width)
+        self.head = nn.Linear(width, vocabulary, bias=False)
+        self._turn: Tensor | None = None
+
+    def turn(self, length: int, device: torch.device) -> Tensor:
+        """Rotary factors for positions 0 .. length - 1 at least."""
+        if self._turn is None or len(self._turn) < length or self._turn.device != device:
+            self._turn = rotary_table(max(length, 128), self.width // self.heads, device)
+        return self._turn
+
+    def forward(
+        self, embedded_BTD: Tensor, position: Tensor | None, mask: Tensor | None, caches: list[Cache] | None = None, step: Step | None = None,
+        longest: int | None = None,
+    ) -> Tensor:  # fmt: skip
+        """Hidden states [B, T, D] from embedded tokens. position int [B, T] (None: 0 .. T - 1); mask bool [B, 1, T, S] (None: causal)."""
+        t = embedded_BTD.shape[1]
+        table = self.turn(longest or t, embedded_BTD.device)
+        turn = table[:t, None] if position is None else table[position][:, :, None]
+        x = embedded_BTD
+        for i, block in enumerate(self.blocks):
+            x = block(x, turn, mask, None if caches is None else caches[i], step)
+        return self.norm(x)
+
+
+def initialise(module: nn.Module, seed: int) -> None:
+    """Every matrix from N(0, .02), norms at one, from the run's own stream."""
+    generator = torch.Generator().manual_seed(streams.integer("init", seed))
+    for parameter in module.parameters():
+        if parameter.ndim >= 2:
+            nn.init.normal_(parameter, 0.0, INIT_SD, generator=generator)
+
+
+def document_mask(document: Tensor) -> Tensor:
+    """Block-diagonal causal mask bool [B, 1, T, T] from document numbers [B, T]; padding sees itself, so that no row is empty."""
+    t = document.shape[1]
+    causal = torch.ones(t, t, dtype=torch.bool, device=document.device).tril()
+    return ((document[:, :, None] == document[:, None, :]) & causal)[:, None]
+
+
+def check_shape(layers: int, heads: int, width: int) -> None:
+    for name, value in {"layers": layers, "heads": heads, "width": width}.items():
+        if value < 1:
+            raise InputError(f"model.{name} must be at least 1, not {value}")
+    if width % (2 * heads):
+        raise InputError(f"model.width must be a multiple of twice model.heads (an even head size), not {width} with {heads} heads")

@@ -1,0 +1,75 @@
+"""Training rows: documents packed into a rectangle of tokens.
+
+Shape letters: N documents, B rows, T tokens of a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from worldbench.core.world import Documents
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of packed documents, all int64 [B, T].
+
+    tokens: inputs. document: which document of the row, -1 padding. position: place in the document. targets: the document's next token, -1 where it is not
+    scored (given as part of the prompt, or padding). single: at most one document a row, so that a causal mask is enough.
+    The last token of a document is only ever a target.
+    """
+
+    tokens: torch.Tensor
+    document: torch.Tensor
+    position: torch.Tensor
+    targets: torch.Tensor
+    single: bool
+
+    @property
+    def valid(self) -> torch.Tensor:
+        """bool [B, T]: inputs that are not padding."""
+        return self.document >= 0
+
+    @property
+    def scored(self) -> torch.Tensor:
+        """bool [B, T]: inputs whose next token enters the loss."""
+        return self.targets >= 0
+
+    def to(self, device: str | torch.device) -> Batch:
+        return Batch(*(getattr(self, f).to(device, non_blocking=True) for f in ("tokens", "document", "position", "targets")), self.single)
+
+    def rows(self, low: int, high: int) -> Batch:
+        """Rows low .. high - 1."""
+        return Batch(*(getattr(self, f)[low:high] for f in ("tokens", "document", "position", "targets")), self.single)
+
+
+def pack(documents: Documents, rows: int, width: int) -> Batch:
+    """Deal N documents into `rows` rows of `width` tokens: row r lays its own N / rows consecutive documents end to end.
+
+    What passes the row's end is cut, so a document may be cut but none is dropped or preferred for its own length. Vectorised: no loop over documents.
+    """
+    n = len(documents)
+    if n % rows:
+        raise ValueError(f"{n} documents cannot be dealt evenly into {rows} rows")
+    per_row = n // rows
+    inputs = documents.length.astype(np.int64) - 1
+    grouped = inputs.reshape(rows, per_row)
+    start = (np.cumsum(grouped, axis=1) - grouped).ravel()
+    out = {name: np.full((rows, width), -1, np.int64) for name in ("document", "targets")}
+    out |= {name: np.zeros((rows, width), np.int64) for name in ("tokens", "position")}
+    # One entry per kept input token: its document, its place in the document, its cell.
+    doc = np.repeat(np.arange(n), inputs)
+    place = np.arange(len(doc)) - np.repeat(np.cumsum(inputs) - inputs, inputs)
+    column = start[doc] + place
+    kept = column < width
+    doc, place, column = doc[kept], place[kept], column[kept]
+    cell = (doc // per_row, column)
+    out["tokens"][cell] = documents.tokens[doc, place]
+    out["document"][cell] = doc % per_row
+    out["position"][cell] = place
+    out["targets"][cell] = np.where(place + 1 >= documents.prompt_length[doc], documents.tokens[doc, place + 1], -1)
+    tensors = {name: torch.from_numpy(value) for name, value in out.items()}
+    return Batch(tensors["tokens"], tensors["document"], tensors["position"], tensors["targets"], single=per_row == 1)

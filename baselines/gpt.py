@@ -1,0 +1,44 @@
+"""GPT: next-token prediction.
+
+L = mean over scored positions of -log p(x_{t+1} | h_t).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from worldbench.baselines.backbone import check_shape
+from worldbench.baselines.batch import Batch
+from worldbench.baselines.objective import Count, Objective, safe
+
+
+@dataclass(frozen=True, kw_only=True)
+class GPTConfig:
+    """The shared backbone's shape."""
+
+    layers: int = 6
+    """Transformer blocks."""
+    heads: int = 4
+    """Attention heads."""
+    width: int = 64
+    """Width D of the residual stream."""
+
+    def __post_init__(self) -> None:
+        check_shape(self.layers, self.heads, self.width)
+
+
+class GPT(Objective):
+    """The shared backbone trained on the next token alone."""
+
+    name = "gpt"
+    config: GPTConfig
+
+    def counts(self, batch: Batch) -> dict[str, Count]:
+        return {"next_token": batch.scored.sum()}
+
+    def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
+        loss = self.next_token_sum(self.encode_batch(batch), batch.targets) / safe(totals["next_token"])
+        loss.backward()
+        return {"next_token": loss.detach()}

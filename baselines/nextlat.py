@@ -1,0 +1,138 @@
+"""NextLat: next-latent prediction (Teoh et al. 2025, arXiv 2511.05963, equations 3-5).
+
+L = L_ntp + lambda_h L_next_h + lambda_kl L_kl
+    h'_{t+1} = p_psi(h_t, x_{t+1}) = h_t + f(norm([e(x_{t+1}) ; h_t]));   h'_{t+i} = p_psi(h'_{t+i-1}, x_{t+i}),   i = 1 .. d
+    L_next_h = (1/d) sum_i SmoothL1(stopgrad(h_{t+i}), h'_{t+i})
+    L_kl     = (1/d) sum_i KL( head(stopgrad(h_{t+i})) || head_frozen(h'_{t+i}) )
+Each of the d terms is a mean over its own positions: those (t, i) for which t+i is an input of the same document as t; for L_kl also one whose next token is scored.
+A rollout therefore never crosses the end of a document, at any later step either.
+
+Shape letters: B rows, T tokens, D width, V vocabulary, M = positions of one term.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worldbench.baselines.backbone import RMSNorm
+from worldbench.baselines.batch import Batch
+from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.core.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextLatConfig(GPTConfig):
+    """The shared backbone's shape, and the latent objective."""
+
+    horizon: int = 4
+    """Latent steps d that are rolled out and supervised."""
+    lambda_h: float = 1.0
+    """Weight of the latent regression."""
+    lambda_kl: float = 0.1
+    """Weight of the divergence between the laws read off the true and the predicted latent."""
+    dynamics_factor: float = 1.0
+    """Hidden size of the dynamics MLP: 128 round(factor 2D / 128)."""
+    stop_target: bool = True
+    """Stop the gradient into the target latents."""
+    stop_head: bool = True
+    """Stop the gradient of the divergence into the head."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.horizon < 1:
+            raise InputError(f"model.horizon must be at least 1, not {self.horizon}")
+        for name in ("lambda_h", "lambda_kl"):
+            if getattr(self, name) < 0:
+                raise InputError(f"model.{name} must be 0 or more, not {getattr(self, name)}")
+        if not self.dynamics_factor > 0:
+            raise InputError(f"model.dynamics_factor must be above 0, not {self.dynamics_factor}")
+
+    @property
+    def dynamics_width(self) -> int:
+        return max(128, 128 * round(self.dynamics_factor * 2 * self.width / 128))
+
+
+class Dynamics(nn.Module):
+    """p_psi: the next latent from a latent and the embedding of the token that follows."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = RMSNorm(2 * width)
+        self.mlp = nn.Sequential(
+            nn.Linear(2 * width, hidden, bias=False), nn.GELU(), nn.Linear(hidden, hidden, bias=False), nn.GELU(), nn.Linear(hidden, width, bias=False)
+        )
+
+    def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
+        return h + self.mlp(self.norm(torch.cat([embedding, h], dim=-1)))
+
+
+class NextLat(Objective):
+    """The shared backbone, trained on the next token and on its own next latents. Prediction uses the trunk alone."""
+
+    name = "nextlat"
+    config: NextLatConfig
+
+    def add_parts(self) -> None:
+        self.dynamics = Dynamics(self.config.width, self.config.dynamics_width)
+
+    def counts(self, batch: Batch) -> dict[str, Count]:
+        out: dict[str, Count] = {"next_token": batch.scored.sum()}
+        for i, inside in enumerate(self._inside(batch), start=1):
+            out[f"next_h_{i}"] = inside.sum()
+            out[f"kl_{i}"] = (inside & batch.scored[:, i:]).sum()
+        return out
+
+    def _inside(self, batch: Batch) -> list[Tensor]:
+        """For each step i, bool [B, T - i]: t and t + i lie in one document."""
+        d = batch.document
+        return [(d[:, :-i] == d[:, i:]) & (d[:, i:] >= 0) for i in range(1, min(self.config.horizon, d.shape[1] - 1) + 1)]
+
+    def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
+        """One pass back through the trunk: the rollout is first taken back to detached copies of the latents and embeddings, whose gradients then enter it."""
+        embedded = self.embed(batch.tokens)
+        h = self.trunk(embedded, None, None) if batch.single else self._encode_packed(embedded, batch)
+        leaf_h, leaf_e = h.detach().requires_grad_(), embedded.detach().requires_grad_()
+        latent, terms = self._latent_terms(leaf_h, leaf_e, batch, totals)
+        next_token = self.next_token_sum(h, batch.targets) / safe(totals["next_token"])
+        if latent.requires_grad:
+            latent.backward()
+        roots, gradients = [next_token], [torch.ones_like(next_token)]
+        for tensor, leaf in ((h, leaf_h), (embedded, leaf_e)):
+            if leaf.grad is not None:
+                roots.append(tensor)
+                gradients.append(leaf.grad)
+        torch.autograd.backward(roots, gradients)
+        return {"next_token": next_token.detach(), **terms}
+
+    def _encode_packed(self, embedded: Tensor, batch: Batch) -> Tensor:
+        from worldbench.baselines.backbone import document_mask
+
+        return self.trunk(embedded, batch.position, document_mask(batch.document))
+
+    def _latent_terms(self, h_BTD: Tensor, e_BTD: Tensor, batch: Batch, totals: dict[str, Count]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The weighted latent loss, and its two terms detached. Logits exist for one step at a time."""
+        c = self.config
+        target_h = h_BTD.detach() if c.stop_target else h_BTD
+        head = self.trunk.head.weight.detach() if c.stop_head else self.trunk.head.weight
+        with torch.no_grad():
+            teacher = F.log_softmax(self.head(h_BTD.detach()), dim=-1) if c.lambda_kl else None
+        regression, divergence = h_BTD.new_zeros(()), h_BTD.new_zeros(())
+        predicted = h_BTD
+        for i, inside in enumerate(self._inside(batch), start=1):
+            predicted = self.dynamics(predicted[:, : h_BTD.shape[1] - i], e_BTD[:, i:])
+            here = predicted[inside]
+            wanted = target_h[:, i:][inside]
+            regression = regression + F.smooth_l1_loss(here, wanted, reduction="sum") / (c.width * safe(totals[f"next_h_{i}"]))
+            if teacher is not None:
+                scored = inside & batch.scored[:, i:]
+                student = F.log_softmax(F.linear(predicted[scored], head), dim=-1)
+                kl = F.kl_div(student, teacher[:, i:][scored], reduction="sum", log_target=True)
+                divergence = divergence + kl / safe(totals[f"kl_{i}"])
+        regression, divergence = regression / c.horizon, divergence / c.horizon
+        terms = {"next_h": regression.detach()} | ({"kl": divergence.detach()} if teacher is not None else {})
+        return c.lambda_h * regression + c.lambda_kl * divergence, terms

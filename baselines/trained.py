@@ -1,0 +1,101 @@
+"""A trained objective as the metrics see a model: numpy in, numpy out, in bounded memory.
+
+Shape letters: B rows, T tokens, P prompt tokens, K new tokens, S cached tokens, V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from worldbench.baselines.backbone import Cache, Step
+from worldbench.baselines.objective import Objective
+from worldbench.core.model import Decoder, SequenceModel
+
+LOGITS_AT_ONCE = 1 << 26
+"""Floats of logits that one forward pass may make."""
+
+
+class TrainedModel(SequenceModel):
+    """An objective's predictions, on its device."""
+
+    def __init__(self, objective: Objective, device: str = "cpu") -> None:
+        self.objective, self.device, self.name = objective, device, objective.name
+        self.hidden_name = objective.hidden_name
+        self.parameters = {"training": objective.parameter_count(), "inference": objective.inference_parameters()}
+
+    def _chunks(self, tokens: np.ndarray) -> list[Tensor]:
+        rows = max(1, LOGITS_AT_ONCE // (tokens.shape[1] * max(self.objective.vocabulary, 8 * self.objective.trunk.width)))
+        return [torch.from_numpy(np.ascontiguousarray(tokens[i : i + rows], dtype=np.int64)).to(self.device) for i in range(0, len(tokens), rows)]
+
+    @torch.inference_mode()
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
+        return np.concatenate([self.objective.head(self.objective.encode(part)).cpu().numpy() for part in self._chunks(tokens)])
+
+    @torch.inference_mode()
+    def hidden(self, tokens: np.ndarray) -> np.ndarray:
+        return np.concatenate([self.objective.encode(part).cpu().numpy() for part in self._chunks(tokens)])
+
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> CachedDecoder:
+        return CachedDecoder(self.objective, self.device, prompts, lengths)
+
+
+class CachedDecoder(Decoder):
+    """Continues rows with their keys and values cached.
+
+    Prompts are laid flush right, so that all rows grow by the same columns; where their lengths differ, a mask hides the columns before a row's first token.
+    """
+
+    def __init__(self, objective: Objective, device: str, prompts: np.ndarray, lengths: np.ndarray) -> None:
+        self.objective, self.device = objective, torch.device(device)
+        trunk, widest = objective.trunk, int(lengths.max())
+        self._skip = torch.from_numpy(widest - np.asarray(lengths, np.int64)).to(self.device)
+        self._even = bool((self._skip == 0).all())
+        self._filled, self._room = 0, widest + 16
+        self._caches = [Cache(len(prompts), trunk.heads, self._room, trunk.width // trunk.heads, self.device) for _ in trunk.blocks]
+        column = np.arange(widest)[None, :] - (widest - np.asarray(lengths))[:, None]
+        flush = np.where(column >= 0, np.take_along_axis(np.asarray(prompts), np.maximum(column, 0), axis=1), 0)
+        self._forward(flush)
+
+    @torch.inference_mode()
+    def _forward(self, tokens: np.ndarray) -> np.ndarray:
+        new = torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64)).to(self.device)
+        rows, k = new.shape
+        if self._filled + k > self._room:
+            self._grow(max(self._filled + k, self._room * 3 // 2))
+        column = torch.arange(self._filled, self._filled + k, device=self.device)
+        position = (column[None, :] - self._skip[:, None]).clamp(min=0)
+        mask = None
+        if not self._even or (k > 1 and self._filled > 0):
+            seen = torch.arange(self._filled + k, device=self.device)
+            causal = seen[None, :] <= column[:, None]
+            own = seen[None, None, :] >= self._skip[:, None, None]
+            mask = (causal[None] & (own | (seen[None, None, :] == column[None, :, None])))[:, None]
+        step = Step(self._filled, mask)
+        h = self.objective.trunk(self.objective.embed(new), position, mask, self._caches, step, longest=self._filled + k)
+        self._filled += k
+        out = self.objective.head(h).cpu().numpy()
+        self.logits = out[:, -1]
+        return out
+
+    def _grow(self, room: int) -> None:
+        for cache in self._caches:
+            for name in ("k", "v"):
+                old = getattr(cache, name)
+                bigger = old.new_zeros(*old.shape[:2], room, old.shape[3])
+                bigger[:, :, : self._filled] = old[:, :, : self._filled]
+                setattr(cache, name, bigger)
+        self._room = room
+
+    def extend(self, tokens: np.ndarray) -> np.ndarray:
+        return self._forward(tokens)
+
+    @torch.inference_mode()
+    def select(self, rows: np.ndarray) -> None:
+        index = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64)).to(self.device)
+        self._skip = self._skip[index]
+        self.logits = self.logits[rows]
+        for cache in self._caches:
+            for name in ("k", "v"):
+                setattr(cache, name, getattr(cache, name)[index])

@@ -1,0 +1,10 @@
+"""Worlds whose ground truth is known exactly."""
+
+from worldbench.core.registry import worlds
+
+worlds.add(
+    "taxi",
+    "rides over a street map: origin, destination, turns, end",
+    "worldbench.envs.taxi.world:TaxiWorld",
+    config="worldbench.envs.taxi.config:TaxiConfig",
+)

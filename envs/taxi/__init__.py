@@ -1,0 +1,1 @@
+"""Taxi rides over a street map."""

@@ -1,0 +1,98 @@
+"""A generated city: irregular blocks, many one-way streets, no two cities alike.
+
+Points jittered about a loose grid are joined by part of their Delaunay triangulation: a random spanning tree, then random further streets up to 1.6 per
+intersection. 60% of the streets are one-way. Where that cuts places off, streets between the parts become two-way, a random half of them at a time.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from worldbench.core.errors import InputError
+from worldbench.core.streams import generator
+from worldbench.envs.taxi.moves import Streets, largest_component, resolve
+
+SMALLEST, LARGEST = 8, 20_000
+SPACING = 120.0
+"""Metres between neighbours on the grid before jitter."""
+JITTER = 0.45
+"""Largest shift in each direction, in spacings: below one half, so no two points coincide."""
+STREETS_PER_PLACE = 1.6
+ONE_WAY = 0.6
+SHARE_KEPT = 0.9
+"""Share of the N places that the strongly connected part shall hold."""
+ROUNDS = 12
+"""Most times that one-way streets are opened; each opens about half of those in question."""
+
+
+def generate(n: int, seed: int) -> Streets:
+    """The streets of `city:n`, a function of (n, seed) alone; places are "0".."n-1", positions metres from the centre.
+
+    Errors: InputError for n outside 8..20,000.
+    """
+    if not SMALLEST <= n <= LARGEST:
+        raise InputError(f"a generated city has from {SMALLEST} to {LARGEST:,} intersections, not {n}")
+    rng = generator("city", n, seed)
+    position = _points(n, rng)
+    ends = _streets(position, rng)
+    swap = rng.random(len(ends)) < 0.5
+    ends[swap] = ends[swap, ::-1]
+    two_way = rng.random(len(ends)) >= ONE_WAY
+    drawn = int((~two_way).sum())
+    for _ in range(ROUNDS):
+        city = _directed(n, seed, position, ends, two_way)
+        kept, _, _ = resolve(city)
+        inside = largest_component(n, city.source[kept], city.target[kept])
+        if inside.mean() >= SHARE_KEPT:
+            break
+        outside = ~(inside[ends[:, 0]] & inside[ends[:, 1]])
+        two_way |= outside & (rng.random(len(ends)) < 0.5)
+    else:
+        city = _directed(n, seed, position, ends, two_way)
+    city.report.update({"streets": len(ends), "one_way_drawn": drawn, "one_way": int((~two_way).sum())})
+    return city
+
+
+def _points(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Metres [n, 2] to the centimetre, about the centre."""
+    side = math.ceil(math.sqrt(n))
+    cell = np.sort(rng.permutation(side * side)[:n])
+    grid = np.stack([cell % side, cell // side], axis=1)
+    points = (grid + rng.uniform(-JITTER, JITTER, (n, 2)) - (side - 1) / 2) * SPACING
+    return np.round(points, 2)
+
+
+def _streets(position: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Pairs of places [M, 2] that a street joins: connected, M about 1.6 n (all of the triangulation where it has fewer)."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import minimum_spanning_tree
+    from scipy.spatial import Delaunay
+
+    n = len(position)
+    corners = Delaunay(position).simplices
+    pairs = np.unique(np.sort(np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [0, 2]]]), axis=1), axis=0).astype(np.int64)
+    weight = 1 + rng.permutation(len(pairs)).astype(np.float64)  # distinct and above 0, so that the tree is one and has all its edges
+    tree = minimum_spanning_tree(csr_matrix((weight, pairs.T), shape=(n, n))).data
+    in_tree = np.isin(weight, tree)
+    further = max(0, round(STREETS_PER_PLACE * n) - int(in_tree.sum()))
+    chosen = in_tree.copy()
+    chosen[rng.permutation(np.flatnonzero(~in_tree))[:further]] = True
+    return pairs[chosen]
+
+
+def _directed(n: int, seed: int, position: np.ndarray, ends: np.ndarray, two_way: np.ndarray) -> Streets:
+    source = np.concatenate([ends[:, 0], ends[two_way, 1]])
+    target = np.concatenate([ends[:, 1], ends[two_way, 0]])
+    return Streets(
+        name=f"city:{n}",
+        places=[str(i) for i in range(n)],
+        position=position,
+        globe=False,
+        source=source,
+        target=target,
+        length=np.hypot(*(position[target] - position[source]).T),
+        street=[""] * len(source),
+        report={"nodes_read": n, "edges_read": len(source), "city_seed": seed},
+    )

@@ -1,0 +1,162 @@
+"""Manhattan of 5 May 2024 from OpenStreetMap through osmnx, downloaded once and kept with its digest.
+
+The query is that of the published benchmark (Vafa et al. 2024, arXiv 2406.03689): the drive network of one place at one date.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gzip
+import os
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from worldbench.core.errors import InputError, WorldbenchError
+from worldbench.core.files import read_json, sha256, to_json, write_atomic
+
+PLACE = "Manhattan, New York City, New York, USA"
+DATE = "2024-05-05T00:00:00Z"
+OVERPASS = f'[out:json][timeout:180][date:"{DATE}"]'
+PROBE_URL = "https://overpass-api.de/api/status"
+PROBE_SECONDS = 4.0
+"""How long `auto` waits for OpenStreetMap's server to answer at all."""
+DOWNLOAD_SECONDS = 180.0
+"""How long `auto` then waits for the map."""
+INSTEAD = "--env.map FILE takes a GraphML file, and --env.map city:500 needs no network"
+
+
+def cache_folder() -> Path:
+    """$WORLDBENCH_CACHE, else $XDG_CACHE_HOME/worldbench, else ~/.cache/worldbench."""
+    if own := os.environ.get("WORLDBENCH_CACHE"):
+        return Path(own).expanduser()
+    if shared := os.environ.get("XDG_CACHE_HOME"):
+        return Path(shared).expanduser() / "worldbench"
+    return Path("~/.cache/worldbench").expanduser()
+
+
+def _paths() -> tuple[Path, Path]:
+    folder = cache_folder()
+    return folder / "manhattan.graphml.gz", folder / "manhattan.json"
+
+
+def cached() -> bool:
+    """Whether the map and its record are there; their digest is checked by `manhattan`."""
+    return all(path.is_file() for path in _paths())
+
+
+def manhattan() -> Path:
+    """The cached file, downloaded where it is not there yet.
+
+    Errors: InputError when there is no network, when the cache cannot be written, and when the file is not the one that was downloaded.
+    """
+    path, record = _paths()
+    if not cached():
+        with _only_one(path.parent):
+            if not cached():  # else another process downloaded it meanwhile
+                _download(path, record)
+    known = read_json(record)
+    expected = known.get("sha256") if isinstance(known, dict) else None
+    if not isinstance(expected, str) or sha256(path) != expected:
+        raise InputError(f"the map {str(path)!r} is not the file that was downloaded (its sha256 differs from the record); delete it to download it again")
+    return path
+
+
+def fetch_soon() -> str:
+    """Download the map if OpenStreetMap answers within seconds. Returns why it could not be had, or "" when it is there."""
+    if _within(PROBE_SECONDS, _answers) is not True:
+        return "OpenStreetMap does not answer"
+    try:
+        return "" if _within(DOWNLOAD_SECONDS, manhattan) else f"the download took more than {DOWNLOAD_SECONDS:.0f} s"
+    except WorldbenchError:
+        return "the download of Manhattan failed (--env.map manhattan says why)"
+
+
+def _answers() -> bool:
+    try:
+        with urllib.request.urlopen(PROBE_URL, timeout=PROBE_SECONDS) as reply:
+            return reply.status == 200
+    except (OSError, ValueError):
+        return False
+
+
+def _within(seconds: float, work: Callable[[], Any]) -> Any:
+    """What `work` returns or raises, or None when it is not done in time: name look-ups and osmnx's own retries obey no timeout, so a thread is left behind."""
+    outcome: list[Any] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failure:
+        raise failure[0]
+    return outcome[0] if outcome else None
+
+
+def _download(path: Path, record: Path) -> None:
+    """Fetch, then write the map and after it the record, each whole or not at all."""
+    try:
+        import osmnx
+    except ImportError as error:
+        raise InputError(f"the download of Manhattan needs osmnx, which is not installed ({error}); {INSTEAD}") from error
+    try:
+        with _settings(osmnx), tempfile.TemporaryDirectory() as folder:
+            graph = osmnx.graph_from_place(PLACE, network_type="drive")
+            graph = osmnx.add_edge_bearings(graph)
+            plain = Path(folder) / "manhattan.graphml"
+            osmnx.save_graphml(graph, filepath=plain)
+            data = gzip.compress(plain.read_bytes(), mtime=0)
+    except Exception as error:  # osmnx passes on whatever its network, geocoding and geometry libraries raise
+        said = " ".join(str(error).split())[:160]
+        raise InputError(f"Manhattan could not be downloaded from OpenStreetMap ({type(error).__name__}: {said}); {INSTEAD}") from error
+    write_atomic(path, data)
+    described = {
+        "sha256": sha256(path),
+        "place": PLACE,
+        "network_type": "drive",
+        "date": DATE,
+        "overpass_settings": OVERPASS,
+        "osmnx": str(getattr(osmnx, "__version__", "unknown")),
+        "source": "OpenStreetMap through the Overpass API",
+        "licence": "Open Database License 1.0, (c) OpenStreetMap contributors",
+    }
+    write_atomic(record, to_json(described) + "\n")
+
+
+@contextlib.contextmanager
+def _settings(osmnx: Any) -> Iterator[None]:
+    """The pinned date, and no cache in the working folder; the caller's own settings come back."""
+    wanted = {"overpass_settings": OVERPASS, "use_cache": False}
+    before = {name: getattr(osmnx.settings, name) for name in wanted}
+    try:
+        for name, value in wanted.items():
+            setattr(osmnx.settings, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(osmnx.settings, name, value)
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """One download at a time; others wait for it. The kernel lets go when the process ends."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as error:
+        raise InputError(f"cannot write to the cache folder {str(folder)!r} ({error.strerror}); set WORLDBENCH_CACHE to another") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

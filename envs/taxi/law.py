@@ -1,0 +1,88 @@
+"""The exact next-token law of a random-walk ride, on any map, one backward recursion per destination.
+
+t = moves made, v = where the ride is, d = its destination. S[t, v, d] = expected number of admissible stops at d still ahead:
+S[L+1] = 0;  S[t] = P S[t+1], plus 1 at v = d where min_moves <= t <= L, for t = L .. 0;  P = uniform turns.
+The next token then has weight [v = d and t >= min_moves] for `end` and S[t+1, succ(v, a), d] / deg(v) for turn a; the law is the weights normalised.
+Held-out states are set to 0 in S, so that no ride passes through one; a ride may still start on one (the test split).
+Exact: no ride-length or destination approximation. Tested against enumeration.
+
+Shape letters: K destinations, N intersections, L longest ride, A = directions + 1 actions (`end` last).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldbench.core.graph import Graph
+from worldbench.envs.taxi.rides import HeldOut
+
+CACHE_BYTES = 1_500_000_000
+BLOCK = 64
+
+
+class LawTable:
+    """S for the destinations asked for lately, least recently used ones dropped."""
+
+    def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
+        from scipy.sparse import csr_matrix
+
+        self.graph, self.min_moves, self.max_moves, self.held_out = graph, min_moves, max_moves, held_out
+        n = graph.n_places
+        self.degree = (graph.successor >= 0).sum(1)
+        source, target = graph.edges[:, 0], graph.edges[:, 1]
+        self._turns = csr_matrix((1.0 / self.degree[source], (source, target)), shape=(n, n))
+        self.slots = int(min(n, max(BLOCK, CACHE_BYTES // ((max_moves + 2) * n * 8))))
+        self._table = np.empty((self.slots, max_moves + 2, n))
+        self._slot = np.full(n, -1, np.int64)
+        self._owner = np.full(self.slots, -1, np.int64)
+        self._used = np.zeros(self.slots, np.int64)
+        self._clock = 0
+
+    def recursion(self, destinations: np.ndarray) -> np.ndarray:
+        """S for each destination: float64 [K, L + 2, N]."""
+        k, n = len(destinations), self.graph.n_places
+        out = np.empty((k, self.max_moves + 2, n))
+        out[:, self.max_moves + 1] = 0
+        held = None
+        if self.held_out.kind == "states":
+            held = self.held_out.holds(np.arange(n)[:, None], destinations[None, :])
+        ahead = np.zeros((n, k))
+        for t in range(self.max_moves, -1, -1):
+            ahead = self._turns @ ahead
+            if t >= self.min_moves:
+                ahead[destinations, np.arange(k)] += 1
+            if held is not None:
+                ahead[held] = 0
+            out[:, t] = ahead.T
+        return out
+
+    def _fetch(self, destinations: np.ndarray) -> None:
+        """Bring at most `slots` distinct destinations into the table."""
+        self._clock += 1
+        present = self._slot[destinations]
+        self._used[present[present >= 0]] = self._clock
+        missing = destinations[present < 0]
+        for low in range(0, len(missing), BLOCK):
+            block = missing[low : low + BLOCK]
+            place = np.argsort(self._used, kind="stable")[: len(block)]
+            old = self._owner[place]
+            self._slot[old[old >= 0]] = -1
+            self._table[place] = self.recursion(block)
+            self._owner[place], self._slot[block], self._used[place] = block, place, self._clock
+
+    def weights(self, place: np.ndarray, destination: np.ndarray, moves: np.ndarray) -> np.ndarray:
+        """Unnormalised law float64 [N, A]; all zero where no ride leads. moves may exceed L (then zero)."""
+        successor = self.graph.successor
+        out = np.zeros((len(place), successor.shape[1] + 1))
+        distinct = np.unique(destination)
+        for low in range(0, len(distinct), self.slots):
+            part = distinct[low : low + self.slots]
+            self._fetch(part)
+            rows = np.arange(len(place)) if len(part) == len(distinct) else np.flatnonzero((destination >= part[0]) & (destination <= part[-1]))
+            v, d, t = place[rows], destination[rows], moves[rows]
+            following = np.minimum(t + 1, self.max_moves + 1)
+            nxt = successor[v]
+            ahead = self._table[self._slot[d][:, None], following[:, None], np.maximum(nxt, 0)]
+            out[rows, :-1] = np.where(nxt >= 0, ahead / self.degree[v][:, None], 0.0)
+            out[rows, -1] = (v == d) & (t >= self.min_moves) & (t <= self.max_moves)
+        return out

@@ -1,0 +1,1 @@
+"""Figures: programs over result files. Each writes its data beside the picture."""

@@ -1,0 +1,28 @@
+"""The figures of a run folder, each drawn from the files in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worldbench.core.errors import RunError
+
+
+def draw_run(folder: Path) -> list[Path]:
+    """Draw whatever the folder's files allow into `<folder>/figures`; the files written."""
+    out = folder / "figures"
+    title = folder.name
+    written: list[Path] = []
+    try:
+        out.mkdir(exist_ok=True)
+        evidence = folder / "evidence" / "map_reconstruction.npz"
+        if evidence.exists():
+            from worldbench.figures import street_map
+
+            written += street_map.draw(evidence, out / "map", title=title)
+        if (folder / "metrics.jsonl").exists():
+            from worldbench.figures import learning_curves
+
+            written += learning_curves.draw(folder / "metrics.jsonl", out / "learning", title=title)
+    except OSError as error:
+        raise RunError(f"cannot draw into {str(out)!r} ({error.strerror or error}); the result is safe, worldbench figures {folder} draws again") from error
+    return written

@@ -1,0 +1,231 @@
+"""The street map that a model's rides imply: true streets in black, invented ones in red, curved in the direction that the rides name.
+
+After the maps of Vafa et al. 2024 (arXiv 2406.03689). Reads the evidence of the metric `map_reconstruction` (an .npz file), nothing else.
+Coordinates: metres east and north of the map's centre.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from worldbench.core.errors import InputError
+from worldbench.figures.style import GREY, INK, RED, paper_style, save, write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Box = tuple[float, float, float, float]
+"""West, south, east, north."""
+
+NEEDED = ("places", "directions", "metres", "edges", "uses", "black", "red", "red_uses", "status")
+COMPASS = {w: np.radians(45.0 * i) for i, w in enumerate(("N", "NE", "E", "SE", "S", "SW", "W", "NW"))}
+BEND = 0.55
+"""How far along its direction an invented street sets out, as a share of the distance between its ends."""
+LONGEST_SIDE, SHORTEST_SIDE, MARGIN, FOOT = 7.0, 3.4, 0.12, 0.62
+"""Inches."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Edges to draw. ends: int [K, 2]; direction: int [K]; uses: int [K]; start, control, stop: metres [K, 2] (control: of a quadratic Bezier curve)."""
+
+    ends: np.ndarray
+    direction: np.ndarray
+    uses: np.ndarray
+    start: np.ndarray
+    control: np.ndarray
+    stop: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Drawn:
+        return Drawn(*(getattr(self, f)[rows] for f in self.__dataclass_fields__))
+
+    def inside(self, box: Box) -> Drawn:
+        """Those that may be seen in the box."""
+        points = np.stack([self.start, self.control, self.stop])
+        low, high = points.min(0), points.max(0)
+        return self.take((low[:, 0] <= box[2]) & (high[:, 0] >= box[0]) & (low[:, 1] <= box[3]) & (high[:, 1] >= box[1]))
+
+
+def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) -> list[Path]:
+    """Draw the whole map (`out`.png, .svg, .csv) and a part of it (`out`-zoom.*).
+
+    box: the part, in metres; None: where most invented streets begin, or the centre if there are none. Returns the files written.
+    Errors: InputError for a file that is no evidence of a map reconstruction.
+    """
+    data = _load(evidence)
+    metres = data["metres"]
+    black, red = _black(data), _red(data)
+    whole = _padded(np.concatenate([metres, (red.start + 2 * red.control + red.stop) / 4]))  # a curve reaches farthest about its middle
+    part = box or _densest(metres, red, whole)
+    failed = f"{int((data['status'] == 2).sum()):,} of {len(data['status']):,} rides not explained"
+    words = (data["places"], data["directions"])
+    counts = (f"true streets used: {len(black.ends):,} of {len(data['edges']):,}", f"invented streets: {len(red.ends):,}", failed)
+    paths = _picture(black, red, whole, out, title, counts, words, mark=part)
+    near_black, near_red = black.inside(part), red.inside(part)
+    counts = (f"true streets used, in view: {len(near_black.ends):,}", f"invented streets, in view: {len(near_red.ends):,}", "")
+    heading = f"{title}, detail" if title else ""
+    return paths + _picture(near_black, near_red, part, out.with_name(f"{out.name}-zoom"), heading, counts, words, mark=None)
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot read the evidence {str(path)!r} ({error}); it is the file map_reconstruction.npz of a scored run") from error
+    missing = [name for name in NEEDED if name not in data]
+    if missing:
+        raise InputError(f"{str(path)!r} is no evidence of a map reconstruction: it lacks {', '.join(missing)}")
+    return data
+
+
+def _black(data: dict[str, np.ndarray]) -> Drawn:
+    edges = data["edges"][data["black"]]
+    start, stop = data["metres"][edges[:, 0]], data["metres"][edges[:, 1]]
+    return Drawn(edges[:, :2], edges[:, 2], data["uses"][data["black"]], start, (start + stop) / 2, stop)
+
+
+def _red(data: dict[str, np.ndarray]) -> Drawn:
+    red = data["red"].reshape(-1, 3)
+    start, stop = data["metres"][red[:, 0]], data["metres"][red[:, 1]]
+    gap = np.hypot(*(stop - start).T)[:, None]
+    bearing = np.array([COMPASS.get(str(w), np.nan) for w in data["directions"]])[red[:, 2]]
+    heading = np.stack([np.sin(bearing), np.cos(bearing)], axis=1)
+    across = (stop - start)[:, ::-1] * [1, -1] / np.maximum(gap, 1e-9)  # for words that are no compass point: bend a little to the right
+    control = np.where(np.isnan(heading), (start + stop) / 2 + across * gap / 4, start + heading * gap * BEND)
+    return Drawn(red[:, :2], red[:, 2], data["red_uses"], start, control, stop)
+
+
+def _padded(metres: np.ndarray) -> Box:
+    low, high = metres.min(0), metres.max(0)
+    pad = max(0.03 * float((high - low).max()), 10.0)
+    return float(low[0] - pad), float(low[1] - pad), float(high[0] + pad), float(high[1] + pad)
+
+
+def _densest(metres: np.ndarray, red: Drawn, whole: Box) -> Box:
+    """A square with about 150 places' worth of area, at most half as wide as the map, around the invented street with most others beginning near it."""
+    from scipy.spatial import KDTree
+
+    shorter = min(whole[2] - whole[0], whole[3] - whole[1])
+    nearest = KDTree(metres).query(metres, k=2)[0][:, 1]
+    side = float(np.clip(12 * np.median(nearest), shorter * 0.1, shorter * 0.5))
+    middle = np.array([whole[0] + whole[2], whole[1] + whole[3]]) / 2
+    if len(red.start):
+        tree = KDTree(red.start)
+        crowd = tree.query_ball_point(red.start, side / 2, p=np.inf, return_length=True)
+        middle = red.start[int(np.argmax(crowd))]
+    else:
+        middle = metres[int(np.argmin(np.hypot(*(metres - middle).T)))]
+    return float(middle[0] - side / 2), float(middle[1] - side / 2), float(middle[0] + side / 2), float(middle[1] + side / 2)
+
+
+def _picture(black: Drawn, red: Drawn, box: Box, stem: Path, title: str, counts: tuple[str, str, str], words: tuple, mark: Box | None) -> list[Path]:
+    with paper_style():
+        figure, axes, metres_per_point = _frame(box, title)
+        drawn = black if len(black.ends) else red  # lines are thinner and arrowheads smaller where streets are short on paper
+        points = float(np.median(np.hypot(*(drawn.stop - drawn.start).T))) / metres_per_point if len(drawn.ends) else 0.0
+        scale = min(points / 40, 1.0)
+        _lines(axes, black, INK, 0.3 + 0.7 * scale)
+        _curves(axes, red, 0.4 + 0.7 * scale, metres_per_point * (1.3 + 4.5 * scale))
+        if mark is not None:
+            from matplotlib.patches import Rectangle
+
+            axes.add_patch(Rectangle((mark[0], mark[1]), mark[2] - mark[0], mark[3] - mark[1], fill=False, edgecolor=GREY, linewidth=0.8, zorder=5))
+        _foot(figure, counts, metres_per_point)
+        paths = save(figure, stem)
+    table = stem.with_name(f"{stem.name}.csv")
+    columns = ("from", "to", "direction", "kind", "uses", "from_east", "from_north", "to_east", "to_north")
+    return [*paths, write_csv(table, columns, _rows(black, "true", words) + _rows(red, "invented", words))]
+
+
+def _frame(box: Box, title: str) -> tuple[Figure, Axes, float]:
+    """A figure whose axes show exactly `box`, to scale, over a strip for the legend; and metres per point."""
+    from matplotlib.figure import Figure
+
+    width, height = box[2] - box[0], box[3] - box[1]
+    inches_per_metre = min(LONGEST_SIDE / height, LONGEST_SIDE / width)
+    map_width, map_height = width * inches_per_metre, height * inches_per_metre
+    top = 0.32 if title else MARGIN
+    total_width, total_height = max(map_width, SHORTEST_SIDE) + 2 * MARGIN, map_height + FOOT + top
+    figure = Figure(figsize=(total_width, total_height), facecolor="white")
+    axes = figure.add_axes(((total_width - map_width) / 2 / total_width, FOOT / total_height, map_width / total_width, map_height / total_height))
+    axes.set_xlim(box[0], box[2])
+    axes.set_ylim(box[1], box[3])
+    axes.set_axis_off()
+    if title:
+        figure.text(0.5, 1 - 0.17 / total_height, title, ha="center", va="center", fontsize=9, color=INK)
+    return figure, axes, 1 / (inches_per_metre * 72)
+
+
+def _lines(axes: Axes, edges: Drawn, colour: str, width: float) -> None:
+    """Straight streets as one path; the two directions of a street are one line."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Outline
+
+    if not len(edges.ends):
+        return
+    _, once = np.unique(np.sort(edges.ends, axis=1), axis=0, return_index=True)
+    points = np.stack([edges.start[once], edges.stop[once]], axis=1).reshape(-1, 2)
+    codes = np.tile([Outline.MOVETO, Outline.LINETO], len(once))
+    axes.add_patch(PathPatch(Outline(points, codes), fill=False, edgecolor=colour, linewidth=width, capstyle="round", zorder=2))
+
+
+def _curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
+    """Invented streets as one path of quadratic curves, each with an arrowhead of `head` metres at its end."""
+    from matplotlib.patches import PathPatch
+    from matplotlib.path import Path as Outline
+
+    if not len(edges.ends):
+        return
+    points = np.stack([edges.start, edges.control, edges.stop], axis=1).reshape(-1, 2)
+    codes = np.tile([Outline.MOVETO, Outline.CURVE3, Outline.CURVE3], len(edges.ends))
+    axes.add_patch(PathPatch(Outline(points, codes), fill=False, edgecolor=RED, linewidth=width, capstyle="round", zorder=3))
+    along = edges.stop - edges.control  # a quadratic curve arrives along this line
+    size = np.hypot(*along.T)[:, None]
+    along = along / np.maximum(size, 1e-9)
+    across = along[:, ::-1] * [1, -1]
+    back = edges.stop - along * head
+    corners = np.stack([edges.stop, back + across * head * 0.38, back - across * head * 0.38, edges.stop], axis=1).reshape(-1, 2)
+    codes = np.tile([Outline.MOVETO, Outline.LINETO, Outline.LINETO, Outline.CLOSEPOLY], len(edges.ends))
+    axes.add_patch(PathPatch(Outline(corners, codes), facecolor=RED, edgecolor="none", zorder=4))
+
+
+def _foot(figure: Figure, counts: tuple[str, str, str], metres_per_point: float) -> None:
+    """The legend at the left of the strip, the scale bar at its right."""
+    from matplotlib.lines import Line2D
+
+    width, height = figure.get_size_inches()
+    for row, (text, colour) in enumerate(zip(counts, (INK, RED, None))):
+        y = (FOOT - 0.16 - 0.15 * row) / height
+        if colour is not None:
+            figure.add_artist(Line2D([MARGIN / width, (MARGIN + 0.22) / width], [y, y], color=colour, linewidth=1.2))
+        figure.text((MARGIN + 0.3) / width, y, text, va="center", fontsize=7, color=INK)
+    metres = _round_length(0.22 * min(width, LONGEST_SIDE) * 72 * metres_per_point)
+    bar = metres / metres_per_point / 72
+    right, y = (width - MARGIN) / width, (FOOT - 0.34) / height
+    left, tick = right - bar / width, 0.035 / height
+    for x, line in (((left, right), (y, y)), ((left, left), (y - tick, y + tick)), ((right, right), (y - tick, y + tick))):
+        figure.add_artist(Line2D(x, line, color=INK, linewidth=0.8))
+    label = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
+    figure.text((left + right) / 2, y + 0.1 / height, label, ha="center", va="center", fontsize=7, color=INK)
+
+
+def _round_length(metres: float) -> float:
+    """The largest of 1, 2, 5 times a power of ten that is not above `metres`."""
+    power = 10.0 ** np.floor(np.log10(max(metres, 1e-9)))
+    return float(max(k for k in (1, 2, 5) if k * power <= metres * (1 + 1e-9)) * power)
+
+
+def _rows(edges: Drawn, kind: str, words: tuple[np.ndarray, np.ndarray]) -> list[tuple]:
+    places, directions = words
+    start, stop = np.round(edges.start, 1).tolist(), np.round(edges.stop, 1).tolist()
+    return [
+        (str(places[u]), str(places[v]), str(directions[a]), kind, uses, *s, *t)
+        for (u, v), a, uses, s, t in zip(edges.ends.tolist(), edges.direction.tolist(), edges.uses.tolist(), start, stop)
+    ]

@@ -1,0 +1,13 @@
+"""Questions that tell a world model from a good predictor. One metric a file."""
+
+from worldbench.core.registry import metrics
+
+for _name, _line in {
+    "next_token": "share of held-out positions whose most likely token is legal",
+    "valid_trajectories": "share of rides from unseen prompts that stay legal and end at the destination",
+    "detours": "the same while a referee forces random legal turns",
+    "excess_loss": "nats lost against the exact law of the data, 0 for the law itself",
+    "effective_rank": "how many directions the hidden states spread over",
+    "map_reconstruction": "the street map that explains the rides: true edges black, invented ones red",
+}.items():
+    metrics.add(_name, _line, f"worldbench.metrics.{_name}:METRIC")

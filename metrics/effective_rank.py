@@ -1,0 +1,60 @@
+"""Effective latent rank (Roy & Vetterli 2007; NextLat, Teoh et al. 2025): how many directions the hidden states spread over."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldbench.core.metric import Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import World
+from worldbench.metrics.evaluation import Evaluation, chunks, truth
+
+
+def effective_rank(singular_values: np.ndarray) -> float:
+    """exp(entropy of s_i / sum s)."""
+    p = singular_values / singular_values.sum()
+    p = p[p > 0]
+    return float(np.exp(-(p * np.log(p)).sum()))
+
+
+class EffectiveRank(Metric):
+    """exp(entropy of s_i / sum s) over the singular values of the matrix of hidden states [tokens, D] that the head reads, equal token counts for every model.
+
+    Three forms: uncentred (the paper's), centred, and the participation ratio (sum of squares squared over sum of fourth powers, centred). It has **no better
+    direction**: a one-hot code of the state has a rank of about twice the number of places; low rank is not correctness (metrics.md, section 4).
+    """
+
+    name, version, direction = "effective_rank", 1, "none"
+    line = "how many directions the hidden states spread over"
+    primary = "rank"
+    floor = ceiling = None
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        return None if model.hidden_name else f"the model {model.name!r} has no hidden states"
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        wanted, parts, have = evaluation.settings.rank_tokens, [], 0
+        for part in chunks(evaluation.documents):
+            row, t = np.nonzero(truth(evaluation.world, part).scored)
+            h = evaluation.model.hidden(part.tokens[:, :-1])
+            assert h is not None
+            parts.append(h[row, t - 1].astype(np.float64))
+            have += len(row)
+            if have >= wanted:
+                break
+        h = np.concatenate(parts)[:wanted]
+        s = np.linalg.svd(h, compute_uv=False)
+        centred = np.linalg.svd(h - h.mean(0), compute_uv=False)
+        n = len(h)
+        scores = {
+            "rank": Score(effective_rank(s), n),
+            "rank_centred": Score(effective_rank(centred), n),
+            "participation_ratio": Score(float((centred**2).sum() ** 2 / (centred**4).sum()), n),
+        }
+        notes = [f"hidden state: {evaluation.model.hidden_name}, width {h.shape[1]}"]
+        if n < wanted:
+            notes.append(f"{n} hidden states: there are no more (asked: {wanted})")
+        return Report(scores, arrays={"singular_values": s, "singular_values_centred": centred}, notes=notes)
+
+
+METRIC = EffectiveRank()

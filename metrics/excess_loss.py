@@ -1,0 +1,80 @@
+"""Excess loss: how far the model's next-token law is from the exact law of the data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import Documents, World
+from worldbench.metrics.evaluation import Evaluation, chunks, truth
+
+
+def divergences(world: World, model: SequenceModel, documents: Documents) -> tuple[np.ndarray, ...]:
+    """At every predicted token: row [M], position t [M], KL(law || model) [M], entropy of the law [M], -log model(token) [M]; nats."""
+    rows, places, kl, entropy, loss = [], [], [], [], []
+    actions = np.array(world.vocabulary.actions)
+    done = 0
+    for part in chunks(documents):
+        known = truth(world, part)
+        assert known.law is not None
+        row, t = np.nonzero(known.scored)
+        law = known.law[row, t]
+        z = model.logits(part.tokens[:, :-1])[row, t - 1].astype(np.float64)
+        top = z.max(axis=1, keepdims=True)
+        log_model = z - top - np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            plogp = np.where(law > 0, law * np.log(law), 0.0)
+            cross = np.where(law > 0, law * log_model[:, actions], 0.0)
+        rows.append(row + done)
+        places.append(t)
+        entropy.append(-plogp.sum(axis=1))
+        kl.append(plogp.sum(axis=1) - cross.sum(axis=1))
+        loss.append(-log_model[np.arange(len(row)), part.tokens[row, t]])
+        done += len(part)
+    return tuple(np.concatenate(x) for x in (rows, places, kl, entropy, loss))
+
+
+def ratio(total: np.ndarray, count: np.ndarray) -> Score:
+    """Mean over positions, sum(total) / sum(count), with an interval over documents (linearised ratio; documents are the independent unit)."""
+    value = float(total.sum() / count.sum())
+    n = len(total)
+    if n < 2 or not np.isfinite(value):
+        return Score(value, n, None)
+    half = 1.959963984540054 * float(np.std(total - value * count, ddof=1)) / n**0.5 / float(count.mean())
+    return Score(value, n, (value - half, value + half))
+
+
+class ExcessLoss(Metric):
+    """Mean over predicted positions of held-out documents of KL(law || model), in nats, with the law exact (law of the world, metrics.md section 1).
+
+    Sees: every difference between the model's and the data's next-token laws, weighted as documents visit them. Cannot see: states that held-out documents do
+    not visit, and why a difference arises. The loss of the perfect model is `bayes`; `loss` is the model's own on the same tokens.
+    """
+
+    name, version, direction = "excess_loss", 1, "lower"
+    line = "nats lost against the exact law of the data, 0 for the law itself"
+    primary = "kl"
+    # The oracle's logits are float32.
+    expects = {"oracle": (Expectation("kl", -1e-6, 1e-6),), "random-legal": (Expectation("kl", 0.01, np.inf),)}
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        if type(world).law is World.law:
+            return f"the exact law of the world {world.name!r} is not known"
+        return None
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        documents = evaluation.documents
+        row, t, kl, entropy, loss = divergences(evaluation.world, evaluation.model, documents)
+        n = len(documents)
+        count = np.bincount(row, minlength=n).astype(float)
+        per_document = {"kl": kl, "bayes": entropy, "loss": loss}
+        scores = {name: ratio(np.bincount(row, x, minlength=n), count) for name, x in per_document.items()}
+        place = t - documents.prompt_length[row]
+        at = np.unique(place)
+        means = np.bincount(place, kl) / np.maximum(np.bincount(place), 1)
+        series = {"by_position": {"position": at.tolist(), "kl": means[at].tolist(), "n": np.bincount(place)[at].tolist()}}
+        return Report(scores, series, {"kl_sum": np.bincount(row, kl, minlength=n), "positions": count})
+
+
+METRIC = ExcessLoss()

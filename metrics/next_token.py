@@ -1,0 +1,34 @@
+"""Next-token test (Vafa et al. 2024): is the most likely token legal?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.metrics.evaluation import Evaluation, chunks, truth
+
+
+class NextToken(Metric):
+    """Share of teacher-forced positions of held-out documents whose top-1 token is legal (a legal turn, or `end` exactly at the destination).
+
+    Sees: gross failure. Cannot see: anything finer; every trained model scores about 1, so it does not discriminate (metrics.md, section 2).
+    The interval treats positions as independent, which they are not within a ride.
+    """
+
+    name, version, direction = "next_token", 1, "higher"
+    line = "share of held-out positions whose most likely token is legal"
+    primary = "top1_legal"
+    expects = {"oracle": (Expectation("top1_legal", 1, 1),), "random-legal": (Expectation("top1_legal", 1, 1),)}
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, hits = evaluation.world, []
+        column = world.vocabulary.action_of_token
+        for part in chunks(evaluation.documents):
+            known = truth(world, part)
+            row, t = np.nonzero(known.scored)
+            top = evaluation.model.logits(part.tokens[:, :-1])[row, t - 1].argmax(axis=1)
+            hits.append((column[top] >= 0) & known.legal[row, t, column[top]])
+        return Report({"top1_legal": Score.rate(np.concatenate(hits))})
+
+
+METRIC = NextToken()

@@ -1,0 +1,126 @@
+"""Rides decoded from prompts, with an optional referee who forces detours. Batched over prompts, cached in the decoder.
+
+Decoding goes on until the model says `end` or the world's decode limit is reached, also after an illegal token: what a ride is worth is its outcome, and the map
+that a model believes in is drawn from whole rides.
+
+Shape letters: N prompts, P prompt tokens, L continuation tokens, V vocabulary, A actions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import ILLEGAL, World
+
+Choice = Literal["greedy", "sampled"]
+CHUNK = 256
+"""Prompts decoded together: bounds the memory of caches and of the exact law."""
+
+
+@dataclass(frozen=True)
+class Rides:
+    """prompts int [N, P], prompt_lengths [N]; tokens int32 [N, L] after the prompt, padding after their end; length int [N]; outcome int8 [N] (OPEN: the budget
+    was spent); legal_tokens int [N], tokens before the first illegal one; distance int [N] from the prompt to the goal, -1 unknown; detours int [N], forced turns.
+    """
+
+    prompts: np.ndarray
+    prompt_lengths: np.ndarray
+    tokens: np.ndarray
+    length: np.ndarray
+    outcome: np.ndarray
+    legal_tokens: np.ndarray
+    distance: np.ndarray
+    detours: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def first(self, count: int) -> Rides:
+        return Rides(*(getattr(self, f)[:count] for f in self.__dataclass_fields__))
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Softmax over the last axis in float64; -inf gives 0."""
+    z = logits.astype(np.float64)
+    z -= z.max(axis=-1, keepdims=True)
+    np.exp(z, out=z)
+    return z / z.sum(axis=-1, keepdims=True)
+
+
+def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """One index a row from unnormalised weights [N, K] by inverse distribution at uniform [N]; never one of weight 0."""
+    cumulative = np.cumsum(weights, axis=1)
+    target = uniform * cumulative[:, -1]
+    return np.minimum((cumulative <= target[:, None]).sum(axis=1), weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1))
+
+
+def roll_out(
+    world: World, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float = 0.0, start: int = 0
+) -> Rides:
+    """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, whichever model and chunk it is decoded in.
+
+    detour: with this probability a choice (whatever it was) is replaced by a uniform one of the other legal turns after which the goal is still within the budget
+    (metrics.md, section 2); where there is no other, it stands.
+    """
+    chunks = [
+        _roll_out_chunk(world, model, prompts[i : i + CHUNK], lengths[i : i + CHUNK], seed, choice, detour, start + i) for i in range(0, len(prompts), CHUNK)
+    ]
+    return Rides(*(np.concatenate([getattr(c, f) for c in chunks]) for f in Rides.__dataclass_fields__))
+
+
+def _roll_out_chunk(
+    world: World, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float, start: int
+) -> Rides:
+    n, limit, vocabulary = len(prompts), world.longest, world.vocabulary
+    action_token = np.array(vocabulary.actions)
+    sampling = streams.uniform(start, n, limit, "evaluation", seed, "sampling") if choice == "sampled" else None
+    forcing = streams.uniform(start, n, 2 * limit, "evaluation", seed, "detours") if detour else None
+    tokens = np.full((n, limit), vocabulary.pad, np.int32)
+    length, legal_tokens, forced = (np.zeros(n, np.int64) for _ in range(3))
+    states = world.start(prompts, lengths).take(np.arange(n))  # a copy: rows are overwritten below
+    distance = world.distance(states)
+    decoder = model.decoder(prompts, lengths)
+    decoding = np.arange(n)  # the rows that the decoder holds; finished ones are dropped when they are many
+    running = np.ones(n, bool)
+    for t in range(limit):
+        if sampling is None:
+            chosen = decoder.logits.argmax(axis=1)
+        else:
+            chosen = draw(probabilities(decoder.logits), sampling[decoding, t])
+        if forcing is not None:
+            here = states.take(decoding)
+            other = world.within_budget(here)
+            assert other is not None
+            own = vocabulary.action_of_token[chosen]
+            other = other & (np.arange(len(action_token))[None, :] != own[:, None])
+            replace = (forcing[decoding, 2 * t] < detour) & other.any(axis=1) & running[decoding]
+            turn = draw(np.where(replace[:, None], other, 1.0), forcing[decoding, 2 * t + 1])
+            chosen = np.where(replace, action_token[turn], chosen)
+            forced[decoding] += replace
+        active = running[decoding]
+        rows, taken = decoding[active], chosen[active]
+        tokens[rows, t] = taken
+        length[rows] += 1
+        full = np.full(n, vocabulary.pad, np.int64)
+        full[rows] = taken
+        stepped = world.step(states.take(rows), taken)
+        states.put(rows, stepped)
+        legal_tokens[rows] += world.outcome(stepped) != ILLEGAL
+        running[rows[taken == vocabulary.end]] = False
+        if t + 1 == limit or not running.any():
+            break
+        active = running[decoding]
+        if active.mean() < 0.75:
+            decoder.select(np.flatnonzero(active))
+            decoding = decoding[active]
+        decoder.extend(full[decoding][:, None])
+    return Rides(
+        prompts, lengths, tokens, length, np.asarray(world.outcome(states), np.int8), legal_tokens,
+        np.full(n, -1) if distance is None else distance, forced,
+    )  # fmt: skip
+

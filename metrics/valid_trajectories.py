@@ -1,0 +1,67 @@
+"""Valid trajectories (Vafa et al. 2024): does a whole ride stay on the map and end where it was asked to?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.rollout import Rides
+
+HOP_BINS = (0, 5, 10, 20, 40, 60, 80, 100)
+
+
+def by_distance(rides: Rides) -> dict[str, list]:
+    """Arrivals by hop distance of the prompt, in bins that are not empty: a distance effect must not read as a broken map."""
+    out: dict[str, list] = {"from": [], "below": [], "n": [], "arrives": []}
+    for low, high in zip(HOP_BINS, (*HOP_BINS[1:], 1 << 30)):
+        inside = (rides.distance >= low) & (rides.distance < high)
+        if inside.any():
+            row = (low, high if high < 1 << 30 else -1, int(inside.sum()), float((rides.outcome[inside] == ARRIVED).mean()))
+            for column, value in zip(out.values(), row):
+                column.append(value)
+    return out
+
+
+class ValidTrajectories(Metric):
+    """Share of rides from distinct held-out prompts, decoded without help, whose every turn is legal **and** whose `end` falls exactly at the destination.
+
+    `sampled` at temperature 1 is the primary: the exact law itself then arrives always, and greedy decoding hides mass on illegal turns. The three failures are
+    told apart (illegal token, `end` at the wrong place, budget spent). Sees: what using the map for navigation needs. Cannot see: streets that these rides never
+    try. "Valid" in NextLat's script also passes an early `end`: that is `legal` here.
+    """
+
+    name, version, direction = "valid_trajectories", 1, "higher"
+    line = "share of rides from unseen prompts that stay legal and end at the destination"
+    primary = "arrives_sampled"
+    expects = {
+        "oracle": (Expectation("arrives_sampled", 1, 1), Expectation("arrives_greedy", 1, 1), Expectation("step_legality_sampled", 1, 1)),
+        "random-legal": (Expectation("legal_sampled", 1, 1), Expectation("illegal_token_sampled", 0, 0), Expectation("arrives_sampled", 0, 0.9)),
+    }
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        report = Report({})
+        for choice in ("sampled", "greedy"):
+            rides = evaluation.rides(choice, evaluation.settings.trials)
+            outcome = rides.outcome
+            for name, hit in {
+                "arrives": outcome == ARRIVED,
+                "legal": outcome != ILLEGAL,
+                "illegal_token": outcome == ILLEGAL,
+                "wrong_end": outcome == MISPLACED_END,
+                "budget_spent": outcome == OPEN,
+            }.items():
+                report.scores[f"{name}_{choice}"] = Score.rate(hit)
+            tried = rides.legal_tokens + (outcome == ILLEGAL)
+            report.scores[f"step_legality_{choice}"] = Score(float(rides.legal_tokens.sum() / tried.sum()), int(tried.sum()), None)
+            if (rides.distance >= 0).all():
+                report.series[f"by_hops_{choice}"] = by_distance(rides)
+            report.arrays |= {f"{choice}_outcome": outcome, f"{choice}_length": rides.length, f"{choice}_tokens": rides.tokens}
+            report.arrays |= {"prompts": rides.prompts, "distance": rides.distance}
+        if len(rides) < evaluation.settings.trials:
+            report.notes.append(f"{len(rides)} trials: there are no more held-out prompts (asked: {evaluation.settings.trials})")
+        return report
+
+
+METRIC = ValidTrajectories()

@@ -1,0 +1,38 @@
+"""What every test stands on: one thread, no display, no clock, and nobody's cache."""
+
+from __future__ import annotations
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch loads, so before any test module is imported
+os.environ["GOMP_SPINCOUNT"] = "0"
+os.environ["MPLBACKEND"] = "Agg"
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("worldbench", deadline=None, derandomize=True, database=None)
+settings.load_profile("worldbench")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An empty cache folder for the session, also for the processes that tests start."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORLDBENCH_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def manhattan_map() -> Path:
+    """The real street map, where it lies beside the checkout."""
+    path = ROOT.parent / "shared" / "maps" / "manhattan.graphml.gz"
+    if not path.is_file():
+        pytest.skip("the map of Manhattan is not beside this checkout (../shared/maps/manhattan.graphml.gz)")
+    return path

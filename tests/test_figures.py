@@ -1,0 +1,130 @@
+"""Figures are files that are the same every time, with the drawn data beside them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldbench.core import streams
+from worldbench.core.errors import InputError
+from worldbench.core.graph import Graph
+from worldbench.figures import learning_curves, street_map
+from worldbench.metrics.reconstruction import reconstruct
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_maps import small_map
+
+
+def evidence(path: Path, graph: Graph, wrong: float) -> dict[str, np.ndarray]:
+    """A reconstruction from forty walks, of whose turns a share is wrong, as the metric saves it."""
+    rng = streams.generator("figure")
+    origin = rng.integers(graph.n_places, size=40)
+    destination, moves = origin.copy(), np.empty((40, 6), int)
+    for t in range(6):
+        turn = np.array([rng.choice(np.flatnonzero(graph.successor[v] >= 0)) for v in destination])
+        destination = graph.successor[destination, turn]
+        moves[:, t] = np.where(rng.random(40) < wrong, rng.integers(8, size=40), turn)
+    r = reconstruct(graph, origin, destination, moves)
+    arrays = {name: getattr(r, name) for name in ("edges", "uses", "black", "red", "red_uses", "status")}
+    arrays |= {"metres": graph.metres, "places": np.array(graph.places), "directions": np.array(graph.directions)}
+    np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
+    return arrays
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("wrong", [0.0, 0.2])
+def test_the_map_is_drawn_whole_and_in_part_with_its_edges_beside_it(tmp_path: Path, wrong: float) -> None:
+    arrays = evidence(tmp_path / "map.npz", small_map(20, 1, 20), wrong)
+    paths = street_map.draw(tmp_path / "map.npz", tmp_path / "map", title="a map")
+    assert [p.name for p in paths] == [f"map{part}.{kind}" for part in ("", "-zoom") for kind in ("png", "svg", "csv")]
+    rows = table(tmp_path / "map.csv")
+    assert sum(r["kind"] == "true" for r in rows) == arrays["black"].sum()
+    red = [r for r in rows if r["kind"] == "invented"]
+    assert [(r["from"], r["to"]) for r in red] == [(arrays["places"][u], arrays["places"][v]) for u, v, _ in arrays["red"]]
+    assert sum(int(r["uses"]) for r in red) == arrays["red_uses"].sum()
+    assert bool(red) == (wrong > 0)
+    assert len(table(tmp_path / "map-zoom.csv")) < len(rows)
+    svg = (tmp_path / "map.svg").read_text(encoding="utf-8")
+    assert (street_map.RED in svg.lower()) == (wrong > 0 or "invented" in svg)
+    first = {p: p.read_bytes() for p in paths}
+    street_map.draw(tmp_path / "map.npz", tmp_path / "map", title="a map")
+    assert {p: p.read_bytes() for p in paths} == first
+
+
+def test_an_invented_street_sets_out_in_the_direction_that_the_rides_name() -> None:
+    data = {
+        "metres": np.array([[0.0, 0.0], [100.0, 0.0]]), "red": np.array([[0, 1, 0], [0, 1, 6]]), "red_uses": np.array([1, 1]),
+        "directions": np.array(["N", "NE", "E", "SE", "S", "SW", "W", "NW"]),
+    }  # fmt: skip
+    curves = street_map._red(data)
+    assert curves.control[0] == pytest.approx([0, 100 * street_map.BEND])
+    assert curves.control[1] == pytest.approx([-100 * street_map.BEND, 0])
+    words = street_map._red(data | {"directions": np.array(list("abcdefgh"))})
+    assert words.control[0] == pytest.approx([50, -25])
+
+
+def test_a_box_can_be_chosen_and_an_empty_one_is_no_error(tmp_path: Path) -> None:
+    evidence(tmp_path / "map.npz", small_map(12, 2), 0.1)
+    street_map.draw(tmp_path / "map.npz", tmp_path / "map", box=(5000.0, 5000.0, 5100.0, 5200.0))
+    assert table(tmp_path / "map-zoom.csv") == []
+
+
+def test_what_is_no_evidence_is_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", outcome=np.zeros(3))
+    (tmp_path / "text.npz").write_text("not an archive")
+    for name, words in (("other.npz", "lacks places, directions"), ("text.npz", "cannot read"), ("absent.npz", "cannot read")):
+        with pytest.raises(InputError, match=words):
+            street_map.draw(tmp_path / name, tmp_path / "map")
+
+
+def records(bayes: bool = True) -> list[dict]:
+    steps = [1, *range(20, 401, 20)]
+    train = [{"kind": "train", "step": s, "loss": {"next_token": 0.6 + 3 / s**0.5, "latent": 1 / s}, "learning_rate": 1e-3} for s in steps]
+    held_out = [{"kind": "eval", "step": s, "loss": 0.62 + 3 / s**0.5} | ({"bayes": 0.6, "excess": 0.02 + 3 / s**0.5} if bayes else {}) for s in (1, 20, 400)]
+    return train + held_out
+
+
+def test_curves_are_drawn_from_a_file_whose_last_line_may_be_torn(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text("".join(json.dumps(r) + "\n" for r in records()) + '{"kind": "tr')
+    paths = learning_curves.draw(file, tmp_path / "curves", title="a run")
+    assert [p.name for p in paths] == ["curves.png", "curves.svg", "curves.csv"]
+    rows = table(tmp_path / "curves.csv")
+    assert len(rows) == len(records())
+    assert [r["step"] for r in rows if r["excess"]] == ["1", "20", "400"]
+    assert rows[0]["train_next_token"] == "3.6"
+    first = paths[1].read_bytes()
+    assert learning_curves.draw(records(), tmp_path / "curves", title="a run")[1].read_bytes() == first
+
+
+def test_a_world_without_a_law_has_one_panel(tmp_path: Path) -> None:
+    narrow = learning_curves.draw(records(bayes=False), tmp_path / "narrow")[0]
+    wide = learning_curves.draw(records(bayes=False), tmp_path / "wide", bayes=0.6)[0]
+    assert width(narrow) < width(wide)
+
+
+def width(png: Path) -> int:
+    return int.from_bytes(png.read_bytes()[16:20], "big")
+
+
+def test_smoothing_keeps_the_mean_of_each_bin() -> None:
+    step = np.array([1.0, 100.0, 101.0, 102.0])
+    x, y = learning_curves._smoothed(step, np.array([4.0, 1.0, 2.0, 3.0]))
+    assert y.tolist() == [4.0, 2.0]
+    assert x == pytest.approx([1.0, 101.0], rel=1e-3)
+
+
+def test_no_losses_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no losses"):
+        learning_curves.draw([], tmp_path / "curves")
+    with pytest.raises(InputError, match="cannot read"):
+        learning_curves.draw(tmp_path / "absent.jsonl", tmp_path / "curves")

@@ -1,0 +1,256 @@
+"""The house rules, read off the sources, the wheel and fresh interpreters."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("packaging")  # one worker, one wheel
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = {"worldbench": "worldbench", **{folder: f"worldbench.{folder}" for folder in ("envs", "baselines", "metrics", "figures")}}
+"""Folders of the checkout and the packages they are installed as."""
+LONGEST_FILE = 500
+HEAVY = ("torch", "osmnx", "scipy", "matplotlib", "networkx", "tyro")
+
+
+@cache
+def git_files() -> tuple[Path, ...]:
+    """Files that git tracks or would be offered, relative to the root."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout, so there is no list of files to compare with")
+    return tuple(path for path in sorted({Path(name) for name in done.stdout.split("\0") if name}) if (ROOT / path).is_file())
+
+
+def sources() -> list[Path]:
+    """Every Python file of the package folders, relative to the root; with or without git."""
+    return sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    """`envs/taxi/world.py` -> `worldbench.envs.taxi.world`."""
+    parts = [ROOMS[path.parts[0]], *path.with_suffix("").parts[1:]]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+# The wheel
+
+
+@pytest.fixture(scope="session")
+def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What the wheel holds. Built from a copy of git's files, as build/ in the checkout may hold an older state; or $WORLDBENCH_WHEEL."""
+    given = os.environ.get("WORLDBENCH_WHEEL")
+    if given:
+        wheel = Path(given)
+    else:
+        copy, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
+        for path in git_files():
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            (copy / path).write_bytes((ROOT / path).read_bytes())
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(out), str(copy)]
+        subprocess.run(command, check=True, cwd=out)
+        (wheel,) = out.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.namelist()
+
+
+def test_wheel_holds_the_files_of_git_and_nothing_else(wheel_names: list[str]) -> None:
+    expected = {
+        "/".join([*ROOMS[path.parts[0]].split("."), *path.parts[1:]])
+        for path in git_files()
+        if path.parts[0] in ROOMS and path.suffix != ".md"  # notes for readers of the sources
+    }
+    held = {name for name in wheel_names if ".dist-info/" not in name and not name.endswith("/")}
+    assert held == expected, f"missing: {sorted(expected - held)}; too many: {sorted(held - expected)}; see [tool.setuptools] in pyproject.toml"
+
+
+def test_wheel_has_one_top_level_name(wheel_names: list[str]) -> None:
+    tops = {name.split("/")[0] for name in wheel_names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"worldbench"}
+    assert any(name.endswith("licenses/LICENSE") for name in wheel_names)
+
+
+def test_packages_listed_are_the_folders_with_python_files() -> None:
+    settings = pyproject()["tool"]["setuptools"]
+    assert settings["package-dir"] == {package: folder for folder, package in ROOMS.items()}
+    folders = {path.parent for path in sources()}
+    assert sorted(settings["packages"]) == sorted(".".join([ROOMS[folder.parts[0]], *folder.parts[1:]]) for folder in folders)
+    assert [str(folder) for folder in sorted(folders) if not (ROOT / folder / "__init__.py").is_file()] == []
+
+
+def test_rooms_are_no_top_level_packages(tmp_path: Path) -> None:
+    names = [room for room in ROOMS if room != "worldbench"]
+    code = f"import importlib.util; print([n for n in {names} if importlib.util.find_spec(n)])"
+    assert output(code, tmp_path) == "[]"
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import envs", "import baselines.gpt", "from metrics import detours", "import figures", "import pickle", "import torch\n\ntorch.manual_seed(0)"],
+)
+def test_ruff_refuses(line: str) -> None:
+    pytest.importorskip("ruff")
+    command = [sys.executable, "-m", "ruff", "check", "--select", "TID251", "--output-format", "concise", "--stdin-filename", "worldbench/some.py", "-"]
+    done = subprocess.run(command, cwd=ROOT, input=f"{line}\n", capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "TID251" in done.stdout
+
+
+# Fresh interpreters
+
+
+def output(code: str, folder: Path) -> str:
+    """What `code` prints in a new interpreter, run in another folder than the checkout."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_command_line_starts_light(tmp_path: Path) -> None:
+    assert output(f"import sys, worldbench.cli; print([n for n in {HEAVY} if n in sys.modules])", tmp_path) == "[]"
+
+
+@pytest.mark.parametrize("package", sorted(ROOMS.values()))
+def test_packages_import_light(package: str, tmp_path: Path) -> None:
+    assert output(f"import sys, {package}; print([n for n in {(*HEAVY, 'numpy')} if n in sys.modules])", tmp_path) == "[]"
+
+
+# Who may import whom
+
+
+def imports(path: Path, *, typing: bool = True) -> Iterator[str]:
+    """Every name that a file imports, wherever it does; `from a import b` gives `a.b`. typing: with what stands under `if TYPE_CHECKING`."""
+    module = module_of(path)
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    todo: list[ast.AST] = [ast.parse((ROOT / path).read_text(encoding="utf-8"))]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.If) and not typing and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            todo += node.orelse
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+        todo += ast.iter_child_nodes(node)
+
+
+def within(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+ALLOWED = {
+    "worldbench.core": ["worldbench.core"],
+    "worldbench.envs": ["worldbench.core", "worldbench.envs"],
+    "worldbench.metrics": ["worldbench.core", "worldbench.metrics"],
+    "worldbench.figures": ["worldbench.core", "worldbench.figures"],
+    "worldbench.baselines": ["worldbench.core", "worldbench.baselines"],
+}
+
+
+@pytest.mark.parametrize("room", sorted(ALLOWED))
+def test_room_imports_only_what_it_may(room: str) -> None:
+    files = [path for path in sources() if within(module_of(path), room)]
+    assert files
+    found = [(str(path), name) for path in files for name in imports(path)]
+    ours = [(path, name) for path, name in found if within(name, "worldbench")]
+    assert [pair for pair in ours if not any(within(pair[1], other) for other in ALLOWED[room])] == []
+    if room != "worldbench.baselines":
+        assert [pair for pair in found if within(pair[1], "torch")] == []
+
+
+def first_cycle(graph: dict[str, set[str]]) -> list[str]:
+    """A cycle of a directed graph, or []."""
+    done: set[str] = set()
+
+    def visit(node: str, way: list[str]) -> list[str]:
+        if node in way:
+            return [*way[way.index(node) :], node]
+        if node in done:
+            return []
+        for following in sorted(graph[node]):
+            if cycle := visit(following, [*way, node]):
+                return cycle
+        done.add(node)
+        return []
+
+    for start in sorted(graph):
+        if cycle := visit(start, []):
+            return cycle
+    return []
+
+
+def test_first_cycle() -> None:
+    assert first_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+    assert first_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+
+
+def test_no_circular_imports() -> None:
+    modules = {module_of(path): path for path in sources()}
+    graph: dict[str, set[str]] = {}
+    for module, path in modules.items():
+        named = {name if name in modules else name.rpartition(".")[0] for name in imports(path, typing=False)}
+        graph[module] = (named & modules.keys()) - {module}
+    assert first_cycle(graph) == []
+
+
+# Habits
+
+
+def test_files_are_short() -> None:
+    tests = [path.relative_to(ROOT) for path in (ROOT / "tests").glob("*.py")]
+    lengths = {str(path): len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path in [*sources(), *tests]}
+    assert {path: n for path, n in lengths.items() if n > LONGEST_FILE} == {}
+
+
+FORBIDDEN = re.compile(r"import pickle|from pickle|torch\.load\(|np\.random\.seed|numpy\.random\.seed|torch\.manual_seed\(|allow_pickle=True")
+
+
+def test_no_pickle_and_no_global_seeds() -> None:
+    found = [f"{path}:{i}" for path in sources() for i, line in enumerate((ROOT / path).read_text(encoding="utf-8").splitlines(), 1) if FORBIDDEN.search(line)]
+    assert found == []
+
+
+OWN_PLACE = re.compile(rb"(?<![\w.~$}:/-])/(?:home|Users|root|work|workspace|workspaces|mnt|opt|srv)/[\w.]")
+
+
+def test_no_file_names_a_place_of_one_machine() -> None:
+    found = []
+    for path in git_files():
+        content = (ROOT / path).read_bytes()
+        if b"\0" not in content:
+            found += [f"{path}: {match.group().decode()}" for match in OWN_PLACE.finditer(content)]
+    assert found == []
+
+
+def test_versions_agree() -> None:
+    import worldbench
+
+    assert f"\nversion: {worldbench.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_every_dependency_is_pinned() -> None:
+    project = pyproject()["project"]
+    pins = {re.sub(r"[-_.]+", "-", line.split("==")[0]).lower() for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").split()}
+    wanted = {re.split(r"[\[<>=!~; ]", line)[0].lower() for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]}
+    assert wanted - pins == set()

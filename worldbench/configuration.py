@@ -1,0 +1,304 @@
+"""Settings: defaults < preset < recipe (TOML) < command line. Every accepted one is used, every unknown one refused.
+
+Each part's options are a frozen dataclass beside the part itself (world, model, evaluation); those of the data stream and of training stand here.
+A field is *identity* (it has an effect on the result) unless its metadata says *execution* (it has none).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import re
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from worldbench.core.errors import InputError, nearest
+from worldbench.core.registry import models, worlds
+
+EXECUTION = {"execution": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """What training draws from the world."""
+
+    rides: int = 0
+    """Size of the fixed training set, gone through in a new order each epoch (the `scarce` arm); 0: every document is new (`stream`)."""
+
+    def __post_init__(self) -> None:
+        if self.rides < 0:
+            raise InputError(f"data.rides must be 0 (unlimited) or more, not {self.rides}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How any objective is trained."""
+
+    steps: int = 3000
+    """Optimiser steps."""
+    batch: int = 128
+    """Rows a step."""
+    row_tokens: int = 0
+    """Tokens of a row that documents are packed into (restarted positions, block-diagonal attention); 0: one document a row."""
+    accumulate: int = 1
+    """Parts that a batch is split into, one after the other: the same gradient in less memory."""
+    learning_rate: float = 2e-3
+    """Peak learning rate of AdamW (betas .9, .95, eps 1e-8)."""
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    """After the warm-up: constant, or falling to a hundredth of the peak at the last step."""
+    warmup: int = 100
+    """Steps of linear warm-up."""
+    weight_decay: float = 0.01
+    """On every tensor of two or more dimensions."""
+    clip: float = 1.0
+    """Largest gradient norm; 0: none."""
+    checkpoints: int = 12
+    """Weights kept at this many log-spaced steps, each scored by held-out loss and exact excess loss (comparison at matched loss)."""
+    curve_documents: int = 512
+    """Held-out documents behind each point of the learning curve."""
+    threads: int = 1
+    """CPU threads: weights differ in their last bits between 1 and 2, so it is part of a run's identity."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it computes; `auto` is cuda where there is one."""
+    log_every: int = field(default=10, metadata=EXECUTION)
+    """Steps between training records in metrics.jsonl."""
+    save_every: float = field(default=30.0, metadata=EXECUTION)
+    """Seconds between saves of the whole training state, from which a killed run goes on."""
+
+    def __post_init__(self) -> None:
+        for name, low in {
+            "steps": 1, "batch": 1, "accumulate": 1, "checkpoints": 1, "curve_documents": 1, "threads": 1, "log_every": 1, "row_tokens": 0, "warmup": 0,
+            "weight_decay": 0, "clip": 0, "save_every": 0,
+        }.items():  # fmt: skip
+            if not getattr(self, name) >= low:
+                raise InputError(f"train.{name} must be at least {low}, not {getattr(self, name)}")
+        if not self.learning_rate > 0:
+            raise InputError(f"train.learning_rate must be above 0, not {self.learning_rate}")
+        if self.accumulate > self.batch:
+            raise InputError(f"train.accumulate ({self.accumulate}) cannot exceed train.batch ({self.batch})")
+        if self.device == "mps":
+            raise InputError("train.device 'mps' is refused: nobody has tested it yet; use cpu")
+        for name in ("schedule", "device"):
+            allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
+            if getattr(self, name) not in allowed:
+                raise InputError(f"train.{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}{nearest(getattr(self, name), allowed)}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A world, a model and every setting, resolved. `given`: the settings that differ from the preset, as passed. `groups`: option group -> dataclass."""
+
+    world: str
+    model: str
+    preset: str
+    seed: int
+    groups: dict[str, Any]
+    given: dict[str, Any]
+    plugins: tuple[str, ...] = ()
+
+    def replace(self, group: str, **values: Any) -> Job:
+        return dataclasses.replace(self, groups={**self.groups, group: dataclasses.replace(self.groups[group], **values)})
+
+    @property
+    def trained(self) -> bool:
+        return "train" in self.groups
+
+    def command(self) -> str:
+        """The command that repeats this job (files by their names alone)."""
+        own = ":" in self.model
+        words = ["worldbench", *(("score", self.world, "--callable") if own else ("run", self.world, "--model")), self.model, "--preset", self.preset]
+        words += ["--seed", str(self.seed)] if self.trained else []
+        for plugin in self.plugins:
+            words += ["--plugin", Path(plugin).name]
+        for key, value in sorted(self.given.items()):
+            values = value if isinstance(value, (list, tuple)) else [value]
+            words += [f"--{key}", *(_shell(Path(v).name if isinstance(v, str) and "/" in v else v) for v in values)]
+        return " ".join(words)
+
+
+def _shell(value: Any) -> str:
+    import shlex
+
+    return shlex.quote(str(value))
+
+
+def identity_fields(config: Any) -> dict[str, Any]:
+    """The fields of a config dataclass that enter a run's identity."""
+    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if not f.metadata.get("execution")}
+
+
+def group_types(world: str, model: str) -> dict[str, type]:
+    """Option group -> dataclass, for the chosen world and model: only what applies."""
+    from worldbench.metrics.config import EvalConfig
+
+    world_entry, model_entry = worlds[world], models[model]
+    groups: dict[str, type] = {}
+    if world_entry.config is not None:
+        groups["env"] = world_entry.load_config()
+    if model_entry.trained:
+        groups["data"] = DataConfig
+        groups["model"] = model_entry.load_config()
+        groups["train"] = TrainConfig
+    groups["eval"] = EvalConfig
+    return groups
+
+
+def resolve(
+    world: str, model: str, *, preset: str, seed: int, recipe: dict[str, Any] | None = None, options: list[str] | None = None, plugins: tuple[str, ...] = ()
+) -> Job:
+    """Put a job together. Raises InputError for anything unknown or out of range."""
+    from worldbench.presets import preset_values
+
+    types_ = group_types(world, model)
+    base = {group: cls(**preset_values(world, model, preset).get(group, {})) for group, cls in types_.items()}
+    merged = {group: _overlay(group, base[group], (recipe or {}).get(group, {})) for group in types_}
+    final = parse_options(types_, merged, options or [], f"worldbench run {world} --model {model}")
+    given = {
+        f"{group}.{f.name}": getattr(final[group], f.name)
+        for group in types_
+        for f in dataclasses.fields(final[group])
+        if getattr(final[group], f.name) != getattr(base[group], f.name) and not f.metadata.get("execution")
+    }
+    if seed < 0:
+        raise InputError(f"seed must be 0 or more, not {seed}")
+    return Job(world, model, preset, seed, final, given, plugins)
+
+
+# Recipes
+
+
+def load_recipe(path: Path) -> dict[str, Any]:
+    """A TOML recipe: `world`, `preset`, `seed`, `plugin` at the top; [model] with its `name`; [env], [data], [train], [eval]. Strict."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the recipe {str(path)!r} ({getattr(error, 'strerror', None) or error})") from error
+    try:
+        recipe = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"the recipe {str(path)!r} is not TOML: {error}") from error
+    top = {"world": str, "preset": str, "seed": int, "plugin": str, "env": dict, "data": dict, "model": dict, "train": dict, "eval": dict}
+    for key, value in recipe.items():
+        if key not in top:
+            raise InputError(f"{path}: unknown key {key!r}{nearest(key, top)}")
+        if not isinstance(value, top[key]) or isinstance(value, bool):
+            raise InputError(f"{path}: {key} must be {'a table' if top[key] is dict else 'of type ' + top[key].__name__}, not {value!r}")
+    return recipe
+
+
+def _overlay(group: str, base: Any, values: dict[str, Any]) -> Any:
+    """`base` with the recipe's values, each checked against its field's type."""
+    hints = typing.get_type_hints(type(base))
+    names = [f.name for f in dataclasses.fields(base)]
+    checked = {}
+    for key, value in values.items():
+        if group == "model" and key == "name":
+            continue
+        if key not in names:
+            raise InputError(f"unknown key {key!r} in [{group}]{nearest(key, names)}")
+        checked[key] = _coerce(f"{group}.{key}", value, hints[key])
+    return dataclasses.replace(base, **checked)
+
+
+def _coerce(where: str, value: Any, hint: Any) -> Any:
+    """A TOML value as the field's type wants it; whole numbers may stand for floats, nothing else is converted."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _coerce(where, value, next(a for a in arguments if a is not type(None)))
+    if origin is Literal:
+        if value in arguments:
+            return value
+        raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}{nearest(str(value), map(str, arguments))}")
+    if origin is tuple:
+        if isinstance(value, list):
+            return tuple(_coerce(where, v, arguments[0]) for v in value)
+        raise InputError(f"{where} must be a list, not {value!r}")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is hint:
+        return value
+    raise InputError(f"{where} must be of type {hint.__name__}, not {value!r}")
+
+
+# Command line
+
+
+def option_names(types_: dict[str, type]) -> list[str]:
+    return [f"--{group}.{f.name}" for group, cls in types_.items() for f in dataclasses.fields(cls)]
+
+
+def parse_options(types_: dict[str, type], defaults: dict[str, Any], options: list[str], program: str) -> dict[str, Any]:
+    """Typed options over the defaults, parsed by tyro; its refusals become one sentence."""
+    import tyro
+
+    if not options:
+        return defaults
+    known = [*option_names(types_), "--help"]
+    for option in options:
+        name = option.split("=", 1)[0]
+        if name.startswith("--") and name not in known:
+            raise InputError(_unknown_option(name, types_, known))
+    container = dataclasses.make_dataclass("Options", [(g, cls) for g, cls in types_.items()], frozen=True, kw_only=True)
+    container.__doc__ = f"Options of `{program}`; the defaults shown are those of the chosen preset."
+    if "--help" in options:
+        tyro.cli(container, args=["--help"], default=container(**defaults), prog=program, use_underscores=True)
+    told = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
+            parsed = tyro.cli(container, args=options, default=container(**defaults), prog=program, use_underscores=True)
+    except SystemExit as stop:
+        raise InputError(_one_sentence(told.getvalue())) from stop
+    return {group: getattr(parsed, group) for group in types_}
+
+
+def _unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:
+    group = name[2:].split(".", 1)[0]
+    if group in ("data", "model", "train") and group not in types_:
+        return f"option {name} does not apply: the chosen model is not trained"
+    return f"unknown option {name}{nearest(name, known)}" if nearest(name, known).startswith("; did") else f"unknown option {name}; see --help"
+
+
+def _one_sentence(box: str) -> str:
+    """tyro's boxed message as one line."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    lines = [re.sub(r"^[│╭╰─╮╯\s]+|[│╭╰─╮╯\s]+$", "", line) for line in text.splitlines()]
+    lines = [line for line in lines if line and not line.lower().startswith(("for full helptext", "parsing error", "invalid value", "missing", "usage"))]
+    return " ".join(lines).strip() or "the options cannot be read; see --help"
+
+
+def print_option_help(types_: dict[str, type], defaults: dict[str, Any]) -> None:
+    """The typed options with their help, by tyro."""
+    import tyro
+
+    container = dataclasses.make_dataclass("Options", [(g, cls) for g, cls in types_.items()], frozen=True, kw_only=True)
+    container.__doc__ = "The defaults shown are those of the chosen preset."
+    told = io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(told):
+        tyro.cli(container, args=["--help"], default=container(**defaults), prog="", use_underscores=True)
+    text = told.getvalue()
+    print(text[text.index("╭") :] if "╭" in text else text)
+
+
+def to_toml(job: Job) -> str:
+    """A job as a recipe: every setting, resolved."""
+    import json
+
+    def value(v: Any) -> str:
+        if isinstance(v, (list, tuple)):
+            return "[" + ", ".join(map(value, v)) + "]"
+        return json.dumps(v) if isinstance(v, (str, bool)) else repr(v)
+
+    lines = [f"world = {value(job.world)}", f"preset = {value(job.preset)}", f"seed = {job.seed}"]
+    tables = dict(job.groups)
+    for group, config in {"model": None, **tables}.items():
+        lines += ["", f"[{group}]"]
+        lines += [f"name = {value(job.model)}"] if group == "model" else []
+        for f in dataclasses.fields(config) if config is not None else ():
+            v = getattr(config, f.name)
+            lines.append(f"{f.name} = {value(v)}" if v is not None else f"# {f.name} is decided by the world")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,106 @@
+"""What a metric is, and what it reports."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+
+from worldbench.core.model import SequenceModel
+from worldbench.core.statistics import wilson
+from worldbench.core.world import World
+
+
+@dataclass(frozen=True)
+class Score:
+    """One number, the trials behind it, and its 95% interval over those trials (None where trials are not exchangeable)."""
+
+    value: float
+    n: int
+    interval: tuple[float, float] | None = None
+
+    @classmethod
+    def rate(cls, successes: np.ndarray) -> Score:
+        """The share of true trials (bool [n]), with Wilson's interval."""
+        n = len(successes)
+        if n == 0:
+            return cls(float("nan"), 0, None)
+        count = int(np.count_nonzero(successes))
+        return cls(count / n, n, wilson(count, n))
+
+    @classmethod
+    def mean(cls, values: np.ndarray) -> Score:
+        """The mean of independent trials [n], with the normal interval."""
+        n = len(values)
+        if n == 0:
+            return cls(float("nan"), 0, None)
+        mean = float(np.mean(values))
+        if n == 1:
+            return cls(mean, 1, None)
+        half = 1.959963984540054 * float(np.std(values, ddof=1)) / n**0.5
+        return cls(mean, n, (mean - half, mean + half))
+
+
+@dataclass
+class Report:
+    """scores: by name. series: curves, {column: values}. arrays: per-trial outcomes and what figures need, for `evidence/<metric>.npz`. notes: sentences."""
+
+    scores: dict[str, Score]
+    series: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+class Evaluation(Protocol):
+    """What a metric works on: a model in a world, named random streams, sizes, and work that metrics share."""
+
+    world: World
+    model: SequenceModel
+    settings: Any
+    seed: int
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a reference must score: `low <= value <= high`."""
+
+    score: str
+    low: float
+    high: float
+
+    def met_by(self, value: float) -> bool:
+        return self.low - 1e-9 <= value <= self.high + 1e-9
+
+
+Direction = Literal["higher", "lower", "none"]
+
+
+class Metric(abc.ABC):
+    """A question put to a model about a world.
+
+    Attributes:
+        name, version: a change that alters any score raises the version.
+        primary: the score that boards print.
+        direction: which way is better; "none" where low or high is not better.
+        floor, ceiling: the reference models whose scores bound the primary from below and above.
+        expects: by reference model, the bounds its scores must keep; `check` and the tests hold them against measurements.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    line: ClassVar[str]
+    primary: ClassVar[str]
+    direction: ClassVar[Direction]
+    floor: ClassVar[str | None] = "random-legal"
+    ceiling: ClassVar[str | None] = "oracle"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {}
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        """None, or the reason why this metric says nothing about that model in that world."""
+        return None
+
+    @abc.abstractmethod
+    def measure(self, evaluation: Any) -> Report:
+        """Score the evaluation's model."""

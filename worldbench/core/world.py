@@ -1,0 +1,149 @@
+"""What a world is: a vectorised automaton with a law, and a way to sample from it.
+
+Everything that follows from that (validity, detours, the oracle, excess loss) is written once, for all worlds.
+Shape letters: N rows, T tokens, P prompt tokens, A actions, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from worldbench.core.errors import InputError
+from worldbench.core.graph import Graph
+
+OPEN, ARRIVED, ILLEGAL, MISPLACED_END = 0, 1, 2, 3
+"""Outcomes: still going; ended where it should; took an illegal token; ended elsewhere."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Token ids and their words. `actions` are the ids that may follow a prompt, in the order of the columns of `legal` and `law`."""
+
+    words: tuple[str, ...]
+    pad: int
+    end: int
+    actions: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def action_of_token(self) -> np.ndarray:
+        """int32 [V]: the column of each token among the actions, -1 for the others."""
+        table = np.full(len(self.words), -1, np.int32)
+        table[list(self.actions)] = np.arange(len(self.actions))
+        return table
+
+    def text(self, tokens: np.ndarray) -> str:
+        """The words of one row, without padding."""
+        return " ".join(self.words[t] for t in tokens if t != self.pad)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Whole sequences. tokens int32 [N, T], padded; length int32 [N]; prompt_length int32 [N]: that many first tokens are given, not predicted."""
+
+    tokens: np.ndarray
+    length: np.ndarray
+    prompt_length: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+
+@dataclass
+class States:
+    """Exact latent states, one array of N rows per field. Worlds subclass it."""
+
+    def take(self, rows: np.ndarray) -> Self:
+        """The states of the chosen rows (indices or a mask)."""
+        return dataclasses.replace(self, **{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
+
+    def put(self, rows: np.ndarray, states: Self) -> None:
+        """Overwrite the chosen rows with the rows of `states`."""
+        for f in dataclasses.fields(self):
+            getattr(self, f.name)[rows] = getattr(states, f.name)
+
+    def __len__(self) -> int:
+        return len(getattr(self, dataclasses.fields(self)[0].name))
+
+
+class World(abc.ABC):
+    """One world. It knows no model and holds no random state: every draw names its seed, split and index.
+
+    Attributes:
+        name, version: of the world; a change that alters any sequence raises the version.
+        vocabulary: the words.
+        context: the longest document in tokens.
+        prompt_length: tokens of the longest prompt.
+        longest: the longest continuation of a prompt in tokens, `end` included: the decode limit.
+    """
+
+    name: str
+    version: int
+    vocabulary: Vocabulary
+    context: int
+    prompt_length: int
+    longest: int
+
+    @classmethod
+    def settle(cls, config: Any) -> tuple[Any, str]:
+        """The options with everything automatic decided, and a sentence to announce it ("" where nothing was). Called before a run gets its identity."""
+        return config, ""
+
+    @abc.abstractmethod
+    def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
+        """Documents start .. start + count - 1 of the split ("train" or "test"): a pure function of (seed, split, index)."""
+
+    @abc.abstractmethod
+    def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """At most `count` distinct held-out prompts, in an order drawn from `seed`: tokens [N, P], lengths [N]. A longer request extends a shorter one."""
+
+    @abc.abstractmethod
+    def start(self, tokens: np.ndarray, lengths: np.ndarray) -> States:
+        """The state after each prompt (tokens [N, P], lengths [N])."""
+
+    @abc.abstractmethod
+    def step(self, states: States, tokens: np.ndarray) -> States:
+        """The states after one more token each [N]. An illegal token leads to the absorbing state `lost`."""
+
+    @abc.abstractmethod
+    def legal(self, states: States) -> np.ndarray:
+        """bool [N, A]: what the world's rule allows. Nothing once ended or lost."""
+
+    @abc.abstractmethod
+    def outcome(self, states: States) -> np.ndarray:
+        """int8 [N]: OPEN, ARRIVED, ILLEGAL or MISPLACED_END."""
+
+    def law(self, states: States) -> np.ndarray | None:
+        """The data's exact next-token law over actions, float64 [N, A]; uniform over the legal actions (else over all) where no document leads. None: not known."""
+        return None
+
+    def distance(self, states: States) -> np.ndarray | None:
+        """Fewest moves still needed, int [N]; None where the world has no such notion."""
+        return None
+
+    def within_budget(self, states: States) -> np.ndarray | None:
+        """bool [N, A]: legal moves (no end) after which the goal can still be reached within the budget (the detours' rule); None: no such notion."""
+        return None
+
+    def graph(self) -> Graph | None:
+        """The true map, for worlds that have one."""
+        return None
+
+    def route_ends(self, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For worlds with a map: the places int [N] where the rides asked for by prompts [N, P] start and should end."""
+        raise InputError(f"the world {self.name!r} has no map")
+
+    @abc.abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What the data depends on, as JSON: digests of maps, bounds. It enters the identity of every run; paths and clocks do not."""
+
+    @abc.abstractmethod
+    def card(self, documents: int) -> dict[str, Any]:
+        """For people: what it is, counts, digests, the held-out rule, how hard a test it is when training draws that many documents."""

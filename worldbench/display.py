@@ -1,0 +1,90 @@
+"""What people see: progress on a terminal, a few plain lines elsewhere, and tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+class Display:
+    """Progress goes to standard error, results to standard output. `quiet` says nothing but results."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.terminal = sys.stderr.isatty()
+
+    def quieter(self) -> Display:
+        return Display(quiet=True)
+
+    def say(self, sentence: str) -> None:
+        if not self.quiet:
+            print(sentence, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def task(self, what: str) -> Iterator[Callable[[str], None]]:
+        """Announce parts of a task, one line that is replaced on a terminal; silent elsewhere."""
+        if self.quiet or not self.terminal:
+            yield lambda part: None
+            return
+        from rich.console import Console
+
+        with Console(stderr=True).status(what) as status:
+            yield lambda part: status.update(f"{what}: {part}")
+
+    @contextmanager
+    def training(self, steps: int) -> Iterator[Callable[[int, int, dict[str, float], int, float], None] | None]:
+        """A reporter (done, steps, losses, documents this session, seconds this session)."""
+        if self.quiet or not self.terminal:
+            yield None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("training"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn(), TextColumn("{task.fields[told]}"))
+        with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
+            task = progress.add_task("training", total=steps, told="")
+
+            def report(done: int, total: int, losses: dict[str, float], tokens: int, seconds: float) -> None:
+                told = "  ".join(f"{k} {v:.4f}" for k, v in losses.items())
+                progress.update(task, completed=done, told=f"{tokens / max(seconds, 1e-9):,.0f} tokens/s  {told}")
+
+            yield report
+
+
+def print_result(record: dict[str, Any]) -> None:
+    """The scores of one result: floor, score with its interval, ceiling."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{record['model']['name']} in {record['world']['world']}" + (f", seed {record['seed']}" if record["seed"] is not None else ""))
+    for column, justify in (("metric", "left"), ("better", "left"), ("floor", "right"), ("score", "right"), ("95% over trials", "right"), ("ceiling", "right"), ("n", "right")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for name, metric in record["scores"].items():
+        for key, s in metric["scores"].items():
+            primary = key == metric["primary"]
+            if not primary and name == "valid_trajectories" and not key.startswith("arrives"):
+                continue
+            if not primary and (key.startswith("forced") or name == "excess_loss"):
+                continue
+            interval = f"{s['interval'][0]:.3f} .. {s['interval'][1]:.3f}" if s["interval"] else ""
+            table.add_row(
+                f"{name} [bold]{key}[/]" if primary else f"  {key}", {"higher": "up", "lower": "down", "none": "-"}[metric["direction"]],
+                bound(metric, "floor", key), number(s["value"]), interval, bound(metric, "ceiling", key), str(s["n"]),
+            )  # fmt: skip
+    for name, reason in record["not_applicable"].items():
+        table.add_row(f"[dim]{name}[/]", "", "", f"[dim]{reason}[/]", "", "", "")
+    width = None if sys.stdout.isatty() else 120
+    Console(width=width).print(table)
+
+
+def bound(metric: dict[str, Any], which: str, key: str) -> str:
+    value = metric.get(which, {}).get(key)
+    return "" if value is None else number(value)
+
+
+def number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"

@@ -1,0 +1,63 @@
+"""Named sizes. `quick` and `small` fit two CPU cores, `standard` one GPU; `paper` is the published recipe.
+
+All values of a preset can be read with `--print-config` and changed one by one on the command line.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worldbench.core.errors import unknown
+
+GREENWICH_VILLAGE = "50@40.7355,-74.0000"
+"""The region that quick-size Manhattan runs use."""
+
+PRESETS = {
+    "quick": "minutes on two CPU cores: a village of 43 intersections, 8,000 rides",
+    "small": "three minutes on one CPU core, for wide tables",
+    "standard": "one GPU: all of Manhattan",
+    "paper": "NextLat's Manhattan recipe (arXiv 2511.05963, Table 5)",
+}
+
+_VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
+    "taxi": {
+        "quick": {
+            "env": {"region": GREENWICH_VILLAGE, "min_moves": 5, "max_moves": 28},
+            "data": {"rides": 8000},
+            "model": {"layers": 6, "heads": 4, "width": 64},
+            "train": {"steps": 3000, "batch": 128, "threads": 2},
+            "nextlat": {"horizon": 4, "lambda_kl": 0.1},
+        },
+        "small": {
+            "env": {"region": GREENWICH_VILLAGE, "min_moves": 5, "max_moves": 28},
+            "data": {"rides": 8000},
+            "model": {"layers": 4, "heads": 4, "width": 64},
+            "train": {"steps": 1200, "batch": 128},
+            "nextlat": {"horizon": 4, "lambda_kl": 0.1},
+        },
+        "standard": {
+            "env": {"min_moves": 2, "max_moves": 99},
+            "model": {"layers": 12, "heads": 8, "width": 256},
+            "train": {"steps": 50_000, "batch": 256, "row_tokens": 256, "learning_rate": 5e-4, "warmup": 1000},
+            "nextlat": {"horizon": 8, "lambda_kl": 0.1},
+        },
+        "paper": {
+            "env": {"min_moves": 2, "max_moves": 99},
+            "model": {"layers": 48, "heads": 8, "width": 384},
+            "train": {
+                "steps": 400_000, "batch": 256, "row_tokens": 256, "learning_rate": 1e-4, "weight_decay": 0.01, "clip": 0.0, "schedule": "constant", "warmup": 0,
+            },
+            "nextlat": {"horizon": 8, "lambda_h": 1.0, "lambda_kl": 0.1, "dynamics_factor": 2.0},
+        },
+    }
+}  # fmt: skip
+
+
+def preset_values(world: str, model: str, preset: str) -> dict[str, dict[str, Any]]:
+    """Option group -> values, for the groups that the model has. A world without presets of its own has the dataclasses' defaults under every name."""
+    if preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    values = _VALUES.get(world, {}).get(preset, {})
+    own = {k: v for k, v in values.items() if k in ("env", "data", "model", "train", "eval")}
+    own["model"] = {**own.get("model", {}), **values.get(model, {})}
+    return own

@@ -1,0 +1,324 @@
+"""A run: settle the world, train, score beside its references, draw. A directory that the same command goes on in.
+
+The training identity names the directory; what is scored in it, and how, is the evaluation identity, kept in the result. Nothing that is execution alone
+(where to, how often to save) enters either.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from worldbench.configuration import Job, identity_fields
+from worldbench.core.errors import InputError, Interrupted, RunError
+from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
+from worldbench.core.model import SequenceModel
+from worldbench.core.registry import load_plugin, metrics, models, worlds
+from worldbench.core.world import World
+from worldbench.display import Display
+from worldbench.result import SCHEMA_VERSION, environment
+
+RUN_VERSION = 1
+"""Raised when training the same settings gives other weights."""
+
+
+@dataclasses.dataclass
+class Prepared:
+    """A job whose world is settled and loaded, and the identities that follow."""
+
+    job: Job
+    world: World
+    world_identity: dict[str, Any]
+    training: str
+    evaluation: str
+
+    def folder(self, out: Path) -> Path:
+        seed = f"-s{self.job.seed}" if self.job.trained else ""
+        return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}"
+
+
+def prepare(job: Job, display: Display) -> Prepared:
+    """Settle what is automatic (announced), load the world, and name the run."""
+    entry = worlds[job.world]
+    cls = entry.load()
+    if "env" in job.groups:
+        env, announcement = cls.settle(job.groups["env"])
+        if announcement:
+            display.say(announcement)
+        job = dataclasses.replace(job, groups={**job.groups, "env": env}, given={**job.given, **_changed(job, env)})
+    if job.trained:
+        from worldbench.trainer import resolve_device
+
+        job = job.replace("train", device=resolve_device(job.groups["train"].device))
+    world = cls(job.groups["env"]) if "env" in job.groups else cls()
+    return identify(job, world)
+
+
+def _changed(job: Job, env: Any) -> dict[str, Any]:
+    return {f"env.{f.name}": getattr(env, f.name) for f in dataclasses.fields(env) if getattr(env, f.name) != getattr(job.groups["env"], f.name)}
+
+
+def identify(job: Job, world: World) -> Prepared:
+    import numpy
+    import torch
+
+    world_identity = world.identity()
+    training: dict[str, Any] = {"run_version": RUN_VERSION, "world": world_identity, "model": job.model}
+    if job.trained:
+        training |= {group: identity_fields(job.groups[group]) for group in ("data", "model", "train")}
+        training |= {"seed": job.seed, "torch": torch.__version__, "numpy": numpy.__version__}
+        training["model_name"] = job.model
+    settings = job.groups["eval"]
+    names = settings.metrics or metrics.names()
+    evaluation = {**identity_fields(settings), "metrics": {n: metrics[n].load().version for n in names}}
+    return Prepared(job, world, world_identity, identity_hash(training), identity_hash(evaluation))
+
+
+def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
+    """Do what is still to be done of a job; the path of its result file."""
+    prepared = prepare(job, display)
+    folder = prepared.folder(make_folder(out))
+    make_folder(folder)
+    with lock(folder, wait=wait):
+        result = folder / "result.json"
+        if result.exists() and read_json(result).get("identity", {}).get("evaluation") == prepared.evaluation:
+            display.say(f"done already: {result}")
+        else:
+            _write_config(folder, prepared)
+            with _manifest(folder, prepared):
+                model = train(prepared, folder, display) if job.trained else reference(prepared)
+                _score_and_write(prepared, model, folder, out, result, display)
+        draw(folder, display)
+    return result
+
+
+def reference(prepared: Prepared) -> SequenceModel:
+    return models[prepared.job.model].load()(prepared.world)
+
+
+def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
+    """The trained model of a run folder; trains what is missing."""
+    import torch
+
+    from worldbench import checkpoint
+    from worldbench.baselines.trained import TrainedModel
+    from worldbench.trainer import Trainer
+
+    job, world = prepared.job, prepared.world
+    config = job.groups["train"]
+    torch.set_num_threads(config.threads)
+    objective = build(prepared)
+    final = checkpoint.weights_path(folder, config.steps)
+    if final.exists() and not checkpoint.state_path(folder).exists():
+        checkpoint.load_weights(final, objective)
+        return TrainedModel(objective.to(config.device), config.device)
+    with display.training(config.steps) as report:
+        trainer = Trainer(world, objective, job.groups["data"], config, job.seed, folder, evaluation_seed=job.groups["eval"].seed, report=report)
+        with stop_signals(trainer):
+            trainer.train()
+    return TrainedModel(objective, config.device)
+
+
+def build(prepared: Prepared) -> Any:
+    """The objective, freshly initialised."""
+    job, world = prepared.job, prepared.world
+    return models[job.model].load()(job.groups["model"], len(world.vocabulary), world.context, job.seed)
+
+
+@contextmanager
+def stop_signals(trainer: Any) -> Iterator[None]:
+    """SIGTERM and SIGINT ask the trainer to save and stop; a second one stops at once."""
+
+    def ask(number: int, frame: Any) -> None:
+        if trainer.interrupted:
+            raise Interrupted("stopped at once; the same command goes on from the last saved state")
+        trainer.interrupted = True
+
+    try:
+        old = {s: signal.signal(s, ask) for s in (signal.SIGTERM, signal.SIGINT)}
+    except ValueError:  # not the main thread: the caller's signals are not ours
+        yield
+        return
+    try:
+        yield
+    finally:
+        for s, handler in old.items():
+            signal.signal(s, handler)
+
+
+def score_callable(job: Job, spec: str, out: Path, display: Display) -> Path:
+    """Score a user's function in a world, beside the references. Always scored afresh: what the function computes is not ours to know."""
+    from worldbench.baselines.callable import CallableModel, load_callable
+
+    prepared = prepare(job, display)
+    model = CallableModel(load_callable(spec), prepared.world.vocabulary, name=spec)
+    prepared = dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, model=spec))
+    folder = make_folder(out) / f"{job.world}-callable-{identity_hash([spec, prepared.training])[:10]}"
+    make_folder(folder)
+    with lock(folder):
+        _score_and_write(prepared, model, folder, out, folder / "result.json", display)
+        draw(folder, display)
+    return folder / "result.json"
+
+
+def _score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, out: Path, result: Path, display: Display) -> None:
+    """Score the model, read its floors and ceilings off the reference runs, write the result."""
+    from worldbench.scoring import score
+
+    job, settings = prepared.job, prepared.job.groups["eval"]
+    evidence = folder / ("evidence" if result.stem == "result" else f"evidence-{prepared.evaluation[:10]}")
+    with display.task("scoring") as announce:
+        scored = score(prepared.world, model, settings, evidence, announce)
+    if job.model not in models.names() or models[job.model].trained:
+        _add_bounds(prepared, scored["scores"], out, display)
+    write_atomic(result, to_json(record(prepared, model, folder, scored)) + "\n")
+
+
+def _add_bounds(prepared: Prepared, scores: dict[str, dict[str, Any]], out: Path, display: Display) -> None:
+    """Floor and ceiling of each metric: the scores of its reference models on the same prompts, from runs of their own."""
+    wanted = {n: {k: getattr(metrics[n].load(), k) for k in ("floor", "ceiling")} for n in scores}
+    for name in sorted({m for both in wanted.values() for m in both.values() if m}):
+        cls = models[name].load()
+        if (reason := cls.impossible(prepared.world)) is not None:
+            display.say(f"no {name} beside the scores: {reason}")
+            continue
+        groups = {k: v for k, v in prepared.job.groups.items() if k in ("env", "eval")}
+        given = {k: v for k, v in prepared.job.given.items() if k.split(".")[0] in groups}
+        job = dataclasses.replace(prepared.job, model=name, groups=groups, given=given)
+        display.say(f"scoring {name} on the same prompts")
+        measured = read_json(run(job, out, display.quieter(), wait=True))["scores"]
+        for metric, both in wanted.items():
+            for bound, reference_name in both.items():
+                if reference_name == name and metric in measured:
+                    scores[metric][bound] = {"model": name, **{k: v["value"] for k, v in measured[metric]["scores"].items()}}
+
+
+def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[str, Any]) -> dict[str, Any]:
+    """The result, as JSON; deterministic given the run."""
+    from worldbench.trainer import read_records
+
+    job = prepared.job
+    config = {group: dataclasses.asdict(value) for group, value in job.groups.items()}
+    for group, value in job.groups.items():
+        for f in dataclasses.fields(value):
+            if f.metadata.get("execution"):
+                del config[group][f.name]
+    if "map" in config.get("env", {}):
+        config["env"]["map"] = Path(config["env"]["map"]).name
+    out: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "world": prepared.world_identity,
+        "model": {"name": job.model, "hidden": model.hidden_name or None},
+        "preset": job.preset,
+        "seed": job.seed if job.trained else None,
+        "command": job.command(),
+        "config": config,
+        "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
+        "environment": environment(),
+    }
+    documents = 0
+    if job.trained:
+        data, config_ = job.groups["data"], job.groups["train"]
+        records = read_records(folder / "metrics.jsonl")
+        documents = data.rides or config_.steps * config_.batch
+        out["model"]["parameters"] = getattr(model, "parameters", None)
+        out["training"] = {"curve": [r for r in records if r["kind"] == "eval"], "last": next((r for r in reversed(records) if r["kind"] == "train"), None)}
+    out["card"] = prepared.world.card(documents)
+    return out | scored
+
+
+def _write_config(folder: Path, prepared: Prepared) -> None:
+    job = prepared.job
+    groups = {g: dataclasses.asdict(v) for g, v in job.groups.items()}
+    if "map" in groups.get("env", {}) and Path(groups["env"]["map"]).exists():
+        groups["env"]["map"] = str(Path(groups["env"]["map"]).resolve())
+    write_atomic(
+        folder / "config.json",
+        to_json(
+            {
+                "world": job.world, "model": job.model, "preset": job.preset, "seed": job.seed, "given": job.given,
+                "plugins": [str(Path(p).resolve()) for p in job.plugins], "groups": groups,
+                "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
+            }
+        ) + "\n",
+    )  # fmt: skip
+
+
+def load_job(folder: Path, changes: list[str]) -> Job:
+    """The job of a run folder, with evaluation options changed."""
+    from worldbench.configuration import group_types, parse_options
+
+    saved = read_json(folder / "config.json")
+    for plugin in saved["plugins"]:
+        load_plugin(Path(plugin))
+    types_ = group_types(saved["world"], saved["model"])
+    tuples = {g: {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()} for g, values in saved["groups"].items()}
+    groups = {g: types_[g](**tuples[g]) for g in types_}
+    wrong = [c for c in changes if c.startswith("--") and not c.startswith("--eval.")]
+    if wrong:
+        raise InputError(f"option {wrong[0]} cannot be changed after training; eval takes --eval options")
+    groups["eval"] = parse_options({"eval": types_["eval"]}, {"eval": groups["eval"]}, changes, "worldbench eval RUN")["eval"]
+    return Job(saved["world"], saved["model"], saved["preset"], saved["seed"], groups, saved["given"], tuple(saved["plugins"]))
+
+
+def evaluate(folder: Path, changes: list[str], display: Display) -> Path:
+    """Score a finished run again, under other evaluation settings; training is not touched."""
+    if not (folder / "config.json").exists():
+        raise InputError(f"{str(folder)!r} is not a run folder: it has no config.json")
+    prepared = prepare(load_job(folder, changes), display)
+    saved = read_json(folder / "config.json")["identity"]
+    if prepared.training != saved["training"]:
+        raise RunError(
+            f"{str(folder)!r} was trained under another identity (another map, torch or numpy); run its command again: {prepared.job.command()}"
+        )
+    name = "result.json" if prepared.evaluation == saved["evaluation"] else f"result-{prepared.evaluation[:10]}.json"
+    with lock(folder):
+        if prepared.job.trained:
+            from worldbench import checkpoint
+
+            if not checkpoint.weights_path(folder, prepared.job.groups["train"].steps).exists():
+                raise InputError(f"{str(folder)!r} is not trained to its end; run its command again first: {prepared.job.command()}")
+        model = train(prepared, folder, display) if prepared.job.trained else reference(prepared)
+        _score_and_write(prepared, model, folder, folder.parent, folder / name, display)
+    return folder / name
+
+
+@contextmanager
+def _manifest(folder: Path, prepared: Prepared) -> Iterator[None]:
+    """Times and the command line of each process that worked here: for people, never part of a result."""
+    path = folder / "manifest.json"
+    sessions = read_json(path)["sessions"] if path.exists() else []
+    started = time.time()
+    entry = {"argv": sys.argv, "pid": os.getpid(), "started": _clock(started), "environment": environment(), "outcome": "killed"}
+    write_atomic(path, to_json({"sessions": [*sessions, entry]}) + "\n")
+    try:
+        yield
+        entry["outcome"] = "done"
+    except BaseException as error:
+        entry["outcome"] = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        entry["seconds"] = round(time.time() - started, 2)
+        try:
+            write_atomic(path, to_json({"sessions": [*sessions, entry]}) + "\n")
+        except RunError:
+            if entry["outcome"] == "done":
+                raise
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def draw(folder: Path, display: Display) -> list[Path]:
+    """The figures of a run folder, from its files."""
+    from worldbench.figures.run_figures import draw_run
+
+    return draw_run(folder)

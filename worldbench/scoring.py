@@ -1,0 +1,70 @@
+"""Every metric that applies, on one model in one world."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from worldbench.core.files import write_atomic
+from worldbench.core.metric import Metric, Report
+from worldbench.core.model import SequenceModel
+from worldbench.core.registry import metrics
+from worldbench.core.world import World
+from worldbench.metrics.config import EvalConfig
+from worldbench.metrics.evaluation import Evaluation
+
+
+def score(
+    world: World, model: SequenceModel, settings: EvalConfig, evidence: Path | None, announce: Callable[[str], None] = lambda _: None
+) -> dict[str, dict[str, Any]]:
+    """{"scores": {metric: {version, direction, primary, scores, series, notes, evidence}}, "not_applicable": {metric: reason}}.
+
+    Per-trial arrays go to `<evidence>/<metric>.npz`, their digest into the record.
+    """
+    evaluation = Evaluation(world, model, settings)
+    out: dict[str, dict[str, Any]] = {"scores": {}, "not_applicable": {}}
+    for name in settings.metrics or metrics.names():
+        metric: Metric = metrics[name].load()
+        reason = metric.applies(world, model)
+        if reason is not None:
+            out["not_applicable"][name] = reason
+            continue
+        announce(name)
+        report = metric.measure(evaluation)
+        out["scores"][name] = _record(metric, report, evidence)
+    return out
+
+
+def _record(metric: Metric, report: Report, evidence: Path | None) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "version": metric.version,
+        "direction": metric.direction,
+        "primary": metric.primary if metric.primary in report.scores else next(iter(report.scores)),
+        "scores": {k: {"value": s.value, "n": s.n, "interval": s.interval} for k, s in report.scores.items()},
+        "series": report.series,
+        "notes": report.notes,
+    }
+    if evidence is not None and report.arrays:
+        raw = npz(report.arrays)
+        evidence.mkdir(exist_ok=True)
+        write_atomic(evidence / f"{metric.name}.npz", raw)
+        record["evidence_sha256"] = hashlib.sha256(raw).hexdigest()
+    return record
+
+
+def npz(arrays: dict[str, np.ndarray]) -> bytes:
+    """Compressed arrays as bytes that depend on nothing but the arrays (no clock, no pickle)."""
+    import zipfile
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in sorted(arrays.items()):
+            member = io.BytesIO()
+            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue(), zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
