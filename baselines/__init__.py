@@ -4,7 +4,9 @@ from worldbench.core.registry import models
 
 models.add("gpt", "transformer trained on the next token", "worldbench.baselines.gpt:GPT", config="worldbench.baselines.gpt:GPTConfig")
 models.add(
-    "nextlat", "the same transformer, trained also to predict its next hidden states", "worldbench.baselines.nextlat:NextLat",
+    "nextlat",
+    "the same transformer, trained also to predict its next hidden states",
+    "worldbench.baselines.nextlat:NextLat",
     config="worldbench.baselines.nextlat:NextLatConfig",
 )
 models.add("oracle", "the world's exact next-token law: the ceiling", "worldbench.baselines.references:Oracle", trained=False)

@@ -28,13 +28,13 @@ class _RMSNorm(torch.autograd.Function):
     """y = x r w with r = (mean x^2 + eps)^-1/2; the backward pass written out, in two thirds of the passes over memory that autograd would make."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]  # noqa: ANN001
+    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
         r = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(NORM_EPS).rsqrt_()
         ctx.save_for_backward(x, weight, r)
         return (x * r).mul_(weight)
 
     @staticmethod
-    def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # noqa: ANN001
+    def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         x, weight, r = ctx.saved_tensors
         normed = x * r
         grad_weight = (g * normed).flatten(0, -2).sum(0)

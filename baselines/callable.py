@@ -37,7 +37,7 @@ def load_callable(spec: str) -> Callable[..., Any]:
 
 
 class CallableModel(SequenceModel):
-    """`function(tokens int64 [B, T]) -> logits [B, T, V]`, numpy or torch; it may also return `(logits, hidden [B, T, D])`. Decoding re-computes each prefix."""
+    """`function(tokens int64 [B, T]) -> logits [B, T, V]`, numpy or torch; it may return `(logits, hidden [B, T, D])`. Decoding re-computes each prefix."""
 
     def __init__(self, function: Callable[..., Any], vocabulary: Vocabulary, name: str = "callable") -> None:
         self.function, self.vocabulary, self.name = function, vocabulary, name
@@ -50,7 +50,9 @@ class CallableModel(SequenceModel):
         logits = self._array(logits, "logits")
         wanted = (*tokens.shape, len(self.vocabulary))
         if logits.shape != wanted:
-            raise InputError(f"{self.name} returned logits of shape {logits.shape} for tokens of shape {tokens.shape}; they must be {wanted} (the last: vocabulary)")
+            raise InputError(
+                f"{self.name} returned logits of shape {logits.shape} for tokens of shape {tokens.shape}; they must be {wanted} (the last: vocabulary)"
+            )
         if np.isnan(logits).any() or (logits.max(axis=-1) == -np.inf).any() or (logits == np.inf).any():
             raise InputError(f"{self.name} returned logits that are not numbers")
         if hidden is not None:

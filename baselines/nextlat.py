@@ -4,7 +4,8 @@ L = L_ntp + lambda_h L_next_h + lambda_kl L_kl
     h'_{t+1} = p_psi(h_t, x_{t+1}) = h_t + f(norm([e(x_{t+1}) ; h_t]));   h'_{t+i} = p_psi(h'_{t+i-1}, x_{t+i}),   i = 1 .. d
     L_next_h = (1/d) sum_i SmoothL1(stopgrad(h_{t+i}), h'_{t+i})
     L_kl     = (1/d) sum_i KL( head(stopgrad(h_{t+i})) || head_frozen(h'_{t+i}) )
-Each of the d terms is a mean over its own positions: those (t, i) for which t+i is an input of the same document as t; for L_kl also one whose next token is scored.
+Each of the d terms is a mean over its own positions: those (t, i) for which t+i is an input of the same document as t; for L_kl also one whose next token is
+scored.
 A rollout therefore never crosses the end of a document, at any later step either.
 
 Shape letters: B rows, T tokens, D width, V vocabulary, M = positions of one term.

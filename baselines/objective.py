@@ -20,8 +20,8 @@ Count = int | float | Tensor
 class Objective(nn.Module, abc.ABC):
     """A model and the loss it is trained on.
 
-    The loss is a weighted sum of terms, each a mean over its own positions. `counts` says how many positions a batch has of each; `backward` divides by *totals*
-    that may span several batches, so that one batch, two accumulated halves and two processes give the same gradient.
+    The loss is a weighted sum of terms, each a mean over its own positions. `counts` says how many positions a batch has of each; `backward` divides by
+    *totals* that may span several batches, so that one batch, two accumulated halves and two processes give the same gradient.
     """
 
     name: ClassVar[str]

@@ -61,7 +61,7 @@ class CachedDecoder(Decoder):
     @torch.inference_mode()
     def _forward(self, tokens: np.ndarray) -> np.ndarray:
         new = torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64)).to(self.device)
-        rows, k = new.shape
+        _rows, k = new.shape
         if self._filled + k > self._room:
             self._grow(max(self._filled + k, self._room * 3 // 2))
         column = torch.arange(self._filled, self._filled + k, device=self.device)

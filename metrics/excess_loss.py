@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from worldbench.core.metric import Expectation, Metric, Report, Score
@@ -56,7 +58,7 @@ class ExcessLoss(Metric):
     line = "nats lost against the exact law of the data, 0 for the law itself"
     primary = "kl"
     # The oracle's logits are float32.
-    expects = {"oracle": (Expectation("kl", -1e-6, 1e-6),), "random-legal": (Expectation("kl", 0.01, np.inf),)}
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {"oracle": (Expectation("kl", -1e-6, 1e-6),), "random-legal": (Expectation("kl", 0.01, np.inf),)}
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         if type(world).law is World.law:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from worldbench.core.metric import Expectation, Metric, Report, Score
@@ -18,7 +20,7 @@ class NextToken(Metric):
     name, version, direction = "next_token", 1, "higher"
     line = "share of held-out positions whose most likely token is legal"
     primary = "top1_legal"
-    expects = {"oracle": (Expectation("top1_legal", 1, 1),), "random-legal": (Expectation("top1_legal", 1, 1),)}
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {"oracle": (Expectation("top1_legal", 1, 1),), "random-legal": (Expectation("top1_legal", 1, 1),)}
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, hits = evaluation.world, []

@@ -1,7 +1,7 @@
 """Rides decoded from prompts, with an optional referee who forces detours. Batched over prompts, cached in the decoder.
 
-Decoding goes on until the model says `end` or the world's decode limit is reached, also after an illegal token: what a ride is worth is its outcome, and the map
-that a model believes in is drawn from whole rides.
+Decoding goes on until the model says `end` or the world's decode limit is reached, also after an illegal token: what a ride is worth is its outcome, and the
+map that a model believes in is drawn from whole rides.
 
 Shape letters: N prompts, P prompt tokens, L continuation tokens, V vocabulary, A actions.
 """
@@ -24,8 +24,9 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Rides:
-    """prompts int [N, P], prompt_lengths [N]; tokens int32 [N, L] after the prompt, padding after their end; length int [N]; outcome int8 [N] (OPEN: the budget
-    was spent); legal_tokens int [N], tokens before the first illegal one; distance int [N] from the prompt to the goal, -1 unknown; detours int [N], forced turns.
+    """prompts int [N, P], prompt_lengths [N]; tokens int32 [N, L] after the prompt, padding after their end; length int [N]; outcome int8 [N] (OPEN: the
+    budget was spent); legal_tokens int [N], tokens before the first illegal one; distance int [N] from the prompt to the goal, -1
+    unknown; detours int [N], forced turns.
     """
 
     prompts: np.ndarray
@@ -64,7 +65,7 @@ def roll_out(
 ) -> Rides:
     """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, whichever model and chunk it is decoded in.
 
-    detour: with this probability a choice (whatever it was) is replaced by a uniform one of the other legal turns after which the goal is still within the budget
+    detour: with this probability a choice (whatever it was) is replaced by a uniform one of the other legal turns after which the goal is within the budget
     (metrics.md, section 2); where there is no other, it stands.
     """
     chunks = [
@@ -123,4 +124,3 @@ def _roll_out_chunk(
         prompts, lengths, tokens, length, np.asarray(world.outcome(states), np.int8), legal_tokens,
         np.full(n, -1) if distance is None else distance, forced,
     )  # fmt: skip
-

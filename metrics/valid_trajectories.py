@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import ClassVar
 
 from worldbench.core.metric import Expectation, Metric, Report, Score
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN
@@ -27,15 +27,15 @@ def by_distance(rides: Rides) -> dict[str, list]:
 class ValidTrajectories(Metric):
     """Share of rides from distinct held-out prompts, decoded without help, whose every turn is legal **and** whose `end` falls exactly at the destination.
 
-    `sampled` at temperature 1 is the primary: the exact law itself then arrives always, and greedy decoding hides mass on illegal turns. The three failures are
-    told apart (illegal token, `end` at the wrong place, budget spent). Sees: what using the map for navigation needs. Cannot see: streets that these rides never
-    try. "Valid" in NextLat's script also passes an early `end`: that is `legal` here.
+    `sampled` at temperature 1 is the primary: the exact law itself then arrives always, and greedy decoding hides mass on illegal turns. The three failures
+    are told apart (illegal token, `end` at the wrong place, budget spent). Sees: what using the map for navigation needs. Cannot see: streets that these
+    rides never try. "Valid" in NextLat's script also passes an early `end`: that is `legal` here.
     """
 
     name, version, direction = "valid_trajectories", 1, "higher"
     line = "share of rides from unseen prompts that stay legal and end at the destination"
     primary = "arrives_sampled"
-    expects = {
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("arrives_sampled", 1, 1), Expectation("arrives_greedy", 1, 1), Expectation("step_legality_sampled", 1, 1)),
         "random-legal": (Expectation("legal_sampled", 1, 1), Expectation("illegal_token_sampled", 0, 0), Expectation("arrives_sampled", 0, 0.9)),
     }

@@ -33,7 +33,10 @@ def parser() -> Parser:
     top = Parser(prog="worldbench", description=worldbench.__doc__, epilog="worldbench VERB --help tells more.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"worldbench {worldbench.__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-    added = {verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in ("run", "eval", "score")) for verb, line in VERBS.items()}
+    added = {
+        verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in ("run", "eval", "score"))
+        for verb, line in VERBS.items()
+    }
 
     run, score, again = added["run"], added["score"], added["eval"]
     for p in (run, score):
@@ -49,7 +52,9 @@ def parser() -> Parser:
         p.add_argument("--quiet", action="store_true", help="print results only")
         p.add_argument("-h", "--help", action="store_true", help="this help, with the options of the chosen world and model")
     for p in (run, score):
-        p.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a file that registers worlds, models or metrics of your own")
+        p.add_argument(
+            "--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a file that registers worlds, models or metrics of your own"
+        )
         p.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs are kept (default runs)")
 
     board = added["leaderboard"]
@@ -104,9 +109,6 @@ def _dispatch(argv: list[str]) -> int:
 
 def _register(plugins: list[Path] | tuple[Path, ...] = ()) -> None:
     """The built-in names, then the user's."""
-    import worldbench.baselines
-    import worldbench.envs
-    import worldbench.metrics
     from worldbench.core.registry import load_plugin
 
     for plugin in plugins:

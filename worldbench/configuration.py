@@ -243,7 +243,7 @@ def parse_options(types_: dict[str, type], defaults: dict[str, Any], options: li
         name = option.split("=", 1)[0]
         if name.startswith("--") and name not in known:
             raise InputError(_unknown_option(name, types_, known))
-    container = dataclasses.make_dataclass("Options", [(g, cls) for g, cls in types_.items()], frozen=True, kw_only=True)
+    container = dataclasses.make_dataclass("Options", list(types_.items()), frozen=True, kw_only=True)
     container.__doc__ = f"Options of `{program}`; the defaults shown are those of the chosen preset."
     if "--help" in options:
         tyro.cli(container, args=["--help"], default=container(**defaults), prog=program, use_underscores=True)
@@ -275,7 +275,7 @@ def print_option_help(types_: dict[str, type], defaults: dict[str, Any]) -> None
     """The typed options with their help, by tyro."""
     import tyro
 
-    container = dataclasses.make_dataclass("Options", [(g, cls) for g, cls in types_.items()], frozen=True, kw_only=True)
+    container = dataclasses.make_dataclass("Options", list(types_.items()), frozen=True, kw_only=True)
     container.__doc__ = "The defaults shown are those of the chosen preset."
     told = io.StringIO()
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(told):

@@ -59,7 +59,15 @@ def print_result(record: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title=f"{record['model']['name']} in {record['world']['world']}" + (f", seed {record['seed']}" if record["seed"] is not None else ""))
-    for column, justify in (("metric", "left"), ("better", "left"), ("floor", "right"), ("score", "right"), ("95% over trials", "right"), ("ceiling", "right"), ("n", "right")):
+    for column, justify in (
+        ("metric", "left"),
+        ("better", "left"),
+        ("floor", "right"),
+        ("score", "right"),
+        ("95% over trials", "right"),
+        ("ceiling", "right"),
+        ("n", "right"),
+    ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for name, metric in record["scores"].items():
         for key, s in metric["scores"].items():

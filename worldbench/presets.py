@@ -45,7 +45,8 @@ _VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
             "env": {"min_moves": 2, "max_moves": 99},
             "model": {"layers": 48, "heads": 8, "width": 384},
             "train": {
-                "steps": 400_000, "batch": 256, "row_tokens": 256, "learning_rate": 1e-4, "weight_decay": 0.01, "clip": 0.0, "schedule": "constant", "warmup": 0,
+                "steps": 400_000, "batch": 256, "row_tokens": 256,
+                "learning_rate": 1e-4, "weight_decay": 0.01, "clip": 0.0, "schedule": "constant", "warmup": 0,
             },
             "nextlat": {"horizon": 8, "lambda_h": 1.0, "lambda_kl": 0.1, "dynamics_factor": 2.0},
         },

@@ -275,9 +275,7 @@ def evaluate(folder: Path, changes: list[str], display: Display) -> Path:
     prepared = prepare(load_job(folder, changes), display)
     saved = read_json(folder / "config.json")["identity"]
     if prepared.training != saved["training"]:
-        raise RunError(
-            f"{str(folder)!r} was trained under another identity (another map, torch or numpy); run its command again: {prepared.job.command()}"
-        )
+        raise RunError(f"{str(folder)!r} was trained under another identity (another map, torch or numpy); run its command again: {prepared.job.command()}")
     name = "result.json" if prepared.evaluation == saved["evaluation"] else f"result-{prepared.evaluation[:10]}.json"
     with lock(folder):
         if prepared.job.trained:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
@@ -67,7 +68,16 @@ class Trainer:
     """Trains one objective in one run folder, from wherever an earlier process left it."""
 
     def __init__(
-        self, world: World, objective: Objective, data: DataConfig, config: TrainConfig, seed: int, folder: Path, *, evaluation_seed: int = 0, report: Any = None
+        self,
+        world: World,
+        objective: Objective,
+        data: DataConfig,
+        config: TrainConfig,
+        seed: int,
+        folder: Path,
+        *,
+        evaluation_seed: int = 0,
+        report: Any = None,
     ) -> None:
         self.world, self.config, self.folder, self.report = world, config, folder, report
         self.device = resolve_device(config.device)
@@ -89,7 +99,7 @@ class Trainer:
         documents, c = self.stream.documents(step), self.config
         whole = pack(documents, c.batch, self.stream.width)
         cuts = np.linspace(0, c.batch, c.accumulate + 1).round().astype(int)
-        return [whole.rows(int(low), int(high)).to(self.device) for low, high in zip(cuts[:-1], cuts[1:])]
+        return [whole.rows(int(low), int(high)).to(self.device) for low, high in itertools.pairwise(cuts)]
 
     def step(self, step: int) -> dict[str, torch.Tensor]:
         """One optimiser step; the mean of each loss term (detached, on the device)."""
@@ -169,9 +179,7 @@ class Trainer:
             log.write(to_json(record, indent=None) + "\n")
             log.flush()
         except OSError as error:
-            raise RunError(
-                f"cannot write {log.name!r} ({error.strerror}); the last saved state is intact, make room and run the same command again"
-            ) from error
+            raise RunError(f"cannot write {log.name!r} ({error.strerror}); the last saved state is intact, make room and run the same command again") from error
 
     def _check_finite(self, losses: dict[str, float], step: int) -> None:
         if not all(math.isfinite(v) for v in losses.values()):

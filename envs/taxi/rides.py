@@ -117,6 +117,6 @@ class Walker:
                 attempt += 1
                 if attempt > MAX_ATTEMPTS:
                     raise InputError(
-                        f"no ride of the {split} split in {attempt} attempts on {self.graph.name}: env.held_out_share {self.held_out.share} leaves none; change it"
+                        f"no ride of the {split} split in {attempt} attempts on {self.graph.name}: env.held_out_share {self.held_out.share} leaves none"
                     )
         return origin, destination, moves, directions

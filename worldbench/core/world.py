@@ -121,7 +121,7 @@ class World(abc.ABC):
         """int8 [N]: OPEN, ARRIVED, ILLEGAL or MISPLACED_END."""
 
     def law(self, states: States) -> np.ndarray | None:
-        """The data's exact next-token law over actions, float64 [N, A]; uniform over the legal actions (else over all) where no document leads. None: not known."""
+        """The data's exact next-token law over actions, float64 [N, A]; uniform over the legal ones (else over all) where no document leads. None: unknown."""
         return None
 
     def distance(self, states: States) -> np.ndarray | None:

@@ -1,0 +1,202 @@
+"""Every identity field has an effect on the result; no execution field has one. Over everything that is registered."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import typing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import worldbench.baselines
+import worldbench.envs  # noqa: F401  registers
+from worldbench.baselines.references import FromStates
+from worldbench.configuration import DataConfig, Job, TrainConfig, identity_fields
+from worldbench.core.files import to_json
+from worldbench.core.registry import models, worlds
+from worldbench.core.world import States
+from worldbench.envs.taxi.config import TaxiConfig
+from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.metrics.config import EvalConfig
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.run import build, identify
+from worldbench.scoring import score
+from worldbench.trainer import Trainer
+
+BASE_ENV = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
+BASE_TRAIN = TrainConfig(steps=4, batch=6, accumulate=1, warmup=1, checkpoints=2, curve_documents=20, learning_rate=3e-3, weight_decay=0.05, device="cpu")
+
+OTHER = {
+    "env.map": {"map": "city:30"},
+    "env.region": {"region": "14@0,0"},
+    "env.held_out": {"held_out": "states"},
+    "env.held_out_share": {"held_out_share": 0.35},
+    "data.rides": {"rides": 5},
+    "model.heads": {"heads": 2},
+    "model.width": {"width": 32},
+    "model.dynamics_factor": {"dynamics_factor": 20.0},
+    "train.row_tokens": {"row_tokens": 40},
+    "train.accumulate": {"accumulate": 3},
+    "train.schedule": {"schedule": "constant"},
+    "train.clip": {"clip": 0.05},
+    "eval.metrics": {"metrics": ("next_token",)},
+    "eval.detours": {"detours": (0.3,)},
+    "eval.reconstruction_decoding": {"reconstruction_decoding": "greedy"},
+    "eval.reconstruction_distance": {"reconstruction_distance": 150.0},
+    "eval.reconstruction_degree": {"reconstruction_degree": 1},
+}
+"""Another valid value, where the rule of `another` below would not do."""
+NEEDS_HARDWARE = {"train.threads": "changes the last bits only, and not on every machine", "train.device": "needs a GPU"}
+
+
+def another(group: str, config: object, field: dataclasses.Field) -> dict[str, object]:
+    if f"{group}.{field.name}" in OTHER:
+        return OTHER[f"{group}.{field.name}"]
+    value = getattr(config, field.name)
+    if isinstance(value, bool):
+        return {field.name: not value}
+    if isinstance(value, int):
+        return {field.name: value + 1}
+    if isinstance(value, float):
+        return {field.name: value * 1.5 + 0.1 if value else 0.5}
+    raise AssertionError(f"say in OTHER what another value of {group}.{field.name} is")
+
+
+def job(model: str, seed: int = 0, changes: dict[str, dict[str, object]] | None = None) -> Job:
+    config = models[model].load_config()(layers=1, heads=1, width=16)
+    groups = {"env": BASE_ENV, "data": DataConfig(), "model": config, "train": BASE_TRAIN, "eval": EvalConfig()}
+    for group, values in (changes or {}).items():
+        groups[group] = dataclasses.replace(groups[group], **values)
+    return Job("taxi", model, "quick", seed, groups, {})
+
+
+def trained(j: Job, folder: Path) -> tuple[str, str]:
+    """(training identity, digest of the weights and the curve)."""
+    world = TaxiWorld(j.groups["env"])
+    prepared = identify(j, world)
+    objective = build(prepared)
+    folder.mkdir()
+    Trainer(world, objective, j.groups["data"], j.groups["train"], j.seed, folder).train()
+    digest = hashlib.sha256()
+    for name, tensor in objective.state_dict().items():
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    curve = [line for line in (folder / "metrics.jsonl").read_text().splitlines() if '"eval"' in line]
+    digest.update("\n".join(curve).encode())
+    return prepared.training, digest.hexdigest()
+
+
+def fields_of(group: str, config: object) -> list[tuple[str, dataclasses.Field]]:
+    return [(group, f) for f in dataclasses.fields(config) if f"{group}.{f.name}" not in NEEDS_HARDWARE]  # type: ignore[arg-type]
+
+
+TRAINED = [e.name for e in models if e.trained]
+TRAINING_FIELDS = [
+    pytest.param(model, group, field, id=f"{model}-{group}.{field.name}")
+    for model in TRAINED
+    for group, config in job(model).groups.items()
+    if group != "eval" and (model == TRAINED[0] or group == "model")
+    for group, field in fields_of(group, config)
+]
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]:
+    return {model: trained(job(model), tmp_path_factory.mktemp(model) / "run") for model in TRAINED}
+
+
+@pytest.mark.parametrize(("model", "group", "field"), TRAINING_FIELDS)
+def test_training_fields(model: str, group: str, field: dataclasses.Field, baseline: dict[str, tuple[str, str]], tmp_path: Path) -> None:
+    changed = job(model, changes={group: another(group, job(model).groups[group], field)})
+    identity, digest = trained(changed, tmp_path / "run")
+    if field.metadata.get("execution"):
+        assert (identity, digest) == baseline[model]
+    else:
+        assert identity != baseline[model][0]
+        assert digest != baseline[model][1]
+
+
+@pytest.mark.parametrize("model", TRAINED)
+def test_same_job_same_bits_and_the_seed_matters(model: str, baseline: dict[str, tuple[str, str]], tmp_path: Path) -> None:
+    assert trained(job(model), tmp_path / "again") == baseline[model]
+    other = trained(job(model, seed=1), tmp_path / "other")
+    assert other[0] != baseline[model][0]
+    assert other[1] != baseline[model][1]
+
+
+class Clumsy(FromStates):
+    """The exact law, mixed with any direction at all: it drives legally most of the time, and invents streets."""
+
+    name, hidden_name = "clumsy", "state codes"
+
+    def action_law(self, states: States) -> np.ndarray:
+        law = self.world.law(states)
+        assert law is not None
+        any_turn = np.full_like(law, 1 / (law.shape[1] - 1))
+        any_turn[:, -1] = 0
+        return 0.93 * law + 0.07 * any_turn
+
+    def hidden(self, tokens: np.ndarray) -> np.ndarray:
+        return np.sin(np.cumsum(tokens, axis=1)[:, :, None] * np.arange(1, 7)[None, None, :]).astype(np.float32)
+
+
+BASE_EVAL = EvalConfig(
+    trials=30, documents=30, detours=(0.5,), reconstruction_rides=60, reconstruction_decoding="sampled", reconstruction_orders=2, rank_tokens=50
+)
+
+
+def scores(settings: EvalConfig) -> str:
+    world = TaxiWorld(TaxiConfig(map="city:60", min_moves=3, max_moves=15))
+    return to_json(score(world, Clumsy(world), settings, None))
+
+
+def test_evaluation_fields() -> None:
+    base, bland = scores(BASE_EVAL), []
+    assert scores(BASE_EVAL) == base
+    for field in dataclasses.fields(EvalConfig):
+        changed = scores(dataclasses.replace(BASE_EVAL, **another("eval", BASE_EVAL, field)))
+        if bool(field.metadata.get("execution")) != (changed == base):
+            bland.append(field.name)
+    assert not bland, f"without the effect they should have: {bland}"
+
+
+def test_every_option_of_every_registered_thing_is_a_field_with_help() -> None:
+    """Options are frozen dataclasses whose every field has a type and a line of help under it."""
+    import ast
+    import inspect
+
+    configs = [e.load_config() for e in [*worlds, *models] if e.config is not None] + [DataConfig, TrainConfig, EvalConfig]
+    for config in configs:
+        assert config.__dataclass_params__.frozen
+        hints = typing.get_type_hints(config)
+        documented = set()
+        for cls in config.__mro__[:-1]:
+            body = ast.parse(inspect.getsource(cls)).body[0].body  # type: ignore[attr-defined]
+            for statement, after in itertools.pairwise(body):
+                if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                    documented.add(statement.target.id)  # type: ignore[union-attr]
+        assert {f.name for f in dataclasses.fields(config)} == documented & set(hints)
+        assert identity_fields(config())
+
+
+def test_evaluation_leaves_training_alone(tmp_path: Path) -> None:
+    """Scoring in the middle of training changes no bit of what follows."""
+    world = TaxiWorld(BASE_ENV)
+    ends = []
+    for scored in (False, True):
+        prepared = identify(job("gpt"), world)
+        objective = build(prepared)
+        folder = tmp_path / str(scored)
+        folder.mkdir()
+        trainer = Trainer(world, objective, DataConfig(), BASE_TRAIN, 0, folder)
+        for step in range(4):
+            trainer.step(step)
+            if scored:
+                trainer.evaluate()
+                from worldbench.baselines.trained import TrainedModel
+
+                Evaluation(world, TrainedModel(objective), BASE_EVAL).rides("sampled", 20)
+        ends.append(b"".join(p.detach().numpy().tobytes() for p in objective.parameters()))
+    assert ends[0] == ends[1]
