@@ -11,10 +11,19 @@ from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
 
 def effective_rank(singular_values: np.ndarray) -> float:
-    """exp(entropy of s_i / sum s)."""
+    """exp(entropy of s_i / sum s); nan for a matrix of zeros."""
+    if not singular_values.any():
+        return float("nan")
     p = singular_values / singular_values.sum()
     p = p[p > 0]
     return float(np.exp(-(p * np.log(p)).sum()))
+
+
+def participation_ratio(singular_values: np.ndarray) -> float:
+    """(sum s^2)^2 / sum s^4; nan for a matrix of zeros."""
+    if not singular_values.any():
+        return float("nan")
+    return float((singular_values**2).sum() ** 2 / (singular_values**4).sum())
 
 
 class EffectiveRank(Metric):
@@ -49,7 +58,7 @@ class EffectiveRank(Metric):
         scores = {
             "rank": Score(effective_rank(s), n),
             "rank_centred": Score(effective_rank(centred), n),
-            "participation_ratio": Score(float((centred**2).sum() ** 2 / (centred**4).sum()), n),
+            "participation_ratio": Score(participation_ratio(centred), n),
         }
         notes = [f"hidden state: {evaluation.model.hidden_name}, width {h.shape[1]}"]
         if n < wanted:

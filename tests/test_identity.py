@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import worldbench.baselines
-import worldbench.envs  # noqa: F401  registers
 from worldbench.baselines.references import FromStates
 from worldbench.configuration import DataConfig, Job, TrainConfig, identity_fields
 from worldbench.core.files import to_json

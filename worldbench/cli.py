@@ -22,6 +22,10 @@ VERBS = {
 }
 
 
+NAMED = ("run", "eval", "score")
+"""Verbs that take one name, and typed options."""
+
+
 class Parser(argparse.ArgumentParser):
     """One sentence and exit code 2, instead of a usage screen."""
 
@@ -33,21 +37,20 @@ def parser() -> Parser:
     top = Parser(prog="worldbench", description=worldbench.__doc__, epilog="worldbench VERB --help tells more.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"worldbench {worldbench.__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-    added = {
-        verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in ("run", "eval", "score"))
-        for verb, line in VERBS.items()
-    }
+    added = {verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in NAMED) for verb, line in VERBS.items()}
 
     run, score, again = added["run"], added["score"], added["eval"]
+    # The name is taken before argparse sees the rest: among typed options it cannot tell a name from a value.
+    run.usage = "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE.toml] [--out FOLDER] [options below]"
+    score.usage = "worldbench score WORLD --callable MODULE:FUNCTION [--preset NAME] [--out FOLDER] [options below]"
+    again.usage = "worldbench eval RUN [--eval options]"
     for p in (run, score):
-        p.add_argument("world", nargs="?", metavar="WORLD", help="see worldbench ls")
         p.add_argument("--preset", metavar="NAME", help="quick (default), small, standard or paper")
         p.add_argument("--config", type=Path, metavar="RECIPE.toml", help="settings from a file; the command line wins")
     run.add_argument("--model", metavar="NAME", help="see worldbench ls (default gpt)")
     run.add_argument("--seed", type=int, metavar="N", help="of training (default 0)")
     run.add_argument("--print-config", action="store_true", help="print every setting, resolved, and stop")
     score.add_argument("--callable", required=False, metavar="MODULE:FUNCTION", help="tokens [B, T] -> logits [B, T, V]")
-    again.add_argument("run", nargs="?", type=Path, metavar="RUN", help="a run folder")
     for p in (run, score, again):
         p.add_argument("--quiet", action="store_true", help="print results only")
         p.add_argument("-h", "--help", action="store_true", help="this help, with the options of the chosen world and model")
@@ -95,24 +98,20 @@ def _dispatch(argv: list[str]) -> int:
     top = parser()
     if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
         raise unknown("verb", argv[0], VERBS)
-    arguments, rest = top.parse_known_args(argv)
+    named = len(argv) > 1 and argv[0] in NAMED and not argv[1].startswith("-")
+    arguments, rest = top.parse_known_args([argv[0], *argv[2:]] if named else argv)
+    arguments.subject = argv[1] if named else None
+    if not named and arguments.verb in NAMED and rest and not rest[0].startswith("-"):
+        arguments.subject = rest.pop(0)
     if arguments.verb is None:
         top.print_help()
         return 0
-    if rest and arguments.verb not in ("run", "score", "eval"):
+    if rest and arguments.verb not in NAMED:
         flags = [o for action in top._subparsers._group_actions[0].choices[arguments.verb]._actions for o in action.option_strings]  # type: ignore[union-attr, index]
         raise InputError(f"unknown option {rest[0]}{nearest(rest[0], flags)}")
     return {
         "run": _run, "eval": _eval, "score": _score, "leaderboard": _leaderboard, "figures": _figures, "ls": _ls, "validate": _validate,
     }[arguments.verb](arguments, rest)  # fmt: skip
-
-
-def _register(plugins: list[Path] | tuple[Path, ...] = ()) -> None:
-    """The built-in names, then the user's."""
-    from worldbench.core.registry import load_plugin
-
-    for plugin in plugins:
-        load_plugin(plugin)
 
 
 def _help(verb: str, types_: dict[str, type], defaults: dict[str, Any]) -> int:
@@ -138,12 +137,13 @@ def _check_flags(verb: str, rest: list[str], groups: list[str]) -> None:
 
 def _job(arguments: argparse.Namespace, rest: list[str], model: str | None) -> Any:
     from worldbench.configuration import load_recipe, resolve
-    from worldbench.core.registry import models, worlds
+    from worldbench.core.registry import load_plugin, models, worlds
 
     recipe = load_recipe(arguments.config) if arguments.config else {}
     plugins = [*arguments.plugin, *([arguments.config.parent / recipe["plugin"]] if "plugin" in recipe else [])]
-    _register(plugins)
-    world = arguments.world or recipe.get("world")
+    for plugin in plugins:
+        load_plugin(plugin)
+    world = arguments.subject or recipe.get("world")
     if world is None:
         raise InputError(f"which world? there are {', '.join(worlds.names())}")
     name = model or recipe.get("model", {}).get("name") or "gpt"
@@ -168,7 +168,7 @@ class _HelpWanted(Exception):
 
 def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
     _check_flags("run", rest, ["env", "data", "model", "train", "eval"])
-    if arguments.help and arguments.world is None:
+    if arguments.help and arguments.subject is None:
         return _help("run", {}, {})
     try:
         job = _job(arguments, rest, arguments.model)
@@ -192,8 +192,7 @@ def _run(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def _eval(arguments: argparse.Namespace, rest: list[str]) -> int:
     _check_flags("eval", rest, ["eval", "env", "data", "model", "train"])
-    _register()
-    if arguments.help or arguments.run is None:
+    if arguments.help or arguments.subject is None:
         from worldbench.metrics.config import EvalConfig
 
         if not arguments.help:
@@ -203,14 +202,14 @@ def _eval(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.result import load_result
     from worldbench.run import evaluate
 
-    path = evaluate(arguments.run, rest, Display(quiet=arguments.quiet))
+    path = evaluate(Path(arguments.subject), rest, Display(quiet=arguments.quiet))
     print_result(load_result(path))
     return 0
 
 
 def _score(arguments: argparse.Namespace, rest: list[str]) -> int:
     _check_flags("score", rest, ["env", "eval"])
-    if arguments.help and arguments.world is None:
+    if arguments.help and arguments.subject is None:
         return _help("score", {}, {})
     if arguments.callable is None and not arguments.help:
         raise InputError("worldbench score needs --callable MODULE:FUNCTION, a function from tokens [B, T] to logits [B, T, V]")
@@ -250,7 +249,6 @@ def _figures(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def _ls(arguments: argparse.Namespace, rest: list[str]) -> int:
-    _register()
     from worldbench.core.registry import metrics, models, worlds
     from worldbench.presets import PRESETS
 

@@ -157,8 +157,9 @@ def score_callable(job: Job, spec: str, out: Path, display: Display) -> Path:
     """Score a user's function in a world, beside the references. Always scored afresh: what the function computes is not ours to know."""
     from worldbench.baselines.callable import CallableModel, load_callable
 
+    function = load_callable(spec)
     prepared = prepare(job, display)
-    model = CallableModel(load_callable(spec), prepared.world.vocabulary, name=spec)
+    model = CallableModel(function, prepared.world.vocabulary, name=spec)
     prepared = dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, model=spec))
     folder = make_folder(out) / f"{job.world}-callable-{identity_hash([spec, prepared.training])[:10]}"
     make_folder(folder)

@@ -47,11 +47,15 @@ def _resolve(target: Any) -> Any:
 
 
 class Registry:
-    """Entries of one kind, by name; iterates in the order of registration."""
+    """Entries of one kind, by name; iterates in the order of registration. `room`: the package whose import registers the built-in ones."""
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, room: str = "") -> None:
+        self.kind, self._room = kind, room
         self._entries: dict[str, Entry] = {}
+
+    def _open(self) -> None:
+        if self._room and self._room not in sys.modules:
+            importlib.import_module(self._room)
 
     def add(self, name: str, line: str, target: Any, *, config: Any = None, trained: bool = True) -> None:
         """Register; a name that is taken is refused."""
@@ -60,12 +64,15 @@ class Registry:
         self._entries[name] = Entry(name=name, line=line, target=target, config=config, trained=trained)
 
     def __iter__(self) -> Iterator[Entry]:
+        self._open()
         return iter(self._entries.values())
 
     def names(self) -> list[str]:
+        self._open()
         return list(self._entries)
 
     def __getitem__(self, name: str) -> Entry:
+        self._open()
         if name not in self._entries:
             for point in importlib.metadata.entry_points(group=f"worldbench.{self.kind}s", name=name):
                 point.load()(self)
@@ -74,9 +81,9 @@ class Registry:
         return self._entries[name]
 
 
-worlds = Registry("world")
-models = Registry("model")
-metrics = Registry("metric")
+worlds = Registry("world", "worldbench.envs")
+models = Registry("model", "worldbench.baselines")
+metrics = Registry("metric", "worldbench.metrics")
 
 
 def load_plugin(path: Path) -> None:

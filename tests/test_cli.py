@@ -1,0 +1,266 @@
+"""The command line as a person meets it: results, and one clear sentence for every mistake."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from worldbench.cli import main
+
+TINY = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", "--eval.trials", "20", "--eval.documents", "20"]
+TINY += ["--eval.reconstruction_rides", "20", "--eval.rank_tokens", "40"]
+SHORT = ["--train.steps", "4", "--train.batch", "8", "--train.threads", "1", "--train.curve_documents", "20", "--data.rides", "0", "--train.row_tokens", "0"]
+SHORT += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
+
+
+def tell(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
+    code = main(list(argv))
+    return code, capsys.readouterr().err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
+    """The one sentence that a mistake is answered with."""
+    got, told = tell(capsys, *argv)
+    assert got == code, told
+    lines = [line for line in told.splitlines() if line.startswith("worldbench: ")]
+    assert len(lines) == 1
+    assert told.splitlines()[-1] == lines[0]
+    assert "Traceback" not in told
+    return lines[0].removeprefix("worldbench: ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["runn"], "did you mean 'run'"),
+        (["run"], "which world"),
+        (["run", "taxy"], "did you mean 'taxi'"),
+        (["run", "taxi", "--model", "gptt"], "did you mean 'gpt'"),
+        (["run", "taxi", "--preset", "smal"], "did you mean 'small'"),
+        (["run", "taxi", "--modle", "gpt"], "did you mean '--model'"),
+        (["run", "taxi", "--train.stpes", "3"], "did you mean '--train.steps'"),
+        (["run", "taxi", "--model", "oracle", "--train.steps", "3"], "does not apply"),
+        (["run", "taxi", "--train.steps", "many"], "many"),
+        (["run", "taxi", "--train.steps", "0"], "train.steps must be at least 1, not 0"),
+        (["run", "taxi", "--train.schedule", "cosin"], "cosin"),
+        (["run", "taxi", "--train.device", "mps"], "mps"),
+        (["run", "taxi", "--model.width", "30"], "model.width"),
+        (["run", "taxi", "--model", "nextlat", "--model.horizon", "0"], "model.horizon must be at least 1, not 0"),
+        (["run", "taxi", "--model", "gpt", "--model.horizon", "4"], "unknown option --model.horizon"),
+        (["run", "taxi", "--data.rides", "-4"], "data.rides"),
+        (["run", "taxi", "--seed", "-1"], "seed must be 0 or more"),
+        (["run", "taxi", "--seed", "x"], "invalid int value"),
+        (["run", "taxi", "--eval.metrics", "detour"], "did you mean 'detours'"),
+        (["run", "taxi", "more"], "what is 'more'"),
+        (["run", "taxi", "--env.map", "city:2"], "city:N"),
+        (["run", "taxi", "--env.map", "nowhere.graphml"], "nowhere.graphml"),
+        (["run", "taxi", "--env.map", "city:24", "--env.region", "5@9999999,0"], "region"),
+        (["run", "taxi", "--env.map", "city:24", "--env.region", "somewhere"], "region"),
+        (["run", "taxi", "--config", "no.toml"], "no.toml"),
+        (["run", "taxi", "--plugin", "no.py"], "no.py"),
+        (["score", "taxi"], "--callable"),
+        (["score", "taxi", "--callable", "nomodule:f", "--env.map", "city:24"], "nomodule"),
+        (["score", "taxi", "--callable", "json:nothing", "--env.map", "city:24"], "no 'nothing'"),
+        (["score", "taxi", "--callable", "json", "--env.map", "city:24"], "MODULE:FUNCTION"),
+        (["eval", "nowhere"], "not a run folder"),
+        (["leaderboard", "nowhere"], "nowhere"),
+        (["figures", "nowhere"], "not a run folder"),
+        (["validate", "nowhere.json"], "nowhere.json"),
+        (["leaderboard", ".", "--fromat", "csv"], "--format"),
+    ],
+)
+def test_mistakes(argv: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert said in refused(capsys, *argv)
+    assert not (tmp_path / "runs").exists() or not any(p.is_file() and p.name == "result.json" for p in (tmp_path / "runs").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ("world = 'taxi'\n[train]\nstpes = 3\n", "did you mean 'steps'"),
+        ("wrold = 'taxi'\n", "did you mean 'world'"),
+        ("world = 'taxi'\n[train]\nsteps = 'three'\n", "train.steps must be of type int"),
+        ("world = 'taxi'\n[train]\nsteps = true\n", "train.steps must be of type int"),
+        ("world = 'taxi'\n[train]\nschedule = 'cosin'\n", "did you mean 'cosine'"),
+        ("world = 'taxi'\n[eval]\ndetours = 0.5\n", "eval.detours must be a list"),
+        ("world = 'taxi'\n[model]\nname = 'gtp'\n", "did you mean 'gpt'"),
+        ("world = 'taxi'\n[model]\nhorizon = 3\n", "unknown key 'horizon'"),
+        ("world = \n", "not TOML"),
+        ("seed = 'one'\n", "seed must be of type int"),
+        ("model = 'gpt'\n", "model must be a table"),
+    ],
+)
+def test_mistakes_in_recipes(recipe: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("r.toml").write_text(recipe)
+    assert said in refused(capsys, "run", "--config", "r.toml")
+
+
+def test_printed_config_is_a_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What --print-config prints, read back, resolves to itself; the command line wins over it."""
+    for model in ("gpt", "nextlat", "oracle"):
+        assert (
+            main(["run", "taxi", "--model", model, "--preset", "small", "--env.map", "city:24", "--seed", "3", "--eval.detours", "0.2", "--print-config"]) == 0
+        )
+        first = capsys.readouterr().out
+        (tmp_path / "r.toml").write_text(first)
+        assert main(["run", "--config", str(tmp_path / "r.toml"), "--print-config"]) == 0
+        assert capsys.readouterr().out == first
+    assert main(["run", "--config", str(tmp_path / "r.toml"), "--eval.trials", "7", "--print-config"]) == 0
+    assert "trials = 7" in capsys.readouterr().out
+
+
+def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = ["--out", str(tmp_path / "runs")]
+    for seed in "01":
+        assert main(["run", "taxi", "--model", "nextlat", "--seed", seed, *TINY, *SHORT, *out]) == 0
+    printed = capsys.readouterr().out
+    assert "arrives_sampled" in printed
+    folders = sorted((tmp_path / "runs").glob("taxi-nextlat-quick-s0-*"))
+    assert len(folders) == 1
+    result = folders[0] / "result.json"
+    before = result.read_bytes()
+    record = json.loads(before)
+    assert record["scores"]["valid_trajectories"]["ceiling"]["arrives_sampled"] == 1
+    assert record["scores"]["valid_trajectories"]["floor"]["model"] == "random-legal"
+    assert record["config"]["env"]["map"] == "city:24"
+    assert str(tmp_path) not in before.decode()
+    for name in ("map.png", "map.svg", "map.csv", "learning.png", "learning.csv"):
+        assert (folders[0] / "figures" / name).stat().st_size > 50
+
+    assert main(["run", "taxi", "--model", "nextlat", "--seed", "0", *TINY, *SHORT, *out]) == 0
+    assert "done already" in capsys.readouterr().err
+    assert result.read_bytes() == before
+
+    assert main(["eval", str(folders[0]), "--eval.trials", "10"]) == 0
+    others = list(folders[0].glob("result-*.json"))
+    assert len(others) == 1
+    assert json.loads(others[0].read_text())["scores"]["valid_trajectories"]["scores"]["arrives_sampled"]["n"] == 10
+    assert result.read_bytes() == before
+    assert "--eval" in refused(capsys, "eval", str(folders[0]), "--train.steps", "9")
+    others[0].unlink()
+
+    capsys.readouterr()
+    for form in ("table", "markdown", "csv", "json"):
+        assert main(["leaderboard", str(tmp_path / "runs"), "--format", form]) == 0
+        board = capsys.readouterr().out
+        assert all(model in board for model in ("oracle", "nextlat", "random-legal"))
+    rows = {row["model"]: row for row in json.loads(board)}
+    assert rows["nextlat"]["seeds"] == [0, 1]
+    assert rows["nextlat"]["scores"]["valid_trajectories.arrives_sampled"]["interval"] is not None
+    assert rows["oracle"]["scores"]["effective_rank.rank"] is None
+    assert "did you mean" in refused(capsys, "leaderboard", str(tmp_path / "runs"), "--columns", "detours.arrives_p0.55")
+
+    assert main(["figures", str(folders[0])]) == 0
+    assert main(["validate", str(tmp_path / "runs")]) == 0
+    result.write_bytes(before[: len(before) // 2])
+    assert "not JSON" in refused(capsys, "validate", str(result))
+    result.write_text('{"schema_version": 99}')
+    assert "newer worldbench" in refused(capsys, "validate", str(result))
+
+
+def test_score_a_function_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(
+        "import numpy as np\n"
+        "def flat(tokens):\n    return np.zeros((*tokens.shape, 34)), np.ones((*tokens.shape, 3))\n"
+        "def wrong(tokens):\n    return np.zeros((*tokens.shape, 5))\n"
+        "def nan(tokens):\n    return np.full((*tokens.shape, 34), np.nan)\n"
+        "answer = 42\n"
+    )
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    tiny = [*TINY]
+    tiny[1] = "city:24"
+    code, told = tell(capsys, "score", "taxi", "--callable", "mine:wrong", *tiny)
+    assert code == 2
+    vocabulary = int(told.rsplit("they must be (1, 1, ", 1)[1].split(")")[0])
+    text = Path("mine.py").read_text().replace("34", str(vocabulary))
+    Path("mine.py").write_text(text)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    assert main(["score", "taxi", "--callable", "mine:flat", *tiny]) == 0
+    capsys.readouterr()
+    result = json.loads(next(Path("runs").glob("taxi-callable-*/result.json")).read_text())
+    assert result["scores"]["effective_rank"]["scores"]["rank"]["value"] == pytest.approx(1)
+    assert result["scores"]["valid_trajectories"]["scores"]["arrives_sampled"]["value"] < 0.2
+    assert "score taxi --callable mine:flat" in result["command"]
+    assert "not numbers" in refused(capsys, "score", "taxi", "--callable", "mine:nan", *tiny)
+    assert "not a function" in refused(capsys, "score", "taxi", "--callable", "mine:answer", *tiny)
+
+
+def in_process(tmp_path: Path, *argv: str, limit: int | None = None) -> subprocess.CompletedProcess[str]:
+    def small_files() -> None:
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run([sys.executable, "-m", "worldbench", *argv], cwd=tmp_path, capture_output=True, text=True, preexec_fn=small_files, check=False)
+
+
+def test_folders_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert "choose another with --out" in refused(capsys, "run", "taxi", *TINY, *SHORT, "--out", str(tmp_path / "file"))
+    assert "choose another with --out" in refused(capsys, "run", "taxi", *TINY, *SHORT, "--out", "/proc/nothing")
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
+    """Writes fail beyond 3,000 bytes a file: one sentence, exit code 1; with room again, the same command finishes."""
+    argv = ["run", "taxi", *TINY, *SHORT]
+    failed = in_process(tmp_path, *argv, limit=3000)
+    assert failed.returncode == 1, failed.stderr
+    assert "Traceback" not in failed.stderr
+    assert "run the same command again" in failed.stderr.splitlines()[-1]
+    assert not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("taxi-gpt*/result.json"))
+    done = in_process(tmp_path, *argv)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.rglob("taxi-gpt*/result.json"))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a map", b"<graphml>", b'<!DOCTYPE x [<!ENTITY a "b">]><graphml/>', gzip.compress(b"<graphml/>")[:-4]])
+def test_hostile_map_files(content: bytes, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    name = "map.graphml.gz" if content[:2] == b"\x1f\x8b" else "map.graphml"
+    (tmp_path / name).write_bytes(content)
+    assert name in refused(capsys, "run", "taxi", "--env.map", str(tmp_path / name), "--out", str(tmp_path / "runs"))
+
+
+def test_one_process_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from worldbench.core.files import lock
+
+    out = ["--out", str(tmp_path)]
+    assert main(["run", "taxi", *TINY, *SHORT, *out]) == 0
+    capsys.readouterr()
+    folder = next(tmp_path.glob("taxi-gpt-*"))
+    with lock(folder):
+        assert "another process is working" in refused(capsys, "run", "taxi", *TINY, *SHORT, *out, code=1)
+
+
+def test_help_and_lists(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "leaderboard" in capsys.readouterr().out
+    assert main(["ls"]) == 0
+    listed = capsys.readouterr().out
+    assert all(word in listed for word in ("taxi", "nextlat", "oracle", "map_reconstruction", "quick"))
+    assert main(["run", "--help"]) == 0
+    assert "WORLD" in capsys.readouterr().out
+    assert main(["run", "taxi", "--model", "nextlat", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "--model.horizon" in told
+    assert "--env.map" in told
+    assert main(["run", "taxi", "--model", "oracle", "--help"]) == 0
+    assert "--train.steps" not in capsys.readouterr().out
+    assert main(["eval", "--help"]) == 0
+    assert "--eval.trials" in capsys.readouterr().out
+
+
+def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
+    code = subprocess.run(f"{sys.executable} -m worldbench ls | head -1; exit ${{PIPESTATUS[0]}}", shell=True, executable="/bin/bash", cwd=tmp_path, check=False,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)  # fmt: skip
+    assert code.returncode == 0
+    assert not code.stderr
