@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -260,7 +259,7 @@ def test_help_and_lists(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
-    code = subprocess.run(f"{sys.executable} -m worldbench ls | head -1; exit ${{PIPESTATUS[0]}}", shell=True, executable="/bin/bash", cwd=tmp_path, check=False,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)  # fmt: skip
-    assert code.returncode == 0
-    assert not code.stderr
+    command = f"{sys.executable} -m worldbench ls | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["/bin/bash", "-c", command], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert not done.stderr

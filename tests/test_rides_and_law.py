@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_maps import small_map
 
 from worldbench.core.errors import InputError
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-
-sys.path.insert(0, str(Path(__file__).parent))
-from small_maps import small_map
 
 
 def world(n: int = 6, seed: int = 0, low: int = 2, high: int = 6, **options) -> TaxiWorld:
