@@ -1,0 +1,207 @@
+"""A run can be stopped at any moment; the same command ends in the same bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from worldbench import checkpoint
+from worldbench.configuration import DataConfig, TrainConfig
+from worldbench.core.errors import Interrupted, RunError
+from worldbench.core.streams import generator
+from worldbench.envs.taxi.config import TaxiConfig
+from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.run import build, identify
+from worldbench.stream import TrainingStream
+from worldbench.trainer import Trainer, learning_rate, log_spaced, read_records
+
+OPTIONS = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", "--data.rides", "50"]
+OPTIONS += ["--train.steps", "150", "--train.batch", "8", "--train.threads", "1", "--train.save_every", "0.05", "--train.curve_documents", "20"]
+OPTIONS += ["--train.row_tokens", "30", "--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
+OPTIONS += ["--eval.trials", "20", "--eval.documents", "20", "--eval.reconstruction_rides", "20", "--eval.rank_tokens", "40"]
+
+
+def start(out: Path, model: str = "nextlat") -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "worldbench", "run", "taxi", "--model", model, *OPTIONS, "--out", str(out), "--quiet"]
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def finish(out: Path) -> dict[str, bytes]:
+    """Run to the end; what must not depend on the interruptions."""
+    process = start(out)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 0, told
+    folder = next(out.glob("taxi-nextlat-*"))
+    kept = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in ("manifest.json", ".lock")}
+    assert "result.json" in kept
+    return kept
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    return finish(tmp_path_factory.mktemp("undisturbed"))
+
+
+def disturb(out: Path, how: signal.Signals, moments: list[float]) -> None:
+    """Start the run again and again, each time ended by a signal some seconds after its folder is there."""
+    for moment in moments:
+        process = start(out)
+        until = time.monotonic() + 60
+        while not list(out.glob("taxi-nextlat-*/metrics.jsonl")) and time.monotonic() < until and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moment)
+        process.send_signal(how)
+        process.communicate(timeout=60)
+
+
+def test_killed_again_and_again(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    disturb(tmp_path, signal.SIGKILL, [0.3, 0.5, 0.4])
+    assert finish(tmp_path) == undisturbed
+
+
+def test_asked_to_stop(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    process = start(tmp_path)
+    while not list(tmp_path.glob("taxi-nextlat-*/metrics.jsonl")):
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert process.returncode in (0, 130), told
+    if process.returncode == 130:  # else it was done before the signal came
+        assert told.count("\n") == 1
+        assert "the same command goes on" in told
+        assert list(tmp_path.glob("taxi-nextlat-*/checkpoint/state.safetensors"))
+    assert finish(tmp_path) == undisturbed
+
+
+@pytest.mark.slow
+def test_killed_at_many_moments(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    rng = generator("test", "moments")
+    for i in range(5):
+        disturb(tmp_path / str(i), signal.SIGKILL, (rng.random(4) * 1.5).tolist())
+        assert finish(tmp_path / str(i)) == undisturbed
+
+
+WORLD = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
+
+
+def trainer(folder: Path, **options: object) -> Trainer:
+    from test_identity import job
+
+    j = job("nextlat", changes={"train": options, "data": {"rides": 40}})
+    world = TaxiWorld(j.groups["env"])
+    folder.mkdir(exist_ok=True)
+    return Trainer(world, build(identify(j, world)), j.groups["data"], j.groups["train"], 0, folder)
+
+
+@pytest.mark.parametrize("stop", [1, 2, 5, 11])
+def test_n_plus_m_steps_are_n_save_load_m(stop: int, tmp_path: Path) -> None:
+    options = {"steps": 12, "row_tokens": 25, "log_every": 1}
+    whole = trainer(tmp_path / "whole", **options)
+    whole.train()
+    first = trainer(tmp_path / "parts", **options)
+    first.interrupted = False
+    real = first.step
+
+    def stopping(step: int) -> dict[str, torch.Tensor]:
+        first.interrupted = step + 1 == stop
+        return real(step)
+
+    first.step = stopping  # type: ignore[method-assign]
+    with pytest.raises(Interrupted, match=f"step {stop} of 12"):
+        first.train()
+    second = trainer(tmp_path / "parts", **options)
+    second.train()
+    for (name, a), (_, b) in zip(whole.objective.state_dict().items(), second.objective.state_dict().items()):
+        assert torch.equal(a, b), name
+    assert (tmp_path / "whole/metrics.jsonl").read_bytes() == (tmp_path / "parts/metrics.jsonl").read_bytes()
+
+
+def test_not_a_number_stops_and_keeps_the_last_good_state(tmp_path: Path) -> None:
+    t = trainer(tmp_path / "run", steps=40, save_every=0.0, log_every=1)
+    real = t.step
+
+    def poisoned(step: int) -> dict[str, torch.Tensor]:
+        if step == 20:
+            with torch.no_grad():
+                next(t.objective.parameters())[:] = float("nan")
+        return real(step)
+
+    t.step = poisoned  # type: ignore[method-assign]
+    with pytest.raises(RunError, match="not a number at step 21.*lower --train.learning_rate"):
+        t.train()
+    again = trainer(tmp_path / "run", steps=40)
+    assert checkpoint.load_state(tmp_path / "run", again.objective, again.optimizer) == 20
+    assert all(torch.isfinite(p).all() for p in again.objective.parameters())
+
+
+def test_damaged_state_is_told(tmp_path: Path) -> None:
+    t = trainer(tmp_path / "run", steps=4)
+    checkpoint.save_state(tmp_path / "run", 2, t.objective, t.optimizer)
+    path = checkpoint.state_path(tmp_path / "run")
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(RunError, match="delete it and run the same command again"):
+        t.train()
+
+
+def test_unfinished_last_line_is_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"kind": "train", "step": 1}\n{"kind": "train", "st')
+    assert [r["step"] for r in read_records(path)] == [1]
+
+
+def test_fixed_set_is_gone_through_in_a_new_order_each_epoch() -> None:
+    world = TaxiWorld(WORLD)
+    stream = TrainingStream(world, DataConfig(rides=12), TrainConfig(batch=4), seed=3)
+    steps = [stream.documents(s).tokens for s in range(6)]
+    fixed = world.sample(3, "train", 0, 12).tokens
+    orders = []
+    for epoch in range(2):
+        seen = np.concatenate(steps[3 * epoch : 3 * epoch + 3])
+        assert sorted(map(bytes, seen)) == sorted(map(bytes, fixed))
+        orders.append([bytes(row) for row in seen])
+    assert orders[0] != orders[1]
+    assert np.array_equal(TrainingStream(world, DataConfig(rides=12), TrainConfig(batch=4), seed=3).documents(4).tokens, steps[4])
+
+
+def test_unlimited_stream_is_the_worlds_documents_in_order() -> None:
+    world = TaxiWorld(WORLD)
+    stream = TrainingStream(world, DataConfig(), TrainConfig(batch=900), seed=3)
+    seen = np.concatenate([stream.documents(s).tokens for s in range(6)])  # across the edge of a block
+    assert np.array_equal(seen, world.sample(3, "train", 0, 5400).tokens)
+
+
+@pytest.mark.parametrize(("steps", "count"), [(1, 1), (1, 12), (5, 12), (3000, 12), (400_000, 20)])
+def test_log_spaced(steps: int, count: int) -> None:
+    points = log_spaced(steps, count)
+    assert points[-1] == steps
+    assert len(points) <= count
+    assert points == sorted(set(points))
+    assert points[0] >= 1
+
+
+def test_schedules() -> None:
+    for schedule, last in (("constant", 1.0), ("cosine", 0.01), ("linear", 0.01)):
+        c = TrainConfig(steps=1000, warmup=10, learning_rate=1.0, schedule=schedule)  # type: ignore[arg-type]
+        rates = [learning_rate(c, s) for s in range(1000)]
+        assert rates[0] == pytest.approx(0.1)
+        assert max(rates) == pytest.approx(1.0, abs=1e-2)
+        assert rates[-1] == pytest.approx(last, abs=5e-3)
+
+
+def test_threads_are_set(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    trainer(tmp_path / "run", threads=2)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(before)
+
+
+assert os.environ.get("OMP_NUM_THREADS") == "1"
