@@ -22,10 +22,14 @@ class Evaluation:
         self.settings = settings or EvalConfig()
         self.seed = self.settings.seed
         self._rides: dict[tuple[str, float], Rides] = {}
+        self._prompts, self._asked = (np.empty((0, 0), np.int32), np.empty(0, np.int32)), 0
 
     def prompts(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The first `count` distinct held-out prompts (or as many as there are): tokens [N, P], lengths [N]."""
-        return self.world.prompts(self.seed, count)
+        if self._asked < count:
+            self._prompts, self._asked = self.world.prompts(self.seed, count), count
+        tokens, lengths = self._prompts
+        return tokens[:count], lengths[:count]
 
     def rides(self, choice: Choice, count: int, detour: float = 0.0) -> Rides:
         """One decoded ride for each of the first `count` prompts. What was decoded before is not decoded again."""

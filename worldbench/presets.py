@@ -25,14 +25,14 @@ _VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
             "env": {"region": GREENWICH_VILLAGE, "min_moves": 5, "max_moves": 28},
             "data": {"rides": 8000},
             "model": {"layers": 6, "heads": 4, "width": 64},
-            "train": {"steps": 3000, "batch": 128, "threads": 2},
+            "train": {"steps": 3000, "batch": 38, "row_tokens": 64},
             "nextlat": {"horizon": 4, "lambda_kl": 0.1},
         },
         "small": {
             "env": {"region": GREENWICH_VILLAGE, "min_moves": 5, "max_moves": 28},
             "data": {"rides": 8000},
             "model": {"layers": 4, "heads": 4, "width": 64},
-            "train": {"steps": 1200, "batch": 128},
+            "train": {"steps": 1200, "batch": 38, "row_tokens": 64},
             "nextlat": {"horizon": 4, "lambda_kl": 0.1},
         },
         "standard": {
