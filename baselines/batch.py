@@ -5,6 +5,7 @@ Shape letters: N documents, B rows, T tokens of a row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,11 +40,14 @@ class Batch:
         return self.targets >= 0
 
     def to(self, device: str | torch.device) -> Batch:
-        return Batch(*(getattr(self, f).to(device, non_blocking=True) for f in ("tokens", "document", "position", "targets")), self.single)
+        return self._each(lambda x: x.to(device, non_blocking=True))
 
     def rows(self, low: int, high: int) -> Batch:
         """Rows low .. high - 1."""
-        return Batch(*(getattr(self, f)[low:high] for f in ("tokens", "document", "position", "targets")), self.single)
+        return self._each(lambda x: x[low:high])
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        return Batch(change(self.tokens), change(self.document), change(self.position), change(self.targets), self.single)
 
 
 def pack(documents: Documents, rows: int, width: int) -> Batch:

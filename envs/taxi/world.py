@@ -32,7 +32,7 @@ class TaxiStates(States):
     status: np.ndarray
 
 
-class TaxiWorld(World):
+class TaxiWorld(World[TaxiStates]):
     """Rides over a street map (Vafa et al. 2024, arXiv 2406.03689; random-walk data).
 
     State: (intersection, destination, moves so far). Words: padding, `end`, the map's directions, one word per intersection.
@@ -208,7 +208,7 @@ class TaxiWorld(World):
         1 on a lattice, where counting is enough and no map is needed; below .3 is a fair test (metrics.md, section 7). Fitted on one half of the rides,
         scored on the other.
         """
-        from scipy.spatial import cKDTree
+        from scipy.spatial import KDTree
 
         origin, destination, moves, directions = self.walker.rides(streams.integer("counter accuracy"), "train", 0, rides)
         directions = np.where(np.arange(self.config.max_moves)[None, :] < moves[:, None], directions, self.n_directions)
@@ -216,5 +216,5 @@ class TaxiWorld(World):
         metres, half = self._graph.metres, rides // 2
         shift = metres[destination] - metres[origin]
         fit, *_ = np.linalg.lstsq(counts[:half], shift[:half], rcond=None)
-        _, nearest = cKDTree(metres).query(metres[origin[half:]] + counts[half:] @ fit)
+        _, nearest = KDTree(metres).query(metres[origin[half:]] + counts[half:] @ fit)
         return float((nearest == destination[half:]).mean())

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from worldbench.core.errors import InputError, RunError
 
 
@@ -23,9 +25,9 @@ def clean(value: Any) -> Any:
         return [clean(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
-    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+    if isinstance(value, np.generic):
         return clean(value.item())
-    if hasattr(value, "tolist"):
+    if isinstance(value, np.ndarray):
         return clean(value.tolist())
     return value
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 
@@ -73,7 +73,10 @@ class States:
         return len(getattr(self, dataclasses.fields(self)[0].name))
 
 
-class World(abc.ABC):
+S = TypeVar("S", bound=States)
+
+
+class World(abc.ABC, Generic[S]):
     """One world. It knows no model and holds no random state: every draw names its seed, split and index.
 
     Attributes:
@@ -105,30 +108,30 @@ class World(abc.ABC):
         """At most `count` distinct held-out prompts, in an order drawn from `seed`: tokens [N, P], lengths [N]. A longer request extends a shorter one."""
 
     @abc.abstractmethod
-    def start(self, tokens: np.ndarray, lengths: np.ndarray) -> States:
+    def start(self, tokens: np.ndarray, lengths: np.ndarray) -> S:
         """The state after each prompt (tokens [N, P], lengths [N])."""
 
     @abc.abstractmethod
-    def step(self, states: States, tokens: np.ndarray) -> States:
+    def step(self, states: S, tokens: np.ndarray) -> S:
         """The states after one more token each [N]. An illegal token leads to the absorbing state `lost`."""
 
     @abc.abstractmethod
-    def legal(self, states: States) -> np.ndarray:
+    def legal(self, states: S) -> np.ndarray:
         """bool [N, A]: what the world's rule allows. Nothing once ended or lost."""
 
     @abc.abstractmethod
-    def outcome(self, states: States) -> np.ndarray:
+    def outcome(self, states: S) -> np.ndarray:
         """int8 [N]: OPEN, ARRIVED, ILLEGAL or MISPLACED_END."""
 
-    def law(self, states: States) -> np.ndarray | None:
+    def law(self, states: S) -> np.ndarray | None:
         """The data's exact next-token law over actions, float64 [N, A]; uniform over the legal ones (else over all) where no document leads. None: unknown."""
         return None
 
-    def distance(self, states: States) -> np.ndarray | None:
+    def distance(self, states: S) -> np.ndarray | None:
         """Fewest moves still needed, int [N]; None where the world has no such notion."""
         return None
 
-    def within_budget(self, states: States) -> np.ndarray | None:
+    def within_budget(self, states: S) -> np.ndarray | None:
         """bool [N, A]: legal moves (no end) after which the goal can still be reached within the budget (the detours' rule); None: no such notion."""
         return None
 
