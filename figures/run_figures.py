@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from worldbench.core.errors import RunError
+from worldbench.core.files import read_json
 
 
 def draw_run(folder: Path) -> list[Path]:
     """Draw whatever the folder's files allow into `<folder>/figures`; the files written."""
     out = folder / "figures"
-    title = folder.name
+    title = _title(folder)
     written: list[Path] = []
     try:
         out.mkdir(exist_ok=True)
@@ -26,3 +27,15 @@ def draw_run(folder: Path) -> list[Path]:
     except OSError as error:
         raise RunError(f"cannot draw into {str(out)!r} ({error.strerror or error}); the result is safe, worldbench figures {folder} draws again") from error
     return written
+
+
+def _title(folder: Path) -> str:
+    """Who drew it: model, preset and seed, from the folder's config."""
+    path = folder / "config.json"
+    if not path.exists():
+        return folder.name
+    config = read_json(path)
+    seed = f", seed {config['seed']}" if "train" in config["groups"] else ""
+    rides = config["groups"].get("data", {}).get("rides")
+    arm = "" if rides is None else (f", {rides:,} rides" if rides else ", unlimited rides")
+    return f"{config['model']} ({config['preset']}{arm}{seed})"

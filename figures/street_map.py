@@ -61,7 +61,9 @@ def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) 
     data = _load(evidence)
     metres = data["metres"]
     black, red = _black(data), _red(data)
-    whole = _padded(np.concatenate([metres, (red.start + 2 * red.control + red.stop) / 4]))  # a curve reaches farthest about its middle
+    along = np.linspace(0, 1, 17)[:, None, None]
+    curves = (1 - along) ** 2 * red.start + 2 * along * (1 - along) * red.control + along**2 * red.stop
+    whole = _padded(np.concatenate([metres, curves.reshape(-1, 2)]))
     part = box or _densest(metres, red, whole)
     failed = f"{int((data['status'] == 2).sum()):,} of {len(data['status']):,} rides not explained"
     words = (data["places"], data["directions"])
