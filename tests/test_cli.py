@@ -263,3 +263,11 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
     done = subprocess.run(["/bin/bash", "-c", command], cwd=tmp_path, capture_output=True, check=False)
     assert done.returncode == 0
     assert not done.stderr
+
+
+def test_a_checkout_without_an_install_says_so() -> None:
+    root = Path(__file__).resolve().parent.parent
+    done = subprocess.run([sys.executable, "-S", "-m", "worldbench", "ls"], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "not installed" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -35,7 +35,7 @@ class Display:
 
     @contextmanager
     def training(self, steps: int) -> Iterator[Callable[[int, int, dict[str, float], int, float], None] | None]:
-        """A reporter (done, steps, losses, documents this session, seconds this session)."""
+        """A reporter (done, steps, losses, tokens this session, seconds this session)."""
         if self.quiet or not self.terminal:
             yield None
             return

@@ -39,6 +39,13 @@ class Prepared:
     training: str
     evaluation: str
 
+    def documents(self) -> int:
+        """How many different documents training draws; 0 for models that are not trained."""
+        from worldbench.stream import documents_seen
+
+        groups = self.job.groups
+        return documents_seen(self.world, groups["data"], groups["train"], self.job.seed) if self.job.trained else 0
+
     def folder(self, out: Path) -> Path:
         seed = f"-s{self.job.seed}" if self.job.trained else ""
         return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}"
@@ -84,6 +91,7 @@ def identify(job: Job, world: World) -> Prepared:
 def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
     """Do what is still to be done of a job; the path of its result file."""
     prepared = prepare(job, display)
+    display.say(prepared.world.summary(prepared.documents()))
     folder = prepared.folder(make_folder(out))
     make_folder(folder)
     with lock(folder, wait=wait):
@@ -224,14 +232,11 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[
         "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
         "environment": environment(),
     }
-    documents = 0
     if job.trained:
-        data, config_ = job.groups["data"], job.groups["train"]
         records = read_records(folder / "metrics.jsonl")
-        documents = data.rides or config_.steps * config_.batch
         out["model"]["parameters"] = getattr(model, "parameters", None)
-        out["training"] = {"curve": [r for r in records if r["kind"] == "eval"], "last": next((r for r in reversed(records) if r["kind"] == "train"), None)}
-    out["card"] = prepared.world.card(documents)
+        out["training"] = {"curve": [r for r in records if r["kind"] == "eval"]}
+    out["card"] = prepared.world.card(prepared.documents())
     return out | scored
 
 

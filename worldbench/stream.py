@@ -13,16 +13,27 @@ from worldbench.core.world import Documents, World
 BLOCK = 4096
 
 
+def documents_seen(world: World, data: DataConfig, train: TrainConfig, seed: int) -> int:
+    """How many different documents training draws: the fixed set, or (about, where rows are packed) as many as the steps take."""
+    if data.rides:
+        return data.rides
+    rows = train.steps * train.batch
+    return round(rows * train.row_tokens / mean_inputs(world, data, seed)) if train.row_tokens else rows
+
+
+def mean_inputs(world: World, data: DataConfig, seed: int) -> float:
+    """Mean input tokens of a document."""
+    return float((world.sample(seed, "train", 0, min(512, data.rides or 512)).length - 1).mean())
+
+
 class TrainingStream:
     """Documents of one run, in the order in which training meets them."""
 
     def __init__(self, world: World, data: DataConfig, train: TrainConfig, seed: int) -> None:
         self.world, self.seed, self.rides = world, seed, data.rides
         self.width = train.row_tokens or world.context - 1
-        probe = world.sample(seed, "train", 0, min(512, data.rides or 512))
         # A packed row takes as many documents as fill it almost always; what is left over when it is full is not used.
-        mean = float((probe.length - 1).mean())
-        self.per_row = ceil(train.row_tokens / mean) + 1 if train.row_tokens else 1
+        self.per_row = ceil(train.row_tokens / mean_inputs(world, data, seed)) + 1 if train.row_tokens else 1
         self.per_step = train.batch * self.per_row
         self._fixed = world.sample(seed, "train", 0, data.rides) if data.rides else None
         self._block: tuple[int, Documents] | None = None

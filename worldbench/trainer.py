@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +89,7 @@ class Trainer:
         self.held_out: Documents = world.sample(evaluation_seed, "test", 0, config.curve_documents)
         self.points = log_spaced(config.steps, config.checkpoints)
         self.interrupted = False
+        self.tokens = 0
         (folder / "checkpoint").mkdir(exist_ok=True)
 
     # One step
@@ -98,6 +98,7 @@ class Trainer:
         """The step's batch, in `accumulate` parts of whole rows."""
         documents, c = self.stream.documents(step), self.config
         whole = pack(documents, c.batch, self.stream.width)
+        self.tokens += int(whole.valid.sum())
         cuts = np.linspace(0, c.batch, c.accumulate + 1).round().astype(int)
         return [whole.rows(int(low), int(high)).to(self.device) for low, high in itertools.pairwise(cuts)]
 
@@ -127,7 +128,6 @@ class Trainer:
         done = checkpoint.load_state(self.folder, self.objective, self.optimizer)
         records = self._cut_back(done)
         started = saved = time.monotonic()
-        first = done
         with records.open("a", encoding="utf-8") as log:
             for step in range(done, c.steps):
                 losses = self.step(step)
@@ -140,7 +140,7 @@ class Trainer:
                     if done % c.log_every == 0 or done == 1:
                         self._write(log, {"kind": "train", "step": done, "loss": values, "learning_rate": learning_rate(c, step)})
                     if self.report is not None:
-                        self.report(done, c.steps, values, (done - first) * self.stream.per_step, now - started)
+                        self.report(done, c.steps, values, self.tokens, now - started)
                 if point:
                     self._check_weights(done)
                     checkpoint.save_weights(self.folder, done, self.objective)
@@ -219,6 +219,3 @@ def read_records(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return out
-
-
-Reporter = Callable[[int, int, dict[str, float], int, float], None]

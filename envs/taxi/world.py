@@ -20,6 +20,13 @@ from worldbench.envs.taxi.rides import HeldOut, Walker
 
 PAD, END, FIRST_DIRECTION = 0, 1, 2
 PROMPT_BLOCK = 4096
+_DROPPED = {
+    "loops_dropped": "loops",
+    "parallel_dropped": "parallel streets",
+    "collisions_dropped": "streets that share a direction with a shorter one",
+    "places_outside_largest_part": "intersections outside the largest strongly connected part",
+    "places_lost_in_region": "of the region's",
+}
 
 
 @dataclass
@@ -180,6 +187,13 @@ class TaxiWorld(World[TaxiStates]):
             "held_out": self.held_out.kind,
             "held_out_share": self.held_out.share,
         }
+
+    def summary(self, documents: int) -> str:
+        report = self._graph.report
+        dropped = [f"{report[key]} {word}" for key, word in _DROPPED.items() if report.get(key)]
+        told = f"{self._graph.name}: {self._graph.n_places:,} intersections, {len(self._graph.edges):,} moves"
+        told += f" (dropped: {', '.join(dropped)})" if dropped else ""
+        return told + (f"; {documents:,} rides, {documents / self._graph.n_places**2:.2g} a pair" if documents else "")
 
     def card(self, documents: int) -> dict[str, Any]:
         g, (low, high) = self._graph, (self.config.min_moves, self.config.max_moves)

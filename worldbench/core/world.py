@@ -147,6 +147,10 @@ class World(abc.ABC, Generic[S]):
     def identity(self) -> dict[str, Any]:
         """What the data depends on, as JSON: digests of maps, bounds. It enters the identity of every run; paths and clocks do not."""
 
+    def summary(self, documents: int) -> str:
+        """One line for people, said when a run starts."""
+        return self.name
+
     @abc.abstractmethod
     def card(self, documents: int) -> dict[str, Any]:
         """For people: what it is, counts, digests, the held-out rule, how hard a test it is when training draws that many documents."""
