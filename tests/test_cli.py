@@ -158,6 +158,10 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
     assert rows["oracle"]["scores"]["effective_rank.rank"] is None
     assert "did you mean" in refused(capsys, "leaderboard", str(tmp_path / "runs"), "--columns", "detours.arrives_p0.55")
 
+    assert "did you mean 'detours'" in refused(capsys, "leaderboard", str(tmp_path / "runs"), "--columns", "detour")
+    assert main(["leaderboard", str(tmp_path / "runs"), "--format", "csv", "--columns", "detours", "detours.arrives_p0.1"]) == 0
+    assert "arrives_p0.5 mean" in capsys.readouterr().out.splitlines()[0]
+
     assert main(["figures", str(folders[0])]) == 0
     assert main(["validate", str(tmp_path / "runs")]) == 0
     result.write_bytes(before[: len(before) // 2])

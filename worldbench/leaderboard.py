@@ -37,7 +37,7 @@ def build(paths: list[Path], columns: list[str] | None = None) -> list[Row]:
     for path in find_results(paths):
         record = load_result(path)
         groups[_key(record)].append(record)
-    wanted = columns or _primaries(groups)
+    wanted = [_whole_name(groups, c) for c in columns] if columns else _primaries(groups)
     rows = []
     for records in groups.values():
         records.sort(key=lambda r: (r["seed"] is None, r["seed"] or 0))
@@ -61,6 +61,15 @@ def _primaries(groups: dict[str, list[dict[str, Any]]]) -> list[str]:
         for name, metric in records[0]["scores"].items():
             seen.setdefault(f"{name}.{metric['primary']}")
     return list(seen)
+
+
+def _whole_name(groups: dict[str, list[dict[str, Any]]], column: str) -> str:
+    """`metric.score` for a column asked for as `metric`; refused where no result has the metric."""
+    name, _, score = column.partition(".")
+    for records in groups.values():
+        if name in records[0]["scores"]:
+            return f"{name}.{score or records[0]['scores'][name]['primary']}"
+    raise InputError(f"no result has the metric {name!r}{nearest(name, {n for rs in groups.values() for n in rs[0]['scores']})}")
 
 
 def _row(records: list[dict[str, Any]], seeds: tuple[int, ...], columns: list[str]) -> Row:
@@ -114,7 +123,7 @@ def render(rows: list[Row], form: str) -> str:
                 for r in rows
             ]
         )  # fmt: skip
-    head = ["world", "arm", "model", "seeds", *(c.split(".")[-1] for c in columns)]
+    head = ["world", "arm", "model", "seeds", *(c.partition(".")[2] or c for c in columns)]
     body = [[r.world, r.arm, r.label, str(len(r.seeds)) if r.seeds else "-", *(cell(r.cells[c]) for c in columns)] for r in rows]
     if form == "markdown":
         lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in body)]
