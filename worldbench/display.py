@@ -69,22 +69,23 @@ def print_result(record: dict[str, Any]) -> None:
         ("n", "right"),
     ):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    arrow = {"higher": "up", "lower": "down", "none": "-"}
     for name, metric in record["scores"].items():
-        for key, s in metric["scores"].items():
-            primary = key == metric["primary"]
-            if not primary and name == "valid_trajectories" and not key.startswith("arrives"):
-                continue
-            if not primary and (key.startswith("forced") or name == "excess_loss"):
-                continue
-            interval = f"{s['interval'][0]:.3f} .. {s['interval'][1]:.3f}" if s["interval"] else ""
+        for key in sorted(metric["scores"], key=lambda k: (k != metric["primary"], list(metric["scores"]).index(k))):
+            s, primary = metric["scores"][key], key == metric["primary"]
+            interval = f"{number(s['interval'][0])} .. {number(s['interval'][1])}" if s["interval"] else ""
+            title = f"[bold]{name}[/] {key}" if primary else f"[dim]  {key}[/]"
             table.add_row(
-                f"{name} [bold]{key}[/]" if primary else f"  {key}", {"higher": "up", "lower": "down", "none": "-"}[metric["direction"]],
-                bound(metric, "floor", key), number(s["value"]), interval, bound(metric, "ceiling", key), str(s["n"]),
+                title, arrow[metric["direction"]] if primary else "", bound(metric, "floor", key), number(s["value"]), interval,
+                bound(metric, "ceiling", key), str(s["n"]),
             )  # fmt: skip
     for name, reason in record["not_applicable"].items():
         table.add_row(f"[dim]{name}[/]", "", "", f"[dim]{reason}[/]", "", "", "")
-    width = None if sys.stdout.isatty() else 120
-    Console(width=width).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    for name, metric in record["scores"].items():
+        for note in metric["notes"]:
+            console.print(f"{name}: {note}", style="dim", highlight=False)
 
 
 def bound(metric: dict[str, Any], which: str, key: str) -> str:
