@@ -63,7 +63,8 @@ class CallableModel(SequenceModel):
 
     def _array(self, value: Any, what: str) -> np.ndarray:
         if hasattr(value, "detach"):
-            value = value.detach().cpu().numpy()
+            value = value.detach().cpu()
+            value = (value.float() if value.is_floating_point() else value).numpy()  # numpy has no bfloat16
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
             raise InputError(f"{self.name} returned {what} of type {type(value).__name__}; they must be a numpy array or torch tensor of numbers")
         return value.astype(np.float32, copy=False)
@@ -91,7 +92,7 @@ class PlainDecoder(Decoder):
     def extend(self, tokens: np.ndarray) -> np.ndarray:
         n, k = tokens.shape
         room = int(self.lengths.max()) + k
-        longer = np.zeros((n, room), self.tokens.dtype)
+        longer = np.full((n, room), self.model.vocabulary.pad, self.tokens.dtype)
         longer[:, : self.tokens.shape[1]] = self.tokens
         column = self.lengths[:, None] + np.arange(k)[None, :]
         longer[np.arange(n)[:, None], column] = tokens

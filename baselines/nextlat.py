@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldbench.baselines.backbone import RMSNorm
+from worldbench.baselines.backbone import RMSNorm, document_mask
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, safe
@@ -96,13 +96,12 @@ class NextLat(Objective):
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
         """One pass back through the trunk: the rollout is first taken back to detached copies of the latents and embeddings, whose gradients then enter it."""
         embedded = self.embed(batch.tokens)
-        h = self.trunk(embedded, None, None) if batch.single else self._encode_packed(embedded, batch)
+        h = self.trunk(embedded, None, None) if batch.single else self.trunk(embedded, batch.position, document_mask(batch.document))
         leaf_h, leaf_e = h.detach().requires_grad_(), embedded.detach().requires_grad_()
-        latent, terms = self._latent_terms(leaf_h, leaf_e, batch, totals)
+        terms = self._latent_backward(leaf_h, leaf_e, batch, totals)
         next_token = self.next_token_sum(h, batch.targets) / safe(totals["next_token"])
-        if latent.requires_grad:
-            latent.backward()
-        roots, gradients = [next_token], [torch.ones_like(next_token)]
+        roots: list[Tensor] = [next_token]
+        gradients: list[Tensor] = [torch.ones_like(next_token)]
         for tensor, leaf in ((h, leaf_h), (embedded, leaf_e)):
             if leaf.grad is not None:
                 roots.append(tensor)
@@ -110,30 +109,40 @@ class NextLat(Objective):
         torch.autograd.backward(roots, gradients)
         return {"next_token": next_token.detach(), **terms}
 
-    def _encode_packed(self, embedded: Tensor, batch: Batch) -> Tensor:
-        from worldbench.baselines.backbone import document_mask
+    def _latent_backward(self, h_BTD: Tensor, e_BTD: Tensor, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
+        """Gradients of both latent terms, left on the leaves h and e and on the parameters; the terms, detached.
 
-        return self.trunk(embedded, batch.position, document_mask(batch.document))
-
-    def _latent_terms(self, h_BTD: Tensor, e_BTD: Tensor, batch: Batch, totals: dict[str, Count]) -> tuple[Tensor, dict[str, Tensor]]:
-        """The weighted latent loss, and its two terms detached. Logits exist for one step at a time."""
+        Each step's divergence is taken back to that step's predicted latents at once, so that one step's logits exist at a time.
+        """
         c = self.config
         target_h = h_BTD.detach() if c.stop_target else h_BTD
-        head = self.trunk.head.weight.detach() if c.stop_head else self.trunk.head.weight
         with torch.no_grad():
-            teacher = F.log_softmax(self.head(h_BTD.detach()), dim=-1) if c.lambda_kl else None
+            teacher = F.log_softmax(self.head(h_BTD), dim=-1) if c.lambda_kl else None
         regression, divergence = h_BTD.new_zeros(()), h_BTD.new_zeros(())
+        roots: list[Tensor] = []
+        gradients: list[Tensor] = []
         predicted = h_BTD
         for i, inside in enumerate(self._inside(batch), start=1):
             predicted = self.dynamics(predicted[:, : h_BTD.shape[1] - i], e_BTD[:, i:])
-            here = predicted[inside]
-            wanted = target_h[:, i:][inside]
-            regression = regression + F.smooth_l1_loss(here, wanted, reduction="sum") / (c.width * safe(totals[f"next_h_{i}"]))
+            difference = F.smooth_l1_loss(predicted[inside], target_h[:, i:][inside], reduction="sum")
+            regression = regression + difference / (c.width * safe(totals[f"next_h_{i}"]) * c.horizon)
             if teacher is not None:
                 scored = inside & batch.scored[:, i:]
-                student = F.log_softmax(F.linear(predicted[scored], head), dim=-1)
-                kl = F.kl_div(student, teacher[:, i:][scored], reduction="sum", log_target=True)
-                divergence = divergence + kl / safe(totals[f"kl_{i}"])
-        regression, divergence = regression / c.horizon, divergence / c.horizon
-        terms = {"next_h": regression.detach()} | ({"kl": divergence.detach()} if teacher is not None else {})
-        return c.lambda_h * regression + c.lambda_kl * divergence, terms
+                student = predicted[scored]
+                value, gradient = self._divergence_backward(student, teacher[:, i:][scored], safe(totals[f"kl_{i}"]) * c.horizon)
+                divergence = divergence + value
+                roots.append(student)
+                gradients.append(gradient)
+        if regression.requires_grad:
+            torch.autograd.backward([c.lambda_h * regression, *roots], [torch.ones_like(regression), *gradients])
+        return {"next_h": regression.detach()} | ({"kl": divergence} if teacher is not None else {})
+
+    def _divergence_backward(self, h_MD: Tensor, teacher_MV: Tensor, total: Count) -> tuple[Tensor, Tensor]:
+        """Sum of KL(teacher || head(h)) over `total`, and the gradient of lambda_kl times it in h; that in the head is added to it unless stopped."""
+        leaf = h_MD.detach().requires_grad_()
+        head = self.trunk.head.weight.detach() if self.config.stop_head else self.trunk.head.weight
+        student = F.log_softmax(F.linear(leaf, head), dim=-1)
+        kl = F.kl_div(student, teacher_MV, reduction="sum", log_target=True) / total
+        (self.config.lambda_kl * kl).backward()
+        assert leaf.grad is not None
+        return kl.detach(), leaf.grad

@@ -30,8 +30,9 @@ class Objective(nn.Module, abc.ABC):
     def __init__(self, config: Any, vocabulary: int, context: int, seed: int) -> None:
         super().__init__()
         self.config, self.vocabulary, self.context = config, vocabulary, context
-        self.trunk = Backbone(vocabulary, config.width, config.layers, config.heads)
-        self.add_parts()
+        with torch.random.fork_rng(devices=[]):  # torch's modules draw a first guess from the global generator, which is not ours to advance
+            self.trunk = Backbone(vocabulary, config.width, config.layers, config.heads)
+            self.add_parts()
         initialise(self, seed)
 
     def add_parts(self) -> None:

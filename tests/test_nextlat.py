@@ -1,0 +1,265 @@
+"""NextLat and GPT against their losses written out position by position, and the cheap backward pass against one plain graph.
+
+Shape letters: B rows, T tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from worldbench.baselines.batch import Batch, pack
+from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.objective import Objective
+from worldbench.core.errors import InputError
+from worldbench.core.world import Documents
+
+V, CONTEXT = 19, 30
+CONFIG = NextLatConfig(layers=2, heads=2, width=16, horizon=3, lambda_h=0.7, lambda_kl=0.4)
+
+
+def make(config: GPTConfig = CONFIG) -> GPT | NextLat:
+    """In double precision, with weights that make latents differ."""
+    objective = (NextLat if isinstance(config, NextLatConfig) else GPT)(config, V, CONTEXT, 0).double()  # type: ignore[arg-type]
+    with torch.no_grad():
+        for p in objective.parameters():
+            if p.ndim >= 2:
+                p.mul_(10)
+    return objective
+
+
+def packed(rows: int = 4, share: int = 3, width: int = 14, seed: int = 0) -> Batch:
+    """Documents of 2 to 8 tokens, prompts of 1 to 3; some rows cut, some padded."""
+    rng = np.random.default_rng(seed)
+    length = rng.integers(2, 9, rows * share).astype(np.int32)
+    return pack(Documents(rng.integers(0, V, (rows * share, 8)).astype(np.int32), length, rng.integers(1, 4, rows * share).astype(np.int32)), rows, width)
+
+
+def gradients(objective: Objective) -> dict[str, Tensor]:
+    out = {name: torch.zeros_like(p) if p.grad is None else p.grad.clone() for name, p in objective.named_parameters()}
+    objective.zero_grad(set_to_none=True)
+    return out
+
+
+def assert_same_gradients(got: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
+    assert max(float(g.abs().max()) for g in expected.values()) > 1e-3
+    for name, g in expected.items():
+        torch.testing.assert_close(got[name], g, atol=1e-9, rtol=1e-6, msg=name)
+
+
+# Equations 3-5, one position and one step at a time
+
+
+def literal_terms(objective: GPT | NextLat, batch: Batch) -> dict[str, Tensor]:
+    """Everything in one graph: rows, positions and steps in plain loops. No mask: a rollout stops where its document does."""
+    h = objective.encode_batch(batch)
+    head = objective.trunk.head.weight
+
+    def log_law(x: Tensor, weight: Tensor) -> Tensor:
+        z = weight @ x
+        return z - torch.log(torch.exp(z).sum())
+
+    rows, width = batch.tokens.shape
+    next_token = [
+        -log_law(h[r, t], head)[int(batch.targets[r, t])] for r in range(rows) for t in range(width) if batch.targets[r, t] != -1
+    ]  # fmt: skip
+    terms = {"next_token": torch.stack(next_token).mean()}
+    if not isinstance(objective, NextLat):
+        return terms
+    c, p = objective.config, dict(objective.dynamics.named_parameters())
+    smooth: list[list[Tensor]] = [[] for _ in range(c.horizon)]
+    kl: list[list[Tensor]] = [[] for _ in range(c.horizon)]
+    for r in range(rows):
+        for t in range(width):
+            state = h[r, t]
+            for i in range(1, c.horizon + 1):
+                if batch.document[r, t] < 0 or t + i >= width or batch.document[r, t + i] != batch.document[r, t]:
+                    break
+                x = torch.cat([objective.trunk.embedding.weight[batch.tokens[r, t + i]], state])
+                x = x / torch.sqrt((x * x).mean() + 1e-5) * p["norm.weight"]
+                for name in ("mlp.0.weight", "mlp.2.weight"):
+                    x = p[name] @ x
+                    x = 0.5 * x * (1 + torch.erf(x / 2**0.5))
+                state = state + p["mlp.4.weight"] @ x
+                true = h[r, t + i]
+                gap = (true.detach() if c.stop_target else true) - state
+                smooth[i - 1].append(torch.where(gap.abs() < 1, gap * gap / 2, gap.abs() - 0.5).mean())
+                if batch.targets[r, t + i] != -1:
+                    teacher = log_law(true, head).detach()
+                    student = log_law(state, head.detach() if c.stop_head else head)
+                    kl[i - 1].append((teacher.exp() * (teacher - student)).sum())
+    for name, steps in (("next_h", smooth), ("kl", kl)):
+        terms[name] = sum((torch.stack(s).mean() for s in steps if s), torch.zeros(())) / c.horizon
+    return terms
+
+
+@pytest.mark.parametrize("batch", [packed(), pack(Documents(packed(2, 4, 8).tokens[:, :7].numpy().astype(np.int32), np.array([7, 3], np.int32),
+                                                            np.array([2, 1], np.int32)), 2, 6)], ids=["packed", "single"])  # fmt: skip
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPTConfig(layers=2, heads=2, width=16),
+        CONFIG,
+        dataclasses.replace(CONFIG, stop_target=False),
+        dataclasses.replace(CONFIG, stop_head=False),
+        dataclasses.replace(CONFIG, stop_target=False, stop_head=False),
+        dataclasses.replace(CONFIG, lambda_kl=0.0),
+        dataclasses.replace(CONFIG, lambda_h=0.0),
+        dataclasses.replace(CONFIG, horizon=1),
+        dataclasses.replace(CONFIG, horizon=10),
+    ],
+    ids=["gpt", "nextlat", "moving-target", "moving-head", "both-moving", "no-kl", "no-regression", "one-step", "past-every-document"],
+)
+def test_loss_and_gradient_as_written_out(config: GPTConfig, batch: Batch) -> None:
+    objective = make(config)
+    got = objective.backward(batch, objective.counts(batch))
+    cheap = gradients(objective)
+    expected = literal_terms(objective, batch)
+    weights = {"next_token": 1.0, "next_h": getattr(config, "lambda_h", 0.0), "kl": getattr(config, "lambda_kl", 0.0)}
+    for name, value in got.items():
+        assert not value.requires_grad
+        assert float(value) == pytest.approx(float(expected[name]), rel=1e-6, abs=1e-12)
+    sum((weights[name] * value for name, value in expected.items()), torch.zeros(())).backward()
+    assert_same_gradients(cheap, gradients(objective))
+
+
+def test_the_stops_matter() -> None:
+    """Each of the two stopped gradients changes what is trained, so the comparison above can see it."""
+    batch, seen = packed(), []
+    for change in ({}, {"stop_target": False}, {"stop_head": False}):
+        objective = make(dataclasses.replace(CONFIG, **change))
+        objective.backward(batch, objective.counts(batch))
+        seen.append(gradients(objective))
+    plain, target, head = seen
+    assert (plain["trunk.blocks.0.qkv.weight"] - target["trunk.blocks.0.qkv.weight"]).abs().max() > 1e-5
+    assert (plain["trunk.head.weight"] - head["trunk.head.weight"]).abs().max() > 1e-5
+
+
+# Masks
+
+
+def test_terms_of_a_row_by_hand() -> None:
+    """Documents a b c d | e f | g h i: prompts of 2 tokens, the last input of each cut off as a target only."""
+    documents = Documents(np.array([[1, 2, 3, 4, 9], [5, 6, 9, 0, 0], [7, 8, 1, 9, 0]], np.int32), np.array([5, 3, 4], np.int32), np.array([2, 2, 2], np.int32))
+    batch = pack(documents, 1, 11)
+    assert batch.document.tolist() == [[0, 0, 0, 0, 1, 1, 2, 2, 2, -1, -1]]
+    objective = make()
+    counts = {name: int(n) for name, n in objective.counts(batch).items()}
+    # Inputs a step apart in one document: 3 + 1 + 2; two apart: 2 + 0 + 1; three apart: 1. The first input of each document is not scored, and none is landed on.
+    assert counts == {"next_token": 6, "next_h_1": 6, "kl_1": 6, "next_h_2": 3, "kl_2": 3, "next_h_3": 1, "kl_3": 1}
+    longer = make(dataclasses.replace(CONFIG, horizon=2)).counts(pack(dataclasses.replace(documents, prompt_length=np.array([4, 2, 3], np.int32)), 1, 11))
+    # Longer prompts take targets away from the divergence, and nothing from the regression: b, c of document 0 and h of document 2 are landed on unscored.
+    assert {name: int(n) for name, n in longer.items()} == {"next_token": 2 + 1 - 1 + 1 + 1 - 1 + 1, "next_h_1": 6, "kl_1": 3, "next_h_2": 3, "kl_2": 2}
+
+
+def test_the_end_token_and_other_documents_do_not_enter_the_latent_terms() -> None:
+    """Another end token moves the next-token loss alone; another neighbour moves nothing of a document's own terms."""
+    tokens = np.array([[1, 2, 3, 4, 9], [5, 6, 7, 8, 9]], np.int32)
+    length, prompt = np.array([5, 5], np.int32), np.array([1, 1], np.int32)
+    objective = make()
+
+    def latent(changed: np.ndarray) -> list[float]:
+        batch = pack(Documents(changed, length, prompt), 1, 8)
+        terms = objective.backward(batch, objective.counts(batch))
+        return [float(terms[name]) for name in ("next_token", "next_h", "kl")]
+
+    other = tokens.copy()
+    other[:, -1] = 11
+    before, after = latent(tokens), latent(other)
+    assert before[0] != pytest.approx(after[0], rel=1e-3)
+    assert before[1:] == pytest.approx(after[1:], rel=1e-12)
+    alone = []
+    for row in range(2):
+        batch = pack(Documents(tokens[row : row + 1], length[:1], prompt[:1]), 1, 8)
+        alone.append(objective.backward(batch, objective.counts(batch)))
+    assert before[1] == pytest.approx(np.mean([float(a["next_h"]) for a in alone]), rel=1e-9)
+    assert before[2] == pytest.approx(np.mean([float(a["kl"]) for a in alone]), rel=1e-9)
+
+
+def test_rows_without_a_term() -> None:
+    """Documents of one input have nothing to roll out, and wholly given ones nothing to score: 0, and no gradient that is not a number."""
+    tokens = np.array([[1, 9, 0], [2, 3, 9]], np.int32)
+    for length, prompt in (([2, 2], [1, 1]), ([3, 3], [3, 3])):
+        batch = pack(Documents(tokens, np.array(length, np.int32), np.array(prompt, np.int32)), 2, 4)
+        objective = make()
+        terms = objective.backward(batch, objective.counts(batch))
+        assert float(terms["kl"]) == 0
+        assert all(torch.isfinite(v) for v in terms.values())
+        assert all(torch.isfinite(g).all() for g in gradients(objective).values())
+
+
+# Accumulation and memory
+
+
+@pytest.mark.parametrize("config", [GPTConfig(layers=2, heads=2, width=16), CONFIG, dataclasses.replace(CONFIG, stop_target=False, stop_head=False)])
+def test_accumulated_parts_have_the_gradient_of_the_whole(config: GPTConfig) -> None:
+    objective, batch = make(config), packed(rows=6)
+    totals = objective.counts(batch)
+    whole_terms = objective.backward(batch, totals)
+    whole = gradients(objective)
+    parts = [batch.rows(0, 1), batch.rows(1, 4), batch.rows(4, 6)]
+    for name, total in totals.items():
+        assert sum(int(objective.counts(part)[name]) for part in parts) == int(total)
+    summed = [objective.backward(part, totals) for part in parts]
+    assert_same_gradients(gradients(objective), whole)
+    for name, value in whole_terms.items():
+        assert float(sum(s[name] for s in summed)) == pytest.approx(float(value), rel=1e-9)
+
+
+def test_logits_of_one_step_at_a_time() -> None:
+    """What autograd keeps of the vocabulary's size does not grow with the horizon."""
+
+    class Kept:
+        def __init__(self, tensor: Tensor) -> None:
+            self.tensor = tensor
+
+    def most_kept(horizon: int) -> int:
+        objective, batch = make(dataclasses.replace(CONFIG, horizon=horizon)), packed(rows=6, share=1, width=8)
+        alive: weakref.WeakSet[Kept] = weakref.WeakSet()
+        most = 0
+
+        def keep(tensor: Tensor) -> Kept:
+            nonlocal most
+            kept = Kept(tensor)
+            if tensor.ndim == 2 and tensor.shape[-1] == V:
+                alive.add(kept)
+                most = max(most, len(alive))
+            return kept
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept.tensor):
+            objective.backward(batch, objective.counts(batch))
+        return most
+
+    assert 0 < most_kept(6) <= most_kept(2)
+
+
+# The rest of the interface
+
+
+def test_prediction_is_the_trunk_alone() -> None:
+    nextlat, gpt = NextLat(CONFIG, V, CONTEXT, 0), GPT(GPTConfig(layers=2, heads=2, width=16), V, CONTEXT, 0)
+    assert nextlat.inference_parameters() == gpt.inference_parameters() == gpt.parameter_count()
+    assert nextlat.parameter_count() - gpt.parameter_count() == 2 * 16 + 32 * 128 + 128 * 128 + 128 * 16
+    for name, p in gpt.trunk.named_parameters():
+        assert torch.equal(p, dict(nextlat.trunk.named_parameters())[name]), "the same seed starts both from the same trunk"
+
+
+@pytest.mark.parametrize(("factor", "width", "hidden"), [(1.0, 64, 128), (1.0, 384, 768), (0.5, 384, 384), (2.0, 384, 1536), (0.01, 64, 128)])
+def test_dynamics_width(factor: float, width: int, hidden: int) -> None:
+    assert NextLatConfig(width=width, heads=2, dynamics_factor=factor).dynamics_width == hidden
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [({"horizon": 0}, "model.horizon"), ({"lambda_h": -1.0}, "model.lambda_h"), ({"lambda_kl": -0.1}, "model.lambda_kl"),
+     ({"dynamics_factor": 0.0}, "model.dynamics_factor"), ({"width": 31}, "model.width")],
+)  # fmt: skip
+def test_options_that_cannot_be(values: dict[str, float], field: str) -> None:
+    with pytest.raises(InputError, match=field):
+        NextLatConfig(**values)  # type: ignore[arg-type]
