@@ -141,6 +141,11 @@ def test_parameter_counts_of_the_paper(objective: type[GPT], config: GPTConfig, 
     assert model.inference_parameters() == sum(p.numel() for p in model.trunk.parameters())
 
 
+@pytest.mark.parametrize(("width", "hidden"), [(16, 128), (64, 128), (80, 256), (384, 1024), (512, 1408), (2048, 5504)])
+def test_swiglu_width(width: int, hidden: int) -> None:
+    assert swiglu_width(width) == hidden
+
+
 def test_initial_weights() -> None:
     """Of the seed alone: the global generator stands elsewhere for the second model."""
     first, same, other = (GPT(GPTConfig(), V, CONTEXT, seed).state_dict() for seed in (3, 3, 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_damage_shows(score: str, sign: int, ladder: dict[int, list[dict[str, fl
     if score == "kl":  # one illegal certainty is an infinite divergence
         assert means[1] > 0.001
         return
-    assert all(sign * (b - a) >= -1e-12 for a, b in zip(means, means[1:])), means
+    assert all(sign * (b - a) >= -1e-12 for a, b in itertools.pairwise(means)), means
     assert sign * (means[-1] - means[0]) > 0.02
 
 

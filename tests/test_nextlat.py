@@ -151,7 +151,7 @@ def test_terms_of_a_row_by_hand() -> None:
     assert batch.document.tolist() == [[0, 0, 0, 0, 1, 1, 2, 2, 2, -1, -1]]
     objective = make()
     counts = {name: int(n) for name, n in objective.counts(batch).items()}
-    # Inputs a step apart in one document: 3 + 1 + 2; two apart: 2 + 0 + 1; three apart: 1. The first input of each document is not scored, and none is landed on.
+    # Inputs one step apart in one document: 3 + 1 + 2; two apart: 2 + 0 + 1; three apart: 1. Only first inputs are unscored, and none is landed on.
     assert counts == {"next_token": 6, "next_h_1": 6, "kl_1": 6, "next_h_2": 3, "kl_2": 3, "next_h_3": 1, "kl_3": 1}
     longer = make(dataclasses.replace(CONFIG, horizon=2)).counts(pack(dataclasses.replace(documents, prompt_length=np.array([4, 2, 3], np.int32)), 1, 11))
     # Longer prompts leave d, f and i scored. They take landings on b, c and h from the divergence, and nothing from the regression.

@@ -72,7 +72,7 @@ class Lawless(Ring):
     law = World.law  # type: ignore[assignment]
 
 
-# The place before each token of ROW: A, then right to B, left to A, left to C, right to A, and left to C where it ends; then `lost` after an end token too many.
+# From A to C: right to B, left to A, left to C, and the end; what comes after it is one token too many.
 ROW = [A, C, RIGHT, LEFT, LEFT, END, RIGHT]
 ORACLE = [None, [1 / 4, 3 / 4, 0], [1 / 4, 3 / 4, 0], [1 / 4, 3 / 4, 0], [0, 0, 1], [1 / 3] * 3, [1 / 3] * 3]
 LEGAL = [None, [1 / 2, 1 / 2, 0], [1 / 2, 1 / 2, 0], [1 / 2, 1 / 2, 0], [0, 1 / 2, 1 / 2], [1 / 3] * 3, [1 / 3] * 3]
