@@ -68,11 +68,11 @@ def rotate(x_BTHC: Tensor, turn: Tensor) -> Tensor:
 
 
 class Cache:
-    """Keys and values of one layer [B, H, S, C] with room to grow."""
+    """Keys and values of one layer [B, H, S, C] with room to grow; columns that are not filled yet hold anything, and are never read."""
 
     def __init__(self, rows: int, heads: int, room: int, head_size: int, device: torch.device) -> None:
-        self.k = torch.zeros(rows, heads, room, head_size, device=device)
-        self.v = torch.zeros(rows, heads, room, head_size, device=device)
+        self.k = torch.empty(rows, heads, room, head_size, device=device)
+        self.v = torch.empty(rows, heads, room, head_size, device=device)
 
 
 @dataclass

@@ -83,7 +83,7 @@ class CachedDecoder(Decoder):
         for cache in self._caches:
             for name in ("k", "v"):
                 old = getattr(cache, name)
-                bigger = old.new_zeros(*old.shape[:2], room, old.shape[3])
+                bigger = old.new_empty(*old.shape[:2], room, old.shape[3])
                 bigger[:, :, : self._filled] = old[:, :, : self._filled]
                 setattr(cache, name, bigger)
         self._room = room
