@@ -79,13 +79,13 @@ def print_result(record: dict[str, Any]) -> None:
                 title, arrow[metric["direction"]] if primary else "", bound(metric, "floor", key), number(s["value"]), interval,
                 bound(metric, "ceiling", key), str(s["n"]),
             )  # fmt: skip
-    for name, reason in record["not_applicable"].items():
-        table.add_row(f"[dim]{name}[/]", "", "", f"[dim]{reason}[/]", "", "", "")
     console = Console(width=None if sys.stdout.isatty() else 120)
     console.print(table)
     for name, metric in record["scores"].items():
         for note in metric["notes"]:
             console.print(f"{name}: {note}", style="dim", highlight=False)
+    for name, reason in record["not_applicable"].items():
+        console.print(f"{name}: not applicable: {reason}", style="dim", highlight=False)
 
 
 def bound(metric: dict[str, Any], which: str, key: str) -> str:
