@@ -1,0 +1,125 @@
+"""The examples of the documentation, run as a user runs them; a user's own model and metric from a plugin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldbench.cli import main
+from worldbench.core.registry import load_plugin, worlds
+from worldbench.metrics.evaluation import truth
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+TINY = ["--train.steps", "60", "--train.batch", "32", "--train.curve_documents", "20", "--model.layers", "1", "--model.width", "32", "--eval.documents", "40"]
+
+
+def test_ring_world(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    plugin = ["--plugin", str(EXAMPLES / "ring.py"), "--out", str(tmp_path)]
+    assert main(["run", "ring", "--model", "nextlat", *plugin, *TINY, "--env.size", "8"]) == 0
+    assert main(["run", "ring", "--model", "oracle", *plugin, "--eval.documents", "40", "--env.size", "8"]) == 0
+    result = json.loads(next(tmp_path.glob("ring-nextlat-*/result.json")).read_text())
+    assert result["world"]["size"] == 8
+    assert result["scores"]["valid_trajectories"]["ceiling"]["arrives_sampled"] == 1
+    assert result["scores"]["excess_loss"]["ceiling"]["kl"] == pytest.approx(0, abs=1e-6)
+    assert result["scores"]["excess_loss"]["scores"]["kl"]["value"] < 1.5
+    assert "no street map" in result["not_applicable"]["map_reconstruction"]
+    assert "budget" in result["not_applicable"]["detours"]
+    assert "--plugin ring.py" in result["command"]
+    folder = next(tmp_path.glob("ring-nextlat-*"))
+    assert main(["eval", str(folder), "--eval.documents", "20"]) == 0
+    capsys.readouterr()
+    assert main(["run", "ring", *plugin, "--env.sise", "9"]) == 2
+    assert "did you mean '--env.size'" in capsys.readouterr().err
+    assert main(["run", "ring", *plugin, "--env.size", "2"]) == 2
+    assert "size >= 3" in capsys.readouterr().err
+
+
+def test_ring_documents_follow_its_law() -> None:
+    load_plugin(EXAMPLES / "ring.py")
+    world = worlds["ring"].load()(worlds["ring"].load_config()(size=7, right=0.3))
+    d = world.sample(0, "train", 0, 4000)
+    known = truth(world, d)
+    assert known.law is not None
+    row, t = np.nonzero(known.scored)
+    column = world.vocabulary.action_of_token[d.tokens[row, t]]
+    assert known.legal[row, t, column].all()
+    moved = column < 2
+    assert (column[moved] == 1).mean() == pytest.approx(0.3, abs=0.01)
+    assert known.law[row, t].sum(1) == pytest.approx(1)
+    assert np.array_equal(world.sample(0, "train", 100, 50).tokens, d.tokens[100:150])
+
+
+def test_a_function_scored(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(EXAMPLES)
+    options = ["--env.map", "city:40", "--env.region", "all", "--eval.trials", "20", "--eval.documents", "20", "--eval.reconstruction_rides", "20"]
+    assert main(["score", "taxi", "--callable", "my_model:logits", *options, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
+    result = json.loads(next(tmp_path.glob("taxi-callable-*/result.json")).read_text())
+    assert result["scores"]["valid_trajectories"]["scores"]["arrives_sampled"]["value"] < result["scores"]["valid_trajectories"]["ceiling"]["arrives_sampled"]
+
+
+PLUGIN = '''
+from __future__ import annotations
+from dataclasses import dataclass
+import numpy as np
+from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.core.metric import Metric, Report, Score
+from worldbench.core.registry import metrics, models
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothedConfig(GPTConfig):
+    """GPT whose loss counts for less."""
+
+    share: float = 0.5
+    """What it counts for."""
+
+
+class Smoothed(GPT):
+    name = "smoothed"
+
+    def backward(self, batch, totals):
+        return super().backward(batch, {k: v / self.config.share for k, v in totals.items()})
+
+
+class Length(Metric):
+    name, version, direction = "length", 1, "none"
+    line = "mean length of greedy rides"
+    primary = "tokens"
+    floor = ceiling = None
+
+    def measure(self, evaluation):
+        return Report({"tokens": Score.mean(evaluation.rides("greedy", 10).length)})
+
+
+models.add("smoothed", "GPT, smoothed", Smoothed, config=SmoothedConfig)
+metrics.add("length", Length.line, Length())
+'''
+
+
+def test_a_model_and_a_metric_from_a_plugin(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    options = ["--plugin", str(tmp_path / "mine.py"), "--out", str(tmp_path / "runs"), "--env.map", "city:24", "--env.region", "all", "--env.max_moves", "9"]
+    options += ["--model.share", "0.25", "--train.steps", "3", "--train.batch", "4", "--model.layers", "1", "--eval.metrics", "length", "next_token"]
+    try:
+        assert main(["run", "taxi", "--model", "smoothed", *options]) == 0, capsys.readouterr().err
+    finally:
+        from worldbench.core import registry
+
+        for kind, name in ((registry.models, "smoothed"), (registry.metrics, "length")):  # other tests go over everything that is registered
+            kind._entries.pop(name, None)
+    result = json.loads(next((tmp_path / "runs").glob("taxi-smoothed-*/result.json")).read_text())
+    assert set(result["scores"]) == {"length", "next_token"}
+    assert result["config"]["model"]["share"] == 0.25
+
+
+def test_broken_plugins(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for text, said in {
+        "1 / 0\n": "ZeroDivisionError",
+        "from worldbench.core.registry import worlds\nworlds.add('taxi', 'x', object)\n": "registered already",
+    }.items():
+        (tmp_path / "broken.py").write_text(text)
+        assert main(["run", "taxi", "--plugin", str(tmp_path / "broken.py")]) == 2
+        assert said in capsys.readouterr().err

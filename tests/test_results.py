@@ -1,0 +1,58 @@
+"""Published results load for ever, and the README's tables are what the leaderboard prints from them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldbench.cli import main
+from worldbench.core.registry import metrics, models, worlds
+from worldbench.result import find_results, load_result
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = sorted((ROOT / "results").rglob("result.json"))
+
+
+def test_there_are_published_results() -> None:
+    assert len(PUBLISHED) >= 20
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: p.parent.name)
+def test_published_result_loads(path: Path) -> None:
+    record = load_result(path)
+    assert record["world"]["world"] in worlds.names()
+    assert record["model"]["name"] in models.names()
+    assert set(record["scores"]) <= set(metrics.names())
+    assert record["command"].startswith("worldbench run ")
+    assert "/" not in record["config"]["env"]["map"]
+    assert not record["environment"]["dirty"]
+    for name, metric in record["scores"].items():
+        assert metric["primary"] in metric["scores"]
+        evidence = path.parent / "evidence" / f"{name}.npz"
+        if "evidence_sha256" in metric and evidence.exists():
+            import hashlib
+
+            assert hashlib.sha256(evidence.read_bytes()).hexdigest() == metric["evidence_sha256"]
+            with np.load(evidence, allow_pickle=False) as arrays:
+                assert arrays.files
+
+
+def test_readme_tables_are_the_leaderboards(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each table stands under a comment with the command that prints it."""
+    monkeypatch.chdir(ROOT)
+    blocks = re.findall(r"<!-- (worldbench leaderboard [^>]*?) -->\n((?:\|.*\n)+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert len(blocks) >= 2
+    for command, table in blocks:
+        assert main(shlex.split(command)[1:]) == 0
+        assert capsys.readouterr().out == table
+
+
+def test_finding_results(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "result.json").write_text(json.dumps({"schema_version": 1}))
+    assert find_results([tmp_path]) == [tmp_path / "a" / "result.json"]
