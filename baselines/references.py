@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import abc
+
 import numpy as np
 
 from worldbench.core.errors import InputError
@@ -17,9 +19,9 @@ class FromStates(SequenceModel):
             raise InputError(reason)
         self.world = world
 
+    @abc.abstractmethod
     def action_law(self, states: States) -> np.ndarray:
         """float64 [N, A]; rows sum to 1."""
-        raise NotImplementedError
 
     def state_logits(self, states: States) -> np.ndarray:
         """float32 [N, V]: log of the law, -inf for tokens that are no actions or have probability 0."""

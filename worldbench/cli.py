@@ -33,7 +33,8 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see {self.prog} --help")
 
 
-def parser() -> Parser:
+def parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The top parser, and one per verb."""
     top = Parser(prog="worldbench", description=worldbench.__doc__, epilog="worldbench VERB --help tells more.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"worldbench {worldbench.__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
@@ -66,7 +67,12 @@ def parser() -> Parser:
     board.add_argument("--columns", nargs="+", metavar="METRIC[.SCORE]", help="which scores (default: the primary score of every metric)")
     added["figures"].add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
     added["validate"].add_argument("files", nargs="+", type=Path, metavar="FILE", help="result files")
-    return top
+    return top, added
+
+
+def flags(verb: str) -> list[str]:
+    """The plain options of a verb."""
+    return [option for action in parsers()[1][verb]._actions for option in action.option_strings]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,7 +101,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _dispatch(argv: list[str]) -> int:
-    top = parser()
+    top, _ = parsers()
     if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
         raise unknown("verb", argv[0], VERBS)
     named = len(argv) > 1 and argv[0] in NAMED and not argv[1].startswith("-")
@@ -107,16 +113,14 @@ def _dispatch(argv: list[str]) -> int:
         top.print_help()
         return 0
     if rest and arguments.verb not in NAMED:
-        flags = [o for action in top._subparsers._group_actions[0].choices[arguments.verb]._actions for o in action.option_strings]  # type: ignore[union-attr, index]
-        raise InputError(f"unknown option {rest[0]}{nearest(rest[0], flags)}")
+        raise InputError(f"unknown option {rest[0]}{nearest(rest[0], flags(arguments.verb))}")
     return {
         "run": _run, "eval": _eval, "score": _score, "leaderboard": _leaderboard, "figures": _figures, "ls": _ls, "validate": _validate,
     }[arguments.verb](arguments, rest)  # fmt: skip
 
 
 def _help(verb: str, types_: dict[str, type], defaults: dict[str, Any]) -> int:
-    subparser = parser()._subparsers._group_actions[0].choices[verb]  # type: ignore[union-attr, index]
-    subparser.print_help()
+    parsers()[1][verb].print_help()
     if types_:
         from worldbench.configuration import print_option_help
 
@@ -126,10 +130,9 @@ def _help(verb: str, types_: dict[str, type], defaults: dict[str, Any]) -> int:
 
 def _check_flags(verb: str, rest: list[str], groups: list[str]) -> None:
     """Refuse a misspelt plain flag (`--sed`), or words that stand alone, before anything is loaded."""
-    flags = [o for action in parser()._subparsers._group_actions[0].choices[verb]._actions for o in action.option_strings]  # type: ignore[union-attr, index]
     for word in rest:
         if word.startswith("--") and word.split(".", 1)[0] not in {f"--{g}" for g in groups}:
-            close = nearest(word.split("=")[0], flags)
+            close = nearest(word.split("=")[0], flags(verb))
             raise InputError(f"unknown option {word.split('=')[0]}{close if close.startswith('; did') else f'; see worldbench {verb} --help'}")
     if rest and not rest[0].startswith("-"):
         raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes one name, then options; see worldbench {verb} --help")
