@@ -131,7 +131,8 @@ class Backbone(nn.Module):
     def turn(self, length: int, device: torch.device) -> Tensor:
         """Rotary factors for positions 0 .. length - 1 at least."""
         if self._turn is None or len(self._turn) < length or self._turn.device != device:
-            self._turn = rotary_table(max(length, 128), self.width // self.heads, device)
+            with torch.inference_mode(False):  # a table made while predicting also serves training, which could not save an inference tensor
+                self._turn = rotary_table(max(length, 128), self.width // self.heads, device)
         return self._turn
 
     def forward(

@@ -102,4 +102,5 @@ class PlainDecoder(Decoder):
         return out
 
     def select(self, rows: np.ndarray) -> None:
-        self.tokens, self.lengths, self.logits = self.tokens[rows], self.lengths[rows], self.logits[rows]
+        self.lengths, self.logits = self.lengths[rows], self.logits[rows]
+        self.tokens = self.tokens[rows, : int(self.lengths.max(initial=0))]

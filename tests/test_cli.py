@@ -275,3 +275,30 @@ def test_a_checkout_without_an_install_says_so() -> None:
     assert done.returncode == 2
     assert "not installed" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_village_is_where_the_map_holds_it(manhattan_map: Path) -> None:
+    from worldbench.configuration import resolve
+    from worldbench.envs.taxi.config import VILLAGE
+    from worldbench.envs.taxi.world import TaxiWorld
+
+    for preset in ("quick", "small"):
+        env = resolve("taxi", "gpt", preset=preset, seed=0, options=["--env.map", str(manhattan_map)]).groups["env"]
+        settled, announcement = TaxiWorld.settle(env)
+        assert (settled.region, announcement) == (VILLAGE, "")
+        graph = TaxiWorld(env).graph()
+        assert (graph.n_places, len(graph.edges)) == (43, 75)
+        city = resolve("taxi", "gpt", preset=preset, seed=0, options=["--env.map", "city:24"]).groups["env"]
+        assert TaxiWorld.settle(city)[0].region == "all"
+
+
+def test_auto_without_a_network_is_announced_and_named(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worldbench.envs.taxi.download.fetch_soon", lambda: "there is no network")
+    short = ["--eval.trials", "5", "--eval.documents", "5", "--eval.reconstruction_rides", "5", "--out", str(tmp_path)]
+    assert main(["run", "taxi", "--model", "oracle", *short]) == 0
+    told = capsys.readouterr().err
+    assert "city:48, a generated city, because there is no network" in told
+    record = json.loads(next(tmp_path.glob("taxi-oracle-*/result.json")).read_text())
+    assert record["config"]["env"]["map"] == "city:48"
+    assert "--env.map city:48" in record["command"]
+    assert "--env.region all" in record["command"]

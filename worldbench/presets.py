@@ -9,9 +9,6 @@ from typing import Any
 
 from worldbench.core.errors import unknown
 
-GREENWICH_VILLAGE = "50@40.7355,-74.0000"
-"""The region that quick-size Manhattan runs use."""
-
 PRESETS = {
     "quick": "minutes on two CPU cores: a village of 43 intersections, 8,000 rides",
     "small": "three minutes on one CPU core, for wide tables",
@@ -22,14 +19,14 @@ PRESETS = {
 _VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
     "taxi": {
         "quick": {
-            "env": {"region": GREENWICH_VILLAGE, "min_moves": 5, "max_moves": 28},
+            "env": {"region": "village", "min_moves": 5, "max_moves": 28},
             "data": {"rides": 8000},
             "model": {"layers": 6, "heads": 4, "width": 64},
             "train": {"steps": 3000, "batch": 38, "row_tokens": 64},
             "nextlat": {"horizon": 4, "lambda_kl": 0.1},
         },
         "small": {
-            "env": {"region": GREENWICH_VILLAGE, "min_moves": 5, "max_moves": 28},
+            "env": {"region": "village", "min_moves": 5, "max_moves": 28},
             "data": {"rides": 8000},
             "model": {"layers": 4, "heads": 4, "width": 64},
             "train": {"steps": 1200, "batch": 38, "row_tokens": 64},

@@ -7,6 +7,9 @@ from typing import Literal
 
 from worldbench.core.errors import InputError
 
+VILLAGE = "50@40.7355,-74.0000"
+"""Greenwich Village: on the map of March 2025, 43 intersections and 75 moves remain of it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaxiConfig:
@@ -15,7 +18,8 @@ class TaxiConfig:
     map: str = "auto"
     """A GraphML file as osmnx writes it (.graphml or .graphml.gz), `manhattan` (downloaded once), `city:N` (generated, N intersections), or `auto`."""
     region: str = "all"
-    """`all`; `N@lat,lon`: the N intersections nearest to a point; `south,west,north,east`: a box in degrees. (On a city: `N@east,north` in metres.)"""
+    """`all`; `N@lat,lon`: the N intersections nearest to a point; `south,west,north,east`: a box in degrees. (On a city: `N@east,north` in metres.) `village`:
+    Greenwich Village, or all of a generated city."""
     city_seed: int = 0
     """Which generated city (only with `city:N`)."""
     min_moves: int = 2

@@ -5,7 +5,7 @@ Shape letters: N rows, A actions (eight directions, then `end`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.graph import Graph
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Documents, States, Vocabulary, World
-from worldbench.envs.taxi.config import TaxiConfig
+from worldbench.envs.taxi.config import VILLAGE, TaxiConfig
 from worldbench.envs.taxi.law import LawTable
 from worldbench.envs.taxi.rides import HeldOut, Walker
 
@@ -57,6 +57,7 @@ class TaxiWorld(World[TaxiStates]):
         if graph is None:
             from worldbench.envs.taxi.maps import load_map
 
+            config, _ = self.settle(config)
             graph = load_map(config)
         self.config, self._graph = config, graph
         self.n_directions = len(graph.directions)
@@ -80,10 +81,15 @@ class TaxiWorld(World[TaxiStates]):
 
     @classmethod
     def settle(cls, config: TaxiConfig) -> tuple[TaxiConfig, str]:
+        """`auto` becomes Manhattan or a generated city of the size asked for (all of it, or a village), and `village` the region that it means there."""
         from worldbench.envs.taxi.maps import resolve_auto
 
-        # The generated city stands in for what the settings ask of Manhattan: a village, or all of it.
-        return resolve_auto(config, city="city:4500" if config.region == "all" else "city:48")
+        if config.region != "village":
+            return resolve_auto(config, city="city:4500" if config.region == "all" else "city:48")
+        config, announcement = resolve_auto(replace(config, region="all"), region_on_manhattan=VILLAGE, city="city:48")
+        if not announcement and not config.map.startswith("city:"):
+            config = replace(config, region=VILLAGE)
+        return config, announcement
 
     def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
         origin, destination, moves, directions = self.walker.rides(seed, split, start, count)
