@@ -226,7 +226,16 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("taxi-gpt*/result.json"))
 
 
-@pytest.mark.parametrize("content", [b"", b"not a map", b"<graphml>", b'<!DOCTYPE x [<!ENTITY a "b">]><graphml/>', gzip.compress(b"<graphml/>")[:-4]])
+HOSTILE = {
+    "empty": b"",
+    "text": b"not a map",
+    "cut": b"<graphml>",
+    "entities": b'<!DOCTYPE x [<!ENTITY a "b">]><graphml/>',
+    "truncated gzip": gzip.compress(b"<graphml/>", mtime=0)[:-4],
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_map_files(content: bytes, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     name = "map.graphml.gz" if content[:2] == b"\x1f\x8b" else "map.graphml"
     (tmp_path / name).write_bytes(content)

@@ -11,6 +11,7 @@ from worldbench.baselines.callable import CallableModel
 from worldbench.baselines.gpt import GPT, GPTConfig
 from worldbench.baselines.references import Oracle, RandomLegal
 from worldbench.baselines.trained import TrainedModel
+from worldbench.core.model import SequenceModel
 from worldbench.core.streams import generator
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
@@ -56,6 +57,33 @@ def test_cached_is_uncached(even: bool, k: int, model: TrainedModel) -> None:
         for place, r in enumerate(order):
             full = model.logits(rows[r][None, : lengths[r] + done + k])[0][-k:]
             assert np.allclose(out[place], full, atol=2e-4)
+
+
+@pytest.mark.parametrize("kind", ["cached", "plain"])
+def test_rows_go_on_when_the_longest_is_dropped(kind: str, world: TaxiWorld, model: TrainedModel) -> None:
+    tokens, lengths = generator("test", "dropped").integers(2, 20, (3, 9)), np.array([7, 2, 4])
+    own: SequenceModel = model if kind == "cached" else CallableModel(model.logits, world.vocabulary)
+    decoder = own.decoder(tokens, lengths)
+    rows = [tokens[r, :n] for r, n in enumerate(lengths)]
+    for k, chosen in ((1, [2, 1, 1]), (3, [1, 2]), (2, [0, 0, 1])):
+        decoder.select(np.array(chosen))
+        new = generator("test", k).integers(2, 20, (len(chosen), k))
+        rows = [np.concatenate([rows[r], added]) for r, added in zip(chosen, new)]
+        out = decoder.extend(new)
+        for place, row in enumerate(rows):
+            assert np.allclose(out[place], model.logits(row[None])[0, -k:], atol=2e-4)
+            assert np.array_equal(decoder.logits[place], out[place, -1])
+
+
+def test_decoding_past_the_first_rotary_table(model: TrainedModel) -> None:
+    """The table is made for 128 positions and grown from there."""
+    tokens = generator("test", "long").integers(2, 20, (2, 140))
+    whole = model.logits(tokens)
+    fresh = GPT(model.objective.config, model.objective.vocabulary, model.objective.context, 0)
+    fresh.load_state_dict(model.objective.state_dict())
+    decoder = TrainedModel(fresh).decoder(tokens[:, :120], np.full(2, 120))
+    for t in range(120, 140, 2):
+        assert np.allclose(decoder.extend(tokens[:, t : t + 2]), whole[:, t : t + 2], atol=2e-4)
 
 
 def test_logits_in_chunks(model: TrainedModel, monkeypatch: pytest.MonkeyPatch) -> None:
