@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from worldbench.core.model import SequenceModel
-from worldbench.core.world import Documents, World
+from worldbench.core.world import Documents, States, World
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.rollout import CHUNK, Choice, Rides, roll_out
 
@@ -65,26 +65,31 @@ class Truth:
     law: np.ndarray | None
 
 
-def truth(world: World, documents: Documents) -> Truth:
-    """Walk the documents through the world, all rows at once."""
-    n, width = documents.tokens.shape
-    actions = len(world.vocabulary.actions)
-    position = np.arange(width)[None, :]
-    scored = (position >= documents.prompt_length[:, None]) & (position < documents.length[:, None])
+def walk(world: World, documents: Documents) -> Iterator[tuple[int, np.ndarray, States]]:
+    """Walk documents through the world, all rows at once: for each predicted position t, the rows int [M] that have it and their states before that token."""
+    n = len(documents)
     longest_prompt = int(documents.prompt_length.max())
     states = world.start(documents.tokens[:, :longest_prompt], documents.prompt_length)
     states = states.take(np.arange(n))  # a copy: rows are overwritten below
-    legal = np.zeros((n, width, actions), bool)
-    law = None
-    for t in range(int(documents.prompt_length.min()), width):
-        rows = np.flatnonzero(scored[:, t])
+    for t in range(int(documents.prompt_length.min()), int(documents.length.max())):
+        rows = np.flatnonzero((t >= documents.prompt_length) & (t < documents.length))
         here = states.take(rows)
+        yield t, rows, here
+        states.put(rows, world.step(here, documents.tokens[rows, t]))
+
+
+def truth(world: World, documents: Documents) -> Truth:
+    """The world's view of every predicted token."""
+    n, width = documents.tokens.shape
+    actions = len(world.vocabulary.actions)
+    scored, legal, law = np.zeros((n, width), bool), np.zeros((n, width, actions), bool), None
+    for t, rows, here in walk(world, documents):
+        scored[rows, t] = True
         legal[rows, t] = world.legal(here)
         exact = world.law(here)
         if exact is not None:
             law = np.zeros((n, width, actions)) if law is None else law
             law[rows, t] = exact
-        states.put(rows, world.step(here, documents.tokens[rows, t]))
     return Truth(documents, scored, legal, law)
 
 

@@ -145,6 +145,47 @@ class TaxiWorld(World[TaxiStates]):
     def outcome(self, states: TaxiStates) -> np.ndarray:
         return states.status
 
+    def key(self, states: TaxiStates) -> tuple[np.ndarray, np.ndarray]:
+        """(intersection, destination, outcome) for the rule; the law also counts moves."""
+        structural = np.stack([states.place, states.destination, states.status.astype(np.int64)], axis=1)
+        return structural, np.concatenate([structural, states.moves[:, None]], axis=1)
+
+    def targets(self, states: TaxiStates) -> dict[str, np.ndarray]:
+        return {"node": states.place, "metres": self._graph.metres[states.place]}
+
+    def draw_states(self, uniform: np.ndarray) -> TaxiStates:
+        """Uniform (intersection, other destination)."""
+        n = self._graph.n_places
+        place = (uniform[:, 0] * n).astype(np.int64)
+        destination = (place + 1 + (uniform[:, 1] * (n - 1)).astype(np.int64)) % n
+        return TaxiStates(place, destination, np.zeros(len(place), np.int64), np.full(len(place), OPEN, np.int8))
+
+    @cached_property
+    def _backward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Edges sorted by where they lead: in-degree [N], first edge into each place [N], (from, direction) of the edges [E, 2]."""
+        edges = self._graph.edges
+        order = np.argsort(edges[:, 1], kind="stable")
+        degree = np.bincount(edges[:, 1], minlength=self._graph.n_places)
+        return degree, np.cumsum(degree) - degree, edges[order][:, [0, 2]].astype(np.int64)
+
+    def histories(self, states: TaxiStates, moves: np.ndarray, uniform: np.ndarray) -> Documents:
+        """A uniform backward walk into each state; its first intersection is the origin of the prompt."""
+        degree, first, edges = self._backward
+        n, most = len(states), int(moves.max(initial=0))
+        tokens = np.zeros((n, 2 + most), np.int32)
+        at, good = states.place.copy(), np.ones(n, bool)
+        for k in range(most):
+            walking = np.flatnonzero((k < moves) & good)
+            here = at[walking]
+            dead = degree[here] == 0
+            good[walking[dead]] = False
+            walking, here = walking[~dead], here[~dead]
+            edge = edges[first[here] + (uniform[walking, k] * degree[here]).astype(np.int64)]
+            tokens[walking, 2 + moves[walking] - 1 - k] = edge[:, 1] + FIRST_DIRECTION
+            at[walking] = edge[:, 0]
+        tokens[:, 0], tokens[:, 1] = at + self.first_place, states.destination + self.first_place
+        return Documents(tokens, np.where(good, 2 + moves, 0).astype(np.int32), np.full(n, 2, np.int32))
+
     def law(self, states: TaxiStates) -> np.ndarray:
         weights = self._law.weights(states.place, states.destination, states.moves)
         weights[states.status != OPEN] = 0

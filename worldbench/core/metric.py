@@ -74,6 +74,26 @@ class Expectation:
         return self.low - 1e-9 <= value <= self.high + 1e-9
 
 
+Effect = Literal["worse", "unchanged", "any"]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What damage to an exact model does to one of its scores, in expectation over corruptions of the same size.
+
+    deleted, added, rewired: edges of its map; noise: Gaussian logit noise of its own for every prefix. "worse": worse than undamaged (by the score's
+    `direction`); "unchanged": equal; "any": nothing is claimed. monotone: along nested ladders, worse or equal at each rung where it says "worse".
+    """
+
+    score: str
+    deleted: Effect
+    added: Effect
+    rewired: Effect
+    noise: Effect
+    monotone: bool = False
+    direction: Literal["higher", "lower"] = "higher"
+
+
 Direction = Literal["higher", "lower", "none"]
 
 
@@ -86,6 +106,7 @@ class Metric(abc.ABC):
         direction: which way is better; "none" where low or high is not better.
         floor, ceiling: the reference models whose scores bound the primary from below and above.
         expects: by reference model, the bounds its scores must keep; `check` and the tests hold them against measurements.
+        damage: what each kind of damage to the oracle does to its scores; held against ladders of damage in the same way.
     """
 
     name: ClassVar[str]
@@ -96,6 +117,7 @@ class Metric(abc.ABC):
     floor: ClassVar[str | None] = "random-legal"
     ceiling: ClassVar[str | None] = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {}
+    damage: ClassVar[tuple[Damage, ...]] = ()
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         """None, or the reason why this metric says nothing about that model in that world."""

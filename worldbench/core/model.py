@@ -6,10 +6,18 @@ Shape letters: B rows, T tokens, P prompt tokens, K new tokens, V vocabulary, D 
 from __future__ import annotations
 
 import abc
+from typing import Protocol
 
 import numpy as np
 
-from worldbench.core.world import World
+from worldbench.core.world import Documents, World
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Over the last axis, float64; -inf stays -inf."""
+    z = logits.astype(np.float64)
+    z -= z.max(axis=-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
 
 
 class Decoder(abc.ABC):
@@ -27,6 +35,21 @@ class Decoder(abc.ABC):
     @abc.abstractmethod
     def select(self, rows: np.ndarray) -> None:
         """Keep only the chosen rows (indices), in that order; a row may be repeated."""
+
+    def score(self, tokens: np.ndarray) -> np.ndarray:
+        """Append K tokens to every row; the log probability that each had, float64 [B, K]."""
+        before = self.logits[:, None]
+        after = self.extend(tokens)
+        log_law = log_softmax(np.concatenate([before, after[:, :-1]], axis=1))
+        return np.take_along_axis(log_law, np.asarray(tokens, np.int64)[:, :, None], axis=2)[:, :, 0]
+
+
+class Dynamics(Protocol):
+    """A transition of hidden states: what a model has of a step function."""
+
+    def step(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        """The hidden states after one more token each: float32 [N, D], int [N] -> float32 [N, D]."""
+        ...
 
 
 class SequenceModel(abc.ABC):
@@ -52,4 +75,32 @@ class SequenceModel(abc.ABC):
         return None
 
     hidden_name: str = ""
-    """Which tensor `hidden` is, for the tables: latent rank moves with the choice."""
+    """Which tensor `hidden` is, for the tables: latent rank moves with the choice. Empty: the model has none."""
+
+    def layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        """Hidden states by layer, first to last, each float32 [B, T, D]; the last one is `hidden`. Empty for models without any."""
+        h = self.hidden(tokens)
+        return {} if h is None else {self.hidden_name: h}
+
+    def head(self, hidden: np.ndarray) -> np.ndarray | None:
+        """The next-token logits read off hidden states float32 [N, D]: float32 [N, V]; None for models whose head is not known."""
+        return None
+
+    def untrained(self, seed: int) -> SequenceModel | None:
+        """A freshly initialised model of the same shape (the control of every probe); None where there is no such thing."""
+        return None
+
+    def dynamics(self) -> Dynamics | None:
+        """The model's own transition of hidden states, if it was trained with one."""
+        return None
+
+    def fit_dynamics(self, documents: Documents, steps: int, seed: int) -> Dynamics | None:
+        """A transition fitted after the fact to the frozen model's hidden states on these documents: the post-hoc dynamics probe. None: it cannot be had."""
+        return None
+
+    def swapped(self, documents: Documents, donors: Documents, layer: str) -> Decoder | None:
+        """Continue `documents` with the hidden state of their last token, at `layer` (a key of `layers`), replaced by that of the donors' last token.
+
+        Equal lengths row by row. The layers above are computed from the replaced state; earlier positions keep what they were. None: it cannot be done.
+        """
+        return None

@@ -127,6 +127,43 @@ class World(abc.ABC, Generic[S]):
         """The data's exact next-token law over actions, float64 [N, A]; uniform over the legal ones (else over all) where no document leads. None: unknown."""
         return None
 
+    def key(self, states: S) -> tuple[np.ndarray, np.ndarray]:
+        """Which states count as equal, int64 [N, k] each, equal rows for equal states: for the rule (structural), and for the law (predictive, finer).
+
+        Default: every field of the states, for both.
+        """
+        every = np.stack([np.asarray(getattr(states, f.name), np.int64) for f in dataclasses.fields(states)], axis=1)
+        return every, every
+
+    def targets(self, states: S) -> dict[str, np.ndarray]:
+        """What linear probes of hidden states are trained on: classes int [N], or coordinates float [N, k]; a belief float [N, k] under the name `belief`."""
+        return {}
+
+    def draw_states(self, uniform: np.ndarray) -> S:
+        """A state a row, uniform over the world's structural states that are still open, from draws [N, 4] in [0, 1). See `histories`."""
+        raise InputError(f"the world {self.name!r} has no uniform law over states")
+
+    def histories(self, states: S, moves: np.ndarray, uniform: np.ndarray) -> Documents:
+        """A random prefix for each state: a prompt, then `moves` [N] legal tokens that lead to the structural key of the state (a random backward walk).
+
+        uniform: [N, W] in [0, 1), W at least the most moves. A row without such a prefix has length 0. Not every world can: see `has_histories`.
+        """
+        raise InputError(f"the world {self.name!r} cannot walk backwards")
+
+    @property
+    def has_histories(self) -> bool:
+        return type(self).histories is not World.histories
+
+    def after(self, documents: Documents) -> S:
+        """The state after the last token of each document."""
+        n = len(documents)
+        widest = int(documents.prompt_length.max(initial=1))
+        states = self.start(documents.tokens[:, :widest], documents.prompt_length).take(np.arange(n))  # a copy: rows are overwritten below
+        for t in range(int(documents.prompt_length.min(initial=widest)), int(documents.length.max(initial=0))):
+            rows = np.flatnonzero((t >= documents.prompt_length) & (t < documents.length))
+            states.put(rows, self.step(states.take(rows), documents.tokens[rows, t]))
+        return states
+
     def distance(self, states: S) -> np.ndarray | None:
         """Fewest moves still needed, int [N]; None where the world has no such notion."""
         return None
