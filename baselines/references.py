@@ -1,73 +1,15 @@
-"""Reference models, made from the world itself: what a perfect model scores, and what knowing the rules alone scores."""
+"""Reference models, made from the world itself: what a perfect model scores, and what knowing the rules alone, or nothing, scores."""
 
 from __future__ import annotations
 
-import abc
-
 import numpy as np
 
-from worldbench.core.errors import InputError
+from worldbench.baselines.from_states import Exact, FromStates
 from worldbench.core.model import Decoder, SequenceModel
 from worldbench.core.world import States, World
 
 
-class FromStates(SequenceModel):
-    """A model that knows the world's exact state and gives a law over its actions."""
-
-    def __init__(self, world: World) -> None:
-        if (reason := self.impossible(world)) is not None:
-            raise InputError(reason)
-        self.world = world
-
-    @abc.abstractmethod
-    def action_law(self, states: States) -> np.ndarray:
-        """float64 [N, A]; rows sum to 1."""
-
-    def state_logits(self, states: States) -> np.ndarray:
-        """float32 [N, V]: log of the law, -inf for tokens that are no actions or have probability 0."""
-        out = np.full((len(states), len(self.world.vocabulary)), -np.inf, np.float32)
-        with np.errstate(divide="ignore"):
-            out[:, list(self.world.vocabulary.actions)] = np.log(self.action_law(states))
-        return out
-
-    def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Within the prompt, uniform over the vocabulary; prompts are taken to have the world's prompt length."""
-        n, width = tokens.shape
-        first = self.world.prompt_length
-        out = np.zeros((n, width, len(self.world.vocabulary)), np.float32)
-        if width < first:
-            return out
-        states = self.world.start(tokens[:, :first], np.full(n, first))
-        out[:, first - 1] = self.state_logits(states)
-        for t in range(first, width):
-            states = self.world.step(states, tokens[:, t])
-            out[:, t] = self.state_logits(states)
-        return out
-
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> StateDecoder:
-        return StateDecoder(self, self.world.start(prompts, lengths))
-
-
-class StateDecoder(Decoder):
-    """Decodes by stepping exact states."""
-
-    def __init__(self, model: FromStates, states: States) -> None:
-        self.model, self.states = model, states
-        self.logits = model.state_logits(states)
-
-    def extend(self, tokens: np.ndarray) -> np.ndarray:
-        out = []
-        for column in np.asarray(tokens).T:
-            self.states = self.model.world.step(self.states, column)
-            out.append(self.model.state_logits(self.states))
-        self.logits = out[-1]
-        return np.stack(out, axis=1)
-
-    def select(self, rows: np.ndarray) -> None:
-        self.states, self.logits = self.states.take(rows), self.logits[rows]
-
-
-class Oracle(FromStates):
+class Oracle(Exact):
     """The exact next-token law of the data: the ceiling of every metric of behaviour, and 0 of excess loss."""
 
     name = "oracle"
@@ -91,3 +33,31 @@ class RandomLegal(FromStates):
         legal = self.world.legal(states)
         legal = np.where(legal.any(axis=1, keepdims=True), legal, True)
         return legal / legal.sum(axis=1, keepdims=True)
+
+
+class Uniform(SequenceModel):
+    """Uniform over the whole vocabulary: knows nothing."""
+
+    name = "uniform"
+
+    def __init__(self, world: World) -> None:
+        self.size = len(world.vocabulary)
+
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
+        return np.zeros((*tokens.shape, self.size), np.float32)
+
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> Decoder:
+        return FlatDecoder(len(prompts), self.size)
+
+
+class FlatDecoder(Decoder):
+    """The same law always."""
+
+    def __init__(self, rows: int, size: int) -> None:
+        self.logits = np.zeros((rows, size), np.float32)
+
+    def extend(self, tokens: np.ndarray) -> np.ndarray:
+        return np.zeros((*tokens.shape, self.logits.shape[1]), np.float32)
+
+    def select(self, rows: np.ndarray) -> None:
+        self.logits = self.logits[rows]

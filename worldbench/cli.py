@@ -14,6 +14,7 @@ from worldbench.core.errors import InputError, WorldbenchError, nearest, unknown
 VERBS = {
     "run": "train a model in a world, score it beside its references, draw its figures",
     "eval": "score a finished run again, under other evaluation options",
+    "check": "hold every metric against its references and against damage",
     "score": "score a model of your own: a Python function from tokens to logits",
     "leaderboard": "one table over many results: means and t intervals over seeds",
     "figures": "draw the figures of finished runs again",
@@ -22,7 +23,7 @@ VERBS = {
 }
 
 
-NAMED = ("run", "eval", "score")
+NAMED = ("run", "eval", "score", "check")
 """Verbs that take one name, and typed options."""
 
 
@@ -40,22 +41,26 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
     added = {verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in NAMED) for verb, line in VERBS.items()}
 
-    run, score, again = added["run"], added["score"], added["eval"]
+    run, score, again, check = added["run"], added["score"], added["eval"], added["check"]
     # The name is taken before argparse sees the rest: among typed options it cannot tell a name from a value.
     run.usage = "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE.toml] [--out FOLDER] [options below]"
     score.usage = "worldbench score WORLD --callable MODULE:FUNCTION [--preset NAME] [--out FOLDER] [options below]"
     again.usage = "worldbench eval RUN [--eval options]"
-    for p in (run, score):
+    check.usage = "worldbench check WORLD [--corruptions N] [--rungs N] [--workers N] [--preset NAME] [--out FOLDER] [options below]"
+    check.add_argument("--corruptions", type=int, default=10, metavar="N", help="of each kind and size (default 10)")
+    check.add_argument("--rungs", type=int, default=5, metavar="N", help="sizes of each kind of damage, 1 .. 5 (default 5)")
+    check.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default 2, or 1 on one core); changes no result")
+    for p in (run, score, check):
         p.add_argument("--preset", metavar="NAME", help="quick (default), small, standard or paper")
         p.add_argument("--config", type=Path, metavar="RECIPE.toml", help="settings from a file; the command line wins")
     run.add_argument("--model", metavar="NAME", help="see worldbench ls (default gpt)")
     run.add_argument("--seed", type=int, metavar="N", help="of training (default 0)")
     run.add_argument("--print-config", action="store_true", help="print every setting, resolved, and stop")
     score.add_argument("--callable", required=False, metavar="MODULE:FUNCTION", help="tokens [B, T] -> logits [B, T, V]")
-    for p in (run, score, again):
+    for p in (run, score, again, check):
         p.add_argument("--quiet", action="store_true", help="print results only")
         p.add_argument("-h", "--help", action="store_true", help="this help, with the options of the chosen world and model")
-    for p in (run, score):
+    for p in (run, score, check):
         p.add_argument(
             "--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a file that registers worlds, models or metrics of your own"
         )
@@ -115,7 +120,7 @@ def _dispatch(argv: list[str]) -> int:
     if rest and arguments.verb not in NAMED:
         raise InputError(f"unknown option {rest[0]}{nearest(rest[0], flags(arguments.verb))}")
     return {
-        "run": _run, "eval": _eval, "score": _score, "leaderboard": _leaderboard, "figures": _figures, "ls": _ls, "validate": _validate,
+        "run": _run, "eval": _eval, "score": _score, "check": _check, "leaderboard": _leaderboard, "figures": _figures, "ls": _ls, "validate": _validate,
     }[arguments.verb](arguments, rest)  # fmt: skip
 
 
@@ -138,11 +143,14 @@ def _check_flags(verb: str, rest: list[str], groups: list[str]) -> None:
         raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes one name, then options; see worldbench {verb} --help")
 
 
-def _job(arguments: argparse.Namespace, rest: list[str], model: str | None) -> Any:
+def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base: dict[str, Any] | None = None) -> Any:
+    """The job that the command line asks for. base: settings between the preset and the recipe."""
     from worldbench.configuration import load_recipe, resolve
     from worldbench.core.registry import load_plugin, models, worlds
 
     recipe = load_recipe(arguments.config) if arguments.config else {}
+    for group, values in (base or {}).items():
+        recipe[group] = {**values, **recipe.get(group, {})}
     plugins = [*arguments.plugin, *([arguments.config.parent / recipe["plugin"]] if "plugin" in recipe else [])]
     for plugin in plugins:
         load_plugin(plugin)
@@ -155,12 +163,10 @@ def _job(arguments: argparse.Namespace, rest: list[str], model: str | None) -> A
     seed = getattr(arguments, "seed", None)
     seed = seed if seed is not None else recipe.get("seed", 0)
     if arguments.help:
-        from worldbench.configuration import group_types
-        from worldbench.presets import preset_values
+        from worldbench.configuration import group_types, preset_groups
 
         types_ = group_types(world, name)
-        values = preset_values(world, name, preset)
-        raise _HelpWanted(types_, {g: cls(**values.get(g, {})) for g, cls in types_.items()})
+        raise _HelpWanted(types_, preset_groups(types_, world, name, preset))
     return resolve(world, name, preset=preset, seed=seed, recipe=recipe, options=rest, plugins=tuple(map(str, plugins)))
 
 
@@ -227,6 +233,38 @@ def _score(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     path = score_callable(job, spec, arguments.out, Display(quiet=arguments.quiet))
     print_result(load_result(path))
+    return 0
+
+
+def _check(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _check_flags("check", rest, ["env", "eval"])
+    if arguments.help and arguments.subject is None:
+        return _help("check", {}, {})
+    from worldbench.check import SMALLER, Plan, check, require, show, workers_by_default, write
+
+    try:
+        job = _job(arguments, rest, "oracle", {"eval": SMALLER})
+    except _HelpWanted as wanted:
+        return _help("check", wanted.types, wanted.defaults)
+    from worldbench.configuration import group_types, preset_groups
+    from worldbench.display import Display
+    from worldbench.run import prepare
+
+    plan = Plan(job.groups["eval"], arguments.corruptions, arguments.rungs)
+    if arguments.workers < 0:
+        raise InputError(f"--workers must be 1 or more, not {arguments.workers}")
+    display = Display(quiet=arguments.quiet)
+    prepared = prepare(job, display)
+    display.say(prepared.world.summary(0))
+
+    def options(name: str) -> Any:
+        return preset_groups(group_types(job.world, name), job.world, name, job.preset)["model"]
+
+    record = check(prepared.world, plan, display, options, arguments.workers or workers_by_default())
+    folder = write(record, arguments.out)
+    show(record)
+    display.say(f"calibration: {folder}")
+    require(record, folder)
     return 0
 
 

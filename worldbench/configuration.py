@@ -108,11 +108,16 @@ class Job:
     def trained(self) -> bool:
         return "train" in self.groups
 
+    @property
+    def seeded(self) -> bool:
+        """Does the model depend on the seed?"""
+        return self.trained or (self.model in models.names() and models[self.model].seeded)
+
     def command(self) -> str:
         """The command that repeats this job (files by their names alone)."""
         own = ":" in self.model
         words = ["worldbench", *(("score", self.world, "--callable") if own else ("run", self.world, "--model")), self.model, "--preset", self.preset]
-        words += ["--seed", str(self.seed)] if self.trained else []
+        words += ["--seed", str(self.seed)] if self.seeded else []
         for plugin in self.plugins:
             words += ["--plugin", Path(plugin).name]
         for key, value in sorted(self.given.items()):
@@ -142,7 +147,9 @@ def group_types(world: str, model: str) -> dict[str, type]:
         groups["env"] = world_entry.load_config()
     if model_entry.trained:
         groups["data"] = DataConfig
+    if model_entry.config is not None:
         groups["model"] = model_entry.load_config()
+    if model_entry.trained:
         groups["train"] = TrainConfig
     groups["eval"] = EvalConfig
     return groups
@@ -152,10 +159,8 @@ def resolve(
     world: str, model: str, *, preset: str, seed: int, recipe: dict[str, Any] | None = None, options: list[str] | None = None, plugins: tuple[str, ...] = ()
 ) -> Job:
     """Put a job together. Raises InputError for anything unknown or out of range."""
-    from worldbench.presets import preset_values
-
     types_ = group_types(world, model)
-    base = {group: cls(**preset_values(world, model, preset).get(group, {})) for group, cls in types_.items()}
+    base = preset_groups(types_, world, model, preset)
     merged = {group: _overlay(group, base[group], (recipe or {}).get(group, {})) for group in types_}
     final = parse_options(types_, merged, options or [], f"worldbench run {world} --model {model}")
     given = {
@@ -167,6 +172,14 @@ def resolve(
     if seed < 0:
         raise InputError(f"seed must be 0 or more, not {seed}")
     return Job(world, model, preset, seed, final, given, plugins)
+
+
+def preset_groups(types_: dict[str, type], world: str, model: str, preset: str) -> dict[str, Any]:
+    """Each group's options as the preset has them. A model without a transformer has no use for the preset's shape."""
+    from worldbench.presets import preset_values
+
+    values = preset_values(world, model, preset)
+    return {g: cls(**{k: v for k, v in values.get(g, {}).items() if k in {f.name for f in dataclasses.fields(cls)}}) for g, cls in types_.items()}
 
 
 # Recipes
@@ -259,7 +272,7 @@ def parse_options(types_: dict[str, type], defaults: dict[str, Any], options: li
 def _unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:
     group = name[2:].split(".", 1)[0]
     if group in ("data", "model", "train") and group not in types_:
-        return f"option {name} does not apply: the chosen model is not trained"
+        return f"option {name} does not apply: the chosen model has no such options"
     return f"unknown option {name}{nearest(name, known)}" if nearest(name, known).startswith("; did") else f"unknown option {name}; see --help"
 
 

@@ -45,7 +45,7 @@ def build(paths: list[Path], columns: list[str] | None = None) -> list[Row]:
         if len(set(seeds)) != len(records) and seeds:
             raise InputError(f"{records[0]['command']}: seed {max(seeds, key=seeds.count)} comes more than once; name each result once")
         rows.append(_row(records[: None if seeds else 1], tuple(seeds), wanted))
-    order = {"random-legal": 0, "oracle": 9}
+    order = {"uniform": 0, "random-legal": 1, "ngram": 2, "untrained": 3, "corrupted": 8, "oracle": 9}
     return sorted(rows, key=lambda r: (r.world, r.arm, order.get(r.label.split()[0], 5), r.label))
 
 

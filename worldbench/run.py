@@ -47,7 +47,7 @@ class Prepared:
         return documents_seen(self.world, groups["data"], groups["train"], self.job.seed) if self.job.trained else 0
 
     def folder(self, out: Path) -> Path:
-        seed = f"-s{self.job.seed}" if self.job.trained else ""
+        seed = f"-s{self.job.seed}" if self.job.seeded else ""
         return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}"
 
 
@@ -82,6 +82,8 @@ def identify(job: Job, world: World) -> Prepared:
         training |= {group: identity_fields(job.groups[group]) for group in ("data", "model", "train")}
         training |= {"seed": job.seed, "torch": torch.__version__, "numpy": numpy.__version__}
         training["model_name"] = job.model
+    elif job.seeded:
+        training |= {"options": identity_fields(job.groups["model"]), "seed": job.seed, "numpy": numpy.__version__}
     settings = job.groups["eval"]
     names = settings.metrics or metrics.names()
     evaluation = {**identity_fields(settings), "metrics": {n: metrics[n].load().version for n in names}}
@@ -108,7 +110,9 @@ def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
 
 
 def reference(prepared: Prepared) -> SequenceModel:
-    return models[prepared.job.model].load()(prepared.world)
+    """A model that is not trained."""
+    job, make = prepared.job, models[prepared.job.model].load()
+    return make(prepared.world, job.groups["model"], job.seed) if job.seeded else make(prepared.world)
 
 
 def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
@@ -185,7 +189,7 @@ def _score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, out
     evidence = folder / ("evidence" if result.stem == "result" else f"evidence-{prepared.evaluation[:10]}")
     with display.task("scoring") as announce:
         scored = score(prepared.world, model, settings, evidence, announce)
-    if job.model not in models.names() or models[job.model].trained:
+    if job.model not in models.names() or job.seeded:
         _add_bounds(prepared, scored["scores"], out, display)
     write_atomic(result, to_json(record(prepared, model, folder, scored)) + "\n")
 
@@ -226,7 +230,7 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[
         "world": prepared.world_identity,
         "model": {"name": job.model, "hidden": model.hidden_name or None},
         "preset": job.preset,
-        "seed": job.seed if job.trained else None,
+        "seed": job.seed if job.seeded else None,
         "command": job.command(),
         "config": config,
         "identity": {"training": prepared.training, "evaluation": prepared.evaluation},

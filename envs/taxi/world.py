@@ -53,7 +53,8 @@ class TaxiWorld(World[TaxiStates]):
     name = "taxi"
     version = 1
 
-    def __init__(self, config: TaxiConfig, graph: Graph | None = None) -> None:
+    def __init__(self, config: TaxiConfig, graph: Graph | None = None, held_out: HeldOut | None = None) -> None:
+        """graph: None reads the one that the options name. held_out: None derives it from the map."""
         if graph is None:
             from worldbench.envs.taxi.maps import load_map
 
@@ -71,7 +72,7 @@ class TaxiWorld(World[TaxiStates]):
         self.prompt_length = 2
         self.longest = config.max_moves + 1
         self.context = self.prompt_length + self.longest
-        self.held_out = HeldOut.of(graph, config.held_out, config.held_out_share)
+        self.held_out = held_out or HeldOut.of(graph, config.held_out, config.held_out_share)
         self.walker = Walker(graph, config.min_moves, config.max_moves, self.held_out)
         self._column = self.vocabulary.action_of_token
 
@@ -153,6 +154,10 @@ class TaxiWorld(World[TaxiStates]):
     def targets(self, states: TaxiStates) -> dict[str, np.ndarray]:
         return {"node": states.place, "metres": self._graph.metres[states.place]}
 
+    def classes(self, target: str) -> int:
+        assert target == "node"
+        return self._graph.n_places
+
     def draw_states(self, uniform: np.ndarray) -> TaxiStates:
         """Uniform (intersection, other destination)."""
         n = self._graph.n_places
@@ -220,6 +225,11 @@ class TaxiWorld(World[TaxiStates]):
 
     def graph(self) -> Graph:
         return self._graph
+
+    def damaged(self, deleted: int, added: int, rewired: int, seed: int) -> TaxiWorld:
+        from worldbench.envs.taxi.damage import damaged_map
+
+        return TaxiWorld(self.config, damaged_map(self._graph, deleted, added, rewired, seed), held_out=self.held_out)
 
     def route_ends(self, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return prompts[:, 0].astype(np.int64) - self.first_place, prompts[:, 1].astype(np.int64) - self.first_place

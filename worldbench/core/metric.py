@@ -81,8 +81,9 @@ Effect = Literal["worse", "unchanged", "any"]
 class Damage:
     """What damage to an exact model does to one of its scores, in expectation over corruptions of the same size.
 
-    deleted, added, rewired: edges of its map; noise: Gaussian logit noise of its own for every prefix. "worse": worse than undamaged (by the score's
-    `direction`); "unchanged": equal; "any": nothing is claimed. monotone: along nested ladders, worse or equal at each rung where it says "worse".
+    deleted, added, rewired: edges of its map; noise: Gaussian logit noise of its own for every prefix; blur: noise on its hidden states. "worse": worse than
+    undamaged (by `direction`, that of the score); "unchanged": equal to within `tolerance`; "any": nothing is claimed. monotone: where it says "worse", also
+    rung by rung.
     """
 
     score: str
@@ -91,7 +92,9 @@ class Damage:
     rewired: Effect
     noise: Effect
     monotone: bool = False
+    blur: Effect = "any"
     direction: Literal["higher", "lower"] = "higher"
+    tolerance: float = 0.0
 
 
 Direction = Literal["higher", "lower", "none"]

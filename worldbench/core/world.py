@@ -139,6 +139,10 @@ class World(abc.ABC, Generic[S]):
         """What linear probes of hidden states are trained on: classes int [N], or coordinates float [N, k]; a belief float [N, k] under the name `belief`."""
         return {}
 
+    def classes(self, target: str) -> int:
+        """How many classes the target of that name has."""
+        raise InputError(f"the world {self.name!r} has no classes {target!r}")
+
     def draw_states(self, uniform: np.ndarray) -> S:
         """A state a row, uniform over the world's structural states that are still open, from draws [N, 4] in [0, 1). See `histories`."""
         raise InputError(f"the world {self.name!r} has no uniform law over states")
@@ -175,6 +179,10 @@ class World(abc.ABC, Generic[S]):
     def graph(self) -> Graph | None:
         """The true map, for worlds that have one."""
         return None
+
+    def damaged(self, deleted: int, added: int, rewired: int, seed: int) -> World[S]:
+        """The same world on a map with so many edges deleted, added and led elsewhere; what is held out stays held out. More damage keeps what less did."""
+        raise InputError(f"the world {self.name!r} has no map to damage: deleted, added and rewired must be 0")
 
     def route_ends(self, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For worlds with a map: the places int [N] where the rides asked for by prompts [N, P] start and should end."""

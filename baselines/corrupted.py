@@ -1,0 +1,128 @@
+"""The oracle, damaged on purpose: with edges of its map deleted, added or led elsewhere, and with noise on its logits. What a metric must notice.
+
+Shape letters: N rows, A actions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from worldbench.baselines import prefixes
+from worldbench.baselines.from_states import FromStates
+from worldbench.baselines.references import Oracle
+from worldbench.core import streams
+from worldbench.core.errors import InputError
+from worldbench.core.world import ILLEGAL, OPEN, States, World
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorruptedConfig:
+    """What is done to the oracle. The run's seed chooses the edges and the noise; more damage of a kind keeps what less of it did."""
+
+    deleted: int = 0
+    """Edges taken off its map."""
+    added: int = 0
+    """Edges added to it, each between two random places, in a direction that was free."""
+    rewired: int = 4
+    """Edges that lead to another random place."""
+    noise: float = 0.0
+    """Standard deviation, in nats, of Gaussian noise on the logits of possible actions: drawn for each prefix, and the same whenever that prefix comes."""
+    floor: float = 1e-6
+    """Probability mixed in evenly over all actions, so that every loss is finite."""
+
+    def __post_init__(self) -> None:
+        for name in ("deleted", "added", "rewired", "noise"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"model.{name} must be 0 or more, not {getattr(self, name)}")
+        if not 0 <= self.floor < 1:
+            raise InputError(f"model.floor is a probability below 1, not {self.floor}")
+
+
+@dataclass
+class CorruptedStates(States):
+    """own: states of the damaged world, where each row last stood before it was lost. lost: bool [N]. prefix: uint64 [N], hash of the tokens so far."""
+
+    own: Any
+    lost: np.ndarray
+    prefix: np.ndarray
+
+    def take(self, rows: np.ndarray) -> CorruptedStates:
+        return CorruptedStates(self.own.take(rows), self.lost[rows], self.prefix[rows])
+
+    def put(self, rows: np.ndarray, states: CorruptedStates) -> None:
+        self.own.put(rows, states.own)
+        self.lost[rows], self.prefix[rows] = states.lost, states.prefix
+
+    def __len__(self) -> int:
+        return len(self.lost)
+
+
+class Corrupted(FromStates):
+    """The exact law of a damaged world, with noise. Where a prefix takes a move that its map lacks it is lost: uniform over its own legal moves from there."""
+
+    name = "corrupted"
+
+    def __init__(self, world: World, config: CorruptedConfig | None = None, seed: int = 0) -> None:
+        super().__init__(world)
+        self.config = config or CorruptedConfig()
+        self.own = world
+        c = self.config
+        if c.deleted or c.added or c.rewired:
+            self.own = world.damaged(c.deleted, c.added, c.rewired, seed)
+        self._key = np.uint64(streams.integer("noise", seed))
+
+    @classmethod
+    def impossible(cls, world: World) -> str | None:
+        return None if type(world).law is not World.law else f"the exact law of the world {world.name!r} is not known"
+
+    def start(self, tokens: np.ndarray, lengths: np.ndarray) -> CorruptedStates:
+        own = self.own.start(tokens, lengths)
+        prefix = np.full(len(tokens), self._key)
+        for t in range(tokens.shape[1]):
+            prefix = np.where(t < np.asarray(lengths), prefixes.extend(prefix, tokens[:, t]), prefix)
+        return CorruptedStates(own, np.asarray(self.own.outcome(own)) == ILLEGAL, prefix)
+
+    def step(self, states: States, tokens: np.ndarray) -> CorruptedStates:
+        assert isinstance(states, CorruptedStates)
+        own = self.own.step(states.own, tokens)
+        lost = states.lost | ((np.asarray(self.own.outcome(states.own)) == OPEN) & (np.asarray(self.own.outcome(own)) == ILLEGAL))
+        own = own.take(np.arange(len(tokens)))
+        own.put(np.flatnonzero(lost), states.own.take(lost))
+        return CorruptedStates(own, lost, prefixes.extend(states.prefix, np.asarray(tokens)))
+
+    def action_law(self, states: States) -> np.ndarray:
+        assert isinstance(states, CorruptedStates)
+        law = self.own.law(states.own)
+        assert law is not None
+        if states.lost.any():
+            legal = self.own.legal(states.own.take(states.lost)).astype(float)
+            legal[~legal.any(axis=1)] = 1
+            law[states.lost] = legal / legal.sum(axis=1, keepdims=True)
+        if self.config.noise:
+            law = law * np.exp(self.config.noise * prefixes.normals(states.prefix, law.shape[1]))
+            law /= law.sum(axis=1, keepdims=True)
+        return (1 - self.config.floor) * law + self.config.floor / law.shape[1]
+
+
+class Blurred(Oracle):
+    """The oracle with Gaussian noise of standard deviation `sd` on every hidden state, its own for each prefix: what a metric of geometry must notice.
+
+    In `check` only: its predictions are the oracle's.
+    """
+
+    name = "blurred"
+
+    def __init__(self, world: World, sd: float, seed: int = 0) -> None:
+        super().__init__(world)
+        self.sd, self._key = sd, np.uint64(streams.integer("blur", seed))
+
+    def hidden(self, tokens: np.ndarray) -> np.ndarray:
+        out = super().hidden(tokens)
+        prefix = np.full(len(tokens), self._key)
+        for t in range(tokens.shape[1]):
+            prefix = prefixes.extend(prefix, tokens[:, t])
+            out[:, t] += self.sd * prefixes.normals(prefix, out.shape[2])
+        return out

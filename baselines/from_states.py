@@ -1,0 +1,187 @@
+"""Models made from the world's exact state: a law over actions for every state, and hidden states, dynamics and swaps that are the state itself.
+
+Shape letters: N, B rows, T tokens, P prompt tokens, A actions, V vocabulary, D width.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from functools import cached_property
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.errors import InputError
+from worldbench.core.model import Decoder, Dynamics, SequenceModel
+from worldbench.core.world import Documents, States, World
+
+MOST_CLASSES = 128
+"""A target with more classes than this is encoded by random signs, not one-hot."""
+CODE_WIDTH = 256
+
+
+class FromStates(SequenceModel):
+    """A model that knows the world's exact state and gives a law over its actions."""
+
+    def __init__(self, world: World) -> None:
+        if (reason := self.impossible(world)) is not None:
+            raise InputError(reason)
+        self.world = world
+
+    @abc.abstractmethod
+    def action_law(self, states: States) -> np.ndarray:
+        """float64 [N, A]; rows sum to 1."""
+
+    def start(self, tokens: np.ndarray, lengths: np.ndarray) -> States:
+        """The model's state after each prompt."""
+        return self.world.start(tokens, lengths)
+
+    def step(self, states: States, tokens: np.ndarray) -> States:
+        """The model's states after one more token each."""
+        return self.world.step(states, tokens)
+
+    def state_logits(self, states: States) -> np.ndarray:
+        """float32 [N, V]: log of the law, -inf for tokens that are no actions or have probability 0."""
+        out = np.full((len(states), len(self.world.vocabulary)), -np.inf, np.float32)
+        with np.errstate(divide="ignore"):
+            out[:, list(self.world.vocabulary.actions)] = np.log(self.action_law(states))
+        return out
+
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
+        """Within the prompt, uniform over the vocabulary; prompts are taken to have the world's prompt length."""
+        n, width = tokens.shape
+        first = self.world.prompt_length
+        out = np.zeros((n, width, len(self.world.vocabulary)), np.float32)
+        if width < first:
+            return out
+        states = self.start(tokens[:, :first], np.full(n, first))
+        out[:, first - 1] = self.state_logits(states)
+        for t in range(first, width):
+            states = self.step(states, tokens[:, t])
+            out[:, t] = self.state_logits(states)
+        return out
+
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> StateDecoder:
+        """Prompts may go on beyond the world's own prompt length: what follows is walked."""
+        return StateDecoder(self, self._after(prompts, lengths))
+
+    def _after(self, tokens: np.ndarray, lengths: np.ndarray) -> States:
+        lengths = np.asarray(lengths)
+        first = np.minimum(lengths, self.world.prompt_length)
+        states = self.start(tokens[:, : int(first.max(initial=1))], first).take(np.arange(len(tokens)))  # a copy: rows are overwritten below
+        for t in range(int(first.min(initial=0)), int(lengths.max(initial=0))):
+            rows = np.flatnonzero((t >= first) & (t < lengths))
+            if len(rows):
+                states.put(rows, self.step(states.take(rows), tokens[rows, t]))
+        return states
+
+
+class StateDecoder(Decoder):
+    """Decodes by stepping exact states."""
+
+    def __init__(self, model: FromStates, states: States) -> None:
+        self.model, self.states = model, states
+        self.logits = model.state_logits(states)
+
+    def extend(self, tokens: np.ndarray) -> np.ndarray:
+        out = []
+        for column in np.asarray(tokens).T:
+            self.states = self.model.step(self.states, column)
+            out.append(self.model.state_logits(self.states))
+        self.logits = out[-1]
+        return np.stack(out, axis=1)
+
+    def select(self, rows: np.ndarray) -> None:
+        self.states, self.logits = self.states.take(rows), self.logits[rows]
+
+
+class Exact(FromStates):
+    """A model whose hidden state is its exact state: what the metrics of geometry and transition must find in it.
+
+    hidden = [every field of the state, as numbers; each class of `World.targets` one-hot (or, beyond 128 classes, in a fixed random code of 256 signs);
+    each coordinate]. Its dynamics takes a step of the state; its head reads the law off it.
+    """
+
+    hidden_name = "the exact state, encoded"
+
+    @cached_property
+    def _fields(self) -> list[tuple[str, np.dtype, tuple[int, ...]]]:
+        first = self.world.prompt_length
+        tokens = self.world.sample(0, "train", 0, 1).tokens[:, :first]
+        states = self.start(tokens, np.full(1, first))
+        return [(f.name, getattr(states, f.name).dtype, getattr(states, f.name).shape[1:]) for f in dataclasses.fields(states)]
+
+    @cached_property
+    def _kind(self) -> type[States]:
+        first = self.world.prompt_length
+        return type(self.start(self.world.sample(0, "train", 0, 1).tokens[:, :first], np.full(1, first)))
+
+    @cached_property
+    def _codes(self) -> dict[str, np.ndarray]:
+        """Class -> code [classes, width], by target."""
+        sample = self.world.targets(self.world.start(*_prompts(self.world)))
+        sizes = {name: self.world.classes(name) for name, value in sample.items() if value.dtype.kind in "iu"}
+        return {
+            name: np.eye(size, dtype=np.float32)
+            if size <= MOST_CLASSES
+            else np.where(streams.generator("state codes", name, size).random((size, CODE_WIDTH)) < 0.5, -1, 1).astype(np.float32)
+            for name, size in sizes.items()
+        }
+
+    def encode(self, states: States) -> np.ndarray:
+        """float32 [N, D]."""
+        parts = [np.asarray(getattr(states, name), np.float32).reshape(len(states), -1) for name, _, _ in self._fields]
+        for name, value in self.world.targets(states).items():
+            parts.append(self._codes[name][value] if name in self._codes else np.asarray(value, np.float32))
+        return np.concatenate(parts, axis=1)
+
+    def decode(self, hidden: np.ndarray) -> States:
+        """The states that were encoded."""
+        values, at = {}, 0
+        for name, dtype, shape in self._fields:
+            size = int(np.prod(shape, dtype=int))
+            part = hidden[:, at : at + size].reshape(len(hidden), *shape)
+            values[name] = (np.rint(part) if dtype.kind in "iu" else part).astype(dtype)
+            at += size
+        return self._kind(**values)
+
+    def hidden(self, tokens: np.ndarray) -> np.ndarray:
+        """Before the prompt's last token: zeros."""
+        n, width = tokens.shape
+        first = self.world.prompt_length
+        states = self.start(tokens[:, :first], np.full(n, first))
+        after = self.encode(states)
+        out = np.zeros((n, width, after.shape[1]), np.float32)
+        out[:, first - 1] = after
+        for t in range(first, width):
+            states = self.step(states, tokens[:, t])
+            out[:, t] = self.encode(states)
+        return out
+
+    def head(self, hidden: np.ndarray) -> np.ndarray:
+        return self.state_logits(self.decode(hidden))
+
+    def dynamics(self) -> Dynamics:
+        return StateDynamics(self)
+
+    def fit_dynamics(self, documents: Documents, steps: int, seed: int) -> Dynamics:
+        """Nothing is left to fit: the transition is known."""
+        return StateDynamics(self)
+
+    def swapped(self, documents: Documents, donors: Documents, layer: str) -> Decoder:
+        return StateDecoder(self, self._after(donors.tokens, donors.length))
+
+
+class StateDynamics:
+    """The exact transition, on encoded states."""
+
+    def __init__(self, model: Exact) -> None:
+        self.model = model
+
+    def step(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        return self.model.encode(self.model.step(self.model.decode(hidden), tokens))
+
+
+def _prompts(world: World) -> tuple[np.ndarray, np.ndarray]:
+    return world.sample(0, "train", 0, 1).tokens[:, : world.prompt_length], np.full(1, world.prompt_length)

@@ -1,0 +1,130 @@
+"""An n-gram model: the next token given the last few, counted in training documents. It knows no state beyond its window.
+
+Interpolated Witten-Bell smoothing (Witten & Bell 1991): with c(u, x) counts and T(u) distinct tokens seen after the context u,
+    P(x | u) = (c(u, x) + T(u) P(x | u without its first token)) / (c(u) + T(u)),   and uniform over actions below the empty context.
+Contexts reach back into the prompt, and not beyond the document's start.
+
+Shape letters: N, B rows, T tokens, K context tokens, A actions, V vocabulary, C distinct contexts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldbench.baselines import prefixes
+from worldbench.core.errors import InputError
+from worldbench.core.model import Decoder, SequenceModel
+from worldbench.core.world import World
+
+
+@dataclass(frozen=True, kw_only=True)
+class NGramConfig:
+    """How far back it looks, and at how much."""
+
+    order: int = 5
+    """Tokens of an n-gram: the predicted one and order - 1 before it."""
+    documents: int = 8000
+    """Training documents counted."""
+
+    def __post_init__(self) -> None:
+        for name in ("order", "documents"):
+            if getattr(self, name) < 1:
+                raise InputError(f"model.{name} must be at least 1, not {getattr(self, name)}")
+
+
+class NGram(SequenceModel):
+    """Counts, interpolated."""
+
+    name = "ngram"
+
+    def __init__(self, world: World, config: NGramConfig | None = None, seed: int = 0) -> None:
+        self.config = config or NGramConfig()
+        self.actions = np.array(world.vocabulary.actions)
+        self.size, self.reach = len(world.vocabulary), self.config.order - 1
+        documents = world.sample(seed, "train", 0, self.config.documents)
+        width = documents.tokens.shape[1]
+        column = world.vocabulary.action_of_token
+        windows = self._windows(documents.tokens)
+        position = np.arange(width)[None, :]
+        scored = (position >= documents.prompt_length[:, None]) & (position < documents.length[:, None])
+        row, t = np.nonzero(scored)
+        following = column[documents.tokens[row, t]]
+        if (following < 0).any():
+            raise InputError(f"the world {world.name!r} predicts tokens that are no actions: an n-gram over actions does not apply")
+        self._tables = []  # by context length: sorted hashes [C], counts [C, A]
+        for k in range(self.reach + 1):
+            far = t >= k
+            contexts, inverse = np.unique(windows[k][row[far], t[far] - 1], return_inverse=True)
+            counts = np.zeros((len(contexts), len(self.actions)))
+            np.add.at(counts, (inverse, following[far]), 1)
+            self._tables.append((contexts, counts))
+
+    def _windows(self, tokens: np.ndarray) -> list[np.ndarray]:
+        """For each length k, the hash of the k tokens that end at each position: uint64 [N, T]; before position k - 1 it stands for nothing."""
+        n, width = tokens.shape
+        out = [np.zeros((n, width), np.uint64)]
+        for k in range(1, self.reach + 1):
+            h = np.full((n, width), k, np.uint64)
+            for back in range(k - 1, -1, -1):
+                shifted = np.zeros_like(tokens)
+                shifted[:, back:] = tokens[:, : width - back]
+                h = prefixes.extend(h, shifted)
+            out.append(h)
+        return out
+
+    def law(self, hashes: list[np.ndarray], seen: np.ndarray) -> np.ndarray:
+        """float64 [N, A] from the hashes of the last 0 .. reach tokens (uint64 [N] each) of prefixes of `seen` [N] tokens."""
+        n = len(seen)
+        p = np.full((n, len(self.actions)), 1 / len(self.actions))
+        for k, (contexts, counts) in enumerate(self._tables):
+            if not len(contexts):
+                continue
+            at = np.minimum(np.searchsorted(contexts, hashes[k]), len(contexts) - 1)
+            known = (contexts[at] == hashes[k]) & (seen >= k)
+            c = counts[at[known]]
+            kinds = (c > 0).sum(axis=1, keepdims=True)
+            p[known] = (c + kinds * p[known]) / (c.sum(axis=1, keepdims=True) + kinds)
+        return p
+
+    def _spread(self, law: np.ndarray) -> np.ndarray:
+        out = np.full((*law.shape[:-1], self.size), -np.inf, np.float32)
+        out[..., self.actions] = np.log(law)
+        return out
+
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
+        n, width = tokens.shape
+        windows = [w.ravel() for w in self._windows(np.asarray(tokens))]
+        seen = np.tile(np.arange(1, width + 1), n)
+        return self._spread(self.law(windows, seen).reshape(n, width, -1))
+
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> NGramDecoder:
+        return NGramDecoder(self, np.asarray(prompts), np.asarray(lengths))
+
+
+class NGramDecoder(Decoder):
+    """Keeps the last few tokens of each row."""
+
+    def __init__(self, model: NGram, prompts: np.ndarray, lengths: np.ndarray) -> None:
+        self.model, self.seen = model, lengths.astype(np.int64)
+        reach = max(model.reach, 1)
+        column = lengths[:, None] - reach + np.arange(reach)[None, :]
+        self.window = np.where(column >= 0, np.take_along_axis(prompts, np.maximum(column, 0), axis=1), 0)
+        self.logits = self._predict()
+
+    def _predict(self) -> np.ndarray:
+        hashes = [w[:, -1] for w in self.model._windows(self.window)]
+        return self.model._spread(self.model.law(hashes, self.seen))
+
+    def extend(self, tokens: np.ndarray) -> np.ndarray:
+        out = []
+        for column in np.asarray(tokens).T:
+            self.window = np.concatenate([self.window[:, 1:], column[:, None]], axis=1)
+            self.seen = self.seen + 1
+            self.logits = self._predict()
+            out.append(self.logits)
+        return np.stack(out, axis=1)
+
+    def select(self, rows: np.ndarray) -> None:
+        self.window, self.seen, self.logits = self.window[rows], self.seen[rows], self.logits[rows]

@@ -1,0 +1,58 @@
+"""A damaged copy of a map, for saboteurs: what a metric that is worth its name must notice.
+
+The damage of each kind is drawn in an order of its own, so that more of it keeps what less of it did (nested ladders), whatever the other kinds do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.errors import InputError
+from worldbench.core.graph import Graph
+
+
+def damaged_map(graph: Graph, deleted: int, added: int, rewired: int, seed: int) -> Graph:
+    """A copy of the map with so many edges led to another random place, taken away, and put in (in this order).
+
+    An edge is deleted only where its place keeps another way out; it is added from a random place, in a direction that is free on the true map, to a random
+    other place. Streets' lengths and names are kept where they were, and unknown for added ones.
+    """
+    successor, length = graph.successor.copy(), graph.length.copy()
+    n, edges = graph.n_places, graph.edges
+
+    rng = streams.generator("damage", "rewired", graph.digest, seed)
+    order = rng.permutation(len(edges))
+    shift = rng.random(len(edges))
+    if rewired > len(edges):
+        raise InputError(f"only {len(edges)} edges of {graph.name} can be rewired, not {rewired}")
+    for e in order[:rewired]:
+        source, target, direction = edges[e]
+        others = np.setdiff1d(np.arange(n), [source, target])
+        successor[source, direction] = others[int(shift[e] * len(others))]
+
+    rng = streams.generator("damage", "deleted", graph.digest, seed)
+    degree = (graph.successor >= 0).sum(1)
+    gone = 0
+    for e in rng.permutation(len(edges)):
+        if gone == deleted:
+            break
+        source, _, direction = edges[e]
+        if degree[source] > 1:
+            successor[source, direction], length[source, direction] = -1, np.nan
+            degree[source] -= 1
+            gone += 1
+    if gone < deleted:
+        raise InputError(f"only {gone} edges of {graph.name} can be deleted so that every place keeps a way out, not {deleted}")
+
+    rng = streams.generator("damage", "added", graph.digest, seed)
+    free = np.argwhere(graph.successor < 0)
+    if added > len(free):
+        raise InputError(f"only {len(free)} edges can be added to {graph.name}, not {added}")
+    places = rng.random(len(free))
+    for i in rng.permutation(len(free))[:added]:
+        source, direction = free[i]
+        successor[source, direction] = (source + 1 + int(places[i] * (n - 1))) % n
+    return dataclasses.replace(graph, name=f"{graph.name}, damaged", successor=successor, length=length)

@@ -1,0 +1,72 @@
+"""Calibration curves: what damage of each kind does to each metric, between its references; one panel a metric, from `check.json`."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from worldbench.core.files import read_json
+from worldbench.core.statistics import mean_interval
+from worldbench.figures.style import BLUE, GREY, INK, RED, paper_style, save, write_csv
+
+COLOURS = {"deleted": BLUE, "added": "#2a9d5c", "rewired": RED, "noise": "#e08a1e", "blur": "#7d5ba6"}
+LINES = {"oracle": (INK, "-"), "random-legal": (GREY, "--"), "uniform": (GREY, ":"), "ngram": (GREY, "-."), "untrained": ("#c0c0c0", "-")}
+
+
+def curve(ladder: list[dict[str, Any]], metric: str, score: str) -> list[tuple[float, float, float, float]]:
+    """(size, mean, low, high) at each rung that has the score; t intervals over corruptions."""
+    out = []
+    for rung in ladder:
+        values = rung["values"].get(metric, {}).get(score)
+        if not values or any(v is None or not math.isfinite(v) for v in values):
+            continue
+        m = mean_interval(values)
+        low, high = m.interval or (m.value, m.value)
+        out.append((rung["size"], m.value, low, high))
+    return out
+
+
+def draw(record_path: Path, stem: Path) -> list[Path]:
+    """Write `stem`.png, .svg and .curves.csv."""
+    import matplotlib.pyplot as plt
+
+    record = read_json(record_path)
+    panels = [(name, m["primary"]) for name, m in record["metrics"].items() if name in record["references"] and m["direction"] != "none"]
+    if not panels:
+        return []
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    written: list[tuple[Any, ...]] = []
+    with paper_style():
+        figure, axes = plt.subplots(rows, columns, figsize=(2.2 * columns, 1.75 * rows + 0.5), squeeze=False)
+        handles: dict[str, Any] = {}
+        for k, axis in enumerate(axes.ravel()):
+            if k >= len(panels):
+                axis.set_axis_off()
+                continue
+            metric, score = panels[k]
+            for model, (colour, style) in LINES.items():
+                value = record["references"][metric].get(model, {}).get(score)
+                if value is not None and math.isfinite(value):
+                    handles.setdefault(model, axis.axhline(value, color=colour, linestyle=style, linewidth=0.8, zorder=1))
+            for kind, ladder in record["ladders"].items():
+                points = curve(ladder, metric, score)
+                if len(points) < 2:
+                    continue
+                x = list(range(len(points)))
+                (line,) = axis.plot(x, [p[1] for p in points], color=COLOURS[kind], marker="o", markersize=2.2, linewidth=1, zorder=3)
+                axis.fill_between(x, [p[2] for p in points], [p[3] for p in points], color=COLOURS[kind], alpha=0.18, linewidth=0, zorder=2)
+                handles.setdefault(kind, line)
+                written += [(metric, score, kind, *p) for p in points]
+            axis.set_title(f"{metric}\n{score}", fontsize=7)
+            axis.set_xticks(range(1 + max((len(ladder) - 1 for ladder in record["ladders"].values()), default=0)))
+        order = [n for n in (*LINES, *COLOURS) if n in handles]
+        sizes = {k: " ".join(f"{r['size']:g}" for r in ladder[1:]) for k, ladder in record["ladders"].items()}
+        figure.legend([handles[n] for n in order], [f"{n} {sizes[n]}" if n in sizes else n for n in order], loc="lower center", ncols=min(5, len(order)))
+        figure.supxlabel("rung of damage (0: none)", fontsize=8, y=0.16 / rows)
+        figure.tight_layout(rect=(0, 0.22 / rows, 1, 1))
+        paths = save(figure, stem)
+        plt.close(figure)
+    paths.append(write_csv(stem.with_name(f"{stem.name}-curves.csv"), ["metric", "score", "kind", "size", "mean", "low", "high"], written))
+    return paths

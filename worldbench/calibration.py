@@ -1,0 +1,120 @@
+"""Are the measurements of references and of damage what the metrics say they must be? Judgement alone: numbers in, verdicts out.
+
+`by_reference[metric][model][score]` are values; `ladders[kind]` is a list of rungs (size of the damage, then `values[metric][score]`: one value per
+corruption, in the order of the corruptions, so that rungs and the undamaged end are paired).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from worldbench.core.metric import Metric
+from worldbench.core.statistics import mean_interval
+
+EXACT = 1e-6
+"""Numbers that must be equal may differ by rounding: the references' logits are float32."""
+
+Values = dict[str, dict[str, list[float]]]
+
+
+@dataclass
+class Rung:
+    """One size of damage: `values[metric][score]` holds a number per corruption."""
+
+    size: float
+    values: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One statement of a metric about itself, and whether the measurements bear it out."""
+
+    metric: str
+    statement: str
+    measured: str
+    holds: bool
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> list[Verdict]:
+    """Every `expects` of the metric against what the references scored. A score that was not reported cannot be judged: it is left out."""
+    out = []
+    for model, expectations in metric.expects.items():
+        for e in expectations:
+            if model not in measured or e.score not in measured[model]:
+                continue
+            value = measured[model][e.score]
+            bounds = f"= {_number(e.low)}" if e.low == e.high else f"in {_number(e.low)} .. {_number(e.high)}"
+            out.append(Verdict(metric.name, f"{model} scores {e.score} {bounds}", _number(value), e.met_by(value)))
+    return out
+
+
+def _worse(a: Sequence[float], b: Sequence[float], higher: bool) -> tuple[float, float, float]:
+    """How much worse b is than a, paired: mean, and its t interval (the mean itself for a single pair or where all pairs agree)."""
+    gaps = [(x - y if higher else y - x) for x, y in zip(a, b)]
+    m = mean_interval(gaps)
+    low, high = m.interval or (m.value, m.value)
+    return m.value, low, high
+
+
+def judge_damage(metric: Metric, kind: str, ladder: list[Rung]) -> list[Verdict]:
+    """Every `damage` of the metric against one ladder, whose first rung is undamaged.
+
+    "worse": at the largest size the paired t interval over corruptions lies on the worse side of undamaged, and at no size on the better. monotone: nor does
+    any rung's against the rung before it. "unchanged": every corruption of every size scores as undamaged.
+    """
+    out = []
+    for d in metric.damage:
+        effect = getattr(d, kind)
+        if effect == "any":
+            continue
+        rungs = [r.values.get(metric.name, {}).get(d.score, []) for r in ladder]
+        if any(not r or not all(map(math.isfinite, r)) for r in rungs) or len(rungs) < 2:
+            continue
+        higher = d.direction == "higher"
+        means = " ".join(_number(sum(r) / len(r)) for r in rungs)
+        if effect == "unchanged":
+            most = max(abs(x - y) for r in rungs[1:] for x, y in zip(rungs[0], r))
+            out.append(Verdict(metric.name, f"{kind} leaves {d.score} unchanged", means, most <= d.tolerance + EXACT))
+            continue
+        _, low, _ = _worse(rungs[0], rungs[-1], higher)
+        never_better = all(_worse(rungs[0], r, higher)[2] >= -EXACT for r in rungs[1:])
+        out.append(Verdict(metric.name, f"{kind} makes {d.score} worse", means, low > 0 and never_better))
+        if d.monotone:
+            steps = all(_worse(a, b, higher)[2] >= -EXACT for a, b in itertools.pairwise(rungs))
+            out.append(Verdict(metric.name, f"more {kind}, worse {d.score}, rung by rung", means, steps))
+    return out
+
+
+def judge_sight(metric: Metric, measured: dict[str, dict[str, float]], ladders: dict[str, list[Rung]]) -> list[Verdict]:
+    """A metric is blind if its primary score tells no two of the references and damaged models apart."""
+    if metric.direction == "none":
+        return []
+    values = [scores[metric.primary] for scores in measured.values() if metric.primary in scores]
+    for ladder in ladders.values():
+        for r in ladder:
+            mine = r.values.get(metric.name, {}).get(metric.primary, [])
+            values += [sum(mine) / len(mine)] if mine else []
+    values = [v for v in values if math.isfinite(v)]
+    if len(values) < 2:
+        return []
+    spread = max(values) - min(values)
+    return [Verdict(metric.name, f"{metric.primary} tells references apart", f"{_number(min(values))} .. {_number(max(values))}", spread > 100 * EXACT)]
+
+
+def judge(metrics: Iterable[Metric], by_reference: dict[str, dict[str, dict[str, float]]], ladders: dict[str, list[Rung]]) -> list[Verdict]:
+    """All verdicts, metric by metric."""
+    out: list[Verdict] = []
+    for metric in metrics:
+        measured = by_reference.get(metric.name, {})
+        out += judge_references(metric, measured)
+        for kind, ladder in ladders.items():
+            out += judge_damage(metric, kind, ladder)
+        out += judge_sight(metric, measured, ladders)
+    return out

@@ -1,0 +1,241 @@
+"""`worldbench check WORLD`: every metric against every reference and against ladders of damage, each statement of a metric compared with measurements.
+
+A ladder takes one kind of damage through growing sizes; each size is measured on several corruptions, which share the evaluation's prompts and draws
+(common random numbers) and of which the larger contains the smaller. Results depend on the settings alone, not on how many workers did the work.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from worldbench.calibration import Rung, Verdict, judge
+from worldbench.core.errors import InputError, RunError
+from worldbench.core.files import identity_hash, make_folder, to_json, write_atomic
+from worldbench.core.metric import Metric
+from worldbench.core.model import SequenceModel
+from worldbench.core.registry import metrics, models
+from worldbench.core.world import World
+from worldbench.display import Display
+from worldbench.metrics.config import EvalConfig
+from worldbench.metrics.evaluation import Evaluation
+
+SHARES = (1 / 75, 2 / 75, 4 / 75, 8 / 75, 15 / 75)
+"""Edges damaged, as shares of the map's (metrics.md, section 6: 1, 2, 4, 8, 15 of 75)."""
+NOISE = (0.1, 0.2, 0.3, 0.5, 1.0)
+BLUR = (0.1, 0.3, 1.0, 3.0, 10.0)
+MAP_KINDS = ("deleted", "added", "rewired")
+
+
+SMALLER: dict[str, Any] = {
+    "trials": 200, "documents": 200, "detours": [0.1, 0.5, 0.75], "structure_trials": 200, "pairs": 100, "probe_documents": 600,
+    "dynamics_documents": 200, "dynamics_steps": 200, "swap_pairs": 100, "reconstruction_rides": 400, "reconstruction_orders": 2, "rank_tokens": 2000,
+}  # fmt: skip
+"""Evaluation options of a size for many models: the defaults of `check`, as a recipe."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is measured: the evaluation, how many corruptions a rung has, and how many rungs a ladder has (the largest ones first to stay)."""
+
+    settings: EvalConfig
+    corruptions: int = 10
+    rungs: int = 5
+
+    def __post_init__(self) -> None:
+        if self.corruptions < 2:
+            raise InputError(f"--corruptions must be at least 2, not {self.corruptions}: an interval needs two")
+        if not 1 <= self.rungs <= len(SHARES):
+            raise InputError(f"--rungs must be 1 .. {len(SHARES)}, not {self.rungs}")
+
+    def sizes(self, kind: str, world: World) -> list[float]:
+        """The sizes of a kind of damage, ascending, without the undamaged end; for maps at least one edge more a rung."""
+        chosen = [round(i * (len(SHARES) - 1) / max(self.rungs - 1, 1)) for i in range(self.rungs)] if self.rungs > 1 else [len(SHARES) - 1]
+        if kind == "noise":
+            return [NOISE[i] for i in chosen]
+        if kind == "blur":
+            return [BLUR[i] for i in chosen]
+        graph = world.graph()
+        assert graph is not None
+        out: list[float] = []
+        for i in chosen:
+            out.append(max(round(SHARES[i] * len(graph.edges)), (int(out[-1]) if out else 0) + 1))
+        return out
+
+
+def kinds(world: World) -> list[str]:
+    """The damage that can be done in a world."""
+    return [*(MAP_KINDS if type(world).damaged is not World.damaged else ()), "noise", "blur"]
+
+
+def damaged(world: World, kind: str, size: float, corruption: int) -> SequenceModel:
+    from worldbench.baselines.corrupted import Blurred, Corrupted, CorruptedConfig
+
+    if kind == "blur":
+        return Blurred(world, size, corruption)
+    options: dict[str, Any] = {"rewired": 0, kind: size if kind == "noise" else int(size)}
+    return Corrupted(world, CorruptedConfig(**options), corruption)
+
+
+def measure(world: World, model: SequenceModel, settings: EvalConfig, chosen: list[Metric]) -> dict[str, dict[str, float]]:
+    """{metric: {score: value}} of the metrics that apply."""
+    evaluation, out = Evaluation(world, model, settings), {}
+    for metric in chosen:
+        if metric.applies(world, model) is None:
+            out[metric.name] = {k: s.value for k, s in metric.measure(evaluation).scores.items()}
+    return out
+
+
+def _claimed(chosen: list[Metric], kind: str) -> list[Metric]:
+    """The metrics that say something about that kind of damage."""
+    return [m for m in chosen if any(getattr(d, kind) != "any" for d in m.damage)]
+
+
+_shared: tuple[World, Plan, list[Metric]] | None = None
+"""What worker processes inherit."""
+
+
+def _one(task: tuple[str, float, int]) -> dict[str, dict[str, float]]:
+    assert _shared is not None
+    world, plan, chosen = _shared
+    kind, size, corruption = task
+    return measure(world, damaged(world, kind, size, corruption), plan.settings, _claimed(chosen, kind))
+
+
+def _map(function: Callable[[Any], Any], tasks: list[Any], workers: int) -> Iterator[Any]:
+    if workers <= 1:
+        yield from map(function, tasks)
+        return
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        yield from pool.imap(function, tasks)
+
+
+def check(world: World, plan: Plan, display: Display, groups: Callable[[str], Any], workers: int = 1) -> dict[str, Any]:
+    """The whole calibration of a world, as a record. groups: the options of a reference model that has any, by its name."""
+    names = plan.settings.metrics or metrics.names()
+    chosen = [metrics[n].load() for n in names]
+    by_reference: dict[str, dict[str, dict[str, float]]] = {}
+    reasons: dict[str, dict[str, str]] = {}
+    for entry in models:
+        if entry.trained or entry.name == "corrupted":  # the ladders below are the corrupted ones
+            continue
+        display.say(f"references: {entry.name}")
+        make = entry.load()
+        if (reason := getattr(make, "impossible", lambda _: None)(world)) is not None:
+            display.say(f"no {entry.name} here: {reason}")
+            continue
+        model = make(world, groups(entry.name), 0) if entry.seeded else make(world)
+        for metric in chosen:
+            if (reason := metric.applies(world, model)) is not None:
+                reasons.setdefault(metric.name, {})[entry.name] = reason
+        for name, scores in measure(world, model, plan.settings, chosen).items():
+            by_reference.setdefault(name, {})[entry.name] = scores
+    ladders: dict[str, list[Rung]] = {}
+    if "oracle" in {r for scores in by_reference.values() for r in scores} or not by_reference:
+        ladders = _ladders(world, plan, chosen, display, workers)
+    verdicts = judge(chosen, by_reference, ladders)
+    return {
+        "world": world.identity(),
+        "card": world.card(0),
+        "settings": dataclasses.asdict(plan.settings),
+        "corruptions": plan.corruptions,
+        "rungs": plan.rungs,
+        "metrics": {m.name: {"version": m.version, "primary": m.primary, "direction": m.direction} for m in chosen},
+        "references": by_reference,
+        "not_applicable": reasons,
+        "ladders": {k: [{"size": r.size, "values": r.values} for r in ladder] for k, ladder in ladders.items()},
+        "verdicts": [dataclasses.asdict(v) for v in verdicts],
+    }
+
+
+def _ladders(world: World, plan: Plan, chosen: list[Metric], display: Display, workers: int) -> dict[str, list[Rung]]:
+    global _shared
+    out: dict[str, list[Rung]] = {}
+    _shared = (world, plan, chosen)
+    try:
+        for kind in kinds(world):
+            if not _claimed(chosen, kind):
+                continue
+            sizes = [0.0, *plan.sizes(kind, world)]
+            display.say(f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes[1:])}), {plan.corruptions} corruptions each")
+            tasks = [(kind, size, c) for size in sizes for c in range(plan.corruptions if size or kind in ("noise", "blur") else 1)]
+            ladder = {size: Rung(size) for size in sizes}
+            for (_, size, _), scores in zip(tasks, _map(_one, tasks, workers)):
+                copies = plan.corruptions if size == 0 and kind in MAP_KINDS else 1  # undamaged maps are all the same
+                for name, values in scores.items():
+                    for score, value in values.items():
+                        ladder[size].values.setdefault(name, {}).setdefault(score, []).extend([value] * copies)
+            out[kind] = list(ladder.values())
+    finally:
+        _shared = None
+    return out
+
+
+def write(record: dict[str, Any], out: Path) -> Path:
+    """`<out>/check-<world>-<identity>/`: check.json and calibration.csv, and the figures."""
+    from worldbench.figures import calibration
+
+    name = identity_hash([record["world"], record["settings"], record["corruptions"], record["rungs"], record["metrics"]])[:10]
+    folder = make_folder(make_folder(out) / f"check-{record['world']['world']}-{name}")
+    write_atomic(folder / "check.json", to_json(record) + "\n")
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["metric", "score", "model", "size", "corruption", "value"])
+    for metric, by_model in record["references"].items():
+        for model, scores in by_model.items():
+            writer.writerows([metric, score, model, "", "", repr(value)] for score, value in scores.items())
+    for kind, ladder in record["ladders"].items():
+        for rung in ladder:
+            for metric, scores in rung["values"].items():
+                for score, values in scores.items():
+                    writer.writerows([metric, score, kind, f"{rung['size']:g}", c, repr(v)] for c, v in enumerate(values))
+    write_atomic(folder / "calibration.csv", buffer.getvalue())
+    calibration.draw(folder / "check.json", folder / "calibration")
+    return folder
+
+
+def show(record: dict[str, Any]) -> None:
+    """The calibration table, then every statement that failed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    references = list(dict.fromkeys(m for scores in record["references"].values() for m in scores))
+    table = Table(title=f"calibration of {record['world']['world']}")
+    for column in ("metric", "better", *references, *(f"{k} {ladder[-1]['size']:g}" for k, ladder in record["ladders"].items()), "statements"):
+        table.add_column(column, justify="left" if column in ("metric", "better") else "right")
+    for name, metric in record["metrics"].items():
+        mine = [v for v in record["verdicts"] if v["metric"] == name]
+        cells = [record["references"].get(name, {}).get(r, {}).get(metric["primary"]) for r in references]
+        for ladder in record["ladders"].values():
+            values = ladder[-1]["values"].get(name, {}).get(metric["primary"])
+            cells.append(sum(values) / len(values) if values else None)
+        held = sum(v["holds"] for v in mine)
+        told = f"{held} of {len(mine)} hold" if mine else "none"
+        table.add_row(f"{name} {metric['primary']}", metric["direction"], *("-" if c is None else f"{c:.3f}" for c in cells), told)
+    console = Console(width=max(120, Console().width))
+    console.print(table)
+    for v in record["verdicts"]:
+        if not v["holds"]:
+            console.print(f"[bold red]fails[/] {v['metric']}: {v['statement']}; measured {v['measured']}", highlight=False)
+
+
+def failures(record: dict[str, Any]) -> list[Verdict]:
+    return [Verdict(**v) for v in record["verdicts"] if not v["holds"]]
+
+
+def require(record: dict[str, Any], folder: Path) -> None:
+    """Raises RunError where a metric is blind or a statement of it fails."""
+    failed = failures(record)
+    if failed:
+        names = ", ".join(dict.fromkeys(v.metric for v in failed))
+        raise RunError(f"{len(failed)} of {len(record['verdicts'])} statements fail, of {names}; all of them are in {folder / 'check.json'}")
+
+
+def workers_by_default() -> int:
+    return min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
