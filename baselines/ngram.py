@@ -69,7 +69,7 @@ class NGram(SequenceModel):
             h = np.full((n, width), k, np.uint64)
             for back in range(k - 1, -1, -1):
                 shifted = np.zeros_like(tokens)
-                shifted[:, back:] = tokens[:, : width - back]
+                shifted[:, back:] = tokens[:, : max(width - back, 0)]
                 h = prefixes.extend(h, shifted)
             out.append(h)
         return out

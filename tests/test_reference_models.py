@@ -100,14 +100,12 @@ def test_noise_belongs_to_the_prefix(world: TaxiWorld, rides: Documents) -> None
     assert not np.array_equal(model.logits(rides.tokens), Corrupted(world, clean(noise=0.5), seed=4).logits(rides.tokens))
     decoder = model.decoder(rides.tokens[:, :2], np.full(len(rides), 2))
     assert np.array_equal(decoder.extend(rides.tokens[:, 2:5]), model.logits(rides.tokens[:, :5])[:, 2:])
-    exact = np.full(len(rides), 0.0)
     shift = []
     for i in range(len(rides)):
         row = rides.tokens[i : i + 1, : int(rides.length[i]) - 1]
         mine, law = model.logits(row)[0, 1:], Oracle(world).logits(row)[0, 1:]
         keep = np.isfinite(law) & (law > -3)
-        shift.append((mine - law)[keep])
-    assert exact.sum() == 0
+        shift.append(mine[keep] - law[keep])
     assert 0.3 < np.concatenate(shift).std() < 0.6
 
 

@@ -1,0 +1,158 @@
+"""`worldbench check`: judgement on made-up numbers, and the real thing at small size."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from worldbench.calibration import Rung, judge, judge_damage, judge_references, judge_sight
+from worldbench.check import MAP_KINDS, SHARES, Plan, check, kinds, require, write
+from worldbench.cli import main
+from worldbench.configuration import group_types, preset_groups
+from worldbench.core.errors import InputError, RunError
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.registry import metrics
+from worldbench.display import Display
+from worldbench.envs.taxi.config import TaxiConfig
+from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.metrics.config import EvalConfig
+
+CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)
+
+
+class Made(Metric):
+    name, version, line, primary, direction = "made", 1, "made up", "x", "higher"
+    expects: ClassVar = {"oracle": (Expectation("x", 1, 1),), "uniform": (Expectation("x", 0, 0.2),)}
+    damage: ClassVar = (Damage("x", deleted="unchanged", added="any", rewired="worse", noise="any", monotone=True),)
+
+    def measure(self, evaluation) -> Report:
+        return Report({"x": Score(0.5, 1)})
+
+
+def rungs(*values: list[float]) -> list[Rung]:
+    return [Rung(i, {"made": {"x": v}}) for i, v in enumerate(values)]
+
+
+def holds(verdicts: list) -> list[bool]:
+    return [v.holds for v in verdicts]
+
+
+def test_expectations_are_bounds() -> None:
+    assert holds(judge_references(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 0.1}})) == [True, True]
+    assert holds(judge_references(Made(), {"oracle": {"x": 0.999}, "uniform": {"x": 0.3}})) == [False, False]
+    assert holds(judge_references(Made(), {"oracle": {"x": float("nan")}})) == [False]
+    assert judge_references(Made(), {"ngram": {"x": 0.0}}) == []
+
+
+@pytest.mark.parametrize(
+    ("ladder", "expected"),
+    [
+        (rungs([1, 1, 1], [0.9, 0.8, 0.85], [0.5, 0.4, 0.6]), [True, True]),
+        (rungs([1, 1, 1], [0.5, 0.4, 0.6], [0.9, 0.8, 0.85]), [True, False]),  # worse, but less so where damage is more
+        (rungs([1, 1, 1], [1, 1, 1], [1, 1, 0.99]), [False, True]),  # one corruption of three shows: not enough
+        (rungs([1, 1, 1], [1.2, 1.2, 1.2], [0.5, 0.5, 0.5]), [False, False]),  # better at a rung
+        (rungs([1, 1, 1], [1, 1, 1], [1, 1, 1]), [False, True]),
+    ],
+)
+def test_worse_and_monotone(ladder: list[Rung], expected: list[bool]) -> None:
+    assert holds(judge_damage(Made(), "rewired", ladder)) == expected
+
+
+def test_unchanged_and_unclaimed() -> None:
+    assert holds(judge_damage(Made(), "deleted", rungs([1, 1], [1, 1]))) == [True]
+    assert holds(judge_damage(Made(), "deleted", rungs([1, 1], [1, 0.99]))) == [False]
+    assert judge_damage(Made(), "added", rungs([1, 1], [0, 0])) == []
+
+
+def test_a_blind_metric_is_seen() -> None:
+    assert holds(judge_sight(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 1.0}}, {})) == [False]
+    assert holds(judge_sight(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 1.0}}, {"rewired": rungs([1, 1], [1, 0.9])})) == [True]
+
+
+def test_sizes_grow_and_keep_the_largest() -> None:
+    world = TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8))
+    for n in range(1, 6):
+        plan = Plan(EvalConfig(), rungs=n)
+        for kind in kinds(world):
+            sizes = plan.sizes(kind, world)
+            assert len(sizes) == n
+            assert sizes == sorted(set(sizes))
+    assert plan.sizes("rewired", world)[-1] == round(SHARES[-1] * len(world.graph().edges))
+    for wrong in ({"rungs": 0}, {"rungs": 6}, {"corruptions": 1}):
+        with pytest.raises(InputError):
+            Plan(EvalConfig(), **wrong)
+
+
+SMALL = EvalConfig(
+    trials=80, documents=80, detours=(0.5,), structure_trials=60, suffixes=8, pairs=40, probe_documents=200, dynamics_documents=60, dynamics_steps=40,
+    swap_pairs=40, reconstruction_rides=150, reconstruction_orders=2, rank_tokens=600,
+)  # fmt: skip
+
+
+def options(name: str) -> object:
+    return preset_groups(group_types("taxi", name), "taxi", name, "small")["model"]
+
+
+@pytest.fixture(scope="module")
+def record() -> dict:
+    return check(TaxiWorld(CITY), Plan(SMALL, corruptions=4, rungs=3), Display(quiet=True), options, workers=1)
+
+
+def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path) -> None:
+    failed = [v for v in record["verdicts"] if not v["holds"]]
+    assert failed == []
+    assert set(record["ladders"]) == {*MAP_KINDS, "noise", "blur"}
+    for name in metrics.names():
+        metric = metrics[name].load()
+        if metric.direction != "none":
+            assert [v for v in record["verdicts"] if v["metric"] == name], f"{name} states nothing that could fail"
+    folder = write(record, tmp_path)
+    require(record, folder)
+    assert {p.name for p in folder.iterdir()} >= {"check.json", "calibration.csv", "calibration.png", "calibration-curves.csv"}
+    assert json.loads((folder / "check.json").read_text())["verdicts"] == record["verdicts"]
+
+
+def test_workers_change_nothing(record: dict) -> None:
+    chosen = EvalConfig(**{**SMALL.__dict__, "metrics": ("valid_trajectories", "excess_loss")})
+    one, two = (check(TaxiWorld(CITY), Plan(chosen, corruptions=2, rungs=1), Display(quiet=True), options, workers=w) for w in (1, 2))
+    assert one == two
+
+
+def test_a_failing_statement_is_an_error(tmp_path: Path) -> None:
+    made = {"made": {"oracle": {"x": 0.5}, "uniform": {"x": 0.1}}}
+    record = {"verdicts": [v.__dict__ for v in judge([Made()], made, {})]}
+    with pytest.raises(RunError, match="1 of 3 statements fail, of made"):
+        require(record, tmp_path)
+
+
+BLIND = """
+from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.registry import metrics
+
+class Blind(Metric):
+    name, version, line, primary, direction = "blind", 1, "always one", "one", "higher"
+    expects = {"oracle": (Expectation("one", 1, 1),)}
+
+    def measure(self, evaluation):
+        return Report({"one": Score(1.0, 1)})
+
+metrics.add("blind", "always one", Blind())
+"""
+
+
+def test_the_command_fails_on_a_blind_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics, "_entries", dict(metrics._entries))
+    plugin = tmp_path / "blind_metric.py"
+    plugin.write_text(BLIND)
+    words = ["check", "taxi", "--env.map", "city:30", "--env.region", "all", "--out", str(tmp_path), "--workers", "1", "--eval.trials", "40"]
+    assert main([*words, "--plugin", str(plugin), "--eval.metrics", "blind", "--quiet"]) == 1
+    told = capsys.readouterr()
+    assert "tells references apart" in told.out
+    assert "1 of 2 statements fail, of blind" in told.err
+    assert main([*words, "--rungs", "9"]) == 2
+    assert main([*words, "--model.width", "3"]) == 2
+    assert main([*words, "--corruption", "3"]) == 2
+    assert "--corruptions" in capsys.readouterr().err
