@@ -155,7 +155,7 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
     rows = {row["model"]: row for row in json.loads(board)}
     assert rows["nextlat"]["seeds"] == [0, 1]
     assert rows["nextlat"]["scores"]["valid_trajectories.arrives_sampled"]["interval"] is not None
-    assert rows["oracle"]["scores"]["effective_rank.rank"] is None
+    assert rows["random-legal"]["scores"]["effective_rank.rank"] is None
     assert "did you mean" in refused(capsys, "leaderboard", str(tmp_path / "runs"), "--columns", "detours.arrives_p0.55")
 
     assert "did you mean 'detours'" in refused(capsys, "leaderboard", str(tmp_path / "runs"), "--columns", "detour")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldbench.baselines.references import FromStates
+from worldbench.baselines.from_states import FromStates
 from worldbench.configuration import DataConfig, Job, TrainConfig, identity_fields
 from worldbench.core.files import to_json
 from worldbench.core.registry import models, worlds

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from worldbench.baselines.callable import CallableModel, load_callable
-from worldbench.baselines.references import FromStates, Oracle, RandomLegal
+from worldbench.baselines.from_states import FromStates
+from worldbench.baselines.references import Oracle, RandomLegal
 from worldbench.core.errors import InputError
 from worldbench.core.world import ARRIVED, ILLEGAL, OPEN, Documents, States, Vocabulary, World
 

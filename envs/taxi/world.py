@@ -75,6 +75,7 @@ class TaxiWorld(World[TaxiStates]):
         self.held_out = held_out or HeldOut.of(graph, config.held_out, config.held_out_share)
         self.walker = Walker(graph, config.min_moves, config.max_moves, self.held_out)
         self._column = self.vocabulary.action_of_token
+        self._asked: dict[int, tuple[np.ndarray, int]] = {}  # by seed, the pairs found so far and the blocks of rides looked through
 
     @cached_property
     def _law(self) -> LawTable:
@@ -107,7 +108,9 @@ class TaxiWorld(World[TaxiStates]):
         n = self._graph.n_places
         place = np.arange(n)
         there_are = int(self.held_out.holds(place[:, None], place[None, :]).sum()) if n <= 2000 else n * n
-        wanted, found, block, seen_for_nothing = min(count, there_are), np.empty(0, np.int64), 0, 0
+        wanted = min(count, there_are)
+        found, block = self._asked.get(seed, (np.empty(0, np.int64), 0))
+        seen_for_nothing = 0
         while len(found) < wanted and seen_for_nothing < 50:
             origin, destination, _, _ = self.walker.rides(seed, "test", block * PROMPT_BLOCK, PROMPT_BLOCK)
             both = np.concatenate([found, origin * n + destination])
@@ -115,6 +118,7 @@ class TaxiWorld(World[TaxiStates]):
             seen_for_nothing = seen_for_nothing + 1 if len(first) == len(found) else 0
             found = both[np.sort(first)]
             block += 1
+        self._asked = {seed: (found, block)}
         pairs = found[:wanted]
         tokens = np.stack([pairs // n, pairs % n], axis=1) + self.first_place
         return tokens.astype(np.int32), np.full(len(pairs), 2, np.int32)
