@@ -1,0 +1,77 @@
+"""The words of the command line: verbs, names and plain flags, by argparse. Typed options of the chosen parts: `configuration.py`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+import worldbench
+from worldbench.core.errors import InputError
+
+VERBS = {
+    "run": "train a model in a world, score it beside its references, draw its figures",
+    "eval": "score a finished run again, under other evaluation options",
+    "check": "hold every metric against its references and against damage",
+    "score": "score a model of your own: a Python function from tokens to logits",
+    "leaderboard": "one table over many results: means and t intervals over seeds",
+    "figures": "draw the figures of finished runs again",
+    "ls": "the worlds, models, metrics and presets there are",
+    "validate": "check result files",
+}
+
+NAMED = ("run", "eval", "score", "check")
+"""Verbs that take one name, and typed options."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One sentence and exit code 2, instead of a usage screen."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def parsers() -> tuple[Parser, dict[str, Parser]]:
+    """The top parser, and one per verb."""
+    top = Parser(prog="worldbench", description=worldbench.__doc__, epilog="worldbench VERB --help tells more.", allow_abbrev=False)
+    top.add_argument("--version", action="version", version=f"worldbench {worldbench.__version__}")
+    verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    added = {verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in NAMED) for verb, line in VERBS.items()}
+
+    run, score, again, check = added["run"], added["score"], added["eval"], added["check"]
+    # The name is taken before argparse sees the rest: among typed options it cannot tell a name from a value.
+    run.usage = "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE.toml] [--out FOLDER] [options below]"
+    score.usage = "worldbench score WORLD --callable MODULE:FUNCTION [--preset NAME] [--out FOLDER] [options below]"
+    again.usage = "worldbench eval RUN [--eval options]"
+    check.usage = "worldbench check WORLD [--corruptions N] [--rungs N] [--workers N] [--preset NAME] [--out FOLDER] [options below]"
+    check.add_argument("--corruptions", type=int, default=10, metavar="N", help="of each kind and size (default 10)")
+    check.add_argument("--rungs", type=int, default=5, metavar="N", help="sizes of each kind of damage, 1 .. 5 (default 5)")
+    check.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default 2, or 1 on one core); changes no result")
+    for p in (run, score, check):
+        p.add_argument("--preset", metavar="NAME", help="quick (default), small, standard or paper")
+        p.add_argument("--config", type=Path, metavar="RECIPE.toml", help="settings from a file; the command line wins")
+    run.add_argument("--model", metavar="NAME", help="see worldbench ls (default gpt)")
+    run.add_argument("--seed", type=int, metavar="N", help="of training (default 0)")
+    run.add_argument("--print-config", action="store_true", help="print every setting, resolved, and stop")
+    score.add_argument("--callable", required=False, metavar="MODULE:FUNCTION", help="tokens [B, T] -> logits [B, T, V]")
+    for p in (run, score, again, check):
+        p.add_argument("--quiet", action="store_true", help="print results only")
+        p.add_argument("-h", "--help", action="store_true", help="this help, with the options of the chosen world and model")
+    for p in (run, score, check):
+        p.add_argument(
+            "--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a file that registers worlds, models or metrics of your own"
+        )
+        p.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs are kept (default runs)")
+
+    board = added["leaderboard"]
+    board.add_argument("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that hold them")
+    board.add_argument("--format", choices=("table", "markdown", "csv", "json"), default="table")
+    board.add_argument("--columns", nargs="+", metavar="METRIC[.SCORE]", help="which scores (default: the primary score of every metric)")
+    added["figures"].add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
+    added["validate"].add_argument("files", nargs="+", type=Path, metavar="FILE", help="result files")
+    return top, added
+
+
+def flags(verb: str) -> list[str]:
+    """The plain options of a verb."""
+    return [option for action in parsers()[1][verb]._actions for option in action.option_strings]

@@ -1,0 +1,201 @@
+"""What each verb of the command line does. Heavy modules are imported inside the verb that needs them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from worldbench.arguments import flags, parsers
+from worldbench.core.errors import InputError, nearest
+
+
+def _help(verb: str, types_: dict[str, type], defaults: dict[str, Any]) -> int:
+    parsers()[1][verb].print_help()
+    if types_:
+        from worldbench.configuration import print_option_help
+
+        print_option_help(types_, defaults)
+    return 0
+
+
+def _check_flags(verb: str, rest: list[str], groups: list[str]) -> None:
+    """Refuse a misspelt plain flag (`--sed`), or words that stand alone, before anything is loaded."""
+    for word in rest:
+        if word.startswith("--") and word.split(".", 1)[0] not in {f"--{g}" for g in groups}:
+            close = nearest(word.split("=")[0], flags(verb))
+            raise InputError(f"unknown option {word.split('=')[0]}{close if close.startswith('; did') else f'; see worldbench {verb} --help'}")
+    if rest and not rest[0].startswith("-"):
+        raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes one name, then options; see worldbench {verb} --help")
+
+
+def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base: dict[str, Any] | None = None) -> Any:
+    """The job that the command line asks for. base: settings between the preset and the recipe."""
+    from worldbench.configuration import load_recipe, resolve
+    from worldbench.core.registry import load_plugin, models, worlds
+
+    recipe = load_recipe(arguments.config) if arguments.config else {}
+    for group, values in (base or {}).items():
+        recipe[group] = {**values, **recipe.get(group, {})}
+    plugins = [*arguments.plugin, *([arguments.config.parent / recipe["plugin"]] if "plugin" in recipe else [])]
+    for plugin in plugins:
+        load_plugin(plugin)
+    world = arguments.subject or recipe.get("world")
+    if world is None:
+        raise InputError(f"which world? there are {', '.join(worlds.names())}")
+    name = model or recipe.get("model", {}).get("name") or "gpt"
+    _ = worlds[world], models[name]
+    preset = arguments.preset or recipe.get("preset") or "quick"
+    seed = getattr(arguments, "seed", None)
+    seed = seed if seed is not None else recipe.get("seed", 0)
+    if arguments.help:
+        from worldbench.configuration import group_types, preset_groups
+
+        types_ = group_types(world, name)
+        raise _HelpWanted(types_, preset_groups(types_, world, name, preset))
+    return resolve(world, name, preset=preset, seed=seed, recipe=recipe, options=rest, plugins=tuple(map(str, plugins)))
+
+
+class _HelpWanted(Exception):
+    def __init__(self, types_: dict[str, type], defaults: dict[str, Any]) -> None:
+        self.types, self.defaults = types_, defaults
+
+
+def run_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _check_flags("run", rest, ["env", "data", "model", "train", "eval"])
+    if arguments.help and arguments.subject is None:
+        return _help("run", {}, {})
+    try:
+        job = _job(arguments, rest, arguments.model)
+    except _HelpWanted as wanted:
+        return _help("run", wanted.types, wanted.defaults)
+    if arguments.print_config:
+        from worldbench.configuration import to_toml
+
+        print(to_toml(job), end="")
+        return 0
+    from worldbench.display import Display, print_result
+    from worldbench.result import load_result
+    from worldbench.run import run
+
+    display = Display(quiet=arguments.quiet)
+    path = run(job, arguments.out, display)
+    print_result(load_result(path))
+    display.say(f"result: {path}\nfigures: {path.parent / 'figures'}")
+    return 0
+
+
+def eval_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _check_flags("eval", rest, ["eval", "env", "data", "model", "train"])
+    if arguments.help or arguments.subject is None:
+        from worldbench.metrics.config import EvalConfig
+
+        if not arguments.help:
+            raise InputError("which run? worldbench eval takes a run folder")
+        return _help("eval", {"eval": EvalConfig}, {"eval": EvalConfig()})
+    from worldbench.display import Display, print_result
+    from worldbench.result import load_result
+    from worldbench.run import evaluate
+
+    path = evaluate(Path(arguments.subject), rest, Display(quiet=arguments.quiet))
+    print_result(load_result(path))
+    return 0
+
+
+def score_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _check_flags("score", rest, ["env", "eval"])
+    if arguments.help and arguments.subject is None:
+        return _help("score", {}, {})
+    spec = arguments.callable or ""
+    if not spec and not arguments.help:
+        raise InputError("worldbench score needs --callable MODULE:FUNCTION, a function from tokens [B, T] to logits [B, T, V]")
+    try:
+        job = _job(arguments, rest, "oracle")  # a model that is not trained: the options are those of the world and the evaluation
+    except _HelpWanted as wanted:
+        return _help("score", wanted.types, wanted.defaults)
+    from worldbench.display import Display, print_result
+    from worldbench.result import load_result
+    from worldbench.run import score_callable
+
+    path = score_callable(job, spec, arguments.out, Display(quiet=arguments.quiet))
+    print_result(load_result(path))
+    return 0
+
+
+def check_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _check_flags("check", rest, ["env", "eval"])
+    if arguments.help and arguments.subject is None:
+        return _help("check", {}, {})
+    from worldbench.check import SMALLER, Plan, check, require, show, workers_by_default, write
+
+    try:
+        job = _job(arguments, rest, "oracle", {"eval": SMALLER})
+    except _HelpWanted as wanted:
+        return _help("check", wanted.types, wanted.defaults)
+    from worldbench.configuration import group_types, preset_groups
+    from worldbench.display import Display
+    from worldbench.run import prepare
+
+    plan = Plan(job.groups["eval"], arguments.corruptions, arguments.rungs)
+    if arguments.workers < 0:
+        raise InputError(f"--workers must be 1 or more, not {arguments.workers}")
+    display = Display(quiet=arguments.quiet)
+    prepared = prepare(job, display)
+    display.say(prepared.world.summary(0))
+
+    def options(name: str) -> Any:
+        return preset_groups(group_types(job.world, name), job.world, name, job.preset)["model"]
+
+    record = check(prepared.world, plan, display, options, arguments.workers or workers_by_default())
+    folder = write(record, arguments.out)
+    show(record)
+    display.say(f"calibration: {folder}")
+    require(record, folder)
+    return 0
+
+
+def leaderboard_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from worldbench.leaderboard import build, render
+
+    print(render(build(arguments.results, arguments.columns), arguments.format))
+    return 0
+
+
+def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from worldbench.display import Display
+    from worldbench.run import draw
+
+    for folder in arguments.runs:
+        if not folder.is_dir():
+            raise InputError(f"{str(folder)!r} is not a run folder")
+        drawn = draw(folder, Display())
+        if not drawn:
+            raise InputError(f"{str(folder)!r} holds nothing to draw: neither metrics.jsonl nor evidence")
+        for path in drawn:
+            print(path)
+    return 0
+
+
+def ls_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from worldbench.core.registry import metrics, models, worlds
+    from worldbench.presets import PRESETS
+
+    for title, lines in {
+        "worlds": {e.name: e.line for e in worlds},
+        "models": {e.name: e.line for e in models},
+        "metrics": {e.name: e.line for e in metrics},
+        "presets": PRESETS,
+    }.items():
+        print(title)
+        for name, line in lines.items():
+            print(f"  {name:20} {line}")
+    return 0
+
+
+def validate_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from worldbench.result import find_results, load_result
+
+    for path in find_results(arguments.files):
+        record = load_result(path)
+        print(f"{path}: schema {record['schema_version']}, {record['model']['name']} in {record['world']['world']}, {len(record['scores'])} metrics")
+    return 0
