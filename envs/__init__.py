@@ -8,3 +8,4 @@ worlds.add(
     "worldbench.envs.taxi.world:TaxiWorld",
     config="worldbench.envs.taxi.config:TaxiConfig",
 )
+worlds.add("hmm", "hidden Markov processes with exact beliefs", "worldbench.envs.hmm.world:HMM", config="worldbench.envs.hmm.config:HMMConfig")

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, World
 from worldbench.metrics.evaluation import Evaluation, chunks, truth
@@ -59,6 +59,7 @@ class ExcessLoss(Metric):
     primary = "kl"
     # The oracle's logits are float32.
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {"oracle": (Expectation("kl", -1e-6, 1e-6),), "random-legal": (Expectation("kl", 0.01, np.inf),)}
+    damage: ClassVar[tuple[Damage, ...]] = (Damage("kl", "worse", "worse", "worse", "worse", monotone=True, direction="lower"),)
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         if type(world).law is World.law:

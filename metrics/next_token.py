@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
 
@@ -21,6 +21,7 @@ class NextToken(Metric):
     line = "share of held-out positions whose most likely token is legal"
     primary = "top1_legal"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {"oracle": (Expectation("top1_legal", 1, 1),), "random-legal": (Expectation("top1_legal", 1, 1),)}
+    damage: ClassVar[tuple[Damage, ...]] = (Damage("top1_legal", "any", "worse", "worse", "any"),)
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, hits = evaluation.world, []

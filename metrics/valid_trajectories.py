@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from worldbench.core.metric import Expectation, Metric, Report, Score
-from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, World
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import Rides
 
@@ -39,6 +40,16 @@ class ValidTrajectories(Metric):
         "oracle": (Expectation("arrives_sampled", 1, 1), Expectation("arrives_greedy", 1, 1), Expectation("step_legality_sampled", 1, 1)),
         "random-legal": (Expectation("legal_sampled", 1, 1), Expectation("illegal_token_sampled", 0, 0), Expectation("arrives_sampled", 0, 0.9)),
     }
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("arrives_sampled", "any", "worse", "worse", "unchanged", monotone=True, tolerance=0.005),
+        Damage("step_legality_sampled", "unchanged", "worse", "worse", "unchanged", tolerance=0.005),
+        Damage("legal_greedy", "unchanged", "worse", "worse", "unchanged"),
+    )
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        if len(world.prompts(0, 2)[0]) < 2:
+            return f"the world {world.name!r} has a single prompt: there are no distinct rides to ask for"
+        return None
 
     def measure(self, evaluation: Evaluation) -> Report:
         report = Report({})

@@ -17,6 +17,31 @@ PRESETS = {
 }
 
 _VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
+    "hmm": {
+        "quick": {
+            "env": {"process": "rrxor", "length": 16},
+            "model": {"layers": 4, "heads": 4, "width": 64},
+            "train": {"steps": 3000, "batch": 256, "learning_rate": 1e-3},
+            "nextlat": {"horizon": 4, "lambda_kl": 0.1},
+        },
+        "small": {
+            "env": {"process": "rrxor", "length": 12},
+            "model": {"layers": 3, "heads": 4, "width": 64},
+            "train": {"steps": 1500, "batch": 128, "learning_rate": 1e-3},
+            "nextlat": {"horizon": 4, "lambda_kl": 0.1},
+        },
+        "standard": {
+            "env": {"process": "rrxor", "length": 32},
+            "model": {"layers": 6, "heads": 8, "width": 256},
+            "train": {"steps": 20_000, "batch": 512, "learning_rate": 5e-4, "warmup": 1000},
+            "nextlat": {"horizon": 8, "lambda_kl": 0.1},
+        },
+        "paper": {
+            "env": {"process": "mess3", "length": 10},
+            "model": {"layers": 4, "heads": 1, "width": 64},
+            "train": {"steps": 1_000_000, "batch": 64, "learning_rate": 1e-3, "schedule": "constant", "warmup": 0},
+        },
+    },
     "taxi": {
         "quick": {
             "env": {"region": "village", "min_moves": 5, "max_moves": 28},

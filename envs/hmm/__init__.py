@@ -1,0 +1,1 @@
+"""Hidden Markov processes with exact beliefs."""

@@ -1,0 +1,21 @@
+"""The options of the hidden Markov world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worldbench.core.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class HMMConfig:
+    """Which process, and how much of it a document shows."""
+
+    process: str = "rrxor"
+    """A process by name and parameters: rrxor, mess3(x=0.15, a=0.6), mixture(mess3, z1r), product(coin, z1r), or a FILE.json of your own matrices."""
+    length: int = 10
+    """Tokens of a document after its start token."""
+
+    def __post_init__(self) -> None:
+        if self.length < 1:
+            raise InputError(f"env.length must be at least 1, not {self.length}")

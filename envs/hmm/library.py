@@ -1,0 +1,212 @@
+"""Named processes, their mixtures and products, and the user's own from a file.
+
+Sources: Shai et al. 2024 (arXiv 2405.15943: Mess3, Z1R, RRXOR), Riechers et al. 2025 (2505.18373, 2507.07432: SNS, Bloch walk), Crutchfield & Young 1989
+(even process, golden mean). States are named in each docstring; T[x][i, j] as in `process.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from worldbench.core.errors import InputError, nearest, unknown
+from worldbench.envs.hmm.process import Process
+
+
+def _probability(**values: float) -> None:
+    for name, value in values.items():
+        if not 0 <= value <= 1:
+            raise InputError(f"{name} is a probability between 0 and 1, not {value}")
+
+
+def mess3(x: float = 0.05, a: float = 0.85) -> Process:
+    """Three states, three tokens: each state mostly emits its own token (a) and mostly stays (1 - 2x). Beliefs fill a fractal in the simplex."""
+    _probability(x=x, a=a)
+    if x > 0.5:
+        raise InputError(f"mess3 needs x of at most 0.5, not {x}")
+    b, y = (1 - a) / 2, 1 - 2 * x
+    stay = np.where(np.eye(3, dtype=bool), y, x)
+    emit = np.where(np.eye(3, dtype=bool), a, b)  # [token, state arrived in]
+    return Process(name=f"mess3(x={x:g}, a={a:g})", transition=stay[None] * emit[:, None, :], words=("A", "B", "C"))
+
+
+def z1r(p: float = 0.5) -> Process:
+    """A zero, a one, then a random bit, over and over; states 0, 1, R."""
+    _probability(p=p)
+    t = np.zeros((2, 3, 3))
+    t[0, 0, 1] = 1
+    t[1, 1, 2] = 1
+    t[0, 2, 0], t[1, 2, 0] = p, 1 - p
+    return Process(name=f"z1r(p={p:g})", transition=t)
+
+
+def rrxor(p1: float = 0.5, p2: float = 0.5) -> Process:
+    """Two random bits, then their exclusive or; states S, 0, 1, T, F (T: the third bit will be 1)."""
+    return leaky_rrxor(p1, p2, 0.0)
+
+
+def leaky_rrxor(p1: float = 0.5, p2: float = 0.5, leak: float = 0.1) -> Process:
+    """RRXOR whose third bit is wrong with probability `leak`."""
+    _probability(p1=p1, p2=p2, leak=leak)
+    t = np.zeros((2, 5, 5))
+    t[0, 0, 1], t[1, 0, 2] = p1, 1 - p1
+    t[0, 1, 4], t[1, 1, 3] = p2, 1 - p2
+    t[0, 2, 3], t[1, 2, 4] = p2, 1 - p2
+    t[1, 3, 0], t[0, 3, 0] = 1 - leak, leak
+    t[0, 4, 0], t[1, 4, 0] = 1 - leak, leak
+    name = f"rrxor(p1={p1:g}, p2={p2:g})" if leak == 0 else f"leaky_rrxor(p1={p1:g}, p2={p2:g}, leak={leak:g})"
+    return Process(name=name, transition=t)
+
+
+def even(p: float = 0.5) -> Process:
+    """Ones come in blocks of even length."""
+    _probability(p=p)
+    return Process(name=f"even(p={p:g})", transition=np.array([[[1 - p, 0], [0, 0]], [[0, p], [1, 0]]], float))
+
+
+def golden_mean(p: float = 0.5) -> Process:
+    """No two ones in a row."""
+    _probability(p=p)
+    return Process(name=f"golden_mean(p={p:g})", transition=np.array([[[1 - p, 0], [1, 0]], [[0, p], [0, 0]]], float))
+
+
+def sns(p: float = 0.5, q: float = 0.5) -> Process:
+    """The simple non-unifilar source: two states, two tokens, infinitely many beliefs in one dimension."""
+    _probability(p=p, q=q)
+    return Process(name=f"sns(p={p:g}, q={q:g})", transition=np.array([[[1 - p, p], [0, 1 - q]], [[0, 0], [q, 0]]], float))
+
+
+def coin(p: float = 0.5) -> Process:
+    """Independent bits, 0 with probability p: nothing to know."""
+    _probability(p=p)
+    return Process(name=f"coin(p={p:g})", transition=np.array([[[p]], [[1 - p]]]))
+
+
+def bloch_walk(alpha: float = 1.0, beta: float = math.sqrt(51)) -> Process:
+    """A generalised process on a slice of the Bloch sphere: three dimensions, four tokens, no hidden Markov model with finitely many states."""
+    if not alpha**2 + beta**2 > 0:
+        raise InputError(f"bloch_walk needs alpha or beta other than 0, not {alpha} and {beta}")
+    g2 = 1 / (4 * (alpha**2 + beta**2))
+    o, m = 2 * alpha * beta * g2, (alpha**2 - beta**2) * g2
+    t = np.zeros((4, 3, 3))
+    t[:, 0, 0] = 0.25
+    for x, sign in ((0, 1), (1, -1)):
+        t[x, 0, 2] = t[x, 2, 0] = sign * o
+        t[x, 1, 1], t[x, 2, 2] = m, 0.25
+    for x, sign in ((2, 1), (3, -1)):
+        t[x, 0, 1] = t[x, 1, 0] = sign * o
+        t[x, 1, 1], t[x, 2, 2] = 0.25, m
+    return Process(name=f"bloch_walk(alpha={alpha:g}, beta={beta:g})", transition=t, start=np.array([1.0, 0, 0]))
+
+
+NAMED: dict[str, Callable[..., Process]] = {
+    f.__name__: f for f in (mess3, z1r, rrxor, leaky_rrxor, even, golden_mean, sns, coin, bloch_walk)
+}  # fmt: skip
+
+
+def mixture(parts: list[Process], weights: list[float] | None = None) -> Process:
+    """One of the parts, chosen once by its weight and never told: a belief is which part, times where in it. All parts over the same number of tokens."""
+    if not parts:
+        raise InputError("a mixture needs at least one process")
+    v = parts[0].n_tokens
+    if any(p.n_tokens != v for p in parts):
+        raise InputError(f"the parts of a mixture must have equally many tokens, not {', '.join(str(p.n_tokens) for p in parts)}")
+    w = np.full(len(parts), 1 / len(parts)) if weights is None else np.asarray(weights, float)
+    if len(w) != len(parts) or (w < 0).any() or not w.sum() > 0:
+        raise InputError(f"a mixture of {len(parts)} processes needs as many weights, none of them negative, not {weights}")
+    w = w / w.sum()
+    size = sum(p.n_states for p in parts)
+    t, start, at = np.zeros((v, size, size)), np.zeros(size), 0
+    for p, share in zip(parts, w):
+        stop = at + p.n_states
+        # Scaled so that phi is all ones in every block, whatever it was in the part.
+        t[:, at:stop, at:stop] = p.transition * p.phi[None, None, :] / p.phi[None, :, None] if np.all(p.phi != 0) else p.transition
+        start[at:stop] = share * p.start * (p.phi if np.all(p.phi != 0) else 1)
+        at = stop
+    return Process(name=f"mixture({' + '.join(p.name for p in parts)})", transition=t, start=start, words=parts[0].words)
+
+
+def product(parts: list[Process]) -> Process:
+    """All parts side by side, independent: a token is one token of each (the first part's most significant)."""
+    if not parts:
+        raise InputError("a product needs at least one process")
+    t, start, words = parts[0].transition, parts[0].start, parts[0].words
+    for p in parts[1:]:
+        t = np.einsum("xij,ykl->xyikjl", t, p.transition).reshape(len(t) * p.n_tokens, t.shape[1] * p.n_states, -1)
+        start = np.outer(start, p.start).ravel()
+        words = tuple(f"{a},{b}" for a in words for b in p.words)
+    return Process(name=f"product({' x '.join(p.name for p in parts)})", transition=t, start=start, words=words)
+
+
+def named(spec: str) -> Process:
+    """A process by its name and parameters, such as `mess3`, `mess3(x=0.15, a=0.6)`, `mixture(mess3, mess3(a=0.6))`, `product(coin, z1r)`, or `FILE.json`."""
+    spec = spec.strip()
+    if spec.endswith(".json"):
+        return from_file(Path(spec))
+    head, bracket, rest = spec.partition("(")
+    head = head.strip().replace("-", "_")
+    if bracket and not rest.endswith(")"):
+        raise InputError(f"the process {spec!r} lacks its closing bracket")
+    arguments = _split(rest[:-1]) if bracket else []
+    if head in ("mixture", "product"):
+        if not arguments:
+            raise InputError(f"{head} needs processes, such as {head}(mess3, z1r), not {spec!r}")
+        parts = [named(a) for a in arguments]
+        return mixture(parts) if head == "mixture" else product(parts)
+    if head not in NAMED:
+        raise unknown("process", head, [*NAMED, "mixture", "product"])
+    function = NAMED[head]
+    known = inspect.signature(function).parameters
+    values = {}
+    for argument in arguments:
+        key, equals, value = (part.strip() for part in argument.partition("="))
+        if not equals:
+            raise InputError(f"a parameter of {head} reads name=number, not {argument!r}; it has {', '.join(known) or 'none'}")
+        if key not in known:
+            raise InputError(f"{head} has no parameter {key!r}{nearest(key, known)}")
+        try:
+            values[key] = float(value)
+        except ValueError as error:
+            raise InputError(f"the parameter {key} of {head} must be a number, not {value!r}") from error
+    return function(**values)
+
+
+def _split(text: str) -> list[str]:
+    """At the commas outside brackets."""
+    parts, depth, at = [], 0, 0
+    for i, c in enumerate(text):
+        depth += (c == "(") - (c == ")")
+        if c == "," and depth == 0:
+            parts.append(text[at:i])
+            at = i + 1
+    return [p.strip() for p in [*parts, text[at:]] if p.strip()]
+
+
+def from_file(path: Path) -> Process:
+    """The user's own matrices: JSON {"transition": [V][S][S], "start": [S] (optional), "words": [V] (optional), "name": .. (optional)}."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the process {str(path)!r} ({getattr(error, 'strerror', None) or error})") from error
+    except json.JSONDecodeError as error:
+        raise InputError(f"the process {str(path)!r} is not JSON: {error}") from error
+    if not isinstance(raw, dict) or "transition" not in raw:
+        raise InputError(f"the process {str(path)!r} must be an object with 'transition': one square matrix a token")
+    keys = ("transition", "start", "words", "name")
+    for key in raw:
+        if key not in keys:
+            raise InputError(f"unknown key {key!r} in the process {str(path)!r}{nearest(key, keys)}")
+    try:
+        transition = np.array(raw["transition"], float)
+        start = np.array(raw["start"], float) if "start" in raw else None
+    except (ValueError, TypeError) as error:
+        raise InputError(f"the process {str(path)!r} needs numbers, in matrices of one size: {error}") from error
+    words = raw.get("words", [])
+    if not isinstance(words, list) or not all(isinstance(w, str) for w in words):
+        raise InputError(f"'words' in the process {str(path)!r} must be a list of strings, not {words!r}")
+    return Process(name=str(raw.get("name", path.stem)), transition=transition, start=start, words=tuple(words))  # type: ignore[arg-type]
