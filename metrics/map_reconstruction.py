@@ -7,33 +7,64 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.graph import Graph
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.statistics import mean_interval
 from worldbench.core.world import Vocabulary, World
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, NOT_A_DIRECTION, PAST_END, Reconstruction, reconstruct
-from worldbench.metrics.rollout import Rides
+from worldbench.metrics.route_controls import completed_routes, ends_of, matched_errors, mistakes, uniform_errors
 
 SHARES = ("edge_precision", "edge_recall", "failed_routes", "routes_without_red", "routes_with_red")
+DATA_BLOCK, DATA_LIMIT = 1024, 65_536
+"""Held-out documents looked through at a time, and at most (or four for each prompt), for the routes of the controls."""
 
 
-def routes_of(rides: Rides, vocabulary: Vocabulary, directions: int) -> np.ndarray:
+def routes_of(tokens: np.ndarray, length: np.ndarray, vocabulary: Vocabulary, directions: int) -> np.ndarray:
     """The directions that each ride takes before its first `end`: int16 [N, L], PAST_END from there on.
 
-    The first `directions` actions of the vocabulary are the directions. Any other token is NOT_A_DIRECTION; so is the missing `end` of a ride that spent its
-    budget, which makes no claim to have arrived: such a route cannot be explained.
+    tokens: int [N, L], what follows the prompt; length: int [N], how many of them count. The first `directions` actions of the vocabulary are the directions.
+    Any other token is NOT_A_DIRECTION; so is the missing `end` of a ride that spent its budget, which makes no claim to have arrived: such a route cannot be
+    explained.
     """
-    steps = np.arange(rides.tokens.shape[1])[None, :]
-    inside = steps < rides.length[:, None]
-    ended = (rides.tokens == vocabulary.end) & inside
-    length = np.where(ended.any(1), ended.argmax(1), rides.length)
-    column = vocabulary.action_of_token[rides.tokens]
+    steps = np.arange(tokens.shape[1])[None, :]
+    ended = (tokens == vocabulary.end) & (steps < length[:, None])
+    stop = np.where(ended.any(1), ended.argmax(1), length)
+    column = vocabulary.action_of_token[tokens]
     column = np.where((column >= 0) & (column < directions), column, NOT_A_DIRECTION)
-    column = np.where(steps < length[:, None], column, PAST_END).astype(np.int16)
+    column = np.where(steps < stop[:, None], column, PAST_END).astype(np.int16)
     open_end = np.flatnonzero(~ended.any(1))
-    column[open_end, np.maximum(rides.length[open_end] - 1, 0)] = NOT_A_DIRECTION
+    column[open_end, np.maximum(length[open_end] - 1, 0)] = NOT_A_DIRECTION
     return column
+
+
+def routes_from_data(world: World, graph: Graph, seed: int, prompts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """The route of the first held-out document with each prompt (tokens [N, P], lengths [N]): int16 [N, L]; one NOT_A_DIRECTION where none was found.
+
+    Given its prompt, such a document is a draw from the exact law. Stops when all are found, or at DATA_LIMIT.
+    """
+    n, width = prompts.shape
+    routes = np.full((n, world.longest), PAST_END, np.int16)
+    routes[:, 0] = NOT_A_DIRECTION
+    asked = np.where(np.arange(width)[None, :] < lengths[:, None], prompts, -1)
+    missing = np.arange(n)
+    for start in range(0, max(DATA_LIMIT, 4 * n), DATA_BLOCK):
+        if not len(missing):
+            break
+        documents = world.sample(seed, "test", start, DATA_BLOCK)
+        columns = np.arange(documents.tokens.shape[1])
+        given = np.where(columns[None, :width] < documents.prompt_length[:, None], documents.tokens[:, :width], -1)
+        _, first, which = np.unique(np.concatenate([given, asked[missing]]), axis=0, return_index=True, return_inverse=True)
+        row = first[which.reshape(-1)[DATA_BLOCK:]]
+        found = row < DATA_BLOCK
+        row = row[found]
+        take = np.minimum(documents.prompt_length[row][:, None] + np.arange(world.longest)[None, :], columns[-1])
+        follows = np.take_along_axis(documents.tokens[row], take, axis=1)
+        length = documents.length[row] - documents.prompt_length[row]
+        routes[missing[found]] = routes_of(follows, length, world.vocabulary, len(graph.directions))
+        missing = missing[~found]
+    return routes
 
 
 def scores_of(drawing: Reconstruction) -> dict[str, float]:
@@ -62,6 +93,85 @@ def over_orders(name: str, values: list[float]) -> Score:
     return Score(mean.value, mean.n, interval)
 
 
+def measure_routes(
+    graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: np.ndarray, true: np.ndarray, *,
+    degree: int, distance: float, orders: int, roll_back: bool, seed: int,
+) -> Report:  # fmt: skip
+    """Everything that is measured on routes, whoever made them: origin, destination int [n], moves int [n, L] as `reconstruct` takes them.
+
+    true: int [n, L'], a legal route for each pair that the controls are made of; pairs whose row is none are left out of the controls, and counted in a note.
+    orders: how often the routes are drawn; the first time as given, then shuffled.
+    """
+
+    def draw(o: np.ndarray, d: np.ndarray, m: np.ndarray, order: np.ndarray | None = None) -> Reconstruction:
+        return reconstruct(graph, o, d, m, degree=degree, distance=distance, roll_back=roll_back, order=order)
+
+    drawings = []
+    for k in range(orders):
+        order = streams.generator("bootstrap", seed, "orders", k).permutation(len(moves)) if k else None
+        drawings.append(draw(origin, destination, moves, order))
+    by_order = [scores_of(d) for d in drawings]
+    series = {name: [s[name] for s in by_order] for name in by_order[0]}
+    first = drawings[0]
+    report = Report(
+        scores={name: over_orders(name, values) for name, values in series.items()},
+        series={"by_order": {"order": list(range(orders)), **series}},
+        arrays={
+            "map": np.array(graph.name),
+            "places": np.array(graph.places),
+            "directions": np.array(graph.directions),
+            "metres": graph.metres,
+            "edges": first.edges,
+            "uses": first.uses,
+            "black": first.black,
+            "red": first.red,
+            "red_uses": first.red_uses,
+            "status": first.status,
+            "origin": np.asarray(origin, np.int32),
+            "destination": np.asarray(destination, np.int32),
+            "moves": moves,
+        },
+    )
+    if graph.lonlat is not None:
+        report.arrays["lonlat"] = graph.lonlat
+    if first.n_black + first.n_red == 0:
+        report.notes.append("no ride could be explained: no map is drawn, and its precision is undefined")
+
+    found = mistakes(graph, origin, moves)
+    made = int(found.made.sum())
+    report.scores["illegal_moves"] = Score(found.share, made)
+    there = ends_of(graph, origin, true) == destination
+    o, d, t = origin[there], destination[there], true[there]
+    for name, wrong in (("uniform", uniform_errors(graph, o, t, found.share, seed)), ("matched", matched_errors(graph, o, t, found.rate, seed))):
+        drawing = draw(o, d, wrong)
+        report.scores[f"control_{name}_precision"] = Score(drawing.precision, len(o))
+        report.scores[f"control_{name}_red"] = Score(float(drawing.n_red), len(o))
+        report.scores[f"control_{name}_failed"] = Score(drawing.n_failed / len(o) if len(o) else float("nan"), len(o))
+        report.arrays |= {f"control_{name}_{part}": getattr(drawing, part) for part in ("black", "red", "status")}
+        if drawing.n_black + drawing.n_red == 0:
+            report.notes.append(f"no route of the {name} control could be explained: its precision is undefined")
+    report.arrays["control_rides"] = np.flatnonzero(there).astype(np.int32)
+    if len(o) < len(moves):
+        report.notes.append(f"{len(moves) - len(o)} rides have no true route between their ends, and are left out of the controls")
+    if not made:
+        report.notes.append("no ride names a direction: there are no illegal moves to hold the controls against")
+    return report
+
+
+def completed(graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """True routes by `completed_routes`, as `measure_routes` takes them: one NOT_A_DIRECTION where there is no way."""
+    routes, reached = completed_routes(graph, origin, destination, moves)
+    routes[~reached] = PAST_END
+    routes[~reached, 0] = NOT_A_DIRECTION
+    return routes
+
+
+NO_MISTAKES = tuple(
+    Expectation(f"control_{name}_{score}", value, value) for name in ("uniform", "matched") for score, value in (("precision", 1), ("red", 0), ("failed", 0))
+)
+"""Without illegal moves both controls are legal routes, and reconstruction invents nothing for those: its self-check."""
+
+
 class MapReconstruction(Metric):
     """Share of true streets among all that are needed to explain the model's rides (precision), and of the true ones that get used (recall).
 
@@ -70,63 +180,59 @@ class MapReconstruction(Metric):
     each ride, and draws greedily, so red edges bound nothing. Rides that cannot be explained draw nothing: read precision beside `failed_routes`.
     No floor: a model of legal moves only invents no street wherever it ends (precision 1, most rides failed), and one that never names a direction draws no
     map at all (precision undefined).
+
+    Controls (precision, red streets, share of failed routes; one order): true routes between the same ends with wrong directions put in, `control_uniform_*` as
+    many for each move as the rides' illegal moves, at random places; `control_matched_*` the rides' own wrong directions at the same intersections, as often.
+    See `route_controls.py` for both, word by word; `illegal_moves` is the share. The true route of a ride is that of the first held-out document with the same
+    prompt (a draw from the exact law given the prompt); where none is found, the ride itself as far as it is legal, then a shortest way to its destination.
+    Source: Vafa et al. 2024 (arXiv 2406.03689): the algorithm, and the true map with noise as a control; the matched control is ours.
     """
 
-    name, version, direction = "map_reconstruction", 1, "higher"
+    name, version, direction = "map_reconstruction", 2, "higher"
     line = "the street map that explains the rides: true edges black, invented ones red"
     primary = "edge_precision"
     floor = None
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("edge_precision", 1, 1), Expectation("red_edges", 0, 0), Expectation("failed_routes", 0, 0)),
-        "random-legal": (Expectation("red_edges", 0, 0), Expectation("routes_with_red", 0, 0)),
-    }
+        "oracle": (
+            Expectation("edge_precision", 1, 1), Expectation("red_edges", 0, 0), Expectation("failed_routes", 0, 0), Expectation("illegal_moves", 0, 0),
+            *NO_MISTAKES,
+        ),
+        "random-legal": (Expectation("red_edges", 0, 0), Expectation("routes_with_red", 0, 0), Expectation("illegal_moves", 0, 0), *NO_MISTAKES),
+    }  # fmt: skip
+    damage: ClassVar[tuple[Damage, ...]] = (Damage("edge_precision", "unchanged", "worse", "worse", "unchanged"),)
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         return None if world.graph() is not None else f"the world {world.name!r} has no street map"
 
     def measure(self, evaluation: Evaluation) -> Report:
-        world, settings = evaluation.world, evaluation.settings
+        world, settings, seed = evaluation.world, evaluation.settings, evaluation.seed
         graph = world.graph()
         assert graph is not None
         rides = evaluation.rides(settings.reconstruction_decoding, settings.reconstruction_rides)
         origin, destination = world.route_ends(rides.prompts)
-        moves = routes_of(rides, world.vocabulary, len(graph.directions))
-        drawings = []
-        for k in range(settings.reconstruction_orders):
-            order = streams.generator("bootstrap", evaluation.seed, "orders", k).permutation(len(moves)) if k else None
-            degree, distance = settings.reconstruction_degree, settings.reconstruction_distance
-            drawings.append(reconstruct(graph, origin, destination, moves, degree=degree, distance=distance, order=order))
-        by_order = [scores_of(d) for d in drawings]
-        series = {name: [s[name] for s in by_order] for name in by_order[0]}
-        first = drawings[0]
-        report = Report(
-            scores={name: over_orders(name, values) for name, values in series.items()},
-            series={"by_order": {"order": list(range(len(drawings))), **series}},
-            arrays={
-                "map": np.array(graph.name),
-                "places": np.array(graph.places),
-                "directions": np.array(graph.directions),
-                "metres": graph.metres,
-                "edges": first.edges,
-                "uses": first.uses,
-                "black": first.black,
-                "red": first.red,
-                "red_uses": first.red_uses,
-                "status": first.status,
-                "origin": np.asarray(origin, np.int32),
-                "destination": np.asarray(destination, np.int32),
-                "moves": moves,
-            },
+        moves = routes_of(rides.tokens, rides.length, world.vocabulary, len(graph.directions))
+        true = routes_from_data(world, graph, seed, rides.prompts, rides.prompt_lengths)
+        lacking = ends_of(graph, origin, true) != destination
+        if lacking.any():
+            own = completed(graph, origin, destination, moves)
+            both = np.full((len(moves), max(own.shape[1], true.shape[1])), PAST_END, np.int16)
+            both[lacking, : own.shape[1]] = own[lacking]
+            both[~lacking, : true.shape[1]] = true[~lacking]
+            true = both
+        report = measure_routes(
+            graph, origin, destination, moves, true,
+            degree=settings.reconstruction_degree, distance=settings.reconstruction_distance, orders=settings.reconstruction_orders,
+            roll_back=settings.reconstruction_roll_back, seed=seed,
+        )  # fmt: skip
+        failed = int((report.arrays["status"] == FAILED).sum())
+        kept = "and draw nothing" if settings.reconstruction_roll_back else "and leave what they had drawn, as in the released code"
+        report.notes.insert(
+            0, f"{len(moves)} {settings.reconstruction_decoding} rides; {failed} of them could not be explained (in the order decoded), {kept}"
         )
-        if graph.lonlat is not None:
-            report.arrays["lonlat"] = graph.lonlat
-        report.notes.append(
-            f"{len(moves)} {settings.reconstruction_decoding} rides; {first.n_failed} of them could not be explained (in the order decoded), and draw nothing"
-        )
-        if first.n_black + first.n_red == 0:
-            report.notes.append("no ride could be explained: no map is drawn, and its precision is undefined")
         if len(moves) < settings.reconstruction_rides:
             report.notes.append(f"{len(moves)} rides: there are no more held-out prompts (asked: {settings.reconstruction_rides})")
+        if lacking.any():
+            report.notes.append(f"{int(lacking.sum())} true routes of the controls are no draws from the data, but the rides themselves, completed")
         return report
 
 

@@ -14,7 +14,8 @@ Choices that the source leaves open, or makes otherwise:
 - A failed route leaves no trace (`roll_back`). The released code keeps its edges; `roll_back=False` does so too.
 - A node's cap is `degree`, or its true out-degree where that is more: the true map never blocks a valid route.
 - A new edge never leads to its own node. It may be used again by the very route that it is made for.
-- Only directions are labels: a route with any other token fails at once.
+- Only directions are labels: a route with any other token fails at once, with or without `roll_back`. The released code takes any token as a label; that is
+  not offered, since every word that a model might say would then be a possible street at every node.
 
 The result is a drawing, not an estimate: it is given the true map and the ends of the routes, and depends on their order.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import sys
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,9 +17,10 @@ from hypothesis import strategies as st
 
 from worldbench.core import streams
 from worldbench.core.graph import Graph
-from worldbench.core.world import Vocabulary
-from worldbench.metrics.map_reconstruction import METRIC, routes_of
+from worldbench.core.world import Documents, Vocabulary
+from worldbench.metrics.map_reconstruction import METRIC, routes_from_data, routes_of
 from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, NOT_A_DIRECTION, reconstruct
+from worldbench.metrics.route_controls import completed_routes, ends_of, matched_errors, mistakes, places_along, shortest_routes, uniform_errors
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small_maps import small_map
@@ -200,7 +203,8 @@ def test_only_directions_are_labels_and_only_the_destination_will_do() -> None:
 
 
 def rides_of(tokens: list[list[int]], length: list[int]) -> SimpleNamespace:
-    return SimpleNamespace(prompts=np.array([[10, 12]] * len(tokens)), tokens=np.array(tokens), length=np.array(length), outcome=np.zeros(len(tokens)))
+    prompts = np.array([[10, 12]] * len(tokens))
+    return SimpleNamespace(prompts=prompts, prompt_lengths=np.full(len(tokens), 2), tokens=np.array(tokens), length=np.array(length))
 
 
 WORDS = Vocabulary(words=("<pad>", "end", *"ABCDEFGH", *"01234"), pad=0, end=1, actions=(*range(2, 10), 1))
@@ -208,25 +212,36 @@ WORDS = Vocabulary(words=("<pad>", "end", *"ABCDEFGH", *"01234"), pad=0, end=1, 
 
 def test_a_ride_is_its_directions_up_to_the_first_end() -> None:
     rides = rides_of([[4, 4, 1, 0], [4, 4, 4, 4], [4, 11, 1, 0], [1, 0, 0, 0], [0, 4, 1, 0]], [3, 4, 3, 1, 3])
-    assert routes_of(rides, WORDS, 8).tolist() == [[2, 2, -1, -1], [2, 2, 2, -2], [2, -2, -1, -1], [-1, -1, -1, -1], [-2, 2, -1, -1]]  # pyright: ignore[reportArgumentType]
+    assert routes_of(rides.tokens, rides.length, WORDS, 8).tolist() == [[2, 2, -1, -1], [2, 2, 2, -2], [2, -2, -1, -1], [-1, -1, -1, -1], [-2, 2, -1, -1]]
 
 
-def measure(tokens: list[list[int]], length: list[int], orders: int = 3):
+def held_out(seed: int, split: str, start: int, count: int) -> Documents:
+    """The data: rides 1 -> 2 along one street, and 0 -> 2 by a detour."""
+    assert split == "test"
+    tokens = np.where((np.arange(start, start + count) % 3 == 2)[:, None], [10, 12, 4, 8, 4, 4, 1], [11, 12, 4, 1, 0, 0, 0])
+    return Documents(tokens, np.where(tokens[:, 0] == 10, 7, 4), np.full(count, 2))
+
+
+def measure(tokens: list[list[int]], length: list[int], orders: int = 3, roll_back: bool = True, sample: Callable = held_out):
     """The metric on rides 0 -> 2 over the line."""
-    world = SimpleNamespace(graph=line, vocabulary=WORDS, route_ends=lambda prompts: (prompts[:, 0] - 10, prompts[:, 1] - 10), name="line")
+    world = SimpleNamespace(
+        graph=line, vocabulary=WORDS, route_ends=lambda prompts: (prompts[:, 0] - 10, prompts[:, 1] - 10), name="line", longest=5, sample=sample
+    )
     options = SimpleNamespace(
         reconstruction_rides=len(tokens),
         reconstruction_decoding="greedy",
         reconstruction_degree=4,
         reconstruction_distance=804.672,
         reconstruction_orders=orders,
+        reconstruction_roll_back=roll_back,
     )
     return METRIC.measure(SimpleNamespace(world=world, settings=options, seed=0, rides=lambda kind, count: rides_of(tokens, length)))  # pyright: ignore[reportArgumentType]
 
 
 def test_rides_that_arrive_score_the_ceiling_and_every_kind_is_counted() -> None:
     report = measure([[4, 4, 1, 0, 0], [4, 8, 4, 4, 1]], [3, 5])
-    assert {k: v.value for k, v in report.scores.items()} == {
+    assert {k: v.value for k, v in report.scores.items() if not k.startswith("control_")} == {
+        "illegal_moves": 0,
         "edge_precision": 1, "edge_recall": 3 / 8, "black_edges": 3, "red_edges": 0, "unused_edges": 5, "failed_routes": 0, "routes_without_red": 1,
         "routes_with_red": 0,
     }  # fmt: skip
@@ -253,3 +268,183 @@ def test_rides_that_draw_nothing_have_no_precision_and_say_so() -> None:
 
 def test_other_worlds_are_told_why_not() -> None:
     assert METRIC.applies(SimpleNamespace(graph=lambda: None, name="noise"), None) == "the world 'noise' has no street map"  # pyright: ignore[reportArgumentType]
+
+
+# Released behaviour
+
+
+def test_the_option_for_released_behaviour_reaches_the_algorithm() -> None:
+    rides = [[4, 2, 2, 2, 1]]  # no street leads north: the ride fails after its first move, E
+    released, ours = (measure(rides, [5], orders=1, roll_back=back) for back in (False, True))
+    assert (ours.scores["failed_routes"].value, released.scores["failed_routes"].value) == (1, 1)
+    assert ours.arrays["black"].sum() == len(ours.arrays["red"]) == 0
+    assert released.arrays["edges"][released.arrays["black"]].tolist() == [[0, 1, E]]
+    assert "released" in released.notes[0]
+    assert "draw nothing" in ours.notes[0]
+
+
+# Controls
+
+
+def literal_mistakes(graph: Graph, origin: np.ndarray, moves: np.ndarray) -> tuple[Counter, Counter]:
+    """Illegal moves by (place, direction), and moves by place, of the known parts."""
+    wrong, made = Counter(), Counter()
+    for start, row in zip(origin.tolist(), moves.tolist()):
+        at = start
+        for turn in row:
+            if turn < 0:
+                break
+            made[at] += 1
+            to = int(graph.successor[at, turn])
+            if to < 0:
+                wrong[at, turn] += 1
+                break
+            at = to
+    return wrong, made
+
+
+def literal_places(graph: Graph, start: int, row: list[int]) -> list[int]:
+    places = [start]
+    for turn in itertools.takewhile(lambda a: a >= 0, row):
+        places.append(int(graph.successor[places[-1], turn]))
+    return places
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(3, 10), seed=st.integers(0, 10**6), extra=st.integers(0, 9), wrong=st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+def test_mistakes_and_both_controls_agree_with_their_literal_definitions(n: int, seed: int, extra: int, wrong: float) -> None:
+    graph = small_map(n, seed, extra)
+    rng = streams.generator("routes", seed)
+    origin, _, rides = walks(graph, rng, 25, 9, wrong)
+    rides[3, 0] = NOT_A_DIRECTION
+    found = mistakes(graph, origin, rides)
+    by_turn, by_place = literal_mistakes(graph, origin, rides)
+    assert {(int(v), int(a)): int(found.wrong[v, a]) for v, a in np.argwhere(found.wrong)} == dict(by_turn)
+    assert {int(v): int(found.made[v]) for v in np.flatnonzero(found.made)} == dict(by_place)
+    share = sum(by_turn.values()) / max(sum(by_place.values()), 1)
+    assert found.share == pytest.approx(share)
+
+    start, goal, true = walks(graph, rng, 30, 9, 0.0)
+    assert ends_of(graph, start, true).tolist() == goal.tolist()
+    uniform, matched = uniform_errors(graph, start, true, found.share, seed), matched_errors(graph, start, true, found.rate, seed)
+    draws = streams.uniform(0, 30, 18, "evaluation", seed, "control uniform")
+    coins = streams.uniform(0, 30, 9, "evaluation", seed, "control matched")
+    expected_uniform, expected_matched, candidates = true.copy(), true.copy(), []
+    for i in range(30):
+        places = literal_places(graph, int(start[i]), true[i].tolist())
+        assert places_along(graph, start, true)[i, : len(places) - 1].tolist() == places[:-1]
+        for t, v in enumerate(places[:-1]):
+            missing = [a for a in range(8) if graph.successor[v, a] < 0]
+            if missing:
+                candidates.append((draws[i, t], i, t, missing[int(draws[i, 9 + t] * len(missing))]))
+            reached = 0.0
+            for a in range(8):
+                reached += by_turn[v, a] / max(by_place[v], 1)
+                if coins[i, t] < reached:
+                    expected_matched[i, t] = a
+                    break
+    for _, i, t, a in sorted(candidates)[: round(found.share * int((true >= 0).sum()))]:
+        expected_uniform[i, t] = a
+    assert uniform.tolist() == expected_uniform.tolist()
+    assert matched.tolist() == expected_matched.tolist()
+
+
+def test_a_slip_of_the_true_map_is_what_the_uniform_control_makes() -> None:
+    """Routes with random slips, given as a model's rides, have a control that is drawn with as many red streets as they are."""
+    graph = small_map(60, 7, 60)
+    start, goal, true = walks(graph, streams.generator("routes", 1), 600, 12, 0.0)
+    slips = uniform_errors(graph, start, true, 0.03, seed=5)
+    assert (slips != true).sum() == round(0.03 * (true >= 0).sum())
+    share = mistakes(graph, start, slips).share
+    assert share == pytest.approx(0.03, rel=0.2)
+    red = [reconstruct(graph, start, goal, m, distance=300.0).n_red for m in (slips, uniform_errors(graph, start, true, share, seed=6))]
+    assert red[0] == pytest.approx(red[1], rel=0.25)
+    assert red[0] > 20
+
+
+def test_the_matched_control_errs_only_where_the_rides_did() -> None:
+    graph = small_map(12, 3, 8)
+    start, _, true = walks(graph, streams.generator("routes", 2), 200, 12, 0.0)
+    rides = true.copy()
+    place = places_along(graph, start, true)
+    here = int(np.bincount(place[place >= 0]).argmax())
+    turn = int(np.flatnonzero(graph.successor[here] < 0)[0])
+    rides[place == here] = turn
+    found = mistakes(graph, start, rides)
+    assert found.rate[here, turn] == 1
+    matched = matched_errors(graph, start, true, found.rate, seed=0)
+    assert ((matched != true) == (place == here)).all()
+    assert (matched[place == here] == turn).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(2, 14), seed=st.integers(0, 10**6), extra=st.integers(0, 9))
+def test_shortest_routes_are_legal_arrive_and_are_as_short_as_breadth_first_search_says(n: int, seed: int, extra: int) -> None:
+    graph = small_map(n, seed, extra)
+    if seed % 2:  # a place that nothing leads to
+        graph = replace(graph, successor=np.where(graph.successor == 0, -1, graph.successor))
+    origin, destination = np.divmod(np.arange(n * n), n)
+    moves, reached = shortest_routes(graph, origin, destination)
+    for o, d, row, there in zip(origin.tolist(), destination.tolist(), moves.tolist(), reached.tolist()):
+        hops, queue = {o: 0}, deque([o])
+        while queue:
+            at = queue.popleft()
+            for to in graph.successor[at][graph.successor[at] >= 0].tolist():
+                if to not in hops:
+                    hops[to] = hops[at] + 1
+                    queue.append(to)
+        assert there == (d in hops)
+        if there:
+            places = literal_places(graph, o, row)
+            assert places[-1] == d
+            assert len(places) - 1 == hops[d]
+
+
+@settings(max_examples=25, deadline=None)
+@given(n=st.integers(3, 10), seed=st.integers(0, 10**6), extra=st.integers(0, 9), wrong=st.sampled_from([0.0, 0.2, 1.0]))
+def test_completed_routes_keep_what_is_legal_and_go_on_by_a_shortest_way(n: int, seed: int, extra: int, wrong: float) -> None:
+    graph = small_map(n, seed, extra)
+    origin, destination, moves = walks(graph, streams.generator("routes", seed), 30, 8, wrong)
+    hops = graph.hops_to(np.arange(n))
+    completed, reached = completed_routes(graph, origin, destination, moves)
+    assert reached.all()
+    assert ends_of(graph, origin, completed).tolist() == destination.tolist()
+    for o, d, row, whole in zip(origin.tolist(), destination.tolist(), moves.tolist(), completed.tolist()):
+        at, kept = o, []
+        for turn in itertools.takewhile(lambda a: a >= 0, row):
+            if graph.successor[at, turn] < 0:
+                break
+            at = int(graph.successor[at, turn])
+            kept.append(turn)
+        given = list(itertools.takewhile(lambda a: a >= 0, whole))
+        assert given[: len(kept)] == kept
+        assert len(given) == len(kept) + hops[d, at]
+        assert set(whole[len(given) :]) <= {-1}
+
+
+def test_true_routes_are_those_of_the_first_held_out_documents_with_the_prompt() -> None:
+    world = SimpleNamespace(sample=held_out, longest=5, vocabulary=WORDS)
+    prompts = np.array([[11, 12], [10, 12], [13, 12], [11, 12]])
+    routes = routes_from_data(world, line(), 0, prompts, np.full(4, 2))  # pyright: ignore[reportArgumentType]
+    assert routes.tolist() == [[E, -1, -1, -1, -1], [E, W, E, E, -1], [NOT_A_DIRECTION, -1, -1, -1, -1], [E, -1, -1, -1, -1]]
+
+
+def test_controls_without_mistakes_draw_the_true_routes_alone() -> None:
+    report = measure([[4, 4, 1, 0, 0], [4, 4, 4, 1, 0]], [3, 4])  # the second ends elsewhere, which is no illegal move
+    assert report.scores["failed_routes"].value + report.scores["routes_with_red"].value > 0
+    assert report.scores["illegal_moves"].value == 0
+    assert all(e.met_by(report.scores[e.score].value) for e in METRIC.expects["oracle"] if e.score.startswith("control"))
+    assert report.arrays["control_uniform_black"].sum() == 3  # the detour of the data: 0 -> 1 -> 0 -> 1 -> 2
+
+
+def test_controls_err_as_the_rides_do_and_fall_back_on_the_rides_themselves() -> None:
+    rides, lengths = [[4, 2, 1, 0]] * 4 + [[4, 4, 1, 0]] * 4, [3] * 8
+    report = measure(rides, lengths)
+    assert report.scores["illegal_moves"].value == 4 / 16
+    assert report.scores["illegal_moves"].n == 16
+    assert report.scores["control_uniform_red"].value + report.scores["control_uniform_failed"].value > 0
+    assert report.scores["control_matched_red"].value + report.scores["control_matched_failed"].value > 0
+    report = measure(rides, lengths, sample=lambda seed, split, start, count: Documents(np.full((count, 4), 11), np.full(count, 4), np.full(count, 2)))
+    assert any("8 true routes of the controls are no draws from the data" in note for note in report.notes)
+    assert set(report.arrays["control_rides"].tolist()) == set(range(8))
+    assert report.arrays["control_matched_status"].shape == (8,)

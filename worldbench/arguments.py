@@ -14,6 +14,8 @@ VERBS = {
     "eval": "score a finished run again, under other evaluation options",
     "check": "hold every metric against its references and against damage",
     "score": "score a model of your own: a Python function from tokens to logits",
+    "reconstruct": "the street map that a file of routes implies, scored and drawn",
+    "compare": "two models over shared seeds: paired differences, intervals, verdicts",
     "leaderboard": "one table over many results: means and t intervals over seeds",
     "figures": "draw the figures of finished runs again",
     "ls": "the worlds, models, metrics and presets there are",
@@ -63,6 +65,16 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
         )
         p.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs are kept (default runs)")
 
+    from worldbench.reconstruct import add_arguments
+
+    add_arguments(added["reconstruct"])
+    two = added["compare"]
+    two.add_argument("a", metavar="A", help="a model's name")
+    two.add_argument("b", metavar="B", help="another's")
+    two.add_argument("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that hold them")
+    two.add_argument("--columns", nargs="+", metavar="METRIC[.SCORE]", help="which scores (default: the primary score of every metric)")
+    two.add_argument("--margin", type=float, metavar="M", help="also ask whether they are equivalent to within M")
+    two.add_argument("--format", choices=("table", "markdown", "csv", "json"), default="table")
     board = added["leaderboard"]
     board.add_argument("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that hold them")
     board.add_argument("--format", choices=("table", "markdown", "csv", "json"), default="table")

@@ -154,6 +154,19 @@ def check_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
+def reconstruct_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from worldbench.reconstruct import run
+
+    return run(arguments)
+
+
+def compare_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from worldbench.compare import compare, render
+
+    print(render(compare(arguments.a, arguments.b, arguments.results, arguments.columns, arguments.margin), arguments.format))
+    return 0
+
+
 def leaderboard_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.leaderboard import build, render
 

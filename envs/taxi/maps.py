@@ -8,6 +8,7 @@ from pathlib import Path
 
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
+from worldbench.envs.taxi import table_maps
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.moves import Streets, build, parse_region
 
@@ -16,17 +17,23 @@ CITY = "city:500"
 
 
 def load_map(config: TaxiConfig) -> Graph:
-    """The map that `config.map` names, cut to `config.region`.
+    """The map that `config.map` names, cut to `config.region`; of a table (see `table_maps`) always all.
 
     `auto` is settled first, see `resolve_auto`; callers that announce what was chosen settle it themselves.
     Errors: InputError with one sentence for whatever cannot be read, downloaded or cut.
     """
     parse_region(config.region)  # a misspelt region is told before a download
+    if "\0" in config.map:
+        raise InputError(f"env.map {config.map!r} is no file name")
     if config.map == "auto":
         config, announcement = resolve_auto(config)
         graph = build(_streets(config), config.region)
         graph.report["announcement"] = announcement
         return graph
+    if table_maps.is_table(config.map):
+        if config.region.strip() != "all":
+            raise InputError(f"env.region {config.region!r} does not apply to the table {config.map!r}; leave it at 'all'")
+        return table_maps.read(Path(config.map).expanduser())
     return build(_streets(config), config.region)
 
 
@@ -41,9 +48,7 @@ def _streets(config: TaxiConfig) -> Streets:
 
         return generate(city_size(config.map), config.city_seed)
     if not config.map.strip():
-        raise InputError("env.map is empty; it takes a GraphML file, 'manhattan', 'city:N' or 'auto'")
-    if "\0" in config.map:
-        raise InputError(f"env.map {config.map!r} is no file name")
+        raise InputError("env.map is empty; it takes a GraphML file, a CSV or JSON table, 'manhattan', 'city:N' or 'auto'")
     path = Path(config.map).expanduser()
     if not path.exists() and not re.search(r"[./\\]", config.map):
         raise InputError(f"env.map {config.map!r} is neither a file nor one of 'manhattan', 'city:N' (such as city:500) and 'auto'")
@@ -90,5 +95,5 @@ def resolve_auto(config: TaxiConfig, region_on_manhattan: str = "all", city: str
         where = "" if region == "all" else f", region {region}"
         return replace(config, map="manhattan", region=region), f"map: Manhattan, {how}{where}"
     left = f", and the region {config.region} does not apply to it" if asked is not None else ""
-    line = f"map: {city}, a generated city, because {reason}{left}; --env.map FILE takes a GraphML file of yours"
+    line = f"map: {city}, a generated city, because {reason}{left}; --env.map FILE takes a map of yours"
     return replace(config, map=city, region="all"), line

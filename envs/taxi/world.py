@@ -75,7 +75,7 @@ class TaxiWorld(World[TaxiStates]):
         self.held_out = held_out or HeldOut.of(graph, config.held_out, config.held_out_share)
         self.walker = Walker(graph, config.min_moves, config.max_moves, self.held_out)
         self._column = self.vocabulary.action_of_token
-        self._asked: dict[int, tuple[np.ndarray, int]] = {}  # by seed, the pairs found so far and the blocks of rides looked through
+        self._asked: dict[int, tuple[np.ndarray, int, int]] = {}  # by seed: pairs found so far, blocks of rides looked through, fruitless ones at the end
 
     @cached_property
     def _law(self) -> LawTable:
@@ -85,11 +85,12 @@ class TaxiWorld(World[TaxiStates]):
     def settle(cls, config: TaxiConfig) -> tuple[TaxiConfig, str]:
         """`auto` becomes Manhattan or a generated city of the size asked for (all of it, or a village), and `village` the region that it means there."""
         from worldbench.envs.taxi.maps import resolve_auto
+        from worldbench.envs.taxi.table_maps import is_table
 
         if config.region != "village":
             return resolve_auto(config, city="city:4500" if config.region == "all" else "city:48")
         config, announcement = resolve_auto(replace(config, region="all"), region_on_manhattan=VILLAGE, city="city:48")
-        if not announcement and not config.map.startswith("city:"):
+        if not announcement and not config.map.startswith("city:") and not is_table(config.map):
             config = replace(config, region=VILLAGE)
         return config, announcement
 
@@ -109,8 +110,7 @@ class TaxiWorld(World[TaxiStates]):
         place = np.arange(n)
         there_are = int(self.held_out.holds(place[:, None], place[None, :]).sum()) if n <= 2000 else n * n
         wanted = min(count, there_are)
-        found, block = self._asked.get(seed, (np.empty(0, np.int64), 0))
-        seen_for_nothing = 0
+        found, block, seen_for_nothing = self._asked.get(seed, (np.empty(0, np.int64), 0, 0))
         while len(found) < wanted and seen_for_nothing < 50:
             origin, destination, _, _ = self.walker.rides(seed, "test", block * PROMPT_BLOCK, PROMPT_BLOCK)
             both = np.concatenate([found, origin * n + destination])
@@ -118,7 +118,7 @@ class TaxiWorld(World[TaxiStates]):
             seen_for_nothing = seen_for_nothing + 1 if len(first) == len(found) else 0
             found = both[np.sort(first)]
             block += 1
-        self._asked = {seed: (found, block)}
+        self._asked = {seed: (found, block, seen_for_nothing)}
         pairs = found[:wanted]
         tokens = np.stack([pairs // n, pairs % n], axis=1) + self.first_place
         return tokens.astype(np.int32), np.full(len(pairs), 2, np.int32)

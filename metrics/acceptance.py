@@ -1,0 +1,202 @@
+"""What sequence compression and distinction share: pairs of prefixes, suffixes sampled in lockstep after both, true boundary suffixes.
+
+A token is *accepted* after a prefix if its probability is above eps (Vafa et al. 2024, arXiv 2406.03689); a suffix, if all its tokens are.
+Shape letters: N trials, S suffixes of a trial, K tokens, A actions, V vocabulary, F nodes of a frontier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import OPEN, Documents, States, World
+from worldbench.metrics.rollout import draw, probabilities
+
+ATTEMPTS = 50
+ROWS = 8192
+"""Suffixes decoded together after each of the two prefixes."""
+Accept = Callable[[States], np.ndarray]
+"""bool [N, A]: which actions the truth accepts in each state."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two prefixes a trial, equally long. redrawn: int [N], draws thrown away before; dropped: trials for which no draw would do."""
+
+    first: Documents
+    second: Documents
+    redrawn: np.ndarray
+    dropped: int
+
+    def __len__(self) -> int:
+        return len(self.redrawn)
+
+    def rows(self, low: int, high: int) -> Documents:
+        """First, then second prefixes of trials low .. high - 1, one under the other."""
+        return Documents(*(np.concatenate([getattr(d, f)[low:high] for d in (self.first, self.second)]) for f in Documents.__dataclass_fields__))
+
+
+def most_moves(world: World, states: States) -> np.ndarray:
+    """Tokens that a history may have so that the goal is still well within the budget: longest walk - shortest way - 3."""
+    distance = world.distance(states)
+    return world.longest - 1 - (0 if distance is None else distance) - 3
+
+
+def draw_pairs(world: World, seed: int, count: int, name: str, *, same: bool) -> Pairs:
+    """Trials of the stream `name`: histories of k moves, k uniform in 1 .. most_moves, into one drawn state (`same`: two different histories) or into two
+    different ones. A draw that will not do is redrawn whole with the next attempt.
+    """
+    most = max(world.longest - 1, 1)
+    tokens = [np.zeros((count, world.context), np.int32) for _ in range(2)]
+    length = np.zeros(count, np.int32)
+    prompt = np.full(count, world.prompt_length, np.int32)
+    redrawn = np.zeros(count, np.int64)
+    rows = np.arange(count)
+    for attempt in range(ATTEMPTS):
+        u = streams.uniform_rows(rows, 12, "evaluation", seed, name, attempt)
+        walks = streams.uniform_rows(rows, 2 * most, "evaluation", seed, f"{name} histories", attempt)
+        a = world.draw_states(u[:, :4])
+        b = a if same else world.draw_states(u[:, 4:8])
+        room = np.minimum(most_moves(world, a), most_moves(world, b))
+        k = np.where(room >= 1, 1 + (u[:, 8] * np.maximum(room, 1)).astype(np.int64), 1)
+        left, right = world.histories(a, k, walks[:, :most]), world.histories(b, k, walks[:, most:])
+        good = (room >= 1) & (left.length > 0) & (right.length > 0) & (left.length == right.length)
+        if same:
+            good &= (left.tokens != right.tokens).any(axis=1)
+        else:
+            good &= (world.key(a)[0] != world.key(b)[0]).any(axis=1)
+        done = rows[good]
+        for out, documents in zip(tokens, (left, right)):
+            out[done, : documents.tokens.shape[1]] = documents.tokens[good]
+        length[done], prompt[done] = left.length[good], left.prompt_length[good]
+        rows = rows[~good]
+        redrawn[rows] += 1
+        if not len(rows):
+            break
+    kept = np.setdiff1d(np.arange(count), rows)
+    both = [Documents(t[kept], length[kept], prompt[kept]) for t in tokens]
+    return Pairs(both[0], both[1], redrawn[kept], len(rows))
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Suffixes sampled after the first prefixes. tokens: int32 [N, S, K], padded with -1; length: int [N, S]; rejected: bool [N, S], cut at its last token, the
+    first that is not accepted after the second prefix. laws: next-token laws after the two prefixes, float64 [2, N, V].
+    """
+
+    tokens: np.ndarray
+    length: np.ndarray
+    rejected: np.ndarray
+    laws: np.ndarray
+
+
+def sample_suffixes(world: World, model: SequenceModel, pairs: Pairs, seed: int, name: str, suffixes: int, eps: float) -> Sampled:
+    """Suffixes from the model after the first prefix, tokens below eps cut off, until `end`, the first token rejected after the second, or the budget."""
+    n, limit = len(pairs), world.longest
+    per_chunk = max(1, ROWS // suffixes)
+    parts = [
+        _sample_chunk(world, model, pairs, low, min(low + per_chunk, n), seed, name, suffixes, eps, limit) for low in range(0, n, per_chunk)
+    ]
+    return Sampled(*(np.concatenate([getattr(p, f) for p in parts], axis=1 if f == "laws" else 0) for f in Sampled.__dataclass_fields__))
+
+
+def _sample_chunk(
+    world: World, model: SequenceModel, pairs: Pairs, low: int, high: int, seed: int, name: str, suffixes: int, eps: float, limit: int
+) -> Sampled:
+    n, end = high - low, world.vocabulary.end
+    both = pairs.rows(low, high)
+    widest = int(both.length.max())
+    decoder = model.decoder(both.tokens[:, :widest], both.length)
+    laws = probabilities(decoder.logits).reshape(2, n, -1)
+    uniform = streams.uniform(low, n, suffixes * limit, "evaluation", seed, f"{name} suffixes").reshape(n * suffixes, limit)
+    room = np.repeat(limit - (both.length[:n] - both.prompt_length[:n]), suffixes)
+    tokens = np.full((n * suffixes, limit), -1, np.int32)
+    length, rejected = np.zeros(n * suffixes, np.int64), np.zeros(n * suffixes, bool)
+    live = np.arange(n * suffixes)
+    copies = live // suffixes
+    decoder.select(np.concatenate([copies, n + copies]))
+    for t in range(limit):
+        m = len(live)
+        law = probabilities(decoder.logits)
+        allowed = np.where(law[:m] > eps, law[:m], 0.0)
+        some = allowed.any(axis=1) & (t < room[live])
+        chosen = draw(np.where(some[:, None], allowed, 1.0), uniform[live, t])
+        rows = live[some]
+        tokens[rows, t] = chosen[some]
+        length[rows] += 1
+        refused = law[m:][np.arange(m), chosen] <= eps
+        rejected[live[some & refused]] = True
+        on = np.flatnonzero(some & ~refused & (chosen != end))
+        if not len(on) or t + 1 == limit:
+            break
+        if len(on) < m:
+            decoder.select(np.concatenate([on, m + on]))
+        live = live[on]
+        decoder.extend(np.tile(chosen[on], 2)[:, None])
+    shape = (n, suffixes)
+    return Sampled(tokens.reshape(*shape, limit), length.reshape(shape), rejected.reshape(shape), laws)
+
+
+def by_map(world: World) -> Accept:
+    """Map-truth: what the world's rule allows."""
+    return world.legal
+
+
+def by_law(world: World, eps: float) -> Accept:
+    """Law-truth: what the exact law gives more than eps; nothing once ended or lost."""
+
+    def accept(states: States) -> np.ndarray:
+        law = world.law(states)
+        assert law is not None
+        return (law > eps) & (np.asarray(world.outcome(states)) == OPEN)[:, None]
+
+    return accept
+
+
+def accepted_by(world: World, accept: Accept, states: States, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """Does the truth accept each suffix, int [M, K] of which `length` count, after its state? bool [M, K]: token by token (True beyond the length)."""
+    column = world.vocabulary.action_of_token
+    out = np.ones(tokens.shape, bool)
+    states = states.take(np.arange(len(length)))
+    for t in range(int(length.max(initial=0))):
+        rows = np.flatnonzero(t < length)
+        here, token = states.take(rows), tokens[rows, t]
+        out[rows, t] = (column[token] >= 0) & accept(here)[np.arange(len(rows)), np.maximum(column[token], 0)]
+        states.put(rows, world.step(here, token))
+    return out
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """Suffixes that the truth accepts after the first state and not after the second, every shorter start of them after both. owner: int [M], the trial."""
+
+    owner: np.ndarray
+    tokens: np.ndarray
+    length: np.ndarray
+
+
+def true_boundary(world: World, accept: Accept, first: States, second: States, depth: int) -> Boundary:
+    """All true boundary suffixes up to `depth` tokens, level by level, all trials at once."""
+    actions = np.array(world.vocabulary.actions)
+    owner = np.arange(len(first))
+    prefix = np.zeros((len(first), 0), np.int64)
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for _ in range(depth):
+        a, b = accept(first), accept(second)
+        row, action = np.nonzero(a & ~b)
+        found.append((owner[row], np.concatenate([prefix[row], actions[action][:, None]], axis=1)))
+        row, action = np.nonzero(a & b)
+        first, second = world.step(first.take(row), actions[action]), world.step(second.take(row), actions[action])
+        owner, prefix = owner[row], np.concatenate([prefix[row], actions[action][:, None]], axis=1)
+        on = np.flatnonzero((np.asarray(world.outcome(first)) == OPEN) & (np.asarray(world.outcome(second)) == OPEN))
+        first, second, owner, prefix = first.take(on), second.take(on), owner[on], prefix[on]
+        if not len(owner):
+            break
+    width = max((t.shape[1] for _, t in found), default=0)
+    tokens = np.concatenate([np.pad(t, ((0, 0), (0, width - t.shape[1])), constant_values=0) for _, t in found])
+    length = np.concatenate([np.full(len(o), t.shape[1]) for o, t in found])
+    return Boundary(np.concatenate([o for o, _ in found]), tokens, length)

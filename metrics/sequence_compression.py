@@ -1,0 +1,77 @@
+"""Sequence compression (Vafa et al. 2024): are two histories of one state treated alike?"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import World
+from worldbench.metrics.acceptance import accepted_by, by_map, draw_pairs, sample_suffixes
+from worldbench.metrics.evaluation import Evaluation
+
+
+def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Jensen-Shannon distance (square root of the divergence, base 2) of laws [N, V], row by row."""
+    middle = (p + q) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half = [np.where(x > 0, x * np.log2(x / middle), 0.0).sum(axis=1) for x in (p, q)]
+    return np.sqrt(np.clip((half[0] + half[1]) / 2, 0, 1))
+
+
+class SequenceCompression(Metric):
+    """Share of trials in which every suffix sampled after one history of a state is accepted (all tokens above eps) after another history of the same state.
+
+    A trial: a state, k moves, two different random backward walks of k moves into it, 30 suffixes. 1 if **all** are accepted. Sees: histories that should be
+    one and are not. Cannot see: histories that should differ and do not: a model that accepts everything scores 1, so read it beside distinction's recall.
+    Brittle: small logit noise on a perfect map destroys it (metrics.md, section 3), so beside it: `compression_illegal`, which fails only through a
+    token that is illegal in that state; `suffixes_accepted`; the Jensen-Shannon distance of the two next-token laws. (NextLat's released script re-scores
+    suffixes after the history they came from: by construction 1, so it is not measured.)
+    """
+
+    name, version, direction = "sequence_compression", 1, "higher"
+    line = "share of states whose two histories accept the same suffixes"
+    primary = "compression"
+    floor = "uniform"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "oracle": (Expectation("compression", 1, 1), Expectation("suffixes_accepted", 1, 1), Expectation("jensen_shannon", 0, 1e-3)),
+        "random-legal": (Expectation("compression", 1, 1), Expectation("compression_illegal", 1, 1)),
+        "uniform": (Expectation("compression", 1, 1),),
+    }
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("compression", "worse", "any", "worse", "worse"),
+        Damage("compression_illegal", "unchanged", "any", "any", "unchanged"),
+        Damage("jensen_shannon", "worse", "any", "worse", "worse", direction="lower"),
+    )
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        return None if world.has_histories else f"the world {world.name!r} cannot walk backwards from a state"
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, settings = evaluation.world, evaluation.settings
+        pairs = draw_pairs(world, evaluation.seed, settings.structure_trials, "compression", same=True)
+        s = sample_suffixes(world, evaluation.model, pairs, evaluation.seed, "compression", settings.suffixes, settings.eps)
+        trial, suffix = np.nonzero(s.rejected)
+        legal = accepted_by(world, by_map(world), world.after(pairs.second).take(trial), s.tokens[trial, suffix], s.length[trial, suffix])
+        illegal = np.zeros(s.rejected.shape, bool)
+        illegal[trial, suffix] = ~legal[np.arange(len(trial)), s.length[trial, suffix] - 1]
+        distance = jensen_shannon(*s.laws)
+        report = Report(
+            {
+                "compression": Score.rate(~s.rejected.any(axis=1)),
+                "compression_illegal": Score.rate(~illegal.any(axis=1)),
+                "suffixes_accepted": Score.mean((~s.rejected).mean(axis=1)),
+                "jensen_shannon": Score.mean(distance),
+                "empty": Score.rate((s.length == 0).all(axis=1)),
+                "redrawn": Score.mean(pairs.redrawn),
+            },
+            arrays={"rejected": s.rejected, "illegal": illegal, "moves": pairs.first.length - pairs.first.prompt_length, "jensen_shannon": distance},
+        )
+        if pairs.dropped:
+            report.notes.append(f"{pairs.dropped} of {settings.structure_trials} trials were dropped: no two histories were found in 50 draws")
+        return report
+
+
+METRIC = SequenceCompression()

@@ -1,0 +1,99 @@
+"""Sequence distinction (Vafa et al. 2024): are two states told apart, by the suffixes that truly tell them apart?"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import World
+from worldbench.metrics.acceptance import Boundary, Pairs, accepted_by, by_law, by_map, draw_pairs, sample_suffixes, true_boundary
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.suffixes import score_suffixes
+
+RELEASED_SUFFIXES = 5
+
+
+def recalled(model: SequenceModel, pairs: Pairs, boundary: Boundary, eps: float) -> np.ndarray:
+    """bool [M]: is each boundary suffix accepted by the model after the first prefix, and not after the second?"""
+    inside = np.arange(boundary.tokens.shape[1])[None, :] < boundary.length[:, None]
+    accepted = []
+    for prefixes in (pairs.first, pairs.second):
+        log_p = score_suffixes(model, prefixes, boundary.owner, boundary.tokens, boundary.length)
+        accepted.append(((log_p > np.log(eps)) | ~inside).all(axis=1))
+    return accepted[0] & ~accepted[1]
+
+
+def per_trial(owner: np.ndarray, hit: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
+    """Share of hits by trial [trials] (nan where it owns none), and how many it owns."""
+    count = np.bincount(owner, minlength=trials)
+    with np.errstate(invalid="ignore"):
+        return np.bincount(owner, hit, minlength=trials) / np.where(count, count, np.nan), count
+
+
+class SequenceDistinction(Metric):
+    """Precision and recall of the suffixes by which the model tells two different states apart (its Myhill-Nerode boundary), one history each.
+
+    Precision: suffixes sampled after prefix 1, each cut at its first token not accepted after prefix 2; the share of these that truly tell the states apart
+    (none: 1). Recall: of all true boundary suffixes up to 5 tokens, the share accepted after prefix 1 and not after prefix 2. Truth is the map (legal tokens;
+    Vafa, with `end`) or the law (probability above eps). Sees: states that are confused. Cannot see: one state's histories split apart (that is compression).
+    A model that accepts everything has precision 1 and recall 0: never read one alone. Released variants: recall without `end`, precision of 5 suffixes.
+    """
+
+    name, version, direction = "sequence_distinction", 1, "higher"
+    line = "precision and recall of the suffixes that tell two states apart"
+    primary = "recall_map"
+    floor = "uniform"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "oracle": (Expectation("precision_law", 1, 1), Expectation("recall_law", 1, 1), Expectation("precision_map", 0.7, 1)),
+        "random-legal": (Expectation("precision_map", 1, 1), Expectation("recall_map", 1, 1)),
+        "uniform": (Expectation("precision_map", 1, 1), Expectation("recall_map", 0, 0), Expectation("recall_law", 0, 0)),
+    }
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("recall_map", "worse", "any", "worse", "any", monotone=True),
+        Damage("recall_law", "worse", "any", "worse", "worse", monotone=True),
+        Damage("precision_law", "any", "any", "worse", "worse"),
+    )
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        return None if world.has_histories else f"the world {world.name!r} cannot walk backwards from a state"
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, model, c = evaluation.world, evaluation.model, evaluation.settings
+        pairs = draw_pairs(world, evaluation.seed, c.structure_trials, "distinction", same=False)
+        first, second = world.after(pairs.first), world.after(pairs.second)
+        s = sample_suffixes(world, model, pairs, evaluation.seed, "distinction", c.suffixes, c.eps)
+        trial, suffix = np.nonzero(s.rejected)
+        tokens, length = s.tokens[trial, suffix], s.length[trial, suffix]
+        report = Report({})
+        truths = {"map": by_map(world)} | ({"law": by_law(world, c.eps)} if type(world).law is not World.law else {})
+        for kind, accept in truths.items():
+            apart = accepted_by(world, accept, first.take(trial), tokens, length).all(axis=1)
+            apart &= ~accepted_by(world, accept, second.take(trial), tokens, length).all(axis=1)
+            precision, own = per_trial(trial, apart, len(pairs))
+            boundary = true_boundary(world, accept, first, second, c.recall_depth)
+            hit = recalled(model, pairs, boundary, c.eps)
+            recall, there = per_trial(boundary.owner, hit, len(pairs))
+            report.scores[f"precision_{kind}"] = Score.mean(np.where(own > 0, precision, 1.0))
+            report.scores[f"recall_{kind}"] = Score.mean(recall[there > 0])
+            report.scores[f"empty_boundary_{kind}"] = Score.rate(there == 0)
+            report.arrays |= {f"precision_{kind}": precision, f"recall_{kind}": recall, f"boundary_{kind}": there}
+            if kind == "map":
+                few = suffix < RELEASED_SUFFIXES
+                precision, own = per_trial(trial[few], apart[few], len(pairs))
+                report.scores["precision_map_released"] = Score.mean(np.where(own > 0, precision, 1.0))
+                last = boundary.tokens[np.arange(len(boundary.length)), boundary.length - 1]
+                turns = last != world.vocabulary.end
+                recall, there = per_trial(boundary.owner[turns], hit[turns], len(pairs))
+                report.scores["recall_map_released"] = Score.mean(recall[there > 0])
+        report.scores["no_boundary_of_its_own"] = Score.rate(~s.rejected.any(axis=1))
+        report.scores["redrawn"] = Score.mean(pairs.redrawn)
+        report.notes.append("precision is printed beside recall: a model that accepts everything has precision 1 and recall 0")
+        if pairs.dropped:
+            report.notes.append(f"{pairs.dropped} of {c.structure_trials} trials were dropped: no pair of histories was found in 50 draws")
+        return report
+
+
+METRIC = SequenceDistinction()

@@ -1,0 +1,61 @@
+"""Log probabilities of many suffixes after many prefixes, every shared prefix decoded once.
+
+Shape letters: P prefixes, M suffixes, K tokens of the longest suffix, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldbench.core.model import SequenceModel, log_softmax
+from worldbench.core.world import Documents
+
+NODES = 16_384
+"""Suffixes scored together: bounds the rows of the decoder."""
+
+
+def take(documents: Documents, rows: np.ndarray) -> Documents:
+    """The chosen documents, cut to their longest."""
+    length = documents.length[rows]
+    return Documents(documents.tokens[rows, : int(length.max(initial=1))], length, documents.prompt_length[rows])
+
+
+def score_suffixes(model: SequenceModel, prefixes: Documents, owner: np.ndarray, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """log p of every token of suffix m, int [M, K] of which `length` [M] count, after prefix `owner` [M]: float64 [M, K], 0 beyond the length.
+
+    Suffixes of one prefix are scored as a trie, level by level, through the model's cached decoder.
+    """
+    out = np.zeros(tokens.shape)
+    order = np.argsort(owner, kind="stable")
+    if not len(order):
+        return out
+    starts = np.flatnonzero(np.r_[True, np.diff(owner[order]) != 0])
+    low = 0
+    while low < len(starts):
+        high = int(np.searchsorted(starts, starts[low] + NODES, side="right")) - 1
+        high = min(max(high, low + 1), len(starts))
+        part = order[starts[low] : starts[high] if high < len(starts) else len(order)]
+        out[part] = _score_part(model, prefixes, owner[part], tokens[part], length[part])
+        low = high
+    return out
+
+
+def _score_part(model: SequenceModel, prefixes: Documents, owner: np.ndarray, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
+    owners, node = np.unique(owner, return_inverse=True)
+    chosen = take(prefixes, owners)
+    decoder = model.decoder(chosen.tokens, chosen.length)
+    out = np.zeros(tokens.shape)
+    going = np.flatnonzero(length > 0)
+    for k in range(tokens.shape[1]):
+        law = log_softmax(decoder.logits)
+        out[going, k] = law[node[going], tokens[going, k]]
+        longer = going[length[going] > k + 1]
+        if not len(longer):
+            break
+        size = law.shape[1]
+        children, inverse = np.unique(node[longer] * size + tokens[longer, k], return_inverse=True)
+        decoder.select(children // size)
+        decoder.extend((children % size)[:, None])
+        node[longer] = inverse
+        going = longer
+    return out
