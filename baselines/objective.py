@@ -53,6 +53,16 @@ class Objective(nn.Module, abc.ABC):
         """Hidden states [B, T, D]. document None: one document a row."""
         return self.trunk(self.embed(tokens), position, None if document is None else document_mask(document))
 
+    def layers(self, tokens: Tensor) -> dict[str, Tensor]:
+        """Hidden states [B, T, D] by layer: the embeddings, the output of every block, and the final norm's (`hidden_name`). One document a row."""
+        x = self.embed(tokens)
+        out = {"embedding": x}
+        turn = self.trunk.turn(x.shape[1], x.device)[: x.shape[1], None]
+        for i, block in enumerate(self.trunk.blocks, start=1):
+            x = block(x, turn, None)
+            out[f"block {i}"] = x
+        return out | {self.hidden_name: self.trunk.norm(x)}
+
     def encode_batch(self, batch: Batch) -> Tensor:
         if batch.single:
             return self.encode(batch.tokens)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from worldbench.baselines.backbone import Cache, Step
 from worldbench.baselines.objective import Objective
+from worldbench.core import streams
 from worldbench.core.model import Decoder, SequenceModel
 
 LOGITS_AT_ONCE = 1 << 26
@@ -36,6 +37,26 @@ class TrainedModel(SequenceModel):
     @torch.inference_mode()
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
         return np.concatenate([self.objective.encode(part).cpu().numpy() for part in self._chunks(tokens)])
+
+    @torch.inference_mode()
+    def layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        """The embeddings, the output of every block, and the final norm's."""
+        out: dict[str, list[np.ndarray]] = {}
+        for part in self._chunks(tokens):
+            for name, h in self.objective.layers(part).items():
+                out.setdefault(name, []).append(h.cpu().numpy())
+        return {name: np.concatenate(parts) for name, parts in out.items()}
+
+    @torch.inference_mode()
+    def head(self, hidden: np.ndarray) -> np.ndarray:
+        rows = max(1, LOGITS_AT_ONCE // self.objective.vocabulary)
+        parts = [torch.from_numpy(np.ascontiguousarray(hidden[i : i + rows], dtype=np.float32)) for i in range(0, len(hidden), rows)]
+        return np.concatenate([self.objective.head(part.to(self.device)).cpu().numpy() for part in parts])
+
+    def untrained(self, seed: int) -> TrainedModel:
+        o = self.objective
+        fresh = type(o)(o.config, o.vocabulary, o.context, streams.integer("untrained", seed))
+        return TrainedModel(fresh.to(self.device), self.device)
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> CachedDecoder:
         return CachedDecoder(self.objective, self.device, prompts, lengths)

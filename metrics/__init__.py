@@ -10,6 +10,8 @@ for _name, _line in {
     "sequence_distinction": "precision and recall of the suffixes that tell two states apart",
     "split_merge": "does the law of what follows differ between prefixes as the world's does",
     "excess_loss": "nats lost against the exact law of the data, 0 for the law itself",
+    "state_probe": "can a linear map read the state off the hidden state",
+    "belief_probe": "is the exact belief an affine function of the hidden state",
     "effective_rank": "how many directions the hidden states spread over",
     "map_reconstruction": "the street map that explains the rides: true edges black, invented ones red",
 }.items():

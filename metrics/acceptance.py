@@ -17,7 +17,7 @@ from worldbench.core.world import OPEN, Documents, States, World
 from worldbench.metrics.rollout import draw, probabilities
 
 ATTEMPTS = 50
-ROWS = 8192
+ROWS = 1024
 """Suffixes decoded together after each of the two prefixes."""
 Accept = Callable[[States], np.ndarray]
 """bool [N, A]: which actions the truth accepts in each state."""
@@ -116,27 +116,29 @@ def _sample_chunk(
     room = np.repeat(limit - (both.length[:n] - both.prompt_length[:n]), suffixes)
     tokens = np.full((n * suffixes, limit), -1, np.int32)
     length, rejected = np.zeros(n * suffixes, np.int64), np.zeros(n * suffixes, bool)
-    live = np.arange(n * suffixes)
-    copies = live // suffixes
+    held = np.arange(n * suffixes)  # the rows that the decoder holds, each twice; finished ones are dropped when they are many
+    going = np.ones(len(held), bool)
+    copies = held // suffixes
     decoder.select(np.concatenate([copies, n + copies]))
     for t in range(limit):
-        m = len(live)
+        m = len(held)
         law = probabilities(decoder.logits)
         allowed = np.where(law[:m] > eps, law[:m], 0.0)
-        some = allowed.any(axis=1) & (t < room[live])
-        chosen = draw(np.where(some[:, None], allowed, 1.0), uniform[live, t])
-        rows = live[some]
+        some = going & allowed.any(axis=1) & (t < room[held])
+        chosen = draw(np.where(some[:, None], allowed, 1.0), uniform[held, t])
+        rows = held[some]
         tokens[rows, t] = chosen[some]
         length[rows] += 1
         refused = law[m:][np.arange(m), chosen] <= eps
-        rejected[live[some & refused]] = True
-        on = np.flatnonzero(some & ~refused & (chosen != end))
-        if not len(on) or t + 1 == limit:
+        rejected[held[some & refused]] = True
+        going = some & ~refused & (chosen != end)
+        if not going.any() or t + 1 == limit:
             break
-        if len(on) < m:
+        if going.mean() < 0.75:
+            on = np.flatnonzero(going)
             decoder.select(np.concatenate([on, m + on]))
-        live = live[on]
-        decoder.extend(np.tile(chosen[on], 2)[:, None])
+            held, chosen, going = held[on], chosen[on], going[on]
+        decoder.extend(np.tile(chosen, 2)[:, None])
     shape = (n, suffixes)
     return Sampled(tokens.reshape(*shape, limit), length.reshape(shape), rejected.reshape(shape), laws)
 

@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
-
 from small_maps import small_map
+
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
 from worldbench.baselines.ngram import NGram, NGramConfig
 from worldbench.baselines.references import Oracle, Uniform

@@ -1,0 +1,76 @@
+"""Linear probes: affine least squares, a linear classifier, tables of the last tokens. numpy only.
+
+Shape letters: M rows, D regressors, K targets, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+RIDGE = 1e-6
+"""Relative to the mean variance of a regressor: keeps systems solvable, and moves no digit that is printed."""
+
+
+@dataclass(frozen=True)
+class Affine:
+    """y = x weight + bias."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return x @ self.weight + self.bias
+
+
+def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Affine:
+    """Weighted least squares of y [M, K] on x [M, D] and a constant."""
+    w = np.full(len(x), 1 / len(x)) if w is None else w / w.sum()
+    mx, my = w @ x, w @ y
+    centred = x - mx
+    gram = (centred * w[:, None]).T @ centred
+    gram[np.diag_indices_from(gram)] += RIDGE * max(np.trace(gram) / len(gram), 1e-30)
+    weight = np.linalg.solve(gram, (centred * w[:, None]).T @ (y - my))
+    return Affine(weight, my - mx @ weight)
+
+
+def r_squared(y: np.ndarray, predicted: np.ndarray, w: np.ndarray | None = None) -> float:
+    """1 - SSE / SST over all targets together, weighted; nan where the targets do not vary."""
+    w = np.full(len(y), 1 / len(y)) if w is None else w / w.sum()
+    total = float((w @ (y - w @ y) ** 2).sum())
+    return 1 - float((w @ (y - predicted) ** 2).sum()) / total if total > 1e-15 else float("nan")
+
+
+def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
+    """Fisher's linear discriminant: scores whose largest names the class; a class that was never seen is never named.
+
+    Closed form (class means, pooled covariance within classes, shares as priors): a linear map like Vafa et al.'s, without a learning rate or a number of steps
+    that would favour one model over another, and fast for thousands of classes.
+    """
+    count = np.bincount(label, minlength=classes).astype(float)
+    total = np.zeros((classes, x.shape[1]))
+    np.add.at(total, label, x)
+    mean = total / np.maximum(count, 1)[:, None]
+    within = x - mean[label]
+    pooled = within.T @ within / len(x)
+    pooled[np.diag_indices_from(pooled)] += 1e-4 * max(np.trace((x - x.mean(0)).T @ (x - x.mean(0)) / len(x)) / x.shape[1], 1e-30)
+    weight = np.linalg.solve(pooled, mean.T)
+    with np.errstate(divide="ignore"):
+        bias = np.log(count / len(x)) - 0.5 * (mean.T * weight).sum(0)
+    return Affine(weight, bias)
+
+
+def top_components(x: np.ndarray, count: int, w: np.ndarray | None = None) -> np.ndarray:
+    """The first principal directions of x [M, D], as columns [D, count]."""
+    w = np.full(len(x), 1 / len(x)) if w is None else w / w.sum()
+    centred = x - w @ x
+    _, vectors = np.linalg.eigh((centred * w[:, None]).T @ centred)
+    return vectors[:, ::-1][:, :count]
+
+
+def mean_by_group(group: np.ndarray, y: np.ndarray, w: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
+    """Weighted means [groups, K] of y by group, and the weight of each group; zeros for empty ones."""
+    weight = np.bincount(group, w, minlength=groups)
+    total = np.stack([np.bincount(group, w * column, minlength=groups) for column in y.T], axis=1)
+    return total / np.where(weight > 0, weight, 1)[:, None], weight

@@ -1,0 +1,95 @@
+"""Current-state probe (Vafa et al. 2024): can the state be read off the hidden state by a linear map?"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import World
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.excess_loss import ratio
+from worldbench.metrics.hidden_states import Positions, hidden_at, layers_at, positions
+from worldbench.metrics.linear_probe import fit_affine, fit_discriminant, r_squared
+
+
+def _targets(world: World, at: Positions) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Classes and coordinates; a belief has a metric of its own."""
+    found = world.targets(at.states)
+    classes = {k: v for k, v in found.items() if v.dtype.kind in "iu"}
+    return classes, {k: v for k, v in found.items() if v.dtype.kind == "f" and k != "belief"}
+
+
+class StateProbe(Metric):
+    """Accuracy of a linear classifier from the hidden state to the state's class (the intersection), and R^2 of an affine map to its coordinates.
+
+    Fitted on one half of held-out documents, scored on the other: the released probe splits by token of the same rides, and leaks. Always beside it: the
+    same for an untrained network, and for shuffled labels. Sees: whether the state is there to be read linearly. Cannot see: whether the model uses it.
+    """
+
+    name, version, direction = "state_probe", 1, "higher"
+    line = "can a linear map read the state off the hidden state"
+    primary = "node"
+    floor = None
+    ceiling = "oracle"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "oracle": (Expectation("node", 0.999, 1), Expectation("metres_r2", 0.999, 1), Expectation("node_shuffled", 0, 0.2)),
+        "untrained": (Expectation("node", 0, 0.9),),
+    }
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("node", "any", "any", "any", "any", blur="worse", monotone=True),
+        Damage("metres_r2", "any", "any", "any", "any", blur="worse"),
+    )
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        if not model.hidden_name:
+            return f"the model {model.name!r} has no hidden states"
+        one = world.sample(0, "test", 0, 1)
+        classes, coordinates = _targets(world, positions(world, one))
+        return None if classes or coordinates else f"the world {world.name!r} names no state to be probed for"
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, model, seed = evaluation.world, evaluation.model, evaluation.seed
+        n = evaluation.settings.probe_documents
+        documents = world.sample(seed, "test", 0, n)
+        at = positions(world, documents)
+        classes, coordinates = _targets(world, at)
+        fit = at.row < n // 2
+        report = Report({}, notes=[f"hidden state: {model.hidden_name}; fitted on {int(fit.sum())} positions of {n // 2} documents, scored on the others'"])
+        h = hidden_at(model, documents, at.row, at.prefix_length)
+        untrained = model.untrained(seed)
+        plain = None if untrained is None else hidden_at(untrained, documents, at.row, at.prefix_length)
+        if plain is None:
+            report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
+
+        def accuracy(x: np.ndarray, label: np.ndarray, name: str, shuffled: bool = False) -> np.ndarray:
+            order = streams.generator("evaluation", seed, "probe shuffle").permutation(int(fit.sum())) if shuffled else slice(None)
+            probe = fit_discriminant(x[fit], label[fit][order], world.classes(name))
+            return probe(x[~fit]).argmax(axis=1) == label[~fit]
+
+        def by_document(hit: np.ndarray) -> Score:
+            row = at.row[~fit] - n // 2
+            return ratio(np.bincount(row, hit, minlength=n - n // 2), np.bincount(row, minlength=n - n // 2).astype(float))
+
+        for name, label in classes.items():
+            report.scores[name] = by_document(accuracy(h, label, name))
+            if plain is not None:
+                report.scores[f"{name}_untrained"] = by_document(accuracy(plain, label, name))
+            report.scores[f"{name}_shuffled"] = by_document(accuracy(h, label, name, shuffled=True))
+        for name, y in coordinates.items():
+            for suffix, x in (("", h), ("_untrained", plain)):
+                if x is None:
+                    continue
+                predicted = fit_affine(x[fit], y[fit])(x[~fit])
+                gap = np.linalg.norm(predicted - y[~fit], axis=1)
+                report.scores[f"{name}_r2{suffix}"] = Score(r_squared(y[~fit], predicted), len(predicted))
+                report.scores[f"{name}_median_error{suffix}"] = Score(float(np.median(gap)), len(gap))
+        layers = layers_at(model, documents, at.row, at.prefix_length)
+        report.series["by_layer"] = {"layer": list(layers)} | {k: [float(accuracy(x, v, k).mean()) for x in layers.values()] for k, v in classes.items()}
+        return report
+
+
+METRIC = StateProbe()
