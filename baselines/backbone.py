@@ -137,16 +137,21 @@ class Backbone(nn.Module):
 
     def forward(
         self, embedded_BTD: Tensor, position: Tensor | None, mask: Tensor | None, caches: list[Cache] | None = None, step: Step | None = None,
-        longest: int | None = None,
+        longest: int | None = None, replace: tuple[int, Tensor] | None = None,
     ) -> Tensor:  # fmt: skip
-        """Hidden states [B, T, D] from embedded tokens. position int [B, T] (None: 0 .. T - 1); mask bool [B, 1, T, S] (None: causal)."""
+        """Hidden states [B, T, D] from embedded tokens. position int [B, T] (None: 0 .. T - 1); mask bool [B, 1, T, S] (None: causal).
+
+        replace: the output of a layer (0: the embedding, i: block i, one more than there are blocks: the final norm), and what takes its place [B, T, D].
+        """
         t = embedded_BTD.shape[1]
         table = self.turn(longest or t, embedded_BTD.device)
         turn = table[:t, None] if position is None else table[position][:, :, None]
-        x = embedded_BTD
+        swap, other = replace if replace is not None else (-1, embedded_BTD)
+        x = other if swap == 0 else embedded_BTD
         for i, block in enumerate(self.blocks):
             x = block(x, turn, mask, None if caches is None else caches[i], step)
-        return self.norm(x)
+            x = other if swap == i + 1 else x
+        return other if swap == self.layers + 1 else self.norm(x)
 
 
 def initialise(module: nn.Module, seed: int) -> None:

@@ -113,6 +113,11 @@ class Exact(FromStates):
         return [(f.name, getattr(states, f.name).dtype, getattr(states, f.name).shape[1:]) for f in dataclasses.fields(states)]
 
     @cached_property
+    def _range(self) -> dict[str, tuple[float, float]]:
+        """By field, the least and the greatest number encoded so far."""
+        return {}
+
+    @cached_property
     def _kind(self) -> type[States]:
         first = self.world.prompt_length
         return type(self.start(self.world.sample(0, "train", 0, 1).tokens[:, :first], np.full(1, first)))
@@ -132,16 +137,20 @@ class Exact(FromStates):
     def encode(self, states: States) -> np.ndarray:
         """float32 [N, D]."""
         parts = [np.asarray(getattr(states, name), np.float32).reshape(len(states), -1) for name, _, _ in self._fields]
+        for (name, _, _), part in zip(self._fields, parts):
+            if len(part):
+                low, high = self._range.get(name, (part.min(), part.max()))
+                self._range[name] = min(low, part.min()), max(high, part.max())
         for name, value in self.world.targets(states).items():
             parts.append(self._codes[name][value] if name in self._codes else np.asarray(value, np.float32))
         return np.concatenate(parts, axis=1)
 
     def decode(self, hidden: np.ndarray) -> States:
-        """The states that were encoded."""
+        """The states that were encoded; what no state was encoded as (a probe's guess) becomes the nearest in range."""
         values, at = {}, 0
         for name, dtype, shape in self._fields:
             size = int(np.prod(shape, dtype=int))
-            part = hidden[:, at : at + size].reshape(len(hidden), *shape)
+            part = np.clip(hidden[:, at : at + size], *self._range[name]).reshape(len(hidden), *shape)
             values[name] = (np.rint(part) if dtype.kind in "iu" else part).astype(dtype)
             at += size
         return self._kind(**values)

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from worldbench.baselines.backbone import Cache, Step
+from worldbench.baselines.dynamics import LatentDynamics, fit_dynamics
 from worldbench.baselines.objective import Objective
 from worldbench.core import streams
-from worldbench.core.model import Decoder, SequenceModel
+from worldbench.core.model import ALL_LAYERS, Decoder, Dynamics, SequenceModel
+from worldbench.core.world import Documents
 
 LOGITS_AT_ONCE = 1 << 26
 """Floats of logits that one forward pass may make."""
@@ -58,6 +60,26 @@ class TrainedModel(SequenceModel):
         fresh = type(o)(o.config, o.vocabulary, o.context, streams.integer("untrained", seed))
         return TrainedModel(fresh.to(self.device), self.device)
 
+    def dynamics(self) -> Dynamics | None:
+        own = getattr(self.objective, "dynamics", None)
+        return None if own is None else LatentDynamics(self.objective, own, self.device)
+
+    def fit_dynamics(self, documents: Documents, steps: int, seed: int) -> Dynamics:
+        hidden = self.hidden(documents.tokens[:, :-1])
+        return LatentDynamics(self.objective, fit_dynamics(self.objective, hidden, documents, steps, seed, self.device), self.device)
+
+    def swapped(self, documents: Documents, donors: Documents, layer: str) -> CachedDecoder:
+        if layer == ALL_LAYERS:
+            decoder = CachedDecoder(self.objective, self.device, documents.tokens, documents.length)
+            decoder.adopt_last(CachedDecoder(self.objective, self.device, donors.tokens, donors.length))
+            return decoder
+        names = ["embedding", *(f"block {i}" for i in range(1, self.objective.trunk.layers + 1)), self.hidden_name]
+        n, last = len(documents), donors.length - 1
+        donated = self.layers(donors.tokens)[layer][np.arange(n), last]
+        decoder = CachedDecoder(self.objective, self.device, documents.tokens, documents.length - 1)
+        decoder.replace_next(names.index(layer), donated, documents.tokens[np.arange(n), documents.length - 1])
+        return decoder
+
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> CachedDecoder:
         return CachedDecoder(self.objective, self.device, prompts, lengths)
 
@@ -80,7 +102,7 @@ class CachedDecoder(Decoder):
         self._forward(flush)
 
     @torch.inference_mode()
-    def _forward(self, tokens: np.ndarray) -> np.ndarray:
+    def _forward(self, tokens: np.ndarray, replace: tuple[int, Tensor] | None = None) -> np.ndarray:
         new = torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64)).to(self.device)
         _rows, k = new.shape
         if self._filled + k > self._room:
@@ -94,11 +116,19 @@ class CachedDecoder(Decoder):
             own = seen[None, None, :] >= self._skip[:, None, None]
             mask = (causal[None] & (own | (seen[None, None, :] == column[None, :, None])))[:, None]
         step = Step(self._filled, mask)
-        h = self.objective.trunk(self.objective.embed(new), position, mask, self._caches, step, longest=self._filled + k)
+        h = self.objective.trunk(self.objective.embed(new), position, mask, self._caches, step, longest=self._filled + k, replace=replace)
         self._filled += k
         out = self.objective.head(h).cpu().numpy()
         self.logits = out[:, -1]
         return out
+
+    @torch.inference_mode()
+    def adopt_last(self, other: CachedDecoder) -> None:
+        """Take another decoder's keys, values and logits for the last token of every row."""
+        last = self._filled - 1
+        for own, theirs in zip(self._caches, other._caches):
+            own.k[:, :, last], own.v[:, :, last] = theirs.k[:, :, last], theirs.v[:, :, last]
+        self.logits = other.logits
 
     def _grow(self, room: int) -> None:
         for cache in self._caches:
@@ -111,6 +141,10 @@ class CachedDecoder(Decoder):
 
     def extend(self, tokens: np.ndarray) -> np.ndarray:
         return self._forward(tokens)
+
+    def replace_next(self, layer: int, hidden: np.ndarray, tokens: np.ndarray) -> None:
+        """Append one token a row [B], with its hidden state at a layer (see `Backbone.forward`) replaced by `hidden` [B, D]."""
+        self._forward(np.asarray(tokens)[:, None], (layer, torch.from_numpy(np.ascontiguousarray(hidden))[:, None].to(self.device)))
 
     @torch.inference_mode()
     def select(self, rows: np.ndarray) -> None:

@@ -98,9 +98,7 @@ def sample_suffixes(world: World, model: SequenceModel, pairs: Pairs, seed: int,
     """Suffixes from the model after the first prefix, tokens below eps cut off, until `end`, the first token rejected after the second, or the budget."""
     n, limit = len(pairs), world.longest
     per_chunk = max(1, ROWS // suffixes)
-    parts = [
-        _sample_chunk(world, model, pairs, low, min(low + per_chunk, n), seed, name, suffixes, eps, limit) for low in range(0, n, per_chunk)
-    ]
+    parts = [_sample_chunk(world, model, pairs, low, min(low + per_chunk, n), seed, name, suffixes, eps, limit) for low in range(0, n, per_chunk)]
     return Sampled(*(np.concatenate([getattr(p, f) for p in parts], axis=1 if f == "laws" else 0) for f in Sampled.__dataclass_fields__))
 
 

@@ -4,28 +4,43 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.errors import InputError
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import ARRIVED, World
+from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.rollout import Kind
+
+KINDS: tuple[Kind, ...] = ("random", "adversarial", "second")
+
+
+def score_name(what: str, kind: Kind, p: float) -> str:
+    """`arrives_p0.5` for random detours, `arrives_adversarial_p0.5` for the other kinds."""
+    return f"{what}_p{p:g}" if kind == "random" else f"{what}_{kind}_p{p:g}"
 
 
 class Detours(Metric):
     """Share of greedy rides that arrive although, with probability p at each step, a referee replaces the choice by another legal turn.
 
-    The referee only makes turns after which the destination is still within the budget, so the exact law arrives always, and the referee itself steers: its
-    help to a driver who knows nothing of the destination is the random-legal floor printed beside. Sees: whether the state is tracked off the model's own
-    routes.
-    Cannot see: detours in a world trained on random walks are in distribution; on shortest-path data they would not be.
+    Which one: a `random` one (score `arrives_p0.5`), the model's own least likely (`arrives_adversarial_p0.5`) or its most likely other one
+    (`arrives_second_p0.5`); `forced_..` is how many turns of a ride were replaced. Whether a step is forced is drawn alike for every kind and model. The
+    referee only makes turns after which the destination is still within the budget, so the exact law arrives always, and the referee itself steers: its help
+    to a driver who knows nothing of the destination is the random-legal floor printed beside. Sees: whether the state is tracked off the model's own routes.
+    Cannot see: detours in a world trained on random walks are in distribution; on shortest-path data they would not be. Source: Vafa et al. 2024 (arXiv
+    2406.03689).
     """
 
-    name, version, direction = "detours", 1, "higher"
-    line = "share of rides that arrive while a referee forces random legal turns"
+    name, version, direction = "detours", 2, "higher"
+    line = "share of rides that arrive while a referee forces legal turns"
     primary = "arrives_p0.5"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": tuple(Expectation(f"arrives_p{p:g}", 1, 1) for p in (0.1, 0.5, 0.75)),
-        "random-legal": tuple(Expectation(f"arrives_p{p:g}", 0, 0.95) for p in (0.1, 0.5, 0.75)),
+        "oracle": tuple(Expectation(score_name("arrives", kind, p), 1, 1) for kind in KINDS for p in EvalConfig.detours),
+        "random-legal": tuple(Expectation(score_name("arrives", "random", p), 0, 0.95) for p in EvalConfig.detours),
     }
+    damage: ClassVar[tuple[Damage, ...]] = tuple(
+        Damage(score, "worse", "worse", "worse", "unchanged") for score in ("arrives_p0.5", "arrives_adversarial_p0.1", "arrives_second_p0.5")
+    )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         if type(world).within_budget is World.within_budget:
@@ -33,12 +48,17 @@ class Detours(Metric):
         return None
 
     def measure(self, evaluation: Evaluation) -> Report:
-        report = Report({})
-        for p in evaluation.settings.detours:
-            rides = evaluation.rides("greedy", evaluation.settings.trials, detour=p)
-            report.scores[f"arrives_p{p:g}"] = Score.rate(rides.outcome == ARRIVED)
-            report.scores[f"forced_p{p:g}"] = Score.mean(rides.detours)
-            report.arrays[f"p{p:g}_outcome"] = rides.outcome
+        report, settings = Report({}), evaluation.settings
+        if not settings.detours or not settings.detour_kinds:
+            raise InputError("eval.detours and eval.detour_kinds must not be empty; to leave detours out, name the other metrics with --eval.metrics")
+        for kind in KINDS:
+            if kind not in settings.detour_kinds:
+                continue
+            for p in settings.detours:
+                rides = evaluation.rides("greedy", settings.trials, detour=p, kind=kind)
+                report.scores[score_name("arrives", kind, p)] = Score.rate(rides.outcome == ARRIVED)
+                report.scores[score_name("forced", kind, p)] = Score.mean(rides.detours)
+                report.arrays[score_name("outcome", kind, p)] = rides.outcome
         return report
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, States, World
 from worldbench.metrics.config import EvalConfig
-from worldbench.metrics.rollout import CHUNK, Choice, Rides, roll_out
+from worldbench.metrics.rollout import CHUNK, Choice, Kind, Rides, roll_out
 
 
 class Evaluation:
@@ -21,7 +21,7 @@ class Evaluation:
         self.world, self.model = world, model
         self.settings = settings or EvalConfig()
         self.seed = self.settings.seed
-        self._rides: dict[tuple[str, float], Rides] = {}
+        self._rides: dict[tuple[str, float, str], Rides] = {}
         self._prompts, self._asked = (np.empty((0, 0), np.int32), np.empty(0, np.int32)), 0
 
     def prompts(self, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,16 +31,16 @@ class Evaluation:
         tokens, lengths = self._prompts
         return tokens[:count], lengths[:count]
 
-    def rides(self, choice: Choice, count: int, detour: float = 0.0) -> Rides:
-        """One decoded ride for each of the first `count` prompts. What was decoded before is not decoded again."""
-        key = (choice, detour)
+    def rides(self, choice: Choice, count: int, detour: float = 0.0, kind: Kind = "random") -> Rides:
+        """One decoded ride for each of the first `count` prompts, with detours of that probability and kind. What was decoded is not decoded again."""
+        key = (choice, detour, kind if detour else "")
         have = self._rides.get(key)
         if have is not None and len(have) >= count:
             return have.first(count)
         prompts, lengths = self.prompts(count)
         done = 0 if have is None else len(have)
         if have is None or len(prompts) > done:
-            more = roll_out(self.world, self.model, prompts[done:], lengths[done:], self.seed, choice, detour, start=done)
+            more = roll_out(self.world, self.model, prompts[done:], lengths[done:], self.seed, choice, detour, start=done, kind=kind)
             have = more if have is None else Rides(*(np.concatenate([getattr(have, f), getattr(more, f)]) for f in Rides.__dataclass_fields__))
             self._rides[key] = have
         return have.first(count)

@@ -8,6 +8,7 @@ import numpy as np
 
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.statistics import ratio_interval
 from worldbench.core.world import Documents, World
 from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
@@ -39,12 +40,10 @@ def divergences(world: World, model: SequenceModel, documents: Documents) -> tup
 
 def ratio(total: np.ndarray, count: np.ndarray) -> Score:
     """Mean over positions, sum(total) / sum(count), with an interval over documents (linearised ratio; documents are the independent unit)."""
-    value = float(total.sum() / count.sum())
-    n = len(total)
-    if n < 2 or not np.isfinite(value):
-        return Score(value, n, None)
-    half = 1.959963984540054 * float(np.std(total - value * count, ddof=1)) / n**0.5 / float(count.mean())
-    return Score(value, n, (value - half, value + half))
+    if not count.sum() > 0:
+        return Score(float("nan"), len(total), None)
+    mean = ratio_interval(total, count)
+    return Score(mean.value, mean.n, mean.interval)
 
 
 class ExcessLoss(Metric):

@@ -226,9 +226,7 @@ class MapReconstruction(Metric):
         )  # fmt: skip
         failed = int((report.arrays["status"] == FAILED).sum())
         kept = "and draw nothing" if settings.reconstruction_roll_back else "and leave what they had drawn, as in the released code"
-        report.notes.insert(
-            0, f"{len(moves)} {settings.reconstruction_decoding} rides; {failed} of them could not be explained (in the order decoded), {kept}"
-        )
+        report.notes.insert(0, f"{len(moves)} {settings.reconstruction_decoding} rides; {failed} of them could not be explained (in the order decoded), {kept}")
         if len(moves) < settings.reconstruction_rides:
             report.notes.append(f"{len(moves)} rides: there are no more held-out prompts (asked: {settings.reconstruction_rides})")
         if lacking.any():

@@ -18,8 +18,12 @@ from worldbench.core.model import SequenceModel
 from worldbench.core.world import ILLEGAL, World
 
 Choice = Literal["greedy", "sampled"]
+Kind = Literal["random", "adversarial", "second"]
 CHUNK = 256
 """Prompts decoded together: bounds the memory of caches and of the exact law."""
+SAMPLED_CELLS = 1 << 17
+"""Probabilities drawn from together: a few rows at a time stay in the processor's cache."""
+MOST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -50,35 +54,58 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     z = logits.astype(np.float64)
     z -= z.max(axis=-1, keepdims=True)
     np.exp(z, out=z)
-    return z / z.sum(axis=-1, keepdims=True)
+    z /= z.sum(axis=-1, keepdims=True)
+    return z
 
 
 def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One index a row from unnormalised weights [N, K] by inverse distribution at uniform [N]; never one of weight 0."""
+    """One index a row from unnormalised weights [N, K], some above 0, by inverse distribution at uniform [N] in [0, 1); never one of weight 0."""
     cumulative = np.cumsum(weights, axis=1)
-    target = uniform * cumulative[:, -1]
-    return np.minimum((cumulative <= target[:, None]).sum(axis=1), weights.shape[1] - 1 - np.argmax(weights[:, ::-1] > 0, axis=1))
+    return np.argmax(cumulative > (uniform * cumulative[:, -1])[:, None], axis=1)
+
+
+def sample(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """One token a row from logits [N, V] at uniform [N]: `draw(probabilities(logits), uniform)`, made in parts."""
+    out, rows = np.empty(len(logits), np.int64), max(1, SAMPLED_CELLS // logits.shape[1])
+    for i in range(0, len(logits), rows):
+        out[i : i + rows] = draw(probabilities(logits[i : i + rows]), uniform[i : i + rows])
+    return out
+
+
+def forced_turn(logits: np.ndarray, allowed: np.ndarray, uniform: np.ndarray, kind: Kind) -> np.ndarray:
+    """The referee's turn, a column a row: of those allowed (bool [N, A], some in each row), a uniform one, the model's least likely or its most likely.
+
+    logits: the model's, of the same columns [N, A]. uniform: [N], for `random` alone. Of equally likely ones the first.
+    """
+    if kind == "random":
+        return draw(allowed, uniform)
+    finite = np.clip(logits, -MOST, MOST)  # an allowed turn may have probability 0, and must not tie with what is not allowed
+    if kind == "adversarial":
+        return np.where(allowed, finite, np.inf).argmin(axis=1)
+    return np.where(allowed, finite, -np.inf).argmax(axis=1)
 
 
 def roll_out(
-    world: World, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float = 0.0, start: int = 0
-) -> Rides:
+    world: World, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float = 0.0, start: int = 0,
+    kind: Kind = "random",
+) -> Rides:  # fmt: skip
     """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, whichever model and chunk it is decoded in.
 
-    detour: with this probability a choice (whatever it was) is replaced by a uniform one of the other legal turns after which the goal is within the budget
-    (metrics.md, section 2); where there is no other, it stands.
+    detour: with this probability a choice (whatever it was) is replaced by another legal turn after which the goal is within the budget (metrics.md, section
+    2); where there is no other, it stands. kind: which other one, see `forced_turn`; whether a step is forced is drawn alike for every kind.
     """
     chunks = [
-        _roll_out_chunk(world, model, prompts[i : i + CHUNK], lengths[i : i + CHUNK], seed, choice, detour, start + i) for i in range(0, len(prompts), CHUNK)
+        _roll_out_chunk(world, model, prompts[i : i + CHUNK], lengths[i : i + CHUNK], seed, choice, detour, start + i, kind)
+        for i in range(0, len(prompts), CHUNK)
     ]
     return Rides(*(np.concatenate([getattr(c, f) for c in chunks]) for f in Rides.__dataclass_fields__))
 
 
 def _roll_out_chunk(
-    world: World, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float, start: int
+    world: World, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float, start: int, kind: Kind
 ) -> Rides:
     n, limit, vocabulary = len(prompts), world.longest, world.vocabulary
-    action_token = np.array(vocabulary.actions)
+    action_token, column = np.array(vocabulary.actions), vocabulary.action_of_token
     sampling = streams.uniform(start, n, limit, "evaluation", seed, "sampling") if choice == "sampled" else None
     forcing = streams.uniform(start, n, 2 * limit, "evaluation", seed, "detours") if detour else None
     tokens = np.full((n, limit), vocabulary.pad, np.int32)
@@ -92,16 +119,16 @@ def _roll_out_chunk(
         if sampling is None:
             chosen = decoder.logits.argmax(axis=1)
         else:
-            chosen = draw(probabilities(decoder.logits), sampling[decoding, t])
+            chosen = sample(decoder.logits, sampling[decoding, t])
         if forcing is not None:
-            here = states.take(decoding)
-            other = world.within_budget(here)
-            assert other is not None
-            own = vocabulary.action_of_token[chosen]
-            other = other & (np.arange(len(action_token))[None, :] != own[:, None])
+            allowed = world.within_budget(states.take(decoding))
+            assert allowed is not None
+            own = column[chosen]
+            other = allowed & (np.arange(len(action_token))[None, :] != own[:, None])
             replace = (forcing[decoding, 2 * t] < detour) & other.any(axis=1) & running[decoding]
-            turn = draw(np.where(replace[:, None], other, 1.0), forcing[decoding, 2 * t + 1])
-            chosen = np.where(replace, action_token[turn], chosen)
+            rows = np.flatnonzero(replace)
+            turn = forced_turn(decoder.logits[rows[:, None], action_token], other[rows], forcing[decoding[rows], 2 * t + 1], kind)
+            chosen[rows] = action_token[turn]
             forced[decoding] += replace
         active = running[decoding]
         rows, taken = decoding[active], chosen[active]

@@ -111,9 +111,7 @@ def suffixes_of(world: World, first: States, second: States, longest: int, limit
 def _drawn(world: World, start: _Nodes, longest: int, limit: int, seed: int, name: str) -> list[_Nodes]:
     """`limit` suffixes a pair, the even ones drawn from the first law, the odd ones from the second."""
     actions = np.array(world.vocabulary.actions)
-    uniform = np.concatenate(
-        [streams.uniform(int(i), 1, limit * longest, "evaluation", seed, f"{name} drawn").reshape(limit, longest) for i in start.owner]
-    )
+    uniform = np.concatenate([streams.uniform(int(i), 1, limit * longest, "evaluation", seed, f"{name} drawn").reshape(limit, longest) for i in start.owner])
     nodes = start.take(np.repeat(np.arange(len(start.owner)), limit))
     place, side = np.arange(len(nodes.owner)), np.arange(len(nodes.owner)) % limit % 2
     done = []

@@ -49,7 +49,7 @@ def noisy(world: World, states: States) -> np.ndarray:
     return 0.8 * law + 0.2 / law.shape[1]
 
 
-SETTINGS = EvalConfig(trials=150, documents=150, detours=(0.1, 0.5, 0.75), reconstruction_rides=150, reconstruction_orders=2)
+SETTINGS = EvalConfig(trials=150, documents=150, detours=(0.01, 0.1, 0.5, 0.75), reconstruction_rides=150, reconstruction_orders=2)
 
 
 @pytest.mark.parametrize("metric_name", metrics.names())

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 
 from worldbench.core.model import SequenceModel
-from worldbench.core.statistics import wilson
+from worldbench.core.statistics import normal_interval, wilson
 from worldbench.core.world import World
 
 
@@ -36,11 +36,8 @@ class Score:
         n = len(values)
         if n == 0:
             return cls(float("nan"), 0, None)
-        mean = float(np.mean(values))
-        if n == 1:
-            return cls(mean, 1, None)
-        half = 1.959963984540054 * float(np.std(values, ddof=1)) / n**0.5
-        return cls(mean, n, (mean - half, mean + half))
+        mean = normal_interval(values)
+        return cls(mean.value, n, mean.interval)
 
 
 @dataclass

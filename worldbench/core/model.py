@@ -12,6 +12,9 @@ import numpy as np
 
 from worldbench.core.world import Documents, World
 
+ALL_LAYERS = "all layers"
+"""For `SequenceModel.swapped`: the states of the last token at every layer."""
+
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Over the last axis, float64; -inf stays -inf."""
@@ -99,7 +102,7 @@ class SequenceModel(abc.ABC):
         return None
 
     def swapped(self, documents: Documents, donors: Documents, layer: str) -> Decoder | None:
-        """Continue `documents` with the hidden state of their last token, at `layer` (a key of `layers`), replaced by that of the donors' last token.
+        """Continue `documents` with the hidden state of their last token, at `layer` (a key of `layers`, or ALL_LAYERS), replaced by that of the donors' last.
 
         Equal lengths row by row. The layers above are computed from the replaced state; earlier positions keep what they were. None: it cannot be done.
         """

@@ -1,0 +1,83 @@
+"""Transitions of a trained model's hidden states: NextLat's own, and a probe fitted after the fact to any model.
+
+The probe is NextLat's dynamics MLP, h' = h + f(norm([e(x) ; h])), hidden size 128 round(2D / 128), weights from N(0, .02), trained on a frozen trunk for one
+step ahead: AdamW on the smooth L1 loss (beta 1) between h' and h_{t+1} (Teoh et al. 2025, arXiv 2511.05963, equation 4 with d = 1). The same MLP, loss,
+batches and steps for every model, so that what differs is the hidden states.
+
+Shape letters: N documents, T tokens, M pairs of neighbouring positions, D width.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from worldbench.baselines.backbone import initialise
+from worldbench.baselines.nextlat import Dynamics
+from worldbench.baselines.objective import Objective
+from worldbench.core import streams
+from worldbench.core.world import Documents
+
+BATCH = 512
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 0.01
+WARMUP = 0.05
+AT_ONCE = 1 << 16
+"""Hidden states taken a step together."""
+
+
+class LatentDynamics:
+    """A dynamics MLP with its model's token embedding: numpy in, numpy out."""
+
+    def __init__(self, objective: Objective, module: Dynamics, device: str = "cpu") -> None:
+        self.objective, self.module, self.device = objective, module, device
+
+    @torch.inference_mode()
+    def step(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        out = [np.empty((0, hidden.shape[1]), np.float32)]
+        for i in range(0, len(hidden), AT_ONCE):
+            h = torch.from_numpy(np.ascontiguousarray(hidden[i : i + AT_ONCE], dtype=np.float32)).to(self.device)
+            x = torch.from_numpy(np.ascontiguousarray(tokens[i : i + AT_ONCE], dtype=np.int64)).to(self.device)
+            out.append(self.module(h, self.objective.embed(x)).cpu().numpy())
+        return np.concatenate(out)
+
+
+def neighbours(documents: Documents) -> tuple[np.ndarray, np.ndarray]:
+    """Row and place t [M] of every pair t, t + 1 of inputs of one document, from the last prompt token on (the last token is only ever a target)."""
+    t = np.arange(documents.tokens.shape[1])[None, :]
+    return np.nonzero((t >= documents.prompt_length[:, None] - 1) & (t + 2 < documents.length[:, None]))
+
+
+def fit_dynamics(objective: Objective, hidden: np.ndarray, documents: Documents, steps: int, seed: int, device: str = "cpu") -> Dynamics:
+    """The probe, fitted to the hidden states [N, T - 1, D] of documents (left as initialised where no document has two neighbouring positions).
+
+    Draws: the stream ("dynamics probe", seed). The learning rate rises over the first twentieth of the steps, then falls to 0 along a cosine.
+    """
+    row, t = neighbours(documents)
+    width = objective.trunk.width
+    with torch.random.fork_rng(devices=[]):  # torch's modules draw a first guess from the global generator, which is not ours to advance
+        module = Dynamics(width, max(128, 128 * round(2 * width / 128)))
+    initialise(module, streams.integer("dynamics probe", seed))
+    module.to(device)
+    if not len(row):
+        return module
+    before, after, token = (torch.from_numpy(x).to(device) for x in (hidden[row, t], hidden[row, t + 1], documents.tokens[row, t + 1].astype(np.int64)))
+    with torch.no_grad():
+        embedding = objective.embed(torch.arange(objective.vocabulary, device=device)).clone()
+    matrices, rest = ([p for p in module.parameters() if (p.ndim >= 2) == kind] for kind in (True, False))
+    groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.95), eps=1e-8)
+    rng, warmup = streams.generator("dynamics probe", seed), max(1, round(WARMUP * steps))
+    for i in range(steps):
+        done = (i - warmup) / max(steps - warmup, 1)
+        rate = LEARNING_RATE * ((i + 1) / warmup if i < warmup else 0.5 * (1 + math.cos(math.pi * done)))
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        chosen = torch.from_numpy(rng.integers(0, len(row), BATCH)).to(device)
+        optimiser.zero_grad(set_to_none=True)
+        F.smooth_l1_loss(module(before[chosen], embedding[token[chosen]]), after[chosen]).backward()
+        optimiser.step()
+    return module

@@ -1,0 +1,69 @@
+"""Lookahead (Vafa et al. 2024): does the model find short ways without being told to?"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import ARRIVED, World
+from worldbench.metrics.evaluation import Evaluation
+
+WITHIN = (1, 5, 10, 50)
+"""Per cent by which a ride may exceed the shortest."""
+
+
+class Lookahead(Metric):
+    """Share of greedy rides from distinct held-out prompts that arrive, and by a shortest path: as many moves as there are hops (`shortest`).
+
+    `within_1`, `within_5`, `within_10`, `within_50`: that arrive in at most so many per cent more. All shares are of all prompts, also of those whose ride
+    did not arrive. The ceiling is what the exact law itself scores, not 1: data of random walks also go roundabout, and the law cannot stop before the
+    shortest ride of the data. Sees: whether likely rides are also short. Cannot see: a broken map on longer ways; a model better than its data. Source: Vafa
+    et al. 2024 (arXiv 2406.03689).
+    """
+
+    name, version, direction = "lookahead", 1, "higher"
+    line = "share of greedy rides that arrive by a shortest path"
+    primary = "shortest"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "oracle": (Expectation("shortest", 0.1, 1), Expectation("within_50", 0.1, 1)),
+        "random-legal": (Expectation("shortest", 0, 0.5),),
+        "uniform": (Expectation("within_50", 0, 0),),
+    }
+    damage: ClassVar[tuple[Damage, ...]] = (Damage("shortest", "worse", "worse", "worse", "worse"),)
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        prompts, lengths = world.prompts(0, 2)
+        if len(prompts) < 2:
+            return f"the world {world.name!r} has a single prompt: there are no distinct rides to ask for"
+        if world.distance(world.start(prompts, lengths)) is None:
+            return f"the world {world.name!r} has no distances: there is no shortest ride"
+        return None
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        rides = evaluation.rides("greedy", evaluation.settings.trials)
+        moves = rides.length - 1  # without `end`
+        arrived = (rides.outcome == ARRIVED) & (rides.distance >= 0)
+        report = Report({"shortest": Score.rate(arrived & (moves == rides.distance))})
+        for share in WITHIN:
+            report.scores[f"within_{share}"] = Score.rate(arrived & (100 * moves <= (100 + share) * rides.distance))
+        report.series["by_hops"] = by_hops(rides.distance, arrived, moves)
+        report.arrays |= {"outcome": rides.outcome, "moves": moves, "distance": rides.distance}
+        if (unknown := int((rides.distance < 0).sum())) > 0:
+            report.notes.append(f"{unknown} of {len(rides)} prompts have no known distance: their rides count as not shortest")
+        return report
+
+
+def by_hops(distance: np.ndarray, arrived: np.ndarray, moves: np.ndarray) -> dict[str, list[Any]]:
+    """For each hop distance asked for: prompts, share that arrives, share that arrives by a shortest path, mean moves of those that arrive."""
+    n, hits = np.bincount(np.maximum(distance, 0)), np.bincount(np.maximum(distance, 0), arrived)
+    exact = np.bincount(np.maximum(distance, 0), arrived & (moves == distance))
+    total = np.bincount(np.maximum(distance, 0), np.where(arrived, moves, 0))
+    at = np.flatnonzero(n)
+    mean = [float(total[k] / hits[k]) if hits[k] else None for k in at]
+    return {"hops": at.tolist(), "n": n[at].tolist(), "arrives": (hits[at] / n[at]).tolist(), "shortest": (exact[at] / n[at]).tolist(), "moves": mean}
+
+
+METRIC = Lookahead()

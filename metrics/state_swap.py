@@ -1,0 +1,124 @@
+"""Causal state swap: put another prefix's hidden state in place of a prefix's own, and see whether the other's future follows.
+
+Shape letters: N pairs, K tokens, A actions.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.model import ALL_LAYERS, Decoder, SequenceModel, log_softmax
+from worldbench.core.world import OPEN, Documents, World
+from worldbench.metrics.acceptance import draw_pairs
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.excess_loss import ratio
+from worldbench.metrics.rollout import draw
+from worldbench.metrics.transition_consistency import FLOOR, law_kl
+
+
+def futures(world: World, donors: Documents, count: int, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Tokens drawn from the exact law after each donor [N, K], the law before each of them [N, K + 1, A], and which of these are before the end [N, K + 1]."""
+    actions = np.array(world.vocabulary.actions)
+    states = world.after(donors)
+    tokens = np.full((len(donors), count), world.vocabulary.actions[0], np.int64)
+    laws, open_ = [], []
+    for k in range(count + 1):
+        law = world.law(states)
+        assert law is not None
+        laws.append(law)
+        open_.append(np.asarray(world.outcome(states)) == OPEN)
+        if k < count:
+            tokens[:, k] = actions[draw(law, uniform[:, k])]
+            states = world.step(states, tokens[:, k])
+    return tokens, np.stack(laws, axis=1), np.stack(open_, axis=1)
+
+
+def continued(decoder: Decoder, tokens: np.ndarray) -> np.ndarray:
+    """Logits before each token and after the last: float32 [N, K + 1, V]."""
+    first = decoder.logits[:, None]
+    return np.concatenate([first, decoder.extend(tokens)], axis=1)
+
+
+def change(before: np.ndarray, after: np.ndarray, open_: np.ndarray) -> np.ndarray:
+    """KL(before || after) of laws from logits [N, K + 1, V], summed over the places that count: [N]."""
+    p, q = np.maximum(log_softmax(before), FLOOR), np.maximum(log_softmax(after), FLOOR)
+    return ((np.exp(p) * (p - q)).sum(axis=2) * open_).sum(axis=1)
+
+
+class StateSwap(Metric):
+    """Prefixes a and b, equally long; the hidden states of a's last token are replaced by those of b's, at every layer or at one (layers above follow from
+    it); earlier positions keep what they were. Both go on along tokens drawn from b's exact law.
+
+    `donor_law` = (KL_a - KL_swapped) / (KL_a - KL_b), with KL from the exact law of b's state to the model after a, after the swap, after b: 1, b's future
+    has appeared; 0, nothing happened. At all layers, over this and the next 5 tokens; single layers in the series. Controls: the embedding alone (the token,
+    the wrong layer); two histories of *one* state, where nothing may change (`same_state_change`, KL, beside `other_state_change`); a swap
+    with itself (`sham_change`, 0 by construction). Sees: whether the state that was read is the one in use. Cannot see: states kept over several positions,
+    which attention can still reach: a low score is what a model without compact state earns.
+    """
+
+    name, version, direction = "state_swap", 1, "higher"
+    line = "does the future follow a hidden state that is put in another's place"
+    primary = "donor_law"
+    floor = None
+    ceiling = "oracle"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "oracle": (Expectation("donor_law", 1 - 1e-6, 1 + 1e-6), Expectation("same_state_change", -1e-6, 1e-6), Expectation("sham_change", -1e-6, 1e-6)),
+    }
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        if type(world).law is World.law:
+            return f"the exact law of the world {world.name!r} is not known"
+        if not world.has_histories:
+            return f"the world {world.name!r} cannot walk backwards from a state"
+        if type(model).swapped is SequenceModel.swapped:
+            return f"hidden states of the model {model.name!r} cannot be replaced"
+        return None
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, model, c, seed = evaluation.world, evaluation.model, evaluation.settings, evaluation.seed
+        actions = np.array(world.vocabulary.actions)
+        other = draw_pairs(world, seed, c.swap_pairs, "swap", same=False)
+        same = draw_pairs(world, seed, c.swap_pairs, "swap same", same=True)
+        layers = [*model.layers(other.first.tokens[:1]), ALL_LAYERS]
+        usual = ALL_LAYERS
+        uniform = streams.uniform(0, c.swap_pairs, c.swap_tokens, "evaluation", seed, "swap futures")
+
+        def plain(documents: Documents, tokens: np.ndarray) -> np.ndarray:
+            return continued(model.decoder(documents.tokens, documents.length), tokens)
+
+        def swapped(documents: Documents, donors: Documents, layer: str, tokens: np.ndarray) -> np.ndarray:
+            decoder = model.swapped(documents, donors, layer)
+            assert decoder is not None
+            return continued(decoder, tokens)
+
+        tokens, laws, open_ = futures(world, other.second, c.swap_tokens, uniform[: len(other)])
+        width = laws.shape[2]
+
+        def cost(logits: np.ndarray) -> np.ndarray:
+            kl = law_kl(laws.reshape(-1, width), logits.reshape(-1, logits.shape[2]), actions).reshape(open_.shape)
+            return (kl * open_).sum(axis=1)
+
+        after_a, after_b = plain(other.first, tokens), plain(other.second, tokens)
+        cost_a, cost_b = cost(after_a), cost(after_b)
+        by_layer = {layer: swapped(other.first, other.second, layer, tokens) for layer in layers}
+        share = {layer: ratio(cost_a - cost(logits), cost_a - cost_b) for layer, logits in by_layer.items()}
+        count = open_.sum(axis=1).astype(float)
+        report = Report({"donor_law": share[usual]}, {"by_layer": {"layer": layers, "donor_law": [share[layer].value for layer in layers]}})
+        report.scores[f"donor_law_{layers[0]}" if len(layers) > 2 else "donor_law_hidden"] = share[layers[0]]
+        report.scores["other_state_change"] = ratio(change(after_a, by_layer[usual], open_), count)
+        report.scores["sham_change"] = ratio(change(after_a, swapped(other.first, other.first, usual, tokens), open_), count)
+        tokens, _, open_ = futures(world, same.second, c.swap_tokens, uniform[: len(same)])
+        gap = change(plain(same.first, tokens), swapped(same.first, same.second, usual, tokens), open_)
+        report.scores["same_state_change"] = ratio(gap, open_.sum(axis=1).astype(float))
+        report.scores["kl_before"] = Score.mean(cost_a / count)
+        report.scores["kl_after"] = Score.mean(cost(by_layer[usual]) / count)
+        report.scores["kl_donor"] = Score.mean(cost_b / count)
+        report.notes.append("changes and kl are nats a token, log probabilities cut off at log 1e-9")
+        return report
+
+
+METRIC = StateSwap()

@@ -1,0 +1,147 @@
+"""Transition consistency (second condition of NextLat's theorem, arXiv 2511.05963): does the hidden state, and the next token, determine the next hidden state?
+
+Shape letters: M start positions, D width, A actions.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.model import Dynamics, SequenceModel, log_softmax
+from worldbench.core.world import Documents, World
+from worldbench.metrics.evaluation import Evaluation, truth
+from worldbench.metrics.excess_loss import ratio
+from worldbench.metrics.hidden_states import hidden_at, positions
+from worldbench.metrics.linear_probe import Affine, fit_affine
+
+STARTS = 4
+"""Start positions a document."""
+SUMMED = 8
+"""Steps that the scores are taken over."""
+FLOOR = np.log(1e-9)
+"""Log probabilities are cut off here, so that a state that excludes the truth costs much, but not everything."""
+
+
+class Copy:
+    """The state stays what it was."""
+
+    def step(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        return hidden
+
+
+class Linear:
+    """The best affine map of the state and the token."""
+
+    def __init__(self, fitted: Affine, vocabulary: int) -> None:
+        self.fitted, self.vocabulary = fitted, vocabulary
+
+    @classmethod
+    def fit(cls, world: World, model: SequenceModel, documents: Documents) -> Linear:
+        at = positions(world, documents)
+        h = hidden_at(model, documents, at.row, at.prefix_length)
+        follows = np.flatnonzero(np.diff(at.row) == 0)
+        v = len(world.vocabulary)
+        tokens = documents.tokens[at.row[follows], at.prefix_length[follows]]
+        return cls(fit_affine(np.concatenate([h[follows], np.eye(v)[tokens]], axis=1), h[follows + 1]), v)
+
+    def step(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        return self.fitted(np.concatenate([hidden, np.eye(self.vocabulary)[tokens]], axis=1)).astype(np.float32)
+
+
+def law_kl(law: np.ndarray, logits: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    """KL(law || softmax(logits)) by row, log probabilities cut off at log 1e-9: float64 [M]."""
+    log_model = np.maximum(log_softmax(logits)[:, actions], FLOOR)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(law > 0, law * (np.log(law) - log_model), 0.0).sum(axis=1)
+
+
+class TransitionConsistency(Metric):
+    """From the hidden state at a position, roll a transition along the true next tokens without looking, read laws off the states it predicts, and compare
+    them with the exact law of the world's state there: KL by number of steps. The transition is a probe fitted afterwards to the frozen model (the same for
+    every model: `posthoc`), and the model's `own` where it was trained with one. Beside it: the model's true hidden states (`direct`), the last state copied,
+    and the best affine transition.
+
+    `normalised` = 1 - (KL - direct's) / (copy's - direct's), over the first 8 steps: 1, the transition predicts as well as looking does; 0, no better than
+    not moving. Sees: whether the state is sufficient for its own future. Cannot see: whether it is the world's state, where direct is bad itself.
+    """
+
+    name, version, direction = "transition_consistency", 1, "higher"
+    line = "does the hidden state and the next token determine the next hidden state"
+    primary = "normalised"
+    floor = None
+    ceiling = "oracle"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "oracle": (Expectation("normalised", 1 - 1e-6, 1 + 1e-6), Expectation("normalised_own", 1 - 1e-6, 1 + 1e-6), Expectation("direct_kl", -1e-6, 1e-5)),
+    }
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        if type(world).law is World.law:
+            return f"the exact law of the world {world.name!r} is not known"
+        if not model.hidden_name:
+            return f"the model {model.name!r} has no hidden states"
+        one = world.sample(0, "test", 0, 1)
+        h = model.hidden(one.tokens[:, :-1])
+        if h is None or model.head(h[:, -1]) is None:
+            return f"no next-token law can be read off the hidden states of {model.name!r}"
+        return None
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, model, c, seed = evaluation.world, evaluation.model, evaluation.settings, evaluation.seed
+        documents = evaluation.documents
+        n = len(documents)
+        spare = world.sample(seed, "test", n, c.dynamics_documents)
+        rolled: dict[str, Dynamics] = {"copy": Copy(), "linear": Linear.fit(world, model, spare)}
+        fitted, own = model.fit_dynamics(spare, c.dynamics_steps, seed), model.dynamics()
+        rolled |= ({"posthoc": fitted} if fitted is not None else {}) | ({"own": own} if own is not None else {})
+
+        known = truth(world, documents)
+        assert known.law is not None
+        at = positions(world, documents)
+        h = hidden_at(model, documents, at.row, at.prefix_length).astype(np.float32)
+        index = np.full(documents.tokens.shape, -1, np.int64)
+        index[at.row, at.prefix_length] = np.arange(len(at.row))
+        uniform = streams.uniform(0, n, STARTS, "evaluation", seed, "transition starts")
+        room = documents.length - documents.prompt_length
+        start = (documents.prompt_length[:, None] + uniform * room[:, None]).astype(np.int64)
+        pairs = np.unique(np.stack([np.repeat(np.arange(n), STARTS), start.ravel()], axis=1), axis=0)
+        row, t = pairs[:, 0], pairs[:, 1]
+        actions = np.array(world.vocabulary.actions)
+        state = dict.fromkeys(rolled, h[index[row, t]])
+        curves: dict[str, list[float]] = {"step": [], "n": [], "direct": [], **{name: [] for name in rolled}}
+        total = {name: np.zeros(n) for name in ("direct", *rolled)}
+        count = np.zeros(n)
+        for step in range(1, c.horizon + 1):
+            on = np.flatnonzero((t + step < documents.length[row]) & (index[row, np.minimum(t + step, index.shape[1] - 1)] >= 0))
+            if not len(on):
+                break
+            row, t = row[on], t[on]
+            state = {name: rolled[name].step(s[on], documents.tokens[row, t + step - 1]) for name, s in state.items()}
+            law = known.law[row, t + step]
+            curves["step"].append(step)
+            curves["n"].append(len(row))
+            for name, hidden in {"direct": h[index[row, t + step]], **state}.items():
+                logits = model.head(hidden)
+                assert logits is not None
+                kl = law_kl(law, logits, actions)
+                curves[name].append(float(kl.mean()))
+                if step <= SUMMED:
+                    total[name] += np.bincount(row, kl, minlength=n)
+            if step <= SUMMED:
+                count += np.bincount(row, minlength=n)
+        report = Report({}, {"by_step": dict(curves)}, notes=[f"hidden state: {model.hidden_name}; {len(spare)} other documents fitted"])
+        gain = total["copy"] - total["direct"]
+        for name in ("posthoc", "own", "linear"):
+            if name in rolled:
+                r = ratio(total[name] - total["direct"], gain)
+                key = "normalised" if name == "posthoc" else f"normalised_{name}"
+                report.scores[key] = Score(1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0]))
+                report.scores[f"{name}_excess"] = ratio(total[name] - total["direct"], count)
+        report.scores["copy_excess"], report.scores["direct_kl"] = ratio(gain, count), ratio(total["direct"], count)
+        return report
+
+
+METRIC = TransitionConsistency()

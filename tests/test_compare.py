@@ -1,0 +1,190 @@
+"""Two models over made-up result files: what is paired, what is corrected, what is decided."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from worldbench.compare import compare, render
+from worldbench.core.errors import InputError
+from worldbench.core.statistics import equivalence, holm
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = ROOT / "results" / "taxi-village" / "quick"
+A, B = [0.61, 0.58, 0.66, 0.63, 0.60], [0.72, 0.70, 0.71, 0.77, 0.69]
+
+
+def write(folder: Path, model: str, seed: int | None, scores: dict[str, float | None], **changes: Any) -> Path:
+    """A result file with the metrics `a`, `b`, .. of one score each, named `x`; `better` lower for the metric `kl`."""
+    record: dict[str, Any] = {
+        "schema_version": 1,
+        "world": {"world": "taxi", "version": 1, "map_digest": "0123456789"},
+        "model": {"name": model},
+        "preset": "quick",
+        "seed": seed,
+        "command": f"worldbench run taxi --model {model} --seed {seed}",
+        "config": {"env": {}, "data": {"rides": 8000}, "model": {}, "train": {"steps": 10}, "eval": {}},
+        "identity": {"training": f"{model} {seed}", "evaluation": "e"},
+        "scores": {
+            name: {
+                "version": changes.get("version", 1), "direction": "lower" if name == "kl" else "higher", "primary": "x",
+                "scores": {"x": {"value": value, "n": 100, "interval": None}, "y": {"value": 0.5, "n": 100, "interval": None}},
+            }
+            for name, value in scores.items()
+        },
+    }  # fmt: skip
+    for key in ("world", "config", "identity"):
+        record[key] = {**record[key], **changes.get(key, {})}
+    path = folder / f"result-{len(list(folder.glob('*.json')))}.json"
+    path.write_text(json.dumps(record))
+    return path
+
+
+def pair(folder: Path, a: list[float], b: list[float], name: str = "m", **changes: Any) -> None:
+    for model, values in (("gpt", a), ("nextlat", b)):
+        for seed, value in enumerate(values):
+            write(folder, model, seed, {name: value}, **changes)
+
+
+def test_a_pair_is_scipys_test(tmp_path: Path) -> None:
+    pair(tmp_path, A, B)
+    (row,) = compare("gpt", "nextlat", [tmp_path])
+    theirs = stats.ttest_rel(A, B)
+    ends = theirs.confidence_interval(0.95)
+    assert (row.p, row.p_holm) == pytest.approx((theirs.pvalue, theirs.pvalue))
+    assert row.interval == pytest.approx((ends.low, ends.high))
+    assert (row.mean_a, row.mean_b, row.difference) == pytest.approx((0.616, 0.718, -0.102))
+    assert (row.score, row.better, row.seeds, row.unpaired, row.arm) == ("m.x", "higher", (0, 1, 2, 3, 4), (), "scarce")
+    assert row.verdict == "nextlat higher"
+    (turned,) = compare("nextlat", "gpt", [tmp_path])
+    assert (turned.verdict, turned.p) == ("nextlat higher", row.p)
+    assert turned.difference == pytest.approx(0.102)
+
+
+def test_the_whole_table_is_corrected(tmp_path: Path) -> None:
+    """One score alone is separable, among many it need not be."""
+    close = [x + 0.02 for x in A]
+    close[1] -= 0.03
+    tables = {"m": (A, B), "n": (A, close), "o": (A, [x + 0.004 * (-1) ** i for i, x in enumerate(A)]), "kl": (B, A)}
+    for model, side in (("gpt", 0), ("nextlat", 1)):
+        for seed in range(5):
+            write(tmp_path, model, seed, {name: both[side][seed] for name, both in tables.items()})
+    rows = {r.score: r for r in compare("gpt", "nextlat", [tmp_path], margin=0.01)}
+    ps = {f"{name}.x": stats.ttest_rel(*both).pvalue for name, both in tables.items()}
+    assert [r.p for r in rows.values()] == pytest.approx([ps[s] for s in rows])
+    assert [r.p_holm for r in rows.values()] == pytest.approx(holm([ps[s] for s in rows]))
+    assert [r.p_equivalent for r in rows.values()] == pytest.approx(holm([equivalence(*tables[s.removesuffix(".x")], margin=0.01) for s in rows]))
+    assert {s: r.verdict for s, r in rows.items()} == {
+        "m.x": "nextlat higher", "n.x": "not separable", "o.x": "equivalent (margin 0.01)", "kl.x": "gpt higher",
+    }  # fmt: skip
+    assert rows["kl.x"].better == "lower"
+    assert {r.verdict for r in compare("gpt", "nextlat", [tmp_path], ["o"])} == {"not separable"}
+
+
+def test_a_small_sure_difference_is_equivalent_too(tmp_path: Path) -> None:
+    pair(tmp_path, A, [x + 0.003 + 0.0001 * i for i, x in enumerate(A)])
+    (row,) = compare("gpt", "nextlat", [tmp_path], margin=0.05)
+    assert row.verdict == "nextlat higher, but equivalent (margin 0.05)"
+
+
+def test_two_seeds_decide_nothing(tmp_path: Path) -> None:
+    pair(tmp_path, A[:2], B)
+    (row,) = compare("gpt", "nextlat", [tmp_path])
+    assert row.verdict == "no power (2 shared seeds of at least 3)"
+    assert (row.p, row.interval, row.unpaired) == (None, None, (2, 3, 4))
+    assert row.mean_b == pytest.approx(0.71)  # over the shared seeds
+    (tmp_path / "more").mkdir()
+    pair(tmp_path / "more", A, B, identity={"evaluation": "other"})
+    rows = compare("gpt", "nextlat", [tmp_path])
+    (decided,) = [r for r in rows if r.p is not None]
+    assert len(rows) == 2
+    assert decided.p_holm == decided.p  # what decides nothing does not count in the correction
+
+
+def test_seeds_are_paired_by_name_not_by_place(tmp_path: Path) -> None:
+    for seed in (4, 0, 2):
+        write(tmp_path, "gpt", seed, {"m": seed / 10})
+    for seed in (2, 4, 1, 0):
+        write(tmp_path, "nextlat", seed, {"m": seed / 10 + 0.1 + seed / 1000})
+    (row,) = compare("gpt", "nextlat", [tmp_path])
+    assert (row.seeds, row.unpaired) == ((0, 2, 4), (1,))
+    assert row.difference == pytest.approx(-0.102)
+
+
+@pytest.mark.parametrize("other", [{"world": {"map_digest": "98765"}}, {"config": {"data": {"rides": 0}}}, {"identity": {"evaluation": "other"}}])
+def test_what_differs_is_never_paired(other: dict[str, Any], tmp_path: Path) -> None:
+    for seed in range(4):
+        write(tmp_path, "gpt", seed, {"m": A[seed]})
+        write(tmp_path, "nextlat", seed, {"m": B[seed]}, **other)
+    with pytest.raises(InputError, match="agree in world, data and evaluation"):
+        compare("gpt", "nextlat", [tmp_path])
+
+
+def test_metric_versions_and_missing_scores(tmp_path: Path) -> None:
+    for seed in range(4):
+        write(tmp_path, "gpt", seed, {"m": A[seed], "n": None if seed == 1 else 0.5})
+        write(tmp_path, "nextlat", seed, {"n": B[seed], "o": B[seed]})
+    verdicts = {r.score: r.verdict for r in compare("gpt", "nextlat", [tmp_path])}
+    assert verdicts == {f"{m}.x": f"missing: {k} of 4 shared seeds have it" for m, k in (("m", 0), ("n", 3), ("o", 0))}
+    (tmp_path / "versions").mkdir()
+    for seed in range(4):
+        write(tmp_path / "versions", "gpt", seed, {"m": A[seed]})
+        write(tmp_path / "versions", "nextlat", seed, {"m": B[seed]}, version=2)
+    (row,) = compare("gpt", "nextlat", [tmp_path / "versions"])
+    assert row.verdict == "not paired: different versions of the metric m"
+    assert row.difference is None
+
+
+def test_several_settings_are_paired_by_training_options_or_refused(tmp_path: Path) -> None:
+    pair(tmp_path, A, B)
+    pair(tmp_path, B, A, config={"train": {"steps": 99}})
+    rows = compare("gpt", "nextlat", [tmp_path])
+    assert [r.verdict for r in rows] == ["nextlat higher", "gpt higher"]
+    for seed in range(3):
+        write(tmp_path, "gpt", seed, {"m": 0.5}, config={"model": {"width": 8}})
+    with pytest.raises(InputError, match="more than one setting"):
+        compare("gpt", "nextlat", [tmp_path])
+
+
+def test_refusals(tmp_path: Path) -> None:
+    pair(tmp_path, A, B)
+    write(tmp_path, "oracle", None, {"m": 1.0})
+    refused: list[tuple[str, str, dict[str, Any], str]] = [
+        ("gpt", "gpt", {}, "two models"),
+        ("gpt", "nextlatt", {}, "did you mean 'nextlat'"),
+        ("oracle", "gpt", {}, "no training seeds"),
+        ("gpt", "nextlat", {"margin": 0.0}, "above 0"),
+        ("gpt", "nextlat", {"columns": ["q"]}, "no result has the metric 'q'"),
+        ("gpt", "nextlat", {"columns": ["m.z"]}, "no score 'z'"),
+    ]
+    for a, b, options, told in refused:
+        with pytest.raises(InputError, match=told):
+            compare(a, b, [tmp_path], **options)
+    write(tmp_path, "gpt", 0, {"m": 0.4})
+    with pytest.raises(InputError, match="seed 0 comes more than once"):
+        compare("gpt", "nextlat", [tmp_path])
+    with pytest.raises(InputError, match="nothing to compare"):
+        render([], "table")
+
+
+def test_the_published_village_in_every_form() -> None:
+    rows = compare("gpt", "nextlat", [PUBLISHED], ["valid_trajectories", "valid_trajectories.arrives_greedy", "effective_rank"], margin=0.02)
+    assert [r.score for r in rows] == ["valid_trajectories.arrives_sampled", "valid_trajectories.arrives_greedy", "effective_rank.rank"]
+    assert all(r.seeds == (0, 1, 2, 3, 4) for r in rows)
+    assert rows[2].verdict == "gpt higher"
+    assert json.loads(render(rows, "json"))[2]["difference"] == rows[2].difference
+    table = list(csv.DictReader(io.StringIO(render(rows, "csv"))))
+    assert [float(t["p_holm"]) for t in table] == [r.p_holm for r in rows]
+    assert table[0]["seeds"] == "0 1 2 3 4"
+    assert float(table[1]["low"]) == (rows[1].interval or (None,))[0]
+    assert all(word in render(rows, "table") for word in ("gpt", "nextlat", "p (Holm)", "verdict", "effective_rank"))
+    lines = render(rows, "markdown").splitlines()
+    assert all(r.score in line and r.verdict in line for r, line in zip(rows, lines[2:]))
+    assert len({line.count("|") for line in lines}) == 1
+    assert len(lines) == 2 + len(rows)

@@ -1,0 +1,241 @@
+"""Two models, score by score, on the training seeds that they share.
+
+Only results that agree in world, data, evaluation and metric versions are paired. A seed names the same data in the same order for both models, so the test is
+a paired one; p values are corrected for all comparisons of the table (Holm); fewer than three shared seeds decide nothing.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from worldbench import leaderboard
+from worldbench.core.errors import InputError, nearest
+from worldbench.core.files import identity_hash, to_json
+from worldbench.core.statistics import equivalence, holm, paired_t
+from worldbench.result import find_results, load_result
+
+LEVEL = 0.05
+FEWEST_SEEDS = 3
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One score of models a and b on their shared seeds.
+
+    better: which way is better ("higher", "lower", "none"). mean_a, mean_b, difference (a - b), interval (95%, paired t), p, p_holm: None where nothing is
+    decided. p_equivalent: that the models differ by `margin` or more, Holm-adjusted likewise. unpaired: seeds that only one of the two has.
+    """
+
+    world: str
+    arm: str
+    score: str
+    better: str
+    a: str
+    b: str
+    seeds: tuple[int, ...]
+    unpaired: tuple[int, ...]
+    mean_a: float | None
+    mean_b: float | None
+    difference: float | None
+    interval: tuple[float, float] | None
+    p: float | None
+    p_holm: float | None
+    margin: float | None
+    p_equivalent: float | None
+    verdict: str
+
+
+@dataclass
+class _Draft:
+    """A comparison before the correction: its fields, and the values by shared seed."""
+
+    fields: dict[str, Any]
+    a: list[float]
+    b: list[float]
+
+
+def compare(a: str, b: str, paths: list[Path], columns: list[str] | None = None, margin: float | None = None) -> list[Comparison]:
+    """Model `a` against model `b`, by name, over result files: a row per world, arm and score.
+
+    columns: `metric` or `metric.score`; None takes every metric's primary score. margin: also ask whether they are equivalent to within it, in the score's
+    own units. Raises InputError where there is nothing to pair, or where it is not clear what to pair.
+    """
+    if a == b:
+        raise InputError(f"a comparison needs two models, not {a!r} twice")
+    if margin is not None and not margin > 0:
+        raise InputError(f"--margin must be above 0, in units of the score, not {margin}")
+    records = [load_result(path) for path in find_results(paths)]
+    both = [(_of(a, found), _of(b, found)) for found in _alike(a, b, records)]
+    both = [(ours, theirs) for ours, theirs in both if ours and theirs]
+    if not both:
+        raise InputError(_nothing_to_pair(a, b, records))
+    paired = {str(i): [*ours.values(), *theirs.values()] for i, (ours, theirs) in enumerate(both)}
+    wanted = [leaderboard._whole_name(_every_metric(paired), c) for c in columns] if columns else leaderboard._primaries(_every_metric(paired))
+    drafts = [d for ours, theirs in both for column in wanted if (d := _draft(ours, theirs, column)) is not None]
+    return sorted(_judged(drafts, margin), key=lambda r: (r.world, r.arm))
+
+
+def _alike(a: str, b: str, records: list[Record]) -> list[list[Record]]:
+    """Results that may be compared: equal in world, data and evaluation, and, where a model comes with several settings there, in the training options too."""
+    out = []
+    for found in _grouped(records, lambda r: [r["world"], r["config"].get("data"), r["identity"]["evaluation"]]):
+        settings = [{leaderboard._key(r) for r in found if r["model"]["name"] == name} for name in (a, b)]
+        out += _grouped(found, lambda r: r["config"].get("train")) if max(map(len, settings)) > 1 else [found]
+    return out
+
+
+def _grouped(records: list[Record], key: Callable[[Record], Any]) -> list[list[Record]]:
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[identity_hash(key(record))].append(record)
+    return list(groups.values())
+
+
+def _every_metric(groups: dict[str, list[Record]]) -> dict[str, list[Record]]:
+    """The leaderboard looks at the first record of each group; metrics may apply to one model alone, so every record is a group here."""
+    return {f"{key} {i}": [record] for key, records in groups.items() for i, record in enumerate(records)}
+
+
+def _of(model: str, records: list[Record]) -> dict[int, Record]:
+    """The results of a model by seed. Refused where they differ in more than the seed."""
+    mine = [r for r in records if r["model"]["name"] == model and r["seed"] is not None]
+    if len({leaderboard._key(r) for r in mine}) > 1:
+        commands = sorted({r["command"].partition(" --seed")[0] for r in mine})
+        raise InputError(f"{model} comes with more than one setting under the same training options ({'; '.join(commands)}); name the result files of one")
+    by_seed = {r["seed"]: r for r in mine}
+    if len(by_seed) < len(mine):
+        seeds = [r["seed"] for r in mine]
+        raise InputError(f"{mine[0]['command']}: seed {max(seeds, key=seeds.count)} comes more than once; name each result once")
+    return by_seed
+
+
+def _nothing_to_pair(a: str, b: str, records: list[Record]) -> str:
+    names = {r["model"]["name"] for r in records}
+    for name in (a, b):
+        if name not in names:
+            return f"there is no result of {name!r}{nearest(name, names)}"
+        if all(r["seed"] is None for r in records if r["model"]["name"] == name):
+            return f"{name!r} has no training seeds to pair on; `worldbench leaderboard` shows it beside the others"
+    return f"no results of {a!r} and {b!r} agree in world, data and evaluation; score both under the same options first"
+
+
+def _draft(ours: dict[int, Record], theirs: dict[int, Record], column: str) -> _Draft | None:
+    """The values of one score on the shared seeds; None where neither model has the metric."""
+    name = column.partition(".")[0]
+    holders = [r for r in (*ours.values(), *theirs.values()) if name in r["scores"]]
+    if not holders:
+        return None
+    seeds = tuple(sorted(ours.keys() & theirs.keys()))
+    row = leaderboard._row([next(iter(ours.values()))], seeds, [])
+    fields = {
+        "world": row.world, "arm": row.arm, "score": column, "better": holders[0]["scores"][name]["direction"],
+        "a": row.label, "b": next(iter(theirs.values()))["model"]["name"],
+        "seeds": seeds, "unpaired": tuple(sorted(ours.keys() ^ theirs.keys())),
+    }  # fmt: skip
+    pairs = [(leaderboard._value(ours[s], column), leaderboard._value(theirs[s], column)) for s in seeds]
+    values = [(x["value"], y["value"]) for x, y in pairs if x is not None and y is not None and x["value"] is not None and y["value"] is not None]
+    if len({r["scores"][name]["version"] for r in holders}) > 1:
+        fields["verdict"], values = f"not paired: different versions of the metric {name}", []
+    elif len(values) < len(seeds):
+        fields["verdict"], values = f"missing: {len(values)} of {len(seeds)} shared seeds have it", []
+    elif len(seeds) < FEWEST_SEEDS:
+        fields["verdict"] = f"no power ({len(seeds)} shared seeds of at least {FEWEST_SEEDS})"
+    return _Draft(fields, [x for x, _ in values], [y for _, y in values])
+
+
+def _judged(drafts: list[_Draft], margin: float | None) -> list[Comparison]:
+    """Verdicts, with p values adjusted over all drafts that have any."""
+    decided = [d for d in drafts if "verdict" not in d.fields]
+    tests = [paired_t(d.a, d.b) for d in decided]
+    adjusted = holm([t.p for t in tests])
+    alike = holm([equivalence(d.a, d.b, margin) for d in decided]) if margin is not None else [None] * len(decided)
+    done = {id(d): (t, p, e) for d, t, p, e in zip(decided, tests, adjusted, alike)}
+    out = []
+    for d in drafts:
+        means: dict[str, Any] = {"mean_a": _mean(d.a), "mean_b": _mean(d.b), "difference": _mean([x - y for x, y in zip(d.a, d.b)])}
+        if id(d) not in done:
+            out.append(Comparison(**d.fields, **means, interval=None, p=None, p_holm=None, margin=margin, p_equivalent=None))
+            continue
+        test, p_holm, p_equivalent = done[id(d)]
+        verdict = "not separable"
+        if p_holm < LEVEL:
+            verdict = f"{d.fields['a'] if test.difference > 0 else d.fields['b']} higher"
+        if p_equivalent is not None and p_equivalent < LEVEL:
+            within = f"equivalent (margin {margin:g})"
+            verdict = within if p_holm >= LEVEL else f"{verdict}, but {within}"
+        judged: dict[str, Any] = {"interval": test.interval, "p": test.p, "p_holm": p_holm, "p_equivalent": p_equivalent, "verdict": verdict}
+        out.append(Comparison(**d.fields, **means, margin=margin, **judged))
+    return out
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
+
+
+def render(rows: list[Comparison], form: str) -> str:
+    """The comparisons as a terminal table, Markdown, CSV or JSON (the last two with every field, unrounded)."""
+    if not rows:
+        raise InputError("there is nothing to compare: no result has a score")
+    if form == "json":
+        return to_json([asdict(r) for r in rows])
+    if form == "csv":
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        flat = [_flat(r) for r in rows]
+        writer.writerow(flat[0])
+        writer.writerows(r.values() for r in flat)
+        return out.getvalue().rstrip("\n")
+    a, b = rows[0].a, rows[0].b
+    head = ["world", "arm", "score", "better", "seeds", a, b, f"{a} - {b}", "95%", "p", "p (Holm)"]
+    asked = rows[0].margin is not None
+    head += [*(["p equivalent"] if asked else []), "verdict"]
+    body = [
+        [
+            r.world, r.arm, r.score, r.better, str(len(r.seeds)), _number(r.mean_a), _number(r.mean_b), _number(r.difference),
+            "" if r.interval is None else f"{_number(r.interval[0])} .. {_number(r.interval[1])}", _p(r.p), _p(r.p_holm),
+            *([_p(r.p_equivalent)] if asked else []), r.verdict,
+        ]
+        for r in rows
+    ]  # fmt: skip
+    if form == "markdown":
+        return "\n".join("| " + " | ".join(row) + " |" if row else "|" + "---|" * len(head) for row in (head, [], *body))
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table()
+    for h in head:
+        table.add_column(h)
+    for row in body:
+        table.add_row(*row)
+    out = io.StringIO()
+    Console(file=out, width=180).print(table)
+    return out.getvalue().rstrip("\n")
+
+
+def _flat(row: Comparison) -> dict[str, Any]:
+    """One CSV row: the interval in two columns, seeds in one."""
+    out: dict[str, Any] = {}
+    for key, value in asdict(row).items():
+        if key == "interval":
+            out["low"], out["high"] = value or ("", "")
+        elif key in ("seeds", "unpaired"):
+            out[key] = " ".join(map(str, value))
+        else:
+            out[key] = "" if value is None else value
+    return out
