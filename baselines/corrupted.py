@@ -6,6 +6,7 @@ Shape letters: N rows, A actions.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -108,9 +109,10 @@ class Corrupted(FromStates):
 
 
 class Blurred(Oracle):
-    """The oracle with Gaussian noise of standard deviation `sd` on every hidden state, its own for each prefix: what a metric of geometry must notice.
+    """The oracle with Gaussian noise on every hidden state, its own for each prefix: what a metric of geometry must notice.
 
-    In `check` only: its predictions are the oracle's.
+    sd: the noise's standard deviation, in standard deviations of each number of the hidden state (over documents of the training stream). In `check` only: its
+    predictions are the oracle's.
     """
 
     name = "blurred"
@@ -119,10 +121,16 @@ class Blurred(Oracle):
         super().__init__(world)
         self.sd, self._key = sd, np.uint64(streams.integer("blur", seed))
 
+    @cached_property
+    def _scale(self) -> np.ndarray:
+        documents = self.world.sample(0, "train", 0, 200)
+        h = super().hidden(documents.tokens[:, :-1])
+        return h[np.arange(h.shape[1])[None, :] < documents.length[:, None] - 1].std(axis=0)
+
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
         out = super().hidden(tokens)
         prefix = np.full(len(tokens), self._key)
         for t in range(tokens.shape[1]):
             prefix = prefixes.extend(prefix, tokens[:, t])
-            out[:, t] += self.sd * prefixes.normals(prefix, out.shape[2])
+            out[:, t] += self.sd * self._scale * prefixes.normals(prefix, out.shape[2])
         return out

@@ -42,7 +42,7 @@ class SequenceCompression(Metric):
     }
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("compression", "worse", "any", "worse", "worse"),
-        Damage("compression_illegal", "unchanged", "any", "any", "unchanged"),
+        Damage("compression_illegal", "worse", "any", "worse", "unchanged"),
         Damage("jensen_shannon", "worse", "any", "worse", "worse", direction="lower"),
     )
 

@@ -54,7 +54,7 @@ class SequenceDistinction(Metric):
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("recall_map", "worse", "any", "worse", "any", monotone=True),
         Damage("recall_law", "worse", "any", "worse", "worse", monotone=True),
-        Damage("precision_law", "any", "any", "worse", "worse"),
+        Damage("precision_law", "any", "any", "worse", "any"),
     )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:

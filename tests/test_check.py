@@ -87,7 +87,7 @@ def test_sizes_grow_and_keep_the_largest() -> None:
 
 
 SMALL = EvalConfig(
-    trials=80, documents=80, detours=(0.5,), structure_trials=60, suffixes=8, pairs=40, probe_documents=200, dynamics_documents=60, dynamics_steps=40,
+    trials=80, documents=80, detours=(0.5,), structure_trials=60, suffixes=8, pairs=100, probe_documents=200, dynamics_documents=60, dynamics_steps=40,
     swap_pairs=40, reconstruction_rides=150, reconstruction_orders=2, rank_tokens=600,
 )  # fmt: skip
 
@@ -107,7 +107,7 @@ def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path
     assert set(record["ladders"]) == {*MAP_KINDS, "noise", "blur"}
     for name in metrics.names():
         metric = metrics[name].load()
-        if metric.direction != "none":
+        if metric.direction != "none" and "oracle" not in record["not_applicable"].get(name, {}):
             assert [v for v in record["verdicts"] if v["metric"] == name], f"{name} states nothing that could fail"
     folder = write(record, tmp_path)
     require(record, folder)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldbench.baselines.from_states import FromStates
+from worldbench.baselines.from_states import Exact
+from worldbench.baselines.trained import TrainedModel
 from worldbench.configuration import DataConfig, Job, TrainConfig, identity_fields
 from worldbench.core.files import to_json
 from worldbench.core.registry import models, worlds
@@ -42,6 +43,7 @@ OTHER = {
     "train.clip": {"clip": 0.05},
     "eval.metrics": {"metrics": ("next_token",)},
     "eval.detours": {"detours": (0.3,)},
+    "eval.detour_kinds": {"detour_kinds": ("second",)},
     "eval.reconstruction_decoding": {"reconstruction_decoding": "greedy"},
     "eval.reconstruction_distance": {"reconstruction_distance": 150.0},
     "eval.reconstruction_degree": {"reconstruction_degree": 1},
@@ -124,10 +126,10 @@ def test_same_job_same_bits_and_the_seed_matters(model: str, baseline: dict[str,
     assert other[1] != baseline[model][1]
 
 
-class Clumsy(FromStates):
+class Clumsy(Exact):
     """The exact law, mixed with any direction at all: it drives legally most of the time, and invents streets."""
 
-    name, hidden_name = "clumsy", "state codes"
+    name = "clumsy"
 
     def action_law(self, states: States) -> np.ndarray:
         law = self.world.law(states)
@@ -136,18 +138,21 @@ class Clumsy(FromStates):
         any_turn[:, -1] = 0
         return 0.93 * law + 0.07 * any_turn
 
-    def hidden(self, tokens: np.ndarray) -> np.ndarray:
-        return np.sin(np.cumsum(tokens, axis=1)[:, :, None] * np.arange(1, 7)[None, None, :]).astype(np.float32)
 
-
+LEARNED = ("state_probe", "transition_consistency", "state_swap", "effective_rank")
+"""Metrics that must also be asked of a network: what they fit is already known of the exact state."""
 BASE_EVAL = EvalConfig(
-    trials=30, documents=30, detours=(0.5,), reconstruction_rides=60, reconstruction_decoding="sampled", reconstruction_orders=2, rank_tokens=50
-)
+    trials=30, documents=30, detours=(0.5,), structure_trials=30, suffixes=4, recall_depth=2, pairs=20, suffix_tokens=3, suffix_limit=20,
+    probe_documents=30, dynamics_documents=20, dynamics_steps=5, horizon=3, swap_pairs=20, swap_tokens=2, reconstruction_rides=60,
+    reconstruction_decoding="sampled", reconstruction_orders=2, rank_tokens=50,
+)  # fmt: skip
 
 
 def scores(settings: EvalConfig) -> str:
     world = TaxiWorld(TaxiConfig(map="city:60", min_moves=3, max_moves=15))
-    return to_json(score(world, Clumsy(world), settings, None))
+    network = build(identify(job("nextlat"), world))
+    learned = dataclasses.replace(settings, metrics=tuple(n for n in LEARNED if n in settings.metrics) or LEARNED)
+    return to_json([score(world, Clumsy(world), settings, None), score(world, TrainedModel(network), learned, None)])
 
 
 def test_evaluation_fields() -> None:
@@ -193,8 +198,6 @@ def test_evaluation_leaves_training_alone(tmp_path: Path) -> None:
             trainer.step(step)
             if scored:
                 trainer.evaluate()
-                from worldbench.baselines.trained import TrainedModel
-
                 Evaluation(world, TrainedModel(objective), BASE_EVAL).rides("sampled", 20)
         ends.append(b"".join(p.detach().numpy().tobytes() for p in objective.parameters()))
     assert ends[0] == ends[1]

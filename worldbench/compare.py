@@ -77,8 +77,8 @@ def compare(a: str, b: str, paths: list[Path], columns: list[str] | None = None,
     both = [(ours, theirs) for ours, theirs in both if ours and theirs]
     if not both:
         raise InputError(_nothing_to_pair(a, b, records))
-    paired = {str(i): [*ours.values(), *theirs.values()] for i, (ours, theirs) in enumerate(both)}
-    wanted = [leaderboard._whole_name(_every_metric(paired), c) for c in columns] if columns else leaderboard._primaries(_every_metric(paired))
+    paired = [r for ours, theirs in both for r in (*ours.values(), *theirs.values())]
+    wanted = [leaderboard.whole_name(paired, c) for c in columns] if columns else leaderboard.primary_scores(paired)
     drafts = [d for ours, theirs in both for column in wanted if (d := _draft(ours, theirs, column)) is not None]
     return sorted(_judged(drafts, margin), key=lambda r: (r.world, r.arm))
 
@@ -87,7 +87,7 @@ def _alike(a: str, b: str, records: list[Record]) -> list[list[Record]]:
     """Results that may be compared: equal in world, data and evaluation, and, where a model comes with several settings there, in the training options too."""
     out = []
     for found in _grouped(records, lambda r: [r["world"], r["config"].get("data"), r["identity"]["evaluation"]]):
-        settings = [{leaderboard._key(r) for r in found if r["model"]["name"] == name} for name in (a, b)]
+        settings = [{leaderboard.settings_key(r) for r in found if r["model"]["name"] == name} for name in (a, b)]
         out += _grouped(found, lambda r: r["config"].get("train")) if max(map(len, settings)) > 1 else [found]
     return out
 
@@ -99,15 +99,10 @@ def _grouped(records: list[Record], key: Callable[[Record], Any]) -> list[list[R
     return list(groups.values())
 
 
-def _every_metric(groups: dict[str, list[Record]]) -> dict[str, list[Record]]:
-    """The leaderboard looks at the first record of each group; metrics may apply to one model alone, so every record is a group here."""
-    return {f"{key} {i}": [record] for key, records in groups.items() for i, record in enumerate(records)}
-
-
 def _of(model: str, records: list[Record]) -> dict[int, Record]:
     """The results of a model by seed. Refused where they differ in more than the seed."""
     mine = [r for r in records if r["model"]["name"] == model and r["seed"] is not None]
-    if len({leaderboard._key(r) for r in mine}) > 1:
+    if len({leaderboard.settings_key(r) for r in mine}) > 1:
         commands = sorted({r["command"].partition(" --seed")[0] for r in mine})
         raise InputError(f"{model} comes with more than one setting under the same training options ({'; '.join(commands)}); name the result files of one")
     by_seed = {r["seed"]: r for r in mine}
@@ -134,13 +129,14 @@ def _draft(ours: dict[int, Record], theirs: dict[int, Record], column: str) -> _
     if not holders:
         return None
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
-    row = leaderboard._row([next(iter(ours.values()))], seeds, [])
+    one, other = next(iter(ours.values())), next(iter(theirs.values()))
+    world, arm = leaderboard.place(one)
     fields = {
-        "world": row.world, "arm": row.arm, "score": column, "better": holders[0]["scores"][name]["direction"],
-        "a": row.label, "b": next(iter(theirs.values()))["model"]["name"],
+        "world": world, "arm": arm, "score": column, "better": holders[0]["scores"][name]["direction"],
+        "a": one["model"]["name"], "b": other["model"]["name"],
         "seeds": seeds, "unpaired": tuple(sorted(ours.keys() ^ theirs.keys())),
     }  # fmt: skip
-    pairs = [(leaderboard._value(ours[s], column), leaderboard._value(theirs[s], column)) for s in seeds]
+    pairs = [(leaderboard.score_of(ours[s], column), leaderboard.score_of(theirs[s], column)) for s in seeds]
     values = [(x["value"], y["value"]) for x, y in pairs if x is not None and y is not None and x["value"] is not None and y["value"] is not None]
     if len({r["scores"][name]["version"] for r in holders}) > 1:
         fields["verdict"], values = f"not paired: different versions of the metric {name}", []

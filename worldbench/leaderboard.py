@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import identity_hash, to_json
 from worldbench.core.statistics import Mean, mean_interval
 from worldbench.result import find_results, load_result
+
+WIDTH = 180
+"""Characters that a table in the terminal may take across, where a single column does not need more."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ def build(paths: list[Path], columns: list[str] | None = None) -> list[Row]:
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path in find_results(paths):
         record = load_result(path)
-        groups[_key(record)].append(record)
-    wanted = [_whole_name(groups, c) for c in columns] if columns else _primaries(groups)
+        groups[settings_key(record)].append(record)
+    everything = [record for records in groups.values() for record in records]
+    wanted = [whole_name(everything, c) for c in columns] if columns else primary_scores(everything)
     rows = []
     for records in groups.values():
         records.sort(key=lambda r: (r["seed"] is None, r["seed"] or 0))
@@ -45,31 +49,64 @@ def build(paths: list[Path], columns: list[str] | None = None) -> list[Row]:
         if len(set(seeds)) != len(records) and seeds:
             raise InputError(f"{records[0]['command']}: seed {max(seeds, key=seeds.count)} comes more than once; name each result once")
         rows.append(_row(records[: None if seeds else 1], tuple(seeds), wanted))
+    rows = _told_apart(rows, [records[0] for records in groups.values()])
     order = {"uniform": 0, "random-legal": 1, "ngram": 2, "untrained": 3, "corrupted": 8, "oracle": 9}
     return sorted(rows, key=lambda r: (r.world, r.arm, order.get(r.label.split()[0], 5), r.label))
 
 
-def _key(record: dict[str, Any]) -> str:
-    config = {k: v for k, v in record["config"].items() if k in ("data", "model", "train")}
+def settings_key(record: dict[str, Any]) -> str:
+    """Equal for results that differ in nothing but their training seed."""
     versions = {name: m["version"] for name, m in record["scores"].items()}
-    return identity_hash([record["world"], record["model"]["name"], config, record["identity"]["evaluation"], versions])
+    return identity_hash([record["world"], record["model"]["name"], _training(record), record["identity"]["evaluation"], versions])
 
 
-def _primaries(groups: dict[str, list[dict[str, Any]]]) -> list[str]:
+def _training(record: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in record["config"].items() if k in ("data", "model", "train")}
+
+
+def primary_scores(records: list[dict[str, Any]]) -> list[str]:
+    """`metric.score` of every metric in any of the results, in their order."""
     seen: dict[str, None] = {}
-    for records in groups.values():
-        for name, metric in records[0]["scores"].items():
+    for record in records:
+        for name, metric in record["scores"].items():
             seen.setdefault(f"{name}.{metric['primary']}")
     return list(seen)
 
 
-def _whole_name(groups: dict[str, list[dict[str, Any]]], column: str) -> str:
+def whole_name(records: list[dict[str, Any]], column: str) -> str:
     """`metric.score` for a column asked for as `metric`; refused where no result has the metric."""
     name, _, score = column.partition(".")
-    for records in groups.values():
-        if name in records[0]["scores"]:
-            return f"{name}.{score or records[0]['scores'][name]['primary']}"
-    raise InputError(f"no result has the metric {name!r}{nearest(name, {n for rs in groups.values() for n in rs[0]['scores']})}")
+    for record in records:
+        if name in record["scores"]:
+            return f"{name}.{score or record['scores'][name]['primary']}"
+    raise InputError(f"no result has the metric {name!r}{nearest(name, {n for r in records for n in r['scores']})}")
+
+
+def place(record: dict[str, Any]) -> tuple[str, str]:
+    """What a person calls the world and the data: (world and preset, "scarce", "stream" or nothing for a model that has no data)."""
+    world, rides = record["world"], record["config"].get("data", {}).get("rides")
+    where = f"{world['world']} {world.get('map_digest', identity_hash(world))[:8]} {record['preset']}"
+    return where, "" if rides is None else ("stream" if rides == 0 else "scarce")
+
+
+def _told_apart(rows: list[Row], records: list[dict[str, Any]]) -> list[Row]:
+    """Rows of one name in one place with the settings they differ in after the name."""
+    out = []
+    for row, record in zip(rows, records):
+        settings = _flat(record)
+        others = [_flat(r) for other, r in zip(rows, records) if (other.world, other.arm, other.label) == (row.world, row.arm, row.label)]
+        differs = [k for k in settings if any(o.get(k) != settings[k] for o in others)]
+        out.append(replace(row, label=" ".join([row.label, *(f"{k}={_plain(settings[k])}" for k in differs)])))
+    return out
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    evaluation = {"eval": record["config"].get("eval", {})}
+    return {f"{group}.{name}": value for group, values in (_training(record) | evaluation).items() for name, value in values.items()}
+
+
+def _plain(value: Any) -> str:
+    return ",".join(map(_plain, value)) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _row(records: list[dict[str, Any]], seeds: tuple[int, ...], columns: list[str]) -> Row:
@@ -77,17 +114,14 @@ def _row(records: list[dict[str, Any]], seeds: tuple[int, ...], columns: list[st
     cells: dict[str, Mean | None] = {}
     trials: dict[str, int] = {}
     for column in columns:
-        values = [v for v in (_value(r, column) for r in records) if v is not None]
+        values = [v for v in (score_of(r, column) for r in records) if v is not None]
         cells[column] = mean_interval([v["value"] for v in values]) if len(values) == len(records) and all(v["value"] is not None for v in values) else None
         trials[column] = values[0]["n"] if values else 0
-    world = first["world"]
-    where = f"{world['world']} {world.get('map_digest', identity_hash(world))[:8]}"
-    rides = first["config"].get("data", {}).get("rides")
-    arm = "" if rides is None else ("stream" if rides == 0 else "scarce")
-    return Row(f"{where} {first['preset']}", arm, first["model"]["name"], seeds, cells, trials, first["command"])
+    return Row(*place(first), first["model"]["name"], seeds, cells, trials, first["command"])
 
 
-def _value(record: dict[str, Any], column: str) -> dict[str, Any] | None:
+def score_of(record: dict[str, Any], column: str) -> dict[str, Any] | None:
+    """The score that a column names; None where the result lacks the metric."""
     name, _, score = column.partition(".")
     metric = record["scores"].get(name)
     if metric is None:
@@ -139,14 +173,27 @@ def render(rows: list[Row], form: str) -> str:
                 numbers += ["", "", ""] if m is None else [m.value, *(m.interval or ("", ""))]
             writer.writerow([*row[:4], *numbers, r.command])
         return out.getvalue().rstrip("\n")
+    return _terminal(head, body)
+
+
+def _terminal(head: list[str], body: list[list[str]]) -> str:
+    """As many tables as the columns need, one under the other: no name and no number is ever cut."""
     from rich.console import Console
     from rich.table import Table
 
-    table = Table()
-    for h in head:
-        table.add_column(h)
-    for row in body:
-        table.add_row(*row)
+    wide = [max(len(h), *(len(row[i]) for row in body)) + 3 for i, h in enumerate(head)]
+    blocks: list[list[int]] = [[]]
+    for i in range(4, len(head)):
+        if blocks[-1] and sum(wide[:4]) + sum(wide[j] for j in blocks[-1]) + wide[i] + 1 > WIDTH:
+            blocks.append([])
+        blocks[-1].append(i)
     out = io.StringIO()
-    Console(file=out, width=180).print(table)
+    for block in blocks:
+        shown = [*range(4), *block]
+        table = Table()
+        for i in shown:
+            table.add_column(head[i], no_wrap=True)
+        for row in body:
+            table.add_row(*(row[i] for i in shown))
+        Console(file=out, width=max(WIDTH, sum(wide[i] for i in shown) + 1)).print(table)
     return out.getvalue().rstrip("\n")
