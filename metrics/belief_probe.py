@@ -61,7 +61,7 @@ class BeliefProbe(Metric):
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("r2", 0.9999, 1), Expectation("kl", 0, 1e-2), Expectation("r2_shuffled", -1, 0.2)),
-        "untrained": (Expectation("r2", -1, 0.99),),
+        "untrained": (Expectation("r2", -np.inf, 0.99),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (Damage("r2", "any", "any", "any", "any", blur="worse", monotone=True),)
 
@@ -118,34 +118,28 @@ class BeliefProbe(Metric):
         else:
             report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
         report.series["by_layer"] = {"layer": list(layers), "r2": [score(predict(x)).value for x in layers.values()]}
-        report.series["lookup"] = self._lookup(world, documents, row, length, belief, law, w, fit)
+        report.series["lookup"] = self._lookup(world, documents, row, length, belief, law, w, test)
         report.notes.append(f"hidden state: {model.hidden_name}; {int(fit.sum())} distinct prefixes fitted, {int(test.sum())} scored, none in both")
         report.arrays = {"belief": belief[test], "predicted": predicted, "weight": w[test], "prefix_length": length[test]}
         return report
 
     @staticmethod
     def _lookup(
-        world: World, documents: Documents, row: np.ndarray, length: np.ndarray, belief: np.ndarray, law: np.ndarray | None, w: np.ndarray, fit: np.ndarray
+        world: World, documents: Documents, row: np.ndarray, length: np.ndarray, belief: np.ndarray, law: np.ndarray | None, w: np.ndarray, test: np.ndarray
     ) -> dict[str, list]:
-        """By k: R^2 of the mean belief given the last k tokens, and the excess loss of the mean law given them; tables of the fitted prefixes, backing off."""
+        """By k: R^2 of the mean belief given the last k tokens, and the excess loss of the mean law given them: the best that a memory of k tokens can do, so
+        the means are over all prefixes; a prefix of at most k tokens is known whole."""
         out: dict[str, list] = {"k": [], "r2": [], "excess": []}
-        test = ~fit
-        b, p = np.tile(w[fit] @ belief[fit] / w[fit].sum(), (len(w), 1)), None
-        if law is not None:
-            p = np.tile(w[fit] @ law[fit] / w[fit].sum(), (len(w), 1))
         for k in range(1, world.context - 1):
             group = table_groups(documents, row, length, k)
             n = int(group.max()) + 1
-            mean, weight = mean_by_group(group[fit], belief[fit], w[fit], n)
-            known = weight[group] > 0
-            b[known] = mean[group[known]]
+            mean, _ = mean_by_group(group, belief, w, n)
             out["k"].append(k)
-            out["r2"].append(r_squared(belief[test], b[test], w[test]))
-            if law is not None and p is not None:
-                mean, _ = mean_by_group(group[fit], law[fit], w[fit], n)
-                p[known] = mean[group[known]]
+            out["r2"].append(r_squared(belief[test], mean[group[test]], w[test]))
+            if law is not None:
+                mean, _ = mean_by_group(group, law, w, n)
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    kl = np.where(law > 0, law * np.log(law / np.maximum(p, 1e-9)), 0.0).sum(axis=1)
+                    kl = np.where(law > 0, law * np.log(law / mean[group]), 0.0).sum(axis=1)
                 out["excess"].append(float(w[test] @ kl[test] / w[test].sum()))
         return out if law is not None else {k: v for k, v in out.items() if k != "excess"}
 

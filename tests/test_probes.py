@@ -1,0 +1,269 @@
+"""State and belief probes against literal readings, and against published numbers of RRXOR and Mess3."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_maps import small_map
+
+from worldbench.baselines.references import Oracle
+from worldbench.core import streams
+from worldbench.core.world import Documents
+from worldbench.envs.hmm.config import HMMConfig
+from worldbench.envs.hmm.library import named
+from worldbench.envs.hmm.world import FIRST, HMM
+from worldbench.envs.taxi.config import TaxiConfig
+from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.metrics import belief_probe, state_probe
+from worldbench.metrics.belief_probe import distinct_prefixes, table_groups
+from worldbench.metrics.config import EvalConfig
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.hidden_states import positions
+from worldbench.metrics.linear_probe import RIDGES, fit_affine, fit_discriminant, mean_by_group, r_squared, top_components
+
+LONG = HMM(HMMConfig(process="rrxor", length=9))
+
+
+class Features(Oracle):
+    """The oracle with hidden states of a test's making: features(prefix) -> numbers."""
+
+    hidden_name = "features"
+
+    def __init__(self, world, features) -> None:
+        super().__init__(world)
+        self.features = features
+
+    def hidden(self, tokens: np.ndarray) -> np.ndarray:
+        return np.array([[self.features(tuple(row[: t + 1])) for t in range(len(row))] for row in tokens.tolist()], np.float32)
+
+
+def literal_ridge(x: np.ndarray, y: np.ndarray, w: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
+    mx, my = (w[:, None] * x).sum(0), (w[:, None] * y).sum(0)
+    root = np.sqrt(w)[:, None]
+    a, b = (x - mx) * root, (y - my) * root
+    penalty = np.sqrt(ridge * np.trace(a.T @ a) / x.shape[1]) * np.eye(x.shape[1])
+    weight = np.linalg.lstsq(np.concatenate([a, penalty]), np.concatenate([b, np.zeros((x.shape[1], y.shape[1]))]), rcond=None)[0]
+    return weight, my - mx @ weight
+
+
+@given(st.integers(0, 50))
+def test_affine_is_the_ridge_of_least_leave_one_out_error(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    m, d = int(rng.integers(15, 40)), int(rng.integers(1, 6))
+    x = rng.normal(size=(m, d)) * 10.0 ** rng.integers(-3, 1, d)
+    y = x @ rng.normal(size=(d, 2)) / x.std(0).mean() + rng.normal(size=(m, 2)) * rng.choice([0.01, 1])
+    w = rng.integers(1, 5, m).astype(float)
+    w /= w.sum()
+    fits = [literal_ridge(x, y, w, r) for r in RIDGES]
+    found = fit_affine(x, y, w * 7)
+    gap = [np.abs(found(x) - (x @ a + b)).max() for a, b in fits]
+    assert min(gap) < 1e-6 * np.abs(y).max()
+
+    def leave_one_out(ridge: float) -> float:
+        """The penalty and the centre stay those of all rows but for the row's own share: the textbook's leverage formula, by solving anew."""
+        total, root = 0.0, np.sqrt(w)
+        a = np.concatenate([root[:, None], (x - w @ x) * root[:, None]], axis=1)
+        penalty = np.diag([0, *np.full(d, ridge * np.trace(a[:, 1:].T @ a[:, 1:]) / d)])
+        for i in range(m):
+            keep = np.arange(m) != i
+            beta = np.linalg.solve(a[keep].T @ a[keep] + penalty, a[keep].T @ (y[keep] * root[keep, None]))
+            total += float(((y[i] * root[i] - a[i] @ beta) ** 2).sum())
+        return total
+
+    errors = [leave_one_out(r) for r in RIDGES]
+    assert errors[int(np.argmin(gap))] <= min(errors) * (1 + 1e-6)
+
+
+def test_affine_with_enough_rows_is_least_squares() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(400, 5)), rng.normal(size=(400, 3))
+    y += x @ rng.normal(size=(5, 3))
+    design = np.concatenate([x, np.ones((400, 1))], axis=1)
+    plain = design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    predicted = fit_affine(x, y)(x)
+    assert np.abs(predicted - plain).max() < 0.02
+    assert r_squared(y, plain) == pytest.approx(1 - ((y - plain) ** 2).sum() / ((y - y.mean(0)) ** 2).sum())
+    assert r_squared(y, predicted) == pytest.approx(r_squared(y, plain), abs=1e-5)
+
+
+def test_a_direction_without_variance_explodes_nowhere() -> None:
+    """Regressors that hardly vary, and rows unlike those fitted: what an untrained network's hidden states are."""
+    rng = np.random.default_rng(1)
+    x = np.concatenate([rng.normal(size=(200, 2)), 1e-4 * rng.normal(size=(200, 30))], axis=1)
+    y = x[:, :1] + rng.normal(size=(200, 1))
+    far = np.concatenate([rng.normal(size=(50, 2)), 0.01 * np.ones((50, 30))], axis=1)
+    plain = np.linalg.lstsq(np.concatenate([x, np.ones((200, 1))], axis=1), y, rcond=None)[0]
+    assert np.abs(fit_affine(x, y)(far)).max() < 15 < np.abs(np.concatenate([far, np.ones((50, 1))], axis=1) @ plain).max()
+
+
+def test_discriminant_is_fishers() -> None:
+    rng = np.random.default_rng(2)
+    label = rng.integers(0, 4, 500)
+    label[label == 2] = 3
+    x = rng.normal(size=(5, 3))[label] + 0.7 * rng.normal(size=(500, 3)) @ rng.normal(size=(3, 3))
+    found = fit_discriminant(x, label, 5)(x).argmax(axis=1)
+    assert not np.isin(found, (2, 4)).any()
+    seen = (0, 1, 3)
+    mean = {c: x[label == c].mean(0) for c in seen}
+    pooled = sum((r - mean[c])[:, None] @ (r - mean[c])[None, :] for r, c in zip(x, label)) / len(x)
+    pooled += 1e-4 * np.trace(np.cov(x.T, bias=True)) / 3 * np.eye(3)
+    inverse = np.linalg.inv(pooled)
+    literal = [
+        max(seen, key=lambda c: -0.5 * (row - mean[c]) @ inverse @ (row - mean[c]) + np.log((label == c).mean())) for row in x
+    ]  # fmt: skip
+    assert found.tolist() == literal
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_state_probe_is_a_probe_fitted_on_other_documents(seed: int) -> None:
+    world = TaxiWorld(TaxiConfig(min_moves=2, max_moves=8), small_map(9, seed, extra=8))
+    noise = {}
+
+    def features(prefix: tuple[int, ...]) -> np.ndarray:
+        return noise.setdefault(prefix, streams.generator("test features", *prefix).normal(size=12)) + 3 * np.eye(12)[prefix[-1] % 12]
+
+    model, settings = Features(world, features), EvalConfig(probe_documents=60)
+    report = state_probe.METRIC.measure(Evaluation(world, model, settings))
+    documents = world.sample(0, "test", 0, 60)
+    x, node, metres, owner = [], [], [], []
+    for i in range(60):
+        at, prompt = int(documents.tokens[i, 0]) - world.first_place, 2
+        for t in range(prompt, documents.length[i]):  # a prediction is made after t tokens
+            x.append(features(tuple(documents.tokens[i, :t].tolist())).astype(np.float32))
+            node.append(at)
+            metres.append(world.graph().metres[at])
+            owner.append(i)
+            if t < documents.length[i] - 1:
+                at = int(world.graph().successor[at, documents.tokens[i, t] - 2])
+    x, node, metres, fit = np.array(x, float), np.array(node), np.array(metres), np.array(owner) < 30
+    hit = fit_discriminant(x[fit], node[fit], 9)(x[~fit]).argmax(axis=1) == node[~fit]
+    assert report.scores["node"].value == pytest.approx(hit.mean())
+    predicted = fit_affine(x[fit], metres[fit])(x[~fit])
+    assert report.scores["metres_r2"].value == pytest.approx(r_squared(metres[~fit], predicted))
+    assert report.scores["metres_median_error"].value == pytest.approx(np.median(np.linalg.norm(predicted - metres[~fit], axis=1)))
+    assert 0.05 < report.scores["node"].value < 0.95
+
+
+def test_state_probe_reads_the_exact_state_and_nothing_off_a_constant() -> None:
+    world = TaxiWorld(TaxiConfig(map="city:40", min_moves=3, max_moves=12))
+    settings = EvalConfig(probe_documents=300)
+    exact = state_probe.METRIC.measure(Evaluation(world, Oracle(world), settings))
+    assert exact.scores["node"].value == 1
+    assert exact.scores["metres_r2"].value == pytest.approx(1, abs=1e-6)
+    assert exact.scores["node_shuffled"].value < 0.2
+    blank = state_probe.METRIC.measure(Evaluation(world, Features(world, lambda prefix: np.zeros(3)), settings))
+    assert blank.scores["node"].value < 0.1
+    assert blank.scores["metres_r2"].value == pytest.approx(0, abs=0.05)
+
+
+def every_prefix(lengths: range) -> tuple[Documents, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Every possible prefix of RRXOR of these lengths as a document without start token, with its probability, belief and law."""
+    process = named("rrxor")
+    rows, weight, belief = [], [], []
+    for n in lengths:
+        for tokens in itertools.product((0, 1), repeat=n):
+            v = process.start
+            for x in tokens:
+                v = v @ process.transition[x]
+            if v.sum() > 1e-12:
+                rows.append(tokens)
+                weight.append(v.sum())
+                belief.append(v / v.sum())
+    length = np.array([len(r) for r in rows])
+    tokens = np.array([[*r, *[0] * (max(lengths) - len(r))] for r in rows])
+    b = np.array(belief)
+    return Documents(tokens, length, np.zeros_like(length)), length, np.array(weight), b, process.law(b)
+
+
+def test_tables_of_the_last_tokens_reach_what_is_published() -> None:
+    """metrics.md, section 4: R^2 and excess loss of tables of the last k = 5 .. 9 tokens, over prefixes of 1 .. 10 tokens; the law as regressor .246."""
+    documents, length, w, belief, law = every_prefix(range(1, 11))
+    w = w / w.sum()
+    r2, excess = [], []
+    for k in range(5, 10):
+        group = table_groups(documents, np.arange(len(w)), length, k)
+        mean, _ = mean_by_group(group, belief, w, group.max() + 1)
+        r2.append(r_squared(belief, mean[group], w))
+        mean, _ = mean_by_group(group, law, w, group.max() + 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            excess.append(w @ np.where(law > 0, law * np.log(law / mean[group]), 0).sum(axis=1))
+    assert r2 == pytest.approx([0.756, 0.858, 0.928, 0.965, 0.990], abs=6e-4)
+    assert excess == pytest.approx([0.0241, 0.0160, 0.0073, 0.0035, 0.0012], abs=6e-5)
+    assert r_squared(belief, fit_affine(law, belief, w)(law), w) == pytest.approx(0.246, abs=2e-3)
+
+
+def test_belief_probe_is_a_literal_one() -> None:
+    def features(prefix: tuple[int, ...]) -> list[float]:
+        last = (*[0] * 3, *prefix)[-3:]
+        return [*np.eye(FIRST + 2)[list(last)].ravel(), len(prefix) / 10]
+
+    report = belief_probe.METRIC.measure(Evaluation(LONG, Features(LONG, features), EvalConfig(probe_documents=200)))
+    documents = LONG.sample(0, "test", 0, 200)
+    count: dict[tuple[int, ...], int] = defaultdict(int)
+    for row, n in zip(documents.tokens.tolist(), documents.length):
+        for t in range(1, n):
+            count[tuple(row[:t])] += 1
+    scored = report.arrays
+    assert len(scored["weight"]) == len(count) - len(count) // 2
+    process = named("rrxor")
+    by_belief = defaultdict(list)
+    for prefix, times in count.items():
+        by_belief[len(prefix), times].append(process.beliefs(np.array([prefix[1:]], int) - FIRST)[0][-1] if len(prefix) > 1 else process.start)
+    for b, n, w in zip(scored["belief"], scored["prefix_length"], scored["weight"]):
+        assert any(np.allclose(b, other) for other in by_belief[n, int(w)])
+    w, b, p = scored["weight"], scored["belief"], scored["predicted"]
+    literal = 1 - sum(w[i] * ((b[i] - p[i]) ** 2).sum() for i in range(len(w))) / sum(w[i] * ((b[i] - (w @ b) / w.sum()) ** 2).sum() for i in range(len(w)))
+    assert report.scores["r2"].value == pytest.approx(literal)
+    q = np.clip(p, 1e-6, 1)
+    q /= q.sum(1, keepdims=True)
+    kl = [sum(x * np.log(x / y) for x, y in zip(b[i], q[i]) if x > 0) for i in range(len(w))]
+    assert report.scores["kl"].value == pytest.approx(w @ kl / w.sum())
+    assert report.series["lookup"]["k"] == list(range(1, 9))
+    assert report.series["lookup"]["r2"] == sorted(report.series["lookup"]["r2"])
+    assert 0 < report.scores["r2"].value < 0.3  # an exclusive or is no sum of its parts
+
+
+def test_lookup_is_the_literal_table() -> None:
+    report = belief_probe.METRIC.measure(Evaluation(LONG, Oracle(LONG), EvalConfig(probe_documents=100)))
+    documents = LONG.sample(0, "test", 0, 100)
+    at = positions(LONG, documents)
+    chosen, w = distinct_prefixes(documents, at)
+    rows = [documents.tokens[at.row[i], : at.prefix_length[i]].tolist() for i in chosen]
+    assert len({tuple(r) for r in rows}) == len(rows)
+    assert w.sum() == len(at.row)
+    beliefs = np.array([named("rrxor").beliefs(np.array([r[1:]], int) - FIRST)[0][-1] for r in rows])
+    fit = np.zeros(len(rows), bool)
+    fit[streams.generator("evaluation", 0, "belief probe").permutation(len(rows))[: len(rows) // 2]] = True
+    for k, found in zip(report.series["lookup"]["k"], report.series["lookup"]["r2"]):
+        table = defaultdict(list)
+        for i, r in enumerate(rows):
+            table[tuple(([-1] * k + r)[-k:])].append(i)
+        guess = np.zeros_like(beliefs)
+        for members in table.values():
+            guess[members] = (w[members] @ beliefs[members]) / w[members].sum()
+        assert found == pytest.approx(r_squared(beliefs[~fit], guess[~fit], w[~fit]))
+
+
+def test_belief_probe_controls() -> None:
+    rrxor = belief_probe.METRIC.measure(Evaluation(HMM(), Oracle(HMM()), EvalConfig()))
+    assert rrxor.scores["r2"].value == pytest.approx(1, abs=1e-6)
+    assert rrxor.scores["law_r2"].value == pytest.approx(0.246, abs=0.03)
+    assert rrxor.scores["r2_shuffled"].value < 0.1
+    mess3 = HMM(HMMConfig(process="mess3"))
+    report = belief_probe.METRIC.measure(Evaluation(mess3, Oracle(mess3), EvalConfig(probe_documents=500)))
+    assert report.scores["law_r2"].value == pytest.approx(1, abs=1e-6)
+    # Worlds whose state is known have no belief; models without hidden states no probe.
+    assert belief_probe.METRIC.applies(TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8)), Oracle(HMM())) is not None
+
+
+def test_top_components_are_the_principal_ones() -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 4)) * [5, 1, 3, 0.1] @ np.linalg.qr(rng.normal(size=(4, 4)))[0]
+    found = top_components(x, 2)
+    _, _, v = np.linalg.svd(x - x.mean(0), full_matrices=False)
+    assert np.abs(found.T @ v[:2].T).round(6).tolist() == np.eye(2).tolist()
