@@ -58,9 +58,9 @@ def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) 
     box: the part, in metres; None: where most invented streets begin, or the centre if there are none. Returns the files written.
     Errors: InputError for a file that is no evidence of a map reconstruction.
     """
-    data = _load(evidence)
+    data = load(evidence)
     metres = data["metres"]
-    black, red = _black(data), _red(data)
+    black, red = _black(data), invented(data)
     along = np.linspace(0, 1, 17)[:, None, None]
     curves = (1 - along) ** 2 * red.start + 2 * along * (1 - along) * red.control + along**2 * red.stop
     whole = _padded(np.concatenate([metres, curves.reshape(-1, 2)]))
@@ -75,7 +75,8 @@ def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) 
     return paths + _picture(near_black, near_red, part, out.with_name(f"{out.name}-zoom"), heading, counts, words, mark=None)
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of the evidence of a map reconstruction. InputError where the file holds something else."""
     try:
         with np.load(path, allow_pickle=False) as file:
             data = {name: file[name] for name in file.files}
@@ -93,7 +94,8 @@ def _black(data: dict[str, np.ndarray]) -> Drawn:
     return Drawn(edges[:, :2], edges[:, 2], data["uses"][data["black"]], start, (start + stop) / 2, stop)
 
 
-def _red(data: dict[str, np.ndarray]) -> Drawn:
+def invented(data: dict[str, np.ndarray]) -> Drawn:
+    """The invented streets of the evidence, each with the curve that sets out in its direction."""
     red = data["red"].reshape(-1, 3)
     start, stop = data["metres"][red[:, 0]], data["metres"][red[:, 1]]
     gap = np.hypot(*(stop - start).T)[:, None]

@@ -132,6 +132,8 @@ def measure_routes(
             "moves": moves,
         },
     )
+    if (streets := graph.street[first.edges[:, 0], first.edges[:, 2]].astype(str)).any():
+        report.arrays["streets"] = streets
     if graph.lonlat is not None:
         report.arrays["lonlat"] = graph.lonlat
     if first.n_black + first.n_red == 0:

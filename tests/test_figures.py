@@ -65,10 +65,10 @@ def test_an_invented_street_sets_out_in_the_direction_that_the_rides_name() -> N
         "metres": np.array([[0.0, 0.0], [100.0, 0.0]]), "red": np.array([[0, 1, 0], [0, 1, 6]]), "red_uses": np.array([1, 1]),
         "directions": np.array(["N", "NE", "E", "SE", "S", "SW", "W", "NW"]),
     }  # fmt: skip
-    curves = street_map._red(data)
+    curves = street_map.invented(data)
     assert curves.control[0] == pytest.approx([0, 100 * street_map.BEND])
     assert curves.control[1] == pytest.approx([-100 * street_map.BEND, 0])
-    words = street_map._red(data | {"directions": np.array(list("abcdefgh"))})
+    words = street_map.invented(data | {"directions": np.array(list("abcdefgh"))})
     assert words.control[0] == pytest.approx([50, -25])
 
 

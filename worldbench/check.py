@@ -22,7 +22,7 @@ from worldbench.core.metric import Metric
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics, models
 from worldbench.core.world import World
-from worldbench.display import Display
+from worldbench.display import Display, tables
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 
@@ -201,28 +201,23 @@ def write(record: dict[str, Any], out: Path) -> Path:
 
 
 def show(record: dict[str, Any]) -> None:
-    """The calibration table, then every statement that failed."""
-    from rich.console import Console
-    from rich.table import Table
-
+    """The calibration table: each metric's primary score by reference and at the largest damage; then every statement that failed."""
     references = list(dict.fromkeys(m for scores in record["references"].values() for m in scores))
-    table = Table(title=f"calibration of {record['world']['world']}")
-    for column in ("metric", "better", *references, *(f"{k} {ladder[-1]['size']:g}" for k, ladder in record["ladders"].items()), "statements"):
-        table.add_column(column, justify="left" if column in ("metric", "better") else "right")
+    largest = {kind: f"{kind} {ladder[-1]['size']:g}" for kind, ladder in record["ladders"].items()}
+    body = []
     for name, metric in record["metrics"].items():
         mine = [v for v in record["verdicts"] if v["metric"] == name]
         cells = [record["references"].get(name, {}).get(r, {}).get(metric["primary"]) for r in references]
         for ladder in record["ladders"].values():
             values = ladder[-1]["values"].get(name, {}).get(metric["primary"])
             cells.append(sum(values) / len(values) if values else None)
-        held = sum(v["holds"] for v in mine)
-        told = f"{held} of {len(mine)} hold" if mine else "none"
-        table.add_row(f"{name} {metric['primary']}", metric["direction"], *("-" if c is None else f"{c:.3f}" for c in cells), told)
-    console = Console(width=max(120, Console().width))
-    console.print(table)
+        held = f"{sum(v['holds'] for v in mine)} of {len(mine)}" if mine else "none"
+        body.append([f"{name}.{metric['primary']}", metric["direction"], held, *("-" if c is None else f"{c:.3f}" for c in cells)])
+    print(f"calibration of {record['world']['world']}")
+    print(tables(["metric", "better", "statements hold", *references, *largest.values()], body, fixed=3))
     for v in record["verdicts"]:
         if not v["holds"]:
-            console.print(f"[bold red]fails[/] {v['metric']}: {v['statement']}; measured {v['measured']}", highlight=False)
+            print(f"fails: {v['metric']}: {v['statement']}; measured {v['measured']}")
 
 
 def failures(record: dict[str, Any]) -> list[Verdict]:

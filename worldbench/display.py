@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,3 +98,30 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
+
+
+WIDTH = 180
+"""Characters that a table in the terminal may take across, where a single column does not need more."""
+
+
+def tables(head: list[str], body: list[list[str]], fixed: int) -> str:
+    """As many tables as the columns need, one under the other, the first `fixed` columns in each: no name and no number is ever cut."""
+    from rich.console import Console
+    from rich.table import Table
+
+    wide = [max(len(h), *(len(row[i]) for row in body)) + 3 for i, h in enumerate(head)]
+    blocks: list[list[int]] = [[]]
+    for i in range(fixed, len(head)):
+        if blocks[-1] and sum(wide[:fixed]) + sum(wide[j] for j in blocks[-1]) + wide[i] + 1 > WIDTH:
+            blocks.append([])
+        blocks[-1].append(i)
+    out = io.StringIO()
+    for block in blocks:
+        shown = [*range(fixed), *block]
+        table = Table()
+        for i in shown:
+            table.add_column(head[i], no_wrap=True)
+        for row in body:
+            table.add_row(*(row[i] for i in shown))
+        Console(file=out, width=max(WIDTH, sum(wide[i] for i in shown) + 1)).print(table)
+    return out.getvalue().rstrip("\n")

@@ -17,9 +17,6 @@ from worldbench.core.files import identity_hash, to_json
 from worldbench.core.statistics import Mean, mean_interval
 from worldbench.result import find_results, load_result
 
-WIDTH = 180
-"""Characters that a table in the terminal may take across, where a single column does not need more."""
-
 
 @dataclass(frozen=True)
 class Row:
@@ -173,27 +170,6 @@ def render(rows: list[Row], form: str) -> str:
                 numbers += ["", "", ""] if m is None else [m.value, *(m.interval or ("", ""))]
             writer.writerow([*row[:4], *numbers, r.command])
         return out.getvalue().rstrip("\n")
-    return _terminal(head, body)
+    from worldbench.display import tables
 
-
-def _terminal(head: list[str], body: list[list[str]]) -> str:
-    """As many tables as the columns need, one under the other: no name and no number is ever cut."""
-    from rich.console import Console
-    from rich.table import Table
-
-    wide = [max(len(h), *(len(row[i]) for row in body)) + 3 for i, h in enumerate(head)]
-    blocks: list[list[int]] = [[]]
-    for i in range(4, len(head)):
-        if blocks[-1] and sum(wide[:4]) + sum(wide[j] for j in blocks[-1]) + wide[i] + 1 > WIDTH:
-            blocks.append([])
-        blocks[-1].append(i)
-    out = io.StringIO()
-    for block in blocks:
-        shown = [*range(4), *block]
-        table = Table()
-        for i in shown:
-            table.add_column(head[i], no_wrap=True)
-        for row in body:
-            table.add_row(*(row[i] for i in shown))
-        Console(file=out, width=max(WIDTH, sum(wide[i] for i in shown) + 1)).print(table)
-    return out.getvalue().rstrip("\n")
+    return tables(head, body, fixed=4)

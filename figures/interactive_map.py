@@ -1,0 +1,95 @@
+"""The street map that a model's rides imply, to walk through in a browser: one HTML file without network, from the evidence of `map_reconstruction`.
+
+The same streets, colours and curves as `street_map`, with every intersection, direction and number of uses under the pointer, and a list of the invented
+streets. The page is `interactive_map.html.j2` with `interactive_map.css` and `interactive_map.js` put into it; they are plain CSS and JavaScript.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from worldbench.core.errors import InputError
+from worldbench.core.files import write_atomic
+from worldbench.figures import street_map
+
+FAILED = 2
+"""In `status`: a ride that could not be explained."""
+PER_METRE = 10
+"""Positions are whole numbers of this part of a metre: a fifth of the file that decimals would make."""
+
+
+def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
+    """Write `out`.html: the same bytes for the same evidence and title. Returns the file written.
+
+    evidence: the file map_reconstruction.npz of a scored run. Its optional arrays: `map` (the map's name), `lonlat` (then OpenStreetMap is credited),
+    `streets` (str [E], the name of each true edge, "" unnamed).
+    Errors: InputError for a file that is no evidence of a map reconstruction; RunError where the page cannot be written.
+    """
+    data = street_map.load(evidence)
+    path = out.with_name(f"{out.name}.html")
+    write_atomic(path, page(data, title))
+    return [path]
+
+
+def page(data: dict[str, np.ndarray], title: str = "") -> str:
+    """The page, from the arrays of the evidence."""
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    name = str(data["map"]) if "map" in data else ""
+    used, true, red = int(data["black"].sum()), len(data["edges"]), len(data["red"])
+    return environment.from_string(_asset("html.j2")).render(
+        title=title or "A model's street map",
+        map=name,
+        counts={
+            "true": true,
+            "used": used,
+            "unused": true - used,
+            "red": red,
+            "rides": len(data["status"]),
+            "failed": int((data["status"] == FAILED).sum()),
+            "places": len(data["places"]),
+        },
+        precision=f"{used / (used + red):.4f}" if used + red else "undefined",
+        osm="lonlat" in data,
+        data=contents(data),
+        style=_asset("css"),
+        script=_asset("js"),
+    )
+
+
+def contents(data: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the page's program gets: positions in tenths of a metre (east, north, ..), places and directions by index, a list for each field of the edges."""
+    invented = street_map.invented(data)
+    edges, red = data["edges"].reshape(-1, 3), data["red"].reshape(-1, 3)
+    out: dict[str, Any] = {
+        "perMetre": PER_METRE,
+        "osm": "lonlat" in data,
+        "places": [str(p) for p in data["places"]],
+        "directions": [str(d) for d in data["directions"]],
+        "at": _whole(data["metres"]),
+        "true": {"from": edges[:, 0].tolist(), "to": edges[:, 1].tolist(), "direction": edges[:, 2].tolist(), "uses": data["uses"].tolist()},
+        "used": data["black"].astype(int).tolist(),
+        "red": {"from": red[:, 0].tolist(), "to": red[:, 1].tolist(), "direction": red[:, 2].tolist(), "uses": data["red_uses"].tolist()},
+        "bend": _whole(invented.control),
+        "streets": [],
+        "street": [],
+    }
+    if "streets" in data:
+        if len(data["streets"]) != len(edges):
+            raise InputError(f"the evidence names {len(data['streets'])} streets for {len(edges)} edges; score the run again")
+        names, which = np.unique(data["streets"].astype(str), return_inverse=True)
+        out["streets"], out["street"] = names.tolist(), which.reshape(-1).tolist()
+    return out
+
+
+def _whole(metres: np.ndarray) -> list[int]:
+    return np.round(metres * PER_METRE).astype(np.int64).reshape(-1).tolist()
+
+
+def _asset(ending: str) -> str:
+    return resources.files(__package__ or "worldbench.figures").joinpath(f"interactive_map.{ending}").read_text(encoding="utf-8")

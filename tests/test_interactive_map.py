@@ -1,0 +1,219 @@
+"""The interactive map: what is in the page, and what a browser makes of it (a headless Chromium; skipped where there is none)."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_maps import small_map
+
+from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
+from worldbench.core.errors import InputError
+from worldbench.envs.taxi.config import TaxiConfig
+from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.figures import interactive_map
+from worldbench.metrics.config import EvalConfig
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.map_reconstruction import METRIC
+from worldbench.scoring import npz
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rides of a driver with a wrong map of a generated city."""
+    world = TaxiWorld(TaxiConfig(map="city:40", min_moves=3, max_moves=12))
+    report = METRIC.measure(Evaluation(world, Corrupted(world, CorruptedConfig(rewired=8), 0), EvalConfig(reconstruction_rides=300)))
+    path = tmp_path_factory.mktemp("evidence") / "map_reconstruction.npz"
+    path.write_bytes(npz(report.arrays))
+    return path
+
+
+@pytest.fixture(scope="module")
+def drawn(evidence: Path) -> Path:
+    (path,) = interactive_map.draw(evidence, evidence.parent / "map", title="a <driver> & more")
+    return path
+
+
+def arrays(evidence: Path) -> dict[str, np.ndarray]:
+    with np.load(evidence, allow_pickle=False) as file:
+        return {k: file[k] for k in file.files}
+
+
+def inside(page: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_page_holds_the_evidence_and_asks_for_nothing_else(evidence: Path, drawn: Path) -> None:
+    page, data = drawn.read_text(), arrays(evidence)
+    held = inside(page)
+    assert held["places"] == data["places"].tolist()
+    assert [list(e) for e in zip(*(held["red"][k] for k in ("from", "to", "direction")))] == data["red"].tolist()
+    assert held["red"]["uses"] == data["red_uses"].tolist()
+    assert held["true"]["uses"] == data["uses"].tolist()
+    assert held["used"] == data["black"].astype(int).tolist()
+    assert np.abs(np.array(held["at"]).reshape(-1, 2) / held["perMetre"] - data["metres"]).max() <= 0.5 / held["perMetre"]
+    assert "a &lt;driver&gt; &amp; more" in page
+    assert "<driver>" not in page
+    assert set(re.findall(r"https?://[^\"' )<]+", page)) <= {"https://www.openstreetmap.org/copyright"}
+    assert "default-src 'none'" in page
+    again = interactive_map.page(data, "a <driver> & more")
+    assert again == page
+
+
+def test_street_names_come_with_the_evidence(tmp_path: Path) -> None:
+    graph = small_map(8, 0)
+    graph.street[graph.successor >= 0] = 'Rue d\'"Été" </script>'
+    world = TaxiWorld(TaxiConfig(min_moves=2, max_moves=8), graph)
+    report = METRIC.measure(Evaluation(world, Corrupted(world, CorruptedConfig(rewired=3), 0), EvalConfig(reconstruction_rides=30)))
+    assert (report.arrays["streets"] == 'Rue d\'"Été" </script>').all()
+    page = interactive_map.page(report.arrays)
+    assert inside(page)["streets"] == ['Rue d\'"Été" </script>']
+    with pytest.raises(InputError, match="names 2 streets"):
+        interactive_map.page(report.arrays | {"streets": np.array(["a", "b"])})
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    program = next((p for p in map(shutil.which, NAMES) if p), None)
+    if program is None:
+        pytest.skip(f"no browser to look at the page with ({', '.join(NAMES)}; Debian and Ubuntu: apt install chromium)")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any, drawn: Path) -> Iterator[Page]:
+    """The page, opened; at its end nothing may have been complained of or asked for."""
+    context = browser.new_context(viewport={"width": 1200, "height": 800}, reduced_motion="reduce")
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda request: complaints.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    opened.goto(drawn.as_uri())
+    yield opened
+    assert complaints == []
+    context.close()
+
+
+def view(page: Page) -> dict[str, float]:
+    return page.evaluate("streetMap.view()")
+
+
+def settled(page: Page) -> None:
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+
+def point(page: Page, metres: np.ndarray) -> tuple[float, float]:
+    return tuple(page.evaluate("([east, north]) => streetMap.project(east, north)", [float(x) for x in metres]))
+
+
+def coloured(page: Page) -> tuple[int, int]:
+    """Red and black points on the map."""
+    rgb = np.asarray(Image.open(io.BytesIO(page.locator("#streets").screenshot())).convert("RGB")).astype(int)
+    return int(((rgb[..., 0] > 150) & (rgb[..., 1] < 90)).sum()), int((rgb.max(axis=2) < 60).sum())
+
+
+@pytest.mark.xdist_group("browser")
+class TestInABrowser:
+    def test_legend_and_colours(self, page: Page, evidence: Path) -> None:
+        data = arrays(evidence)
+        assert page.inner_text("#n-used") == str(data["black"].sum())
+        assert page.inner_text("#n-red") == str(len(data["red"]))
+        assert page.inner_text("#n-failed") == str((data["status"] == 2).sum())
+        settled(page)
+        red, black = coloured(page)
+        assert red > 200
+        assert black > 200
+        page.uncheck("#show-red")
+        settled(page)
+        assert coloured(page)[0] == 0
+
+    def test_hover_tells_intersections_and_uses(self, page: Page, evidence: Path) -> None:
+        data = arrays(evidence)
+        place = int(data["edges"][data["uses"].argmax(), 0])
+        page.mouse.move(*point(page, data["metres"][place]))
+        settled(page)
+        told = page.inner_text("#tip")
+        assert str(data["places"][place]) in told
+        for (a, b, d), uses, black in zip(data["edges"], data["uses"], data["black"]):
+            if a == place and black:
+                line = next(x for x in told.split("\n") if x.startswith(f"{data['directions'][d]} → {data['places'][b]}:"))
+                assert (f"used {uses} times" in line) or (uses == 1 and "used once" in line) or uses == 0
+        ends = [frozenset(e[:2]) for e in data["edges"].tolist()]
+        edge = next(e for e in np.argsort(-data["uses"]) if data["black"][e])
+        assert ends.count(frozenset(data["edges"][edge][:2].tolist())) >= 1
+        middle = data["metres"][data["edges"][edge, :2]].mean(0)
+        page.mouse.move(*point(page, middle))
+        settled(page)
+        assert f"used {data['uses'][edge]} times" in page.inner_text("#tip")
+        page.mouse.move(2, 2)
+        settled(page)
+        assert page.is_hidden("#tip")
+
+    def test_list_of_invented_streets(self, page: Page, evidence: Path) -> None:
+        data = arrays(evidence)
+        order = sorted(range(len(data["red"])), key=lambda k: (-int(data["red_uses"][k]), k))
+        rows = page.locator("#list button")
+        assert rows.count() == min(len(order), 200)
+        a, b, d = data["red"][order[0]]
+        expected = f"{data['places'][a]} {data['directions'][d]} → {data['places'][b]}"
+        assert rows.first.inner_text().startswith(expected)
+        rows.first.click()
+        settled(page)
+        middle = (data["metres"][a] + data["metres"][b]) / 2  # the curve bends away from the line by no more than its length
+        assert np.hypot(view(page)["east"] - middle[0], view(page)["north"] - middle[1]) <= np.linalg.norm(data["metres"][a] - data["metres"][b])
+        assert rows.first.get_attribute("aria-current") == "true"
+        assert f"used {data['red_uses'][order[0]]} times" in page.inner_text("#tip") or data["red_uses"][order[0]] == 1
+        page.fill("#filter", str(data["places"][a]))
+        named = sum(str(data["places"][a]) in (str(data["places"][x]) + "\n" + str(data["places"][y])) for x, y, _ in data["red"])
+        assert rows.count() == named
+        page.fill("#filter", "no such street")
+        assert rows.count() == 0
+
+    def test_zoom_and_pan(self, page: Page) -> None:
+        start = view(page)
+        x, y = point(page, np.array([0.0, 0.0]))
+        page.mouse.move(x, y)
+        page.mouse.wheel(0, -400)
+        settled(page)
+        near = view(page)
+        assert near["pixelsPerMetre"] > 1.5 * start["pixelsPerMetre"]
+        assert point(page, np.array([0.0, 0.0])) == pytest.approx((x, y), abs=1)  # what is under the pointer stays there
+        page.mouse.down()
+        page.mouse.move(x + 80, y - 30, steps=4)
+        page.mouse.up()
+        assert point(page, np.array([0.0, 0.0])) == pytest.approx((x + 80, y - 30), abs=8)
+        page.click("#all")
+        settled(page)
+        assert view(page) == pytest.approx(start)
+        page.focus("#marks")
+        page.keyboard.press("+")
+        settled(page)
+        assert view(page)["pixelsPerMetre"] == pytest.approx(1.5 * start["pixelsPerMetre"])
+
+    def test_small_screens(self, page: Page, tmp_path: Path) -> None:
+        page.set_viewport_size({"width": 390, "height": 800})
+        settled(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        box = page.locator("#stage").bounding_box()
+        assert box is not None
+        assert box["height"] > 250
