@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from worldbench.baselines import prefixes
-from worldbench.baselines.from_states import FromStates
+from worldbench.baselines.from_states import FromStates, StateDecoder, StateDynamics
 from worldbench.baselines.references import Oracle
 from worldbench.core import streams
 from worldbench.core.errors import InputError
-from worldbench.core.world import ILLEGAL, OPEN, States, World
+from worldbench.core.model import Decoder, Dynamics
+from worldbench.core.world import ILLEGAL, OPEN, Documents, States, World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,17 +110,18 @@ class Corrupted(FromStates):
 
 
 class Blurred(Oracle):
-    """The oracle with Gaussian noise on every hidden state, its own for each prefix: what a metric of geometry must notice.
+    """The oracle with Gaussian noise on its hidden states: what a metric of geometry must notice.
 
-    sd: the noise's standard deviation, in standard deviations of each number of the hidden state (over documents of the training stream). In `check` only: its
-    predictions are the oracle's.
+    sd: the noise's standard deviation, in standard deviations of each number of the hidden state (over documents of the training stream). made: the noise is
+    not on the states that are read, each prefix its own, but on those that its dynamics makes and that a swap puts in. In `check` only: its predictions are
+    the oracle's.
     """
 
     name = "blurred"
 
-    def __init__(self, world: World, sd: float, seed: int = 0) -> None:
+    def __init__(self, world: World, sd: float, seed: int = 0, *, made: bool = False) -> None:
         super().__init__(world)
-        self.sd, self._key = sd, np.uint64(streams.integer("blur", seed))
+        self.sd, self.made, self._key = sd, made, np.uint64(streams.integer("blur", seed))
 
     @cached_property
     def _scale(self) -> np.ndarray:
@@ -129,8 +131,37 @@ class Blurred(Oracle):
 
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
         out = super().hidden(tokens)
+        if self.made:
+            return out
         prefix = np.full(len(tokens), self._key)
         for t in range(tokens.shape[1]):
             prefix = prefixes.extend(prefix, tokens[:, t])
             out[:, t] += self.sd * self._scale * prefixes.normals(prefix, out.shape[2])
         return out
+
+    def noisy(self, hidden: np.ndarray) -> np.ndarray:
+        """Hidden states [N, D] with noise that belongs to their numbers."""
+        bits = np.ascontiguousarray(hidden, np.float32).view(np.uint32)
+        row = np.full(len(bits), self._key)
+        for column in bits.T:
+            row = prefixes.extend(row, column)
+        return (hidden + self.sd * self._scale * prefixes.normals(row, hidden.shape[1])).astype(np.float32)
+
+    def dynamics(self) -> Dynamics:
+        return NoisyDynamics(self) if self.made else super().dynamics()
+
+    def fit_dynamics(self, documents: Documents, steps: int, seed: int) -> Dynamics:
+        return self.dynamics()
+
+    def swapped(self, documents: Documents, donors: Documents, layer: str) -> Decoder:
+        states = self._after(donors.tokens, donors.length)
+        return StateDecoder(self, self.decode(self.noisy(self.encode(states))) if self.made else states)
+
+
+class NoisyDynamics(StateDynamics):
+    """The exact transition, with noise on each state that it makes."""
+
+    model: Blurred
+
+    def step(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
+        return self.model.noisy(super().step(hidden, tokens))

@@ -10,7 +10,7 @@ from worldbench.core.files import read_json
 from worldbench.core.statistics import mean_interval
 from worldbench.figures.style import BLUE, GREY, INK, RED, paper_style, save, write_csv
 
-COLOURS = {"deleted": BLUE, "added": "#2a9d5c", "rewired": RED, "noise": "#e08a1e", "blur": "#7d5ba6"}
+COLOURS = {"deleted": BLUE, "added": "#2a9d5c", "rewired": RED, "noise": "#e08a1e", "blur": "#7d5ba6", "drift": "#8c564b"}
 LINES = {"oracle": (INK, "-"), "random-legal": (GREY, "--"), "uniform": (GREY, ":"), "ngram": (GREY, "-."), "untrained": ("#c0c0c0", "-")}
 
 
@@ -28,7 +28,7 @@ def curve(ladder: list[dict[str, Any]], metric: str, score: str) -> list[tuple[f
 
 
 def draw(record_path: Path, stem: Path) -> list[Path]:
-    """Write `stem`.png, .svg and .curves.csv."""
+    """Write `stem`.png, `stem`.svg and `stem`-curves.csv."""
     import matplotlib.pyplot as plt
 
     record = read_json(record_path)
@@ -39,7 +39,7 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
     rows = -(-len(panels) // columns)
     written: list[tuple[Any, ...]] = []
     with paper_style():
-        figure, axes = plt.subplots(rows, columns, figsize=(2.2 * columns, 1.75 * rows + 0.5), squeeze=False)
+        figure, axes = plt.subplots(rows, columns, figsize=(2.2 * columns, 1.75 * rows + 0.8), squeeze=False)
         handles: dict[str, Any] = {}
         for k, axis in enumerate(axes.ravel()):
             if k >= len(panels):
@@ -63,9 +63,11 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
             axis.set_xticks(range(1 + max((len(ladder) - 1 for ladder in record["ladders"].values()), default=0)))
         order = [n for n in (*LINES, *COLOURS) if n in handles]
         sizes = {k: " ".join(f"{r['size']:g}" for r in ladder[1:]) for k, ladder in record["ladders"].items()}
-        figure.legend([handles[n] for n in order], [f"{n} {sizes[n]}" if n in sizes else n for n in order], loc="lower center", ncols=min(5, len(order)))
-        figure.supxlabel("rung of damage (0: none)", fontsize=8, y=0.16 / rows)
-        figure.tight_layout(rect=(0, 0.22 / rows, 1, 1))
+        figure.legend(
+            [handles[n] for n in order], [f"{n} {sizes[n]}" if n in sizes else n for n in order], loc="lower center", ncols=min(4, len(order)),
+            title="across: rungs of damage, from none (0) to the largest",
+        )  # fmt: skip
+        figure.tight_layout(rect=(0, 0.85 / (1.75 * rows + 0.8), 1, 1))
         paths = save(figure, stem)
         plt.close(figure)
     paths.append(write_csv(stem.with_name(f"{stem.name}-curves.csv"), ["metric", "score", "kind", "size", "mean", "low", "high"], written))

@@ -40,7 +40,7 @@ def page(data: dict[str, np.ndarray], title: str = "") -> str:
     """The page, from the arrays of the evidence."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    name = str(data["map"]) if "map" in data else ""
+    name = str(data["map"].reshape(-1)[0]) if "map" in data else ""
     used, true, red = int(data["black"].sum()), len(data["edges"]), len(data["red"])
     return environment.from_string(_asset("html.j2")).render(
         title=title or "A model's street map",

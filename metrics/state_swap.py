@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import ALL_LAYERS, Decoder, SequenceModel, log_softmax
 from worldbench.core.world import OPEN, Documents, World
 from worldbench.metrics.acceptance import draw_pairs
@@ -68,6 +68,8 @@ class StateSwap(Metric):
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("donor_law", 1 - 1e-6, 1 + 1e-6), Expectation("same_state_change", -1e-6, 1e-6), Expectation("sham_change", -1e-6, 1e-6)),
     }
+
+    damage: ClassVar[tuple[Damage, ...]] = (Damage("donor_law", "any", "any", "any", "any", drift="worse", monotone=True),)
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         if type(world).law is World.law:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.metric import Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import Dynamics, SequenceModel, log_softmax
 from worldbench.core.world import Documents, World
 from worldbench.metrics.evaluation import Evaluation, truth
@@ -54,7 +54,7 @@ class Linear:
 
 def law_kl(law: np.ndarray, logits: np.ndarray, actions: np.ndarray) -> np.ndarray:
     """KL(law || softmax(logits)) by row, log probabilities cut off at log 1e-9: float64 [M]."""
-    log_model = np.maximum(log_softmax(logits)[:, actions], FLOOR)
+    log_model = np.fmax(log_softmax(logits)[:, actions], FLOOR)  # also where there is no law at all
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(law > 0, law * (np.log(law) - log_model), 0.0).sum(axis=1)
 
@@ -77,6 +77,11 @@ class TransitionConsistency(Metric):
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("normalised", 1 - 1e-6, 1 + 1e-6), Expectation("normalised_own", 1 - 1e-6, 1 + 1e-6), Expectation("direct_kl", -1e-6, 1e-5)),
     }
+
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("normalised", "any", "any", "any", "any", drift="worse", monotone=True),
+        Damage("direct_kl", "any", "any", "any", "any", blur="worse", drift="unchanged", monotone=True, direction="lower"),
+    )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         if type(world).law is World.law:
@@ -134,6 +139,8 @@ class TransitionConsistency(Metric):
                 count += np.bincount(row, minlength=n)
         report = Report({}, {"by_step": dict(curves)}, notes=[f"hidden state: {model.hidden_name}; {len(spare)} other documents fitted"])
         gain = total["copy"] - total["direct"]
+        if not gain.sum() > 0:
+            report.notes.append("its true hidden states predict no better than the last one copied: there is no gain to be normalised by")
         for name in ("posthoc", "own", "linear"):
             if name in rolled:
                 r = ratio(total[name] - total["direct"], gain)

@@ -104,7 +104,7 @@ def record() -> dict:
 def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path) -> None:
     failed = [v for v in record["verdicts"] if not v["holds"]]
     assert failed == []
-    assert set(record["ladders"]) == {*MAP_KINDS, "noise", "blur"}
+    assert set(record["ladders"]) == {*MAP_KINDS, "noise", "blur", "drift"}
     for name in metrics.names():
         metric = metrics[name].load()
         if metric.direction != "none" and "oracle" not in record["not_applicable"].get(name, {}):

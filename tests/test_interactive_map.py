@@ -69,6 +69,7 @@ def test_the_page_holds_the_evidence_and_asks_for_nothing_else(evidence: Path, d
     assert np.abs(np.array(held["at"]).reshape(-1, 2) / held["perMetre"] - data["metres"]).max() <= 0.5 / held["perMetre"]
     assert "a &lt;driver&gt; &amp; more" in page
     assert "<driver>" not in page
+    assert "on the map <b>city:40" in page
     assert set(re.findall(r"https?://[^\"' )<]+", page)) <= {"https://www.openstreetmap.org/copyright"}
     assert "default-src 'none'" in page
     again = interactive_map.page(data, "a <driver> & more")

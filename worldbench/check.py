@@ -59,7 +59,7 @@ class Plan:
         chosen = [round(i * (len(SHARES) - 1) / max(self.rungs - 1, 1)) for i in range(self.rungs)] if self.rungs > 1 else [len(SHARES) - 1]
         if kind == "noise":
             return [NOISE[i] for i in chosen]
-        if kind == "blur":
+        if kind in ("blur", "drift"):
             return [BLUR[i] for i in chosen]
         graph = world.graph()
         assert graph is not None
@@ -71,14 +71,14 @@ class Plan:
 
 def kinds(world: World) -> list[str]:
     """The damage that can be done in a world."""
-    return [*(MAP_KINDS if type(world).damaged is not World.damaged else ()), "noise", "blur"]
+    return [*(MAP_KINDS if type(world).damaged is not World.damaged else ()), "noise", "blur", "drift"]
 
 
 def damaged(world: World, kind: str, size: float, corruption: int) -> SequenceModel:
     from worldbench.baselines.corrupted import Blurred, Corrupted, CorruptedConfig
 
-    if kind == "blur":
-        return Blurred(world, size, corruption)
+    if kind in ("blur", "drift"):
+        return Blurred(world, size, corruption, made=kind == "drift")
     options: dict[str, Any] = {"rewired": 0, kind: size if kind == "noise" else int(size)}
     return Corrupted(world, CorruptedConfig(**options), corruption)
 
@@ -164,10 +164,10 @@ def _ladders(world: World, plan: Plan, chosen: list[Metric], display: Display, w
                 continue
             sizes = [0.0, *plan.sizes(kind, world)]
             display.say(f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes[1:])}), {plan.corruptions} corruptions each")
-            tasks = [(kind, size, c) for size in sizes for c in range(plan.corruptions if size or kind in ("noise", "blur") else 1)]
+            tasks = [(kind, size, c) for size in sizes for c in range(plan.corruptions if size else 1)]
             ladder = {size: Rung(size) for size in sizes}
             for (_, size, _), scores in zip(tasks, _map(_one, tasks, workers)):
-                copies = plan.corruptions if size == 0 and kind in MAP_KINDS else 1  # undamaged maps are all the same
+                copies = 1 if size else plan.corruptions  # the undamaged are all the same
                 for name, values in scores.items():
                     for score, value in values.items():
                         ladder[size].values.setdefault(name, {}).setdefault(score, []).extend([value] * copies)

@@ -78,8 +78,9 @@ Effect = Literal["worse", "unchanged", "any"]
 class Damage:
     """What damage to an exact model does to one of its scores, in expectation over corruptions of the same size.
 
-    deleted, added, rewired: edges of its map; noise: Gaussian logit noise of its own for every prefix; blur: noise on its hidden states. "worse": worse than
-    undamaged (by `direction`, that of the score); "unchanged": equal to within `tolerance`; "any": nothing is claimed. monotone: where it says "worse", also
+    deleted, added, rewired: edges of its map; noise: Gaussian logit noise of its own for every prefix; blur: noise on its hidden states; drift: noise on
+    those that its dynamics makes or that a swap puts in. "worse": worse than undamaged (by `direction`, that of the score); "unchanged": equal to within
+    `tolerance`; "any": nothing is claimed. monotone: where it says "worse", also
     rung by rung.
     """
 
@@ -90,6 +91,7 @@ class Damage:
     noise: Effect
     monotone: bool = False
     blur: Effect = "any"
+    drift: Effect = "any"
     direction: Literal["higher", "lower"] = "higher"
     tolerance: float = 0.0
 
