@@ -1,0 +1,222 @@
+"""Maze generators, vectorised over mazes: maze i of a named stream depends on (name, i) alone, in any batch.
+
+Spanning trees (one way between any two cells): depth-first, Wilson (uniform over all trees), Kruskal and Prim (random growth), recursive division. With loops:
+percolation (each wall open with probability p), depth-first plus percolation.
+Sources: Wilson 1996 (loop-erased random walk); the others are folklore, named as in Ivanitskiy et al. 2023 (maze-dataset, arXiv 2309.10498).
+Shape letters: N mazes, K cells, E walls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.errors import InputError, nearest
+from worldbench.envs.maze.grid import OPPOSITE, from_walls, neighbours, pick, walls
+
+CHUNK = 1024
+"""Mazes made together: their working set stays in a core's cache."""
+Name = tuple[streams.Name, ...]
+
+
+def generate(kind: str, rows: int, columns: int, items: np.ndarray, name: Name, percolation: float = 0.1) -> np.ndarray:
+    """Mazes of a kind: bool [N, K, 4], for items (ascending) of the stream `name`. Raises InputError for an unknown kind."""
+    if kind not in GENERATORS:
+        raise InputError(f"there is no maze generator {kind!r}{nearest(kind, GENERATORS)}")
+    parts = [GENERATORS[kind](rows, columns, items[i : i + CHUNK], (*name, kind), percolation) for i in range(0, len(items), CHUNK)]
+    return np.concatenate(parts) if parts else np.zeros((0, rows * columns, 4), bool)
+
+
+def _depth_first(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float, *, forks: bool = True) -> np.ndarray:
+    """From a uniform cell to a uniform unseen neighbour; back by one where there is none (without forks: the end)."""
+    n, k = len(items), rows * columns
+    u = streams.uniform_rows(items, k, *name)
+    table = neighbours(rows, columns).astype(np.int64)
+    row, base = np.arange(n), np.arange(n) * (k + 1)
+    unseen = np.ones((n, k + 1), bool)
+    unseen[:, k] = False
+    flat = unseen.ravel()
+    passages = np.zeros((n, k, 4), bool)
+    ways = passages.reshape(-1)
+    at = np.minimum((u[:, 0] * k).astype(np.int64), k - 1)
+    flat[base + at] = False
+    stack = np.zeros((n, k), np.int64)
+    depth, seen = np.zeros(n, np.int64), np.ones(n, np.int64)
+    for _ in range(2 * k):
+        free = flat[base[:, None] + table[at]]
+        go = free.any(axis=1)
+        direction = pick(free, u[row, np.minimum(seen, k - 1)])
+        new = table[at, direction]
+        moved, frm, way, to = row[go], at[go], direction[go], new[go]
+        ways[(moved * k + frm) * 4 + way] = True
+        ways[(moved * k + to) * 4 + OPPOSITE[way]] = True
+        flat[moved * (k + 1) + to] = False
+        seen += go
+        if forks:
+            stack[row, depth] = at
+            depth = np.maximum(depth + np.where(go, 1, -1), 0)
+            at = np.where(go, new, stack[row, depth])
+            if (seen == k).all():
+                break
+        else:
+            at = np.where(go, new, at)
+            if not go.any():
+                break
+    return passages
+
+
+def _one_way(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
+    return _depth_first(rows, columns, items, name, percolation, forks=False)
+
+
+def _wilson(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
+    """A uniform spanning tree: from each cell in turn a random walk until it meets the tree; its last exits, followed from the cell, are joined to the tree."""
+    n, k, width = len(items), rows * columns, 4 * rows * columns
+    table = neighbours(rows, columns).astype(np.int64)
+    inside = table < k
+    passages = np.zeros((n, k, 4), bool)
+    in_tree = np.zeros((n, k), bool)
+    leaves = np.zeros((n, k), np.int8)
+    row = np.arange(n)
+    used = np.zeros(n, np.int64)
+    u = streams.uniform_rows(items, width, *name, 0)
+    in_tree[row, np.minimum((u[:, 0] * k).astype(np.int64), k - 1)] = True
+    used += 1
+    start = np.argmin(in_tree, axis=1)
+    at, back = start.copy(), np.zeros(n, bool)
+    attempt = np.zeros(n, np.int64)
+    while len(row):
+        walking = np.flatnonzero(~back)
+        dry = walking[used[walking] == width]
+        if len(dry):  # every row draws on from its own next block
+            for a in np.unique(attempt[dry]):
+                these = dry[attempt[dry] == a]
+                u[these] = streams.uniform_rows(items[row[these]], width, *name, int(a) + 1)
+            attempt[dry] += 1
+            used[dry] = 0
+        w, here = row[walking], at[walking]
+        direction = pick(inside[here], u[walking, used[walking]])
+        used[walking] += 1
+        leaves[w, here] = direction
+        at[walking] = table[here, direction]
+        met = walking[in_tree[w, at[walking]]]
+        at[met] = start[met]
+        returning = np.flatnonzero(back)
+        w, here = row[returning], at[returning]
+        way = leaves[w, here]
+        to = table[here, way]
+        in_tree[w, here] = True
+        passages[w, here, way] = True
+        passages[w, to, OPPOSITE[way]] = True
+        at[returning] = to
+        joined = returning[in_tree[w, to]]
+        back[met], back[joined] = True, False
+        if len(joined):
+            start[joined] = np.argmin(in_tree[row[joined]], axis=1)
+            at[joined] = start[joined]
+            done = joined[in_tree[row[joined], start[joined]]]
+            if len(done):
+                keep = np.ones(len(row), bool)
+                keep[done] = False
+                row, start, at, back, used, attempt, u = (x[keep] for x in (row, start, at, back, used, attempt, u))
+    return passages
+
+
+def _kruskal(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
+    """Walls in random order, each opened where it parts two regions (a minimum spanning tree of random weights)."""
+    w = walls(rows, columns).astype(np.int64)
+    n, k = len(items), rows * columns
+    order = np.argsort(streams.uniform_rows(items, len(w), *name), axis=1)
+    label = np.tile(np.arange(k, dtype=np.int16), (n, 1))
+    open_ = np.zeros((n, len(w)), bool)
+    row = np.arange(n)
+    for rank in range(len(w)):
+        e = order[:, rank]
+        a, b = label[row, w[e, 0]], label[row, w[e, 1]]
+        apart = np.flatnonzero(a != b)
+        open_[apart, e[apart]] = True
+        part = label[apart]
+        label[apart] = np.where(part == b[apart, None], a[apart, None], part)
+    return from_walls(open_, rows, columns)
+
+
+def _prim(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
+    """From a uniform cell, a uniform one of all walls between the maze so far and the rest is opened, until there is no rest."""
+    w = walls(rows, columns).astype(np.int64)
+    n, k = len(items), rows * columns
+    u = streams.uniform_rows(items, k, *name)
+    inside = np.zeros((n, k), bool)
+    row = np.arange(n)
+    inside[row, np.minimum((u[:, 0] * k).astype(np.int64), k - 1)] = True
+    open_ = np.zeros((n, len(w)), bool)
+    for step in range(1, k):
+        border = inside[:, w[:, 0]] != inside[:, w[:, 1]]
+        count = np.cumsum(border, axis=1, dtype=np.int16)
+        e = np.argmax(count > (u[:, step] * count[:, -1])[:, None].astype(np.int16), axis=1)
+        open_[row, e] = True
+        inside[row, w[e, 0]] = inside[row, w[e, 1]] = True
+    return from_walls(open_, rows, columns)
+
+
+def _division(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
+    """An empty room is parted by a straight wall with one door, across its longer side, and so are the rooms that arise, down to corridors."""
+    n, k = len(items), rows * columns
+    u = streams.uniform_rows(items, 3 * k, *name)
+    table = neighbours(rows, columns)
+    passages = np.tile(table < k, (n, 1, 1))
+    room = np.stack([np.arange(n), *(np.full(n, x) for x in (0, rows, 0, columns))], axis=1)  # maze, first and last + 1 row and column
+    used = np.zeros(n, np.int64)
+    while True:
+        height, width = room[:, 2] - room[:, 1], room[:, 4] - room[:, 3]
+        room = room[(height > 1) & (width > 1)]
+        if not len(room):
+            return passages
+        room = room[np.argsort(room[:, 0], kind="stable")]
+        maze = room[:, 0]
+        height, width = room[:, 2] - room[:, 1], room[:, 4] - room[:, 3]
+        rank = np.arange(len(room)) - np.searchsorted(maze, maze)
+        draw = u[maze[:, None], 3 * (used[maze] + rank)[:, None] + np.arange(3)]
+        used += np.bincount(maze, minlength=n)
+        across = np.where(height == width, draw[:, 0] < 0.5, height > width)  # a wall from west to east
+        long, short = np.where(across, height, width), np.where(across, width, height)
+        cut = (draw[:, 1] * (long - 1)).astype(np.int64)  # the wall lies beyond this row or column of the room
+        door = (draw[:, 2] * short).astype(np.int64)
+        owner = np.repeat(np.arange(len(room)), short)
+        along = np.arange(len(owner)) - np.repeat(np.cumsum(short) - short, short)
+        owner, along = owner[along != door[owner]], along[along != door[owner]]
+        r = room[owner, 1] + np.where(across[owner], cut[owner], along)
+        c = room[owner, 3] + np.where(across[owner], along, cut[owner])
+        way = np.where(across[owner], 2, 1)
+        cell = r * columns + c
+        passages[maze[owner], cell, way] = False
+        passages[maze[owner], table[cell, way], OPPOSITE[way]] = False
+        near, far = room.copy(), room.copy()
+        near[:, 2] = np.where(across, room[:, 1] + cut + 1, room[:, 2])
+        near[:, 4] = np.where(across, room[:, 4], room[:, 3] + cut + 1)
+        far[:, 1] = np.where(across, room[:, 1] + cut + 1, room[:, 1])
+        far[:, 3] = np.where(across, room[:, 3], room[:, 3] + cut + 1)
+        room = np.concatenate([near, far])
+
+
+def _percolation(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
+    return from_walls(streams.uniform_rows(items, len(walls(rows, columns)), *name) < percolation, rows, columns)
+
+
+def _depth_first_percolation(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
+    return _depth_first(rows, columns, items, (*name, "tree"), percolation) | _percolation(rows, columns, items, (*name, "loops"), percolation)
+
+
+GENERATORS: dict[str, Callable[[int, int, np.ndarray, Name, float], np.ndarray]] = {
+    "depth-first": _depth_first,
+    "depth-first-no-forks": _one_way,
+    "wilson": _wilson,
+    "kruskal": _kruskal,
+    "prim": _prim,
+    "division": _division,
+    "percolation": _percolation,
+    "depth-first-percolation": _depth_first_percolation,
+}
+TREES = ("depth-first", "wilson", "kruskal", "prim", "division")
+"""Generators whose mazes are spanning trees: one way between any two cells."""

@@ -1,0 +1,120 @@
+"""Mazes as arrays: which neighbouring cells are joined, distances, shortest paths. Vectorised over mazes.
+
+A maze of R rows and C columns has cells r * C + c. passages: bool [N, R * C, 4], whether one can go north, east, south, west from each cell.
+Shape letters: N mazes, K cells (R * C), 4 directions.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+DIRECTIONS = ("N", "E", "S", "W")
+ROW_STEP, COLUMN_STEP = np.array([-1, 0, 1, 0]), np.array([0, 1, 0, -1])
+OPPOSITE = np.array([2, 3, 0, 1])
+UNREACHED = np.iinfo(np.int16).max
+
+
+@functools.cache
+def neighbours(rows: int, columns: int) -> np.ndarray:
+    """int16 [K, 4]: the cell next to each; K outside."""
+    r, c = np.divmod(np.arange(rows * columns), columns)
+    to_r, to_c = r[:, None] + ROW_STEP, c[:, None] + COLUMN_STEP
+    inside = (to_r >= 0) & (to_r < rows) & (to_c >= 0) & (to_c < columns)
+    table = np.where(inside, to_r * columns + to_c, rows * columns).astype(np.int16)
+    table.setflags(write=False)
+    return table
+
+
+@functools.cache
+def walls(rows: int, columns: int) -> np.ndarray:
+    """int16 [E, 3]: every pair of neighbouring cells, once: a cell, the one to its east or south, and that direction (1 or 2)."""
+    table = neighbours(rows, columns)
+    cell, direction = np.nonzero(table < rows * columns)
+    keep = (direction == 1) | (direction == 2)
+    cell, direction = cell[keep], direction[keep]
+    out = np.stack([cell, table[cell, direction], direction], axis=1).astype(np.int16)
+    out.setflags(write=False)
+    return out
+
+
+def from_walls(open_: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Passages [N, K, 4] from which of the `walls` are open [N, E]."""
+    w = walls(rows, columns)
+    out = np.zeros((len(open_), rows * columns, 4), bool)
+    out[:, w[:, 0], w[:, 2]] = open_
+    out[:, w[:, 1], OPPOSITE[w[:, 2]]] = open_
+    return out
+
+
+def to_walls(passages: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Which of the `walls` are open: bool [N, E]."""
+    w = walls(rows, columns)
+    return passages[:, w[:, 0], w[:, 2]]
+
+
+def distances(passages: np.ndarray, sources: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Fewest moves from every cell to the source cell of its maze [N]: int16 [N, K], UNREACHED where there is no way."""
+    n, k = passages.shape[:2]
+    north, east, south, west = (np.ascontiguousarray(passages[:, :, d].reshape(n, rows, columns)) for d in range(4))
+    dist = np.full((n, k), UNREACHED, np.int16)
+    dist[np.arange(n), sources] = 0
+    reached = np.zeros((n, rows, columns), bool)
+    front = np.zeros_like(reached)
+    front.reshape(n, k)[np.arange(n), sources] = True
+    for step in range(1, k):
+        reached |= front
+        new = np.zeros_like(front)
+        new[:, 1:] |= front[:, :-1] & south[:, :-1]
+        new[:, :-1] |= front[:, 1:] & north[:, 1:]
+        new[:, :, 1:] |= front[:, :, :-1] & east[:, :, :-1]
+        new[:, :, :-1] |= front[:, :, 1:] & west[:, :, 1:]
+        front = new & ~reached
+        if not front.any():
+            break
+        dist[front.reshape(n, k)] = step
+    return dist
+
+
+def shortest_paths(passages: np.ndarray, dist: np.ndarray, starts: np.ndarray, uniform: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """A walk down the distances from each start [N] to their source, each step uniform among those that come nearer (uniform [N, L], L the longest).
+
+    Returns the cells [N, L + 1], start first, K after the end, and the lengths in cells [N].
+    """
+    n, k = dist.shape
+    table = neighbours(rows, columns)
+    padded = np.concatenate([dist, np.full((n, 1), UNREACHED, np.int16)], axis=1)
+    moves = dist[np.arange(n), starts].astype(np.int64)
+    longest = int(moves.max(initial=0))
+    path = np.full((n, longest + 1), k, np.int16)
+    path[:, 0] = starts
+    row, at = np.arange(n), np.asarray(starts, np.int64)
+    for step in range(longest):
+        going = moves[row] > step
+        row, at = row[going], at[going]
+        near = (padded[row[:, None], table[at]] == (moves[row] - step - 1)[:, None]) & passages[row, at]
+        at = table[at, pick(near, uniform[row, step])].astype(np.int64)
+        path[row, step + 1] = at
+    return path, moves + 1
+
+
+_PICK = np.zeros((16, 12), np.int8)
+for _mask in range(1, 16):
+    _set = [d for d in range(4) if _mask >> d & 1]
+    _PICK[_mask] = [_set[j * len(_set) // 12] for j in range(12)]
+
+
+def pick(mask: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """One of the true columns of each row (bool [M, 4]), uniformly, at uniform [M] in [0, 1); 0 where there is none."""
+    return _PICK[mask @ np.array([1, 2, 4, 8], np.int8), (uniform * 12).astype(np.int8)]
+
+
+def text(passages: np.ndarray, rows: int, columns: int) -> str:
+    """One maze [K, 4] in characters, for people: `+--+` walls, spaces where one can go."""
+    p = passages.reshape(rows, columns, 4)
+    lines = ["+" + "--+" * columns]
+    for r in range(rows):
+        lines.append("|" + "".join("  " + (" " if p[r, c, 1] else "|") for c in range(columns)))
+        lines.append("+" + "".join(("  " if p[r, c, 2] else "--") + "+" for c in range(columns)))
+    return "\n".join(lines)
