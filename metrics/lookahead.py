@@ -32,7 +32,7 @@ class Lookahead(Metric):
         "random-legal": (Expectation("shortest", 0, 0.5),),
         "uniform": (Expectation("within_50", 0, 0),),
     }
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("shortest", "worse", "worse", "worse", "worse"),)
+    damage: ClassVar[tuple[Damage, ...]] = (Damage("shortest", "worse", "any", "worse", "worse"),)
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         prompts, lengths = world.prompts(0, 2)

@@ -27,7 +27,8 @@ class StateProbe(Metric):
     """Accuracy of a linear classifier from the hidden state to the state's class (the intersection), and R^2 of an affine map to its coordinates.
 
     Fitted on one half of held-out documents, scored on the other: the released probe splits by token of the same rides, and leaks. Always beside it: the
-    same for an untrained network, and for shuffled labels. Sees: whether the state is there to be read linearly. Cannot see: whether the model uses it.
+    same for an untrained network, and for shuffled labels. Positions whose class no fitted one has are left out. Sees: whether the state is there to be read
+    linearly. Cannot see: whether the model uses it.
     """
 
     name, version, direction = "state_probe", 1, "higher"
@@ -70,15 +71,19 @@ class StateProbe(Metric):
             probe = fit_discriminant(x[fit], label[fit][order], world.classes(name))
             return probe(x[~fit]).argmax(axis=1) == label[~fit]
 
-        def by_document(hit: np.ndarray) -> Score:
-            row = at.row[~fit] - n // 2
-            return ratio(np.bincount(row, hit, minlength=n - n // 2), np.bincount(row, minlength=n - n // 2).astype(float))
+        seen = {name: np.bincount(label[fit], minlength=world.classes(name))[label[~fit]] > 0 for name, label in classes.items()}
+
+        def by_document(hit: np.ndarray, name: str) -> Score:
+            row = at.row[~fit][seen[name]] - n // 2
+            return ratio(np.bincount(row, hit[seen[name]], minlength=n - n // 2), np.bincount(row, minlength=n - n // 2).astype(float))
 
         for name, label in classes.items():
-            report.scores[name] = by_document(accuracy(h, label, name))
+            report.scores[name] = by_document(accuracy(h, label, name), name)
             if plain is not None:
-                report.scores[f"{name}_untrained"] = by_document(accuracy(plain, label, name))
-            report.scores[f"{name}_shuffled"] = by_document(accuracy(h, label, name, shuffled=True))
+                report.scores[f"{name}_untrained"] = by_document(accuracy(plain, label, name), name)
+            report.scores[f"{name}_shuffled"] = by_document(accuracy(h, label, name, shuffled=True), name)
+            if (unseen := float((~seen[name]).mean())) > 0:
+                report.notes.append(f"{unseen:.1%} of the scored positions are left out: no fitted one has their {name}")
         for name, y in coordinates.items():
             for suffix, x in (("", h), ("_untrained", plain)):
                 if x is None:
@@ -88,7 +93,9 @@ class StateProbe(Metric):
                 report.scores[f"{name}_r2{suffix}"] = Score(r_squared(y[~fit], predicted), len(predicted))
                 report.scores[f"{name}_median_error{suffix}"] = Score(float(np.median(gap)), len(gap))
         layers = layers_at(model, documents, at.row, at.prefix_length)
-        report.series["by_layer"] = {"layer": list(layers)} | {k: [float(accuracy(x, v, k).mean()) for x in layers.values()] for k, v in classes.items()}
+        report.series["by_layer"] = {"layer": list(layers)} | {
+            k: [float(accuracy(x, v, k)[seen[k]].mean()) for x in layers.values()] for k, v in classes.items()
+        }
         return report
 
 
