@@ -57,13 +57,14 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
 
         figure = Figure(figsize=(1.55 * len(panels) + 0.3, 2.15), layout="constrained", facecolor="white")
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-        low, high = panels[-1].min(axis=0), panels[-1].max(axis=0)
+        seen = np.concatenate([panels[-1], np.quantile(panels[-2], (0.005, 0.995), axis=0)])  # what a late probe reads beyond the true range is shown
+        low, high = seen.min(axis=0), seen.max(axis=0)
         for axis, place, head in zip(axes, panels, [*heads, "exact belief\n"]):
-            _panel(axis, place[order], colour[order], corners)
+            _panel(axis, place[order], colour[order], corners, 3.5 if place is not panels[-1] else 7)
             axis.set_title(head, fontsize=7)
             axis.set_xlabel(labels[0])
             if corners is None:
-                room = 0.2 * (high - low) + 1e-3
+                room = 0.08 * (high - low) + 1e-3
                 axis.set_xlim(low[0] - room[0], high[0] + room[0])
                 axis.set_ylim(low[1] - room[1], high[1] + room[1])
         axes[0].set_ylabel(labels[1])
@@ -72,7 +73,7 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
         paths = save(figure, out)
     states = [f"belief_{i + 1}" for i in range(belief.shape[1])]
     rows = [
-        (kind, step, int(film), *place.tolist(), *truth.tolist())
+        (kind, step, int(film), *np.round([*place, *truth], 6).tolist())
         for kind, step, places in [*(("probed", p["step"], panel) for p, panel in zip(chosen, panels)), ("exact", None, panels[-1])]
         for film, place, truth in zip(drawn, places, belief)
     ]
@@ -123,8 +124,8 @@ def colours(belief: np.ndarray) -> np.ndarray:
     return 0.08 + 0.8 * rgb
 
 
-def _panel(axis: Axes, place: np.ndarray, colour: np.ndarray, corners: np.ndarray | None) -> None:
-    axis.scatter(place[:, 0], place[:, 1], c=colour, s=3.5, linewidths=0, alpha=0.75, rasterized=True)
+def _panel(axis: Axes, place: np.ndarray, colour: np.ndarray, corners: np.ndarray | None, size: float) -> None:
+    axis.scatter(place[:, 0], place[:, 1], c=colour, s=size, linewidths=0, alpha=0.75, rasterized=True)
     axis.set_xticks([])
     axis.set_yticks([])
     if corners is None:
@@ -133,8 +134,8 @@ def _panel(axis: Axes, place: np.ndarray, colour: np.ndarray, corners: np.ndarra
     axis.spines[["left", "bottom"]].set_visible(False)
     axis.fill(*corners.T, facecolor="none", edgecolor=GREY, linewidth=0.6)
     axis.set_aspect("equal")
-    axis.set_xlim(-0.08, 1.08)
-    axis.set_ylim(-0.1, 0.97)
+    axis.set_xlim(-0.14, 1.14)
+    axis.set_ylim(-0.14, 1.02)
 
 
 def _score(point: dict[str, Any], metric: str, score: str) -> float | None:

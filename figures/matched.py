@@ -22,6 +22,9 @@ COLOURS = (BLUE, RED, "#2a9d5c", "#e08a1e", "#7d5ba6", "#8c564b", "#17a2b8", "#c
 CONTROLS = {"law_r2": ("the exact law as regressor", (0, (1, 1.5))), "r2_untrained": ("untrained network", (0, (5, 2, 1, 2)))}
 """Scores of the probe's controls, which do not depend on training: their names and dashes."""
 
+LOWEST = -0.3
+"""R^2 below this leaves the picture (a probe that is far off on a few prefixes has any R^2 at all); the CSV holds it."""
+
 
 def applies(record: dict[str, Any]) -> bool:
     """Does a trace hold what is drawn here?"""
@@ -32,8 +35,8 @@ def applies(record: dict[str, Any]) -> bool:
 def draw(runs: Sequence[tuple[str, dict[str, Any]]], out: Path, *, title: str = "") -> list[Path]:
     """Draw `out`.png and .svg, with all points in `out`.csv. Returns the files written.
 
-    runs: a label and a trace's record each; runs of one label (seeds) share a colour. Errors: InputError where a trace lacks either score, or where the runs are
-    not of one world and one evaluation (their frontiers would differ).
+    runs: a label and a trace's record each; runs of one label (seeds) share a colour. Errors: InputError where a trace lacks either score, or where the runs
+    are not of one world and one evaluation (their frontiers would differ).
     """
     if not runs:
         raise InputError("there are no traces to draw")
@@ -70,17 +73,21 @@ def _points(record: dict[str, Any]) -> list[tuple[int, float, float]]:
 def _draw(
     axes: Axes, lines: list[tuple[str, Any, list[tuple[int, float, float]]]], frontier: list[tuple[int, float, float]], controls: dict[str, float]
 ) -> None:
-    for name, y in controls.items():
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low_y = max(LOWEST, min([0.0, *(y for *_, points in lines for *_, y in points)]))
+    for name, y in ((name, y) for name, y in controls.items() if y >= low_y):
         axes.axhline(y, color=GREY, linewidth=0.7, linestyle=CONTROLS[name][1], label=CONTROLS[name][0], zorder=1)
     losses = [x for _, _, points in lines for _, x, _ in points if x > 0]
     low, high = min(losses, default=0.01) / 1.5, max(losses, default=1.0) * 1.25
     shown = [(k, x, y) for k, x, y in frontier if x > 0]
     if shown:
-        axes.plot([x for _, x, _ in shown], [y for *_, y in shown], color=INK, linewidth=1.1, linestyle=(0, (4, 2)), zorder=2, label="table of the last k tokens")
+        name = "table of the last k tokens"
+        axes.plot([x for _, x, _ in shown], [y for *_, y in shown], color=INK, linewidth=1.1, linestyle=(0, (4, 2)), zorder=2, label=name)
         for k, x, y in shown:
             if low <= x <= high:
                 axes.plot([x], [y], color=INK, marker="s", markersize=2.6, linewidth=0, zorder=3)
-                axes.annotate(str(k), (x, y), xytext=(-4, 3), textcoords="offset points", ha="right", fontsize=6, color=INK)
+                axes.annotate(str(k), (x, y), xytext=(4, 2), textcoords="offset points", fontsize=6, color=INK, zorder=6)
     colours = dict(zip(dict.fromkeys(label for label, _, _ in lines), itertools.cycle(COLOURS)))
     named: set[str] = set()
     for label, _seed, points in lines:
@@ -91,8 +98,11 @@ def _draw(
             axes.plot(xs[-1:], ys[-1:], color=colours[label], marker="o", markersize=4.5, linewidth=0, zorder=5)
             named.add(label)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(low, high)
-    axes.set_ylim(min([0.0, *(y for *_, points in lines for *_, y in points)]) - 0.03, 1.03)
+    axes.set_ylim(low_y - 0.03, 1.06)
     axes.set_xlabel("excess loss (nats per token)")
     axes.set_ylabel("R² of the probed belief")
     axes.legend(loc="upper right")

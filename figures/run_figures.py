@@ -53,5 +53,5 @@ def _title(folder: Path) -> str:
     config = read_json(path)
     seed = f", seed {config['seed']}" if "train" in config["groups"] else ""
     rides = config["groups"].get("data", {}).get("rides")
-    arm = "" if rides is None else (f", {rides:,} rides" if rides else ", unlimited rides")
+    arm = "" if rides is None else (f", {rides:,} documents" if rides else ", unlimited documents")
     return f"{config['model']} ({config['preset']}{arm}{seed})"

@@ -41,7 +41,8 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     top = Parser(prog="worldbench", description=worldbench.__doc__, epilog="worldbench VERB --help tells more.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"worldbench {worldbench.__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-    added = {verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in (*NAMED, *FOLDERS)) for verb, line in VERBS.items()}
+    typed = (*NAMED, *FOLDERS)
+    added = {verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in typed) for verb, line in VERBS.items()}
 
     run, score, again, check = added["run"], added["score"], added["eval"], added["check"]
     # The name is taken before argparse sees the rest: among typed options it cannot tell a name from a value.

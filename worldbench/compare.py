@@ -75,8 +75,8 @@ def compare(
     """Model `a` against model `b` over result files: a row per world, arm and score.
 
     a, b: a model's name, with options where it comes with several (`Variant`). columns: `metric` or `metric.score`; None takes every metric's primary score.
-    margin: also ask whether they are equivalent to within it, in the score's own units. matched: a loss, `metric` or `metric.score`, at which they are compared,
-    from the traces of their runs. Raises InputError where there is nothing to pair, or where it is not clear what to pair.
+    margin: also ask whether they are equivalent to within it, in the score's own units. matched: a loss, named likewise, at which they are compared, from the
+    traces of their runs. Raises InputError where there is nothing to pair, or where it is not clear what to pair.
     """
     if a == b:
         raise InputError(f"a comparison needs two models, not {a!r} twice")

@@ -32,7 +32,8 @@ def load_traces(paths: list[Path], wanted: Callable[[list[Record]], list[Record]
     traced = {path.parent for path in traces}
     without = sorted({str(path.parent) for path, record in results if id(record) in chosen and path.parent not in traced})
     if without:
-        raise InputError(f"{len(without)} run{'s have' if len(without) > 1 else ' has'} no trace to match losses on; first: worldbench trace {' '.join(without)}")
+        told = "runs have" if len(without) > 1 else "run has"
+        raise InputError(f"{len(without)} {told} no trace to match losses on; first: worldbench trace {' '.join(without)}")
     return [load_trace(path) for path in traces]
 
 
@@ -94,7 +95,7 @@ def _at(record: Record, place: tuple[int, float] | None, column: str, level: flo
         both = {k: (old.get(k, {"value": None, "n": 0}), s) for k, s in metric["scores"].items()}
         values = {k: {"value": between(x["value"], y["value"]), "n": min(x["n"], y["n"]), "interval": None} for k, (x, y) in both.items()}
         scores[name] = {**metric, "scores": values}
-    step = between(before["step"], after["step"])
+    step = between(float(before["step"]), float(after["step"]))
     return {**record, "scores": scores, "matched": {"column": column, "level": None if place is None else level, "step": step}}
 
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from worldbench.arguments import flags, parsers
+from worldbench.arguments import FOLDERS, flags, parsers
 from worldbench.core.errors import InputError, nearest
 
 
@@ -25,8 +25,9 @@ def _check_flags(verb: str, rest: list[str], groups: list[str]) -> None:
         if word.startswith("--") and word.split(".", 1)[0] not in {f"--{g}" for g in groups}:
             close = nearest(word.split("=")[0], flags(verb))
             raise InputError(f"unknown option {word.split('=')[0]}{close if close.startswith('; did') else f'; see worldbench {verb} --help'}")
+    what = "run folders" if verb in FOLDERS else "one name"
     if rest and not rest[0].startswith("-"):
-        raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes one name, then options; see worldbench {verb} --help")
+        raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes {what}, then options; see worldbench {verb} --help")
 
 
 def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base: dict[str, Any] | None = None) -> Any:
