@@ -25,8 +25,23 @@ def draw_run(folder: Path) -> list[Path]:
             from worldbench.figures import learning_curves
 
             written += learning_curves.draw(folder / "metrics.jsonl", out / "learning", title=title)
+        for trace in sorted(folder.glob("trace*.json")):
+            written += _draw_trace(trace, out, title)
     except OSError as error:
         raise RunError(f"cannot draw into {str(out)!r} ({error.strerror or error}); the result is safe, worldbench figures {folder} draws again") from error
+    return written
+
+
+def _draw_trace(trace: Path, out: Path, title: str) -> list[Path]:
+    from worldbench.figures import filmstrip, matched
+
+    ending = trace.stem.removeprefix("trace")
+    written: list[Path] = []
+    if trace.with_name(f"trace-evidence{ending}").is_dir():
+        written += filmstrip.draw(trace, out / f"filmstrip{ending}", title=title)
+    record = read_json(trace)
+    if matched.applies(record):
+        written += matched.draw([(record["model"]["name"], record)], out / f"matched{ending}", title=title)
     return written
 
 
@@ -38,5 +53,5 @@ def _title(folder: Path) -> str:
     config = read_json(path)
     seed = f", seed {config['seed']}" if "train" in config["groups"] else ""
     rides = config["groups"].get("data", {}).get("rides")
-    arm = "" if rides is None else (f", {rides:,} rides" if rides else ", unlimited rides")
+    arm = "" if rides is None else (f", {rides:,} documents" if rides else ", unlimited documents")
     return f"{config['model']} ({config['preset']}{arm}{seed})"

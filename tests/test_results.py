@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shlex
@@ -12,10 +13,11 @@ import pytest
 
 from worldbench.cli import main
 from worldbench.core.registry import metrics, models, worlds
-from worldbench.result import find_results, load_result
+from worldbench.result import find_results, load_result, load_trace
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = sorted((ROOT / "results").rglob("result.json"))
+TRACES = sorted((ROOT / "results").rglob("trace*.json"))
 
 
 def test_there_are_published_results() -> None:
@@ -29,17 +31,31 @@ def test_published_result_loads(path: Path) -> None:
     assert record["model"]["name"] in models.names()
     assert set(record["scores"]) <= set(metrics.names())
     assert record["command"].startswith("worldbench run ")
-    assert "/" not in record["config"]["env"]["map"]
+    assert "/" not in record["config"]["env"].get("map", "")
     assert not record["environment"]["dirty"]
     for name, metric in record["scores"].items():
         assert metric["primary"] in metric["scores"]
         evidence = path.parent / "evidence" / f"{name}.npz"
         if "evidence_sha256" in metric and evidence.exists():
-            import hashlib
-
             assert hashlib.sha256(evidence.read_bytes()).hexdigest() == metric["evidence_sha256"]
             with np.load(evidence, allow_pickle=False) as arrays:
                 assert arrays.files
+
+
+@pytest.mark.parametrize("path", TRACES, ids=lambda p: p.parent.name)
+def test_published_trace_loads(path: Path) -> None:
+    """Beside the result of its run, of the same weights, with the evidence that is kept as it was written."""
+    record, result = load_trace(path), load_result(path.parent / "result.json")
+    assert record["identity"]["training"] == result["identity"]["training"]
+    assert record["trace"][-1]["step"] == record["config"]["train"]["steps"]
+    assert record["trace_command"].startswith(f"worldbench trace {path.parent.name}")
+    assert not record["environment"]["dirty"]
+    for point in record["trace"]:
+        for name, metric in point["scores"].items():
+            assert name in metrics.names()
+            evidence = path.with_name(path.stem.replace("trace", "trace-evidence", 1)) / f"{point['step']:08d}" / f"{name}.npz"
+            if evidence.exists():
+                assert hashlib.sha256(evidence.read_bytes()).hexdigest() == metric["evidence_sha256"]
 
 
 def test_readme_tables_are_the_leaderboards(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from worldbench.core.errors import InputError
 VERBS = {
     "run": "train a model in a world, score it beside its references, draw its figures",
     "eval": "score a finished run again, under other evaluation options",
+    "trace": "score finished runs at every checkpoint that they keep",
     "check": "hold every metric against its references and against damage",
     "score": "score a model of your own: a Python function from tokens to logits",
     "reconstruct": "the street map that a file of routes implies, scored and drawn",
@@ -24,6 +25,8 @@ VERBS = {
 
 NAMED = ("run", "eval", "score", "check")
 """Verbs that take one name, and typed options."""
+FOLDERS = ("trace",)
+"""Verbs that take several run folders, and typed options."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,13 +41,15 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     top = Parser(prog="worldbench", description=worldbench.__doc__, epilog="worldbench VERB --help tells more.", allow_abbrev=False)
     top.add_argument("--version", action="version", version=f"worldbench {worldbench.__version__}")
     verbs = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
-    added = {verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in NAMED) for verb, line in VERBS.items()}
+    typed = (*NAMED, *FOLDERS)
+    added = {verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in typed) for verb, line in VERBS.items()}
 
     run, score, again, check = added["run"], added["score"], added["eval"], added["check"]
     # The name is taken before argparse sees the rest: among typed options it cannot tell a name from a value.
     run.usage = "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE.toml] [--out FOLDER] [options below]"
     score.usage = "worldbench score WORLD --callable MODULE:FUNCTION [--preset NAME] [--out FOLDER] [options below]"
     again.usage = "worldbench eval RUN [--eval options]"
+    added["trace"].usage = "worldbench trace RUN.. [--eval options]"
     check.usage = "worldbench check WORLD [--corruptions N] [--rungs N] [--workers N] [--preset NAME] [--out FOLDER] [options below]"
     check.add_argument("--corruptions", type=int, default=10, metavar="N", help="of each kind and size (default 10)")
     check.add_argument("--rungs", type=int, default=5, metavar="N", help="sizes of each kind of damage, 1 .. 5 (default 5)")
@@ -56,7 +61,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     run.add_argument("--seed", type=int, metavar="N", help="of training (default 0)")
     run.add_argument("--print-config", action="store_true", help="print every setting, resolved, and stop")
     score.add_argument("--callable", required=False, metavar="MODULE:FUNCTION", help="tokens [B, T] -> logits [B, T, V]")
-    for p in (run, score, again, check):
+    for p in (run, score, again, added["trace"], check):
         p.add_argument("--quiet", action="store_true", help="print results only")
         p.add_argument("-h", "--help", action="store_true", help="this help, with the options of the chosen world and model")
     for p in (run, score, check):
@@ -69,9 +74,10 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
 
     add_arguments(added["reconstruct"])
     two = added["compare"]
-    two.add_argument("a", metavar="A", help="a model's name")
+    two.add_argument("a", metavar="A", help="a model's name, with training options where it comes with several: 'nextlat[horizon=4,lambda_kl=0.1]'")
     two.add_argument("b", metavar="B", help="another's")
-    two.add_argument("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that hold them")
+    two.add_argument("results", nargs="+", type=Path, metavar="RUNS", help="result files (with --matched: trace files), or folders that hold them")
+    two.add_argument("--matched", metavar="LOSS", help="compare at a loss that both reach, such as excess_loss.kl, from their traces")
     two.add_argument("--columns", nargs="+", metavar="METRIC[.SCORE]", help="which scores (default: the primary score of every metric)")
     two.add_argument("--margin", type=float, metavar="M", help="also ask whether they are equivalent to within M")
     two.add_argument("--format", choices=("table", "markdown", "csv", "json"), default="table")
@@ -80,7 +86,8 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     board.add_argument("--format", choices=("table", "markdown", "csv", "json"), default="table")
     board.add_argument("--columns", nargs="+", metavar="METRIC[.SCORE]", help="which scores (default: the primary score of every metric)")
     added["figures"].add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
-    added["validate"].add_argument("files", nargs="+", type=Path, metavar="FILE", help="result files")
+    added["figures"].add_argument("--together", type=Path, metavar="FOLDER", help="draw the runs' traces in one figure, into FOLDER, instead of each run's own")
+    added["validate"].add_argument("files", nargs="+", type=Path, metavar="FILE", help="result and trace files, or folders that hold them")
     return top, added
 
 

@@ -24,6 +24,11 @@ def state_path(folder: Path) -> Path:
     return folder / "checkpoint" / "state.safetensors"
 
 
+def kept_steps(folder: Path) -> list[int]:
+    """The steps whose weights a run folder keeps, in order."""
+    return sorted(int(path.stem.removeprefix("step-")) for path in (folder / "checkpoint").glob("step-*.safetensors"))
+
+
 def save_weights(folder: Path, step: int, module: torch.nn.Module) -> None:
     tensors = {name: p.detach().cpu().contiguous() for name, p in module.state_dict().items()}
     write_atomic(weights_path(folder, step), save(tensors, {"step": str(step)}))

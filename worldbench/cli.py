@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 
 from worldbench import verbs
-from worldbench.arguments import NAMED, VERBS, flags, parsers
+from worldbench.arguments import FOLDERS, NAMED, VERBS, flags, parsers
 from worldbench.core.errors import InputError, WorldbenchError, nearest, unknown
 
 
@@ -39,14 +40,16 @@ def _dispatch(argv: list[str]) -> int:
     top, _ = parsers()
     if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
         raise unknown("verb", argv[0], VERBS)
-    named = len(argv) > 1 and argv[0] in NAMED and not argv[1].startswith("-")
-    arguments, rest = top.parse_known_args([argv[0], *argv[2:]] if named else argv)
-    arguments.subject = argv[1] if named else None
+    words = list(itertools.takewhile(lambda word: not word.startswith("-"), argv[1:]))
+    folders = words if argv and argv[0] in FOLDERS else []
+    named = bool(words) and argv[0] in NAMED
+    arguments, rest = top.parse_known_args([argv[0], *argv[1 + max(len(folders), named) :]] if folders or named else argv)
+    arguments.subject, arguments.folders = words[0] if named else None, folders
     if not named and arguments.verb in NAMED and rest and not rest[0].startswith("-"):
         arguments.subject = rest.pop(0)
     if arguments.verb is None:
         top.print_help()
         return 0
-    if rest and arguments.verb not in NAMED:
+    if rest and arguments.verb not in (*NAMED, *FOLDERS):
         raise InputError(f"unknown option {rest[0]}{nearest(rest[0], flags(arguments.verb))}")
     return getattr(verbs, f"{arguments.verb}_verb")(arguments, rest)

@@ -1,7 +1,7 @@
 """Two models, score by score, on the training seeds that they share.
 
 Only results that agree in world, data, evaluation and metric versions are paired. A seed names the same data in the same order for both models, so the test is
-a paired one; p values are corrected for all comparisons of the table (Holm); fewer than three shared seeds decide nothing.
+a paired one; p values are corrected for all comparisons of the table (Holm); fewer than three shared seeds decide nothing. At matched loss: `matched.py`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from worldbench import leaderboard
-from worldbench.core.errors import InputError, nearest
+from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash, to_json
 from worldbench.core.statistics import equivalence, holm, paired_t
+from worldbench.matched import at_matched_loss, load_traces, resolve
 from worldbench.result import find_results, load_result
+from worldbench.variant import Variant, told_apart
 
 LEVEL = 0.05
 FEWEST_SEEDS = 3
@@ -31,7 +33,8 @@ class Comparison:
     """One score of models a and b on their shared seeds.
 
     better: which way is better ("higher", "lower", "none"). mean_a, mean_b, difference (a - b), interval (95%, paired t), p, p_holm: None where nothing is
-    decided. p_equivalent: that the models differ by `margin` or more, Holm-adjusted likewise. unpaired: seeds that only one of the two has.
+    decided. p_equivalent: that the models differ by `margin` or more, Holm-adjusted likewise. unpaired: seeds that only one of the two has. matched: the loss
+    that both were brought to, and its level by shared seed; steps_a, steps_b: the training steps at which they reach it.
     """
 
     world: str
@@ -51,6 +54,10 @@ class Comparison:
     margin: float | None
     p_equivalent: float | None
     verdict: str
+    matched: str = ""
+    levels: tuple[float | None, ...] = ()
+    steps_a: tuple[float | None, ...] = ()
+    steps_b: tuple[float | None, ...] = ()
 
 
 @dataclass
@@ -62,32 +69,45 @@ class _Draft:
     b: list[float]
 
 
-def compare(a: str, b: str, paths: list[Path], columns: list[str] | None = None, margin: float | None = None) -> list[Comparison]:
-    """Model `a` against model `b`, by name, over result files: a row per world, arm and score.
+def compare(
+    a: str, b: str, paths: list[Path], columns: list[str] | None = None, margin: float | None = None, matched: str | None = None
+) -> list[Comparison]:
+    """Model `a` against model `b` over result files: a row per world, arm and score.
 
-    columns: `metric` or `metric.score`; None takes every metric's primary score. margin: also ask whether they are equivalent to within it, in the score's
-    own units. Raises InputError where there is nothing to pair, or where it is not clear what to pair.
+    a, b: a model's name, with options where it comes with several (`Variant`). columns: `metric` or `metric.score`; None takes every metric's primary score.
+    margin: also ask whether they are equivalent to within it, in the score's own units. matched: a loss, named likewise, at which they are compared, from the
+    traces of their runs. Raises InputError where there is nothing to pair, or where it is not clear what to pair.
     """
     if a == b:
         raise InputError(f"a comparison needs two models, not {a!r} twice")
     if margin is not None and not margin > 0:
         raise InputError(f"--margin must be above 0, in units of the score, not {margin}")
-    records = [load_result(path) for path in find_results(paths)]
-    both = [(_of(a, found), _of(b, found)) for found in _alike(a, b, records)]
+    two = (Variant.parse(a), Variant.parse(b))
+    if matched is None:
+        records = [load_result(path) for path in find_results(paths)]
+    else:
+        records = load_traces(paths, lambda results: [r for variant in two for r in variant.of(results)])
+    both = [(_of(two[0], found), _of(two[1], found)) for found in _alike(two, records)]
     both = [(ours, theirs) for ours, theirs in both if ours and theirs]
     if not both:
-        raise InputError(_nothing_to_pair(a, b, records))
+        raise InputError(_nothing_to_pair(two, records))
+    if any(r is s for ours, theirs in both for r in ours.values() for s in theirs.values()):
+        raise InputError(f"{a!r} and {b!r} name the same runs; name an option in which they differ")
     paired = [r for ours, theirs in both for r in (*ours.values(), *theirs.values())]
     wanted = [leaderboard.whole_name(paired, c) for c in columns] if columns else leaderboard.primary_scores(paired)
-    drafts = [d for ours, theirs in both for column in wanted if (d := _draft(ours, theirs, column)) is not None]
+    if matched is not None:
+        loss = resolve(paired, matched)
+        both = [at_matched_loss(ours, theirs, loss) for ours, theirs in both]
+        wanted = [c for c in wanted if c != loss]
+    drafts = [d for ours, theirs in both for column in wanted if (d := _draft(two, ours, theirs, column)) is not None]
     return sorted(_judged(drafts, margin), key=lambda r: (r.world, r.arm))
 
 
-def _alike(a: str, b: str, records: list[Record]) -> list[list[Record]]:
+def _alike(two: tuple[Variant, Variant], records: list[Record]) -> list[list[Record]]:
     """Results that may be compared: equal in world, data and evaluation, and, where a model comes with several settings there, in the training options too."""
     out = []
     for found in _grouped(records, lambda r: [r["world"], r["config"].get("data"), r["identity"]["evaluation"]]):
-        settings = [{leaderboard.settings_key(r) for r in found if r["model"]["name"] == name} for name in (a, b)]
+        settings = [{leaderboard.settings_key(r) for r in variant.of(found)} for variant in two]
         out += _grouped(found, lambda r: r["config"].get("train")) if max(map(len, settings)) > 1 else [found]
     return out
 
@@ -99,12 +119,13 @@ def _grouped(records: list[Record], key: Callable[[Record], Any]) -> list[list[R
     return list(groups.values())
 
 
-def _of(model: str, records: list[Record]) -> dict[int, Record]:
-    """The results of a model by seed. Refused where they differ in more than the seed."""
-    mine = [r for r in records if r["model"]["name"] == model and r["seed"] is not None]
+def _of(variant: Variant, records: list[Record]) -> dict[int, Record]:
+    """The results of a variant by seed. Refused where they differ in more than the seed."""
+    mine = variant.of(records)
     if len({leaderboard.settings_key(r) for r in mine}) > 1:
-        commands = sorted({r["command"].partition(" --seed")[0] for r in mine})
-        raise InputError(f"{model} comes with more than one setting under the same training options ({'; '.join(commands)}); name the result files of one")
+        labels = sorted(set(told_apart(mine)))
+        named = f"; name one, such as {labels[0]!r}" if len(labels) > 1 else "; name the result files of one"
+        raise InputError(f"{variant.label} comes with more than one setting under the same training options ({', '.join(labels)}){named}")
     by_seed = {r["seed"]: r for r in mine}
     if len(by_seed) < len(mine):
         seeds = [r["seed"] for r in mine]
@@ -112,36 +133,35 @@ def _of(model: str, records: list[Record]) -> dict[int, Record]:
     return by_seed
 
 
-def _nothing_to_pair(a: str, b: str, records: list[Record]) -> str:
-    names = {r["model"]["name"] for r in records}
-    for name in (a, b):
-        if name not in names:
-            return f"there is no result of {name!r}{nearest(name, names)}"
-        if all(r["seed"] is None for r in records if r["model"]["name"] == name):
-            return f"{name!r} has no training seeds to pair on; `worldbench leaderboard` shows it beside the others"
-    return f"no results of {a!r} and {b!r} agree in world, data and evaluation; score both under the same options first"
+def _nothing_to_pair(two: tuple[Variant, Variant], records: list[Record]) -> str:
+    for variant in two:
+        if (reason := variant.missing(records)) is not None:
+            return reason
+    return f"no results of {two[0].label!r} and {two[1].label!r} agree in world, data and evaluation; score both under the same options first"
 
 
-def _draft(ours: dict[int, Record], theirs: dict[int, Record], column: str) -> _Draft | None:
+def _draft(two: tuple[Variant, Variant], ours: dict[int, Record], theirs: dict[int, Record], column: str) -> _Draft | None:
     """The values of one score on the shared seeds; None where neither model has the metric."""
     name = column.partition(".")[0]
     holders = [r for r in (*ours.values(), *theirs.values()) if name in r["scores"]]
     if not holders:
         return None
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
-    one, other = next(iter(ours.values())), next(iter(theirs.values()))
-    world, arm = leaderboard.place(one)
+    world, arm = leaderboard.place(next(iter(ours.values())))
     fields = {
         "world": world, "arm": arm, "score": column, "better": holders[0]["scores"][name]["direction"],
-        "a": one["model"]["name"], "b": other["model"]["name"],
-        "seeds": seeds, "unpaired": tuple(sorted(ours.keys() ^ theirs.keys())),
+        "a": two[0].label, "b": two[1].label, "seeds": seeds, "unpaired": tuple(sorted(ours.keys() ^ theirs.keys())),
     }  # fmt: skip
+    if seeds and "matched" in ours[seeds[0]]:
+        fields |= {"matched": ours[seeds[0]]["matched"]["column"], "levels": tuple(ours[s]["matched"]["level"] for s in seeds)}
+        fields |= {"steps_a": tuple(ours[s]["matched"]["step"] for s in seeds), "steps_b": tuple(theirs[s]["matched"]["step"] for s in seeds)}
     pairs = [(leaderboard.score_of(ours[s], column), leaderboard.score_of(theirs[s], column)) for s in seeds]
     values = [(x["value"], y["value"]) for x, y in pairs if x is not None and y is not None and x["value"] is not None and y["value"] is not None]
     if len({r["scores"][name]["version"] for r in holders}) > 1:
         fields["verdict"], values = f"not paired: different versions of the metric {name}", []
     elif len(values) < len(seeds):
-        fields["verdict"], values = f"missing: {len(values)} of {len(seeds)} shared seeds have it", []
+        unmatched = " at the matched loss" if None in fields.get("levels", ()) else ""
+        fields["verdict"], values = f"missing: {len(values)} of {len(seeds)} shared seeds have it{unmatched}", []
     elif len(seeds) < FEWEST_SEEDS:
         fields["verdict"] = f"no power ({len(seeds)} shared seeds of at least {FEWEST_SEEDS})"
     return _Draft(fields, [x for x, _ in values], [y for _, y in values])
@@ -209,19 +229,40 @@ def render(rows: list[Comparison], form: str) -> str:
         ]
         for r in rows
     ]  # fmt: skip
+    told = _levels(rows)
     if form == "markdown":
-        return "\n".join("| " + " | ".join(row) + " |" if row else "|" + "---|" * len(head) for row in (head, [], *body))
+        table_lines = ["| " + " | ".join(row) + " |" if row else "|" + "---|" * len(head) for row in (head, [], *body)]
+        return "\n".join([*table_lines, *(f"\n{line}" for line in told)])
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table()
     for h in head:
-        table.add_column(h)
+        table.add_column(escape(h))
     for row in body:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     out = io.StringIO()
     Console(file=out, width=180).print(table)
-    return out.getvalue().rstrip("\n")
+    return "\n".join([out.getvalue().rstrip("\n"), *told])
+
+
+def _levels(rows: list[Comparison]) -> list[str]:
+    """A sentence for each world and arm that was matched: the level of each seed, when each model reaches it, and the mean."""
+    out: dict[str, None] = {}
+    for r in rows:
+        if not r.matched:
+            continue
+        seeds = [
+            f"seed {seed} not matched (one of them is below the other's least loss from its first checkpoint)"
+            if level is None or at is None or bt is None
+            else f"seed {seed} {level:.3g} (steps {at:.0f} and {bt:.0f})"
+            for seed, level, at, bt in zip(r.seeds, r.levels, r.steps_a, r.steps_b)
+        ]
+        known = [level for level in r.levels if level is not None]
+        mean = f"; mean {sum(known) / len(known):.3g}" if known else ""
+        out.setdefault(f"{' '.join(filter(None, (r.world, r.arm)))}: matched at the least {r.matched} that both reach: {', '.join(seeds)}{mean}")
+    return list(out)
 
 
 def _flat(row: Comparison) -> dict[str, Any]:
@@ -230,8 +271,8 @@ def _flat(row: Comparison) -> dict[str, Any]:
     for key, value in asdict(row).items():
         if key == "interval":
             out["low"], out["high"] = value or ("", "")
-        elif key in ("seeds", "unpaired"):
-            out[key] = " ".join(map(str, value))
+        elif key in ("seeds", "unpaired", "levels", "steps_a", "steps_b"):
+            out[key] = " ".join("-" if v is None else str(v) for v in value)
         else:
             out[key] = "" if value is None else value
     return out

@@ -54,10 +54,10 @@ def build(paths: list[Path], columns: list[str] | None = None) -> list[Row]:
 def settings_key(record: dict[str, Any]) -> str:
     """Equal for results that differ in nothing but their training seed."""
     versions = {name: m["version"] for name, m in record["scores"].items()}
-    return identity_hash([record["world"], record["model"]["name"], _training(record), record["identity"]["evaluation"], versions])
+    return identity_hash([record["world"], record["model"]["name"], training_settings(record), record["identity"]["evaluation"], versions])
 
 
-def _training(record: dict[str, Any]) -> dict[str, Any]:
+def training_settings(record: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in record["config"].items() if k in ("data", "model", "train")}
 
 
@@ -93,17 +93,17 @@ def _told_apart(rows: list[Row], records: list[dict[str, Any]]) -> list[Row]:
         settings = _flat(record)
         others = [_flat(r) for other, r in zip(rows, records) if (other.world, other.arm, other.label) == (row.world, row.arm, row.label)]
         differs = [k for k in settings if any(o.get(k) != settings[k] for o in others)]
-        out.append(replace(row, label=" ".join([row.label, *(f"{k}={_plain(settings[k])}" for k in differs)])))
+        out.append(replace(row, label=" ".join([row.label, *(f"{k}={plain(settings[k])}" for k in differs)])))
     return out
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
     evaluation = {"eval": record["config"].get("eval", {})}
-    return {f"{group}.{name}": value for group, values in (_training(record) | evaluation).items() for name, value in values.items()}
+    return {f"{group}.{name}": value for group, values in (training_settings(record) | evaluation).items() for name, value in values.items()}
 
 
-def _plain(value: Any) -> str:
-    return ",".join(map(_plain, value)) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else str(value)
+def plain(value: Any) -> str:
+    return ",".join(map(plain, value)) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _row(records: list[dict[str, Any]], seeds: tuple[int, ...], columns: list[str]) -> Row:

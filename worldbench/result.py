@@ -1,7 +1,8 @@
-"""The result file: what was run, on what, how, and every score. Written last and whole; no clock in it."""
+"""The result file: what was run, on what, how, and every score; the trace: the same at every kept checkpoint. Written last and whole; no clock in them."""
 
 from __future__ import annotations
 
+import itertools
 import platform
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from worldbench.core.errors import InputError
 from worldbench.core.files import read_json
 
 SCHEMA_VERSION = 1
+TRACE_VERSION = 1
 
 
 def environment() -> dict[str, Any]:
@@ -60,25 +62,62 @@ def commit() -> dict[str, Any]:
 
 def load_result(path: Path) -> dict[str, Any]:
     """A result file of any schema version that was ever published, as a record of the present one."""
+    return _load(path, "result", SCHEMA_VERSION, ("world", "model", "config", "identity", "scores"))
+
+
+def load_trace(path: Path) -> dict[str, Any]:
+    """A trace file: the record of a run, with `trace` (by kept checkpoint: step and scores) and, so that it reads like a result, the last one's `scores`.
+
+    Raises InputError unless its steps go up and every one of them has the same metrics in the same versions.
+    """
+    record = _load(path, "trace", TRACE_VERSION, ("world", "model", "config", "identity", "trace"))
+    points = record["trace"]
+    if not points or any("step" not in p or "scores" not in p for p in points):
+        raise InputError(f"{str(path)!r} is not a whole trace file: it lacks the scores of its checkpoints")
+    if any(p["step"] >= q["step"] for p, q in itertools.pairwise(points)):
+        raise InputError(f"{str(path)!r} is damaged: its steps do not go up")
+    if len({tuple((name, m["version"], m["primary"]) for name, m in p["scores"].items()) for p in points}) > 1:
+        raise InputError(f"{str(path)!r} is damaged: its checkpoints were not all scored by the same metrics")
+    for name, m in points[0]["scores"].items():
+        if any(m["primary"] not in p["scores"][name]["scores"] for p in points):
+            raise InputError(f"{str(path)!r} is damaged: {name} lacks its score {m['primary']}")
+    return record | {"scores": points[-1]["scores"]}
+
+
+def _load(path: Path, kind: str, newest: int, needed: tuple[str, ...]) -> dict[str, Any]:
     record = read_json(path)
     if not isinstance(record, dict) or "schema_version" not in record:
-        raise InputError(f"{str(path)!r} is not a result file: it has no schema_version")
-    if record["schema_version"] > SCHEMA_VERSION:
-        raise InputError(f"{str(path)!r} was written by a newer worldbench (schema {record['schema_version']}, this one reads up to {SCHEMA_VERSION}); upgrade")
-    missing = [k for k in ("world", "model", "config", "identity", "scores") if k not in record]
+        raise InputError(f"{str(path)!r} is not a {kind} file: it has no schema_version")
+    if record["schema_version"] > newest:
+        raise InputError(f"{str(path)!r} was written by a newer worldbench (schema {record['schema_version']}, this one reads up to {newest}); upgrade")
+    missing = [k for k in needed if k not in record]
     if missing:
-        raise InputError(f"{str(path)!r} is not a whole result file: it lacks {', '.join(missing)}")
+        raise InputError(f"{str(path)!r} is not a whole {kind} file: it lacks {', '.join(missing)}")
     return record
 
 
 def find_results(paths: list[Path]) -> list[Path]:
     """Result files named, or found below the folders named."""
-    found = []
+    return _find(paths, ("result",))
+
+
+def find_records(paths: list[Path]) -> list[Path]:
+    """Result and trace files named, or found below the folders named."""
+    return _find(paths, ("result", "trace"))
+
+
+def is_trace(path: Path) -> bool:
+    record = read_json(path)
+    return isinstance(record, dict) and "trace" in record
+
+
+def _find(paths: list[Path], kinds: tuple[str, ...]) -> list[Path]:
+    found: list[Path] = []
     for path in paths:
         if path.is_dir():
-            inside = sorted(path.rglob("result*.json"))
+            inside = sorted(file for kind in kinds for file in path.rglob(f"{kind}*.json"))
             if not inside:
-                raise InputError(f"there is no result file below {str(path)!r}")
+                raise InputError(f"there is no {' or '.join(kinds)} file below {str(path)!r}")
             found += inside
         elif path.exists():
             found.append(path)

@@ -119,23 +119,41 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     """The trained model of a run folder; trains what is missing."""
     import torch
 
-    from worldbench import checkpoint
     from worldbench.baselines.trained import TrainedModel
     from worldbench.trainer import Trainer
 
     job, world = prepared.job, prepared.world
     config = job.groups["train"]
     torch.set_num_threads(config.threads)
+    if finished(prepared, folder):
+        return at_step(prepared, folder, config.steps)
     objective = build(prepared)
-    final = checkpoint.weights_path(folder, config.steps)
-    if final.exists() and not checkpoint.state_path(folder).exists():
-        checkpoint.load_weights(final, objective)
-        return TrainedModel(objective.to(config.device), config.device)
     with display.training(config.steps) as report:
         trainer = Trainer(world, objective, job.groups["data"], config, job.seed, folder, evaluation_seed=job.groups["eval"].seed, report=report)
         with stop_signals(trainer):
             trainer.train()
     return TrainedModel(objective, config.device)
+
+
+def finished(prepared: Prepared, folder: Path) -> bool:
+    """Is a run folder trained to its end?"""
+    from worldbench import checkpoint
+
+    return checkpoint.weights_path(folder, prepared.job.groups["train"].steps).exists() and not checkpoint.state_path(folder).exists()
+
+
+def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
+    """The model that the weights kept at a step make."""
+    import torch
+
+    from worldbench import checkpoint
+    from worldbench.baselines.trained import TrainedModel
+
+    config = prepared.job.groups["train"]
+    torch.set_num_threads(config.threads)
+    objective = build(prepared)
+    checkpoint.load_weights(checkpoint.weights_path(folder, step), objective)
+    return TrainedModel(objective.to(config.device), config.device)
 
 
 def build(prepared: Prepared) -> Any:
@@ -217,6 +235,16 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[
     """The result, as JSON; deterministic given the run."""
     from worldbench.trainer import read_records
 
+    out = {"schema_version": SCHEMA_VERSION, **about(prepared, model)}
+    if prepared.job.trained:
+        records = read_records(folder / "metrics.jsonl")
+        out["training"] = {"curve": [r for r in records if r["kind"] == "eval"]}
+    out["card"] = prepared.world.card(prepared.documents())
+    return out | scored
+
+
+def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
+    """What was run, on what, and how: the head of every record of a run."""
     job = prepared.job
     config = {group: dataclasses.asdict(value) for group, value in job.groups.items()}
     for group, value in job.groups.items():
@@ -226,7 +254,6 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[
     if "map" in config.get("env", {}):
         config["env"]["map"] = Path(config["env"]["map"]).name
     out: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
         "world": prepared.world_identity,
         "model": {"name": job.model, "hidden": model.hidden_name or None},
         "preset": job.preset,
@@ -237,11 +264,8 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[
         "environment": environment(),
     }
     if job.trained:
-        records = read_records(folder / "metrics.jsonl")
         out["model"]["parameters"] = getattr(model, "parameters", None)
-        out["training"] = {"curve": [r for r in records if r["kind"] == "eval"]}
-    out["card"] = prepared.world.card(prepared.documents())
-    return out | scored
+    return out
 
 
 def _write_config(folder: Path, prepared: Prepared) -> None:
@@ -278,21 +302,24 @@ def load_job(folder: Path, changes: list[str]) -> Job:
     return Job(saved["world"], saved["model"], saved["preset"], saved["seed"], groups, saved["given"], tuple(saved["plugins"]))
 
 
-def evaluate(folder: Path, changes: list[str], display: Display) -> Path:
-    """Score a finished run again, under other evaluation settings; training is not touched."""
+def reopen(folder: Path, changes: list[str], display: Display) -> Prepared:
+    """A finished run, to be scored again under evaluation options that may have changed. Refused where its weights would not be those of its settings."""
     if not (folder / "config.json").exists():
         raise InputError(f"{str(folder)!r} is not a run folder: it has no config.json")
     prepared = prepare(load_job(folder, changes), display)
-    saved = read_json(folder / "config.json")["identity"]
-    if prepared.training != saved["training"]:
+    if prepared.training != read_json(folder / "config.json")["identity"]["training"]:
         raise RunError(f"{str(folder)!r} was trained under another identity (another map, torch or numpy); run its command again: {prepared.job.command()}")
+    if prepared.job.trained and not finished(prepared, folder):
+        raise InputError(f"{str(folder)!r} is not trained to its end; run its command again first: {prepared.job.command()}")
+    return prepared
+
+
+def evaluate(folder: Path, changes: list[str], display: Display) -> Path:
+    """Score a finished run again, under other evaluation settings; training is not touched."""
+    prepared = reopen(folder, changes, display)
+    saved = read_json(folder / "config.json")["identity"]
     name = "result.json" if prepared.evaluation == saved["evaluation"] else f"result-{prepared.evaluation[:10]}.json"
     with lock(folder):
-        if prepared.job.trained:
-            from worldbench import checkpoint
-
-            if not checkpoint.weights_path(folder, prepared.job.groups["train"].steps).exists():
-                raise InputError(f"{str(folder)!r} is not trained to its end; run its command again first: {prepared.job.command()}")
         model = train(prepared, folder, display) if prepared.job.trained else reference(prepared)
         _score_and_write(prepared, model, folder, folder.parent, folder / name, display)
     return folder / name

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from worldbench.arguments import flags, parsers
+from worldbench.arguments import FOLDERS, flags, parsers
 from worldbench.core.errors import InputError, nearest
 
 
@@ -25,8 +25,9 @@ def _check_flags(verb: str, rest: list[str], groups: list[str]) -> None:
         if word.startswith("--") and word.split(".", 1)[0] not in {f"--{g}" for g in groups}:
             close = nearest(word.split("=")[0], flags(verb))
             raise InputError(f"unknown option {word.split('=')[0]}{close if close.startswith('; did') else f'; see worldbench {verb} --help'}")
+    what = "run folders" if verb in FOLDERS else "one name"
     if rest and not rest[0].startswith("-"):
-        raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes one name, then options; see worldbench {verb} --help")
+        raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes {what}, then options; see worldbench {verb} --help")
 
 
 def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base: dict[str, Any] | None = None) -> Any:
@@ -102,6 +103,23 @@ def eval_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
+def trace_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _check_flags("trace", rest, ["eval", "env", "data", "model", "train"])
+    if arguments.help or not arguments.folders:
+        from worldbench.metrics.config import EvalConfig
+
+        if not arguments.help:
+            raise InputError("which runs? worldbench trace takes run folders, then options")
+        return _help("trace", {"eval": EvalConfig}, {"eval": EvalConfig()})
+    from worldbench.display import Display
+    from worldbench.trace import show, trace_all
+
+    for path in trace_all([Path(folder) for folder in arguments.folders], rest, Display(quiet=arguments.quiet)):
+        print(path)
+        show(path)
+    return 0
+
+
 def score_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     _check_flags("score", rest, ["env", "eval"])
     if arguments.help and arguments.subject is None:
@@ -163,7 +181,7 @@ def reconstruct_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 def compare_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.compare import compare, render
 
-    print(render(compare(arguments.a, arguments.b, arguments.results, arguments.columns, arguments.margin), arguments.format))
+    print(render(compare(arguments.a, arguments.b, arguments.results, arguments.columns, arguments.margin, arguments.matched), arguments.format))
     return 0
 
 
@@ -178,6 +196,12 @@ def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.display import Display
     from worldbench.run import draw
 
+    if arguments.together is not None:
+        from worldbench.trace import draw_together
+
+        for path in draw_together(arguments.runs, arguments.together):
+            print(path)
+        return 0
     for folder in arguments.runs:
         if not folder.is_dir():
             raise InputError(f"{str(folder)!r} is not a run folder")
@@ -206,9 +230,11 @@ def ls_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def validate_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from worldbench.result import find_results, load_result
+    from worldbench.result import find_records, is_trace, load_result, load_trace
 
-    for path in find_results(arguments.files):
-        record = load_result(path)
-        print(f"{path}: schema {record['schema_version']}, {record['model']['name']} in {record['world']['world']}, {len(record['scores'])} metrics")
+    for path in find_records(arguments.files):
+        traced = is_trace(path)
+        record = load_trace(path) if traced else load_result(path)
+        told = f"{path}: schema {record['schema_version']}, {record['model']['name']} in {record['world']['world']}, {len(record['scores'])} metrics"
+        print(f"{told} at {len(record['trace'])} checkpoints" if traced else told)
     return 0

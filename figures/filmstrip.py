@@ -1,0 +1,155 @@
+"""Beliefs as a linear probe reads them off the hidden states, at a few checkpoints from the first to the last, beside the exact beliefs.
+
+Beliefs over three states lie in the simplex; others are drawn along the first two principal components of the exact beliefs (over two states: the probed belief
+against the exact one). A prefix has the colour of its exact belief in every panel. Reads a trace and its evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from worldbench.core.errors import InputError
+from worldbench.core.files import read_json
+from worldbench.figures.style import GREY, INK, paper_style, save, write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PANELS = 5
+MOST = 3000
+"""Prefixes drawn, evenly chosen among those scored."""
+CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
+
+Project = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(beliefs to be drawn [M, S], exact beliefs of the same prefixes [M, S]) -> places [M, 2]."""
+
+
+def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
+    """Draw `out`.png and .svg, with every point in `out`.csv. Returns the files written: none where the trace has no beliefs, or they do not vary.
+
+    trace: a trace file with its evidence folder beside it. Errors: InputError where the evidence is missing or is not of these checkpoints.
+    """
+    record = read_json(trace)
+    points = [p for p in record["trace"] if "belief_probe" in p["scores"]]
+    if not points:
+        return []
+    chosen = [points[i] for i in spaced([_score(p, "excess_loss", "kl") for p in points], PANELS)]
+    folder = trace.with_name(trace.stem.replace("trace", "trace-evidence", 1))
+    films = [_load(folder / f"{p['step']:08d}" / "belief_probe.npz") for p in chosen]
+    belief = films[0]["belief"]
+    if any(not np.array_equal(f["belief"], belief) for f in films):
+        raise InputError(f"the evidence in {str(folder)!r} is not of one evaluation; delete it and {trace.name}, and trace the run again")
+    drawn = np.unique(np.linspace(0, len(belief) - 1, min(MOST, len(belief))).round().astype(int))
+    belief = belief[drawn]
+    project, corners, labels = projection(belief)
+    if project is None:
+        return []
+    colour = colours(belief)
+    order = np.argsort(-films[0]["weight"][drawn], kind="stable")[::-1]  # rare prefixes below
+    heads = [f"step {p['step']:,}\n{_told(p)}" for p in chosen]
+    panels = [*(project(f["predicted"][drawn], belief) for f in films), project(belief, belief)]
+    with paper_style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(1.55 * len(panels) + 0.3, 2.15), layout="constrained", facecolor="white")
+        axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
+        seen = np.concatenate([panels[-1], np.quantile(panels[-2], (0.005, 0.995), axis=0)])  # what a late probe reads beyond the true range is shown
+        low, high = seen.min(axis=0), seen.max(axis=0)
+        for axis, place, head in zip(axes, panels, [*heads, "exact belief\n"]):
+            _panel(axis, place[order], colour[order], corners, 3.5 if place is not panels[-1] else 7)
+            axis.set_title(head, fontsize=7)
+            axis.set_xlabel(labels[0])
+            if corners is None:
+                room = 0.08 * (high - low) + 1e-3
+                axis.set_xlim(low[0] - room[0], high[0] + room[0])
+                axis.set_ylim(low[1] - room[1], high[1] + room[1])
+        axes[0].set_ylabel(labels[1])
+        if title:
+            figure.suptitle(title, fontsize=9, color=INK)
+        paths = save(figure, out)
+    states = [f"belief_{i + 1}" for i in range(belief.shape[1])]
+    rows = [
+        (kind, step, int(film), *np.round([*place, *truth], 6).tolist())
+        for kind, step, places in [*(("probed", p["step"], panel) for p, panel in zip(chosen, panels)), ("exact", None, panels[-1])]
+        for film, place, truth in zip(drawn, places, belief)
+    ]
+    return [*paths, write_csv(out.with_name(f"{out.name}.csv"), ("kind", "step", "prefix", "x", "y", *states), rows)]
+
+
+def spaced(loss: list[float | None], count: int) -> list[int]:
+    """`count` places from the first to the last (or all), evenly spaced in the log of the loss that they stand at; where there is none, in their order."""
+    n = len(loss)
+    if n <= count:
+        return list(range(n))
+    at = np.arange(n, dtype=float)
+    if all(x is not None and x > 0 for x in loss):
+        at = -np.log(np.array(loss, float))
+    chosen = {0, n - 1}
+    for goal in np.linspace(at[0], at[-1], count)[1:-1]:
+        free = [i for i in range(n) if i not in chosen]
+        chosen.add(min(free, key=lambda i: abs(at[i] - goal)))
+    return sorted(chosen)
+
+
+def projection(belief: np.ndarray) -> tuple[Project | None, np.ndarray | None, tuple[str, str]]:
+    """Where beliefs like these [M, S] are drawn, the corners of the simplex where it is one, and the names of the axes; (None, ..) where they do not vary."""
+    if belief.shape[1] == 3 and (belief > -1e-9).all() and np.allclose(belief.sum(axis=1), 1):
+        return (lambda b, _: b @ CORNERS), CORNERS, ("", "")
+    centre = belief.mean(axis=0)
+    size, axes = np.linalg.eigh(np.cov((belief - centre).T).reshape(len(centre), len(centre)))
+    axes = axes[:, ::-1] * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(len(centre))])[::-1]
+    varied = int((size > 1e-9 * max(size.max(), 1e-12)).sum()) if size.max() > 1e-12 else 0
+    if varied == 0:
+        return None, None, ("", "")
+    if varied == 1:
+        along = axes[:, 0]
+        return (lambda b, exact: np.stack([(exact - centre) @ along, (b - centre) @ along], axis=1)), None, ("exact", "drawn")
+    return (lambda b, _: (b - centre) @ axes[:, :2]), None, ("component 1", "component 2")
+
+
+def colours(belief: np.ndarray) -> np.ndarray:
+    """RGB [M, 3] in [0, 1]: the belief itself over three states, else its first three principal components, each over its range."""
+    if belief.shape[1] == 3 and (belief > -1e-9).all():
+        rgb = np.clip(belief, 0, 1)
+    else:
+        centred = belief - belief.mean(axis=0)
+        _, _, axes = np.linalg.svd(centred, full_matrices=False)
+        rgb = np.zeros((len(belief), 3))
+        along = centred @ (axes[:3] * np.sign(axes[:3].sum(axis=1, keepdims=True) + 1e-12)).T
+        rgb[:, : along.shape[1]] = (along - along.min(axis=0)) / np.maximum(np.ptp(along, axis=0), 1e-12)
+    return 0.08 + 0.8 * rgb
+
+
+def _panel(axis: Axes, place: np.ndarray, colour: np.ndarray, corners: np.ndarray | None, size: float) -> None:
+    axis.scatter(place[:, 0], place[:, 1], c=colour, s=size, linewidths=0, alpha=0.75, rasterized=True)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    if corners is None:
+        axis.spines[["left", "bottom"]].set_color(GREY)
+        return
+    axis.spines[["left", "bottom"]].set_visible(False)
+    axis.fill(*corners.T, facecolor="none", edgecolor=GREY, linewidth=0.6)
+    axis.set_aspect("equal")
+    axis.set_xlim(-0.14, 1.14)
+    axis.set_ylim(-0.14, 1.02)
+
+
+def _score(point: dict[str, Any], metric: str, score: str) -> float | None:
+    return point["scores"].get(metric, {}).get("scores", {}).get(score, {}).get("value")
+
+
+def _told(point: dict[str, Any]) -> str:
+    r2, loss = _score(point, "belief_probe", "r2"), _score(point, "excess_loss", "kl")
+    return ", ".join(([] if r2 is None else [f"R² {r2:.2f}"]) + ([] if loss is None else [f"excess {loss:.2g}"]))
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in ("belief", "predicted", "weight")}
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{str(path)!r} is no evidence of a belief probe ({error}); trace the run again") from error

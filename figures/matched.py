@@ -1,0 +1,108 @@
+"""R^2 of the probed belief against excess loss: one line a run, through its checkpoints, beside the frontier of tables of the last k tokens.
+
+A model that lies on the frontier knows no more of the state than a memory of its last tokens would at that loss; only above it is there anything to explain.
+Reads trace files. Losses in nats per predicted token.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worldbench.core.errors import InputError
+from worldbench.figures.style import BLUE, GREY, INK, RED, paper_style, save, write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LOSS, BELIEF = ("excess_loss", "kl"), ("belief_probe", "r2")
+COLOURS = (BLUE, RED, "#2a9d5c", "#e08a1e", "#7d5ba6", "#8c564b", "#17a2b8", "#c2185b")
+CONTROLS = {"law_r2": ("the exact law as regressor", (0, (1, 1.5))), "r2_untrained": ("untrained network", (0, (5, 2, 1, 2)))}
+"""Scores of the probe's controls, which do not depend on training: their names and dashes."""
+
+LOWEST = -0.3
+"""R^2 below this leaves the picture (a probe that is far off on a few prefixes has any R^2 at all); the CSV holds it."""
+
+
+def applies(record: dict[str, Any]) -> bool:
+    """Does a trace hold what is drawn here?"""
+    scores = record["trace"][-1]["scores"]
+    return all(metric in scores and score in scores[metric]["scores"] for metric, score in (LOSS, BELIEF))
+
+
+def draw(runs: Sequence[tuple[str, dict[str, Any]]], out: Path, *, title: str = "") -> list[Path]:
+    """Draw `out`.png and .svg, with all points in `out`.csv. Returns the files written.
+
+    runs: a label and a trace's record each; runs of one label (seeds) share a colour. Errors: InputError where a trace lacks either score, or where the runs
+    are not of one world and one evaluation (their frontiers would differ).
+    """
+    if not runs:
+        raise InputError("there are no traces to draw")
+    for label, record in runs:
+        if not applies(record):
+            raise InputError(f"the trace of {label} lacks {'.'.join(BELIEF)} or {'.'.join(LOSS)}; trace it with --eval.metrics {LOSS[0]} {BELIEF[0]}")
+    if any((r["world"], r["identity"]["evaluation"]) != (runs[0][1]["world"], runs[0][1]["identity"]["evaluation"]) for _, r in runs):
+        raise InputError("the traces are not of one world and one evaluation; draw those that agree together")
+    lines = [(label, record["seed"], _points(record)) for label, record in runs]
+    last = runs[0][1]["trace"][-1]["scores"][BELIEF[0]]
+    lookup = last["series"].get("lookup", {})
+    frontier = list(zip(lookup.get("k", []), lookup.get("excess", []), lookup.get("r2", [])))
+    controls = {k: last["scores"][k]["value"] for k in CONTROLS if last["scores"].get(k, {}).get("value") is not None}
+    with paper_style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(4.4, 3.1), layout="constrained", facecolor="white")
+        axes = figure.subplots()
+        _draw(axes, lines, frontier, controls)
+        if title:
+            axes.set_title(title, color=INK)
+        paths = save(figure, out)
+    rows = [("run", label, seed, step, None, x, y) for label, seed, points in lines for step, x, y in points]
+    rows += [("lookup", "", None, None, k, x, y) for k, x, y in frontier] + [("control", name, None, None, None, None, y) for name, y in controls.items()]
+    return [*paths, write_csv(out.with_name(f"{out.name}.csv"), ("kind", "label", "seed", "step", "k", "excess", "r2"), rows)]
+
+
+def _points(record: dict[str, Any]) -> list[tuple[int, float, float]]:
+    """(step, excess loss, R^2) of every checkpoint that has both."""
+    found = [(p["step"], *(p["scores"][m]["scores"][s]["value"] for m, s in (LOSS, BELIEF))) for p in record["trace"]]
+    return [(step, x, y) for step, x, y in found if x is not None and y is not None]
+
+
+def _draw(
+    axes: Axes, lines: list[tuple[str, Any, list[tuple[int, float, float]]]], frontier: list[tuple[int, float, float]], controls: dict[str, float]
+) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low_y = max(LOWEST, min([0.0, *(y for *_, points in lines for *_, y in points)]))
+    for name, y in ((name, y) for name, y in controls.items() if y >= low_y):
+        axes.axhline(y, color=GREY, linewidth=0.7, linestyle=CONTROLS[name][1], label=CONTROLS[name][0], zorder=1)
+    losses = [x for _, _, points in lines for _, x, _ in points if x > 0]
+    low, high = min(losses, default=0.01) / 1.5, max(losses, default=1.0) * 1.25
+    shown = [(k, x, y) for k, x, y in frontier if x > 0]
+    if shown:
+        name = "table of the last k tokens"
+        axes.plot([x for _, x, _ in shown], [y for *_, y in shown], color=INK, linewidth=1.1, linestyle=(0, (4, 2)), zorder=2, label=name)
+        for k, x, y in shown:
+            if low <= x <= high:
+                axes.plot([x], [y], color=INK, marker="s", markersize=2.6, linewidth=0, zorder=3)
+                axes.annotate(str(k), (x, y), xytext=(4, 2), textcoords="offset points", fontsize=6, color=INK, zorder=6)
+    colours = dict(zip(dict.fromkeys(label for label, _, _ in lines), itertools.cycle(COLOURS)))
+    named: set[str] = set()
+    for label, _seed, points in lines:
+        drawn = [(x, y) for _, x, y in points if x > 0]
+        if drawn:
+            xs, ys = zip(*drawn)
+            axes.plot(xs, ys, color=colours[label], linewidth=1, marker="o", markersize=2.4, alpha=0.85, zorder=4, label=label if label not in named else None)
+            axes.plot(xs[-1:], ys[-1:], color=colours[label], marker="o", markersize=4.5, linewidth=0, zorder=5)
+            named.add(label)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlim(low, high)
+    axes.set_ylim(low_y - 0.03, 1.06)
+    axes.set_xlabel("excess loss (nats per token)")
+    axes.set_ylabel("R² of the probed belief")
+    axes.legend(loc="upper right")

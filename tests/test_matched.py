@@ -1,0 +1,202 @@
+"""Comparison at matched loss over made-up traces, and variants of one model told apart."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from worldbench.compare import compare, render
+from worldbench.core.errors import InputError
+from worldbench.matched import at_matched_loss, crossing
+from worldbench.result import load_trace
+from worldbench.variant import Variant, told_apart
+
+Curve = list[tuple[float, float | None]]
+"""(excess loss, score of the metric `m`) at each checkpoint."""
+
+
+def record(name: str, seed: int, **config: Any) -> dict[str, Any]:
+    train = {"steps": 8, "learning_rate": 0.001}
+    return {
+        "schema_version": 1, "world": {"world": "hmm", "version": 1}, "model": {"name": name}, "preset": "small", "seed": seed,
+        "command": f"worldbench run hmm --model {name} --seed {seed}", "identity": {"training": f"{name} {seed}", "evaluation": "e"},
+        "config": {"env": {}, "data": {"rides": 0}, "model": config.get("model", {}), "train": train | config.get("train", {}), "eval": {}},
+    }  # fmt: skip
+
+
+def metrics_at(loss: float, score: float | None) -> dict[str, Any]:
+    def metric(direction: str, name: str, value: float | None) -> dict[str, Any]:
+        return {"version": 1, "direction": direction, "primary": name, "scores": {name: {"value": value, "n": 50, "interval": None}}}
+
+    return {"excess_loss": metric("lower", "kl", loss), "m": metric("higher", "x", score)}
+
+
+def write(folder: Path, name: str, seed: int, curve: Curve, **config: Any) -> Path:
+    """A run folder with a result (the last checkpoint's scores) and a trace, at steps 1, 2, 4, .."""
+    run = folder / f"{name}-{seed}-{len(list(folder.glob('*')))}"
+    run.mkdir()
+    head = record(name, seed, **config)
+    (run / "result.json").write_text(json.dumps(head | {"scores": metrics_at(*curve[-1])}))
+    points = [{"step": 2**i, "scores": metrics_at(*point)} for i, point in enumerate(curve)]
+    (run / "trace.json").write_text(json.dumps(head | {"trace": points}))
+    return run
+
+
+def law(loss: float, rise: float = -0.1) -> float:
+    """A score that is linear in the log of the loss."""
+    return 0.5 + rise * math.log(loss)
+
+
+A_LOSSES = [[1.0, 0.3, 0.08], [1.1, 0.28, 0.07], [0.9, 0.33, 0.075]]
+B_LOSSES = [[1.0, 0.5, 0.2], [1.2, 0.45, 0.22], [1.0, 0.4, 0.21]]
+
+
+def test_where_a_level_is_first_reached() -> None:
+    assert crossing([1.0, 0.1], 0.1) == (1, 1.0)
+    assert crossing([1.0, 0.01], 0.1) == (1, pytest.approx(0.5))
+    assert crossing([1.0, 0.2, 0.6, 0.1, 0.3], 0.4) == (1, pytest.approx(math.log(2.5) / math.log(5)))  # coming back up does not matter
+    assert crossing([0.5, 0.2], 0.5) == (0, 1.0)
+    assert crossing([0.4, 0.2], 0.5) is None
+    assert crossing([0.4, 0.2], 0.1) is None
+
+
+def test_models_on_one_curve_are_alike_at_matched_loss_only(tmp_path: Path) -> None:
+    """B is behind in training, but knows as much at any loss: the plain comparison sees a difference, the matched one none."""
+    for seed in range(3):
+        write(tmp_path, "gpt", seed, [(x, law(x)) for x in A_LOSSES[seed]])
+        write(tmp_path, "nextlat", seed, [(x, law(x)) for x in B_LOSSES[seed]])
+    plain = {r.score: r for r in compare("gpt", "nextlat", [tmp_path])}
+    assert plain["m.x"].verdict == "gpt higher"
+    (row,) = compare("gpt", "nextlat", [tmp_path], matched="excess_loss")
+    assert row.levels == (0.2, 0.22, 0.21)
+    assert row.difference == pytest.approx(0, abs=1e-12)
+    assert row.mean_a == pytest.approx(sum(map(law, row.levels)) / 3)
+    assert row.steps_b == (4, 4, 4)
+    assert row.steps_a[0] == pytest.approx(2 + 2 * math.log(0.3 / 0.2) / math.log(0.3 / 0.08))
+    assert (row.score, row.matched) == ("m.x", "excess_loss.kl")
+    assert row.verdict == "not separable"
+
+
+def test_a_difference_at_matched_loss_is_scipys_test(tmp_path: Path) -> None:
+    rises = [-0.2, -0.22, -0.19]
+    for seed in range(3):
+        write(tmp_path, "gpt", seed, [(x, law(x)) for x in A_LOSSES[seed]])
+        write(tmp_path, "nextlat", seed, [(x, law(x, rises[seed])) for x in B_LOSSES[seed]])
+    (row,) = compare("gpt", "nextlat", [tmp_path], matched="excess_loss.kl")
+    levels = (0.2, 0.22, 0.21)
+    theirs = stats.ttest_rel([law(x) for x in levels], [law(x, r) for x, r in zip(levels, rises)])
+    assert row.p == pytest.approx(theirs.pvalue)
+    assert row.verdict == "nextlat higher"
+    (turned,) = compare("nextlat", "gpt", [tmp_path], matched="excess_loss.kl")
+    assert (turned.difference, turned.steps_a) == (pytest.approx(-(row.difference or 0)), row.steps_b)
+    (equivalent,) = compare("gpt", "nextlat", [tmp_path], matched="excess_loss.kl", margin=1.0)
+    assert equivalent.verdict == "nextlat higher, but equivalent (margin 1)"
+
+
+def test_what_is_printed(tmp_path: Path) -> None:
+    for seed in range(2):
+        write(tmp_path, "gpt", seed, [(x, law(x)) for x in A_LOSSES[seed]])
+        write(tmp_path, "nextlat", seed, [(x, law(x)) for x in B_LOSSES[seed]], model={"horizon": 4})
+    rows = compare("gpt", "nextlat[horizon=4]", [tmp_path], matched="excess_loss")
+    told = "stream: matched at the least excess_loss.kl that both reach: seed 0 0.2 (steps 3 and 4), seed 1 0.22 (steps 2 and 4); mean 0.21"
+    for form in ("table", "markdown"):
+        text = render(rows, form)
+        assert text.endswith(told)
+        assert "nextlat[horizon=4]" in text
+    (row,) = csv.DictReader(io.StringIO(render(rows, "csv")))
+    assert (row["matched"], row["levels"], row["steps_b"]) == ("excess_loss.kl", "0.2 0.22", "4.0 4.0")
+    assert json.loads(render(rows, "json"))[0]["levels"] == [0.2, 0.22]
+
+
+def test_a_seed_that_was_never_seen_at_the_level_is_missing(tmp_path: Path) -> None:
+    for seed in range(3):
+        write(tmp_path, "gpt", seed, [(x, law(x)) for x in (A_LOSSES[seed] if seed else [0.15, 0.1])])
+        write(tmp_path, "nextlat", seed, [(x, law(x)) for x in B_LOSSES[seed]])
+    (row,) = compare("gpt", "nextlat", [tmp_path], matched="excess_loss")
+    assert row.levels == (None, 0.22, 0.21)
+    assert row.verdict == "missing: 2 of 3 shared seeds have it at the matched loss"
+    assert "seed 0 not matched" in render([row], "table")
+
+
+def test_a_score_that_one_side_of_the_level_lacks_is_missing(tmp_path: Path) -> None:
+    one = load_trace(write(tmp_path, "gpt", 0, [(1.0, None), (0.1, 0.5)]) / "trace.json")
+    for other, lost in (([(1.0, 0.1), (0.3, 0.2)], True), ([(1.0, 0.1), (0.1, 0.2)], False)):
+        two = load_trace(write(tmp_path, "nextlat", 0, other) / "trace.json")
+        a, b = at_matched_loss({0: one}, {0: two}, "excess_loss.kl")
+        assert (a[0]["scores"]["m"]["scores"]["x"]["value"] is None) == lost
+        assert b[0]["scores"]["m"]["scores"]["x"]["value"] == 0.2
+    assert one["scores"]["m"]["scores"]["x"]["value"] == 0.5  # the trace itself is as it was
+
+
+def test_refusals(tmp_path: Path) -> None:
+    runs = [write(tmp_path, model, seed, [(x, law(x)) for x in B_LOSSES[seed]]) for model in ("gpt", "nextlat") for seed in range(2)]
+    for matched, said in (("m", "matched on a loss"), ("excess_loss.k", "no score 'k'"), ("exces_loss", "did you mean 'excess_loss'")):
+        with pytest.raises(InputError, match=said):
+            compare("gpt", "nextlat", [tmp_path], matched=matched)
+    assert compare("gpt", "nextlat", [r / "result.json" for r in runs], matched="excess_loss")[0].seeds == (0, 1)
+    assert compare("gpt", "nextlat", [r / "trace.json" for r in runs], matched="excess_loss")[0].seeds == (0, 1)
+    (runs[3] / "trace.json").unlink()
+    with pytest.raises(InputError, match=rf"1 run has no trace to match losses on; first: worldbench trace {runs[3]}$"):
+        compare("gpt", "nextlat", [tmp_path], matched="excess_loss")
+    assert compare("gpt", "nextlat", [tmp_path])[0].seeds == (0, 1)
+    write(tmp_path, "sham", 0, [(1.0, 0.2)])
+    with pytest.raises(InputError, match="no result of 'shan'; did you mean 'sham'"):
+        compare("gpt", "shan", [tmp_path], matched="excess_loss")
+
+
+# Variants
+
+
+def test_variants_are_read() -> None:
+    assert Variant.parse("nextlat").options == ()
+    four = (("horizon", "4"), ("model.lambda_kl", ".1"))
+    assert Variant.parse("nextlat[horizon=4,model.lambda_kl=.1]").options == Variant.parse("nextlat horizon=4 model.lambda_kl=.1").options == four
+    assert Variant.parse(" nextlat[kinds=a,b, x=1]").options == (("kinds", "a,b"), ("x", "1"))
+    assert Variant.parse("nextlat[horizon=4]").label == "nextlat[horizon=4]"
+    for wrong in ("", "[horizon=4]", "nextlat[]", "nextlat[horizon]", "nextlat[horizon=4", "nextlat horizon", "nextlat[=4]"):
+        with pytest.raises(InputError, match="names no model"):
+            Variant.parse(wrong)
+
+
+def test_variants_are_picked_and_told_apart() -> None:
+    settings = [{"horizon": h, "lambda_kl": kl, "steps": h} for h in (1, 4) for kl in (0.1, 1.0)]
+    records = [record("nextlat", seed, model=options, train={"decay": True}) for options in settings for seed in (0, 1)]
+    records += [record("gpt", 0)]
+    assert len(Variant.parse("nextlat").of(records)) == 8
+    assert len(Variant.parse("nextlat[horizon=4]").of(records)) == 4
+    chosen = Variant.parse("nextlat[horizon=4,lambda_kl=1]").of(records)
+    assert [(r["config"]["model"]["horizon"], r["config"]["model"]["lambda_kl"], r["seed"]) for r in chosen] == [(4, 1.0, 0), (4, 1.0, 1)]
+    assert len(Variant.parse("nextlat model.steps=4 decay=true").of(records)) == 4
+    assert told_apart(records)[::2] == [f"nextlat[horizon={h},lambda_kl={kl},model.steps={h}]" for h in (1, 4) for kl in (0.1, 1)] + ["gpt"]
+    for label, mine in zip(told_apart(records), records):
+        assert mine in Variant.parse(label).of(records)
+    for text, said in (("nextlat[horizn=4]", "did you mean 'horizon'"), ("nextlat[steps=4]", "one of model.steps and train.steps; name it whole")):
+        with pytest.raises(InputError, match=said):
+            Variant.parse(text).of(records)
+    assert Variant.parse("nextlat[horizon=4]").missing(records) is None
+    assert "with model.horizon 1 and 4" in (Variant.parse("nextlat[horizon=7]").missing(records) or "")
+
+
+def test_variants_are_compared(tmp_path: Path) -> None:
+    for seed in range(3):
+        for h in (1, 4):
+            write(tmp_path, "nextlat", seed, [(x, law(x) + h / 10 + seed / 1000 * h) for x in B_LOSSES[seed]], model={"horizon": h})
+        write(tmp_path, "gpt", seed, [(x, law(x)) for x in A_LOSSES[seed]])
+    for matched in (None, "excess_loss"):
+        rows = {r.score: r for r in compare("nextlat[horizon=4]", "nextlat[horizon=1]", [tmp_path], matched=matched)}
+        assert rows["m.x"].verdict == "nextlat[horizon=4] higher"
+        assert rows["m.x"].difference == pytest.approx(0.303)
+    assert compare("gpt", "nextlat[horizon=4]", [tmp_path], ["m"], matched="excess_loss")[0].difference == pytest.approx(-0.404)
+    with pytest.raises(InputError, match=r"more than one setting .*nextlat\[horizon=1\], nextlat\[horizon=4\].*; name one"):
+        compare("gpt", "nextlat", [tmp_path])
+    with pytest.raises(InputError, match=r"no result of 'nextlat\[horizon=2\]'; there is nextlat with model.horizon 1 and 4"):
+        compare("gpt", "nextlat[horizon=2]", [tmp_path])
+    with pytest.raises(InputError, match="name the same runs"):
+        compare("nextlat[horizon=4]", "nextlat model.horizon=4", [tmp_path])

@@ -1,0 +1,228 @@
+"""Traces of finished runs: every kept checkpoint scored, once, whatever stops it; and what is drawn from them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import worldbench.scoring
+from worldbench.checkpoint import kept_steps, weights_path
+from worldbench.cli import main
+from worldbench.core.errors import InputError
+from worldbench.core.files import lock
+from worldbench.figures import filmstrip
+from worldbench.result import load_trace
+from worldbench.trace import TRACED
+from worldbench.trainer import log_spaced
+
+TINY = ["--env.length", "6", "--train.steps", "12", "--train.batch", "8", "--train.checkpoints", "4", "--train.curve_documents", "20", "--train.warmup", "2"]
+TINY += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2", "--eval.documents", "40", "--eval.probe_documents", "80", "--eval.pairs", "40"]
+TINY += ["--eval.rank_tokens", "60", "--eval.dynamics_documents", "20", "--eval.dynamics_steps", "2", "--eval.horizon", "2", "--eval.swap_pairs", "20"]
+
+
+def run(out: Path, model: str, *more: str) -> Path:
+    before = set(out.glob(f"hmm-{model}-*"))
+    assert main(["run", "hmm", "--model", model, *(TINY if model in ("gpt", "nextlat") else TINY[:2]), *more, "--out", str(out), "--quiet"]) == 0
+    return (set(out.glob(f"hmm-{model}-*")) - before).pop()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run(tmp_path_factory.mktemp("runs"), "gpt")
+
+
+@pytest.fixture(scope="module")
+def traced(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the run, traced."""
+    folder = copy(finished, tmp_path_factory.mktemp("traced"))
+    assert main(["trace", str(folder), "--quiet"]) == 0
+    return folder
+
+
+def copy(folder: Path, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to / folder.name))
+
+
+def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
+    capsys.readouterr()
+    assert main(list(argv)) == code
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("worldbench: ")
+    return told
+
+
+def count_scoring(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:
+    """How many checkpoints are scored from here on; the one numbered `stop_at` is interrupted."""
+    calls: list[int] = []
+    score = worldbench.scoring.score
+
+    def counted(*arguments: Any) -> Any:
+        if len(calls) == stop_at:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return score(*arguments)
+
+    monkeypatch.setattr(worldbench.scoring, "score", counted)
+    return calls
+
+
+def test_every_kept_checkpoint_is_scored_and_the_last_is_the_result(traced: Path) -> None:
+    record, result = load_trace(traced / "trace.json"), json.loads((traced / "result.json").read_text())
+    steps = [p["step"] for p in record["trace"]]
+    assert steps == kept_steps(traced) == log_spaced(12, 4)
+    assert set(record["scores"]) == set(TRACED) - {"valid_trajectories", "state_probe"}  # one prompt, and no state but the belief
+    assert set(record["trace"][0]["not_applicable"]) == {"valid_trajectories", "state_probe"}
+    for name, metric in record["scores"].items():
+        bounds = {k: result["scores"][name][k] for k in ("floor", "ceiling") if k in result["scores"][name]}
+        assert metric | bounds == result["scores"][name]
+    kl = [p["scores"]["excess_loss"]["scores"]["kl"] for p in record["trace"]]
+    assert len({s["value"] for s in kl}) == len(steps)
+    assert all(s["interval"][0] < s["value"] < s["interval"][1] for s in kl)
+    for point in record["trace"]:
+        for name, metric in point["scores"].items():
+            if "evidence_sha256" in metric:
+                raw = (traced / "trace-evidence" / f"{point['step']:08d}" / f"{name}.npz").read_bytes()
+                assert hashlib.sha256(raw).hexdigest() == metric["evidence_sha256"]
+    assert record["identity"]["training"] == result["identity"]["training"]
+    assert record["trace_command"] == f"worldbench trace {traced.name}"
+    assert not (traced / "trace.partial").exists()
+
+
+def test_it_is_traced_once(traced: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (traced / "trace.json").read_bytes()
+    calls = count_scoring(monkeypatch)
+    assert main(["trace", str(traced), "--eval.documents", "40"]) == 0  # the run's own options, said again
+    told = capsys.readouterr()
+    assert "traced already" in told.err
+    assert "excess_loss kl" in told.out
+    assert not calls
+    assert (traced / "trace.json").read_bytes() == before
+
+
+def test_a_stopped_trace_goes_on_and_ends_in_the_same_bytes(finished: Path, traced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copy(finished, tmp_path)
+    with monkeypatch.context() as patch:
+        assert len(count_scoring(patch, stop_at=2)) == 0
+        assert main(["trace", str(folder), "--quiet"]) == 130
+    assert not (folder / "trace.json").exists()
+    calls = count_scoring(monkeypatch)
+    assert main(["trace", str(folder), "--quiet"]) == 0
+    assert len(calls) == len(kept_steps(folder)) - 2
+    assert (folder / "trace.json").read_bytes() == (traced / "trace.json").read_bytes()
+    assert not (folder / "trace.partial").exists()
+
+
+def test_what_was_half_traced_under_other_options_is_not_taken_over(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copy(finished, tmp_path)
+    with monkeypatch.context() as patch:
+        count_scoring(patch, stop_at=1)
+        assert main(["trace", str(folder), "--quiet"]) == 130
+    partial = folder / "trace.partial"
+    record = json.loads(partial.read_text())
+    partial.write_text(json.dumps(record | {"identity": record["identity"] | {"evaluation": "of another version"}}))
+    calls = count_scoring(monkeypatch)
+    assert main(["trace", str(folder), "--quiet"]) == 0
+    assert len(calls) == len(kept_steps(folder))
+
+
+def test_other_options_stand_beside(traced: Path, tmp_path: Path) -> None:
+    folder = copy(traced, tmp_path)
+    before = (folder / "trace.json").read_bytes()
+    assert main(["trace", str(folder), "--eval.metrics", "belief_probe", "--eval.documents", "30", "--quiet"]) == 0
+    (other,) = folder.glob("trace-*.json")
+    record = load_trace(other)
+    assert list(record["scores"]) == ["excess_loss", "belief_probe"]  # the loss is always among them
+    assert record["scores"]["excess_loss"]["scores"]["kl"]["n"] == 30
+    assert record["trace_command"] == f"worldbench trace {folder.name} --eval.metrics belief_probe --eval.documents 30"
+    ending = other.stem.removeprefix("trace")
+    assert {p.name for p in (folder / f"trace-evidence{ending}").iterdir()} == {f"{s:08d}" for s in kept_steps(folder)}
+    assert (folder / "figures" / f"filmstrip{ending}.png").exists()
+    assert (folder / "trace.json").read_bytes() == before
+
+
+def test_refusals(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = copy(finished, tmp_path)
+    calls = count_scoring(monkeypatch)
+    oracle = next(finished.parent.glob("hmm-oracle-*"))
+    for argv, said in (
+        ([str(folder), "--eval.documnets", "3"], "did you mean '--eval.documents'"),
+        ([str(folder), "--eval.metrics", "belief"], "did you mean 'belief_probe'"),
+        ([str(folder), "--train.steps", "3"], "cannot be changed after training"),
+        ([str(folder), "--qiet"], "did you mean '--quiet'"),
+        ([], "which runs"),
+        (["--quiet", str(folder)], "takes run folders, then options"),
+        ([str(folder), str(tmp_path)], "not a run folder"),
+        ([str(folder), str(oracle)], "oracle is not trained"),
+    ):
+        assert said in refused(capsys, "trace", *argv)
+    with lock(folder):
+        assert "another process" in refused(capsys, "trace", str(folder), code=1)
+    weights_path(folder, 12).unlink()
+    assert "not trained to its end" in refused(capsys, "trace", str(folder))
+    assert not calls
+    assert main(["trace", "--help"]) == 0
+    assert "--eval.documents" in capsys.readouterr().out
+
+
+def test_traces_are_validated(traced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", str(traced)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == 2
+    assert "5 metrics at 4 checkpoints" in told[1]
+    record = json.loads((traced / "trace.json").read_text())
+    points = record["trace"]
+    lost = json.loads(json.dumps(points))
+    del lost[1]["scores"]["belief_probe"]["scores"]["r2"]
+    for name, damage, said in (
+        ("newer", {"schema_version": 99}, "newer worldbench"),
+        ("order", {"trace": points[::-1]}, "steps do not go up"),
+        ("empty", {"trace": []}, "lacks the scores"),
+        ("mixed", {"trace": [points[0] | {"scores": {}}, *points[1:]]}, "same metrics"),
+        ("lost", {"trace": lost}, "lacks its score r2"),
+    ):
+        path = tmp_path / f"trace-{name}.json"
+        path.write_text(json.dumps(record | damage))
+        assert said in refused(capsys, "validate", str(path))
+
+
+def test_runs_are_drawn_and_compared(finished: Path, traced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [copy(traced, tmp_path)]
+    for horizon in ("1", "2"):
+        folders.append(run(tmp_path, "nextlat", "--model.horizon", horizon))
+    told = refused(capsys, "compare", "gpt", "nextlat[horizon=2]", str(tmp_path), "--matched", "excess_loss")
+    assert told.endswith(f"has no trace to match losses on; first: worldbench trace {folders[2]}")  # the other variant is not asked for
+    assert "worldbench trace" in refused(capsys, "figures", *map(str, folders), "--together", str(tmp_path / "fig"))
+    assert main(["trace", *map(str, folders), "--quiet"]) == 0
+    assert main(["figures", *map(str, folders), "--together", str(tmp_path / "fig")]) == 0
+    assert {p.name for p in (tmp_path / "fig").iterdir()} == {"matched.png", "matched.svg", "matched.csv"}
+    drawn = (tmp_path / "fig" / "matched.csv").read_text()
+    assert drawn.count("run,nextlat[horizon=1],") == drawn.count("run,nextlat[horizon=2],") == drawn.count("run,gpt,") == 4
+    for a, b in (("nextlat[horizon=1]", "nextlat[horizon=2]"), ("gpt", "nextlat model.horizon=1")):
+        capsys.readouterr()
+        assert main(["compare", a, b, str(tmp_path), "--matched", "excess_loss.kl", "--columns", "belief_probe", "--format", "json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert (row["a"], row["b"], row["matched"], row["seeds"]) == (a, b, "excess_loss.kl", [0])
+        records = [load_trace(p / "trace.json") for p in folders if row["levels"]]
+        least = [min(p["scores"]["excess_loss"]["scores"]["kl"]["value"] for p in r["trace"]) for r in records]
+        pair = (least[1], least[2]) if a.startswith("nextlat") else (least[0], least[1])
+        assert row["levels"] == [max(pair)]
+    shutil.rmtree(folders[0] / "trace-evidence")
+    assert main(["figures", str(folders[0])]) == 0  # a trace that was kept without its evidence
+    with pytest.raises(InputError, match="no evidence of a belief probe"):
+        filmstrip.draw(folders[0] / "trace.json", tmp_path / "film")
+
+
+def test_evidence_is_what_the_probe_saw(traced: Path) -> None:
+    record = load_trace(traced / "trace.json")
+    for point in record["trace"]:
+        with np.load(traced / "trace-evidence" / f"{point['step']:08d}" / "belief_probe.npz", allow_pickle=False) as e:
+            w = e["weight"] / e["weight"].sum()
+            rest = w @ ((e["belief"] - e["predicted"]) ** 2).sum(axis=1)
+            total = w @ ((e["belief"] - w @ e["belief"]) ** 2).sum(axis=1)
+        assert 1 - rest / total == pytest.approx(point["scores"]["belief_probe"]["scores"]["r2"]["value"])

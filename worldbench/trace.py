@@ -1,0 +1,123 @@
+"""A trace: the scores of a finished run at every checkpoint that it keeps, for comparison at matched loss and for pictures of how knowledge comes about.
+
+`trace.json` holds them under the run's own evaluation options and the metrics of `TRACED`; other options make `trace-<identity>.json` beside it. The arrays of
+each metric go to `trace-evidence/<step>/<metric>.npz`. A trace that is stopped goes on behind the last checkpoint that was scored, and ends in the same bytes.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worldbench.core.errors import InputError
+from worldbench.core.files import lock, make_folder, read_json, to_json, write_atomic
+from worldbench.core.registry import metrics
+from worldbench.display import Display, number, tables
+from worldbench.result import TRACE_VERSION, load_trace
+from worldbench.run import Prepared, about, at_step, draw, identify, load_job, reopen
+
+AXIS = "excess_loss"
+"""Always traced: comparison at matched loss needs it."""
+TRACED = (AXIS, "next_token", "valid_trajectories", "split_merge", "state_probe", "belief_probe", "effective_rank")
+"""Those that take seconds. The others (dynamics fitted afresh, swaps, detours, whole maps) take minutes at each checkpoint: name them where they are wanted."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run to be traced, and where to."""
+
+    prepared: Prepared
+    folder: Path
+    path: Path
+
+
+def trace_all(folders: list[Path], changes: list[str], display: Display) -> list[Path]:
+    """Trace runs, one after the other; the paths of the traces. What is wrong with any of them is told before the first is scored.
+
+    changes: evaluation options, as on the command line. Metrics: those named in them, else those that the run was scored by if it names any, else TRACED.
+    Raises InputError for a folder that is no run, or whose run is not finished; RunError where another process works in it.
+    """
+    plans = [_plan(folder, changes, display) for folder in folders]
+    for plan in plans:
+        with lock(plan.folder):
+            identity = {"training": plan.prepared.training, "evaluation": plan.prepared.evaluation}
+            if plan.path.exists() and read_json(plan.path).get("identity") == identity:
+                display.say(f"traced already: {plan.path}")
+            else:
+                _score(plan, changes, display)
+            draw(plan.folder, display)
+    return [plan.path for plan in plans]
+
+
+def _plan(folder: Path, changes: list[str], display: Display) -> Plan:
+    prepared = reopen(folder, changes, display)
+    if not prepared.job.trained:
+        raise InputError(f"{str(folder)!r} has no checkpoints to trace: {prepared.job.model} is not trained")
+    prepared, usual = _settled(prepared), _settled(identify(load_job(folder, []), prepared.world))
+    name = "trace" if prepared.evaluation == usual.evaluation else f"trace-{prepared.evaluation[:10]}"
+    return Plan(prepared, folder, folder / f"{name}.json")
+
+
+def _settled(prepared: Prepared) -> Prepared:
+    """With the metrics that are traced: the loss that comparison is matched on among them."""
+    settings = prepared.job.groups["eval"]
+    names = settings.metrics or tuple(n for n in TRACED if n in metrics.names())
+    return identify(prepared.job.replace("eval", metrics=names if AXIS in names else (AXIS, *names)), prepared.world)
+
+
+def _score(plan: Plan, changes: list[str], display: Display) -> None:
+    from worldbench import checkpoint
+    from worldbench.scoring import score
+
+    prepared, folder, path = plan.prepared, plan.folder, plan.path
+    evidence = evidence_folder(path)
+    partial = path.with_suffix(".partial")
+    head: dict[str, Any] = {"schema_version": TRACE_VERSION, **about(prepared, at_step(prepared, folder, prepared.job.groups["train"].steps))}
+    head["trace_command"] = " ".join(["worldbench", "trace", shlex.quote(folder.resolve().name), *map(shlex.quote, changes)])
+    points = _points_done(partial, head["identity"])
+    evidence.mkdir(exist_ok=True)
+    for step in checkpoint.kept_steps(folder)[len(points) :]:
+        model = at_step(prepared, folder, step)
+        with display.task(f"step {step}") as announce:
+            scored = score(prepared.world, model, prepared.job.groups["eval"], evidence / f"{step:08d}", announce)
+        points.append({"step": step, **scored})
+        write_atomic(partial, to_json(head | {"trace": points}) + "\n")
+        display.say(f"step {step}: " + ", ".join(f"{name} {m['primary']} {number(m['scores'][m['primary']]['value'])}" for name, m in scored["scores"].items()))
+    write_atomic(path, to_json(head | {"trace": points}) + "\n")
+    partial.unlink(missing_ok=True)
+
+
+def _points_done(partial: Path, identity: dict[str, str]) -> list[dict[str, Any]]:
+    """What an earlier process scored before it was stopped, under the same identities."""
+    if not partial.exists():
+        return []
+    record = read_json(partial)
+    return record["trace"] if record["identity"] == identity else []
+
+
+def evidence_folder(path: Path) -> Path:
+    """Of a trace file: trace.json has trace-evidence, trace-0123456789.json has trace-evidence-0123456789."""
+    return path.with_name(path.stem.replace("trace", "trace-evidence", 1))
+
+
+def show(path: Path) -> None:
+    """The primary scores of a trace by step."""
+    record = load_trace(path)
+    columns = [(name, m["primary"]) for name, m in record["scores"].items()]
+    head = ["step", *(f"{name} {score}" for name, score in columns)]
+    print(tables(head, [[str(p["step"]), *(number(p["scores"][n]["scores"][s]["value"]) for n, s in columns)] for p in record["trace"]], fixed=1))
+
+
+def draw_together(folders: list[Path], out: Path) -> list[Path]:
+    """One figure over the traces of several runs, R^2 of the probed belief against excess loss, into `out`; the files written."""
+    from worldbench.figures import matched
+    from worldbench.variant import told_apart
+
+    without = [str(folder) for folder in folders if not (folder / "trace.json").exists()]
+    if without:
+        raise InputError(f"there is no trace.json in {', '.join(without)}; first: worldbench trace {' '.join(without)}")
+    records = [load_trace(folder / "trace.json") for folder in folders]
+    title = f"{records[0]['world']['world']} {records[0]['world'].get('process', '')} {records[0]['preset']}".replace("  ", " ")
+    return matched.draw(list(zip(told_apart(records), records)), make_folder(out) / "matched", title=title)
