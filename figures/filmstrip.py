@@ -55,7 +55,7 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
     with paper_style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(1.55 * len(panels) + 0.3, 2.15), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(1.55 * len(panels) + 0.3, 2.15 if corners is None else 1.9), layout="constrained", facecolor="white")
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         seen = np.concatenate([panels[-1], np.quantile(panels[-2], (0.005, 0.995), axis=0)])  # what a late probe reads beyond the true range is shown
         low, high = seen.min(axis=0), seen.max(axis=0)

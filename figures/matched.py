@@ -53,9 +53,10 @@ def draw(runs: Sequence[tuple[str, dict[str, Any]]], out: Path, *, title: str = 
     with paper_style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(4.4, 3.1), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(4.4, 3.6), layout="constrained", facecolor="white")
         axes = figure.subplots()
         _draw(axes, lines, frontier, controls)
+        figure.legend(loc="outside lower center", ncols=2)
         if title:
             axes.set_title(title, color=INK)
         paths = save(figure, out)
@@ -105,4 +106,3 @@ def _draw(
     axes.set_ylim(low_y - 0.03, 1.06)
     axes.set_xlabel("excess loss (nats per token)")
     axes.set_ylabel("R² of the probed belief")
-    axes.legend(loc="upper right")
