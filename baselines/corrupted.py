@@ -54,7 +54,8 @@ class CorruptedStates(States):
     def take(self, rows: np.ndarray) -> CorruptedStates:
         return CorruptedStates(self.own.take(rows), self.lost[rows], self.prefix[rows])
 
-    def put(self, rows: np.ndarray, states: CorruptedStates) -> None:
+    def put(self, rows: np.ndarray, states: States) -> None:
+        assert isinstance(states, CorruptedStates)
         self.own.put(rows, states.own)
         self.lost[rows], self.prefix[rows] = states.lost, states.prefix
 

@@ -48,7 +48,8 @@ class LatentDynamics:
 def neighbours(documents: Documents) -> tuple[np.ndarray, np.ndarray]:
     """Row and place t [M] of every pair t, t + 1 of inputs of one document, from the last prompt token on (the last token is only ever a target)."""
     t = np.arange(documents.tokens.shape[1])[None, :]
-    return np.nonzero((t >= documents.prompt_length[:, None] - 1) & (t + 2 < documents.length[:, None]))
+    row, place = np.nonzero((t >= documents.prompt_length[:, None] - 1) & (t + 2 < documents.length[:, None]))
+    return row, place
 
 
 def fit_dynamics(objective: Objective, hidden: np.ndarray, documents: Documents, steps: int, seed: int, device: str = "cpu") -> Dynamics:

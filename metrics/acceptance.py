@@ -43,7 +43,7 @@ class Pairs:
 def most_moves(world: World, states: States) -> np.ndarray:
     """Tokens that a history may have so that the goal is still well within the budget: longest walk - shortest way - 3."""
     distance = world.distance(states)
-    return world.longest - 1 - (0 if distance is None else distance) - 3
+    return world.longest - 4 - (np.zeros(len(states), np.int64) if distance is None else distance)
 
 
 def draw_pairs(world: World, seed: int, count: int, name: str, *, same: bool) -> Pairs:

@@ -30,9 +30,9 @@ def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Aff
     The penalty matters where directions of x hardly vary (untrained networks): without it, a row unlike those fitted is predicted far off. Leave-one-out in
     closed form (Allen 1974, PRESS): a row's residual over one minus its leverage.
     """
-    w = np.full(len(x), 1 / len(x)) if w is None else w / w.sum()
-    mx, my = w @ x, w @ y
-    root = np.sqrt(w)[:, None]
+    share = np.full(len(x), 1 / len(x)) if w is None else w / w.sum()
+    mx, my = share @ x, share @ y
+    root = np.sqrt(share)[:, None]
     a, target = (x - mx) * root, (y - my) * root
     size, direction = np.linalg.eigh(a.T @ a)
     size = np.maximum(size, 0)
@@ -41,7 +41,7 @@ def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Aff
     for ridge in RIDGES:
         shrunk = 1 / (size + ridge * max(float(size.mean()), 1e-30))
         coefficient = shrunk[:, None] * moment
-        left = 1 - w - along**2 @ shrunk
+        left = 1 - share - along**2 @ shrunk
         error = float((((target - along @ coefficient) / np.maximum(left, 1e-9)[:, None]) ** 2).sum())
         if error < best * (1 - 1e-9):
             best, weight = error, direction @ coefficient
@@ -76,9 +76,9 @@ def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
 
 def top_components(x: np.ndarray, count: int, w: np.ndarray | None = None) -> np.ndarray:
     """The first principal directions of x [M, D], as columns [D, count]."""
-    w = np.full(len(x), 1 / len(x)) if w is None else w / w.sum()
-    centred = x - w @ x
-    _, vectors = np.linalg.eigh((centred * w[:, None]).T @ centred)
+    share = np.full(len(x), 1 / len(x)) if w is None else w / w.sum()
+    centred = x - share @ x
+    _, vectors = np.linalg.eigh((centred * share[:, None]).T @ centred)
     return vectors[:, ::-1][:, :count]
 
 

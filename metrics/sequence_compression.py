@@ -60,8 +60,8 @@ class SequenceCompression(Metric):
         distance = jensen_shannon(*s.laws)
         report = Report(
             {
-                "compression": Score.rate(~s.rejected.any(axis=1)),
-                "compression_illegal": Score.rate(~illegal.any(axis=1)),
+                "compression": Score.rate(np.asarray(~s.rejected.any(axis=1))),
+                "compression_illegal": Score.rate(np.asarray(~illegal.any(axis=1))),
                 "suffixes_accepted": Score.mean((~s.rejected).mean(axis=1)),
                 "jensen_shannon": Score.mean(distance),
                 "empty": Score.rate((s.length == 0).all(axis=1)),

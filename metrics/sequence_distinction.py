@@ -70,8 +70,8 @@ class SequenceDistinction(Metric):
         report = Report({})
         truths = {"map": by_map(world)} | ({"law": by_law(world, c.eps)} if type(world).law is not World.law else {})
         for kind, accept in truths.items():
-            apart = accepted_by(world, accept, first.take(trial), tokens, length).all(axis=1)
-            apart &= ~accepted_by(world, accept, second.take(trial), tokens, length).all(axis=1)
+            after = [accepted_by(world, accept, states.take(trial), tokens, length).all(axis=1) for states in (first, second)]
+            apart = np.asarray(after[0] & ~after[1])
             precision, own = per_trial(trial, apart, len(pairs))
             boundary = true_boundary(world, accept, first, second, c.recall_depth)
             hit = recalled(model, pairs, boundary, c.eps)
@@ -88,7 +88,7 @@ class SequenceDistinction(Metric):
                 turns = last != world.vocabulary.end
                 recall, there = per_trial(boundary.owner[turns], hit[turns], len(pairs))
                 report.scores["recall_map_released"] = Score.mean(recall[there > 0])
-        report.scores["no_boundary_of_its_own"] = Score.rate(~s.rejected.any(axis=1))
+        report.scores["no_boundary_of_its_own"] = Score.rate(np.asarray(~s.rejected.any(axis=1)))
         report.scores["redrawn"] = Score.mean(pairs.redrawn)
         report.notes.append("precision is printed beside recall: a model that accepts everything has precision 1 and recall 0")
         if pairs.dropped:

@@ -121,7 +121,7 @@ class TransitionConsistency(Metric):
         total = {name: np.zeros(n) for name in ("direct", *rolled)}
         count = np.zeros(n)
         for step in range(1, c.horizon + 1):
-            on = np.flatnonzero((t + step < documents.length[row]) & (index[row, np.minimum(t + step, index.shape[1] - 1)] >= 0))
+            on = np.flatnonzero((t + step < documents.length[row]) & (index[row, np.minimum(t + step, documents.tokens.shape[1] - 1)] >= 0))
             if not len(on):
                 break
             row, t = row[on], t[on]
