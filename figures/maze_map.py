@@ -27,7 +27,7 @@ SURROUND = 0.85
 
 @dataclass(frozen=True)
 class Grid:
-    """A maze of square cells. side: metres; corner: the south-west cell's centre; at: int [N, 2], column from the west, row from the south; shape: columns, rows."""
+    """A maze of square cells. side: metres. corner: the south-west cell's centre. at: int [N, 2], columns from the west, rows from the south. shape: both."""
 
     side: float
     corner: np.ndarray
@@ -36,7 +36,7 @@ class Grid:
 
 
 def grid_of(data: dict[str, np.ndarray]) -> Grid | None:
-    """The grid of the evidence's true map; None where it is none: every move leads N, E, S or W, as it says, by one and the same length, and there is one back."""
+    """The grid of the evidence's true map; None where it is none. On a grid every move leads N, E, S or W, by one length, and there is one back."""
     edges, metres = data["edges"].reshape(-1, 3), data["metres"]
     words = [str(w) for w in data["directions"]]
     if not len(edges) or any(words[d] not in STEPS for d in np.unique(edges[:, 2])):
