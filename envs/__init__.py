@@ -9,3 +9,4 @@ worlds.add(
     config="worldbench.envs.taxi.config:TaxiConfig",
 )
 worlds.add("hmm", "hidden Markov processes with exact beliefs", "worldbench.envs.hmm.world:HMM", config="worldbench.envs.hmm.config:HMMConfig")
+worlds.add("maze", "rides in one maze: origin, destination, turns, end", "worldbench.envs.maze.nav:MazeWorld", config="worldbench.envs.maze.config:MazeConfig")

@@ -17,10 +17,11 @@ def draw_run(folder: Path) -> list[Path]:
         out.mkdir(exist_ok=True)
         evidence = folder / "evidence" / "map_reconstruction.npz"
         if evidence.exists():
-            from worldbench.figures import interactive_map, street_map
+            from worldbench.figures import interactive_map, maze_map, street_map
 
             written += street_map.draw(evidence, out / "map", title=title)
             written += interactive_map.draw(evidence, out / "map", title=title)
+            written += maze_map.draw(evidence, out / "maze", title=title)
         if (folder / "metrics.jsonl").exists():
             from worldbench.figures import learning_curves
 

@@ -131,12 +131,12 @@ def _densest(metres: np.ndarray, red: Drawn, whole: Box) -> Box:
 
 def _picture(black: Drawn, red: Drawn, box: Box, stem: Path, title: str, counts: tuple[str, str, str], words: tuple, mark: Box | None) -> list[Path]:
     with paper_style():
-        figure, axes, metres_per_point = _frame(box, title)
+        figure, axes, metres_per_point = frame(box, title)
         drawn = black if len(black.ends) else red  # lines are thinner and arrowheads smaller where streets are short on paper
         points = float(np.median(np.hypot(*(drawn.stop - drawn.start).T))) / metres_per_point if len(drawn.ends) else 0.0
         scale = min(points / 40, 1.0)
-        _lines(axes, black, INK, 0.3 + 0.7 * scale)
-        _curves(axes, red, 0.4 + 0.7 * scale, metres_per_point * (1.3 + 4.5 * scale))
+        draw_lines(axes, black, INK, 0.3 + 0.7 * scale)
+        draw_curves(axes, red, 0.4 + 0.7 * scale, metres_per_point * (1.3 + 4.5 * scale))
         if mark is not None:
             from matplotlib.patches import Rectangle
 
@@ -145,10 +145,10 @@ def _picture(black: Drawn, red: Drawn, box: Box, stem: Path, title: str, counts:
         paths = save(figure, stem)
     table = stem.with_name(f"{stem.name}.csv")
     columns = ("from", "to", "direction", "kind", "uses", "from_east", "from_north", "to_east", "to_north")
-    return [*paths, write_csv(table, columns, _rows(black, "true", words) + _rows(red, "invented", words))]
+    return [*paths, write_csv(table, columns, edge_rows(black, "true", words) + edge_rows(red, "invented", words))]
 
 
-def _frame(box: Box, title: str) -> tuple[Figure, Axes, float]:
+def frame(box: Box, title: str) -> tuple[Figure, Axes, float]:
     """A figure whose axes show exactly `box`, to scale, over a strip for the legend; and metres per point."""
     from matplotlib.figure import Figure
 
@@ -167,7 +167,7 @@ def _frame(box: Box, title: str) -> tuple[Figure, Axes, float]:
     return figure, axes, 1 / (inches_per_metre * 72)
 
 
-def _lines(axes: Axes, edges: Drawn, colour: str, width: float) -> None:
+def draw_lines(axes: Axes, edges: Drawn, colour: str, width: float) -> None:
     """Straight streets as one path; the two directions of a street are one line."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
@@ -180,7 +180,7 @@ def _lines(axes: Axes, edges: Drawn, colour: str, width: float) -> None:
     axes.add_patch(PathPatch(Outline(points, codes), fill=False, edgecolor=colour, linewidth=width, capstyle="round", zorder=2))
 
 
-def _curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
+def draw_curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
     """Invented streets as one path of quadratic curves, each with an arrowhead of `head` metres at its end."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
@@ -226,7 +226,7 @@ def _round_length(metres: float) -> float:
     return float(max(k for k in (1, 2, 5) if k * power <= metres * (1 + 1e-9)) * power)
 
 
-def _rows(edges: Drawn, kind: str, words: tuple[np.ndarray, np.ndarray]) -> list[tuple]:
+def edge_rows(edges: Drawn, kind: str, words: tuple[np.ndarray, np.ndarray]) -> list[tuple]:
     places, directions = words
     start, stop = np.round(edges.start, 1).tolist(), np.round(edges.stop, 1).tolist()
     return [

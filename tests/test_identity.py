@@ -17,6 +17,8 @@ from worldbench.configuration import DataConfig, Job, TrainConfig, identity_fiel
 from worldbench.core.files import to_json
 from worldbench.core.registry import models, worlds
 from worldbench.core.world import States
+from worldbench.envs.maze.config import MazeConfig
+from worldbench.envs.maze.nav import MazeWorld
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
@@ -116,6 +118,21 @@ def test_training_fields(model: str, group: str, field: dataclasses.Field, basel
     else:
         assert identity != baseline[model][0]
         assert digest != baseline[model][1]
+
+
+BASE_MAZE = MazeConfig(generator="depth-first-percolation", rows=4, columns=4, percolation=0.2, min_moves=2, max_moves=9)
+OTHER_MAZE: dict[str, dict[str, object]] = {
+    "generator": {"generator": "wilson", "percolation": None}, "held_out": {"held_out": "states"}, "held_out_share": {"held_out_share": 0.35},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", dataclasses.fields(MazeConfig), ids=lambda f: f.name)
+def test_maze_fields(field: dataclasses.Field) -> None:
+    """Each option changes the world's identity, and what is drawn from it."""
+    other = dataclasses.replace(BASE_MAZE, **OTHER_MAZE.get(field.name) or another("env", BASE_MAZE, field))
+    one, two = MazeWorld(BASE_MAZE), MazeWorld(other)
+    assert one.identity() != two.identity()
+    assert [one.vocabulary.text(t) for t in one.sample(0, "train", 0, 200).tokens] != [two.vocabulary.text(t) for t in two.sample(0, "train", 0, 200).tokens]
 
 
 @pytest.mark.parametrize("model", TRAINED)

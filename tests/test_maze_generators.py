@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections import deque
+from collections import defaultdict, deque
 
 import numpy as np
 import pytest
 from scipy.stats import chi2
 
+from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.envs.maze.generators import GENERATORS, TREES, generate
 from worldbench.envs.maze.grid import OPPOSITE, UNREACHED, distances, from_walls, neighbours, pick, shortest_paths, text, to_walls, walls
@@ -72,8 +73,63 @@ def test_wilson_is_uniform_over_the_192_trees() -> None:
 
 
 def test_depth_first_reaches_the_known_trees() -> None:
-    """88 of the 192 from a uniform start (worlds.md, section 2)."""
-    assert len(np.unique(codes(make("depth-first", 3, 3, 20_000), 3, 3))) == 88
+    """Of the 192, 14 from a corner, 11 from an edge cell, 8 from the centre, 88 over a uniform start (worlds.md, section 2)."""
+    tree = codes(make("depth-first", 3, 3, 20_000), 3, 3)
+    start = (streams.uniform(0, 20_000, 9, "test", "depth-first")[:, 0] * 9).astype(int)
+    assert len(np.unique(tree)) == 88
+    assert [len(np.unique(tree[start == cell])) for cell in range(9)] == [14, 11, 14, 11, 8, 11, 14, 11, 14]
+    assert set(tree.tolist()) == set(exact_law("depth-first", 3, 3))
+
+
+def exact_law(kind: str, rows: int, columns: int) -> dict[int, float]:
+    """The law of a generator over the trees (their code), from its definition, every choice enumerated."""
+    edges = [(int(a), int(b)) for a, b, _ in walls(rows, columns)]
+    k, law = rows * columns, defaultdict(float)
+
+    def depth_first(path: list[int], seen: frozenset[int], tree: int, p: float) -> None:
+        if not path:
+            law[tree] += p
+            return
+        ways = [(i, a + b - path[-1]) for i, (a, b) in enumerate(edges) if path[-1] in (a, b) and a + b - path[-1] not in seen]
+        for i, to in ways:
+            depth_first([*path, to], seen | {to}, tree | 1 << i, p / len(ways))
+        if not ways:
+            depth_first(path[:-1], seen, tree, p)
+
+    def prim(inside: frozenset[int], tree: int, p: float) -> None:
+        ways = [i for i, (a, b) in enumerate(edges) if (a in inside) != (b in inside)]
+        for i in ways:
+            prim(inside | set(edges[i]), tree | 1 << i, p / len(ways))
+        if not ways:
+            law[tree] += p
+
+    def kruskal(label: tuple[int, ...], tree: int, p: float) -> None:
+        ways = [i for i, (a, b) in enumerate(edges) if label[a] != label[b]]  # walls inside a region change nothing, whenever they come
+        for i in ways:
+            a, b = (label[c] for c in edges[i])
+            kruskal(tuple(a if x == b else x for x in label), tree | 1 << i, p / len(ways))
+        if not ways:
+            law[tree] += p
+
+    if kind == "kruskal":
+        kruskal(tuple(range(k)), 0, 1.0)
+    for start in range(k) if kind != "kruskal" else ():
+        if kind == "prim":
+            prim(frozenset([start]), 0, 1 / k)
+        else:
+            depth_first([start], frozenset([start]), 0, 1 / k)
+    return dict(law)
+
+
+@pytest.mark.parametrize("kind", ["depth-first", "prim", "kruskal"])
+def test_generators_follow_their_exact_law(kind: str) -> None:
+    """A chi-square of 30,000 mazes of 2x4 cells against the law that the definition gives."""
+    exact = exact_law(kind, 2, 4)
+    drawn, count = np.unique(codes(make(kind, 2, 4, 30_000), 2, 4), return_counts=True)
+    assert sum(exact.values()) == pytest.approx(1)
+    assert set(drawn.tolist()) == set(exact)
+    expected = 30_000 * np.array([exact[c] for c in drawn.tolist()])
+    assert chi2.sf(((count - expected) ** 2 / expected).sum(), len(exact) - 1) > 0.001
 
 
 def test_depth_first_without_forks_is_one_walk() -> None:

@@ -18,8 +18,8 @@ from worldbench.core.errors import InputError
 from worldbench.core.model import log_softmax
 from worldbench.core.registry import models
 from worldbench.core.world import Documents
+from worldbench.envs.rides.damage import damaged_map
 from worldbench.envs.taxi.config import TaxiConfig
-from worldbench.envs.taxi.damage import damaged_map
 from worldbench.envs.taxi.world import TaxiWorld
 
 CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=16)

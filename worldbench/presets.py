@@ -42,6 +42,28 @@ _VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
             "train": {"steps": 1_000_000, "batch": 64, "learning_rate": 1e-3, "schedule": "constant", "warmup": 0},
         },
     },
+    "maze": {
+        "quick": {
+            "env": {"min_moves": 5, "max_moves": 60},
+            "data": {"rides": 10_000},
+            "model": {"layers": 6, "heads": 4, "width": 64},
+            "train": {"steps": 3000, "batch": 19, "row_tokens": 128},
+            "nextlat": {"horizon": 4, "lambda_kl": 0.1},
+        },
+        "small": {
+            "env": {"min_moves": 5, "max_moves": 60},
+            "data": {"rides": 10_000},
+            "model": {"layers": 4, "heads": 4, "width": 64},
+            "train": {"steps": 1200, "batch": 19, "row_tokens": 128},
+            "nextlat": {"horizon": 4, "lambda_kl": 0.1},
+        },
+        "standard": {
+            "env": {"generator": "depth-first-percolation", "rows": 30, "columns": 30, "min_moves": 2, "max_moves": 199},
+            "model": {"layers": 12, "heads": 8, "width": 256},
+            "train": {"steps": 50_000, "batch": 128, "row_tokens": 512, "learning_rate": 5e-4, "warmup": 1000},
+            "nextlat": {"horizon": 8, "lambda_kl": 0.1},
+        },
+    },
     "taxi": {
         "quick": {
             "env": {"region": "village", "min_moves": 5, "max_moves": 28},

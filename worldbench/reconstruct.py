@@ -181,7 +181,7 @@ def measure(graph: Graph, routes: Routes, settings: Settings) -> Report:
 
 
 def _write(file: Path, out: Path, graph: Graph, routes: Routes, settings: dict[str, Any], report: Report) -> dict[str, Any]:
-    from worldbench.figures import interactive_map, street_map
+    from worldbench.figures import interactive_map, maze_map, street_map
     from worldbench.metrics.map_reconstruction import METRIC
     from worldbench.scoring import npz
 
@@ -204,8 +204,8 @@ def _write(file: Path, out: Path, graph: Graph, routes: Routes, settings: dict[s
         "evidence_sha256": hashlib.sha256(raw).hexdigest(),
     }
     write_atomic(folder / "reconstruction.json", to_json(record) + "\n")
-    for figure in (street_map, interactive_map):
-        figure.draw(evidence / "map_reconstruction.npz", figures / "map", title=f"{file.stem} on {graph.name}")
+    for figure, name in ((street_map, "map"), (interactive_map, "map"), (maze_map, "maze")):
+        figure.draw(evidence / "map_reconstruction.npz", figures / name, title=f"{file.stem} on {graph.name}")
     return {**clean(record), "folder": folder}
 
 

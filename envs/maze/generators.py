@@ -93,11 +93,11 @@ def _wilson(rows: int, columns: int, items: np.ndarray, name: Name, percolation:
         if len(dry):  # every row draws on from its own next block
             for a in np.unique(attempt[dry]):
                 these = dry[attempt[dry] == a]
-                u[these] = streams.uniform_rows(items[row[these]], width, *name, int(a) + 1)
+                u[row[these]] = streams.uniform_rows(items[row[these]], width, *name, int(a) + 1)
             attempt[dry] += 1
             used[dry] = 0
         w, here = row[walking], at[walking]
-        direction = pick(inside[here], u[walking, used[walking]])
+        direction = pick(inside[here], u[w, used[walking]])
         used[walking] += 1
         leaves[w, here] = direction
         at[walking] = table[here, direction]
@@ -120,7 +120,7 @@ def _wilson(rows: int, columns: int, items: np.ndarray, name: Name, percolation:
             if len(done):
                 keep = np.ones(len(row), bool)
                 keep[done] = False
-                row, start, at, back, used, attempt, u = (x[keep] for x in (row, start, at, back, used, attempt, u))
+                row, start, at, back, used, attempt = (x[keep] for x in (row, start, at, back, used, attempt))
     return passages
 
 
@@ -145,18 +145,32 @@ def _kruskal(rows: int, columns: int, items: np.ndarray, name: Name, percolation
 def _prim(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
     """From a uniform cell, a uniform one of all walls between the maze so far and the rest is opened, until there is no rest."""
     w = walls(rows, columns).astype(np.int64)
-    n, k = len(items), rows * columns
+    n, k, none = len(items), rows * columns, len(w)
+    around = np.full((k, 4), none)  # the walls of each cell
+    around[w[:, 0], w[:, 2]] = around[w[:, 1], OPPOSITE[w[:, 2]]] = np.arange(none)
     u = streams.uniform_rows(items, k, *name)
-    inside = np.zeros((n, k), bool)
-    row = np.arange(n)
-    inside[row, np.minimum((u[:, 0] * k).astype(np.int64), k - 1)] = True
-    open_ = np.zeros((n, len(w)), bool)
-    for step in range(1, k):
-        border = inside[:, w[:, 0]] != inside[:, w[:, 1]]
-        count = np.cumsum(border, axis=1, dtype=np.int16)
-        e = np.argmax(count > (u[:, step] * count[:, -1])[:, None].astype(np.int16), axis=1)
+    inside, open_ = np.zeros((n, k), bool), np.zeros((n, none), bool)
+    # The border of each maze, a list in any order, and where each wall stands in it (-1: not in it). The last column of both takes what is written for nothing.
+    border, place = np.full((n, none + 1), none), np.full((n, none + 1), -1)
+    border_, place_ = border.ravel(), place.ravel()
+    row, base, count = np.arange(n), np.arange(n) * (none + 1), np.zeros(n, np.int64)
+    cell = np.minimum((u[:, 0] * k).astype(np.int64), k - 1)
+    for step in range(1, k + 1):
+        inside[row, cell] = True
+        if step == k:
+            break
+        for wall in around[cell].T:  # it comes into the border, or leaves it, and the last one takes its place
+            at = place_[base + wall]
+            leaves = at >= 0
+            slot = np.where(leaves, at, np.where(wall < none, count, none))
+            put = np.where(leaves, border_[base + count - 1], wall)
+            border_[base + slot] = put
+            place_[base + put] = slot
+            place_[base + np.where(leaves, wall, none)] = -1
+            count += np.where(leaves, -1, wall < none)
+        e = border_[base + (u[:, step] * count).astype(np.int64)]
         open_[row, e] = True
-        inside[row, w[e, 0]] = inside[row, w[e, 1]] = True
+        cell = np.where(inside[row, w[e, 0]], w[e, 1], w[e, 0])
     return from_walls(open_, rows, columns)
 
 

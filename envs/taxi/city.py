@@ -11,8 +11,9 @@ import math
 import numpy as np
 
 from worldbench.core.errors import InputError
+from worldbench.core.graph import largest_component
 from worldbench.core.streams import generator
-from worldbench.envs.taxi.moves import Streets, largest_component, resolve
+from worldbench.envs.taxi.moves import Streets, resolve
 
 SMALLEST, LARGEST = 8, 20_000
 SPACING = 120.0

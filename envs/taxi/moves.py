@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldbench.core.errors import InputError
-from worldbench.core.graph import Graph
+from worldbench.core.graph import Graph, largest_component
 
 DIRECTIONS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 """The words of the eight 45-degree sectors centred on north, clockwise: columns 0..7."""
@@ -90,18 +90,6 @@ def project(position: np.ndarray, *, globe: bool) -> np.ndarray:
     east = wrap_degrees(lon - lon[0])
     east, north = east - east.mean(), lat - lat.mean()
     return np.radians(np.stack([east * np.cos(np.radians(lat.mean())), north], axis=1)) * EARTH_RADIUS
-
-
-def largest_component(n: int, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """bool [n]: the largest strongly connected part; on a tie the one that holds the smallest row."""
-    from scipy.sparse import csr_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    matrix = csr_matrix((np.ones(len(source), dtype=np.int8), (source, target)), shape=(n, n))
-    _, label = connected_components(matrix, directed=True, connection="strong")
-    _, first, inverse, count = np.unique(label, return_index=True, return_inverse=True, return_counts=True)
-    best = np.lexsort((first, -count))[0]
-    return inverse == best
 
 
 def resolve(streets: Streets) -> tuple[np.ndarray, np.ndarray, dict[str, int | str]]:

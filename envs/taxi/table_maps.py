@@ -30,8 +30,8 @@ from typing import Any
 import numpy as np
 
 from worldbench.core.errors import InputError
-from worldbench.core.graph import Graph
-from worldbench.envs.taxi.moves import DIRECTIONS, FEWEST_PLACES, largest_component, place_order
+from worldbench.core.graph import Graph, largest_component
+from worldbench.envs.taxi.moves import DIRECTIONS, FEWEST_PLACES, place_order
 
 SUFFIXES = (".csv", ".json")
 COLUMNS = ("node", "direction", "to", "x", "y")

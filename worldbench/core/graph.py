@@ -14,6 +14,18 @@ import numpy as np
 UNREACHABLE = np.iinfo(np.int16).max
 
 
+def largest_component(n: int, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """bool [n]: the largest strongly connected part; on a tie the one that holds the smallest row."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    matrix = csr_matrix((np.ones(len(source), dtype=np.int8), (source, target)), shape=(n, n))
+    _, label = connected_components(matrix, directed=True, connection="strong")
+    _, first, inverse, count = np.unique(label, return_index=True, return_inverse=True, return_counts=True)
+    best = np.lexsort((first, -count))[0]
+    return inverse == best
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Graph:
     """A directed map with labelled moves.

@@ -6,7 +6,7 @@ The next token then has weight [v = d and t >= min_moves] for `end` and S[t+1, s
 Held-out states are set to 0 in S, so that no ride passes through one; a ride may still start on one (the test split).
 Exact: no ride-length or destination approximation. Tested against enumeration.
 
-Shape letters: K destinations, N intersections, L longest ride, A = directions + 1 actions (`end` last).
+Shape letters: K destinations, N places, L longest ride, A = directions + 1 actions (`end` last).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from worldbench.core.graph import Graph
-from worldbench.envs.taxi.rides import HeldOut
+from worldbench.envs.rides.walker import HeldOut
 
 CACHE_BYTES = 1_500_000_000
 BLOCK = 64

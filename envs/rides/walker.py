@@ -1,10 +1,10 @@
 """Random-walk rides over a map, by counter-based streams.
 
-A ride starts at a uniform intersection, makes m moves with m uniform in min_moves .. max_moves, each a uniform legal turn; its destination is where it stops
+A ride starts at a uniform place, makes m moves with m uniform in min_moves .. max_moves, each a uniform legal turn; its destination is where it stops
 (Vafa et al. 2024, the random-walk data). Ride i is a pure function of (seed, split, i). A ride that the split may not show is redrawn whole with the next
 attempt, which leaves the law given the pair unchanged.
 
-Shape letters: n rides, L longest ride in moves, N intersections.
+Shape letters: n rides, L longest ride in moves, N places.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Walker:
     def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
         degree = (graph.successor >= 0).sum(1)
         if (degree == 0).any():
-            raise InputError(f"{int((degree == 0).sum())} intersections of {graph.name} have no way out; take its strongly connected part")
+            raise InputError(f"{int((degree == 0).sum())} places of {graph.name} have no way out; take its strongly connected part")
         self.graph, self.min_moves, self.max_moves, self.held_out = graph, min_moves, max_moves, held_out
         # One gather a step: `choices` is a common multiple of all degrees, so that a uniform integer below it, looked up, is a uniform turn.
         self.choices = lcm(*np.unique(degree).tolist())

@@ -1,0 +1,1 @@
+"""Rides over a map with labelled moves: what street maps and mazes share."""
