@@ -13,20 +13,33 @@ from worldbench.core import streams
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, World
+from worldbench.metrics.belief_geometry import correlation, distances, draw_pairs
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import Positions, layers_at, positions
-from worldbench.metrics.linear_probe import fit_affine, mean_by_group, r_squared, top_components
+from worldbench.metrics.linear_probe import fit_affine, fourier_features, mean_by_group, r_squared, top_components
 
 LEAST = 1e-6
 
 
 def distinct_prefixes(documents: Documents, at: Positions) -> tuple[np.ndarray, np.ndarray]:
-    """One position of each distinct prefix (index [M]), and how often the prefix occurs [M]."""
+    """One position of each distinct prefix (index [M]), and how often the prefix occurs [M]. The bare prompt is none: it is one prefix with a weight like that
+    of all others of some length together, unlike any of them, so that one half would be fitted without it and scored mostly on it, or the reverse.
+    """
     inside = np.arange(documents.tokens.shape[1])[None, :] < at.prefix_length[:, None]
     rows = np.where(inside, documents.tokens[at.row], -1)
     _, first, count = np.unique(rows, axis=0, return_index=True, return_counts=True)
     order = np.argsort(first)
+    order = order[at.prefix_length[first[order]] > documents.prompt_length[at.row[first[order]]]]
     return first[order], count[order].astype(float)
+
+
+def halves(prefix_length: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """bool [M]: to be fitted on; a random half of the prefixes of each length (there are few short ones, and they weigh much)."""
+    shuffled = rng.permutation(len(prefix_length))
+    ordered = shuffled[np.argsort(prefix_length[shuffled], kind="stable")]
+    fit = np.zeros(len(prefix_length), bool)
+    fit[ordered[::2]] = True
+    return fit
 
 
 def table_groups(documents: Documents, row: np.ndarray, prefix_length: np.ndarray, k: int) -> np.ndarray:
@@ -51,25 +64,36 @@ class BeliefProbe(Metric):
     Controls, always printed: an untrained network; shuffled labels; the exact next-token law as regressor (where it reaches 1, as on Mess3, the belief is an
     affine function of the law and no claim about belief can be made); tables of the last k tokens, as a frontier of R^2 against excess loss (`lookup`): what
     a model without state would reach at that loss. `top_components_r2`: from the top S - 1 principal components alone: is the belief what the representation
-    mostly is? Sees: linear presence. Cannot see: use; nor, alone, more than a memory of the last tokens.
+    mostly is? `distance_corr`: correlation of distances between pairs of exact beliefs and of probed ones; beside it those of hidden states as they are, of
+    the exact laws, and of an untrained network's probe. `r2_nonlinear` (option probe_features): with random Fourier features of the hidden state as well, and
+    the same controls: what any map may find, a network need not have made. Sees: presence. Cannot see: use; nor, alone, more than a memory of last tokens.
     """
 
-    name, version, direction = "belief_probe", 1, "higher"
+    name, version, direction = "belief_probe", 2, "higher"
     line = "is the exact belief an affine function of the hidden state"
     primary = "r2"
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("r2", 0.9999, 1), Expectation("kl", 0, 1e-2), Expectation("r2_shuffled", -1, 0.2)),
+        "oracle": (
+            Expectation("r2", 0.9999, 1), Expectation("r2_all_layers", 0.9999, 1), Expectation("mse", 0, 1e-5), Expectation("kl", 0, 1e-2),
+            Expectation("distance_corr", 0.9999, 1), Expectation("r2_nonlinear", 0.999, 1), Expectation("r2_shuffled", -1, 0.2),
+        ),
         "untrained": (Expectation("r2", -np.inf, 0.99),),
-    }
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("r2", "any", "any", "any", "any", blur="worse", monotone=True),)
+    }  # fmt: skip
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("r2", "any", "any", "any", "any", blur="worse", monotone=True),
+        Damage("distance_corr", "any", "any", "any", "any", blur="worse", monotone=True),
+        Damage("r2_nonlinear", "any", "any", "any", "any", blur="worse", monotone=True),
+    )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         if not model.hidden_name:
             return f"the model {model.name!r} has no hidden states"
         if "belief" not in world.targets(positions(world, world.sample(0, "test", 0, 1)).states):
             return f"the world {world.name!r} has no belief: its state is known after every prefix"
+        if world.longest < 2:
+            return f"documents of the world {world.name!r} have one token: no prediction follows any"
         return None
 
     def measure(self, evaluation: Evaluation) -> Report:
@@ -81,46 +105,63 @@ class BeliefProbe(Metric):
         states = at.states.take(chosen)
         belief, law = world.targets(states)["belief"], world.law(states)
         rng = streams.generator("evaluation", seed, "belief probe")
-        fit = np.zeros(len(chosen), bool)
-        fit[rng.permutation(len(chosen))[: len(chosen) // 2]] = True
-        test = ~fit
+        fit = halves(length, rng)
+        test, count = ~fit, int((~fit).sum())
 
         def predict(x: np.ndarray, y: np.ndarray = belief) -> np.ndarray:
             return fit_affine(x[fit], y[fit], w[fit])(x[test])
 
         def score(predicted: np.ndarray) -> Score:
-            return Score(r_squared(belief[test], predicted, w[test]), int(test.sum()))
+            return Score(r_squared(belief[test], predicted, w[test]), count)
 
         layers = layers_at(model, documents, row, length)
         h = layers[model.hidden_name]
         predicted = predict(h)
         shuffled = belief.copy()
         shuffled[fit] = belief[fit][rng.permutation(int(fit.sum()))]
-        report = Report(
-            {
-                "r2": score(predicted),
-                "mse": Score(float(w[test] @ ((predicted - belief[test]) ** 2).mean(axis=1) / w[test].sum()), int(test.sum())),
-                "kl": Score(kl_of_beliefs(belief[test], predicted, w[test]), int(test.sum())),
-                "r2_all_layers": score(predict(np.concatenate(list(layers.values()), axis=1))),
-                "r2_shuffled": score(predict(h, shuffled)),
-            }
-        )
+        report = Report({"r2": score(predicted)})
+        scores = report.scores
+        scores["mse"] = Score(float(w[test] @ ((predicted - belief[test]) ** 2).mean(axis=1) / w[test].sum()), count)
+        if (belief >= 0).all():
+            scores["kl"] = Score(kl_of_beliefs(belief[test], predicted, w[test]), count)
+        else:
+            report.notes.append("no kl: beliefs of a generalised process are no probabilities")
+        scores["r2_all_layers"] = score(predict(np.concatenate(list(layers.values()), axis=1)))
+        scores["r2_shuffled"] = score(predict(h, shuffled))
         s = belief.shape[1]
         if s > 1:
-            report.scores["top_components_r2"] = score(predict(h @ top_components(h[fit], s - 1, w[fit])))
+            scores["top_components_r2"] = score(predict(h @ top_components(h[fit], s - 1, w[fit])))
+        codes = {"": predicted, "_hidden": h[test]}
+        regressors = {"": h}
         if law is not None:
-            report.scores["law_r2"] = score(predict(law))
+            scores["law_r2"] = score(predict(law))
+            codes["_law"] = law[test]
+            regressors["_law"] = law
         untrained = model.untrained(seed)
         if untrained is not None:
             plain = layers_at(untrained, documents, row, length)
-            report.scores["r2_untrained"] = score(predict(plain[untrained.hidden_name]))
-            report.scores["r2_all_layers_untrained"] = score(predict(np.concatenate(list(plain.values()), axis=1)))
+            regressors["_untrained"] = plain[untrained.hidden_name]
+            codes["_untrained"] = predict(plain[untrained.hidden_name])
+            scores["r2_untrained"] = score(codes["_untrained"])
+            scores["r2_all_layers_untrained"] = score(predict(np.concatenate(list(plain.values()), axis=1)))
         else:
             report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
+        pairs = draw_pairs(w[test], streams.generator("evaluation", seed, "belief distances"))
+        apart = {name: distances(code, pairs) for name, code in codes.items()}
+        true = distances(belief[test], pairs)
+        scores |= {f"distance_corr{name}": Score(correlation(true, d), len(d)) for name, d in apart.items()}
+        if (features := evaluation.settings.probe_features) > 0:
+            for name, x in regressors.items():
+                wide = fourier_features(x, fit, features, streams.generator("evaluation", seed, "belief features"))
+                scores[f"r2_nonlinear{name}"] = score(predict(wide))
+                if not name:
+                    scores["r2_nonlinear_shuffled"] = score(predict(wide, shuffled))
         report.series["by_layer"] = {"layer": list(layers), "r2": [score(predict(x)).value for x in layers.values()]}
         report.series["lookup"] = self._lookup(world, documents, row, length, belief, law, w, test)
-        report.notes.append(f"hidden state: {model.hidden_name}; {int(fit.sum())} distinct prefixes fitted, {int(test.sum())} scored, none in both")
+        report.notes.append(f"hidden state: {model.hidden_name}; {int(fit.sum())} distinct prefixes fitted, {count} scored, none in both")
         report.arrays = {"belief": belief[test], "predicted": predicted, "weight": w[test], "prefix_length": length[test]}
+        report.arrays |= {"distance_belief": true.astype(np.float32)}
+        report.arrays |= {f"distance{name or '_probed'}": d.astype(np.float32) for name, d in apart.items()}
         return report
 
     @staticmethod
