@@ -23,6 +23,7 @@ EQUAL = 9
 OFFSET = 0.3819660112501051
 """Shifts the borders of rounding away from the fractions with few digits, decimal or binary, that beliefs often are."""
 MOST_MERGED = 2_000_000
+RAREST = 1e-6
 MOST_SOLVED = 500
 """A closed set of at most so many beliefs has its entropy rate solved for."""
 
@@ -119,7 +120,9 @@ def entropy_rate(process: Process, tolerance: float, deepest: int, most: int = 2
 
 
 def _closed_rate(process: Process) -> float | None:
-    """The entropy rate from the Markov chain of beliefs, where there are at most 500 in all."""
+    """The entropy rate from the Markov chain of beliefs, where there are at most 500 in all, and none leads on by a hair: beliefs that only tend to a limit
+    count as equal to it in the end, and what they still doubt would decide the long run.
+    """
     numbers: dict[bytes, int] = {}
     beliefs = np.empty((0, process.n_states))
     fresh, origin, target, weight = process.start[None], [], [], []
@@ -128,6 +131,8 @@ def _closed_rate(process: Process) -> float | None:
         first = len(beliefs)
         beliefs = np.concatenate([beliefs, fresh])
         parent, _, belief, probability = _children(process, MixedStates(np.zeros((len(fresh), 0), np.int8), np.ones(len(fresh)), fresh))
+        if probability.min() < RAREST:
+            return None
         new = []
         for i, row in enumerate(label(belief)):
             key = row.tobytes()

@@ -108,7 +108,7 @@ class HMM(World[HMMStates]):
         return {"belief": states.belief}
 
     def expected_entropies(self) -> np.ndarray | None:
-        """The myopic entropies h_L of the process (L = 0: after the start token), as far as 200,000 beliefs reach; None where that is not the whole document."""
+        """The myopic entropies h_L of the process (L = 0: after the start token), None where that would take over 200,000 beliefs."""
         h = self._myopic
         return h if len(h) == self.longest else None
 
