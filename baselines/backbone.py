@@ -89,19 +89,18 @@ class Step:
 class Block(nn.Module):
     """x + attention(norm x), then x + MLP(norm x)."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, head_size: int, hidden: int) -> None:
         super().__init__()
-        self.heads, self.hidden = heads, swiglu_width(width)
+        self.heads, self.hidden, self.head_size = heads, hidden, head_size
         self.norm_attention, self.norm_mlp = RMSNorm(width), RMSNorm(width)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
+        self.qkv = nn.Linear(width, 3 * heads * head_size, bias=False)
+        self.out = nn.Linear(heads * head_size, width, bias=False)
         self.gate_up = nn.Linear(width, 2 * self.hidden, bias=False)
         self.down = nn.Linear(self.hidden, width, bias=False)
 
     def forward(self, x_BTD: Tensor, turn: Tensor, mask: Tensor | None, cache: Cache | None = None, step: Step | None = None) -> Tensor:
-        b, t, d = x_BTD.shape
-        c = d // self.heads
-        qkv = self.qkv(self.norm_attention(x_BTD)).view(b, t, 3 * self.heads, c)
+        b, t, _ = x_BTD.shape
+        qkv = self.qkv(self.norm_attention(x_BTD)).view(b, t, 3 * self.heads, self.head_size)
         qk = rotate(qkv[:, :, : 2 * self.heads], turn).transpose(1, 2)
         q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, :, 2 * self.heads :].transpose(1, 2)
         causal = mask is None
@@ -111,7 +110,7 @@ class Block(nn.Module):
             k, v, mask = cache.k[:, :, :stop], cache.v[:, :, :stop], step.mask
             causal = mask is None and step.start == 0
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        x_BTD = x_BTD + self.out(attended.transpose(1, 2).reshape(b, t, d))
+        x_BTD = x_BTD + self.out(attended.transpose(1, 2).reshape(b, t, -1))
         gate, up = self.gate_up(self.norm_mlp(x_BTD)).chunk(2, dim=-1)
         return x_BTD + self.down(F.silu(gate) * up)
 
@@ -119,11 +118,13 @@ class Block(nn.Module):
 class Backbone(nn.Module):
     """Embedding, blocks, final norm, and the head. The hidden state is the output of the final norm: exactly what the head reads."""
 
-    def __init__(self, vocabulary: int, width: int, layers: int, heads: int) -> None:
+    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, head_width: int = 0, mlp_width: int = 0) -> None:
+        """head_width 0: width / heads; mlp_width 0: `swiglu_width`."""
         super().__init__()
         self.width, self.heads, self.layers = width, heads, layers
+        self.head_size = head_width or width // heads
         self.embedding = nn.Embedding(vocabulary, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(Block(width, heads, self.head_size, mlp_width or swiglu_width(width)) for _ in range(layers))
         self.norm = RMSNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
         self._turn: Tensor | None = None
@@ -132,7 +133,7 @@ class Backbone(nn.Module):
         """Rotary factors for positions 0 .. length - 1 at least."""
         if self._turn is None or len(self._turn) < length or self._turn.device != device:
             with torch.inference_mode(False):  # a table made while predicting also serves training, which could not save an inference tensor
-                self._turn = rotary_table(max(length, 128), self.width // self.heads, device)
+                self._turn = rotary_table(max(length, 128), self.head_size, device)
         return self._turn
 
     def forward(
@@ -169,9 +170,14 @@ def document_mask(document: Tensor) -> Tensor:
     return ((document[:, :, None] == document[:, None, :]) & causal)[:, None]
 
 
-def check_shape(layers: int, heads: int, width: int) -> None:
+def check_shape(layers: int, heads: int, width: int, head_width: int = 0, mlp_width: int = 0) -> None:
     for name, value in {"layers": layers, "heads": heads, "width": width}.items():
         if value < 1:
             raise InputError(f"model.{name} must be at least 1, not {value}")
-    if width % (2 * heads):
+    for name, value in {"head_width": head_width, "mlp_width": mlp_width}.items():
+        if value < 0:
+            raise InputError(f"model.{name} must be 0 (the usual) or more, not {value}")
+    if head_width % 2:
+        raise InputError(f"model.head_width must be even (channels turn in pairs), not {head_width}")
+    if not head_width and width % (2 * heads):
         raise InputError(f"model.width must be a multiple of twice model.heads (an even head size), not {width} with {heads} heads")

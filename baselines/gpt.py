@@ -24,9 +24,13 @@ class GPTConfig:
     """Attention heads."""
     width: int = 64
     """Width D of the residual stream."""
+    head_width: int = 0
+    """Channels of an attention head; 0: width / heads."""
+    mlp_width: int = 0
+    """Hidden size of the SwiGLU; 0: 8 width / 3, rounded to a multiple of 128."""
 
     def __post_init__(self) -> None:
-        check_shape(self.layers, self.heads, self.width)
+        check_shape(self.layers, self.heads, self.width, self.head_width, self.mlp_width)
 
 
 class GPT(Objective):

@@ -31,7 +31,7 @@ class Objective(nn.Module, abc.ABC):
         super().__init__()
         self.config, self.vocabulary, self.context = config, vocabulary, context
         with torch.random.fork_rng(devices=[]):  # torch's modules draw a first guess from the global generator, which is not ours to advance
-            self.trunk = Backbone(vocabulary, config.width, config.layers, config.heads)
+            self.trunk = Backbone(vocabulary, config.width, config.layers, config.heads, config.head_width, config.mlp_width)
             self.add_parts()
         initialise(self, seed)
 

@@ -96,7 +96,7 @@ class CachedDecoder(Decoder):
         self._skip = torch.from_numpy(widest - np.asarray(lengths, np.int64)).to(self.device)
         self._even = bool((self._skip == 0).all())
         self._filled, self._room = 0, widest + 16
-        self._caches = [Cache(len(prompts), trunk.heads, self._room, trunk.width // trunk.heads, self.device) for _ in trunk.blocks]
+        self._caches = [Cache(len(prompts), trunk.heads, self._room, trunk.head_size, self.device) for _ in trunk.blocks]
         column = np.arange(widest)[None, :] - (widest - np.asarray(lengths))[:, None]
         flush = np.where(column >= 0, np.take_along_axis(np.asarray(prompts), np.maximum(column, 0), axis=1), 0)
         self._forward(flush)

@@ -22,6 +22,7 @@ def draw_run(folder: Path) -> list[Path]:
             written += street_map.draw(evidence, out / "map", title=title)
             written += interactive_map.draw(evidence, out / "map", title=title)
             written += maze_map.draw(evidence, out / "maze", title=title)
+        written += _evidence_figures(folder / "evidence", out, title)
         if (folder / "metrics.jsonl").exists():
             from worldbench.figures import learning_curves
 
@@ -43,6 +44,24 @@ def _draw_trace(trace: Path, out: Path, title: str) -> list[Path]:
     record = read_json(trace)
     if matched.applies(record):
         written += matched.draw([(record["model"]["name"], record)], out / f"matched{ending}", title=title)
+    return written
+
+
+def _evidence_figures(evidence: Path, out: Path, title: str) -> list[Path]:
+    """What single metrics' evidence allows; evidence of an older version, without what a figure needs, is passed over."""
+    from worldbench.figures import belief_distances, belief_simplex, position_loss, spectra
+    from worldbench.figures.style import array_names
+
+    have = {name: array_names(evidence / f"{name}.npz") for name in ("belief_probe", "excess_loss", "effective_rank")}
+    written: list[Path] = []
+    if "predicted" in have["belief_probe"]:
+        written += belief_simplex.draw(evidence / "belief_probe.npz", out / "beliefs", title=title)
+    if "distance_belief" in have["belief_probe"]:
+        written += belief_distances.draw(evidence / "belief_probe.npz", out / "belief-distances", title=title)
+    if "by_exact_bayes" in have["excess_loss"]:
+        written += position_loss.draw(evidence / "excess_loss.npz", out / "position-loss", title=title)
+    if "singular_values" in have["effective_rank"]:
+        written += spectra.draw(evidence / "effective_rank.npz", out / "spectra", title=title)
     return written
 
 

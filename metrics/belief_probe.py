@@ -5,6 +5,7 @@ Shape letters: M prefixes, S entries of the belief, D width, A actions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -13,20 +14,33 @@ from worldbench.core import streams
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, World
+from worldbench.metrics.belief_geometry import correlation, distances, draw_pairs
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import Positions, layers_at, positions
-from worldbench.metrics.linear_probe import fit_affine, mean_by_group, r_squared, top_components
+from worldbench.metrics.linear_probe import fit_affine, fourier_features, mean_by_group, r_squared, top_components
 
 LEAST = 1e-6
 
 
 def distinct_prefixes(documents: Documents, at: Positions) -> tuple[np.ndarray, np.ndarray]:
-    """One position of each distinct prefix (index [M]), and how often the prefix occurs [M]."""
+    """One position of each distinct prefix (index [M]), and how often the prefix occurs [M]. The bare prompt is none: it is one prefix with a weight like that
+    of all others of some length together, unlike any of them, so that one half would be fitted without it and scored mostly on it, or the reverse.
+    """
     inside = np.arange(documents.tokens.shape[1])[None, :] < at.prefix_length[:, None]
     rows = np.where(inside, documents.tokens[at.row], -1)
     _, first, count = np.unique(rows, axis=0, return_index=True, return_counts=True)
     order = np.argsort(first)
+    order = order[at.prefix_length[first[order]] > documents.prompt_length[at.row[first[order]]]]
     return first[order], count[order].astype(float)
+
+
+def halves(prefix_length: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """bool [M]: a random half of the prefixes of each length (there are few short ones, and they weigh much)."""
+    shuffled = rng.permutation(len(prefix_length))
+    ordered = shuffled[np.argsort(prefix_length[shuffled], kind="stable")]
+    fit = np.zeros(len(prefix_length), bool)
+    fit[ordered[::2]] = True
+    return fit
 
 
 def table_groups(documents: Documents, row: np.ndarray, prefix_length: np.ndarray, k: int) -> np.ndarray:
@@ -46,30 +60,45 @@ def kl_of_beliefs(belief: np.ndarray, predicted: np.ndarray, w: np.ndarray) -> f
 
 
 class BeliefProbe(Metric):
-    """R^2 of an affine map from the hidden state to the exact belief, on prefixes that the map was not fitted on, weighted by how often they occur.
+    """R^2 of an affine map from the hidden state to the exact belief, each distinct prefix predicted by the map fitted on the half of the prefixes that it is
+    not in, and weighted by how often it occurs.
 
     Controls, always printed: an untrained network; shuffled labels; the exact next-token law as regressor (where it reaches 1, as on Mess3, the belief is an
     affine function of the law and no claim about belief can be made); tables of the last k tokens, as a frontier of R^2 against excess loss (`lookup`): what
     a model without state would reach at that loss. `top_components_r2`: from the top S - 1 principal components alone: is the belief what the representation
-    mostly is? Sees: linear presence. Cannot see: use; nor, alone, more than a memory of the last tokens.
+    mostly is? `distance_corr`: correlation of distances between pairs of exact beliefs and of probed ones; beside it those of hidden states as they are, of
+    the exact laws, and of an untrained network's probe. `r2_nonlinear` (option probe_features): with random Fourier features of the hidden state as well, and
+    the same controls: what any map may find, a network need not have made. Sees: presence. Cannot see: use; nor, alone, more than a memory of last tokens.
     """
 
-    name, version, direction = "belief_probe", 1, "higher"
+    name, version, direction = "belief_probe", 2, "higher"
     line = "is the exact belief an affine function of the hidden state"
     primary = "r2"
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("r2", 0.9999, 1), Expectation("kl", 0, 1e-2), Expectation("r2_shuffled", -1, 0.2)),
-        "untrained": (Expectation("r2", -np.inf, 0.99),),
-    }
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("r2", "any", "any", "any", "any", blur="worse", monotone=True),)
+        "oracle": (
+            Expectation("r2", 0.9999, 1), Expectation("r2_all_layers", 0.9999, 1), Expectation("mse", 0, 1e-5), Expectation("kl", 0, 1e-2),
+            Expectation("distance_corr", 0.9999, 1), Expectation("r2_nonlinear", 0.999, 1), Expectation("r2_shuffled", -1, 0.2),
+        ),
+        "untrained": (Expectation("r2", -np.inf, 0.9999),),
+    }  # fmt: skip
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("r2", "any", "any", "any", "any", blur="worse", monotone=True),
+        Damage("distance_corr", "any", "any", "any", "any", blur="worse", monotone=True),
+        Damage("r2_nonlinear", "any", "any", "any", "any", blur="worse", monotone=True),
+    )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         if not model.hidden_name:
             return f"the model {model.name!r} has no hidden states"
-        if "belief" not in world.targets(positions(world, world.sample(0, "test", 0, 1)).states):
+        belief = world.targets(positions(world, world.sample(0, "test", 0, 1)).states).get("belief")
+        if belief is None:
             return f"the world {world.name!r} has no belief: its state is known after every prefix"
+        if belief.shape[1] < 2:
+            return f"the belief of the world {world.name!r} is over a single state: there is nothing to know"
+        if world.longest < 2:
+            return f"documents of the world {world.name!r} have one token: no prediction follows any"
         return None
 
     def measure(self, evaluation: Evaluation) -> Report:
@@ -81,51 +110,74 @@ class BeliefProbe(Metric):
         states = at.states.take(chosen)
         belief, law = world.targets(states)["belief"], world.law(states)
         rng = streams.generator("evaluation", seed, "belief probe")
-        fit = np.zeros(len(chosen), bool)
-        fit[rng.permutation(len(chosen))[: len(chosen) // 2]] = True
-        test = ~fit
+        half = halves(length, rng)
 
-        def predict(x: np.ndarray, y: np.ndarray = belief) -> np.ndarray:
-            return fit_affine(x[fit], y[fit], w[fit])(x[test])
+        def predict(x: np.ndarray, y: np.ndarray = belief, made: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+            """Each half by the map fitted on the other. made: regressors from x and the rows that are fitted on."""
+            out = np.empty(belief.shape)
+            for fit in (half, ~half):
+                z = x if made is None else made(x, fit)
+                out[~fit] = fit_affine(z[fit], y[fit], w[fit])(z[~fit])
+            return out
 
         def score(predicted: np.ndarray) -> Score:
-            return Score(r_squared(belief[test], predicted, w[test]), int(test.sum()))
+            return Score(r_squared(belief, predicted, w), len(w))
 
         layers = layers_at(model, documents, row, length)
         h = layers[model.hidden_name]
         predicted = predict(h)
         shuffled = belief.copy()
-        shuffled[fit] = belief[fit][rng.permutation(int(fit.sum()))]
-        report = Report(
-            {
-                "r2": score(predicted),
-                "mse": Score(float(w[test] @ ((predicted - belief[test]) ** 2).mean(axis=1) / w[test].sum()), int(test.sum())),
-                "kl": Score(kl_of_beliefs(belief[test], predicted, w[test]), int(test.sum())),
-                "r2_all_layers": score(predict(np.concatenate(list(layers.values()), axis=1))),
-                "r2_shuffled": score(predict(h, shuffled)),
-            }
-        )
+        for part in (half, ~half):
+            shuffled[part] = belief[part][rng.permutation(int(part.sum()))]
+        report = Report({"r2": score(predicted)})
+        scores = report.scores
+        scores["mse"] = Score(float(w @ ((predicted - belief) ** 2).mean(axis=1) / w.sum()), len(w))
+        if (belief >= 0).all():
+            scores["kl"] = Score(kl_of_beliefs(belief, predicted, w), len(w))
+        else:
+            report.notes.append("no kl: beliefs of a generalised process are no probabilities")
+        scores["r2_all_layers"] = score(predict(np.concatenate(list(layers.values()), axis=1)))
+        scores["r2_shuffled"] = score(predict(h, shuffled))
         s = belief.shape[1]
-        if s > 1:
-            report.scores["top_components_r2"] = score(predict(h @ top_components(h[fit], s - 1, w[fit])))
+        scores["top_components_r2"] = score(predict(h, made=lambda x, fit: x @ top_components(x[fit], s - 1, w[fit])))
+        codes = {"": predicted, "_hidden": h}
+        regressors = {"": h}
         if law is not None:
-            report.scores["law_r2"] = score(predict(law))
+            scores["law_r2"] = score(predict(law))
+            codes["_law"] = law
+            regressors["_law"] = law
         untrained = model.untrained(seed)
         if untrained is not None:
             plain = layers_at(untrained, documents, row, length)
-            report.scores["r2_untrained"] = score(predict(plain[untrained.hidden_name]))
-            report.scores["r2_all_layers_untrained"] = score(predict(np.concatenate(list(plain.values()), axis=1)))
+            regressors["_untrained"] = plain[untrained.hidden_name]
+            codes["_untrained"] = predict(plain[untrained.hidden_name])
+            scores["r2_untrained"] = score(codes["_untrained"])
+            scores["r2_all_layers_untrained"] = score(predict(np.concatenate(list(plain.values()), axis=1)))
         else:
             report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
+        pairs = draw_pairs(w, streams.generator("evaluation", seed, "belief distances"))
+        apart = {name: distances(code, pairs) for name, code in codes.items()}
+        true = distances(belief, pairs)
+        scores |= {f"distance_corr{name}": Score(correlation(true, d), len(d)) for name, d in apart.items()}
+        if (features := evaluation.settings.probe_features) > 0:
+
+            def wider(x: np.ndarray, fit: np.ndarray) -> np.ndarray:
+                return fourier_features(x, fit, features, streams.generator("evaluation", seed, "belief features"))
+
+            for name, x in regressors.items():
+                scores[f"r2_nonlinear{name}"] = score(predict(x, made=wider))
+            scores["r2_nonlinear_shuffled"] = score(predict(h, shuffled, wider))
         report.series["by_layer"] = {"layer": list(layers), "r2": [score(predict(x)).value for x in layers.values()]}
-        report.series["lookup"] = self._lookup(world, documents, row, length, belief, law, w, test)
-        report.notes.append(f"hidden state: {model.hidden_name}; {int(fit.sum())} distinct prefixes fitted, {int(test.sum())} scored, none in both")
-        report.arrays = {"belief": belief[test], "predicted": predicted, "weight": w[test], "prefix_length": length[test]}
+        report.series["lookup"] = self._lookup(world, documents, row, length, belief, law, w)
+        report.notes.append(f"hidden state: {model.hidden_name}; {len(w)} distinct prefixes, each predicted by a map fitted on the other half of them")
+        report.arrays = {"belief": belief, "predicted": predicted, "weight": w, "prefix_length": length}
+        report.arrays |= {"distance_belief": true.astype(np.float32)}
+        report.arrays |= {f"distance{name or '_probed'}": d.astype(np.float32) for name, d in apart.items()}
         return report
 
     @staticmethod
     def _lookup(
-        world: World, documents: Documents, row: np.ndarray, length: np.ndarray, belief: np.ndarray, law: np.ndarray | None, w: np.ndarray, test: np.ndarray
+        world: World, documents: Documents, row: np.ndarray, length: np.ndarray, belief: np.ndarray, law: np.ndarray | None, w: np.ndarray
     ) -> dict[str, list]:
         """By k: R^2 of the mean belief given the last k tokens, and the excess loss of the mean law given them: the best that a memory of k tokens can do, so
         the means are over all prefixes; a prefix of at most k tokens is known whole."""
@@ -135,12 +187,12 @@ class BeliefProbe(Metric):
             n = int(group.max()) + 1
             mean, _ = mean_by_group(group, belief, w, n)
             out["k"].append(k)
-            out["r2"].append(r_squared(belief[test], mean[group[test]], w[test]))
+            out["r2"].append(r_squared(belief, mean[group], w))
             if law is not None:
                 mean, _ = mean_by_group(group, law, w, n)
                 with np.errstate(divide="ignore", invalid="ignore"):
                     kl = np.where(law > 0, law * np.log(law / mean[group]), 0.0).sum(axis=1)
-                out["excess"].append(float(w[test] @ kl[test] / w[test].sum()))
+                out["excess"].append(float(w @ kl / w.sum()))
         return out if law is not None else {k: v for k, v in out.items() if k != "excess"}
 
 

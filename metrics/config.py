@@ -41,6 +41,8 @@ class EvalConfig:
     """A pair's suffixes are enumerated up to this many, else this many are sampled."""
     probe_documents: int = 2000
     """Held-out documents that the probes are fitted (first half) and scored (second half) on."""
+    probe_features: int = 0
+    """Random Fourier features of a second, nonlinear belief probe, its controls beside it; 0: the affine one alone."""
     dynamics_documents: int = 2000
     """Held-out documents whose hidden states the post-hoc dynamics probe is trained on."""
     dynamics_steps: int = 1000
@@ -78,6 +80,8 @@ class EvalConfig:
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InputError(f"eval.{name} must be at least 1, not {getattr(self, name)}")
+        if self.probe_features < 0:
+            raise InputError(f"eval.probe_features must be 0 (no nonlinear probe) or more, not {self.probe_features}")
         if not 0 < self.eps < 1:
             raise InputError(f"eval.eps is a probability between 0 and 1, not {self.eps}")
         for kind in self.detour_kinds:

@@ -30,7 +30,8 @@ class EffectiveRank(Metric):
     """exp(entropy of s_i / sum s) over the singular values of the matrix of hidden states [tokens, D] that the head reads, equal token counts for every model.
 
     Three forms: uncentred (the paper's), centred, and the participation ratio (sum of squares squared over sum of fourth powers, centred). It has **no better
-    direction**: a one-hot code of the state has a rank of about twice the number of places; low rank is not correctness (metrics.md, section 4).
+    direction**: a one-hot code of the state has a rank of about twice the number of places; low rank is not correctness (metrics.md, section 4). Beside it
+    the rank of the network untrained (`rank_untrained`, uncentred).
     """
 
     name, version, direction = "effective_rank", 1, "none"
@@ -42,16 +43,8 @@ class EffectiveRank(Metric):
         return None if model.hidden_name else f"the model {model.name!r} has no hidden states"
 
     def measure(self, evaluation: Evaluation) -> Report:
-        wanted, parts, have = evaluation.settings.rank_tokens, [], 0
-        for part in chunks(evaluation.documents):
-            row, t = np.nonzero(truth(evaluation.world, part).scored)
-            h = evaluation.model.hidden(part.tokens[:, :-1])
-            assert h is not None
-            parts.append(h[row, t - 1].astype(np.float64))
-            have += len(row)
-            if have >= wanted:
-                break
-        h = np.concatenate(parts)[:wanted]
+        wanted, model = evaluation.settings.rank_tokens, evaluation.model
+        h = _states(evaluation, model, wanted)
         s = np.linalg.svd(h, compute_uv=False)
         centred = np.linalg.svd(h - h.mean(0), compute_uv=False)
         n = len(h)
@@ -60,10 +53,30 @@ class EffectiveRank(Metric):
             "rank_centred": Score(effective_rank(centred), n),
             "participation_ratio": Score(participation_ratio(centred), n),
         }
-        notes = [f"hidden state: {evaluation.model.hidden_name}, width {h.shape[1]}"]
+        notes = [f"hidden state: {model.hidden_name}, width {h.shape[1]}"]
         if n < wanted:
             notes.append(f"{n} hidden states: there are no more (asked: {wanted})")
-        return Report(scores, arrays={"singular_values": s, "singular_values_centred": centred}, notes=notes)
+        arrays = {"singular_values": s, "singular_values_centred": centred}
+        untrained = model.untrained(evaluation.seed)
+        if untrained is not None:
+            plain = np.linalg.svd(_states(evaluation, untrained, wanted), compute_uv=False)
+            scores["rank_untrained"] = Score(effective_rank(plain), n)
+            arrays["singular_values_untrained"] = plain
+        return Report(scores, arrays=arrays, notes=notes)
+
+
+def _states(evaluation: Evaluation, model: SequenceModel, wanted: int) -> np.ndarray:
+    """The first `wanted` hidden states, float64 [wanted, D]; fewer where there are no more."""
+    parts, have = [], 0
+    for part in chunks(evaluation.documents):
+        row, t = np.nonzero(truth(evaluation.world, part).scored)
+        h = model.hidden(part.tokens[:, :-1])
+        assert h is not None
+        parts.append(h[row, t - 1].astype(np.float64))
+        have += len(row)
+        if have >= wanted:
+            break
+    return np.concatenate(parts)[:wanted]
 
 
 METRIC = EffectiveRank()

@@ -50,7 +50,8 @@ class ExcessLoss(Metric):
     """Mean over predicted positions of held-out documents of KL(law || model), in nats, with the law exact (law of the world, metrics.md section 1).
 
     Sees: every difference between the model's and the data's next-token laws, weighted as documents visit them. Cannot see: states that held-out documents do
-    not visit, and why a difference arises. The loss of the perfect model is `bayes`; `loss` is the model's own on the same tokens.
+    not visit, and why a difference arises. The loss of the perfect model is `bayes`; `loss` is the model's own on the same tokens. By position in the series,
+    beside `exact_bayes`, the expectation of `bayes` over all documents, where the world knows it (the myopic entropies h_L of a hidden Markov process).
     """
 
     name, version, direction = "excess_loss", 1, "lower"
@@ -73,10 +74,16 @@ class ExcessLoss(Metric):
         per_document = {"kl": kl, "bayes": entropy, "loss": loss}
         scores = {name: ratio(np.bincount(row, x, minlength=n), count) for name, x in per_document.items()}
         place = t - documents.prompt_length[row]
-        at = np.unique(place)
-        means = np.bincount(place, kl) / np.maximum(np.bincount(place), 1)
-        series = {"by_position": {"position": at.tolist(), "kl": means[at].tolist(), "n": np.bincount(place)[at].tolist()}}
-        return Report(scores, series, {"kl_sum": np.bincount(row, kl, minlength=n), "positions": count})
+        n_at = np.bincount(place)
+        at = np.flatnonzero(n_at)
+        curve = {"position": at, "n": n_at[at], **{name: (np.bincount(place, x) / np.maximum(n_at, 1))[at] for name, x in per_document.items()}}
+        exact = evaluation.world.expected_entropies()
+        if exact is not None:
+            curve["exact_bayes"] = exact[at]
+            scores["exact_bayes"] = Score(float(n_at[at] @ exact[at] / n_at.sum()), int(n_at.sum()))
+        series = {"by_position": {name: x.tolist() for name, x in curve.items()}}
+        arrays = {"kl_sum": np.bincount(row, kl, minlength=n), "positions": count, **{f"by_{name}": x for name, x in curve.items()}}
+        return Report(scores, series, arrays)
 
 
 METRIC = ExcessLoss()

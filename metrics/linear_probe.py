@@ -1,4 +1,4 @@
-"""Linear probes: affine least squares, a linear classifier, tables of the last tokens. numpy only.
+"""Probes: affine least squares, its nonlinear extension, a linear classifier, means by group. numpy only.
 
 Shape letters: M rows, D regressors, K targets, C classes.
 """
@@ -46,6 +46,18 @@ def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Aff
         if error < best * (1 - 1e-9):
             best, weight = error, direction @ coefficient
     return Affine(weight, my - mx @ weight)
+
+
+def fourier_features(x: np.ndarray, fit: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """x [M, D] in units of its spread over the rows `fit` (bool [M]), and beside it `count` random Fourier features of a Gaussian kernel: an affine map of
+    them is a nonlinear probe that the linear one is a case of. The kernel's width is the median distance of rows (Rahimi & Recht 2007).
+    """
+    spread = x[fit].std(axis=0)
+    z = (x - x[fit].mean(axis=0)) / np.maximum(spread, 1e-6 * max(float(spread.max()), 1e-30))
+    a, b = rng.choice(np.flatnonzero(fit), (2, 2000))
+    width = max(float(np.median(np.linalg.norm(z[a] - z[b], axis=1))), 1e-12)
+    turn = z @ (rng.normal(size=(x.shape[1], count)) / width) + rng.random(count) * 2 * np.pi
+    return np.concatenate([z, np.sqrt(2 / count) * np.cos(turn)], axis=1)
 
 
 def r_squared(y: np.ndarray, predicted: np.ndarray, w: np.ndarray | None = None) -> float:

@@ -5,6 +5,7 @@ Shape letters: B rows, T tokens, D width, H heads, V vocabulary.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -45,7 +46,8 @@ def tokens_of(rows: int, width: int, seed: int = 0) -> np.ndarray:
 def literal_hidden(trunk: Backbone, tokens: list[int]) -> Tensor:
     """One document, float64, position by position and head by head."""
     w = {name: p.detach().double() for name, p in trunk.named_parameters()}
-    d, heads, c = trunk.width, trunk.heads, trunk.width // trunk.heads
+    joined, heads = w["blocks.0.out.weight"].shape[1], trunk.heads
+    c = joined // heads
 
     def norm(x: Tensor, weight: Tensor) -> Tensor:
         return x / torch.sqrt((x * x).mean() + 1e-5) * weight
@@ -68,22 +70,26 @@ def literal_hidden(trunk: Backbone, tokens: list[int]) -> Tensor:
             parts = []
             for head in range(heads):
                 at = slice(head * c, (head + 1) * c)
-                q = turned(qkv[t][:d][at], t)
-                scores = torch.stack([q @ turned(qkv[s][d : 2 * d][at], s) / math.sqrt(c) for s in range(t + 1)])
+                q = turned(qkv[t][:joined][at], t)
+                scores = torch.stack([q @ turned(qkv[s][joined : 2 * joined][at], s) / math.sqrt(c) for s in range(t + 1)])
                 weights = torch.softmax(scores, 0)
-                parts.append(sum(weights[s] * qkv[s][2 * d :][at] for s in range(t + 1)))
+                parts.append(sum(weights[s] * qkv[s][2 * joined :][at] for s in range(t + 1)))
             attended.append(here["out.weight"] @ torch.cat(parts))  # type: ignore[arg-type]
         xs = [x + a for x, a in zip(xs, attended)]
         gate_up = [here["gate_up.weight"] @ norm(x, here["norm_mlp.weight"]) for x in xs]
-        f = swiglu_width(d)
+        f = here["down.weight"].shape[1]
         xs = [x + here["down.weight"] @ (g[:f] / (1 + torch.exp(-g[:f])) * g[f:]) for x, g in zip(xs, gate_up)]
     return torch.stack([norm(x, w["norm.weight"]) for x in xs])
 
 
-def test_forward_is_the_formulas() -> None:
-    objective = lively(GPT(SHAPE, V, CONTEXT, 0))
+@pytest.mark.parametrize("shape", [SHAPE, dataclasses.replace(SHAPE, head_width=6, mlp_width=24), dataclasses.replace(SHAPE, heads=1, head_width=2)])
+def test_forward_is_the_formulas(shape: GPTConfig) -> None:
+    objective = lively(GPT(shape, V, CONTEXT, 0))
     tokens = tokens_of(1, 11)
     expected = literal_hidden(objective.trunk, tokens[0].tolist())
+    block = objective.trunk.blocks[0]
+    assert block.out.weight.shape == (24, shape.heads * (shape.head_width or 12))  # type: ignore[union-attr]
+    assert block.down.weight.shape == (24, shape.mlp_width or 128)  # type: ignore[union-attr]
     got = objective.encode(torch.from_numpy(tokens))[0]
     torch.testing.assert_close(got.double(), expected, atol=2e-5, rtol=1e-5)
     logits = TrainedModel(objective).logits(tokens)[0]
@@ -188,7 +194,7 @@ def full(model: TrainedModel, rows: list[list[int]], k: int) -> np.ndarray:
 @pytest.mark.parametrize("steps", [(1,) * 6, (3, 3), (1, 3, 1, 2), (3, 1) * 8])
 def test_cached_decoding_is_the_whole_forward(lengths: np.ndarray, steps: tuple[int, ...]) -> None:
     """The last case passes the room that decoding starts with, and the context."""
-    model = TrainedModel(lively(GPT(SHAPE, V, CONTEXT, 0)))
+    model = TrainedModel(lively(GPT(dataclasses.replace(SHAPE, head_width=6), V, CONTEXT, 0)))
     prompts = tokens_of(5, 4, seed=1)
     rows = [prompts[i, :n].tolist() for i, n in enumerate(lengths)]
     decoder = model.decoder(prompts, lengths)

@@ -20,11 +20,12 @@ from worldbench.envs.hmm.world import FIRST, HMM
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics import belief_probe, state_probe
-from worldbench.metrics.belief_probe import distinct_prefixes, table_groups
+from worldbench.metrics.belief_geometry import correlation, draw_pairs
+from worldbench.metrics.belief_probe import distinct_prefixes, halves, table_groups
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import positions
-from worldbench.metrics.linear_probe import RIDGES, fit_affine, fit_discriminant, mean_by_group, r_squared, top_components
+from worldbench.metrics.linear_probe import RIDGES, fit_affine, fit_discriminant, fourier_features, mean_by_group, r_squared, top_components
 
 LONG = HMM(HMMConfig(process="rrxor", length=9))
 
@@ -207,9 +208,10 @@ def test_belief_probe_is_a_literal_one() -> None:
     count: dict[tuple[int, ...], int] = defaultdict(int)
     for row, n in zip(documents.tokens.tolist(), documents.length):
         for t in range(1, n):
-            count[tuple(row[:t])] += 1
+            count[tuple(row[:t])] += t > 1  # not the bare start token
+    count = {prefix: n for prefix, n in count.items() if n}
     scored = report.arrays
-    assert len(scored["weight"]) == len(count) - len(count) // 2
+    assert len(scored["weight"]) == len(count)
     process = named("rrxor")
     by_belief = defaultdict(list)
     for prefix, times in count.items():
@@ -235,10 +237,8 @@ def test_lookup_is_the_literal_table() -> None:
     chosen, w = distinct_prefixes(documents, at)
     rows = [documents.tokens[at.row[i], : at.prefix_length[i]].tolist() for i in chosen]
     assert len({tuple(r) for r in rows}) == len(rows)
-    assert w.sum() == len(at.row)
+    assert w.sum() == len(at.row) - 100
     beliefs = np.array([named("rrxor").beliefs(np.array([r[1:]], int) - FIRST)[0][-1] for r in rows])
-    fit = np.zeros(len(rows), bool)
-    fit[streams.generator("evaluation", 0, "belief probe").permutation(len(rows))[: len(rows) // 2]] = True
     for k, found in zip(report.series["lookup"]["k"], report.series["lookup"]["r2"]):
         table = defaultdict(list)
         for i, r in enumerate(rows):
@@ -246,7 +246,7 @@ def test_lookup_is_the_literal_table() -> None:
         guess = np.zeros_like(beliefs)
         for members in table.values():
             guess[members] = (w[members] @ beliefs[members]) / w[members].sum()
-        assert found == pytest.approx(r_squared(beliefs[~fit], guess[~fit], w[~fit]))
+        assert found == pytest.approx(r_squared(beliefs, guess, w))
 
 
 def test_belief_probe_controls() -> None:
@@ -259,6 +259,72 @@ def test_belief_probe_controls() -> None:
     assert report.scores["law_r2"].value == pytest.approx(1, abs=1e-6)
     # Worlds whose state is known have no belief; models without hidden states no probe.
     assert belief_probe.METRIC.applies(TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8)), Oracle(HMM())) is not None
+
+
+def test_each_half_is_predicted_by_the_other() -> None:
+    def features(prefix: tuple[int, ...]) -> np.ndarray:
+        return streams.generator("half features", *prefix).normal(size=4) + 2 * np.eye(4)[prefix[-1]]
+
+    settings = EvalConfig(probe_documents=80, probe_features=30)
+    report = belief_probe.METRIC.measure(Evaluation(LONG, Features(LONG, features), settings))
+    documents = LONG.sample(0, "test", 0, 80)
+    at = positions(LONG, documents)
+    chosen, w = distinct_prefixes(documents, at)
+    assert at.prefix_length[chosen].min() == 2
+    rows = [tuple(documents.tokens[at.row[i], : at.prefix_length[i]].tolist()) for i in chosen]
+    x = np.array([features(r) for r in rows]).astype(np.float32).astype(float)
+    belief = at.states.take(chosen).belief
+    half = halves(at.prefix_length[chosen], streams.generator("evaluation", 0, "belief probe"))
+    for length in range(2, 10):
+        here = at.prefix_length[chosen] == length
+        assert abs(int((half & here).sum()) - int((~half & here).sum())) <= 1
+    predicted, wide = np.zeros((2, *belief.shape))
+    for fit in (half, ~half):
+        predicted[~fit] = fit_affine(x[fit], belief[fit], w[fit])(x[~fit])
+        z = fourier_features(x, fit, 30, streams.generator("evaluation", 0, "belief features"))
+        wide[~fit] = fit_affine(z[fit], belief[fit], w[fit])(z[~fit])
+    assert report.arrays["predicted"] == pytest.approx(predicted, abs=1e-6)
+    assert report.scores["r2_nonlinear"].value == pytest.approx(r_squared(belief, wide, w), abs=1e-5)
+    first, second = draw_pairs(w, streams.generator("evaluation", 0, "belief distances"))
+    for name, code in (("belief", belief), ("probed", predicted), ("hidden", x), ("law", LONG.process.law(belief))):
+        assert report.arrays[f"distance_{name}"] == pytest.approx(np.sqrt(((code[first] - code[second]) ** 2).sum(1)), abs=1e-5)
+    expected = np.corrcoef(report.arrays["distance_belief"], report.arrays["distance_law"])[0, 1]
+    assert report.scores["distance_corr_law"].value == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_nonlinear_probe_finds_an_exclusive_or() -> None:
+    """Hidden states that hold the last two tokens, and a belief that is their exclusive or: no affine map has it."""
+    rng = np.random.default_rng(4)
+    bits = rng.integers(0, 2, (600, 2)).astype(float)
+    y = np.eye(2)[(bits.sum(1) % 2).astype(int)]
+    fit = np.arange(600) < 300
+    x = bits + 0.05 * rng.normal(size=bits.shape)
+    z = fourier_features(x, fit, 100, streams.generator("test fourier"))
+    assert r_squared(y[~fit], fit_affine(x[fit], y[fit])(x[~fit])) < 0.05
+    assert r_squared(y[~fit], fit_affine(z[fit], y[fit])(z[~fit])) > 0.95
+    # Shuffled labels: what remains in each of the four corners is chance, 4 d with d of sd .03 either way; the mean of forty is 0 within three of its own.
+    shuffled = [r_squared(y[~fit], fit_affine(z[fit], y[fit][rng.permutation(300)])(z[~fit])) for _ in range(40)]
+    assert abs(np.mean(shuffled)) < 0.06
+    # The products of features are the Gaussian kernel of the median width.
+    many = fourier_features(x, fit, 20_000, streams.generator("test kernel"))[:, 2:]
+    unit = (x - x[fit].mean(0)) / x[fit].std(0)
+    gap = np.linalg.norm(unit[:40, None] - unit[None, :40], axis=2)
+    kernel = many[:40] @ many[:40].T
+    slope = np.log(np.clip(kernel[0, 1:], 1e-3, 1)) / -(gap[0, 1:] ** 2)
+    width = np.sqrt(1 / (2 * np.median(slope[gap[0, 1:] > 0.5])))
+    assert kernel == pytest.approx(np.exp(-(gap**2) / (2 * width**2)), abs=0.06)
+
+
+def test_pairs_follow_the_weights() -> None:
+    w = np.array([1.0, 0, 3, 6])
+    first, second = draw_pairs(w, streams.generator("pairs"), 50_000)
+    assert (first != second).all()
+    assert 1 not in np.unique([first, second])
+    odds = {(i, j): w[i] * w[j] for i, j in itertools.combinations((0, 2, 3), 2)}
+    for (i, j), odd in odds.items():
+        share = ((first == i) & (second == j) | (first == j) & (second == i)).mean()
+        assert share == pytest.approx(odd / sum(odds.values()), abs=0.02)
+    assert np.isnan(correlation(np.ones(5), np.arange(5.0)))
 
 
 def test_top_components_are_the_principal_ones() -> None:

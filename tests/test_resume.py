@@ -102,9 +102,9 @@ def trainer(folder: Path, **options: object) -> Trainer:
     return Trainer(world, build(identify(j, world)), j.groups["data"], j.groups["train"], 0, folder)
 
 
-@pytest.mark.parametrize("stop", [1, 2, 5, 11])
-def test_n_plus_m_steps_are_n_save_load_m(stop: int, tmp_path: Path) -> None:
-    options = {"steps": 12, "row_tokens": 25, "log_every": 1}
+@pytest.mark.parametrize(("stop", "optimiser"), [(1, "adamw"), (2, "adamw"), (5, "adamw"), (11, "adamw"), (1, "sgd"), (7, "sgd")])
+def test_n_plus_m_steps_are_n_save_load_m(stop: int, optimiser: str, tmp_path: Path) -> None:
+    options = {"steps": 12, "row_tokens": 25, "log_every": 1, "optimiser": optimiser}
     whole = trainer(tmp_path / "whole", **options)
     whole.train()
     first = trainer(tmp_path / "parts", **options)
@@ -195,6 +195,25 @@ def test_schedules() -> None:
         assert rates[0] == pytest.approx(0.1)
         assert max(rates) == pytest.approx(1.0, abs=1e-2)
         assert rates[-1] == pytest.approx(last, abs=5e-3)
+
+
+def test_gradient_descent_is_the_formula(tmp_path: Path) -> None:
+    """w <- w - rate (gradient + decay w), decay on matrices alone; nothing is carried from step to step."""
+    t = trainer(tmp_path / "run", optimiser="sgd", learning_rate=0.1, weight_decay=0.3, clip=0.0, warmup=0, schedule="constant")
+    for step in range(2):
+        before = {name: p.detach().clone() for name, p in t.objective.named_parameters()}
+        batches = t.batches(step)
+        counts = [t.objective.counts(b) for b in batches]
+        totals = {k: sum(c[k] for c in counts) for k in counts[0]}
+        for b in batches:
+            t.objective.backward(b, totals)
+        gradient = {name: torch.zeros_like(p) if p.grad is None else p.grad.clone() for name, p in t.objective.named_parameters()}
+        t.optimizer.zero_grad(set_to_none=True)
+        t.step(step)
+        for name, p in t.objective.named_parameters():
+            decay = 0.3 if p.ndim >= 2 else 0.0
+            torch.testing.assert_close(p.detach(), before[name] - 0.1 * (gradient[name] + decay * before[name]), atol=1e-6, rtol=1e-5)
+    assert not t.optimizer.state or all(not any(torch.is_tensor(v) for v in s.values()) for s in t.optimizer.state.values())
 
 
 def test_threads_are_set(tmp_path: Path) -> None:

@@ -50,14 +50,16 @@ class TrainConfig:
     """Tokens of a row that documents are packed into (restarted positions, block-diagonal attention); 0: one document a row."""
     accumulate: int = 1
     """Parts that a batch is split into, one after the other: the same gradient in less memory."""
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    """AdamW (betas .9, .95, eps 1e-8), or plain stochastic gradient descent without momentum."""
     learning_rate: float = 2e-3
-    """Peak learning rate of AdamW (betas .9, .95, eps 1e-8)."""
+    """Peak learning rate."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
     """After the warm-up: constant, or falling to a hundredth of the peak at the last step."""
     warmup: int = 100
     """Steps of linear warm-up."""
     weight_decay: float = 0.01
-    """On every tensor of two or more dimensions."""
+    """On every tensor of two or more dimensions; of AdamW beside the gradient, of sgd added to it."""
     clip: float = 1.0
     """Largest gradient norm; 0: none."""
     checkpoints: int = 12
@@ -86,7 +88,7 @@ class TrainConfig:
             raise InputError(f"train.accumulate ({self.accumulate}) cannot exceed train.batch ({self.batch})")
         if self.device == "mps":
             raise InputError("train.device 'mps' is refused: nobody has tested it yet; use cpu")
-        for name in ("schedule", "device"):
+        for name in ("optimiser", "schedule", "device"):
             allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
             if getattr(self, name) not in allowed:
                 raise InputError(f"train.{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}{nearest(getattr(self, name), allowed)}")

@@ -13,7 +13,7 @@ PRESETS = {
     "quick": "minutes on two CPU cores: a village of 43 intersections, 8,000 rides",
     "small": "three minutes on one CPU core, for wide tables",
     "standard": "one GPU: all of Manhattan",
-    "paper": "NextLat's Manhattan recipe (arXiv 2511.05963, Table 5)",
+    "paper": "the published recipe: NextLat's on Manhattan (arXiv 2511.05963, Table 5), Shai et al.'s on hidden Markov processes (2405.15943)",
 }
 
 _VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
@@ -38,8 +38,11 @@ _VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
         },
         "paper": {
             "env": {"process": "mess3", "length": 10},
-            "model": {"layers": 4, "heads": 1, "width": 64},
-            "train": {"steps": 1_000_000, "batch": 64, "learning_rate": 1e-3, "schedule": "constant", "warmup": 0},
+            "model": {"layers": 4, "heads": 1, "head_width": 8, "width": 64, "mlp_width": 256},
+            "train": {
+                "steps": 1_000_000, "batch": 64, "optimiser": "sgd",
+                "learning_rate": 0.01, "weight_decay": 0.0, "clip": 0.0, "schedule": "constant", "warmup": 0,
+            },
         },
     },
     "maze": {

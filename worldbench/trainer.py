@@ -54,13 +54,16 @@ def learning_rate(config: TrainConfig, step: int) -> float:
     return config.learning_rate * (FLOOR + (1 - FLOOR) * shape)
 
 
-def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.AdamW:
+def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Optimizer:
     parameters = list(objective.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
+    groups = [g for g in groups if g["params"]]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
 
 
 class Trainer:

@@ -101,7 +101,7 @@ def bloch_walk(alpha: float = 1.0, beta: float = math.sqrt(51)) -> Process:
     for x, sign in ((2, 1), (3, -1)):
         t[x, 0, 1] = t[x, 1, 0] = sign * o
         t[x, 1, 1], t[x, 2, 2] = 0.25, m
-    return Process(name=f"bloch_walk(alpha={alpha:g}, beta={beta:g})", transition=t, start=np.array([1.0, 0, 0]))
+    return Process(name=f"bloch_walk(alpha={alpha:g}, beta={beta:g})", transition=t, start=np.array([1.0, 0, 0]), phi=np.array([1.0, 0, 0]))
 
 
 NAMED: dict[str, Callable[..., Process]] = {
@@ -124,27 +124,28 @@ def mixture(parts: list[Process], weights: list[float] | None = None) -> Process
     t, start, at = np.zeros((v, size, size)), np.zeros(size), 0
     for p, share in zip(parts, w):
         stop = at + p.n_states
-        # Scaled so that phi is all ones in every block, whatever it was in the part.
-        t[:, at:stop, at:stop] = p.transition * p.phi[None, None, :] / p.phi[None, :, None] if np.all(p.phi != 0) else p.transition
-        start[at:stop] = share * p.start * (p.phi if np.all(p.phi != 0) else 1)
+        t[:, at:stop, at:stop], start[at:stop] = p.transition, share * p.start
         at = stop
-    return Process(name=f"mixture({' + '.join(p.name for p in parts)})", transition=t, start=start, words=parts[0].words)
+    told = " + ".join(p.name if weights is None else f"{share:g}*{p.name}" for p, share in zip(parts, w))
+    return Process(name=f"mixture({told})", transition=t, start=start, words=parts[0].words, phi=np.concatenate([p.phi for p in parts]))
 
 
 def product(parts: list[Process]) -> Process:
     """All parts side by side, independent: a token is one token of each (the first part's most significant)."""
     if not parts:
         raise InputError("a product needs at least one process")
-    t, start, words = parts[0].transition, parts[0].start, parts[0].words
+    t, start, words, phi = parts[0].transition, parts[0].start, parts[0].words, parts[0].phi
     for p in parts[1:]:
         t = np.einsum("xij,ykl->xyikjl", t, p.transition).reshape(len(t) * p.n_tokens, t.shape[1] * p.n_states, -1)
-        start = np.outer(start, p.start).ravel()
+        start, phi = np.outer(start, p.start).ravel(), np.outer(phi, p.phi).ravel()
         words = tuple(f"{a},{b}" for a in words for b in p.words)
-    return Process(name=f"product({' x '.join(p.name for p in parts)})", transition=t, start=start, words=words)
+    return Process(name=f"product({' x '.join(p.name for p in parts)})", transition=t, start=start, words=words, phi=phi)
 
 
 def named(spec: str) -> Process:
-    """A process by its name and parameters, such as `mess3`, `mess3(x=0.15, a=0.6)`, `mixture(mess3, mess3(a=0.6))`, `product(coin, z1r)`, or `FILE.json`."""
+    """A process by its name and parameters, such as `mess3`, `mess3(x=0.15, a=0.6)`, `mixture(mess3, mess3(a=0.6))`, `mixture(0.2*coin, 0.8*z1r)`,
+    `product(coin, z1r)`, or `FILE.json`.
+    """
     spec = spec.strip()
     if spec.endswith(".json"):
         return from_file(Path(spec))
@@ -156,8 +157,13 @@ def named(spec: str) -> Process:
     if head in ("mixture", "product"):
         if not arguments:
             raise InputError(f"{head} needs processes, such as {head}(mess3, z1r), not {spec!r}")
-        parts = [named(a) for a in arguments]
-        return mixture(parts) if head == "mixture" else product(parts)
+        if head == "product":
+            return product([named(a) for a in arguments])
+        weighted = [_weighted(a) for a in arguments]
+        weights = [w for w, _ in weighted if w is not None]
+        if weights and len(weights) < len(weighted):
+            raise InputError(f"a mixture has a weight for each of its processes or for none, not {spec!r}")
+        return mixture([named(rest) for _, rest in weighted], weights or None)
     if head not in NAMED:
         raise unknown("process", head, [*NAMED, "mixture", "product"])
     function = NAMED[head]
@@ -169,11 +175,24 @@ def named(spec: str) -> Process:
             raise InputError(f"a parameter of {head} reads name=number, not {argument!r}; it has {', '.join(known) or 'none'}")
         if key not in known:
             raise InputError(f"{head} has no parameter {key!r}{nearest(key, known)}")
+        if key in values:
+            raise InputError(f"the parameter {key} of {head} is given twice, in {spec!r}")
         try:
             values[key] = float(value)
         except ValueError as error:
             raise InputError(f"the parameter {key} of {head} must be a number, not {value!r}") from error
     return function(**values)
+
+
+def _weighted(text: str) -> tuple[float | None, str]:
+    """`0.2*coin` -> (0.2, "coin"); no weight: None."""
+    head, star, rest = text.partition("*")
+    if not star or "(" in head:
+        return None, text
+    try:
+        return float(head), rest
+    except ValueError as error:
+        raise InputError(f"the weight of a process in a mixture must be a number, not {head!r}") from error
 
 
 def _split(text: str) -> list[str]:

@@ -5,7 +5,7 @@ Edge-emitting form: T[x][i, j] is the weight of going from state i to state j an
 with phi all ones for a hidden Markov process (the T[x] then sum to a row-stochastic matrix), and the right eigenvector of their sum for a generalised one,
 whose entries may be negative (Riechers et al. 2025, arXiv 2507.07432; Shai et al. 2024, arXiv 2405.15943).
 
-Shape letters: V tokens, S states, N rows, L length, M distinct prefixes.
+Shape letters: V tokens, S states, N rows, L length.
 """
 
 from __future__ import annotations
@@ -16,29 +16,20 @@ from functools import cached_property
 import numpy as np
 
 from worldbench.core.errors import InputError
+from worldbench.envs.hmm import mixed_states
+from worldbench.envs.hmm.mixed_states import MixedStates
 
 CHUNK = 2048
 """Rows worked on together: their working set stays in a core's cache."""
 TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
-class MixedStates:
-    """The prefixes of one length that can occur: tokens int8 [M, L], probability [M] (summing to 1), belief [M, S]."""
-
-    tokens: np.ndarray
-    probability: np.ndarray
-    belief: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.probability)
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Process:
     """A stationary process over V tokens.
 
-    transition: float64 [V, S, S]. start: the belief before any token, float64 [S]; None: the stationary law. words: the tokens' names.
+    transition: float64 [V, S, S]. start: the belief before any token, float64 [S]; None: the stationary law. words: the tokens' names. phi: the functional
+    that turns weights into probabilities, float64 [S]; None: all ones, or of a generalised process the right eigenvector of the summed matrix.
     Raises InputError for shapes that do not fit, and for weights that are no (generalised) hidden Markov process.
     """
 
@@ -46,6 +37,9 @@ class Process:
     transition: np.ndarray
     start: np.ndarray = field(default=None)  # type: ignore[assignment]
     words: tuple[str, ...] = ()
+    phi: np.ndarray = field(default=None)  # type: ignore[assignment]
+    hidden_markov: bool = field(init=False, default=False)
+    """No negative weights and phi all ones: beliefs are probabilities, and states can be sampled."""
 
     def __post_init__(self) -> None:
         t = np.asarray(self.transition, float)
@@ -57,32 +51,51 @@ class Process:
         object.__setattr__(self, "words", self.words or tuple(str(x) for x in range(len(t))))
         if len(self.words) != len(t):
             raise InputError(f"the process {self.name!r} has {len(t)} matrices and {len(self.words)} words")
-        total = t.sum(0)
+        if len(set(self.words)) < len(self.words):
+            raise InputError(f"the process {self.name!r} has two tokens of one name: {', '.join(self.words)}")
+        object.__setattr__(self, "phi", self._functional(t.sum(0)))
+        proper = bool((t >= 0).all() and (self.phi == 1).all())
+        begin = np.asarray(_stationary(t.sum(0), self.name) if self.start is None else self.start, float)
+        if begin.shape != (t.shape[1],):
+            raise InputError(f"the start of the process {self.name!r} needs {t.shape[1]} entries, not {begin.shape}")
+        mass = float(begin @ self.phi)
+        if not abs(mass) >= TOLERANCE or (proper and (begin < -TOLERANCE).any()):
+            raise InputError(f"the start of the process {self.name!r} is no belief: {begin}")
+        object.__setattr__(self, "start", (np.maximum(begin, 0) if proper else begin) / mass)
+        object.__setattr__(self, "hidden_markov", proper)
+        if not proper:
+            self._refuse_negative_laws()
+
+    def _functional(self, total: np.ndarray) -> np.ndarray:
+        """phi, checked: total phi = phi."""
+        if self.phi is None and (np.abs(total.sum(1) - 1) < 1e-6).all() and (self.transition >= 0).all():
+            return np.ones(len(total))
         values, right = np.linalg.eig(total)
-        one = int(np.argmin(np.abs(values - 1)))
-        if abs(values[one] - 1) > 1e-6 or np.abs(values).max() > 1 + 1e-6:
+        ones = np.flatnonzero(np.abs(values - 1) < 1e-6)
+        if not len(ones) or np.abs(values).max() > 1 + 1e-6:
             sums = ", ".join(f"{v:.6g}" for v in total.sum(1))
             raise InputError(f"the matrices of the process {self.name!r} must sum to one whose largest eigenvalue is 1; its rows sum to {sums}")
-        proper = bool((t >= 0).all() and np.abs(total.sum(1) - 1).max() < 1e-6)
-        phi = np.ones(len(total)) if proper else np.real(right[:, one])
-        object.__setattr__(self, "_phi", phi)
-        if self.start is None:
-            object.__setattr__(self, "start", _stationary(total, self.name))
-        begin = np.asarray(self.start, float)
-        if begin.shape != (len(total),):
-            raise InputError(f"the start of the process {self.name!r} needs {len(total)} entries, not {begin.shape}")
-        mass = float(begin @ phi)
-        if abs(mass) < TOLERANCE or (proper and (begin < -TOLERANCE).any()):
-            raise InputError(f"the start of the process {self.name!r} is no belief: {begin}")
-        object.__setattr__(self, "start", begin / mass)
-        law = self.law(self.start[None])
-        if (law < -1e-9).any():
-            raise InputError(f"the process {self.name!r} gives a token a negative probability, {law.min():.3g}, at its start")
+        if self.phi is not None:
+            phi = np.asarray(self.phi, float)
+            if phi.shape != (len(total),) or not np.allclose(total @ phi, phi, atol=1e-6) or not phi.any():
+                raise InputError(f"phi of the process {self.name!r} must be a right eigenvector of its summed matrix, not {phi}")
+            return phi
+        if len(ones) > 1:
+            raise InputError(f"the process {self.name!r} has {len(ones)} eigenvectors that could turn weights into probabilities; give phi")
+        phi = np.real(right[:, ones[0]])
+        return phi / phi[np.argmax(np.abs(phi))]
 
-    @property
-    def phi(self) -> np.ndarray:
-        """The functional that turns weights into probabilities, [S]."""
-        return self._phi  # type: ignore[attr-defined]
+    def _refuse_negative_laws(self) -> None:
+        """A generalised process may have negative weights, but no negative probability: looked for after every prefix of a few tokens."""
+        level = self.start[None]
+        while len(level) <= 512:
+            law = self.law(level)
+            if law.min() < -1e-9:
+                raise InputError(f"the process {self.name!r} gives a token a negative probability, {law.min():.3g}")
+            row, token = np.nonzero(law > 1e-9)
+            level, before = self.update(level[row], token)[0], level
+            if self.n_tokens == 1 or np.array_equal(level, before):
+                break
 
     @property
     def n_tokens(self) -> int:
@@ -91,11 +104,6 @@ class Process:
     @property
     def n_states(self) -> int:
         return self.transition.shape[1]
-
-    @cached_property
-    def hidden_markov(self) -> bool:
-        """No negative weights and phi all ones: beliefs are probabilities, and states can be sampled."""
-        return bool((self.transition >= 0).all() and np.abs(self.transition.sum(0).sum(1) - 1).max() < 1e-6 and (self.start >= 0).all())
 
     @cached_property
     def emission(self) -> np.ndarray:
@@ -120,7 +128,7 @@ class Process:
         out = np.empty((n, length + 1, self.n_states))
         # States first, rows last: every operation then runs along contiguous rows.
         wide = self.transition.transpose(0, 2, 1).reshape(-1, self.n_states)
-        phi = None if np.array_equal(self.phi, np.ones(self.n_states)) else self.phi
+        phi = None if (self.phi == 1).all() else self.phi
         for low in range(0, n, CHUNK):
             part = np.ascontiguousarray(tokens[low : low + CHUNK].T)
             rows = np.arange(part.shape[1])
@@ -212,58 +220,22 @@ class Process:
 
     def mixed_states(self, depth: int) -> list[MixedStates]:
         """Every prefix of length 0 .. depth that can occur, with its probability and belief (the mixed-state presentation, unfolded)."""
-        levels = [MixedStates(np.zeros((1, 0), np.int8), np.ones(1), self.start[None].copy())]
-        for _ in range(depth):
-            last, m = levels[-1], len(levels[-1])
-            tokens = np.tile(np.arange(self.n_tokens), m)
-            belief, p = self.update(np.repeat(last.belief, self.n_tokens, axis=0), tokens)
-            probability = np.repeat(last.probability, self.n_tokens) * p
-            keep = probability > 1e-300
-            longer = np.concatenate([np.repeat(last.tokens, self.n_tokens, axis=0), tokens[:, None].astype(np.int8)], axis=1)
-            levels.append(MixedStates(longer[keep], probability[keep], belief[keep]))
-        return levels
+        return mixed_states.prefixes(self, depth)
 
     def myopic_entropies(self, depth: int) -> np.ndarray:
-        """h_L for L = 0 .. depth, in nats: the expected entropy of the next token after L tokens."""
-        return np.array([float(level.probability @ _entropy(self.law(level.belief))) for level in self._merged(depth)])
-
-    def _merged(self, depth: int) -> list[MixedStates]:
-        """The mixed states by depth with equal beliefs merged, so that the number stays finite where the process has finitely many."""
-        levels = [MixedStates(np.zeros((1, 0), np.int8), np.ones(1), self.start[None].copy())]
-        for _ in range(depth):
-            last = levels[-1]
-            tokens = np.tile(np.arange(self.n_tokens), len(last))
-            belief, p = self.update(np.repeat(last.belief, self.n_tokens, axis=0), tokens)
-            probability = np.repeat(last.probability, self.n_tokens) * p
-            keep = probability > 1e-300
-            _, first, inverse = np.unique(np.round(belief[keep], 10) + 0.0, axis=0, return_index=True, return_inverse=True)
-            merged = np.bincount(inverse.ravel(), probability[keep])
-            levels.append(MixedStates(np.zeros((len(first), 0), np.int8), merged, belief[keep][first]))
-            if len(first) > 2_000_000:
-                raise InputError(f"the process {self.name!r} has over two million beliefs at depth {len(levels) - 1}; ask for less depth")
-        return levels
+        """h_L for L = 0 .. depth, in nats: the expected entropy of the next token after L tokens. InputError where beliefs are too many to go so deep."""
+        h = mixed_states.myopic_entropies(self, depth)
+        if len(h) <= depth:
+            raise InputError(f"the process {self.name!r} has over two million beliefs at depth {len(h)}; ask for less depth")
+        return h
 
     def entropy_rate(self, tolerance: float = 1e-6, deepest: int = 40) -> float:
-        """h in nats: the limit of h_L, to `tolerance`; where beliefs grow without end, the last h_L that 200,000 merged beliefs reach."""
-        before, levels = np.inf, 1
-        for depth in range(1, deepest + 1):
-            levels = len(self._merged(depth)[-1])
-            value = float(self.myopic_entropies(depth)[-1])
-            if abs(before - value) < tolerance and depth > self.n_states:
-                return value
-            before = value
-            if levels * self.n_tokens > 200_000:
-                return value
-        return before
+        """h in nats: exact where the process has at most 500 beliefs; else the limit of h_L, to `tolerance`, or as far as 200,000 beliefs reach."""
+        return mixed_states.entropy_rate(self, tolerance, deepest)
 
     def distinct_beliefs(self, depth: int) -> np.ndarray:
         """How many distinct beliefs prefixes of length 0 .. L have, cumulative, for L = 0 .. depth: int [depth + 1]."""
-        seen: np.ndarray = np.empty((0, self.n_states))
-        counts = []
-        for level in self._merged(depth):
-            seen = np.unique(np.concatenate([seen, np.round(level.belief, 9) + 0.0]), axis=0)
-            counts.append(len(seen))
-        return np.array(counts)
+        return mixed_states.distinct(self, depth)
 
 
 def _choose(tokens: np.ndarray, candidates: np.ndarray) -> np.ndarray:
@@ -272,11 +244,6 @@ def _choose(tokens: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     for x in range(1, len(candidates)):
         np.copyto(out, candidates[x], where=tokens == x)
     return out
-
-
-def _entropy(law: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return -np.where(law > 1e-300, law * np.log(law), 0.0).sum(1)
 
 
 def _stationary(total: np.ndarray, name: str) -> np.ndarray:

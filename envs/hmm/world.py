@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from worldbench.core import streams
 from worldbench.core.world import ARRIVED, ILLEGAL, OPEN, Documents, States, Vocabulary, World
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import named
+from worldbench.envs.hmm.mixed_states import label, myopic_entropies
 from worldbench.envs.hmm.process import Process
 
 PAD, START, FIRST = 0, 1, 2
@@ -99,12 +101,20 @@ class HMM(World[HMMStates]):
 
     def key(self, states: HMMStates) -> tuple[np.ndarray, np.ndarray]:
         """The belief, to a millionth, and the outcome."""
-        belief = np.rint(states.belief * 10.0**SAME).astype(np.int64)
-        both = np.concatenate([belief, states.status[:, None].astype(np.int64)], axis=1)
+        both = np.concatenate([label(states.belief, SAME), states.status[:, None].astype(np.int64)], axis=1)
         return both, both
 
     def targets(self, states: HMMStates) -> dict[str, np.ndarray]:
         return {"belief": states.belief}
+
+    def expected_entropies(self) -> np.ndarray | None:
+        """The myopic entropies h_L of the process (L = 0: after the start token), None where that would take over 200,000 beliefs."""
+        h = self._myopic
+        return h if len(h) == self.longest else None
+
+    @cached_property
+    def _myopic(self) -> np.ndarray:
+        return myopic_entropies(self.process, self.longest - 1, most=200_000)
 
     def identity(self) -> dict[str, Any]:
         digest = hashlib.sha256()
@@ -119,7 +129,7 @@ class HMM(World[HMMStates]):
 
     def card(self, documents: int) -> dict[str, Any]:
         p, depth = self.process, min(self.longest, 6)
-        h = p.myopic_entropies(self.longest - 1) if p.n_tokens**self.longest < 5e6 else p.myopic_entropies(min(self.longest - 1, 10))
+        h = self._myopic
         return {
             "process": p.name,
             "tokens": list(p.words),

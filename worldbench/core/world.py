@@ -127,6 +127,13 @@ class World(abc.ABC, Generic[S]):
         """The data's exact next-token law over actions, float64 [N, A]; uniform over the legal ones (else over all) where no document leads. None: unknown."""
         return None
 
+    def expected_entropies(self) -> np.ndarray | None:
+        """By position after the prompt, the expected entropy of the exact law there, in nats, over all documents: what no model's loss can fall below.
+
+        None: not known but as a mean over sampled documents.
+        """
+        return None
+
     def key(self, states: S) -> tuple[np.ndarray, np.ndarray]:
         """Which states count as equal, int64 [N, k] each, equal rows for equal states: for the rule (structural), and for the law (predictive, finer).
 

@@ -1,0 +1,48 @@
+"""Loss by position beside the exact law's: h_L, the expected entropy of the next token after L tokens, which no model's loss can fall below.
+
+Reads `evidence/excess_loss.npz`, nothing else. Nats per token.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from worldbench.figures.style import BLUE, GREY, INK, RED, paper_style, read_arrays, save, write_csv
+
+NEEDED = ("by_position", "by_n", "by_loss", "by_bayes", "by_kl")
+
+
+def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
+    """Draw `stem`.png and .svg, with the numbers in `stem`.csv: left the losses, right the excess KL(law || model). Errors: InputError without them."""
+    arrays = read_arrays(evidence, NEEDED)
+    position, loss, bayes, kl = (arrays[n] for n in ("by_position", "by_loss", "by_bayes", "by_kl"))
+    exact = arrays.get("by_exact_bayes")
+    with paper_style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(6.4, 2.5), layout="constrained", facecolor="white")
+        left, right = figure.subplots(1, 2, width_ratios=[1.35, 1])
+        if exact is not None:
+            left.plot(position, exact, color=INK, linewidth=0.9, linestyle=(0, (4, 2)), label="exact law, $h_L$")
+        # The same tokens: what is due to which documents were drawn moves both together.
+        left.plot(position, bayes, color=GREY, linewidth=0.8, label="exact law on these documents")
+        left.plot(position, bayes + kl, color=RED, linewidth=1.0, marker="o", markersize=2.4, label="model (law's tokens, in expectation)")
+        left.plot(position, loss, color=BLUE, linewidth=0.6, alpha=0.7, label="model on these documents")
+        left.set_ylabel("loss (nats per token)")
+        left.legend(loc="best")
+        positive = kl > 0
+        right.plot(position[positive], kl[positive], color=RED, linewidth=1.0, marker="o", markersize=2.4)
+        if positive.any() and kl[positive].max() > 10 * kl[positive].min():
+            right.set_yscale("log")
+        right.set_ylabel("excess loss (nats per token)")
+        for axis in (left, right):
+            axis.set_xlabel("tokens seen after the prompt")
+            axis.grid(True, which="major", color=GREY, linewidth=0.3, alpha=0.4)
+        if title:
+            figure.suptitle(title, fontsize=9, color=INK)
+        paths = save(figure, stem)
+    columns = ["position", "n", "loss", "bayes", "excess"] + (["exact_bayes"] if exact is not None else [])
+    values = [arrays[n] for n in ("by_position", "by_n", "by_loss", "by_bayes", "by_kl")] + ([exact] if exact is not None else [])
+    return [*paths, write_csv(stem.with_name(f"{stem.name}.csv"), columns, zip(*(np.asarray(v).tolist() for v in values)))]

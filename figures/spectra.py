@@ -1,0 +1,47 @@
+"""Singular values of the hidden states, largest first: how many directions they spread over; beside those of the network untrained.
+
+Reads `evidence/effective_rank.npz`, nothing else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from worldbench.figures.style import BLUE, GREY, INK, paper_style, read_arrays, save, write_csv
+
+CURVES = {
+    "singular_values": ("hidden states", INK, "-"),
+    "singular_values_centred": ("centred", BLUE, "-"),
+    "singular_values_untrained": ("untrained network", GREY, "--"),
+}
+
+
+def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
+    """Draw `stem`.png and .svg, with the values in `stem`.csv, each spectrum over its sum. Errors: InputError for a file without spectra."""
+    arrays = read_arrays(evidence, ("singular_values",))
+    shares = {name: arrays[name] / max(float(arrays[name].sum()), 1e-300) for name in CURVES if name in arrays}
+    with paper_style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(3.6, 2.5), layout="constrained", facecolor="white")
+        axis = figure.subplots()
+        for name, share in shares.items():
+            label, colour, line = CURVES[name]
+            p = share[share > 0]
+            rank = float(np.exp(-(p * np.log(p)).sum())) if len(p) else float("nan")
+            seen = p > 1e-6 * p.max() if len(p) else p
+            label = f"{label}, rank {rank:.1f}"
+            axis.plot(np.arange(1, len(p) + 1)[seen], p[seen], color=colour, linestyle=line, linewidth=1.0, marker="o", markersize=1.8, label=label)
+        axis.set_yscale("log")
+        axis.set_xlabel("singular value, by size")
+        axis.set_ylabel("share of their sum")
+        axis.grid(True, which="major", color=GREY, linewidth=0.3, alpha=0.4)
+        axis.legend(loc="best")
+        if title:
+            axis.set_title(title, fontsize=9, color=INK)
+        paths = save(figure, stem)
+    longest = max(len(s) for s in shares.values())
+    rows = ([i + 1, *(float(s[i]) if i < len(s) else None for s in shares.values())] for i in range(longest))
+    return [*paths, write_csv(stem.with_name(f"{stem.name}.csv"), ["index", *shares], rows)]

@@ -1,0 +1,112 @@
+"""Figures of single metrics' evidence: what is drawn is what was measured, the same every time, with its data beside it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.references import Oracle
+from worldbench.baselines.untrained import make_untrained
+from worldbench.core.errors import InputError
+from worldbench.envs.hmm.config import HMMConfig
+from worldbench.envs.hmm.library import named
+from worldbench.envs.hmm.world import HMM
+from worldbench.figures import belief_distances, belief_simplex, position_loss, spectra
+from worldbench.figures.belief_simplex import CORNERS, lay_out
+from worldbench.figures.run_figures import draw_run
+from worldbench.metrics.config import EvalConfig
+from worldbench.scoring import score
+
+SETTINGS = EvalConfig(metrics=("belief_probe", "excess_loss", "effective_rank"), probe_documents=150, documents=60, rank_tokens=200)
+
+
+def table(path: Path) -> dict[str, np.ndarray]:
+    with path.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return {name: np.array([float(r[name]) if r[name] else np.nan for r in rows]) for name in rows[0]}
+
+
+@pytest.fixture(scope="module", params=["mess3", "rrxor", "coin", "bloch_walk"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    world = HMM(HMMConfig(process=request.param, length=8))
+    folder = tmp_path_factory.mktemp(request.param)
+    (folder / "process").write_text(request.param)
+    scored = score(world, make_untrained(world, GPTConfig(layers=1, heads=1, width=16)), SETTINGS, folder / "evidence")
+    assert set(scored["not_applicable"]) == ({"belief_probe"} if request.param == "coin" else set())
+    return folder
+
+
+def test_a_run_has_its_figures_and_they_are_the_same_again(run: Path) -> None:
+    paths = draw_run(run)
+    stems = {p.name for p in paths}
+    expected = ["position-loss", "spectra"] + (["beliefs", "belief-distances"] if (run / "evidence/belief_probe.npz").exists() else [])
+    assert stems == {f"{stem}.{kind}" for stem in expected for kind in ("png", "svg", "csv")}
+    first = {p: p.read_bytes() for p in paths}
+    assert {p: p.read_bytes() for p in draw_run(run)} == first
+
+
+def test_spectra_and_losses_are_those_of_the_evidence(run: Path) -> None:
+    draw_run(run)
+    with np.load(run / "evidence/effective_rank.npz") as arrays:
+        s = arrays["singular_values"]
+        assert table(run / "figures/spectra.csv")["singular_values"] == pytest.approx(s / s.sum())
+        assert "singular_values_untrained" in arrays
+    drawn = table(run / "figures/position-loss.csv")
+    assert drawn["position"].tolist() == list(range(8))
+    assert drawn["exact_bayes"] == pytest.approx(named((run / "process").read_text()).myopic_entropies(7))
+
+
+def test_beliefs_are_laid_out_where_they_belong() -> None:
+    rng = np.random.default_rng(0)
+    b = rng.dirichlet(np.ones(3), 50)
+    true, probed, colours, plane = lay_out(b, b + 0.01, np.ones(50))
+    assert plane == "simplex"
+    assert true == pytest.approx(b @ CORNERS)
+    assert probed - true == pytest.approx(np.tile(0.01 * CORNERS.sum(0), (50, 1)))
+    assert ((colours >= 0) & (colours <= 1)).all()
+    b = rng.dirichlet(np.ones(5), 80)
+    w = rng.random(80)
+    true, probed, _, plane = lay_out(b, b, w)
+    assert plane == "components"
+    assert probed == pytest.approx(true)
+    centred = (b - np.average(b, axis=0, weights=w)) * np.sqrt(w / w.sum())[:, None]
+    _, s, _ = np.linalg.svd(centred, full_matrices=False)
+    assert np.sqrt((w / w.sum()) @ true**2) == pytest.approx(s[:2])
+    # A generalised process with three dimensions is no simplex, and two states have a line.
+    assert lay_out(rng.normal(size=(20, 3)), rng.normal(size=(20, 3)), np.ones(20))[3] == "components"
+    line, probed, _, _ = lay_out(rng.dirichlet(np.ones(2), 20), rng.dirichlet(np.ones(2), 20), np.ones(20))
+    assert line[:, 1] == pytest.approx(np.zeros(20))
+    assert probed.shape == (20, 2)
+
+
+def test_rrxor_has_its_beliefs_in_the_plane(tmp_path: Path) -> None:
+    """worlds.md: 36 beliefs in all, 35 without that of the start."""
+    world = HMM(HMMConfig(process="rrxor", length=12))
+    score(world, Oracle(world), EvalConfig(metrics=("belief_probe",), probe_documents=2000), tmp_path)
+    belief_simplex.draw(tmp_path / "belief_probe.npz", tmp_path / "beliefs")
+    drawn = table(tmp_path / "beliefs.csv")
+    states = np.stack([drawn[f"belief_{i}"] for i in range(5)], axis=1)
+    assert len(np.unique(states.round(6), axis=0)) == 35
+    assert drawn["probed_x"] == pytest.approx(drawn["true_x"], abs=1e-3)
+
+
+def test_distances_are_those_of_the_evidence(tmp_path: Path) -> None:
+    true = np.linspace(0, 1, 300)
+    np.savez(tmp_path / "e.npz", distance_belief=true, distance_probed=2 * true, distance_hidden=np.zeros(300))
+    paths = belief_distances.draw(tmp_path / "e.npz", tmp_path / "d")
+    drawn = table(paths[-1])
+    assert drawn["distance_probed"] == pytest.approx(2 * true)
+    assert "distance_law" not in drawn
+
+
+@pytest.mark.parametrize("figure", [belief_simplex, belief_distances, position_loss, spectra])
+def test_what_is_no_evidence_is_told(figure, tmp_path: Path) -> None:
+    np.savez(tmp_path / "other.npz", outcome=np.zeros(3))
+    (tmp_path / "text.npz").write_text("not an archive")
+    for name, words in (("other.npz", "lacks "), ("text.npz", "cannot read"), ("absent.npz", "cannot read")):
+        with pytest.raises(InputError, match=words):
+            figure.draw(tmp_path / name, tmp_path / "figure")
