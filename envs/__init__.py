@@ -9,3 +9,9 @@ worlds.add(
     config="worldbench.envs.taxi.config:TaxiConfig",
 )
 worlds.add("hmm", "hidden Markov processes with exact beliefs", "worldbench.envs.hmm.world:HMM", config="worldbench.envs.hmm.config:HMMConfig")
+worlds.add(
+    "maze-solve",
+    "a new maze in every prompt, and its shortest path",
+    "worldbench.envs.maze.solve:SolveWorld",
+    config="worldbench.envs.maze.solve_config:SolveConfig",
+)
