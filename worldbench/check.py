@@ -34,7 +34,7 @@ MAP_KINDS = ("deleted", "added", "rewired")
 
 
 SMALLER: dict[str, Any] = {
-    "trials": 200, "documents": 200, "detours": [0.1, 0.5, 0.75], "structure_trials": 200, "pairs": 100, "probe_documents": 600,
+    "trials": 200, "documents": 200, "detours": [0.1, 0.5, 0.75], "structure_trials": 200, "shift_trials": 100, "pairs": 100, "probe_documents": 600,
     "dynamics_documents": 200, "dynamics_steps": 200, "swap_pairs": 100, "reconstruction_rides": 400, "reconstruction_orders": 2, "rank_tokens": 2000,
 }  # fmt: skip
 """Evaluation options of a size for many models: the defaults of `check`, as a recipe."""
