@@ -198,8 +198,9 @@ class SolveWorld(World[SolveStates]):
         n = len(states)
         ways, cells = self._ways(states)
         padded = np.concatenate([states.to_go, np.full((n, 1), UNREACHED, np.int16)], axis=1)
-        here = padded[np.arange(n), states.cell]
-        nearer = ways & (np.take_along_axis(padded, cells, axis=1) == (here - 1)[:, None]) & (here < UNREACHED)[:, None]
+        there = np.where(ways, np.take_along_axis(padded, cells, axis=1), UNREACHED)
+        nearest = there.min(axis=1, keepdims=True)
+        nearer = ways & (there == nearest) & (nearest < UNREACHED)
         going, first = states.status == OPEN, states.moves == 0
         law = self._over_cells(nearer & (going & ~first)[:, None], cells)
         law[going & first, states.origin[going & first]] = True
