@@ -1,4 +1,7 @@
-"""Calibration curves: what damage of each kind does to each metric, between its references; one panel a metric, from `check.json`."""
+"""Calibration curves: what damage of each kind does to each metric, between its references; one panel a metric, from `check.json`.
+
+A panel's height is that of the references and of the damage that the metric claims something about; a curve that it claims nothing about is dotted, and cut.
+"""
 
 from __future__ import annotations
 
@@ -50,15 +53,22 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
                 value = record["references"][metric].get(model, {}).get(score)
                 if value is not None and math.isfinite(value):
                     handles.setdefault(model, axis.axhline(value, color=colour, linestyle=style, linewidth=0.8, zorder=1))
+            shown = [v for m in LINES if (v := record["references"][metric].get(m, {}).get(score)) is not None and math.isfinite(v)]
             for kind, ladder in record["ladders"].items():
                 points = curve(ladder, metric, score)
                 if len(points) < 2:
                     continue
+                claimed = kind in record["metrics"][metric]["claims"]
+                shown += [v for p in points for v in p[1:]] if claimed else []
                 x = list(range(len(points)))
-                (line,) = axis.plot(x, [p[1] for p in points], color=COLOURS[kind], marker="o", markersize=2.2, linewidth=1, zorder=3)
+                style = {"marker": "o", "markersize": 2.2, "linewidth": 1, "linestyle": "-" if claimed else ":"}
+                (line,) = axis.plot(x, [p[1] for p in points], color=COLOURS[kind], zorder=3, **style)
                 axis.fill_between(x, [p[2] for p in points], [p[3] for p in points], color=COLOURS[kind], alpha=0.18, linewidth=0, zorder=2)
-                handles.setdefault(kind, line)
+                if claimed:
+                    handles.setdefault(kind, line)
                 written += [(metric, score, kind, *p) for p in points]
+            margin = 0.06 * (max(shown, default=1.0) - min(shown, default=0.0)) or 0.06
+            axis.set_ylim(min(shown, default=0.0) - margin, max(shown, default=1.0) + margin)
             axis.set_title(f"{metric}\n{score}", fontsize=7)
             axis.set_xticks(range(1 + max((len(ladder) - 1 for ladder in record["ladders"].values()), default=0)))
         order = [n for n in (*LINES, *COLOURS) if n in handles]

@@ -113,9 +113,9 @@ class StateSwap(Metric):
         report.scores[f"donor_law_{layers[0]}" if len(layers) > 2 else "donor_law_hidden"] = share[layers[0]]
         report.scores["other_state_change"] = ratio(change(after_a, by_layer[usual], open_), count)
         report.scores["sham_change"] = ratio(change(after_a, swapped(other.first, other.first, usual, tokens), open_), count)
-        tokens, _, open_ = futures(world, same.second, c.swap_tokens, uniform[: len(same)])
-        gap = change(plain(same.first, tokens), swapped(same.first, same.second, usual, tokens), open_)
-        report.scores["same_state_change"] = ratio(gap, open_.sum(axis=1).astype(float))
+        tokens, _, same_open = futures(world, same.second, c.swap_tokens, uniform[: len(same)])
+        gap = change(plain(same.first, tokens), swapped(same.first, same.second, usual, tokens), same_open)
+        report.scores["same_state_change"] = ratio(gap, same_open.sum(axis=1).astype(float))
         report.scores["kl_before"] = Score.mean(cost_a / count)
         report.scores["kl_after"] = Score.mean(cost(by_layer[usual]) / count)
         report.scores["kl_donor"] = Score.mean(cost_b / count)

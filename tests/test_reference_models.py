@@ -202,7 +202,12 @@ def test_the_exact_state_is_a_hidden_state(world: TaxiWorld, rides: Documents) -
 def test_blur_is_in_the_hidden_state_alone(world: TaxiWorld, rides: Documents) -> None:
     blurred, exact = Blurred(world, 0.5), Oracle(world)
     gap = blurred.hidden(rides.tokens[:, :6]) - exact.hidden(rides.tokens[:, :6])
-    assert 0.45 < gap.std() < 0.55
+    seen = world.sample(0, "train", 0, 200)
+    h = exact.hidden(seen.tokens[:, :-1])
+    scale = h[np.arange(h.shape[1])[None, :] < seen.length[:, None] - 1].std(axis=0)
+    varies = scale > 0
+    assert 0.45 < (gap[..., varies] / scale[varies]).std() < 0.55
+    assert not gap[..., ~varies].any()
     assert np.array_equal(blurred.logits(rides.tokens[:, :6]), exact.logits(rides.tokens[:, :6]))
 
 

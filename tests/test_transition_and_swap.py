@@ -201,6 +201,7 @@ def test_swap_scores_are_literal(world: TaxiWorld, seed: int, gains: bool) -> No
     pairs = draw_pairs(world, 0, 10, "swap", same=False)
     uniform = streams.uniform(0, 10, 3, "evaluation", 0, "swap futures")
     cost = {"a": 0.0, "b": 0.0, "swapped": 0.0}
+    by_pair = {name: [] for name in cost}
     moved = count = 0.0
     for i in range(len(pairs)):
         one, other = (Documents(d.tokens[i : i + 1], d.length[i : i + 1], d.prompt_length[i : i + 1]) for d in (pairs.first, pairs.second))
@@ -211,16 +212,21 @@ def test_swap_scores_are_literal(world: TaxiWorld, seed: int, gains: bool) -> No
             "swapped": model.swapped(one, other, ALL_LAYERS),
         }
         logits = {name: continued(d, tokens)[0] for name, d in decoders.items()}
+        before = dict(cost)
         for k in np.flatnonzero(open_[0]):
             for name in cost:
                 cost[name] += literal_kl(laws[0, k], logits[name][k], world.vocabulary.actions)
             p, q = (np.maximum(log_softmax(logits[name][k]), FLOOR) for name in ("a", "swapped"))
             moved += float((np.exp(p) * (p - q)).sum())
             count += 1
+        for name in cost:
+            by_pair[name].append((cost[name] - before[name]) / open_[0].sum())
     gain = cost["a"] - cost["b"]  # where the donor's own history predicts no better, there is nothing to take over
     assert (gain > 0) == gains
     assert report.scores["donor_law"].value == pytest.approx((cost["a"] - cost["swapped"]) / gain if gains else float("nan"), rel=1e-3, nan_ok=True)
     assert report.scores["other_state_change"].value == pytest.approx(moved / count, rel=1e-3)
+    for name, score in {"a": "kl_before", "b": "kl_donor", "swapped": "kl_after"}.items():
+        assert report.scores[score].value == pytest.approx(np.mean(by_pair[name]), rel=1e-3)
     assert report.scores["sham_change"].value == pytest.approx(0, abs=1e-4)
     assert report.series["by_layer"]["layer"][-1] == ALL_LAYERS
 

@@ -18,7 +18,7 @@ from typing import Any
 from worldbench.calibration import Rung, Verdict, judge
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import identity_hash, make_folder, to_json, write_atomic
-from worldbench.core.metric import Metric
+from worldbench.core.metric import Damage, Metric
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics, models
 from worldbench.core.world import World
@@ -101,6 +101,12 @@ def _claimed(chosen: list[Metric], kind: str) -> list[Metric]:
     return [m for m in chosen if any(getattr(d, kind) != "any" for d in m.damage)]
 
 
+def _claims(metric: Metric) -> list[str]:
+    """The kinds of damage that its primary score claims something about."""
+    kinds_ = [f.name for f in dataclasses.fields(Damage) if f.name in (*MAP_KINDS, "noise", "blur", "drift")]
+    return [k for k in kinds_ if any(d.score == metric.primary and getattr(d, k) != "any" for d in metric.damage)]
+
+
 _shared: tuple[World, Plan, list[Metric]] | None = None
 """What worker processes inherit."""
 
@@ -150,7 +156,7 @@ def check(world: World, plan: Plan, display: Display, groups: Callable[[str], An
         "settings": dataclasses.asdict(plan.settings),
         "corruptions": plan.corruptions,
         "rungs": plan.rungs,
-        "metrics": {m.name: {"version": m.version, "primary": m.primary, "direction": m.direction} for m in chosen},
+        "metrics": {m.name: {"version": m.version, "primary": m.primary, "direction": m.direction, "claims": _claims(m)} for m in chosen},
         "references": by_reference,
         "not_applicable": reasons,
         "ladders": {k: [{"size": r.size, "values": r.values} for r in ladder] for k, ladder in ladders.items()},

@@ -1,7 +1,8 @@
 """Settings: defaults < preset < recipe (TOML) < command line. Every accepted one is used, every unknown one refused.
 
 Each part's options are a frozen dataclass beside the part itself (world, model, evaluation); those of the data stream and of training stand here.
-A field is *identity* (it has an effect on the result) unless its metadata says *execution* (it has none).
+A field is *identity* (it has an effect on the result) unless its metadata says *execution* (it has none); one that came *later* enters the identity where it
+is not at its default.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from worldbench.core.errors import InputError, nearest
 from worldbench.core.registry import models, worlds
 
 EXECUTION = {"execution": True}
+LATER = {"later": True}
+"""Metadata of an option that came after results had been published: its default does what was done before it, and is left out of a run's identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,8 +136,9 @@ def _shell(value: Any) -> str:
 
 
 def identity_fields(config: Any) -> dict[str, Any]:
-    """The fields of a config dataclass that enter a run's identity."""
-    return {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if not f.metadata.get("execution")}
+    """The fields of a config dataclass that enter a run's identity: not those of execution, nor later additions at their default."""
+    kept = (f for f in dataclasses.fields(config) if not f.metadata.get("execution"))
+    return {f.name: getattr(config, f.name) for f in kept if not (f.metadata.get("later") and getattr(config, f.name) == f.default)}
 
 
 def group_types(world: str, model: str) -> dict[str, type]:
