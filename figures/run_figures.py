@@ -21,6 +21,11 @@ def draw_run(folder: Path) -> list[Path]:
 
             written += street_map.draw(evidence, out / "map", title=title)
             written += interactive_map.draw(evidence, out / "map", title=title)
+        solved = folder / "evidence" / "solved_paths.npz"
+        if solved.exists():
+            from worldbench.figures import maze_gallery
+
+            written += maze_gallery.draw(solved, out / "gallery", title=title)
         if (folder / "metrics.jsonl").exists():
             from worldbench.figures import learning_curves
 

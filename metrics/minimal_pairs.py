@@ -1,6 +1,6 @@
-"""Minimal pairs: one wall of a prompt's maze is moved. Does the answer change where it should, and only there? Distinction for worlds whose prompts tell a rule.
+"""Minimal pairs: one wall of a prompt's maze is moved. Does the answer change where it should, and only there?
 
-(metrics.md, section 3.) Shape letters: N pairs, L tokens of a continuation.
+Distinction for worlds whose prompts tell a rule of their own (metrics.md, section 3). Shape letters: N pairs, L tokens of a continuation.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def first_change(
         rows = np.flatnonzero((t < length) & (place == SAME))
         left, right, token = a.take(rows), b.take(rows), path[rows, t]
         laws = world.law(left), world.law(right)
-        assert laws[0] is not None and laws[1] is not None
+        assert laws[0] is not None
+        assert laws[1] is not None
         excluded = laws[1][np.arange(len(rows)), column[token]] == 0
         place[rows[excluded]] = t
         equal[rows] &= excluded | (np.abs(laws[0] - laws[1]).max(axis=1) < 1e-9)
@@ -62,7 +63,10 @@ class MinimalPairs(Metric):
         "ngram": (Expectation("recall", 0, 0.3),),
         "untrained": (Expectation("recall", 0, 0.1),),
     }
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("recall", "worse", "worse", "worse", "any", monotone=True), Damage("precision", "any", "worse", "any", "any"))
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("recall", "worse", "worse", "worse", "any", monotone=True),
+        Damage("precision", "any", "worse", "any", "any"),
+    )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         return no_tellings(world)

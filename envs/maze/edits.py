@@ -78,7 +78,7 @@ def move_one(prompts: Prompts, uniform: np.ndarray, rows: int, columns: int) -> 
     The passage that is closed lies on a shortest way for half of the rows (uniform [N, 3] in [0, 1)), off all of them for the others; one that parts cells
     is made up for by another between the same two parts, so that what could be reached still can.
     """
-    n, e = prompts.open.shape
+    n = len(prompts.open)
     w, row = walls(rows, columns), np.arange(n)
     passages = from_walls(prompts.open, rows, columns)
     to, back = (distances(passages, x, rows, columns).astype(np.int64) for x in (prompts.target, prompts.origin))

@@ -1,12 +1,11 @@
 """The world of mazes to be solved: each prompt tells a maze of its own, an origin and a target; what follows is a shortest path.
 
-Shape letters: N rows, P prompt tokens, K cells, E walls, A actions (the cells, then the end).
+Shape letters: N rows, P prompt tokens, K cells, E walls.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Documents, States, World
+from worldbench.core.world import Documents, World
 from worldbench.envs.maze import text_format
 from worldbench.envs.maze.edits import check_damage, misread, move_one
 from worldbench.envs.maze.generators import TREES
-from worldbench.envs.maze.grid import UNREACHED, distances, from_walls, neighbours, walls
-from worldbench.envs.maze.problems import HeldOut, Source, hashed, packed, wall_at
+from worldbench.envs.maze.grid import from_walls
+from worldbench.envs.maze.problems import HeldOut, Source, hashed, packed
 from worldbench.envs.maze.solve_config import SolveConfig
-from worldbench.envs.maze.text_format import END, FIRST_CELL, Prompts, entries_of, parse, prompt_tokens, put_paths, tell, vocabulary
+from worldbench.envs.maze.solve_states import SolveStates, Solving
+from worldbench.envs.maze.text_format import FIRST_CELL, entries_of, parse, prompt_tokens, put_paths, tell
 
 BLOCK = 8192
 """Problems drawn together: bounds memory, changes no result."""
@@ -39,22 +39,7 @@ SHIFTS: dict[str, dict[str, Any]] = {
 """Other mazes of the same words."""
 
 
-@dataclass
-class SolveStates(States):
-    """open: int8 [N, E], which walls of each row's maze are passages; to_go: int16 [N, K], fewest moves from each cell to the target. origin, target, cell,
-    moves (cells of the path so far): int64 [N]; status: int8 [N]. Before the first cell of the path, `cell` is the origin.
-    """
-
-    open: np.ndarray
-    to_go: np.ndarray
-    origin: np.ndarray
-    target: np.ndarray
-    cell: np.ndarray
-    moves: np.ndarray
-    status: np.ndarray
-
-
-class SolveWorld(World[SolveStates]):
+class SolveWorld(Solving):
     """A new maze in every prompt (Ivanitskiy et al. 2023, arXiv 2309.10498; Nolte et al. 2024, arXiv 2412.05117).
 
     State: the maze as a set of passages, the cell, the target. Words: a prompt tells the passages in random order, each from a random side, then origin and
@@ -74,19 +59,14 @@ class SolveWorld(World[SolveStates]):
     def __init__(self, config: SolveConfig | None = None, source: Source | None = None) -> None:
         """source: None draws the mazes that the options name."""
         self.config = c = config or SolveConfig()
-        self.rows, self.columns, self.k = c.rows, c.width, c.cells
-        self.n_walls = len(walls(c.rows, c.width))
-        self.vocabulary = vocabulary(c.rows, c.width)
+        super().__init__(c.rows, c.width)
         self.listed = text_format.read(Path(c.file), c.rows, c.width) if c.file else None
         told = parse(self.listed.tokens, self.listed.prompt_length, c.rows, c.width).open if self.listed else np.zeros((0, self.n_walls), bool)
         self.source = source or Source(c, HeldOut.of(c.rows, c.width, c.held_out_share, told))
         most = self.k - 1 if c.generator in TREES else self.n_walls
         most = max(most, int(told.sum(axis=1).max(initial=0)))
-        self.prompt_length, self.longest = int(prompt_tokens(most)), self.k + 1
+        self.prompt_length = int(prompt_tokens(most))
         self.context = self.prompt_length + self.longest
-        self._column = self.vocabulary.action_of_token
-        self._wall_at = np.concatenate([wall_at(c.rows, c.width), np.full((1, 4), self.n_walls, np.int32)])
-        self._next = np.concatenate([neighbours(c.rows, c.width), np.full((1, 4), self.k, np.int16)]).astype(np.int64)
         self._asked: tuple[int, np.ndarray, np.ndarray, int, int] | None = None  # seed, prompts and lengths found, blocks looked through, fruitless ones
 
     # Documents
@@ -141,107 +121,6 @@ class SolveWorld(World[SolveStates]):
         self._asked = (seed, found, lengths, block, fruitless)
         return found[:count], lengths[:count]
 
-    def prompt_lengths(self, tokens: np.ndarray) -> np.ndarray:
-        begins = tokens == text_format.PATH
-        return np.where(begins.any(axis=1), begins.argmax(axis=1) + 1, tokens.shape[1] + 1)
-
-    # The automaton
-
-    def start(self, tokens: np.ndarray, lengths: np.ndarray) -> SolveStates:
-        said = parse(tokens, lengths, self.rows, self.columns)
-        return self._begin(said, said.open)
-
-    def _begin(self, said: Prompts, open_: np.ndarray) -> SolveStates:
-        to_go = distances(from_walls(open_, self.rows, self.columns), said.target, self.rows, self.columns)
-        status = np.where(said.good, OPEN, ILLEGAL).astype(np.int8)
-        return SolveStates(open_.astype(np.int8), to_go, said.origin, said.target, said.origin.copy(), np.zeros(len(status), np.int64), status)
-
-    def _ways(self, states: SolveStates) -> tuple[np.ndarray, np.ndarray]:
-        """Where one can go north, east, south, west from each cell: bool [N, 4], and the cells there [N, 4]."""
-        wall = self._wall_at[states.cell]
-        ways = (wall < self.n_walls) & (np.take_along_axis(states.open, np.minimum(wall, self.n_walls - 1), axis=1) > 0)
-        return ways, self._next[states.cell]
-
-    def _over_cells(self, mask: np.ndarray, cells: np.ndarray) -> np.ndarray:
-        """bool [N, A] with the masked ones of cells [N, 4] set."""
-        out = np.zeros((len(mask), self.k + 1), bool)
-        row, way = np.nonzero(mask)
-        out[row, cells[row, way]] = True
-        return out
-
-    def step(self, states: SolveStates, tokens: np.ndarray) -> SolveStates:
-        tokens = np.asarray(tokens)
-        to = np.where((tokens >= FIRST_CELL) & (tokens < FIRST_CELL + self.k), tokens - FIRST_CELL, -1)
-        going = states.status == OPEN
-        ways, cells = self._ways(states)
-        first = states.moves == 0
-        moving = going & np.where(first, to == states.origin, (ways & (cells == to[:, None])).any(axis=1))
-        status = np.where(going & ~moving, ILLEGAL, states.status)
-        ending = going & ~first & (tokens == END)
-        status = np.where(ending, np.where(states.cell == states.target, ARRIVED, MISPLACED_END), status).astype(np.int8)
-        return dataclasses.replace(states, cell=np.where(moving, to, states.cell), moves=states.moves + moving, status=status)
-
-    def legal(self, states: SolveStates) -> np.ndarray:
-        """Before the path the origin; then through any passage, and at the target the end."""
-        ways, cells = self._ways(states)
-        first = states.moves == 0
-        out = self._over_cells(ways & ~first[:, None], cells)
-        out[first, states.origin[first]] = True
-        out[:, -1] = ~first & (states.cell == states.target)
-        return out & (states.status == OPEN)[:, None]
-
-    def outcome(self, states: SolveStates) -> np.ndarray:
-        return states.status
-
-    def law(self, states: SolveStates) -> np.ndarray:
-        """The next cell of a shortest path, even among those that come nearer; at the target the end."""
-        n = len(states)
-        ways, cells = self._ways(states)
-        padded = np.concatenate([states.to_go, np.full((n, 1), UNREACHED, np.int16)], axis=1)
-        there = np.where(ways, np.take_along_axis(padded, cells, axis=1), UNREACHED)
-        nearest = there.min(axis=1, keepdims=True)
-        nearer = ways & (there == nearest) & (nearest < UNREACHED)
-        going, first = states.status == OPEN, states.moves == 0
-        law = self._over_cells(nearer & (going & ~first)[:, None], cells)
-        law[going & first, states.origin[going & first]] = True
-        at_goal = going & ~first & (states.cell == states.target)
-        law[at_goal] = False
-        law[at_goal, -1] = True
-        none = ~law.any(axis=1)
-        if none.any():
-            legal = self.legal(states.take(none))
-            law[none] = np.where(legal.any(axis=1, keepdims=True), legal, True)
-        return law / law.sum(axis=1, keepdims=True)
-
-    def key(self, states: SolveStates) -> tuple[np.ndarray, np.ndarray]:
-        """(passages, target, cell or the start before it, outcome), for both: how the cell was come to changes nothing."""
-        place = np.where(states.moves == 0, states.cell, states.cell + self.k)
-        rest = np.stack([states.target, place, states.status.astype(np.int64)], axis=1)
-        both = np.concatenate([packed(states.open > 0).view(np.int64), rest], axis=1)
-        return both, both
-
-    def targets(self, states: SolveStates) -> dict[str, np.ndarray]:
-        """The cell; its row and column; the moves still to go; which ways are open there."""
-        n = len(states)
-        place = np.stack(np.divmod(states.cell, self.columns), axis=1).astype(float)
-        to_go = states.to_go[np.arange(n), states.cell].astype(float)[:, None]
-        return {"cell": states.cell, "place": place, "moves_to_go": to_go, "ways": self._ways(states)[0].astype(float)}
-
-    def classes(self, target: str) -> int:
-        assert target == "cell"
-        return self.k
-
-    def distance(self, states: SolveStates) -> np.ndarray:
-        """Tokens still needed before the end: moves, and the origin itself before the path begins; -1 where there is no way."""
-        hops = states.to_go[np.arange(len(states)), states.cell].astype(np.int64)
-        return np.where(hops < UNREACHED, hops + (states.moves == 0), -1)
-
-    def within_budget(self, states: SolveStates) -> np.ndarray:
-        ways, cells = self._ways(states)
-        padded = np.concatenate([states.to_go, np.full((len(states), 1), UNREACHED, np.int16)], axis=1)
-        near = np.take_along_axis(padded, cells, axis=1) <= (self.longest - 2 - states.moves)[:, None]
-        return self._over_cells(ways & near & ((states.status == OPEN) & (states.moves > 0))[:, None], cells)
-
     # Prompts told again, changed, or of other mazes
 
     def retold(self, documents: Documents, seed: int) -> Documents:
@@ -250,9 +129,10 @@ class SolveWorld(World[SolveStates]):
     def _retold(self, documents: Documents, uniform: np.ndarray) -> Documents:
         said = parse(documents.tokens, documents.prompt_length, self.rows, self.columns)
         tokens, _ = self._told(entries_of(said.open, uniform), uniform, said.origin, said.target)
-        width = max(documents.tokens.shape[1], int(documents.length.max(initial=0)))
+        width = documents.tokens.shape[1]
         given = np.arange(width)[None, :] < documents.prompt_length[:, None]
-        return dataclasses.replace(documents, tokens=np.where(given, np.pad(tokens, ((0, 0), (0, max(0, width - tokens.shape[1]))))[:, :width], documents.tokens))
+        tokens = np.pad(tokens, ((0, 0), (0, max(0, width - tokens.shape[1]))))[:, :width]
+        return dataclasses.replace(documents, tokens=np.where(given, tokens, documents.tokens))
 
     def minimal_pairs(self, prompts: np.ndarray, lengths: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         said = parse(prompts, lengths, self.rows, self.columns)

@@ -9,6 +9,7 @@ Shape letters: N mazes, K cells, E walls (pairs of neighbouring cells), M entrie
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -227,7 +228,7 @@ def _malformed(tokens: list[int], rows: int, columns: int) -> str | None:
         return f"between {names[PATH]!r} and {names[END]!r} there must be cells alone"
     if len(path) < 2 or path[0] != origin or path[-2] != target:
         return f"the path must lead from {names[origin]} to {names[target]}"
-    for a, b in zip(path[:-2], path[1:-1]):
+    for a, b in itertools.pairwise(path[:-1]):
         if int(table[a - FIRST_CELL, b - FIRST_CELL]) not in open_:
             return f"the path goes from {names[a]} to {names[b]}, where there is no passage"
     return None
