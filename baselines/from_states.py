@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -48,27 +49,39 @@ class FromStates(SequenceModel):
             out[:, list(self.world.vocabulary.actions)] = np.log(self.action_law(states))
         return out
 
+    def walked(self, tokens: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | int, States]]:
+        """Every position of rows [N, T] from the last token of their prompts on: the rows [M] that have it, the position (by row, or of all), the states there.
+
+        A row without its whole prompt has none.
+        """
+        first = self.world.prompt_lengths(tokens)
+        rows = np.flatnonzero(first <= tokens.shape[1])
+        if not len(rows):
+            return
+        first = first[rows]
+        states = self.start(tokens[rows, : int(first.max())], first)
+        yield rows, first - 1, states
+        states = states.take(np.arange(len(rows)))  # a copy: rows are overwritten below
+        for t in range(int(first.min()), tokens.shape[1]):
+            on = np.flatnonzero(t >= first)
+            here = self.step(states.take(on), tokens[rows[on], t])
+            states.put(on, here)
+            yield rows[on], t, here
+
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Within the prompt, uniform over the vocabulary; prompts are taken to have the world's prompt length."""
-        n, width = tokens.shape
-        first = self.world.prompt_length
-        out = np.zeros((n, width, len(self.world.vocabulary)), np.float32)
-        if width < first:
-            return out
-        states = self.start(tokens[:, :first], np.full(n, first))
-        out[:, first - 1] = self.state_logits(states)
-        for t in range(first, width):
-            states = self.step(states, tokens[:, t])
-            out[:, t] = self.state_logits(states)
+        """Within the prompt, uniform over the vocabulary."""
+        out = np.zeros((*tokens.shape, len(self.world.vocabulary)), np.float32)
+        for rows, t, states in self.walked(np.asarray(tokens)):
+            out[rows, t] = self.state_logits(states)
         return out
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> StateDecoder:
-        """Prompts may go on beyond the world's own prompt length: what follows is walked."""
+        """Prompts may go on beyond the world's own prompts: what follows is walked."""
         return StateDecoder(self, self._after(prompts, lengths))
 
     def _after(self, tokens: np.ndarray, lengths: np.ndarray) -> States:
         lengths = np.asarray(lengths)
-        first = np.minimum(lengths, self.world.prompt_length)
+        first = np.minimum(lengths, self.world.prompt_lengths(np.asarray(tokens)))
         states = self.start(tokens[:, : int(first.max(initial=1))], first).take(np.arange(len(tokens)))  # a copy: rows are overwritten below
         for t in range(int(first.min(initial=0)), int(lengths.max(initial=0))):
             rows = np.flatnonzero((t >= first) & (t < lengths))
@@ -107,9 +120,7 @@ class Exact(FromStates):
 
     @cached_property
     def _fields(self) -> list[tuple[str, np.dtype, tuple[int, ...]]]:
-        first = self.world.prompt_length
-        tokens = self.world.sample(0, "train", 0, 1).tokens[:, :first]
-        states = self.start(tokens, np.full(1, first))
+        states = self.start(*_prompts(self.world))
         return [(f.name, getattr(states, f.name).dtype, getattr(states, f.name).shape[1:]) for f in dataclasses.fields(states)]
 
     @cached_property
@@ -119,8 +130,7 @@ class Exact(FromStates):
 
     @cached_property
     def _kind(self) -> type[States]:
-        first = self.world.prompt_length
-        return type(self.start(self.world.sample(0, "train", 0, 1).tokens[:, :first], np.full(1, first)))
+        return type(self.start(*_prompts(self.world)))
 
     @cached_property
     def _codes(self) -> dict[str, np.ndarray]:
@@ -157,15 +167,9 @@ class Exact(FromStates):
 
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
         """Before the prompt's last token: zeros."""
-        n, width = tokens.shape
-        first = self.world.prompt_length
-        states = self.start(tokens[:, :first], np.full(n, first))
-        after = self.encode(states)
-        out = np.zeros((n, width, after.shape[1]), np.float32)
-        out[:, first - 1] = after
-        for t in range(first, width):
-            states = self.step(states, tokens[:, t])
-            out[:, t] = self.encode(states)
+        out = np.zeros((*tokens.shape, self.encode(self.start(*_prompts(self.world))).shape[1]), np.float32)
+        for rows, t, states in self.walked(np.asarray(tokens)):
+            out[rows, t] = self.encode(states)
         return out
 
     def head(self, hidden: np.ndarray) -> np.ndarray:
@@ -193,4 +197,5 @@ class StateDynamics:
 
 
 def _prompts(world: World) -> tuple[np.ndarray, np.ndarray]:
-    return world.sample(0, "train", 0, 1).tokens[:, : world.prompt_length], np.full(1, world.prompt_length)
+    one = world.sample(0, "train", 0, 1)
+    return one.tokens[:, : int(one.prompt_length[0])], one.prompt_length

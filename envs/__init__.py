@@ -10,3 +10,9 @@ worlds.add(
 )
 worlds.add("hmm", "hidden Markov processes with exact beliefs", "worldbench.envs.hmm.world:HMM", config="worldbench.envs.hmm.config:HMMConfig")
 worlds.add("maze", "rides in one maze: origin, destination, turns, end", "worldbench.envs.maze.nav:MazeWorld", config="worldbench.envs.maze.config:MazeConfig")
+worlds.add(
+    "maze-solve",
+    "a new maze in every prompt, and its shortest path",
+    "worldbench.envs.maze.solve:SolveWorld",
+    config="worldbench.envs.maze.solve_config:SolveConfig",
+)

@@ -23,6 +23,11 @@ def draw_run(folder: Path) -> list[Path]:
             written += interactive_map.draw(evidence, out / "map", title=title)
             written += maze_map.draw(evidence, out / "maze", title=title)
         written += _evidence_figures(folder / "evidence", out, title)
+        solved = folder / "evidence" / "solved_paths.npz"
+        if solved.exists():
+            from worldbench.figures import maze_gallery
+
+            written += maze_gallery.draw(solved, out / "gallery", title=title)
         if (folder / "metrics.jsonl").exists():
             from worldbench.figures import learning_curves
 

@@ -16,6 +16,10 @@ for _name, _line in {
     "transition_consistency": "does the hidden state and the next token determine the next hidden state",
     "state_swap": "does the future follow a hidden state that is put in another's place",
     "effective_rank": "how many directions the hidden states spread over",
+    "solved_paths": "share of mazes told in unseen prompts whose path is found: exactly, legally, shortest",
+    "retelling": "distance of the path laws between two tellings of one maze",
+    "minimal_pairs": "does moving one wall change the path where it should, and only there",
+    "out_of_distribution": "share of prompts of other laws in the same words that are solved",
     "map_reconstruction": "the street map that explains the rides: true edges black, invented ones red",
 }.items():
     metrics.add(_name, _line, f"worldbench.metrics.{_name}:METRIC")

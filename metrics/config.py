@@ -26,7 +26,9 @@ class EvalConfig:
     detour_kinds: tuple[str, ...] = ("random", "adversarial", "second")
     """Which turn the referee forces: a random other legal one, the model's least likely legal one, or its most likely other legal one."""
     structure_trials: int = 1000
-    """Pairs of prefixes for sequence compression, and for sequence distinction."""
+    """Pairs of prefixes for sequence compression, and for sequence distinction; prompts told again, and minimal pairs."""
+    shift_trials: int = 300
+    """Prompts of each shift out of distribution."""
     suffixes: int = 30
     """Suffixes sampled after the first prefix of a pair."""
     eps: float = 0.01
@@ -74,7 +76,7 @@ class EvalConfig:
         for name in self.metrics:
             _ = registered[name]
         for name in (
-            "trials", "documents", "structure_trials", "suffixes", "recall_depth", "pairs", "suffix_tokens", "suffix_limit", "probe_documents",
+            "trials", "documents", "structure_trials", "shift_trials", "suffixes", "recall_depth", "pairs", "suffix_tokens", "suffix_limit", "probe_documents",
             "dynamics_documents", "dynamics_steps", "horizon", "swap_pairs", "swap_tokens", "reconstruction_rides", "reconstruction_degree",
             "reconstruction_orders", "rank_tokens",
         ):  # fmt: skip

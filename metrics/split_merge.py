@@ -9,6 +9,7 @@ For prefixes p, q and suffixes x of a few tokens, weighted half by law(x | p), h
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -173,6 +174,24 @@ def within(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pairs[rng.permutation(len(pairs))]
 
 
+_pools: weakref.WeakKeyDictionary[World, tuple[int, tuple[Documents, np.ndarray, np.ndarray]]] = weakref.WeakKeyDictionary()
+"""The last pool of each world: the same for every model, and the dearest part where mazes are drawn."""
+
+
+def prefix_pool(world: World, seed: int) -> tuple[Documents, np.ndarray, np.ndarray]:
+    """Prefixes of held-out documents, the predictive key of the state after each [N, k], and all aliased pairs among them [P, 2] in random order."""
+    kept = _pools.get(world)
+    if kept is None or kept[0] != seed:
+        pool = cut(world, world.sample(seed, "test", 0, POOL), streams.uniform(0, POOL, 1, "evaluation", seed, "split pool")[:, 0])
+        states = world.after(pool)
+        law, key = world.law(states), world.key(states)[1]
+        assert law is not None
+        rng = streams.generator("evaluation", seed, "split aliased")
+        alike = within(np.concatenate([_last(pool, 2), np.rint(law * 1e9).astype(np.int64)], axis=1), rng)
+        kept = _pools[world] = seed, (pool, key, alike[(key[alike[:, 0]] != key[alike[:, 1]]).any(axis=1)])
+    return kept[1]
+
+
 class SplitMerge(Metric):
     """Split fidelity and merge (see the module). Strata of split: random pairs of prefixes of held-out documents, and *aliased* pairs, which have the same
     next-token law and last two tokens but another state (`split_aliased`): only a state can tell these apart.
@@ -209,13 +228,8 @@ class SplitMerge(Metric):
         split = errors_of(random, "split random")
         report.scores["split"] = _one_minus(split[0], split[1])
         report.arrays |= {"split_error": split[0], "split_truth": split[1], "suffixes": split[3]}
-        pool = cut(world, world.sample(seed, "test", 0, POOL), streams.uniform(0, POOL, 1, "evaluation", seed, "split pool")[:, 0])
-        states = world.after(pool)
-        law, key = world.law(states), world.key(states)[1]
-        assert law is not None
-        rng = streams.generator("evaluation", seed, "split aliased")
-        alike = within(np.concatenate([_last(pool, 2), np.rint(law * 1e9).astype(np.int64)], axis=1), rng)
-        alike = alike[(key[alike[:, 0]] != key[alike[:, 1]]).any(axis=1)][: c.pairs]
+        pool, key, alike = prefix_pool(world, seed)
+        alike = alike[: c.pairs]
         if len(alike) >= FEWEST:
             aliased = errors_of((take(pool, alike[:, 0]), take(pool, alike[:, 1])), "split aliased")
             report.scores["split_aliased"] = _one_minus(aliased[0], aliased[1])

@@ -37,12 +37,13 @@ class StateProbe(Metric):
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("node", 0.999, 1), Expectation("metres_r2", 0.999, 1), Expectation("node_shuffled", 0, 0.2)),
-        "untrained": (Expectation("node", 0, 0.9),),
+        "oracle": (Expectation("node", 0.999, 1), Expectation("metres_r2", 0.999, 1), Expectation("node_shuffled", 0, 0.2),
+                   Expectation("moves_to_go_r2", 0.999, 1), Expectation("ways_r2", 0.999, 1)),
+        "untrained": (Expectation("node", 0, 0.9), Expectation("moves_to_go_r2", -np.inf, 0.9), Expectation("ways_r2", -np.inf, 0.9)),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("node", "any", "any", "any", "any", blur="worse", monotone=True),
-        Damage("metres_r2", "any", "any", "any", "any", blur="worse"),
+        *(Damage(f"{name}_r2", "any", "any", "any", "any", blur="worse") for name in ("metres", "moves_to_go", "ways")),
     )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:

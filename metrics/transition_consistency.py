@@ -79,8 +79,8 @@ class TransitionConsistency(Metric):
     }
 
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("normalised", "any", "any", "any", "any", drift="worse", monotone=True),
-        # Not rung by rung: states blurred beyond recognition all read as some wrong state, however much the blur.
+        # Neither rung by rung: states blurred or drifted beyond recognition all read as some wrong state, however much the noise.
+        Damage("normalised", "any", "any", "any", "any", drift="worse"),
         Damage("direct_kl", "any", "any", "any", "any", blur="worse", drift="unchanged", direction="lower"),
     )
 

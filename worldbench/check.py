@@ -24,7 +24,7 @@ from worldbench.core.registry import metrics, models
 from worldbench.core.world import World
 from worldbench.display import Display, tables
 from worldbench.metrics.config import EvalConfig
-from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.evaluation import Evaluation, truth
 
 SHARES = (1 / 75, 2 / 75, 4 / 75, 8 / 75, 15 / 75)
 """Edges damaged, as shares of the map's (metrics.md, section 6: 1, 2, 4, 8, 15 of 75)."""
@@ -34,8 +34,9 @@ MAP_KINDS = ("deleted", "added", "rewired")
 
 
 SMALLER: dict[str, Any] = {
-    "trials": 200, "documents": 200, "detours": [0.1, 0.5, 0.75], "structure_trials": 200, "pairs": 100, "probe_documents": 600, "probe_features": 100,
-    "dynamics_documents": 200, "dynamics_steps": 200, "swap_pairs": 100, "reconstruction_rides": 400, "reconstruction_orders": 2, "rank_tokens": 2000,
+    "trials": 200, "documents": 200, "detours": [0.1, 0.5, 0.75], "structure_trials": 200, "shift_trials": 100, "pairs": 100, "probe_documents": 600,
+    "probe_features": 100, "dynamics_documents": 200, "dynamics_steps": 200, "swap_pairs": 100, "reconstruction_rides": 400, "reconstruction_orders": 2,
+    "rank_tokens": 2000,
 }  # fmt: skip
 """Evaluation options of a size for many models: the defaults of `check`, as a recipe."""
 
@@ -61,17 +62,21 @@ class Plan:
             return [NOISE[i] for i in chosen]
         if kind in ("blur", "drift"):
             return [BLUR[i] for i in chosen]
-        graph = world.graph()
-        assert graph is not None
         out: list[float] = []
         for i in chosen:
-            out.append(max(round(SHARES[i] * len(graph.edges)), (int(out[-1]) if out else 0) + 1))
+            out.append(max(round(SHARES[i] * world.damageable()), (int(out[-1]) if out else 0) + 1))
         return out
 
 
 def kinds(world: World) -> list[str]:
-    """The damage that can be done in a world."""
-    return [*(MAP_KINDS if type(world).damaged is not World.damaged else ()), "noise", "blur", "drift"]
+    """The damage that can be done in a world. Noise on logits does nothing to a law that leaves no choice."""
+    return [*(MAP_KINDS if type(world).damaged is not World.damaged else ()), *(("noise",) if leaves_choice(world) else ()), "blur", "drift"]
+
+
+def leaves_choice(world: World) -> bool:
+    """Does the exact law anywhere give more than one token a chance? (Judged on 200 documents.)"""
+    known = truth(world, world.sample(0, "test", 0, 200))
+    return known.law is None or bool((known.law[known.scored].max(axis=1) < 1).any())
 
 
 def damaged(world: World, kind: str, size: float, corruption: int) -> SequenceModel:
@@ -165,6 +170,8 @@ def _ladders(world: World, plan: Plan, chosen: list[Metric], display: Display, w
     out: dict[str, list[Rung]] = {}
     _shared = (world, plan, chosen)
     try:
+        if "noise" not in kinds(world):
+            display.say("no ladder of noise: the exact law leaves no choice, so noise on the logits of possible tokens changes nothing")
         for kind in kinds(world):
             if not _claimed(chosen, kind):
                 continue

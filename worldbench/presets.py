@@ -67,6 +67,26 @@ _VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
             "nextlat": {"horizon": 8, "lambda_kl": 0.1},
         },
     },
+    "maze-solve": {
+        "quick": {
+            "env": {"rows": 5},
+            "model": {"layers": 4, "heads": 4, "width": 64},
+            "train": {"steps": 2000, "batch": 32, "learning_rate": 1e-3},
+            "nextlat": {"horizon": 4, "lambda_kl": 0.1},
+        },
+        "small": {
+            "env": {"rows": 5},
+            "model": {"layers": 4, "heads": 4, "width": 64},
+            "train": {"steps": 1000, "batch": 32, "learning_rate": 1e-3},
+            "nextlat": {"horizon": 4, "lambda_kl": 0.1},
+        },
+        "standard": {
+            "env": {"rows": 10},
+            "model": {"layers": 8, "heads": 8, "width": 256},
+            "train": {"steps": 50_000, "batch": 256, "learning_rate": 5e-4, "warmup": 1000},
+            "nextlat": {"horizon": 8, "lambda_kl": 0.1},
+        },
+    },
     "taxi": {
         "quick": {
             "env": {"region": "village", "min_moves": 5, "max_moves": 28},

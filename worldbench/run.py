@@ -27,6 +27,8 @@ from worldbench.result import SCHEMA_VERSION, environment
 
 RUN_VERSION = 1
 """Raised when training the same settings gives other weights."""
+FILES = ("map", "file")
+"""Options of a world that may name a file: its path stays out of results."""
 
 
 @dataclasses.dataclass
@@ -251,8 +253,9 @@ def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
         for f in dataclasses.fields(value):
             if f.metadata.get("execution"):
                 del config[group][f.name]
-    if "map" in config.get("env", {}):
-        config["env"]["map"] = Path(config["env"]["map"]).name
+    for name in FILES:
+        if name in config.get("env", {}):
+            config["env"][name] = Path(config["env"][name]).name
     out: dict[str, Any] = {
         "world": prepared.world_identity,
         "model": {"name": job.model, "hidden": model.hidden_name or None},
@@ -271,8 +274,9 @@ def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
 def _write_config(folder: Path, prepared: Prepared) -> None:
     job = prepared.job
     groups = {g: dataclasses.asdict(v) for g, v in job.groups.items()}
-    if "map" in groups.get("env", {}) and Path(groups["env"]["map"]).exists():
-        groups["env"]["map"] = str(Path(groups["env"]["map"]).resolve())
+    for name in FILES:
+        if Path(groups.get("env", {}).get(name) or "-").exists():
+            groups["env"][name] = str(Path(groups["env"][name]).resolve())
     write_atomic(
         folder / "config.json",
         to_json(

@@ -57,24 +57,35 @@ def to_walls(passages: np.ndarray, rows: int, columns: int) -> np.ndarray:
 def distances(passages: np.ndarray, sources: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Fewest moves from every cell to the source cell of its maze [N]: int16 [N, K], UNREACHED where there is no way."""
     n, k = passages.shape[:2]
-    north, east, south, west = (np.ascontiguousarray(passages[:, :, d].reshape(n, rows, columns)) for d in range(4))
-    dist = np.full((n, k), UNREACHED, np.int16)
-    dist[np.arange(n), sources] = 0
-    reached = np.zeros((n, rows, columns), bool)
-    front = np.zeros_like(reached)
-    front.reshape(n, k)[np.arange(n), sources] = True
+    padded = np.zeros((4, k, -(-n // 64) * 64), bool)  # 64 mazes a word
+    padded[:, :, :n] = passages.transpose(2, 1, 0)
+    north, east, south, west = np.packbits(padded, axis=2, bitorder="little").view(np.uint64).reshape(4, rows, columns, -1)
+    start = np.zeros(padded.shape[1:], bool)
+    start[sources, np.arange(n)] = True
+    front = np.packbits(start, axis=1, bitorder="little").view(np.uint64).reshape(rows, columns, -1)
+    reached, digits = front.copy(), []
     for step in range(1, k):
-        reached |= front
         new = np.zeros_like(front)
-        new[:, 1:] |= front[:, :-1] & south[:, :-1]
-        new[:, :-1] |= front[:, 1:] & north[:, 1:]
-        new[:, :, 1:] |= front[:, :, :-1] & east[:, :, :-1]
-        new[:, :, :-1] |= front[:, :, 1:] & west[:, :, 1:]
+        new[1:] = front[:-1] & south[:-1]
+        new[:-1] |= front[1:] & north[1:]
+        new[:, 1:] |= front[:, :-1] & east[:, :-1]
+        new[:, :-1] |= front[:, 1:] & west[:, 1:]
         front = new & ~reached
         if not front.any():
             break
-        dist[front.reshape(n, k)] = step
-    return dist
+        reached |= front
+        if step.bit_length() > len(digits):
+            digits.append(np.zeros_like(front))
+        for b, digit in enumerate(digits):
+            if step >> b & 1:
+                digit |= front
+    spread = (np.unpackbits(x.view(np.uint8).reshape(k, -1), axis=1, count=n, bitorder="little") for x in (reached, *digits))
+    known = next(spread)
+    dist = np.zeros((k, n), np.int16)
+    for b, digit in enumerate(spread):
+        dist += digit.astype(np.int16) << b
+    dist[known == 0] = UNREACHED
+    return np.ascontiguousarray(dist.T)
 
 
 def shortest_paths(passages: np.ndarray, dist: np.ndarray, starts: np.ndarray, uniform: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:

@@ -107,6 +107,10 @@ class World(abc.ABC, Generic[S]):
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """At most `count` distinct held-out prompts, in an order drawn from `seed`: tokens [N, P], lengths [N]. A longer request extends a shorter one."""
 
+    def prompt_lengths(self, tokens: np.ndarray) -> np.ndarray:
+        """How many first tokens of each row int [N, T] are its prompt, int [N]; more than T where the row does not hold all of it. Default: all alike."""
+        return np.full(len(tokens), self.prompt_length)
+
     @abc.abstractmethod
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> S:
         """The state after each prompt (tokens [N, P], lengths [N])."""
@@ -187,9 +191,36 @@ class World(abc.ABC, Generic[S]):
         """The true map, for worlds that have one."""
         return None
 
+    def damageable(self) -> int:
+        """How many edges damage can be done to: those of the map, or of one prompt's."""
+        graph = self.graph()
+        return 0 if graph is None else len(graph.edges)
+
     def damaged(self, deleted: int, added: int, rewired: int, seed: int) -> World[S]:
         """The same world on a map with so many edges deleted, added and led elsewhere; what is held out stays held out. More damage keeps what less did."""
         raise InputError(f"the world {self.name!r} has no map to damage: deleted, added and rewired must be 0")
+
+    def retold(self, documents: Documents, seed: int) -> Documents:
+        """The same documents with each prompt told another way, so that the state after it is the same; lengths stay. A longer request extends a shorter one.
+        For worlds whose prompts tell a rule of their own: see `has_tellings`.
+        """
+        raise InputError(f"the prompts of the world {self.name!r} can be told in one way only")
+
+    @property
+    def has_tellings(self) -> bool:
+        return type(self).retold is not World.retold
+
+    def minimal_pairs(self, prompts: np.ndarray, lengths: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """For worlds with tellings: each prompt with one fact of its rule changed and all else told alike, and its length, 0 where that cannot be."""
+        raise InputError(f"the prompts of the world {self.name!r} tell no rule of their own")
+
+    def shifted(self) -> dict[str, World[S]]:
+        """Worlds of the same words whose prompts come from another law, by name: what training did not show."""
+        return {}
+
+    def drawing(self, prompts: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
+        """Arrays that a picture of each prompt needs; none where there is no such picture."""
+        return {}
 
     def route_ends(self, prompts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """For worlds with a map: the places int [N] where the rides asked for by prompts [N, P] start and should end."""

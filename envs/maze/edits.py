@@ -1,0 +1,105 @@
+"""Mazes changed on purpose: misread by a saboteur, or by one wall for a minimal pair.
+
+Shape letters: N mazes, K cells, E walls, M entries of an edge list.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.errors import InputError
+from worldbench.envs.maze.grid import UNREACHED, distances, from_walls, walls
+from worldbench.envs.maze.problems import degree, hashed, mix
+from worldbench.envs.maze.text_format import Prompts
+
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+def check_damage(deleted: int, added: int, rewired: int, rows: int, columns: int) -> None:
+    e = len(walls(rows, columns))
+    for name, value in {"deleted": deleted, "added": added, "rewired": rewired}.items():
+        if not 0 <= value <= e:
+            raise InputError(f"{name} must lie between 0 and {e}, the walls of a maze, not {value}")
+
+
+def misread(prompts: Prompts, deleted: int, added: int, rewired: int, seed: int, rows: int, columns: int) -> np.ndarray:
+    """What a careless reader takes each maze to be: open walls, bool [N, E].
+
+    rewired: so many entries of the edge list are read as leading elsewhere from one of their cells; deleted: so many are overlooked (never the only one of a
+    cell); added: so many passages are read that no entry tells. Which entries: by their places in the list, the same in every prompt, in an order that `seed`
+    draws; which other passages: by a hash of the whole prompt. More of a kind keeps what less of it did; there may be less to misread than asked for.
+    """
+    n, e = prompts.open.shape
+    w = walls(rows, columns)
+    open_, row = prompts.open.copy(), np.arange(n)
+    text = hashed(prompts.entries.astype(np.uint64) * np.uint64(2) + prompts.flip, streams.integer("misread", seed))
+    rank = mix(text[:, None] + (np.arange(1, e + 1, dtype=np.uint64) * _STEP)[None, :])  # of walls, by prompt
+    entries = prompts.entries if prompts.entries.shape[1] else np.full((n, 1), e)
+    places = entries.shape[1]
+
+    def in_order(kind: str) -> np.ndarray:
+        return np.argsort(streams.generator("misread", kind, seed).random(e))
+
+    shares = np.zeros((e, e), bool)
+    for side in (0, 1):
+        for other in (0, 1):
+            shares |= w[:, None, side] == w[None, :, other]
+    last = np.uint64(np.iinfo(np.uint64).max)
+    for kind, wanted in (("rewired", rewired), ("deleted", deleted)):
+        left = np.full(n, wanted)
+        for place in in_order(kind)[: e if wanted else 0]:
+            if place >= places or not left.any():
+                continue
+            wall = entries[:, place]
+            told = (wall < e) & (left > 0)
+            wall = np.minimum(wall, e - 1)
+            told &= open_[row, wall]
+            if kind == "deleted":
+                ways = degree(open_, rows, columns)
+                told &= (ways[row, w[wall, 0]] > 1) & (ways[row, w[wall, 1]] > 1)
+            else:
+                free = ~open_ & ~prompts.open & shares[wall]
+                told &= free.any(axis=1)
+                elsewhere = np.argmin(np.where(free, rank, last), axis=1)
+                open_[row[told], elsewhere[told]] = True
+            open_[row[told], wall[told]] = False
+            left -= told
+    if added:
+        closed = ~prompts.open
+        order = np.argsort(np.where(closed, rank, last), axis=1)[:, :added]
+        np.put_along_axis(open_, order, np.take_along_axis(closed | open_, order, axis=1), axis=1)
+    return open_
+
+
+def move_one(prompts: Prompts, uniform: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
+    """One passage of each maze moved: entries [N, M] with one of them replaced in its place, and which rows could be changed so, bool [N].
+
+    The passage that is closed lies on a shortest way for half of the rows (uniform [N, 3] in [0, 1)), off all of them for the others; one that parts cells
+    is made up for by another between the same two parts, so that what could be reached still can.
+    """
+    n = len(prompts.open)
+    w, row = walls(rows, columns), np.arange(n)
+    passages = from_walls(prompts.open, rows, columns)
+    to, back = (distances(passages, x, rows, columns).astype(np.int64) for x in (prompts.target, prompts.origin))
+    least = to[row, prompts.origin][:, None]
+    on_way = (np.minimum(back[:, w[:, 0]] + to[:, w[:, 1]], back[:, w[:, 1]] + to[:, w[:, 0]]) + 1 == least) & prompts.open
+    reached = to < UNREACHED
+    candidates = np.where(uniform[:, :1] < 0.5, on_way, prompts.open & ~on_way & reached[:, w[:, 0]])
+    closed = _pick(candidates, uniform[:, 1])
+    done = candidates.any(axis=1)
+    less = prompts.open.copy()
+    less[row, closed] = False
+    still = distances(from_walls(less, rows, columns), prompts.target, rows, columns) < UNREACHED
+    parted = (reached & ~still).any(axis=1)
+    bridge = reached[:, w[:, 0]] & reached[:, w[:, 1]] & (still[:, w[:, 0]] != still[:, w[:, 1]])
+    free = ~prompts.open & (bridge | ~parted[:, None])
+    opened = _pick(free, uniform[:, 2])
+    done &= free.any(axis=1) & prompts.good
+    return np.where((prompts.entries == closed[:, None]) & done[:, None], opened[:, None], prompts.entries), done
+
+
+def _pick(mask: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """One of the true columns of each row [N, E], uniformly; 0 where there is none."""
+    count = np.cumsum(mask, axis=1)
+    return np.argmax(count > (uniform * count[:, -1]).astype(np.int64)[:, None], axis=1)

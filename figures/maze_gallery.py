@@ -1,0 +1,183 @@
+"""Mazes as a model solved them, and as it failed: the true path as a band, the model's as a line, black where right, red where it goes astray or through walls.
+
+Reads the evidence of the metric `solved_paths` (an .npz file), nothing else: the greedy answers to the first prompts of each kind.
+Coordinates: columns to the east, rows to the south; a cell is one unit.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from worldbench.core.errors import InputError
+from worldbench.figures.style import BLUE, INK, RED, paper_style, save, write_csv
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ANSWERS = ("true_tokens", "true_length", "greedy_tokens", "greedy_length", "greedy_outcome", "greedy_likely")
+MAZES = ("rows", "columns", "passages", "origin", "target", "cell_of_token")
+EACH, ACROSS = 6, 4
+"""Mazes of each kind, at most, and panels side by side."""
+ASIDE = 0.11
+"""How far right of the middle of a corridor the model walks, in cells: so that going back is seen."""
+ARRIVED, ILLEGAL, MISPLACED_END = 1, 2, 3
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One answer. moves: int [M, 2], cells from and to; right: bool [M]; stray: did a word that is no cell come before the end? true: cells of the path."""
+
+    number: int
+    moves: np.ndarray
+    right: np.ndarray
+    stray: bool
+    true: np.ndarray
+    verdict: str
+    solved: bool
+
+
+def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
+    """Draw `out`.png and .svg, with every drawn move in `out`.csv; the files written. Nothing where the evidence shows no mazes.
+
+    Errors: InputError for a file that is no evidence of solved paths.
+    """
+    data = load(evidence)
+    if "passages" not in data:
+        return []
+    panels = choose(data)
+    if not panels:
+        return []
+    rows, columns = int(data["rows"]), int(data["columns"])
+    down = -(-len(panels) // ACROSS)
+    side = 1.75
+    with paper_style():
+        from matplotlib.figure import Figure
+        from matplotlib.lines import Line2D
+
+        figure = Figure(figsize=(ACROSS * side, down * (side * rows / columns + 0.22) + 0.62), layout="constrained", facecolor="white")
+        axes = figure.subplots(down, ACROSS, squeeze=False).ravel()
+        for axis, panel in zip(axes, panels):
+            _panel(axis, panel, data, rows, columns)
+        for axis in axes[len(panels) :]:
+            axis.set_axis_off()
+        if title:
+            figure.suptitle(title, fontsize=9, color=INK)
+        keys = [
+            Line2D([], [], color=BLUE, alpha=0.28, linewidth=6, label="the path"),
+            Line2D([], [], color=INK, linewidth=1.3, label="model, right"),
+            Line2D([], [], color=RED, linewidth=1.3, label="model, astray or through a wall"),
+            Line2D([], [], color=INK, marker="o", linestyle="", markersize=4, markerfacecolor="white", label="origin"),
+            Line2D([], [], color=INK, marker="s", linestyle="", markersize=4, label="target"),
+            Line2D([], [], color=RED, marker="x", linestyle="", markersize=5, label="says what is no cell"),
+        ]
+        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), fontsize=6.5, handlelength=1.6, columnspacing=1.2)
+        paths = save(figure, out)
+    columns_ = ("prompt", "verdict", "kind", "from_row", "from_column", "to_row", "to_column")
+    return [*paths, write_csv(out.with_name(f"{out.name}.csv"), columns_, _table(panels, data))]
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of the evidence of solved paths. InputError where the file holds something else."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            data = {name: file[name] for name in file.files}
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"cannot read the evidence {str(path)!r} ({error}); it is the file solved_paths.npz of a scored run") from error
+    missing = [name for name in (*ANSWERS, *(MAZES if "passages" in data else ())) if name not in data]
+    if missing:
+        raise InputError(f"{str(path)!r} is no evidence of solved paths: it lacks {', '.join(missing)}")
+    return data
+
+
+def choose(data: dict[str, np.ndarray]) -> list[Panel]:
+    """The first answers that are right and the first that are not, six of each; where one kind has fewer, more of the other. Solved ones first."""
+    exact = (data["greedy_tokens"] == data["true_tokens"]).all(axis=1)
+    solved = exact | ((data["greedy_outcome"] == ARRIVED) & (data["greedy_length"] == data["true_length"]))
+    good, bad = np.flatnonzero(solved), np.flatnonzero(~solved)
+    take = min(len(good), max(EACH, 2 * EACH - len(bad)))
+    return [_answer(int(i), data) for i in (*good[:take], *bad[: 2 * EACH - take])]
+
+
+def _answer(i: int, data: dict[str, np.ndarray]) -> Panel:
+    cells = data["cell_of_token"]
+    said = cells[data["greedy_tokens"][i, : data["greedy_length"][i]]]
+    likely = data["greedy_likely"][i, : data["greedy_length"][i]]
+    other = np.flatnonzero(said < 0)
+    stop = int(other[0]) if len(other) else len(said)
+    walk = np.concatenate([[data["origin"][i]], said[:stop]])
+    moves = np.stack([walk[:-1], walk[1:]], axis=1)
+    keep = moves[:, 0] != moves[:, 1]  # the first word repeats the origin
+    outcome, more = int(data["greedy_outcome"][i]), int(data["greedy_length"][i] - data["true_length"][i])
+    solved, walled = outcome == ARRIVED and more == 0, _through_wall(moves[keep], data["passages"][i], int(data["columns"]))
+    stray = outcome == ILLEGAL and not walled
+    verdict = {ARRIVED: f"arrives, {more} too many", MISPLACED_END: "ends elsewhere", ILLEGAL: "through a wall" if walled else "says no cell"}
+    true = cells[data["true_tokens"][i, : data["true_length"][i] - 1]]
+    return Panel(i, moves[keep], likely[:stop][keep], stray, true, "solved" if solved else verdict.get(outcome, "goes on and on"), solved)
+
+
+def _through_wall(moves: np.ndarray, passages: np.ndarray, columns: int) -> bool:
+    """Does any move lead where there is no passage?"""
+    steps = np.array([-columns, 1, columns, -1])
+    way = (moves[:, 1] - moves[:, 0])[:, None] == steps[None, :]
+    return not bool((passages[moves[:, 0]] & way).any(axis=1).all())
+
+
+def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, columns: int) -> None:
+    from matplotlib.collections import LineCollection
+
+    def centre(cell: np.ndarray) -> np.ndarray:
+        return np.stack([cell % columns, cell // columns], axis=-1) + 0.5
+
+    axis.set_xlim(-0.08, columns + 0.08)
+    axis.set_ylim(rows + 0.08, -0.08)
+    axis.set_aspect("equal")
+    axis.set_axis_off()
+    scale = min(1.0, 8 / max(rows, columns))
+    axis.add_collection(LineCollection(_walls(data["passages"][panel.number], rows, columns), colors=INK, linewidths=1.1 * scale, capstyle="round", zorder=3))
+    axis.plot(*centre(panel.true).T, color=BLUE, alpha=0.28, linewidth=7 * scale, solid_capstyle="round", solid_joinstyle="round", zorder=1)
+    if len(panel.moves):
+        start, stop = centre(panel.moves[:, 0]), centre(panel.moves[:, 1])
+        along = stop - start
+        aside = np.stack([-along[:, 1], along[:, 0]], axis=1) * (ASIDE / np.linalg.norm(along, axis=1))[:, None]
+        for right, colour, order in ((True, INK, 4), (False, RED, 5)):
+            chosen = panel.right == right
+            lines = np.stack([start + aside, stop + aside], axis=1)[chosen]
+            axis.add_collection(LineCollection(list(lines), colors=colour, linewidths=1.3 * scale, capstyle="round", zorder=order))
+        joints = np.flatnonzero(panel.moves[1:, 0] == panel.moves[:-1, 1])
+        corners = np.stack([(stop + aside)[joints], (start + aside)[joints + 1]], axis=1)
+        axis.add_collection(LineCollection(list(corners), colors=[INK if r else RED for r in panel.right[joints + 1]], linewidths=1.3 * scale, zorder=4))
+    origin, target = centre(data["origin"][[panel.number]])[0], centre(data["target"][[panel.number]])[0]
+    axis.plot(*origin, marker="o", markersize=5 * scale, markerfacecolor="white", markeredgecolor=INK, markeredgewidth=1.0, zorder=6)
+    axis.plot(*target, marker="s", markersize=4.5 * scale, color=INK, zorder=6)
+    if panel.stray:
+        last = centre(panel.moves[-1:, 1])[0] if len(panel.moves) else origin
+        axis.plot(*last, marker="x", markersize=6 * scale, color=RED, markeredgewidth=1.4, zorder=7)
+    axis.set_title(panel.verdict, fontsize=7, color=INK if panel.solved else RED, pad=2)
+
+
+def _walls(passages: np.ndarray, rows: int, columns: int) -> list[np.ndarray]:
+    """The border, and a line between neighbouring cells that are not joined. Cells without any passage are closed all around."""
+    out = [np.array(line, float) for line in (((0, 0), (columns, 0), (columns, rows), (0, rows), (0, 0)),)]
+    p = passages.reshape(rows, columns, 4)
+    for r, c in np.argwhere(~p[:, :-1, 1]):
+        out.append(np.array([(c + 1, r), (c + 1, r + 1)], float))
+    for r, c in np.argwhere(~p[:-1, :, 2]):
+        out.append(np.array([(c, r + 1), (c + 1, r + 1)], float))
+    return out
+
+
+def _table(panels: list[Panel], data: dict[str, np.ndarray]) -> list[tuple]:
+    columns = int(data["columns"])
+    lines: list[tuple] = []
+    for p in panels:
+        parts = [("path", np.stack([p.true[:-1], p.true[1:]], axis=1)), ("right", p.moves[p.right]), ("wrong", p.moves[~p.right])]
+        cell, way = np.nonzero(data["passages"][p.number][:, 1:3])
+        parts.append(("passage", np.stack([cell, cell + np.array([1, columns])[way]], axis=1)))
+        for kind, moves in parts:
+            lines += [(p.number, p.verdict, kind, a // columns, a % columns, b // columns, b % columns) for a, b in moves.tolist()]
+    return lines

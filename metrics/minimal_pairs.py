@@ -1,0 +1,120 @@
+"""Minimal pairs: one wall of a prompt's maze is moved. Does the answer change where it should, and only there?
+
+Distinction for worlds whose prompts tell a rule of their own (metrics.md, section 3). Shape letters: N pairs, L tokens of a continuation.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import World
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.rollout import roll_out
+from worldbench.metrics.solved_paths import no_tellings, true_paths
+
+SAME = -1
+
+
+def first_change(
+    world: World, first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], path: np.ndarray, length: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Follow a true path (int [N, L], `length` [N] tokens) of the first prompts in both worlds of prompts. Where does it stop being one of the second's?
+
+    int [N]: the place of its first token that the second's exact law excludes, -1 for none; and bool [N]: were all laws along it (up to there) equal?
+    """
+    column = world.vocabulary.action_of_token
+    a, b = (world.start(*prompts).take(np.arange(len(path))) for prompts in (first, second))
+    place, equal = np.full(len(path), SAME), np.ones(len(path), bool)
+    for t in range(int(length.max(initial=0))):
+        rows = np.flatnonzero((t < length) & (place == SAME))
+        left, right, token = a.take(rows), b.take(rows), path[rows, t]
+        laws = world.law(left), world.law(right)
+        assert laws[0] is not None
+        assert laws[1] is not None
+        excluded = laws[1][np.arange(len(rows)), column[token]] == 0
+        place[rows[excluded]] = t
+        equal[rows] &= excluded | (np.abs(laws[0] - laws[1]).max(axis=1) < 1e-9)
+        a.put(rows, world.step(left, token))
+        b.put(rows, world.step(right, token))
+    return place, equal
+
+
+class MinimalPairs(Metric):
+    """Prompts of which one passage is moved (its entry names another pair of cells in the same place; all else is told alike).
+
+    Where the true path changes, `recall`: at the first step where it must, after the same tokens, is the model's most likely token right under both prompts,
+    and another one? Where all laws along the true path stay, `precision`: is the greedy answer token by token the same? (Pairs in between, with several
+    shortest paths of which some stay, are left out and counted.) Sees: whether single passages are read and reach the plan. Cannot see: what two changes do
+    together. A model that ignores its prompt has precision 1 and recall 0: never one alone.
+    """
+
+    name, version, direction = "minimal_pairs", 1, "higher"
+    line = "does moving one wall change the path where it should, and only there"
+    primary = "recall"
+    floor = "uniform"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "oracle": (Expectation("recall", 1, 1), Expectation("precision", 1, 1)),
+        "random-legal": (Expectation("recall", 0, 0.5),),
+        "uniform": (Expectation("recall", 0, 0), Expectation("precision", 1, 1)),
+        "ngram": (Expectation("recall", 0, 0.3),),
+        "untrained": (Expectation("recall", 0, 0.1),),
+    }
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("recall", "worse", "worse", "worse", "any", monotone=True),
+        Damage("precision", "any", "worse", "any", "any"),
+    )
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        return no_tellings(world)
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, model, seed, n = evaluation.world, evaluation.model, evaluation.seed, evaluation.settings.structure_trials
+        prompts, lengths = evaluation.prompts(n)
+        changed, told = world.minimal_pairs(prompts, lengths, seed)
+        rows = np.flatnonzero(told > 0)
+        first, second = (prompts[rows], lengths[rows]), (changed[rows], told[rows])
+        path, length, _ = true_paths(world, *first, seed)
+        place, equal = first_change(world, first, second, path, length)
+        moved, kept = np.flatnonzero(place != SAME), np.flatnonzero((place == SAME) & equal)
+        right = self._right(world, model, [(p[moved], w[moved]) for p, w in (first, second)], path[moved], place[moved])
+        answers = [roll_out(world, model, p[kept], w[kept], seed, "greedy").tokens for p, w in (first, second)] if len(kept) else [np.zeros((0, 1))] * 2
+        same = (answers[0] == answers[1]).all(axis=1)
+        report = Report(
+            {"recall": Score.rate(right.all(axis=0)), "precision": Score.rate(same)},
+            arrays={"place": place, "equal": equal, "right_before": right[0], "right_after": right[1], "same": same},
+        )
+        report.notes.append(f"{len(moved)} pairs whose path changes, {len(kept)} whose path stays, {len(rows) - len(moved) - len(kept)} in between")
+        if len(rows) < len(prompts):
+            report.notes.append(f"{len(prompts) - len(rows)} of {len(prompts)} prompts have no passage that could be moved so")
+        return report
+
+    @staticmethod
+    def _right(world: World, model: SequenceModel, prompts: list[tuple[np.ndarray, np.ndarray]], path: np.ndarray, place: np.ndarray) -> np.ndarray:
+        """bool [2, N]: is the most likely token after the first `place` tokens of the path one that the law gives a chance, and not the other prompt's too?"""
+        column, n = world.vocabulary.action_of_token, len(path)
+        if not n:
+            return np.zeros((2, 0), bool)
+        tops, hits = [], []
+        for tokens, lengths in prompts:
+            longest = int(place.max())
+            prefix = np.pad(tokens, ((0, 0), (0, longest)))
+            at = np.arange(longest)[None, :]
+            row, step = np.nonzero(at < place[:, None])
+            prefix[row, lengths[row] + step] = path[row, step]
+            top = model.decoder(prefix, lengths + place).logits.argmax(axis=1)
+            states = world.start(tokens, lengths).take(np.arange(n))
+            for t in range(longest):
+                on = np.flatnonzero(t < place)
+                states.put(on, world.step(states.take(on), path[on, t]))
+            law = world.law(states)
+            assert law is not None
+            tops.append(top)
+            hits.append((column[top] >= 0) & (law[np.arange(n), np.maximum(column[top], 0)] > 0))
+        return np.stack(hits) & (tops[0] != tops[1])
+
+
+METRIC = MinimalPairs()

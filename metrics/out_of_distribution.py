@@ -1,0 +1,55 @@
+"""Out of distribution: prompts of another law, in the same words. Is the rule followed, or the data's habits?"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import ARRIVED, World
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.rollout import roll_out
+
+
+class OutOfDistribution(Metric):
+    """Share of prompts from each of the world's shifts (for mazes: other generators, loops, a smaller grid in the same words) whose greedy answer reaches the
+    target legally (`reaches_<shift>`), and by fewest moves (`optimal_<shift>`); `optimal` and `reaches`: means over the shifts; `.._own`: the world's own.
+
+    Sees: what was learned beyond the training law. Cannot see: why it fails elsewhere: longer prompts are also longer positions than training showed.
+    """
+
+    name, version, direction = "out_of_distribution", 1, "higher"
+    line = "share of prompts of other laws in the same words that are solved"
+    primary = "optimal"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "oracle": tuple(Expectation(name, 1, 1) for name in ("optimal", "reaches", "optimal_own", "optimal_loops", "optimal_smaller", "optimal_wilson")),
+        "random-legal": (Expectation("optimal", 0, 0.6),),
+        "uniform": (Expectation("reaches", 0, 0),),
+    }
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("optimal", "worse", "worse", "worse", "unchanged", monotone=True),
+        Damage("optimal_own", "worse", "worse", "worse", "unchanged"),
+    )
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        return None if world.shifted() else f"the world {world.name!r} has no prompts of another law in the same words"
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, seed, n = evaluation.world, evaluation.seed, evaluation.settings.shift_trials
+        report = Report({})
+        for name, other in {"own": world, **world.shifted()}.items():
+            prompts, lengths = other.prompts(seed, n)
+            rides = evaluation.rides("greedy", n) if name == "own" else roll_out(other, evaluation.model, prompts, lengths, seed, "greedy")
+            reaches = rides.outcome == ARRIVED
+            report.arrays |= {f"reaches_{name}": reaches, f"optimal_{name}": reaches & (rides.length - 1 == rides.distance)}
+        for what in ("optimal", "reaches"):
+            by_shift = {k: v for k, v in report.arrays.items() if k.startswith(f"{what}_")}
+            shifts = [v for k, v in by_shift.items() if k != f"{what}_own"]
+            report.scores[what] = Score(float(np.mean([s.mean() for s in shifts])), sum(map(len, shifts)))
+            report.scores |= {k: Score.rate(v) for k, v in by_shift.items()}
+        return report
+
+
+METRIC = OutOfDistribution()

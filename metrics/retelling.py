@@ -1,0 +1,74 @@
+"""Re-telling: is one maze, told in another order and from other sides, one maze to the model? Compression for worlds whose prompts tell a rule of their own.
+
+(metrics.md, section 3.) Shape letters: N documents, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import Documents, World
+from worldbench.metrics.evaluation import Evaluation, chunks
+from worldbench.metrics.excess_loss import ratio
+from worldbench.metrics.rollout import probabilities, roll_out
+from worldbench.metrics.sequence_compression import jensen_shannon
+from worldbench.metrics.solved_paths import no_tellings
+
+
+def laws(model: SequenceModel, documents: Documents) -> tuple[np.ndarray, np.ndarray]:
+    """The next-token law at every predicted position, in order of (document, position): document int [M], law float64 [M, V]."""
+    rows, out, done = [np.empty(0, np.int64)], [], 0
+    for part in chunks(documents):
+        t = np.arange(part.tokens.shape[1])[None, :]
+        row, at = np.nonzero((t >= part.prompt_length[:, None]) & (t < part.length[:, None]))
+        out.append(probabilities(model.logits(part.tokens[:, :-1])[row, at - 1]))
+        rows.append(row + done)
+        done += len(part)
+    return np.concatenate(rows), np.concatenate(out)
+
+
+class Retelling(Metric):
+    """Held-out documents and the same with their prompts told anew (entries shuffled, each from a random side): the Jensen-Shannon distance (base 2) of the two
+    next-token laws along the true path, and the share of prompts whose two greedy answers are token by token the same (`identical`).
+
+    Sees: whether the order of telling, which is nothing to the maze, is something to the model. Cannot see: whether the maze is understood: a model that
+    ignores its prompt scores as the oracle does, so never without minimal_pairs.
+    """
+
+    name, version, direction = "retelling", 1, "lower"
+    line = "distance of the path laws between two tellings of one maze"
+    primary = "jensen_shannon"
+    floor = "uniform"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        model: (Expectation("jensen_shannon", 0, 1e-3), Expectation("identical", 1, 1)) for model in ("oracle", "random-legal", "uniform")
+    } | {"untrained": (Expectation("jensen_shannon", 1e-4, 1),)}
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("jensen_shannon", "worse", "worse", "worse", "worse", direction="lower"),
+        Damage("identical", "worse", "worse", "worse", "any"),
+    )
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        return no_tellings(world)
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, model, seed = evaluation.world, evaluation.model, evaluation.seed
+        n = evaluation.settings.structure_trials
+        documents = world.sample(seed, "test", 0, n)
+        (row, first), (_, second) = laws(model, documents), laws(model, world.retold(documents, seed))
+        distance = jensen_shannon(first, second)
+        prompts, lengths = evaluation.prompts(n)
+        again = world.retold(Documents(prompts, lengths, lengths), seed).tokens
+        answers = evaluation.rides("greedy", n).tokens, roll_out(world, model, again, lengths, seed, "greedy").tokens
+        same = (answers[0] == answers[1]).all(axis=1)
+        per_document = np.bincount(row, distance, minlength=n), np.bincount(row, minlength=n).astype(float)
+        return Report(
+            {"jensen_shannon": ratio(*per_document), "identical": Score.rate(same)},
+            arrays={"jensen_shannon": per_document[0], "positions": per_document[1], "identical": same},
+        )
+
+
+METRIC = Retelling()

@@ -1,0 +1,129 @@
+"""Solved paths: is the path that a prompt asks for found, exactly, legally, by fewest moves? (Nolte et al. 2024, arXiv 2412.05117.)
+
+Shape letters: N prompts, L tokens of a continuation, A actions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import ARRIVED, OPEN, World
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.rollout import Rides, draw
+
+
+def no_tellings(world: World) -> str | None:
+    """Why metrics of worlds whose prompts tell a rule of their own do not apply; None where they do."""
+    return None if world.has_tellings else f"the prompts of the world {world.name!r} tell no rule of their own: its map is the same for all"
+
+
+def true_paths(world: World, prompts: np.ndarray, lengths: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A continuation of each prompt drawn from the exact law: tokens int32 [N, L], padded; their number [N], the end included; and at how many of them a
+    token that the path had not had was also legal ("forks": the end and the way back are none).
+    """
+    n, limit, v = len(prompts), world.longest, world.vocabulary
+    actions = np.array(v.actions)
+    uniform = streams.uniform(0, n, limit, "evaluation", seed, "true paths")
+    tokens, length, forks = np.full((n, limit), v.pad, np.int32), np.zeros(n, np.int64), np.zeros(n, np.int64)
+    states = world.start(prompts, lengths).take(np.arange(n))  # a copy: rows are overwritten below
+    fresh = np.ones((n, len(actions)), bool)
+    for t in range(limit):
+        rows = np.flatnonzero(np.asarray(world.outcome(states)) == OPEN)
+        if not len(rows):
+            break
+        here = states.take(rows)
+        law = world.law(here)
+        assert law is not None
+        chosen = draw(law, uniform[rows, t])
+        taken = actions[chosen]
+        fork = (world.legal(here) & fresh[rows]).sum(axis=1) > 1
+        tokens[rows, t] = taken
+        length[rows] += 1
+        forks[rows] += fork & (taken != v.end)
+        fresh[rows, chosen] = False
+        states.put(rows, world.step(here, taken))
+    return tokens, length, forks
+
+
+def likely(world: World, rides: Rides) -> np.ndarray:
+    """bool [N, L]: was each token of a ride one that the exact law gives a chance, and every token before it legal?"""
+    column = world.vocabulary.action_of_token
+    out = np.zeros(rides.tokens.shape, bool)
+    states = world.start(rides.prompts, rides.prompt_lengths).take(np.arange(len(rides)))
+    for t in range(int(rides.length.max(initial=0))):
+        rows = np.flatnonzero((t < rides.length) & (np.asarray(world.outcome(states)) == OPEN))
+        if not len(rows):
+            break
+        here, token = states.take(rows), rides.tokens[rows, t]
+        law = world.law(here)
+        assert law is not None
+        out[rows, t] = (column[token] >= 0) & (law[np.arange(len(rows)), np.maximum(column[token], 0)] > 0)
+        states.put(rows, world.step(here, token))
+    return out
+
+
+def split_by(name: str, by: np.ndarray, hits: dict[str, np.ndarray]) -> dict[str, list[Any]]:
+    """For each value of `by` [N]: how many, and the share of each kind of hit [N]."""
+    n = np.bincount(by)
+    at = np.flatnonzero(n)
+    return {name: at.tolist(), "n": n[at].tolist(), **{k: (np.bincount(by, hit)[at] / n[at]).tolist() for k, hit in hits.items()}}
+
+
+class SolvedPaths(Metric):
+    """Share of distinct held-out prompts whose decoded continuation is token by token the path (`exact`: where several are shortest, one of them drawn as the
+    data draws it), is legal and ends at the target (`reaches`), is so by fewest moves (`optimal`). Greedy (`exact_greedy` is what the literature prints) and
+    sampled; the greedy ones also split by moves of the path and by forks on it (cells with another way on).
+
+    Sees: whether the maze of the prompt is solved, and how that falls with what must be planned. Cannot see: how; a model may fail at the first fork and know
+    every passage (see minimal_pairs and retelling).
+    """
+
+    name, version, direction = "solved_paths", 1, "higher"
+    line = "share of mazes told in unseen prompts whose path is found: exactly, legally, shortest"
+    primary = "exact_greedy"
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "oracle": (
+            *(Expectation(f"{what}_{choice}", 1, 1) for what in ("reaches", "optimal") for choice in ("greedy", "sampled")),
+            Expectation("exact_greedy", 0.2, 1),
+        ),
+        "random-legal": (Expectation("exact_greedy", 0, 0.5), Expectation("optimal_sampled", 0, 0.5)),
+        "uniform": (Expectation("exact_greedy", 0, 0), Expectation("reaches_greedy", 0, 0)),
+    }
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("optimal_greedy", "worse", "worse", "worse", "unchanged", monotone=True),
+        Damage("exact_greedy", "worse", "worse", "worse", "any"),
+        Damage("reaches_sampled", "any", "worse", "worse", "unchanged", tolerance=0.005),
+    )
+
+    def applies(self, world: World, model: SequenceModel) -> str | None:
+        return no_tellings(world)
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, report = evaluation.world, Report({})
+        prompts, lengths = evaluation.prompts(evaluation.settings.trials)
+        truth, length, forks = true_paths(world, prompts, lengths, evaluation.seed)
+        report.arrays |= {"true_tokens": truth, "true_length": length, "forks": forks, **world.drawing(prompts, lengths)}
+        for choice in ("sampled", "greedy"):
+            rides = evaluation.rides(choice, evaluation.settings.trials)
+            reaches = rides.outcome == ARRIVED
+            hits = {
+                "exact": (rides.tokens == truth).all(axis=1),
+                "reaches": reaches,
+                "optimal": reaches & (rides.length - 1 == rides.distance),
+            }
+            report.scores |= {f"{name}_{choice}": Score.rate(hit) for name, hit in hits.items()}
+            report.arrays |= {f"{choice}_tokens": rides.tokens, f"{choice}_length": rides.length, f"{choice}_outcome": rides.outcome}
+            report.arrays[f"{choice}_likely"] = likely(world, rides)
+            if choice == "greedy":
+                report.series |= {"by_moves": split_by("moves", length - 2, hits), "by_forks": split_by("forks", forks, hits)}
+        if len(prompts) < evaluation.settings.trials:
+            report.notes.append(f"{len(prompts)} trials: there are no more held-out prompts (asked: {evaluation.settings.trials})")
+        return report
+
+
+METRIC = SolvedPaths()

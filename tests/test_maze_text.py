@@ -1,0 +1,104 @@
+"""Mazes as text: what is written is read again, the literature's own lines are read, and malformed ones are refused, saying where and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from worldbench.cli import main
+from worldbench.core.errors import InputError
+from worldbench.envs.maze.solve import SolveWorld
+from worldbench.envs.maze.solve_config import SolveConfig
+from worldbench.envs.maze.text_format import from_text, parse, read, to_text, write
+
+LINE = (
+    "<ADJLIST_START> (1,1) <--> (1,0) ; (0,0) <--> (1,0) ; (0,1) <--> (1,1) ; <ADJLIST_END> <ORIGIN_START> (0,0) <ORIGIN_END> "
+    "<TARGET_START> (0,1) <TARGET_END> <PATH_START> (0,0) (1,0) (1,1) (0,1) <PATH_END>"
+)
+
+
+@pytest.mark.parametrize("config", [SolveConfig(), SolveConfig(rows=3, columns=7, generator="depth-first-percolation")])
+def test_written_and_read_again(config: SolveConfig, tmp_path: Path) -> None:
+    world = SolveWorld(config)
+    d = world.sample(0, "train", 0, 50)
+    write(tmp_path / "mazes.txt", d, world.rows, world.columns)
+    again = read(tmp_path / "mazes.txt", world.rows, world.columns)
+    width = again.tokens.shape[1]
+    assert np.array_equal(again.tokens, d.tokens[:, :width])
+    assert np.array_equal(again.length, d.length)
+    assert np.array_equal(again.prompt_length, d.prompt_length)
+    assert (tmp_path / "mazes.txt").read_text().splitlines() == to_text(again, world.rows, world.columns)
+
+
+def test_small_mazes_on_a_larger_grid_and_empty_lines() -> None:
+    d = from_text(["", LINE, "  ", LINE], 5, 5)
+    assert len(d) == 2
+    said = parse(d.tokens, d.prompt_length, 5, 5)
+    assert said.open.sum(axis=1).tolist() == [3, 3]
+    assert said.origin.tolist() == [0, 0]
+    assert said.target.tolist() == [1, 1]
+    assert said.flip[0].tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("<ADJLIST_START> ", "", "must begin with '<ADJLIST_START>', not '(1,1)'"),
+        ("(1,1) <-->", "(1,2) <-->", "'(1,2)' is no cell of 2 x 2"),
+        ("<--> (1,0) ;", "<-> (1,0) ;", "'<->' is no word; did you mean '<-->'"),
+        ("(1,1) <--> (1,0) ;", "(1,1) (1,0) ;", "word 3 must be '<-->', not '(1,0)'"),
+        ("(1,0) ; (0,0)", "(1,0) (0,0)", "word 5 must be ';', not '(0,0)'"),
+        ("(0,0) <--> (1,0)", "(0,0) <--> (1,1)", "(0,0) and (1,1) are no neighbours"),
+        ("(0,0) <--> (1,0)", "(1,0) <--> (1,1)", "(1,0) and (1,1) are joined twice"),
+        (" ; <ADJLIST_END>", " ;", "a cell, not '<ORIGIN_START>'"),
+        ("<ORIGIN_START> (0,0)", "<ORIGIN_START>", "must be a cell, not '<ORIGIN_END>'"),
+        (" <PATH_END>", "", "must end with '<PATH_END>', not '(0,1)'"),
+        ("<PATH_START> (0,0)", "<PATH_START>", "must lead from (0,0) to (0,1)"),
+        ("(1,1) (0,1) <PATH_END>", "(1,1) <PATH_END>", "must lead from (0,0) to (0,1)"),
+        ("(0,0) (1,0) (1,1) (0,1) <", "(0,0) (0,1) <", "from (0,0) to (0,1), where there is no passage"),
+        ("(0,0) (1,0) (1,1) (0,1) <", "(0,0) (1,0) (0,0) (1,0) (1,1) (0,1) <", "the path has 5 moves, and 3 would do"),
+        ("(1,1) (0,1) <PATH_END>", "; (0,1) <PATH_END>", "cells alone"),
+    ],
+)
+def test_malformed_lines_are_refused(old: str, new: str, told: str) -> None:
+    assert old in LINE
+    with pytest.raises(InputError) as error:
+        from_text(["", LINE, LINE.replace(old, new, 1)], 2, 2, "mine.txt")
+    assert "mine.txt, line 3: " in str(error.value)
+    assert told in str(error.value)
+
+
+def test_files_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot read"):
+        read(tmp_path / "nothing", 5, 5)
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(InputError, match="no mazes"):
+        read(tmp_path / "empty", 5, 5)
+
+
+def test_tested_on_the_mazes_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told = SolveWorld(SolveConfig(rows=3)).sample(7, "train", 0, 12)
+    write(tmp_path / "mine.txt", told, 3, 3)
+    world = SolveWorld(SolveConfig(rows=3, file=str(tmp_path / "mine.txt")))
+    d = world.sample(0, "test", 0, 30)
+    assert to_text(d, 3, 3)[:12] == to_text(told, 3, 3)
+    assert np.array_equal(world.sample(0, "test", 14, 9).tokens, d.tokens[14:23])
+    keys = [world.key(world.after(x))[0] for x in (told, d)]
+    assert np.array_equal(keys[1], keys[0][np.arange(30) % 12])
+    assert (d.tokens[12:24] != d.tokens[:12]).any(axis=1).all()
+    listed = {row.tobytes() for row in parse(told.tokens, told.prompt_length, 3, 3).open}
+    trained = parse(*(getattr(world.sample(0, "train", 0, 3000), f) for f in ("tokens", "prompt_length")), 3, 3).open
+    assert not listed & {row.tobytes() for row in trained}
+    command = ["run", "maze-solve", "--model", "oracle", "--env.rows", "3", "--env.file", str(tmp_path / "mine.txt"), "--out", str(tmp_path / "runs")]
+    assert main([*command, "--eval.metrics", "solved_paths", "excess_loss"]) == 0, capsys.readouterr().err
+    result = json.loads(next((tmp_path / "runs").glob("*/result.json")).read_text())
+    assert result["scores"]["solved_paths"]["scores"]["exact_greedy"]["value"] == 1
+    assert result["scores"]["solved_paths"]["scores"]["exact_greedy"]["n"] == len(np.unique(keys[0], axis=0))
+    assert result["config"]["env"]["file"] == "mine.txt"
+    assert str(tmp_path) not in json.dumps(result)
+    (tmp_path / "mine.txt").write_text("nonsense\n")
+    assert main([*command, "--eval.metrics", "solved_paths"]) == 2
+    assert "mine.txt, line 1: 'nonsense' is no word" in capsys.readouterr().err
