@@ -5,13 +5,14 @@ L = mean over scored positions of -log p(x_{t+1} | h_t).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from worldbench.baselines.backbone import check_shape
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.core.options import LATER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +25,9 @@ class GPTConfig:
     """Attention heads."""
     width: int = 64
     """Width D of the residual stream."""
-    head_width: int = 0
+    head_width: int = field(default=0, metadata=LATER)
     """Channels of an attention head; 0: width / heads."""
-    mlp_width: int = 0
+    mlp_width: int = field(default=0, metadata=LATER)
     """Hidden size of the SwiGLU; 0: 8 width / 3, rounded to a multiple of 128."""
 
     def __post_init__(self) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from worldbench.baselines.from_states import Exact
 from worldbench.baselines.trained import TrainedModel
-from worldbench.configuration import DataConfig, Job, TrainConfig, identity_fields
+from worldbench.configuration import DataConfig, Job, TrainConfig
 from worldbench.core.files import to_json
+from worldbench.core.options import identity_fields
 from worldbench.core.registry import models, worlds
 from worldbench.core.world import States
 from worldbench.envs.maze.config import MazeConfig

@@ -19,11 +19,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from worldbench.core.errors import InputError, nearest
+from worldbench.core.options import EXECUTION, LATER
 from worldbench.core.registry import models, worlds
-
-EXECUTION = {"execution": True}
-LATER = {"later": True}
-"""Metadata of an option that came after results had been published: its default does what was done before it, and is left out of a run's identity."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +47,7 @@ class TrainConfig:
     """Tokens of a row that documents are packed into (restarted positions, block-diagonal attention); 0: one document a row."""
     accumulate: int = 1
     """Parts that a batch is split into, one after the other: the same gradient in less memory."""
-    optimiser: Literal["adamw", "sgd"] = "adamw"
+    optimiser: Literal["adamw", "sgd"] = field(default="adamw", metadata=LATER)
     """AdamW (betas .9, .95, eps 1e-8), or plain stochastic gradient descent without momentum."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
@@ -135,12 +132,6 @@ def _shell(value: Any) -> str:
     import shlex
 
     return shlex.quote(str(value))
-
-
-def identity_fields(config: Any) -> dict[str, Any]:
-    """The fields of a config dataclass that enter a run's identity: not those of execution, nor later additions at their default."""
-    kept = (f for f in dataclasses.fields(config) if not f.metadata.get("execution"))
-    return {f.name: getattr(config, f.name) for f in kept if not (f.metadata.get("later") and getattr(config, f.name) == f.default)}
 
 
 def group_types(world: str, model: str) -> dict[str, type]:

@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from worldbench.configuration import Job, identity_fields
+from worldbench.configuration import Job
 from worldbench.core.errors import InputError, Interrupted, RunError
 from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
 from worldbench.core.model import SequenceModel
+from worldbench.core.options import identity_fields
 from worldbench.core.registry import load_plugin, metrics, models, worlds
 from worldbench.core.world import World
 from worldbench.display import Display
