@@ -15,6 +15,7 @@ from worldbench.core.errors import InputError
 from worldbench.figures.style import GREY, INK, paper_style, read_arrays, save, write_csv
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
+MOST_DISTINCT, LEAST_SIZE = 100, 9.0
 NEEDED = ("belief", "predicted", "weight")
 
 
@@ -43,13 +44,15 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     true, probed, colours, plane = lay_out(belief, predicted, weight)
     order = np.argsort(-weight, kind="stable")  # rare prefixes over common ones, which are drawn larger
     size = np.clip(60 * np.sqrt(weight / weight.sum()), 1.2, 30)
+    few = len(np.unique(true.round(6), axis=0)) <= MOST_DISTINCT
     with paper_style():
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(6.4, 3.0), layout="constrained", facecolor="white")
         axes = figure.subplots(1, 2, sharex=True, sharey=True)
         for axis, points, name in zip(axes, (true, probed), ("true", "probed")):
-            axis.scatter(*points[order].T, s=size[order], c=colours[order], linewidths=0, alpha=0.9, rasterized=True)
+            least = LEAST_SIZE if few and name == "true" else 0.0  # many prefixes lie on each point
+            axis.scatter(*points[order].T, s=np.maximum(size[order], least), c=colours[order], linewidths=0, alpha=0.9, rasterized=True)
             axis.set_title(f"{name} beliefs")
             if plane == "simplex":
                 axis.plot(*CORNERS[[0, 1, 2, 0]].T, color=GREY, linewidth=0.6, zorder=0)

@@ -24,12 +24,11 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
 
         figure = Figure(figsize=(6.4, 2.5), layout="constrained", facecolor="white")
         left, right = figure.subplots(1, 2, width_ratios=[1.35, 1])
-        if exact is not None:
-            left.plot(position, exact, color=INK, linewidth=0.9, linestyle=(0, (4, 2)), label="exact law, $h_L$")
-        # The same tokens: what is due to which documents were drawn moves both together.
-        left.plot(position, bayes, color=GREY, linewidth=0.8, label="exact law on these documents")
-        left.plot(position, bayes + kl, color=RED, linewidth=1.0, marker="o", markersize=2.4, label="model (law's tokens, in expectation)")
-        left.plot(position, loss, color=BLUE, linewidth=0.6, alpha=0.7, label="model on these documents")
+        least, name = (bayes, "exact law") if exact is None else (exact, "exact law, $h_L$")
+        left.plot(position, loss, color=BLUE, linewidth=0.6, alpha=0.6, label="model, on the documents drawn")
+        # The excess is a mean of KL, which hardly depends on the tokens that were drawn; the loss itself does.
+        left.plot(position, least + kl, color=RED, linewidth=1.0, marker="o", markersize=2.4, label="model, exact law and excess")
+        left.plot(position, least, color=INK, linewidth=0.9, linestyle=(0, (4, 2)), label=name)
         left.set_ylabel("loss (nats per token)")
         left.legend(loc="best")
         positive = kl > 0

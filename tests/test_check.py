@@ -16,6 +16,8 @@ from worldbench.core.errors import InputError, RunError
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.registry import metrics
 from worldbench.display import Display
+from worldbench.envs.hmm.config import HMMConfig
+from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
@@ -113,6 +115,19 @@ def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path
     require(record, folder)
     assert {p.name for p in folder.iterdir()} >= {"check.json", "calibration.csv", "calibration.png", "calibration-curves.csv"}
     assert json.loads((folder / "check.json").read_text())["verdicts"] == record["verdicts"]
+
+
+@pytest.mark.parametrize("process", ["rrxor", "z1r", "golden_mean"])
+def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(process: str) -> None:
+    world = HMM(HMMConfig(process=process, length=12))
+    chosen = EvalConfig(**{**SMALL.__dict__, "pairs": 40, "probe_features": 50})
+    record = check(world, Plan(chosen, corruptions=3, rungs=2), Display(quiet=True), options, workers=1)
+    assert [v for v in record["verdicts"] if not v["holds"]] == []
+    assert set(record["ladders"]) == {"noise", "blur", "drift"}
+    judged = {v["metric"] for v in record["verdicts"]}
+    assert judged >= {"next_token", "split_merge", "excess_loss", "belief_probe", "transition_consistency"}
+    for name in set(metrics.names()) - judged - {"effective_rank"}:
+        assert "oracle" in record["not_applicable"][name]
 
 
 def test_workers_change_nothing(record: dict) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained
@@ -18,7 +19,9 @@ from worldbench.envs.hmm.world import HMM
 from worldbench.figures import belief_distances, belief_simplex, position_loss, spectra
 from worldbench.figures.belief_simplex import CORNERS, lay_out
 from worldbench.figures.run_figures import draw_run
+from worldbench.metrics import effective_rank, excess_loss
 from worldbench.metrics.config import EvalConfig
+from worldbench.metrics.evaluation import Evaluation
 from worldbench.scoring import score
 
 SETTINGS = EvalConfig(metrics=("belief_probe", "excess_loss", "effective_rank"), probe_documents=150, documents=60, rank_tokens=200)
@@ -58,6 +61,38 @@ def test_spectra_and_losses_are_those_of_the_evidence(run: Path) -> None:
     drawn = table(run / "figures/position-loss.csv")
     assert drawn["position"].tolist() == list(range(8))
     assert drawn["exact_bayes"] == pytest.approx(named((run / "process").read_text()).myopic_entropies(7))
+
+
+def test_loss_by_position_is_the_mean_there() -> None:
+    world = HMM(HMMConfig(process="rrxor", length=8))
+    model = Corrupted(world, CorruptedConfig(rewired=0, noise=0.7))
+    e = Evaluation(world, model, EvalConfig(documents=3000))
+    report = excess_loss.METRIC.measure(e)
+    _, t, kl, entropy, loss = excess_loss.divergences(world, model, e.documents)
+    curve, h = report.series["by_position"], world.process.myopic_entropies(7)
+    for i in range(8):
+        for name, x in (("kl", kl), ("bayes", entropy), ("loss", loss)):
+            assert curve[name][i] == pytest.approx(x[t == i + 1].mean())
+        assert curve["exact_bayes"][i] == pytest.approx(h[i])
+        spread = entropy[t == i + 1].std() / 3000**0.5
+        assert curve["bayes"][i] == pytest.approx(h[i], abs=4 * spread + 1e-9)
+        assert report.arrays["by_kl"][i] == curve["kl"][i]
+    assert report.scores["exact_bayes"].value == pytest.approx(h.mean())
+    # Beliefs without end, in long documents: the expectation is not known, and nothing is claimed.
+    long = HMM(HMMConfig(process="mess3", length=40))
+    assert "exact_bayes" not in excess_loss.METRIC.measure(Evaluation(long, Oracle(long), EvalConfig(documents=20))).scores
+
+
+def test_rank_of_the_untrained_network() -> None:
+    world = HMM(HMMConfig(process="rrxor", length=8))
+    model = make_untrained(world, GPTConfig(layers=1, heads=1, width=16))
+    e = Evaluation(world, model, EvalConfig(documents=40, rank_tokens=150))
+    report, plain = effective_rank.METRIC.measure(e), model.untrained(0)
+    assert plain is not None
+    h = np.concatenate([plain.hidden(d[None, :-1])[0] for d in e.documents.tokens])[:150]
+    assert report.arrays["singular_values_untrained"] == pytest.approx(np.linalg.svd(h, compute_uv=False), rel=1e-3, abs=1e-3)
+    assert report.scores["rank_untrained"].value != report.scores["rank"].value
+    assert "rank_untrained" not in effective_rank.METRIC.measure(Evaluation(world, Oracle(world), EvalConfig(documents=40))).scores
 
 
 def test_beliefs_are_laid_out_where_they_belong() -> None:

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 
 from worldbench.baselines.from_states import Exact
+from worldbench.baselines.references import Oracle
 from worldbench.baselines.trained import TrainedModel
 from worldbench.configuration import DataConfig, Job, TrainConfig
 from worldbench.core.files import to_json
 from worldbench.core.options import identity_fields
 from worldbench.core.registry import models, worlds
 from worldbench.core.world import States
+from worldbench.envs.hmm.config import HMMConfig
+from worldbench.envs.hmm.world import HMM
 from worldbench.envs.maze.config import MazeConfig
 from worldbench.envs.maze.nav import MazeWorld
 from worldbench.envs.taxi.config import TaxiConfig
@@ -173,7 +176,19 @@ def scores(settings: EvalConfig) -> str:
     world = TaxiWorld(TaxiConfig(map="city:60", min_moves=3, max_moves=15))
     network = build(identify(job("nextlat"), world))
     learned = dataclasses.replace(settings, metrics=tuple(n for n in LEARNED if n in settings.metrics) or LEARNED)
-    return to_json([score(world, Clumsy(world), settings, None), score(world, TrainedModel(network), learned, None)])
+    hidden = HMM(HMMConfig(length=6))
+    beliefs = dataclasses.replace(settings, metrics=("belief_probe",))
+    told = [score(world, Clumsy(world), settings, None), score(world, TrainedModel(network), learned, None), score(hidden, Oracle(hidden), beliefs, None)]
+    return to_json(told)
+
+
+@pytest.mark.parametrize("changes", [{"process": "mess3"}, {"process": "rrxor(p1=0.4)"}, {"length": 9}])
+def test_fields_of_the_hidden_markov_world(changes: dict[str, object]) -> None:
+    assert {f.name for f in dataclasses.fields(HMMConfig)} == {"process", "length"}
+    base, other = HMM(HMMConfig()), HMM(dataclasses.replace(HMMConfig(), **changes))  # type: ignore[arg-type]
+    assert base.identity() != other.identity()
+    a, b = (w.sample(0, "train", 0, 200).tokens for w in (base, other))
+    assert a.shape != b.shape or (a != b).any()
 
 
 def test_evaluation_fields() -> None:

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_maps import small_map
 
+from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.references import Oracle
+from worldbench.baselines.untrained import make_untrained
 from worldbench.core import streams
 from worldbench.core.world import Documents
 from worldbench.envs.hmm.config import HMMConfig
@@ -254,6 +256,9 @@ def test_belief_probe_controls() -> None:
     assert rrxor.scores["r2"].value == pytest.approx(1, abs=1e-6)
     assert rrxor.scores["law_r2"].value == pytest.approx(0.246, abs=0.03)
     assert rrxor.scores["r2_shuffled"].value < 0.1
+    plain = belief_probe.METRIC.measure(Evaluation(HMM(), make_untrained(HMM(), GPTConfig(layers=4)), EvalConfig()))
+    for name in ("r2", "r2_untrained", "r2_all_layers_untrained"):
+        assert -0.05 < plain.scores[name].value < 0.35
     mess3 = HMM(HMMConfig(process="mess3"))
     report = belief_probe.METRIC.measure(Evaluation(mess3, Oracle(mess3), EvalConfig(probe_documents=500)))
     assert report.scores["law_r2"].value == pytest.approx(1, abs=1e-6)
