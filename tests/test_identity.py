@@ -17,6 +17,8 @@ from worldbench.configuration import DataConfig, Job, TrainConfig, identity_fiel
 from worldbench.core.files import to_json
 from worldbench.core.registry import models, worlds
 from worldbench.core.world import States
+from worldbench.envs.maze.solve import SolveWorld
+from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
@@ -141,8 +143,10 @@ class Clumsy(Exact):
 
 LEARNED = ("state_probe", "transition_consistency", "state_swap", "effective_rank")
 """Metrics that must also be asked of a network: what they fit is already known of the exact state."""
+TOLD = ("solved_paths", "out_of_distribution")
+"""Metrics of worlds whose prompts tell a rule of their own."""
 BASE_EVAL = EvalConfig(
-    trials=30, documents=30, detours=(0.5,), structure_trials=30, suffixes=4, recall_depth=2, pairs=20, suffix_tokens=3, suffix_limit=20,
+    trials=30, documents=30, detours=(0.5,), structure_trials=30, shift_trials=10, suffixes=4, recall_depth=2, pairs=20, suffix_tokens=3, suffix_limit=20,
     probe_documents=30, dynamics_documents=20, dynamics_steps=5, horizon=3, swap_pairs=20, swap_tokens=2, reconstruction_rides=60,
     reconstruction_decoding="sampled", reconstruction_orders=2, rank_tokens=50,
 )  # fmt: skip
@@ -152,7 +156,11 @@ def scores(settings: EvalConfig) -> str:
     world = TaxiWorld(TaxiConfig(map="city:60", min_moves=3, max_moves=15))
     network = build(identify(job("nextlat"), world))
     learned = dataclasses.replace(settings, metrics=tuple(n for n in LEARNED if n in settings.metrics) or LEARNED)
-    return to_json([score(world, Clumsy(world), settings, None), score(world, TrainedModel(network), learned, None)])
+    mazes = SolveWorld(SolveConfig(rows=3))
+    told = dataclasses.replace(settings, metrics=tuple(n for n in TOLD if n in settings.metrics) or TOLD)
+    return to_json(
+        [score(world, Clumsy(world), settings, None), score(world, TrainedModel(network), learned, None), score(mazes, Clumsy(mazes), told, None)]
+    )
 
 
 def test_evaluation_fields() -> None:
