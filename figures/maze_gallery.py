@@ -52,7 +52,7 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
     panels = choose(data)
     if not panels:
         return []
-    rows, columns = int(data["rows"]), int(data["columns"])
+    rows, columns = data["rows"].item(), data["columns"].item()
     down = -(-len(panels) // ACROSS)
     side = 1.75
     with paper_style():
@@ -113,7 +113,7 @@ def _answer(i: int, data: dict[str, np.ndarray]) -> Panel:
     moves = np.stack([walk[:-1], walk[1:]], axis=1)
     keep = moves[:, 0] != moves[:, 1]  # the first word repeats the origin
     outcome, more = int(data["greedy_outcome"][i]), int(data["greedy_length"][i] - data["true_length"][i])
-    solved, walled = outcome == ARRIVED and more == 0, _through_wall(moves[keep], data["passages"][i], int(data["columns"]))
+    solved, walled = outcome == ARRIVED and more == 0, _through_wall(moves[keep], data["passages"][i], data["columns"].item())
     stray = outcome == ILLEGAL and not walled
     verdict = {ARRIVED: f"arrives, {more} too many", MISPLACED_END: "ends elsewhere", ILLEGAL: "through a wall" if walled else "says no cell"}
     true = cells[data["true_tokens"][i, : data["true_length"][i] - 1]]
@@ -141,16 +141,12 @@ def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, col
     axis.add_collection(LineCollection(_walls(data["passages"][panel.number], rows, columns), colors=INK, linewidths=1.1 * scale, capstyle="round", zorder=3))
     axis.plot(*centre(panel.true).T, color=BLUE, alpha=0.28, linewidth=7 * scale, solid_capstyle="round", solid_joinstyle="round", zorder=1)
     if len(panel.moves):
-        start, stop = centre(panel.moves[:, 0]), centre(panel.moves[:, 1])
-        along = stop - start
-        aside = np.stack([-along[:, 1], along[:, 0]], axis=1) * (ASIDE / np.linalg.norm(along, axis=1))[:, None]
+        lines = _aside(centre(panel.moves[:, 0]), centre(panel.moves[:, 1]))
         for right, colour, order in ((True, INK, 4), (False, RED, 5)):
-            chosen = panel.right == right
-            lines = np.stack([start + aside, stop + aside], axis=1)[chosen]
-            axis.add_collection(LineCollection(list(lines), colors=colour, linewidths=1.3 * scale, capstyle="round", zorder=order))
-        joints = np.flatnonzero(panel.moves[1:, 0] == panel.moves[:-1, 1])
-        corners = np.stack([(stop + aside)[joints], (start + aside)[joints + 1]], axis=1)
-        axis.add_collection(LineCollection(list(corners), colors=[INK if r else RED for r in panel.right[joints + 1]], linewidths=1.3 * scale, zorder=4))
+            axis.add_collection(LineCollection(list(lines[panel.right == right]), colors=colour, linewidths=1.3 * scale, capstyle="round", zorder=order))
+        turns = np.stack([lines[:-1, 1], lines[1:, 0]], axis=1)
+        turns = turns[panel.moves[:-1, 1] == panel.moves[1:, 0]]
+        axis.add_collection(LineCollection(list(turns), colors=RED, linewidths=1.3 * scale, zorder=4))  # back where it came from: never right
     origin, target = centre(data["origin"][[panel.number]])[0], centre(data["target"][[panel.number]])[0]
     axis.plot(*origin, marker="o", markersize=5 * scale, markerfacecolor="white", markeredgecolor=INK, markeredgewidth=1.0, zorder=6)
     axis.plot(*target, marker="s", markersize=4.5 * scale, color=INK, zorder=6)
@@ -158,6 +154,17 @@ def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, col
         last = centre(panel.moves[-1:, 1])[0] if len(panel.moves) else origin
         axis.plot(*last, marker="x", markersize=6 * scale, color=RED, markeredgewidth=1.4, zorder=7)
     axis.set_title(panel.verdict, fontsize=7, color=INK if panel.solved else RED, pad=2)
+
+
+def _aside(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
+    """Moves [M, 2 points, 2] a little to the right of the middle; where one turns into the next, both reach the corner of their lanes."""
+    along = stop - start
+    right = np.stack([-along[:, 1], along[:, 0]], axis=1) * (ASIDE / np.linalg.norm(along, axis=1))[:, None]
+    lines = np.stack([start + right, stop + right], axis=1)
+    turn = np.flatnonzero((stop[:-1] == start[1:]).all(axis=1) & ((along[:-1] * along[1:]).sum(axis=1) == 0))
+    lines[turn, 1] += right[turn + 1]
+    lines[turn + 1, 0] += right[turn]
+    return lines
 
 
 def _walls(passages: np.ndarray, rows: int, columns: int) -> list[np.ndarray]:
@@ -172,7 +179,7 @@ def _walls(passages: np.ndarray, rows: int, columns: int) -> list[np.ndarray]:
 
 
 def _table(panels: list[Panel], data: dict[str, np.ndarray]) -> list[tuple]:
-    columns = int(data["columns"])
+    columns = data["columns"].item()
     lines: list[tuple] = []
     for p in panels:
         parts = [("path", np.stack([p.true[:-1], p.true[1:]], axis=1)), ("right", p.moves[p.right]), ("wrong", p.moves[~p.right])]

@@ -16,7 +16,7 @@ from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import roll_out
 from worldbench.metrics.solved_paths import no_tellings, true_paths
 
-SAME = -1
+SAME, BETWEEN = -1, -2
 
 
 def first_change(
@@ -24,7 +24,8 @@ def first_change(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Follow a true path (int [N, L], `length` [N] tokens) of the first prompts in both worlds of prompts. Where does it stop being one of the second's?
 
-    int [N]: the place of its first token that the second's exact law excludes, -1 for none; and bool [N]: were all laws along it (up to there) equal?
+    int [N]: the place of its first token that the second's exact law excludes, -1 for none, -2 where the two laws there have another token in common; and
+    bool [N]: were all laws along it (up to there) equal?
     """
     column = world.vocabulary.action_of_token
     a, b = (world.start(*prompts).take(np.arange(len(path))) for prompts in (first, second))
@@ -36,7 +37,8 @@ def first_change(
         assert laws[0] is not None
         assert laws[1] is not None
         excluded = laws[1][np.arange(len(rows)), column[token]] == 0
-        place[rows[excluded]] = t
+        common = ((laws[0] > 0) & (laws[1] > 0)).any(axis=1)
+        place[rows[excluded]] = np.where(common, BETWEEN, t)[excluded]
         equal[rows] &= excluded | (np.abs(laws[0] - laws[1]).max(axis=1) < 1e-9)
         a.put(rows, world.step(left, token))
         b.put(rows, world.step(right, token))
@@ -46,8 +48,8 @@ def first_change(
 class MinimalPairs(Metric):
     """Prompts of which one passage is moved (its entry names another pair of cells in the same place; all else is told alike).
 
-    Where the true path changes, `recall`: at the first step where it must, after the same tokens, is the model's most likely token right under both prompts,
-    and another one? Where all laws along the true path stay, `precision`: is the greedy answer token by token the same? (Pairs in between, with several
+    Where the true path changes, `recall`: at the first step where it must, after the same tokens, is the model's most likely token right under both prompts
+    (where it must be another)? Where all laws along the true path stay, `precision`: is the greedy answer token by token the same? (Pairs in between, with several
     shortest paths of which some stay, are left out and counted.) Sees: whether single passages are read and reach the plan. Cannot see: what two changes do
     together. A model that ignores its prompt has precision 1 and recall 0: never one alone.
     """
@@ -79,12 +81,12 @@ class MinimalPairs(Metric):
         first, second = (prompts[rows], lengths[rows]), (changed[rows], told[rows])
         path, length, _ = true_paths(world, *first, seed)
         place, equal = first_change(world, first, second, path, length)
-        moved, kept = np.flatnonzero(place != SAME), np.flatnonzero((place == SAME) & equal)
+        moved, kept = np.flatnonzero(place >= 0), np.flatnonzero((place == SAME) & equal)
         right = self._right(world, model, [(p[moved], w[moved]) for p, w in (first, second)], path[moved], place[moved])
         answers = [roll_out(world, model, p[kept], w[kept], seed, "greedy").tokens for p, w in (first, second)] if len(kept) else [np.zeros((0, 1))] * 2
-        same = (answers[0] == answers[1]).all(axis=1)
+        same = np.asarray((answers[0] == answers[1]).all(axis=1))
         report = Report(
-            {"recall": Score.rate(right.all(axis=0)), "precision": Score.rate(same)},
+            {"recall": Score.rate(np.asarray(right.all(axis=0))), "precision": Score.rate(same)},
             arrays={"place": place, "equal": equal, "right_before": right[0], "right_after": right[1], "same": same},
         )
         report.notes.append(f"{len(moved)} pairs whose path changes, {len(kept)} whose path stays, {len(rows) - len(moved) - len(kept)} in between")
@@ -94,11 +96,11 @@ class MinimalPairs(Metric):
 
     @staticmethod
     def _right(world: World, model: SequenceModel, prompts: list[tuple[np.ndarray, np.ndarray]], path: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """bool [2, N]: is the most likely token after the first `place` tokens of the path one that the law gives a chance, and not the other prompt's too?"""
+        """bool [2, N]: is the most likely token after the first `place` tokens of the path one that the law gives a chance?"""
         column, n = world.vocabulary.action_of_token, len(path)
         if not n:
             return np.zeros((2, 0), bool)
-        tops, hits = [], []
+        hits = []
         for tokens, lengths in prompts:
             longest = int(place.max())
             prefix = np.pad(tokens, ((0, 0), (0, longest)))
@@ -112,9 +114,8 @@ class MinimalPairs(Metric):
                 states.put(on, world.step(states.take(on), path[on, t]))
             law = world.law(states)
             assert law is not None
-            tops.append(top)
             hits.append((column[top] >= 0) & (law[np.arange(n), np.maximum(column[top], 0)] > 0))
-        return np.stack(hits) & (tops[0] != tops[1])
+        return np.stack(hits)
 
 
 METRIC = MinimalPairs()

@@ -23,6 +23,8 @@ from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.maze.config import MazeConfig
 from worldbench.envs.maze.nav import MazeWorld
+from worldbench.envs.maze.solve import SolveWorld
+from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
@@ -165,8 +167,10 @@ class Clumsy(Exact):
 
 LEARNED = ("state_probe", "transition_consistency", "state_swap", "effective_rank")
 """Metrics that must also be asked of a network: what they fit is already known of the exact state."""
+TOLD = ("solved_paths", "out_of_distribution")
+"""Metrics of worlds whose prompts tell a rule of their own."""
 BASE_EVAL = EvalConfig(
-    trials=30, documents=30, detours=(0.5,), structure_trials=30, suffixes=4, recall_depth=2, pairs=20, suffix_tokens=3, suffix_limit=20,
+    trials=30, documents=30, detours=(0.5,), structure_trials=30, shift_trials=10, suffixes=4, recall_depth=2, pairs=20, suffix_tokens=3, suffix_limit=20,
     probe_documents=30, dynamics_documents=20, dynamics_steps=5, horizon=3, swap_pairs=20, swap_tokens=2, reconstruction_rides=60,
     reconstruction_decoding="sampled", reconstruction_orders=2, rank_tokens=50,
 )  # fmt: skip
@@ -176,10 +180,14 @@ def scores(settings: EvalConfig) -> str:
     world = TaxiWorld(TaxiConfig(map="city:60", min_moves=3, max_moves=15))
     network = build(identify(job("nextlat"), world))
     learned = dataclasses.replace(settings, metrics=tuple(n for n in LEARNED if n in settings.metrics) or LEARNED)
-    hidden = HMM(HMMConfig(length=6))
+    hidden, mazes = HMM(HMMConfig(length=6)), SolveWorld(SolveConfig(rows=3))
     beliefs = dataclasses.replace(settings, metrics=("belief_probe",))
-    told = [score(world, Clumsy(world), settings, None), score(world, TrainedModel(network), learned, None), score(hidden, Oracle(hidden), beliefs, None)]
-    return to_json(told)
+    told = dataclasses.replace(settings, metrics=tuple(n for n in TOLD if n in settings.metrics) or TOLD)
+    parts = [
+        score(world, Clumsy(world), settings, None), score(world, TrainedModel(network), learned, None),
+        score(hidden, Oracle(hidden), beliefs, None), score(mazes, Clumsy(mazes), told, None),
+    ]  # fmt: skip
+    return to_json(parts)
 
 
 @pytest.mark.parametrize("changes", [{"process": "mess3"}, {"process": "rrxor(p1=0.4)"}, {"length": 9}])

@@ -71,13 +71,13 @@ _VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
         "quick": {
             "env": {"rows": 5},
             "model": {"layers": 4, "heads": 4, "width": 64},
-            "train": {"steps": 2000, "batch": 32, "learning_rate": 1e-3},
+            "train": {"steps": 3000, "batch": 32},
             "nextlat": {"horizon": 4, "lambda_kl": 0.1},
         },
         "small": {
             "env": {"rows": 5},
             "model": {"layers": 4, "heads": 4, "width": 64},
-            "train": {"steps": 1000, "batch": 32, "learning_rate": 1e-3},
+            "train": {"steps": 1500, "batch": 32},
             "nextlat": {"horizon": 4, "lambda_kl": 0.1},
         },
         "standard": {

@@ -10,7 +10,7 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.envs.maze.grid import UNREACHED, distances, from_walls, walls
-from worldbench.envs.maze.problems import degree, hashed, mix
+from worldbench.envs.maze.problems import degree, mix
 from worldbench.envs.maze.text_format import Prompts
 
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -33,7 +33,9 @@ def misread(prompts: Prompts, deleted: int, added: int, rewired: int, seed: int,
     n, e = prompts.open.shape
     w = walls(rows, columns)
     open_, row = prompts.open.copy(), np.arange(n)
-    text = hashed(prompts.entries.astype(np.uint64) * np.uint64(2) + prompts.flip, streams.integer("misread", seed))
+    text = np.full(n, np.uint64(streams.integer("misread", seed)))
+    for wall, flip in zip(prompts.entries.T, prompts.flip.T):
+        text = np.where(wall < e, mix(text * np.uint64(3) + (2 * wall + flip).astype(np.uint64) + _STEP), text)
     rank = mix(text[:, None] + (np.arange(1, e + 1, dtype=np.uint64) * _STEP)[None, :])  # of walls, by prompt
     entries = prompts.entries if prompts.entries.shape[1] else np.full((n, 1), e)
     places = entries.shape[1]
@@ -87,7 +89,7 @@ def move_one(prompts: Prompts, uniform: np.ndarray, rows: int, columns: int) -> 
     reached = to < UNREACHED
     candidates = np.where(uniform[:, :1] < 0.5, on_way, prompts.open & ~on_way & reached[:, w[:, 0]])
     closed = _pick(candidates, uniform[:, 1])
-    done = candidates.any(axis=1)
+    done = np.asarray(candidates.any(axis=1))
     less = prompts.open.copy()
     less[row, closed] = False
     still = distances(from_walls(less, rows, columns), prompts.target, rows, columns) < UNREACHED
