@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -20,6 +21,7 @@ from worldbench.core.world import Documents, States, World
 MOST_CLASSES = 128
 """A target with more classes than this is encoded by random signs, not one-hot."""
 CODE_WIDTH = 256
+RANGE_DOCUMENTS = 2000
 
 
 class FromStates(SequenceModel):
@@ -125,8 +127,21 @@ class Exact(FromStates):
 
     @cached_property
     def _range(self) -> dict[str, tuple[float, float]]:
-        """By field, the least and the greatest number encoded so far."""
-        return {}
+        """By field of whole numbers, the least and the greatest that occur: in documents, after any one token, among the states that can be drawn."""
+        world = self.world
+        documents = world.sample(0, "train", 0, RANGE_DOCUMENTS)
+        found = [states for _, _, states in self.walked(documents.tokens)]
+        first = self.start(*_prompts(world))
+        found += [self.step(first, np.array([token])) for token in range(len(world.vocabulary))]
+        if type(world).draw_states is not World.draw_states:
+            corners = np.array(list(itertools.product((0.0, 1 - 1e-9), repeat=4)))
+            found.append(world.draw_states(corners))
+        out = {}
+        for name, dtype, _ in self._fields:
+            if dtype.kind in "iub":
+                values = [np.asarray(getattr(s, name)) for s in found if len(s)]
+                out[name] = float(min(v.min() for v in values)), float(max(v.max() for v in values))
+        return out
 
     @cached_property
     def _kind(self) -> type[States]:
@@ -147,21 +162,17 @@ class Exact(FromStates):
     def encode(self, states: States) -> np.ndarray:
         """float32 [N, D]."""
         parts = [np.asarray(getattr(states, name), np.float32).reshape(len(states), -1) for name, _, _ in self._fields]
-        for (name, _, _), part in zip(self._fields, parts):
-            if len(part):
-                low, high = self._range.get(name, (part.min(), part.max()))
-                self._range[name] = min(low, part.min()), max(high, part.max())
         for name, value in self.world.targets(states).items():
             parts.append(self._codes[name][value] if name in self._codes else np.asarray(value, np.float32))
         return np.concatenate(parts, axis=1)
 
     def decode(self, hidden: np.ndarray) -> States:
-        """The states that were encoded; what no state was encoded as (a probe's guess) becomes the nearest in range."""
+        """The states that were encoded; whole numbers that no state has (a probe's guess) become the nearest that one has."""
         values, at = {}, 0
         for name, dtype, shape in self._fields:
             size = int(np.prod(shape, dtype=int))
-            part = np.clip(hidden[:, at : at + size], *self._range[name]).reshape(len(hidden), *shape)
-            values[name] = (np.rint(part) if dtype.kind in "iu" else part).astype(dtype)
+            part = hidden[:, at : at + size].reshape(len(hidden), *shape)
+            values[name] = (np.rint(np.clip(part, *self._range[name])) if name in self._range else part).astype(dtype)
             at += size
         return self._kind(**values)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.metric import Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import OPEN, Documents, States, World
 from worldbench.metrics.rollout import draw, probabilities
@@ -35,15 +36,23 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.redrawn)
 
+    def told(self, asked: int) -> list[str]:
+        """A note on the trials that were dropped, if any were."""
+        return [f"{self.dropped} of {asked} trials were dropped: no pair of histories was found in {ATTEMPTS} draws"] if self.dropped else []
+
+    def none(self, primary: str) -> Report:
+        """What is left to report where every trial was dropped."""
+        return Report({primary: Score(float("nan"), 0)}, notes=[f"no pair of histories was found in {ATTEMPTS} draws: nothing to measure"])
+
     def rows(self, low: int, high: int) -> Documents:
         """First, then second prefixes of trials low .. high - 1, one under the other."""
         return Documents(*(np.concatenate([getattr(d, f)[low:high] for d in (self.first, self.second)]) for f in Documents.__dataclass_fields__))
 
 
 def most_moves(world: World, states: States) -> np.ndarray:
-    """Tokens that a history may have so that the goal is still well within the budget: longest walk - shortest way - 3."""
+    """Most tokens of a history, so that the goal is still well within the budget: below the longest walk - the shortest way - 3."""
     distance = world.distance(states)
-    return world.longest - 4 - (np.zeros(len(states), np.int64) if distance is None else distance)
+    return world.longest - 5 - (np.zeros(len(states), np.int64) if distance is None else distance)
 
 
 def draw_pairs(world: World, seed: int, count: int, name: str, *, same: bool) -> Pairs:

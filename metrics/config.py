@@ -82,6 +82,8 @@ class EvalConfig:
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InputError(f"eval.{name} must be at least 1, not {getattr(self, name)}")
+        if self.probe_documents < 2:
+            raise InputError(f"eval.probe_documents must be at least 2, one to fit on and one to score, not {self.probe_documents}")
         if self.probe_features < 0:
             raise InputError(f"eval.probe_features must be 0 (no nonlinear probe) or more, not {self.probe_features}")
         if not 0 < self.eps < 1:

@@ -57,6 +57,7 @@ class ExcessLoss(Metric):
     name, version, direction = "excess_loss", 1, "lower"
     line = "nats lost against the exact law of the data, 0 for the law itself"
     primary = "kl"
+    floor = None
     # The oracle's logits are float32.
     # Random-legal may be the exact law (golden mean), or nearly (Z1R): no divergence is negative, and more is not to be had of it in every world.
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {

@@ -49,9 +49,9 @@ class MinimalPairs(Metric):
     """Prompts of which one passage is moved (its entry names another pair of cells in the same place; all else is told alike).
 
     Where the true path changes, `recall`: at the first step where it must, after the same tokens, is the model's most likely token right under both prompts
-    (where it must be another)? Where all laws along the true path stay, `precision`: is the greedy answer token by token the same? (Pairs in between, with several
-    shortest paths of which some stay, are left out and counted.) Sees: whether single passages are read and reach the plan. Cannot see: what two changes do
-    together. A model that ignores its prompt has precision 1 and recall 0: never one alone.
+    (where it must be another)? Where all laws along the true path stay, `precision`: is the greedy answer token by token the same? (Pairs in between, with
+    several shortest paths of which some stay, are left out and counted.) Sees: whether single passages are read and reach the plan. Cannot see: what two
+    changes do together. A model that ignores its prompt has precision 1 and recall 0: never one alone.
     """
 
     name, version, direction = "minimal_pairs", 1, "higher"

@@ -37,9 +37,11 @@ class SequenceDistinction(Metric):
     """Precision and recall of the suffixes by which the model tells two different states apart (its Myhill-Nerode boundary), one history each.
 
     Precision: suffixes sampled after prefix 1, each cut at its first token not accepted after prefix 2; the share of these that truly tell the states apart
-    (none: 1). Recall: of all true boundary suffixes up to 5 tokens, the share accepted after prefix 1 and not after prefix 2. Truth is the map (legal tokens;
-    Vafa, with `end`) or the law (probability above eps). Sees: states that are confused. Cannot see: one state's histories split apart (that is compression).
-    A model that accepts everything has precision 1 and recall 0: never read one alone. Released variants: recall without `end`, precision of 5 suffixes.
+    (none: 1). Recall: of all true boundary suffixes up to 5 tokens, the share accepted after prefix 1 and not after prefix 2, over the trials that have any
+    (`empty_boundary`: the share that has none; Vafa et al. count these as 1, which a model that accepts everything would share in). Truth is the map (legal
+    tokens; Vafa, with `end`) or the law (probability above eps). Sees: states that are confused. Cannot see: one state's histories split apart (that is
+    compression). A model that accepts everything has precision 1 and recall 0: never read one alone. Released variants: recall without `end`, precision of 5
+    suffixes.
     """
 
     name, version, direction = "sequence_distinction", 1, "higher"
@@ -63,6 +65,8 @@ class SequenceDistinction(Metric):
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, c = evaluation.world, evaluation.model, evaluation.settings
         pairs = draw_pairs(world, evaluation.seed, c.structure_trials, "distinction", same=False)
+        if not len(pairs):
+            return pairs.none(self.primary)
         first, second = world.after(pairs.first), world.after(pairs.second)
         s = sample_suffixes(world, model, pairs, evaluation.seed, "distinction", c.suffixes, c.eps)
         trial, suffix = np.nonzero(s.rejected)
@@ -91,8 +95,7 @@ class SequenceDistinction(Metric):
         report.scores["no_boundary_of_its_own"] = Score.rate(np.asarray(~s.rejected.any(axis=1)))
         report.scores["redrawn"] = Score.mean(pairs.redrawn)
         report.notes.append("precision is printed beside recall: a model that accepts everything has precision 1 and recall 0")
-        if pairs.dropped:
-            report.notes.append(f"{pairs.dropped} of {c.structure_trials} trials were dropped: no pair of histories was found in 50 draws")
+        report.notes += pairs.told(c.structure_trials)
         return report
 
 

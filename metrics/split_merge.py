@@ -18,6 +18,7 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.statistics import Z95
 from worldbench.core.world import OPEN, Documents, States, World
 from worldbench.metrics.acceptance import draw_pairs
 from worldbench.metrics.evaluation import Evaluation
@@ -225,22 +226,26 @@ class SplitMerge(Metric):
             return errors(world, evaluation.model, *pairs, c.suffix_tokens, c.suffix_limit, seed, name)
 
         random = self._random(world, seed, c.pairs)
+        if not len(random[0]):
+            return Report({"split": Score(float("nan"), 0)}, notes=[f"all of {c.pairs} pairs of prefixes lead to one state each: nothing to tell apart"])
         split = errors_of(random, "split random")
         report.scores["split"] = _one_minus(split[0], split[1])
         report.arrays |= {"split_error": split[0], "split_truth": split[1], "suffixes": split[3]}
         pool, key, alike = prefix_pool(world, seed)
-        alike = alike[: c.pairs]
-        if len(alike) >= FEWEST:
+        found, alike = len(alike), alike[: c.pairs]
+        if found >= FEWEST:
             aliased = errors_of((take(pool, alike[:, 0]), take(pool, alike[:, 1])), "split aliased")
             report.scores["split_aliased"] = _one_minus(aliased[0], aliased[1])
             report.arrays |= {"aliased_error": aliased[0], "aliased_truth": aliased[1]}
         else:
-            report.notes.append(f"no split_aliased: only {len(alike)} aliased pairs among {POOL:,} prefixes")
+            report.notes.append(f"no split_aliased: only {found} aliased pairs among {POOL:,} prefixes")
         same = self._same(world, seed, c.pairs, pool, key)
-        if len(same[0]) >= FEWEST:
+        if len(same[0]) >= min(FEWEST, c.pairs):
+            if len(same[0]) < c.pairs:
+                report.notes.append(f"merge over {len(same[0])} pairs: of {c.pairs} the others lead nowhere twice, or end in the same three tokens")
             merged = errors_of(same, "merge")[2]
             value, truth = float(merged.mean()), float(split[1].mean())
-            half = 1.959963984540054 * float(np.std(merged, ddof=1)) / len(merged) ** 0.5 / truth
+            half = Z95 * float(np.std(merged, ddof=1)) / len(merged) ** 0.5 / truth
             report.scores["merge"] = Score(1 - value / truth, len(merged), (1 - value / truth - half, 1 - value / truth + half))
             report.arrays["merge_error"] = merged
         else:

@@ -17,6 +17,7 @@ from worldbench.metrics.acceptance import draw_pairs
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.excess_loss import ratio
 from worldbench.metrics.rollout import draw
+from worldbench.metrics.suffixes import take
 from worldbench.metrics.transition_consistency import FLOOR, law_kl
 
 
@@ -49,15 +50,26 @@ def change(before: np.ndarray, after: np.ndarray, open_: np.ndarray) -> np.ndarr
     return ((np.exp(p) * (p - q)).sum(axis=2) * open_).sum(axis=1)
 
 
+def of_equal_length(documents: Documents) -> np.ndarray:
+    """For each document the next one of its length, the last of them the first: int [N]; itself where it is alone."""
+    order = np.argsort(documents.length, kind="stable")
+    first = np.searchsorted(documents.length[order], documents.length[order])
+    rank, size = np.arange(len(order)) - first, np.bincount(documents.length)[documents.length[order]]
+    out = np.empty(len(order), np.int64)
+    out[order] = order[first + (rank + 1) % size]
+    return out
+
+
 class StateSwap(Metric):
     """Prefixes a and b, equally long; the hidden states of a's last token are replaced by those of b's, at every layer or at one (layers above follow from
     it); earlier positions keep what they were. Both go on along tokens drawn from b's exact law.
 
     `donor_law` = (KL_a - KL_swapped) / (KL_a - KL_b), with KL from the exact law of b's state to the model after a, after the swap, after b: 1, b's future
-    has appeared; 0, nothing happened. At all layers, over this and the next 5 tokens; single layers in the series. Controls: the embedding alone (the token,
-    the wrong layer); two histories of *one* state, where nothing may change (`same_state_change`, KL, beside `other_state_change`); a swap
-    with itself (`sham_change`, 0 by construction). Sees: whether the state that was read is the one in use. Cannot see: states kept over several positions,
-    which attention can still reach: a low score is what a model without compact state earns.
+    has appeared; 0, nothing happened. At all layers, over this and the next 5 tokens; single layers in the series. Controls: a random donor of the same
+    length in b's stead (`donor_law_random`, still measured against b's law: any other state is not enough); the embedding alone (the token, the wrong layer);
+    two histories of *one* state, where nothing may change (`same_state_change`, KL, beside `other_state_change`); a swap with itself (`sham_change`, 0 by
+    construction). Sees: whether the state that was read is the one in use. Cannot see: states kept over several positions, which attention can still reach: a
+    low score is what a model without compact state earns.
     """
 
     name, version, direction = "state_swap", 1, "higher"
@@ -66,8 +78,11 @@ class StateSwap(Metric):
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("donor_law", 1 - 1e-6, 1 + 1e-6), Expectation("same_state_change", -1e-6, 1e-6), Expectation("sham_change", -1e-6, 1e-6)),
-    }
+        "oracle": (
+            Expectation("donor_law", 1 - 1e-6, 1 + 1e-6), Expectation("donor_law_random", -1, 0.5),
+            Expectation("same_state_change", -1e-6, 1e-6), Expectation("sham_change", -1e-6, 1e-6),
+        ),
+    }  # fmt: skip
 
     damage: ClassVar[tuple[Damage, ...]] = (Damage("donor_law", "any", "any", "any", "any", drift="worse", monotone=True),)
 
@@ -85,6 +100,8 @@ class StateSwap(Metric):
         actions = np.array(world.vocabulary.actions)
         other = draw_pairs(world, seed, c.swap_pairs, "swap", same=False)
         same = draw_pairs(world, seed, c.swap_pairs, "swap same", same=True)
+        if not len(other) or not len(same):
+            return (same if len(other) else other).none(self.primary)
         layers = [*model.layers(other.first.tokens[:1]), ALL_LAYERS]
         usual = ALL_LAYERS
         uniform = streams.uniform(0, c.swap_pairs, c.swap_tokens, "evaluation", seed, "swap futures")
@@ -100,25 +117,32 @@ class StateSwap(Metric):
         tokens, laws, open_ = futures(world, other.second, c.swap_tokens, uniform[: len(other)])
         width = laws.shape[2]
 
-        def cost(logits: np.ndarray) -> np.ndarray:
-            kl = law_kl(laws.reshape(-1, width), logits.reshape(-1, logits.shape[2]), actions).reshape(open_.shape)
-            return (kl * open_).sum(axis=1)
+        def cost(logits: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
+            kl = law_kl(laws[rows].reshape(-1, width), logits.reshape(-1, logits.shape[2]), actions).reshape(open_[rows].shape)
+            return (kl * open_[rows]).sum(axis=1)
 
         after_a, after_b = plain(other.first, tokens), plain(other.second, tokens)
         cost_a, cost_b = cost(after_a), cost(after_b)
         by_layer = {layer: swapped(other.first, other.second, layer, tokens) for layer in layers}
         share = {layer: ratio(cost_a - cost(logits), cost_a - cost_b) for layer, logits in by_layer.items()}
         count = open_.sum(axis=1).astype(float)
+        random = of_equal_length(other.second)
+        met = np.flatnonzero(random != np.arange(len(other)))
         report = Report({"donor_law": share[usual]}, {"by_layer": {"layer": layers, "donor_law": [share[layer].value for layer in layers]}})
         report.scores[f"donor_law_{layers[0]}" if len(layers) > 2 else "donor_law_hidden"] = share[layers[0]]
         report.scores["other_state_change"] = ratio(change(after_a, by_layer[usual], open_), count)
         report.scores["sham_change"] = ratio(change(after_a, swapped(other.first, other.first, usual, tokens), open_), count)
+        if len(met):
+            moved = swapped(take(other.first, met), take(other.second, random[met]), usual, tokens[met])
+            report.scores["donor_law_random"] = ratio(cost_a[met] - cost(moved, met), (cost_a - cost_b)[met])
         tokens, _, same_open = futures(world, same.second, c.swap_tokens, uniform[: len(same)])
         gap = change(plain(same.first, tokens), swapped(same.first, same.second, usual, tokens), same_open)
         report.scores["same_state_change"] = ratio(gap, same_open.sum(axis=1).astype(float))
         report.scores["kl_before"] = Score.mean(cost_a / count)
         report.scores["kl_after"] = Score.mean(cost(by_layer[usual]) / count)
         report.scores["kl_donor"] = Score.mean(cost_b / count)
+        report.scores["redrawn"] = Score.mean(other.redrawn)
+        report.notes += other.told(c.swap_pairs)
         report.notes.append("changes and kl are nats a token, log probabilities cut off at log 1e-9")
         return report
 

@@ -34,22 +34,22 @@ class Copy:
 
 
 class Linear:
-    """The best affine map of the state and the token."""
+    """The best affine map of the state and the token, an action."""
 
-    def __init__(self, fitted: Affine, vocabulary: int) -> None:
-        self.fitted, self.vocabulary = fitted, vocabulary
+    def __init__(self, fitted: Affine, world: World) -> None:
+        self.fitted, self.one_hot = fitted, np.eye(len(world.vocabulary.actions))[world.vocabulary.action_of_token]
 
     @classmethod
     def fit(cls, world: World, model: SequenceModel, documents: Documents) -> Linear:
         at = positions(world, documents)
         h = hidden_at(model, documents, at.row, at.prefix_length)
         follows = np.flatnonzero(np.diff(at.row) == 0)
-        v = len(world.vocabulary)
         tokens = documents.tokens[at.row[follows], at.prefix_length[follows]]
-        return cls(fit_affine(np.concatenate([h[follows], np.eye(v)[tokens]], axis=1), h[follows + 1]), v)
+        one_hot = np.eye(len(world.vocabulary.actions))[world.vocabulary.action_of_token[tokens]]
+        return cls(fit_affine(np.concatenate([h[follows], one_hot], axis=1), h[follows + 1]), world)
 
     def step(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        return self.fitted(np.concatenate([hidden, np.eye(self.vocabulary)[tokens]], axis=1)).astype(np.float32)
+        return self.fitted(np.concatenate([hidden, self.one_hot[tokens]], axis=1)).astype(np.float32)
 
 
 def law_kl(law: np.ndarray, logits: np.ndarray, actions: np.ndarray) -> np.ndarray:
@@ -63,10 +63,11 @@ class TransitionConsistency(Metric):
     """From the hidden state at a position, roll a transition along the true next tokens without looking, read laws off the states it predicts, and compare
     them with the exact law of the world's state there: KL by number of steps. The transition is a probe fitted afterwards to the frozen model (the same for
     every model: `posthoc`), and the model's `own` where it was trained with one. Beside it: the model's true hidden states (`direct`), the last state copied,
-    and the best affine transition.
+    a true hidden state of another document (`stranger`), and the best affine transition.
 
-    `normalised` = 1 - (KL - direct's) / (copy's - direct's), over the first 8 steps: 1, the transition predicts as well as looking does; 0, no better than
-    not moving. Sees: whether the state is sufficient for its own future. Cannot see: whether it is the world's state, where direct is bad itself.
+    `normalised` = 1 - (KL - direct's) / (stranger's - direct's), over the first 8 steps: 1, the transition predicts as well as looking does; 0, no better
+    than any state at all. (Not the copy's: its sharp law is often worse than a stranger's.) Sees: whether the state is sufficient for its own future. Cannot
+    see: whether it is the world's state, where direct is bad itself.
     """
 
     name, version, direction = "transition_consistency", 1, "higher"
@@ -89,6 +90,8 @@ class TransitionConsistency(Metric):
             return f"the exact law of the world {world.name!r} is not known"
         if not model.hidden_name:
             return f"the model {model.name!r} has no hidden states"
+        if world.longest < 2:
+            return f"documents of the world {world.name!r} have one predicted token: there is no transition"
         one = world.sample(0, "test", 0, 1)
         h = model.hidden(one.tokens[:, :-1])
         if h is None or model.head(h[:, -1]) is None:
@@ -117,8 +120,9 @@ class TransitionConsistency(Metric):
         row, t = pairs[:, 0], pairs[:, 1]
         actions = np.array(world.vocabulary.actions)
         state = dict.fromkeys(rolled, h[index[row, t]])
-        curves: dict[str, list[float]] = {"step": [], "n": [], "direct": [], **{name: [] for name in rolled}}
-        total = {name: np.zeros(n) for name in ("direct", *rolled)}
+        rng = streams.generator("evaluation", seed, "transition strangers")
+        curves: dict[str, list[float]] = {"step": [], "n": [], "direct": [], "stranger": [], **{name: [] for name in rolled}}
+        total = {name: np.zeros(n) for name in ("direct", "stranger", *rolled)}
         count = np.zeros(n)
         for step in range(1, c.horizon + 1):
             on = np.flatnonzero((t + step < documents.length[row]) & (index[row, np.minimum(t + step, documents.tokens.shape[1] - 1)] >= 0))
@@ -129,7 +133,8 @@ class TransitionConsistency(Metric):
             law = known.law[row, t + step]
             curves["step"].append(step)
             curves["n"].append(len(row))
-            for name, hidden in {"direct": h[index[row, t + step]], **state}.items():
+            true = h[index[row, t + step]]
+            for name, hidden in {"direct": true, "stranger": true[rng.permutation(len(true))], **state}.items():
                 logits = model.head(hidden)
                 assert logits is not None
                 kl = law_kl(law, logits, actions)
@@ -139,16 +144,18 @@ class TransitionConsistency(Metric):
             if step <= SUMMED:
                 count += np.bincount(row, minlength=n)
         report = Report({}, {"by_step": dict(curves)}, notes=[f"hidden state: {model.hidden_name}; {len(spare)} other documents fitted"])
-        gain = total["copy"] - total["direct"]
+        gain = total["stranger"] - total["direct"]
         if not gain.sum() > 0:
-            report.notes.append("its true hidden states predict no better than the last one copied: there is no gain to be normalised by")
+            report.notes.append("its true hidden states predict no better than those of other documents: there is no gain to be normalised by")
         for name in ("posthoc", "own", "linear"):
             if name in rolled:
                 r = ratio(total[name] - total["direct"], gain)
                 key = "normalised" if name == "posthoc" else f"normalised_{name}"
                 report.scores[key] = Score(1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0]))
                 report.scores[f"{name}_excess"] = ratio(total[name] - total["direct"], count)
-        report.scores["copy_excess"], report.scores["direct_kl"] = ratio(gain, count), ratio(total["direct"], count)
+        for name in ("copy", "stranger"):
+            report.scores[f"{name}_excess"] = ratio(total[name] - total["direct"], count)
+        report.scores["direct_kl"] = ratio(total["direct"], count)
         return report
 
 

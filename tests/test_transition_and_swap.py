@@ -50,6 +50,11 @@ def literal_kl(law: np.ndarray, logits: np.ndarray, actions: tuple[int, ...]) ->
     return sum(p * (np.log(p) - max(log_p[a], FLOOR)) for p, a in zip(law, actions) if p > 0)
 
 
+def _starts(documents: Documents, i: int, uniform: np.ndarray) -> list[int]:
+    n, p = int(documents.length[i]), int(documents.prompt_length[i])
+    return sorted({int(p + u * (n - p)) for u in uniform})
+
+
 @pytest.mark.parametrize("kind", [GPT, NextLat])
 def test_curves_are_literal(world: TaxiWorld, kind: type) -> None:
     model = network(world, kind)
@@ -59,12 +64,13 @@ def test_curves_are_literal(world: TaxiWorld, kind: type) -> None:
     spare = world.sample(0, "test", 12, 15)
     own = model.dynamics()
     assert (own is not None) == (kind is NextLat)
+    rng = streams.generator("evaluation", 0, "transition strangers")
     rolled = {"copy": Copy(), "linear": Linear.fit(world, model, spare), "posthoc": model.fit_dynamics(spare, 12, 0)} | ({"own": own} if own else {})
     uniform = streams.uniform(0, 12, STARTS, "evaluation", 0, "transition starts")
     kl: dict[str, dict[int, list[float]]] = {name: {} for name in ("direct", *rolled)}
     for i in range(12):
-        n, p = int(documents.length[i]), int(documents.prompt_length[i])
-        for t in sorted({int(p + u * (n - p)) for u in uniform[i]}):  # t: how many tokens have been read
+        n = int(documents.length[i])
+        for t in _starts(documents, i, uniform[i]):  # t: how many tokens have been read
             state = dict.fromkeys(rolled, model.hidden(documents.tokens[i : i + 1, :t])[:, -1])
             for step in range(1, 11):
                 if t + step >= n:
@@ -80,12 +86,23 @@ def test_curves_are_literal(world: TaxiWorld, kind: type) -> None:
     assert curves["n"] == [len(v) for v in kl["copy"].values()]
     for name in kl:
         assert curves[name] == pytest.approx([np.mean(v) for v in kl[name].values()], rel=1e-4, abs=1e-5)
+    # A stranger: at each step, the true hidden state that a permutation of the positions puts in its place.
+    starts = [(i, t) for i in range(12) for t in _starts(documents, i, uniform[i])]
+    kl["stranger"] = {}
+    for step in curves["step"]:
+        on = [(i, t + step) for i, t in starts if t + step < documents.length[i]]
+        order = rng.permutation(len(on))
+        for k, (i, t) in enumerate(on):
+            j, s = on[order[k]]
+            h = model.hidden(documents.tokens[j : j + 1, :s])[:, -1]
+            kl["stranger"].setdefault(step, []).append(literal_kl(known.law[i, t], model.head(h)[0], world.vocabulary.actions))
+    assert curves["stranger"] == pytest.approx([np.mean(v) for v in kl["stranger"].values()], rel=1e-4)
     total = {name: sum(sum(v) for step, v in steps.items() if step <= SUMMED) for name, steps in kl.items()}
     count = sum(len(v) for step, v in kl["copy"].items() if step <= SUMMED)
     assert report.scores["posthoc_excess"].value == pytest.approx((total["posthoc"] - total["direct"]) / count, rel=1e-3, abs=1e-5)
     assert report.scores["direct_kl"].value == pytest.approx(total["direct"] / count, rel=1e-4)
-    if total["copy"] > total["direct"]:
-        literal = 1 - (total["posthoc"] - total["direct"]) / (total["copy"] - total["direct"])
+    if total["stranger"] > total["direct"]:
+        literal = 1 - (total["posthoc"] - total["direct"]) / (total["stranger"] - total["direct"])
         assert report.scores["normalised"].value == pytest.approx(literal, rel=1e-2)
 
 
@@ -194,7 +211,7 @@ def test_swaps_with_oneself_change_nothing(world: TaxiWorld) -> None:
         assert continued(model.swapped(documents, documents, layer), tokens) == pytest.approx(plain, abs=1e-4)
 
 
-@pytest.mark.parametrize(("seed", "gains"), [(1, False), (2, True), (3, True)])
+@pytest.mark.parametrize(("seed", "gains"), [(1, False), (2, True), (3, False)])
 def test_swap_scores_are_literal(world: TaxiWorld, seed: int, gains: bool) -> None:
     model = network(world, seed=seed)
     report = state_swap.METRIC.measure(Evaluation(world, model, SETTINGS))

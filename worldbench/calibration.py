@@ -30,12 +30,14 @@ class Rung:
 
 @dataclass(frozen=True)
 class Verdict:
-    """One statement of a metric about itself, and whether the measurements bear it out."""
+    """One statement of a metric about itself, and whether the measurements bear it out; None: it could not be judged, for what it speaks of was not measured
+    (an option left it out), or is no number.
+    """
 
     metric: str
     statement: str
     measured: str
-    holds: bool
+    holds: bool | None
 
 
 def _number(value: float) -> str:
@@ -43,15 +45,16 @@ def _number(value: float) -> str:
 
 
 def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> list[Verdict]:
-    """Every `expects` of the metric against what the references scored. A score that was not reported cannot be judged: it is left out."""
+    """Every `expects` of the metric against what the references scored, of those that it was measured on."""
     out = []
     for model, expectations in metric.expects.items():
         for e in expectations:
-            if model not in measured or e.score not in measured[model]:
+            if model not in measured:
                 continue
-            value = measured[model][e.score]
+            value = measured[model].get(e.score, math.nan)
             bounds = f"= {_number(e.low)}" if e.low == e.high else f"in {_number(e.low)} .. {_number(e.high)}"
-            out.append(Verdict(metric.name, f"{model} scores {e.score} {bounds}", _number(value), e.met_by(value)))
+            told = _number(value) if e.score in measured[model] else "not measured"
+            out.append(Verdict(metric.name, f"{model} scores {e.score} {bounds}", told, e.met_by(value) if e.score in measured[model] else None))
     return out
 
 
@@ -74,11 +77,15 @@ def judge_damage(metric: Metric, kind: str, ladder: list[Rung]) -> list[Verdict]
         effect = getattr(d, kind)
         if effect == "any":
             continue
-        rungs = [r.values.get(metric.name, {}).get(d.score, []) for r in ladder]
-        if any(not r or not all(map(math.isfinite, r)) for r in rungs) or len(rungs) < 2:
+        if len(ladder) < 2 or not any(metric.name in r.values for r in ladder):
             continue
+        rungs = [r.values.get(metric.name, {}).get(d.score, []) for r in ladder]
         higher = d.direction == "higher"
-        means = " ".join(_number(sum(r) / len(r)) for r in rungs)
+        means = " ".join(_number(sum(r) / len(r)) if r else "none" for r in rungs)
+        if any(not r or not all(map(math.isfinite, r)) for r in rungs):
+            said = f"{kind} leaves {d.score} unchanged" if effect == "unchanged" else f"{kind} makes {d.score} worse"
+            out.append(Verdict(metric.name, said, means, None))
+            continue
         if effect == "unchanged":
             most = max(abs(x - y) for r in rungs[1:] for x, y in zip(rungs[0], r))
             out.append(Verdict(metric.name, f"{kind} leaves {d.score} unchanged", means, most <= d.tolerance + EXACT))

@@ -30,6 +30,7 @@ SHARES = (1 / 75, 2 / 75, 4 / 75, 8 / 75, 15 / 75)
 """Edges damaged, as shares of the map's (metrics.md, section 6: 1, 2, 4, 8, 15 of 75)."""
 NOISE = (0.1, 0.2, 0.3, 0.5, 1.0)
 BLUR = (0.1, 0.3, 1.0, 3.0, 10.0)
+DRIFT = (0.01, 0.03, 0.1, 0.3, 1.0)
 MAP_KINDS = ("deleted", "added", "rewired")
 
 
@@ -61,7 +62,7 @@ class Plan:
         if kind == "noise":
             return [NOISE[i] for i in chosen]
         if kind in ("blur", "drift"):
-            return [BLUR[i] for i in chosen]
+            return [(BLUR if kind == "blur" else DRIFT)[i] for i in chosen]
         out: list[float] = []
         for i in chosen:
             out.append(max(round(SHARES[i] * world.damageable()), (int(out[-1]) if out else 0) + 1))
@@ -176,6 +177,11 @@ def _ladders(world: World, plan: Plan, chosen: list[Metric], display: Display, w
             if not _claimed(chosen, kind):
                 continue
             sizes = [0.0, *plan.sizes(kind, world)]
+            try:
+                damaged(world, kind, sizes[-1], 0)
+            except InputError as error:
+                display.say(f"no ladder of {kind} edges: {error}")
+                continue
             display.say(f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes[1:])}), {plan.corruptions} corruptions each")
             tasks = [(kind, size, c) for size in sizes for c in range(plan.corruptions if size else 1)]
             ladder = {size: Rung(size) for size in sizes}
@@ -224,17 +230,19 @@ def show(record: dict[str, Any]) -> None:
         for ladder in record["ladders"].values():
             values = ladder[-1]["values"].get(name, {}).get(metric["primary"])
             cells.append(sum(values) / len(values) if values else None)
-        held = f"{sum(v['holds'] for v in mine)} of {len(mine)}" if mine else "none"
+        judged = [v["holds"] for v in mine if v["holds"] is not None]
+        held = f"{sum(judged)} of {len(judged)}" if judged else "none"
+        held += f" ({len(mine) - len(judged)} not judged)" if len(mine) > len(judged) else ""
         body.append([f"{name}.{metric['primary']}", metric["direction"], held, *("-" if c is None else f"{c:.3f}" for c in cells)])
     print(f"calibration of {record['world']['world']}")
     print(tables(["metric", "better", "statements hold", *references, *largest.values()], body, fixed=3))
     for v in record["verdicts"]:
-        if not v["holds"]:
-            print(f"fails: {v['metric']}: {v['statement']}; measured {v['measured']}")
+        if v["holds"] is not True:
+            print(f"{'fails' if v['holds'] is False else 'not judged'}: {v['metric']}: {v['statement']}; measured {v['measured']}")
 
 
 def failures(record: dict[str, Any]) -> list[Verdict]:
-    return [Verdict(**v) for v in record["verdicts"] if not v["holds"]]
+    return [Verdict(**v) for v in record["verdicts"] if v["holds"] is False]
 
 
 def require(record: dict[str, Any], folder: Path) -> None:

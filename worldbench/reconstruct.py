@@ -94,6 +94,8 @@ def read_routes(file: Path, graph: Graph) -> Routes:
     without_end = 0
     for number, line in enumerate(lines, 1):
         words = line.split()
+        while words and words[-1] in PADDING:
+            words.pop()
         if not words or words[0].startswith("#"):
             continue
         problem = _problem(words, place, code, graph)

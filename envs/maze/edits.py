@@ -97,7 +97,7 @@ def move_one(prompts: Prompts, uniform: np.ndarray, rows: int, columns: int) -> 
     bridge = reached[:, w[:, 0]] & reached[:, w[:, 1]] & (still[:, w[:, 0]] != still[:, w[:, 1]])
     free = ~prompts.open & (bridge | ~parted[:, None])
     opened = _pick(free, uniform[:, 2])
-    done &= free.any(axis=1) & prompts.good
+    done = done & np.asarray(free.any(axis=1)) & prompts.good
     return np.where((prompts.entries == closed[:, None]) & done[:, None], opened[:, None], prompts.entries), done
 
 
