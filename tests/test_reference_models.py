@@ -235,5 +235,5 @@ def test_every_option_of_a_reference_has_an_effect(entry, world: TaxiWorld, ride
     assert not np.array_equal(entry.load()(world, start, 1).logits(tokens), before)
     for f in dataclasses.fields(config):
         value = getattr(start, f.name)
-        other = {"heads": 2, "width": 32}.get(f.name, value * 2 + (1 if isinstance(value, int) else 0.01))
+        other = {"heads": 2, "width": 32, "head_width": 8}.get(f.name, value * 2 + (1 if isinstance(value, int) else 0.01))
         assert not np.array_equal(entry.load()(world, dataclasses.replace(start, **{f.name: other}), 0).logits(tokens), before), f.name
