@@ -31,7 +31,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             label, colour, line = CURVES[name]
             p = share[share > 0]
             rank = float(np.exp(-(p * np.log(p)).sum())) if len(p) else float("nan")
-            seen = p > 1e-6 * p.max() if len(p) else p
+            seen = p > 1e-6 * p.max(initial=0.0)
             label = f"{label}, rank {rank:.1f}"
             axis.plot(np.arange(1, len(p) + 1)[seen], p[seen], color=colour, linestyle=line, linewidth=1.0, marker="o", markersize=1.8, label=label)
         axis.set_yscale("log")

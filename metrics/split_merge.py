@@ -61,7 +61,7 @@ class _Nodes:
     def open(self, world: World) -> np.ndarray:
         """bool: does it go on after every prefix after which it is possible?"""
         going = np.stack([np.asarray(world.outcome(s)) == OPEN for s in self.states])
-        return (going | ~np.isfinite(self.log_law)).all(axis=0)
+        return np.asarray((going | ~np.isfinite(self.log_law)).all(axis=0))
 
 
 def _log_laws(world: World, nodes: _Nodes) -> np.ndarray:

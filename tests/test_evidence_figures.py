@@ -68,7 +68,7 @@ def test_loss_by_position_is_the_mean_there() -> None:
     model = Corrupted(world, CorruptedConfig(rewired=0, noise=0.7))
     e = Evaluation(world, model, EvalConfig(documents=3000))
     report = excess_loss.METRIC.measure(e)
-    row, t, kl, entropy, loss = excess_loss.divergences(world, model, e.documents)
+    _, t, kl, entropy, loss = excess_loss.divergences(world, model, e.documents)
     curve, h = report.series["by_position"], world.process.myopic_entropies(7)
     for i in range(8):
         for name, x in (("kl", kl), ("bayes", entropy), ("loss", loss)):
