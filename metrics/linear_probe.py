@@ -24,15 +24,20 @@ class Affine:
         return x @ self.weight + self.bias
 
 
+def _shares(n: int, w: np.ndarray | None) -> np.ndarray:
+    """Weights that sum to 1: the given ones' shares, else equal."""
+    return np.full(n, 1 / n) if w is None else w / w.sum()
+
+
 def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Affine:
     """Weighted least squares of y [M, K] on x [M, D] and a constant, with the ridge penalty of `RIDGES` whose leave-one-out error is least.
 
     The penalty matters where directions of x hardly vary (untrained networks): without it, a row unlike those fitted is predicted far off. Leave-one-out in
     closed form (Allen 1974, PRESS): a row's residual over one minus its leverage.
     """
-    share = np.full(len(x), 1 / len(x)) if w is None else w / w.sum()
-    mx, my = share @ x, share @ y
-    root = np.sqrt(share)[:, None]
+    w = _shares(len(x), w)
+    mx, my = w @ x, w @ y
+    root = np.sqrt(w)[:, None]
     a, target = (x - mx) * root, (y - my) * root
     size, direction = np.linalg.eigh(a.T @ a)
     size = np.maximum(size, 0)
@@ -41,7 +46,7 @@ def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Aff
     for ridge in RIDGES:
         shrunk = 1 / (size + ridge * max(float(size.mean()), 1e-30))
         coefficient = shrunk[:, None] * moment
-        left = 1 - share - along**2 @ shrunk
+        left = 1 - w - along**2 @ shrunk
         error = float((((target - along @ coefficient) / np.maximum(left, 1e-9)[:, None]) ** 2).sum())
         if error < best * (1 - 1e-9):
             best, weight = error, direction @ coefficient
@@ -62,7 +67,7 @@ def fourier_features(x: np.ndarray, fit: np.ndarray, count: int, rng: np.random.
 
 def r_squared(y: np.ndarray, predicted: np.ndarray, w: np.ndarray | None = None) -> float:
     """1 - SSE / SST over all targets together, weighted; nan where the targets do not vary."""
-    w = np.full(len(y), 1 / len(y)) if w is None else w / w.sum()
+    w = _shares(len(y), w)
     total = float((w @ (y - w @ y) ** 2).sum())
     return 1 - float((w @ (y - predicted) ** 2).sum()) / total if total > 1e-15 else float("nan")
 
@@ -88,9 +93,9 @@ def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
 
 def top_components(x: np.ndarray, count: int, w: np.ndarray | None = None) -> np.ndarray:
     """The first principal directions of x [M, D], as columns [D, count]."""
-    share = np.full(len(x), 1 / len(x)) if w is None else w / w.sum()
-    centred = x - share @ x
-    _, vectors = np.linalg.eigh((centred * share[:, None]).T @ centred)
+    w = _shares(len(x), w)
+    centred = x - w @ x
+    _, vectors = np.linalg.eigh((centred * w[:, None]).T @ centred)
     return vectors[:, ::-1][:, :count]
 
 

@@ -121,7 +121,7 @@ def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path
 def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(process: str) -> None:
     world = HMM(HMMConfig(process=process, length=12))
     chosen = EvalConfig(**{**SMALL.__dict__, "pairs": 40, "probe_features": 50})
-    record = check(world, Plan(chosen, corruptions=3, rungs=2), Display(quiet=True), options, workers=1)
+    record = check(world, Plan(chosen, corruptions=6, rungs=2), Display(quiet=True), options, workers=1)
     assert [v for v in record["verdicts"] if v["holds"] is False] == []
     assert set(record["ladders"]) == {"noise", "blur", "drift"}
     judged = {v["metric"] for v in record["verdicts"]}
