@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 STEPS = {"N": (0, 1), "E": (1, 0), "S": (0, -1), "W": (-1, 0)}
 UNUSED, ROCK = "#c4c4c4", "#e9e9e9"
-SURROUND = 0.85
-"""Cells of the grid's size around the outermost centres, so that outer walls and curves are seen."""
+SURROUND, MARGIN = 0.7, 0.1
+"""Sides of a cell beyond the outermost centres, so that outer walls are seen, and beyond the outermost curves."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,9 @@ def _picture(grid: Grid, kinds: tuple[tuple[str, Drawn], ...], title: str, legen
     from matplotlib.patches import Rectangle
 
     (_, used), (_, unused), (_, through), (_, elsewhere) = kinds
-    low, high = grid.corner - SURROUND * grid.side, grid.corner + (np.array(grid.shape) - 1 + SURROUND) * grid.side
+    curves = elsewhere.points()
+    low = np.minimum(grid.corner - SURROUND * grid.side, curves.min(0, initial=np.inf) - MARGIN * grid.side)
+    high = np.maximum(grid.corner + (np.array(grid.shape) - 1 + SURROUND) * grid.side, curves.max(0, initial=-np.inf) + MARGIN * grid.side)
     figure, axes, metres_per_point = street_map.frame((float(low[0]), float(low[1]), float(high[0]), float(high[1])), title)
     cell = grid.side / metres_per_point  # points on paper
     thin = min(cell / 30, 1.0)

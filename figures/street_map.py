@@ -45,6 +45,11 @@ class Drawn:
     def take(self, rows: np.ndarray) -> Drawn:
         return Drawn(*(getattr(self, f)[rows] for f in self.__dataclass_fields__))
 
+    def points(self) -> np.ndarray:
+        """Points along the curves, metres [17 K, 2]."""
+        along = np.linspace(0, 1, 17)[:, None, None]
+        return ((1 - along) ** 2 * self.start + 2 * along * (1 - along) * self.control + along**2 * self.stop).reshape(-1, 2)
+
     def inside(self, box: Box) -> Drawn:
         """Those that may be seen in the box."""
         points = np.stack([self.start, self.control, self.stop])
@@ -61,9 +66,7 @@ def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) 
     data = load(evidence)
     metres = data["metres"]
     black, red = _black(data), invented(data)
-    along = np.linspace(0, 1, 17)[:, None, None]
-    curves = (1 - along) ** 2 * red.start + 2 * along * (1 - along) * red.control + along**2 * red.stop
-    whole = _padded(np.concatenate([metres, curves.reshape(-1, 2)]))
+    whole = _padded(np.concatenate([metres, red.points()]))
     part = box or _densest(metres, red, whole)
     failed = f"{int((data['status'] == 2).sum()):,} of {len(data['status']):,} rides not explained"
     words = (data["places"], data["directions"])

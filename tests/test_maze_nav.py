@@ -29,6 +29,8 @@ from worldbench.figures import interactive_map, maze_map, street_map
 from worldbench.figures.run_figures import draw_run
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.lookahead import LEAST, PROMPTS, ceiling
+from worldbench.metrics.lookahead import METRIC as LOOKAHEAD
 from worldbench.metrics.map_reconstruction import METRIC as RECONSTRUCTION
 from worldbench.scoring import npz
 
@@ -146,6 +148,18 @@ def literal_beeline(graph) -> float:
         return sum(arrives(int(graph.successor[v, a]), d) for a in near if graph.successor[v, a] >= 0) / len(near)
 
     return float(np.mean([arrives(v, d) for v in range(n) for d in range(n) if v != d]))
+
+
+def test_lookahead_says_where_its_ceiling_leaves_no_room() -> None:
+    """With a long budget the exact law goes to and fro; with a short one its likely rides are short. The ceiling is what the oracle scores."""
+    short, long = (MazeWorld(MazeConfig(rows=5, columns=5, min_moves=2, max_moves=m)) for m in (8, 60))
+    for world in (short, long):
+        oracle = Oracle(world)
+        scored = LOOKAHEAD.measure(Evaluation(world, oracle, EvalConfig(trials=PROMPTS))).scores["shortest"].value
+        assert ceiling(world) == pytest.approx(scored)
+        assert (LOOKAHEAD.applies(world, oracle) is None) == (scored >= LEAST)
+    assert LOOKAHEAD.applies(short, Oracle(short)) is None
+    assert "greedy rides are shortest in 0% of prompts" in str(LOOKAHEAD.applies(long, Oracle(long)))
 
 
 # Figures

@@ -47,17 +47,17 @@ _VALUES: dict[str, dict[str, dict[str, dict[str, Any]]]] = {
     },
     "maze": {
         "quick": {
-            "env": {"min_moves": 5, "max_moves": 60},
+            "env": {"generator": "depth-first-percolation", "min_moves": 2, "max_moves": 20},
             "data": {"rides": 10_000},
             "model": {"layers": 6, "heads": 4, "width": 64},
-            "train": {"steps": 3000, "batch": 19, "row_tokens": 128},
+            "train": {"steps": 3000, "batch": 38, "row_tokens": 64},
             "nextlat": {"horizon": 4, "lambda_kl": 0.1},
         },
         "small": {
-            "env": {"min_moves": 5, "max_moves": 60},
+            "env": {"generator": "depth-first-percolation", "min_moves": 2, "max_moves": 20},
             "data": {"rides": 10_000},
             "model": {"layers": 4, "heads": 4, "width": 64},
-            "train": {"steps": 1200, "batch": 19, "row_tokens": 128},
+            "train": {"steps": 1200, "batch": 38, "row_tokens": 64},
             "nextlat": {"horizon": 4, "lambda_kl": 0.1},
         },
         "standard": {
