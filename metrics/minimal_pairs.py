@@ -48,10 +48,10 @@ def first_change(
 class MinimalPairs(Metric):
     """Prompts of which one passage is moved (its entry names another pair of cells in the same place; all else is told alike).
 
-    Where the true path changes, `recall`: at the first step where it must, after the same tokens, is the model's most likely token right under both prompts
-    (where it must be another)? Where all laws along the true path stay, `precision`: is the greedy answer token by token the same? (Pairs in between, with
-    several shortest paths of which some stay, are left out and counted.) Sees: whether single passages are read and reach the plan. Cannot see: what two
-    changes do together. A model that ignores its prompt has precision 1 and recall 0: never one alone.
+    Where the true path changes, `recall`: at the first step where it must, after the same tokens, is the model's most likely token right under both prompts?
+    Where all laws along the true path stay, `precision`: is the greedy answer token by token the same? (Pairs in between, with several shortest paths of
+    which some stay, are left out and counted.) Sees: whether single passages are read and reach the plan. Cannot see: what two changes do together. A model
+    that ignores its prompt has precision 1 and recall 0: never one alone.
     """
 
     name, version, direction = "minimal_pairs", 1, "higher"
@@ -86,7 +86,7 @@ class MinimalPairs(Metric):
         answers = [roll_out(world, model, p[kept], w[kept], seed, "greedy").tokens for p, w in (first, second)] if len(kept) else [np.zeros((0, 1))] * 2
         same = np.asarray((answers[0] == answers[1]).all(axis=1))
         report = Report(
-            {"recall": Score.rate(np.asarray(right.all(axis=0))), "precision": Score.rate(same)},
+            {"recall": Score.rate(right.all(axis=0)), "precision": Score.rate(same)},
             arrays={"place": place, "equal": equal, "right_before": right[0], "right_after": right[1], "same": same},
         )
         report.notes.append(f"{len(moved)} pairs whose path changes, {len(kept)} whose path stays, {len(rows) - len(moved) - len(kept)} in between")

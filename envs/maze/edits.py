@@ -92,8 +92,8 @@ def move_one(prompts: Prompts, uniform: np.ndarray, rows: int, columns: int) -> 
     done = np.asarray(candidates.any(axis=1))
     less = prompts.open.copy()
     less[row, closed] = False
-    still = distances(from_walls(less, rows, columns), prompts.target, rows, columns) < UNREACHED
-    parted = (reached & ~still).any(axis=1)
+    still = np.asarray(distances(from_walls(less, rows, columns), prompts.target, rows, columns) < UNREACHED)
+    parted = np.asarray((reached & ~still).any(axis=1))
     bridge = reached[:, w[:, 0]] & reached[:, w[:, 1]] & (still[:, w[:, 0]] != still[:, w[:, 1]])
     free = ~prompts.open & (bridge | ~parted[:, None])
     opened = _pick(free, uniform[:, 2])

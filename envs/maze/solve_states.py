@@ -107,7 +107,7 @@ class Solving(World[SolveStates]):
         at_goal = going & ~first & (states.cell == states.target)
         law[at_goal] = False
         law[at_goal, -1] = True
-        none = np.asarray(~law.any(axis=1))
+        none = ~np.asarray(law.any(axis=1))
         if none.any():
             legal = self.legal(states.take(none))
             law[none] = np.where(legal.any(axis=1, keepdims=True), legal, True)
