@@ -86,7 +86,7 @@ class MinimalPairs(Metric):
         answers = [roll_out(world, model, p[kept], w[kept], seed, "greedy").tokens for p, w in (first, second)] if len(kept) else [np.zeros((0, 1))] * 2
         same = np.asarray((answers[0] == answers[1]).all(axis=1))
         report = Report(
-            {"recall": Score.rate(right.all(axis=0)), "precision": Score.rate(same)},
+            {"recall": Score.rate(right[0] & right[1]), "precision": Score.rate(same)},
             arrays={"place": place, "equal": equal, "right_before": right[0], "right_after": right[1], "same": same},
         )
         report.notes.append(f"{len(moved)} pairs whose path changes, {len(kept)} whose path stays, {len(rows) - len(moved) - len(kept)} in between")
