@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import time
 
 import numpy as np
 import pytest
@@ -190,25 +189,11 @@ def test_expected_entropies_are_whole_or_absent() -> None:
     assert HMM(HMMConfig(process="mess3", length=64)).card(0)["bayes_loss"] is None
 
 
-def test_card_of_many_beliefs_is_quick() -> None:
-    started = time.process_time()
-    HMM(HMMConfig(process="mess3", length=40)).card(0)
-    assert time.process_time() - started < 5
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("spec", ["mess3", "z1r"])
-def test_ten_million_tokens_a_second(spec: str) -> None:
-    """Drawn and sampled, and believed, on one core; the best of ten tries, by the clock of the process."""
-    p, rows, length = named(spec), 50_000, 20
-    sampled = believed = np.inf
-    for _ in range(10):
-        t0 = time.process_time()
-        tokens = p.sample(streams.uniform(0, rows, 1 + length, "speed"))
-        t1 = time.process_time()
-        p.beliefs(tokens)
-        sampled, believed = min(sampled, t1 - t0), min(believed, time.process_time() - t1)
-    assert rows * length / max(sampled, believed) > 10e6
+def test_card_of_many_beliefs_stops_short() -> None:
+    """3^40 beliefs: what would need them all is left out, the rest is told as far as it goes."""
+    card = HMM(HMMConfig(process="mess3", length=40)).card(0)
+    assert card["bayes_loss"] is None
+    assert 5 < len(card["myopic_entropies"]) < 40
 
 
 def test_the_papers_network_is_the_preset() -> None:

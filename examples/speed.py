@@ -1,0 +1,45 @@
+"""How fast the worlds draw, on one core: `python examples/speed.py`. Best of a few tries, by the clock of the process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.envs.hmm.library import named
+from worldbench.envs.maze.generators import GENERATORS
+from worldbench.envs.maze.solve import SolveWorld
+from worldbench.envs.maze.solve_config import SolveConfig
+from worldbench.envs.taxi.config import TaxiConfig
+from worldbench.envs.taxi.world import TaxiWorld
+
+
+def seconds(work: Callable[[], object], tries: int = 5) -> float:
+    took = []
+    for _ in range(tries):
+        start = time.process_time()
+        work()
+        took.append(time.process_time() - start)
+    return min(took)
+
+
+def main() -> None:
+    for spec in ("mess3", "z1r", "rrxor"):
+        process = named(spec)
+        tokens = process.sample(streams.uniform(0, 50_000, 21, "speed"))
+        drawn = seconds(lambda p=process: p.sample(streams.uniform(0, 50_000, 21, "speed")))
+        believed = seconds(lambda p=process, t=tokens: p.beliefs(t))
+        print(f"hmm {spec}: {tokens.size / drawn / 1e6:.1f} million tokens a second drawn, {tokens.size / believed / 1e6:.1f} believed")
+    for kind in GENERATORS:
+        world = SolveWorld(SolveConfig(rows=10, generator=kind))
+        print(f"maze-solve 10x10 {kind}: {4096 / seconds(lambda w=world: w.sample(0, 'train', 0, 4096), 3):,.0f} documents a second")
+    city = TaxiWorld(TaxiConfig(map="city:500", min_moves=5, max_moves=60))
+    tokens = int(city.sample(0, "train", 0, 16_384).length.sum())
+    print(f"taxi city:500: {tokens / seconds(lambda: city.sample(0, 'train', 0, 16_384)) / 1e6:.1f} million tokens a second")
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise", under="ignore")
+    main()
