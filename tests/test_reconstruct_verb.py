@@ -49,7 +49,7 @@ def test_valid_routes_alone_are_drawn_in_black(tmp_path: Path, line: Path) -> No
     folder = record.pop("folder")
     assert json.loads((folder / "reconstruction.json").read_text()) == record
     assert str(tmp_path) not in (folder / "reconstruction.json").read_text()
-    drawn = {f"map{part}.{kind}" for part in ("", "-zoom") for kind in ("png", "svg", "csv")} | {"map.html"}
+    drawn = {f"{name}.{kind}" for name in ("map", "map-zoom", "maze") for kind in ("png", "svg", "csv")} | {"map.html"}  # a line of two-way moves is a maze
     assert {p.name for p in (folder / "figures").iterdir()} == drawn
     with np.load(folder / "evidence" / "map_reconstruction.npz") as data:
         assert data["status"].tolist() == [0, 0, 0]
