@@ -71,12 +71,15 @@ def primary_scores(records: list[dict[str, Any]]) -> list[str]:
 
 
 def whole_name(records: list[dict[str, Any]], column: str) -> str:
-    """`metric.score` for a column asked for as `metric`; refused where no result has the metric."""
+    """`metric.score` for a column asked for as `metric`; refused where no result has the metric, or none of them the score (a reference may lack it)."""
     name, _, score = column.partition(".")
-    for record in records:
-        if name in record["scores"]:
-            return f"{name}.{score or record['scores'][name]['primary']}"
-    raise InputError(f"no result has the metric {name!r}{nearest(name, {n for r in records for n in r['scores']})}")
+    having = [r["scores"][name] for r in records if name in r["scores"]]
+    if not having:
+        raise InputError(f"no result has the metric {name!r}{nearest(name, {n for r in records for n in r['scores']})}")
+    key = score or having[0]["primary"]
+    if not any(key in m["scores"] for m in having):
+        raise InputError(f"the metric {name} has no score {key!r}{nearest(key, {k for m in having for k in m['scores']})}")
+    return f"{name}.{key}"
 
 
 def place(record: dict[str, Any]) -> tuple[str, str]:
@@ -118,15 +121,9 @@ def _row(records: list[dict[str, Any]], seeds: tuple[int, ...], columns: list[st
 
 
 def score_of(record: dict[str, Any], column: str) -> dict[str, Any] | None:
-    """The score that a column names; None where the result lacks the metric."""
+    """The score that a column names; None where the result lacks it."""
     name, _, score = column.partition(".")
-    metric = record["scores"].get(name)
-    if metric is None:
-        return None
-    key = score or metric["primary"]
-    if key not in metric["scores"]:
-        raise InputError(f"the metric {name} has no score {key!r}{nearest(key, metric['scores'])}")
-    return metric["scores"][key]
+    return record["scores"].get(name, {}).get("scores", {}).get(score)
 
 
 def cell(mean: Mean | None) -> str:
