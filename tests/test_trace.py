@@ -203,6 +203,13 @@ def test_runs_are_drawn_and_compared(finished: Path, traced: Path, tmp_path: Pat
     assert {p.name for p in (tmp_path / "fig").iterdir()} == {"matched.png", "matched.svg", "matched.csv"}
     drawn = (tmp_path / "fig" / "matched.csv").read_text()
     assert drawn.count("run,nextlat[horizon=1],") == drawn.count("run,nextlat[horizon=2],") == drawn.count("run,gpt,") == 4
+    (folders[0] / "trace.json").rename(folders[0] / "trace-0123456789.json")  # as other options name it
+    assert main(["figures", *map(str, folders), "--together", str(tmp_path / "fig")]) == 0
+    assert (tmp_path / "fig" / "matched.csv").read_text() == drawn
+    shutil.copy(folders[0] / "trace-0123456789.json", folders[0] / "trace-9876543210.json")
+    assert "keep one of them" in refused(capsys, "figures", *map(str, folders), "--together", str(tmp_path / "fig"))
+    (folders[0] / "trace-9876543210.json").unlink()
+    (folders[0] / "trace-0123456789.json").rename(folders[0] / "trace.json")
     for a, b in (("nextlat[horizon=1]", "nextlat[horizon=2]"), ("gpt", "nextlat model.horizon=1")):
         capsys.readouterr()
         assert main(["compare", a, b, str(tmp_path), "--matched", "excess_loss.kl", "--columns", "belief_probe", "--format", "json"]) == 0

@@ -115,9 +115,13 @@ def draw_together(folders: list[Path], out: Path) -> list[Path]:
     from worldbench.figures import matched
     from worldbench.variant import told_apart
 
-    without = [str(folder) for folder in folders if not (folder / "trace.json").exists()]
+    found = {folder: [folder / "trace.json"] if (folder / "trace.json").exists() else sorted(folder.glob("trace-*.json")) for folder in folders}
+    without = [str(folder) for folder, traces in found.items() if not traces]
     if without:
         raise InputError(f"there is no trace.json in {', '.join(without)}; first: worldbench trace {' '.join(without)}")
-    records = [load_trace(folder / "trace.json") for folder in folders]
+    for folder, traces in found.items():
+        if len(traces) > 1:
+            raise InputError(f"{str(folder)!r} has traces under several options ({', '.join(t.name for t in traces)}) and none under its own; keep one of them")
+    records = [load_trace(traces[0]) for traces in found.values()]
     title = f"{records[0]['world']['world']} {records[0]['world'].get('process', '')} {records[0]['preset']}".replace("  ", " ")
     return matched.draw(list(zip(told_apart(records), records)), make_folder(out) / "matched", title=title)
