@@ -95,7 +95,7 @@ def _told_apart(rows: list[Row], records: list[dict[str, Any]]) -> list[Row]:
     for row, record in zip(rows, records):
         settings = _flat(record)
         others = [_flat(r) for other, r in zip(rows, records) if (other.world, other.arm, other.label) == (row.world, row.arm, row.label)]
-        differs = [k for k in settings if any(o.get(k) != settings[k] for o in others)]
+        differs = [k for k in settings if any(k in o and o[k] != settings[k] for o in others)]  # a result from before an option was there says nothing of it
         out.append(replace(row, label=" ".join([row.label, *(f"{k}={plain(settings[k])}" for k in differs)])))
     return out
 
