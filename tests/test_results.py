@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from worldbench.cli import main
+from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics, models, worlds
+from worldbench.leaderboard import build
 from worldbench.result import find_results, load_result, load_trace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,11 +63,22 @@ def test_published_trace_loads(path: Path) -> None:
 def test_readme_tables_are_the_leaderboards(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Each table stands under a comment with the command that prints it."""
     monkeypatch.chdir(ROOT)
-    blocks = re.findall(r"<!-- (worldbench leaderboard [^>]*?) -->\n((?:\|.*\n)+)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert len(blocks) >= 2
+    pages = [ROOT / "README.md", ROOT / "docs" / "results.md"]
+    blocks = [b for page in pages for b in re.findall(r"<!-- (worldbench leaderboard [^>]*?) -->\n((?:\|.*\n)+)", page.read_text(encoding="utf-8"))]
+    assert len(blocks) >= 4
     for command, table in blocks:
         assert main(shlex.split(command)[1:]) == 0
         assert capsys.readouterr().out == table
+
+
+def test_a_score_that_some_results_lack_is_missing_there() -> None:
+    """The oracle has no untrained twin; a score that nobody has is refused."""
+    folder = [ROOT / "results" / "taxi-village" / "small-all"]
+    cells = {row.label: row.cells["state_probe.node_untrained"] for row in build(folder, ["state_probe.node_untrained"])}
+    assert cells["oracle"] is None
+    assert cells["gpt"] is not None
+    with pytest.raises(InputError, match=r"no score 'node_untrian'.*node_untrained"):
+        build(folder, ["state_probe.node_untrian"])
 
 
 def test_finding_results(tmp_path: Path) -> None:
