@@ -115,18 +115,19 @@ class Block(nn.Module):
         return x_BTD + self.down(F.silu(gate) * up)
 
 
-class Backbone(nn.Module):
-    """Embedding, blocks, final norm, and the head. The hidden state is the output of the final norm: exactly what the head reads."""
+class Encoder(nn.Module):
+    """Blocks and a final norm: embedded tokens to hidden states."""
 
-    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, head_width: int = 0, mlp_width: int = 0) -> None:
+    def __init__(self, width: int, layers: int, heads: int, head_width: int = 0, mlp_width: int = 0) -> None:
         """head_width 0: width / heads; mlp_width 0: `swiglu_width`."""
         super().__init__()
+        self._build(width, layers, heads, head_width, mlp_width)
+
+    def _build(self, width: int, layers: int, heads: int, head_width: int, mlp_width: int) -> None:
         self.width, self.heads, self.layers = width, heads, layers
         self.head_size = head_width or width // heads
-        self.embedding = nn.Embedding(vocabulary, width)
         self.blocks = nn.ModuleList(Block(width, heads, self.head_size, mlp_width or swiglu_width(width)) for _ in range(layers))
-        self.norm = RMSNorm(width)
-        self.head = nn.Linear(width, vocabulary, bias=False)
+        self.norm: nn.Module = RMSNorm(width)
         self._turn: Tensor | None = None
 
     def turn(self, length: int, device: torch.device) -> Tensor:
@@ -136,6 +137,11 @@ class Backbone(nn.Module):
                 self._turn = rotary_table(max(length, 128), self.head_size, device)
         return self._turn
 
+    def turn_at(self, t: int, position: Tensor | None, device: torch.device, longest: int | None = None) -> Tensor:
+        """Rotary factors of T tokens, to broadcast over [B, T, H, C / 2]. position int [B, T] (None: 0 .. T - 1), below `longest` (None: T)."""
+        table = self.turn(longest or t, device)
+        return table[:t, None] if position is None else table[position][:, :, None]
+
     def forward(
         self, embedded_BTD: Tensor, position: Tensor | None, mask: Tensor | None, caches: list[Cache] | None = None, step: Step | None = None,
         longest: int | None = None, replace: tuple[int, Tensor] | None = None,
@@ -144,15 +150,23 @@ class Backbone(nn.Module):
 
         replace: the output of a layer (0: the embedding, i: block i, one more than there are blocks: the final norm), and what takes its place [B, T, D].
         """
-        t = embedded_BTD.shape[1]
-        table = self.turn(longest or t, embedded_BTD.device)
-        turn = table[:t, None] if position is None else table[position][:, :, None]
+        turn = self.turn_at(embedded_BTD.shape[1], position, embedded_BTD.device, longest)
         swap, other = replace if replace is not None else (-1, embedded_BTD)
         x = other if swap == 0 else embedded_BTD
         for i, block in enumerate(self.blocks):
             x = block(x, turn, mask, None if caches is None else caches[i], step)
             x = other if swap == i + 1 else x
         return other if swap == self.layers + 1 else self.norm(x)
+
+
+class Backbone(Encoder):
+    """Embedding, blocks, final norm, and the head. The hidden state is the output of the final norm: exactly what the head reads."""
+
+    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, head_width: int = 0, mlp_width: int = 0) -> None:
+        nn.Module.__init__(self)
+        self.embedding = nn.Embedding(vocabulary, width)
+        self._build(width, layers, heads, head_width, mlp_width)
+        self.head = nn.Linear(width, vocabulary, bias=False)
 
 
 def initialise(module: nn.Module, seed: int) -> None:

@@ -16,10 +16,12 @@ from worldbench.core.world import Documents
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of packed documents, all int64 [B, T].
+    """Rows of packed documents, int64 [B, T] but for the last two fields.
 
     tokens: inputs. document: which document of the row, -1 padding. position: place in the document. targets: the document's next token, -1 where it is not
-    scored (given as part of the prompt, or padding). single: at most one document a row, so that a causal mask is enough.
+    scored (given as part of the prompt, or padding). closed: 1 where the next token is the document's last one (a document that the row's end cuts off has no
+    such place), else 0. row int64 [B]: the row's number in the whole of training, for draws that belong to it. single: at most one document a row, so that a
+    causal mask is enough.
     The last token of a document is only ever a target.
     """
 
@@ -27,6 +29,8 @@ class Batch:
     document: torch.Tensor
     position: torch.Tensor
     targets: torch.Tensor
+    closed: torch.Tensor
+    row: torch.Tensor
     single: bool
 
     @property
@@ -47,13 +51,15 @@ class Batch:
         return self._each(lambda x: x[low:high])
 
     def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
-        return Batch(change(self.tokens), change(self.document), change(self.position), change(self.targets), self.single)
+        tensors = (self.tokens, self.document, self.position, self.targets, self.closed, self.row)
+        return Batch(*(change(x) for x in tensors), single=self.single)
 
 
-def pack(documents: Documents, rows: int, width: int) -> Batch:
+def pack(documents: Documents, rows: int, width: int, first_row: int = 0) -> Batch:
     """Deal N documents into `rows` rows of `width` tokens: row r lays its own N / rows consecutive documents end to end.
 
     What passes the row's end is cut, so a document may be cut but none is dropped or preferred for its own length. Vectorised: no loop over documents.
+    first_row: the number of the first row in the whole of training.
     """
     n = len(documents)
     if n % rows:
@@ -63,7 +69,7 @@ def pack(documents: Documents, rows: int, width: int) -> Batch:
     grouped = inputs.reshape(rows, per_row)
     start = (np.cumsum(grouped, axis=1) - grouped).ravel()
     out = {name: np.full((rows, width), -1, np.int64) for name in ("document", "targets")}
-    out |= {name: np.zeros((rows, width), np.int64) for name in ("tokens", "position")}
+    out |= {name: np.zeros((rows, width), np.int64) for name in ("tokens", "position", "closed")}
     # One entry per kept input token: its document, its place in the document, its cell.
     doc = np.repeat(np.arange(n), inputs)
     place = np.arange(len(doc)) - np.repeat(np.cumsum(inputs) - inputs, inputs)
@@ -75,5 +81,6 @@ def pack(documents: Documents, rows: int, width: int) -> Batch:
     out["document"][cell] = doc % per_row
     out["position"][cell] = place
     out["targets"][cell] = np.where(place + 1 >= documents.prompt_length[doc], documents.tokens[doc, place + 1], -1)
+    out["closed"][cell] = place + 1 == inputs[doc]
     tensors = {name: torch.from_numpy(value) for name, value in out.items()}
-    return Batch(tensors["tokens"], tensors["document"], tensors["position"], tensors["targets"], single=per_row == 1)
+    return Batch(**tensors, row=torch.arange(first_row, first_row + rows), single=per_row == 1)

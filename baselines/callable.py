@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldbench.core.errors import InputError
-from worldbench.core.model import Decoder, SequenceModel
+from worldbench.core.model import Decoder, SequenceModel, refuse_condition
 from worldbench.core.world import Vocabulary
 
 
@@ -75,7 +75,8 @@ class CallableModel(SequenceModel):
     def hidden(self, tokens: np.ndarray) -> np.ndarray | None:
         return self._call(tokens)[1]
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> PlainDecoder:
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> PlainDecoder:
+        refuse_condition(self.name, condition)
         return PlainDecoder(self, prompts, lengths)
 
 

@@ -58,7 +58,7 @@ def fit_dynamics(objective: Objective, hidden: np.ndarray, documents: Documents,
     Draws: the stream ("dynamics probe", seed). The learning rate rises over the first twentieth of the steps, then falls to 0 along a cosine.
     """
     row, t = neighbours(documents)
-    width = objective.trunk.width
+    width = objective.width
     with torch.random.fork_rng(devices=[]):  # torch's modules draw a first guess from the global generator, which is not ours to advance
         module = Dynamics(width, max(128, 128 * round(2 * width / 128)))
     initialise(module, streams.integer("dynamics probe", seed))

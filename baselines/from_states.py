@@ -15,7 +15,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
-from worldbench.core.model import Decoder, Dynamics, SequenceModel
+from worldbench.core.model import Decoder, Dynamics, SequenceModel, refuse_condition
 from worldbench.core.world import Documents, States, World
 
 MOST_CLASSES = 128
@@ -77,8 +77,9 @@ class FromStates(SequenceModel):
             out[rows, t] = self.state_logits(states)
         return out
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> StateDecoder:
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> StateDecoder:
         """Prompts may go on beyond the world's own prompts: what follows is walked."""
+        refuse_condition(self.name, condition)
         return StateDecoder(self, self._after(prompts, lengths))
 
     def _after(self, tokens: np.ndarray, lengths: np.ndarray) -> States:
@@ -183,7 +184,7 @@ class Exact(FromStates):
             out[rows, t] = self.encode(states)
         return out
 
-    def head(self, hidden: np.ndarray) -> np.ndarray:
+    def head(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         return self.state_logits(self.decode(hidden))
 
     def dynamics(self) -> Dynamics:

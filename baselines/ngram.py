@@ -15,7 +15,7 @@ import numpy as np
 
 from worldbench.baselines import prefixes
 from worldbench.core.errors import InputError
-from worldbench.core.model import Decoder, SequenceModel
+from worldbench.core.model import Decoder, SequenceModel, refuse_condition
 from worldbench.core.world import World
 
 
@@ -99,7 +99,8 @@ class NGram(SequenceModel):
         seen = np.tile(np.arange(1, width + 1), n)
         return self._spread(self.law(windows, seen).reshape(n, width, -1))
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> NGramDecoder:
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> NGramDecoder:
+        refuse_condition(self.name, condition)
         return NGramDecoder(self, np.asarray(prompts), np.asarray(lengths))
 
 

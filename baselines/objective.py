@@ -8,11 +8,14 @@ from __future__ import annotations
 import abc
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from worldbench.baselines.backbone import Backbone, document_mask, initialise
 from worldbench.baselines.batch import Batch
+from worldbench.baselines.cached import CachedDecoder
+from worldbench.core.model import Decoder, refuse_condition
 
 Count = int | float | Tensor
 
@@ -26,17 +29,27 @@ class Objective(nn.Module, abc.ABC):
 
     name: ClassVar[str]
     hidden_name: ClassVar[str] = "final norm (head input)"
+    trunk: Backbone
 
-    def __init__(self, config: Any, vocabulary: int, context: int, seed: int) -> None:
+    def __init__(self, config: Any, vocabulary: int, context: int, seed: int, pad: int = 0) -> None:
+        """context: the longest document in tokens. pad: the token that stands in no document."""
         super().__init__()
-        self.config, self.vocabulary, self.context = config, vocabulary, context
+        self.config, self.vocabulary, self.context, self.seed, self.pad = config, vocabulary, context, seed, pad
+        self.width: int = config.width
         with torch.random.fork_rng(devices=[]):  # torch's modules draw a first guess from the global generator, which is not ours to advance
-            self.trunk = Backbone(vocabulary, config.width, config.layers, config.heads, config.head_width, config.mlp_width)
+            self.add_trunk()
             self.add_parts()
-        initialise(self, seed)
+        self.initialise()
+
+    def add_trunk(self) -> None:
+        c = self.config
+        self.trunk = Backbone(self.vocabulary, c.width, c.layers, c.heads, c.head_width, c.mlp_width)
 
     def add_parts(self) -> None:
         """Modules beyond the trunk; initialised with it."""
+
+    def initialise(self) -> None:
+        initialise(self, self.seed)
 
     @abc.abstractmethod
     def counts(self, batch: Batch) -> dict[str, Count]:
@@ -54,10 +67,10 @@ class Objective(nn.Module, abc.ABC):
         return self.trunk(self.embed(tokens), position, None if document is None else document_mask(document))
 
     def layers(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Hidden states [B, T, D] by layer: the embeddings, the output of every block, and the final norm's (`hidden_name`). One document a row."""
+        """Hidden states [B, T, D] by layer: the embeddings, the output of every block, and what the head reads (`hidden_name`). One document a row."""
         x = self.embed(tokens)
         out = {"embedding": x}
-        turn = self.trunk.turn(x.shape[1], x.device)[: x.shape[1], None]
+        turn = self.trunk.turn_at(x.shape[1], None, x.device)
         for i, block in enumerate(self.trunk.blocks, start=1):
             x = block(x, turn, None)
             out[f"block {i}"] = x
@@ -68,8 +81,14 @@ class Objective(nn.Module, abc.ABC):
             return self.encode(batch.tokens)
         return self.encode(batch.tokens, batch.document, batch.position)
 
-    def head(self, h_BTD: Tensor) -> Tensor:
-        return self.trunk.head(h_BTD)
+    def head(self, h: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """The next-token logits [.., V] read off hidden states [.., D]. tokens [..]: the last that each state has read, for heads that read them too."""
+        return self.trunk.head(h)
+
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None) -> Decoder:
+        """See `SequenceModel.decoder`; on `device`, where the parameters are."""
+        refuse_condition(self.name, condition)
+        return CachedDecoder(self, device, prompts, lengths)
 
     def next_token_sum(self, h_BTD: Tensor, targets: Tensor) -> Tensor:
         """Sum over scored positions of -log p(target): only their logits are computed."""

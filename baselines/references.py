@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from worldbench.baselines.from_states import Exact, FromStates
-from worldbench.core.model import Decoder, SequenceModel
+from worldbench.core.model import Decoder, SequenceModel, refuse_condition
 from worldbench.core.world import States, World
 
 
@@ -46,7 +46,8 @@ class Uniform(SequenceModel):
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         return np.zeros((*tokens.shape, self.size), np.float32)
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> Decoder:
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> Decoder:
+        refuse_condition(self.name, condition)
         return FlatDecoder(len(prompts), self.size)
 
 

@@ -1,6 +1,6 @@
 """A trained objective as the metrics see a model: numpy in, numpy out, in bounded memory.
 
-Shape letters: B rows, T tokens, P prompt tokens, K new tokens, S cached tokens, V vocabulary, D width.
+Shape letters: B rows, T tokens, P prompt tokens, V vocabulary, D width.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldbench.baselines.backbone import Cache, Step
 from worldbench.baselines.dynamics import LatentDynamics, fit_dynamics
 from worldbench.baselines.objective import Objective
 from worldbench.core import streams
@@ -29,12 +28,12 @@ class TrainedModel(SequenceModel):
         self.parameters = {"training": objective.parameter_count(), "inference": objective.inference_parameters()}
 
     def _chunks(self, tokens: np.ndarray) -> list[Tensor]:
-        rows = max(1, LOGITS_AT_ONCE // (tokens.shape[1] * max(self.objective.vocabulary, 8 * self.objective.trunk.width)))
+        rows = max(1, LOGITS_AT_ONCE // (tokens.shape[1] * max(self.objective.vocabulary, 8 * self.objective.width)))
         return [torch.from_numpy(np.ascontiguousarray(tokens[i : i + rows], dtype=np.int64)).to(self.device) for i in range(0, len(tokens), rows)]
 
     @torch.inference_mode()
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        return np.concatenate([self.objective.head(self.objective.encode(part)).cpu().numpy() for part in self._chunks(tokens)])
+        return np.concatenate([self.objective.head(self.objective.encode(part), part).cpu().numpy() for part in self._chunks(tokens)])
 
     @torch.inference_mode()
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
@@ -50,14 +49,18 @@ class TrainedModel(SequenceModel):
         return {name: np.concatenate(parts) for name, parts in out.items()}
 
     @torch.inference_mode()
-    def head(self, hidden: np.ndarray) -> np.ndarray:
+    def head(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         rows = max(1, LOGITS_AT_ONCE // self.objective.vocabulary)
-        parts = [torch.from_numpy(np.ascontiguousarray(hidden[i : i + rows], dtype=np.float32)) for i in range(0, len(hidden), rows)]
-        return np.concatenate([self.objective.head(part.to(self.device)).cpu().numpy() for part in parts])
+        out = [np.empty((0, self.objective.vocabulary), np.float32)]
+        for i in range(0, len(hidden), rows):
+            h = torch.from_numpy(np.ascontiguousarray(hidden[i : i + rows], dtype=np.float32)).to(self.device)
+            x = torch.from_numpy(np.ascontiguousarray(tokens[i : i + rows], dtype=np.int64)).to(self.device)
+            out.append(self.objective.head(h, x).cpu().numpy())
+        return np.concatenate(out)
 
     def untrained(self, seed: int) -> TrainedModel:
         o = self.objective
-        fresh = type(o)(o.config, o.vocabulary, o.context, streams.integer("untrained", seed))
+        fresh = type(o)(o.config, o.vocabulary, o.context, streams.integer("untrained", seed), o.pad)
         return TrainedModel(fresh.to(self.device), self.device)
 
     def dynamics(self) -> Dynamics | None:
@@ -68,89 +71,17 @@ class TrainedModel(SequenceModel):
         hidden = self.hidden(documents.tokens[:, :-1])
         return LatentDynamics(self.objective, fit_dynamics(self.objective, hidden, documents, steps, seed, self.device), self.device)
 
-    def swapped(self, documents: Documents, donors: Documents, layer: str) -> CachedDecoder:
+    def swapped(self, documents: Documents, donors: Documents, layer: str) -> Decoder:
         if layer == ALL_LAYERS:
-            decoder = CachedDecoder(self.objective, self.device, documents.tokens, documents.length)
-            decoder.adopt_last(CachedDecoder(self.objective, self.device, donors.tokens, donors.length))
+            decoder = self.objective.decoder(documents.tokens, documents.length, self.device)
+            decoder.adopt_last(self.objective.decoder(donors.tokens, donors.length, self.device))
             return decoder
-        names = ["embedding", *(f"block {i}" for i in range(1, self.objective.trunk.layers + 1)), self.hidden_name]
         n, last = len(documents), donors.length - 1
-        donated = self.layers(donors.tokens)[layer][np.arange(n), last]
-        decoder = CachedDecoder(self.objective, self.device, documents.tokens, documents.length - 1)
-        decoder.replace_next(names.index(layer), donated, documents.tokens[np.arange(n), documents.length - 1])
+        of_donors = self.layers(donors.tokens)
+        decoder = self.objective.decoder(documents.tokens, documents.length - 1, self.device)
+        donated = of_donors[layer][np.arange(n), last]
+        decoder.replace_next(list(of_donors).index(layer), donated, documents.tokens[np.arange(n), documents.length - 1])
         return decoder
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> CachedDecoder:
-        return CachedDecoder(self.objective, self.device, prompts, lengths)
-
-
-class CachedDecoder(Decoder):
-    """Continues rows with their keys and values cached.
-
-    Prompts are laid flush right, so that all rows grow by the same columns; where their lengths differ, a mask hides the columns before a row's first token.
-    """
-
-    def __init__(self, objective: Objective, device: str, prompts: np.ndarray, lengths: np.ndarray) -> None:
-        self.objective, self.device = objective, torch.device(device)
-        trunk, widest = objective.trunk, int(lengths.max())
-        self._skip = torch.from_numpy(widest - np.asarray(lengths, np.int64)).to(self.device)
-        self._even = bool((self._skip == 0).all())
-        self._filled, self._room = 0, widest + 16
-        self._caches = [Cache(len(prompts), trunk.heads, self._room, trunk.head_size, self.device) for _ in trunk.blocks]
-        column = np.arange(widest)[None, :] - (widest - np.asarray(lengths))[:, None]
-        flush = np.where(column >= 0, np.take_along_axis(np.asarray(prompts), np.maximum(column, 0), axis=1), 0)
-        self._forward(flush)
-
-    @torch.inference_mode()
-    def _forward(self, tokens: np.ndarray, replace: tuple[int, Tensor] | None = None) -> np.ndarray:
-        new = torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64)).to(self.device)
-        _rows, k = new.shape
-        if self._filled + k > self._room:
-            self._grow(max(self._filled + k, self._room * 3 // 2))
-        column = torch.arange(self._filled, self._filled + k, device=self.device)
-        position = (column[None, :] - self._skip[:, None]).clamp(min=0)
-        mask = None
-        if not self._even or (k > 1 and self._filled > 0):
-            seen = torch.arange(self._filled + k, device=self.device)
-            causal = seen[None, :] <= column[:, None]
-            own = seen[None, None, :] >= self._skip[:, None, None]
-            mask = (causal[None] & (own | (seen[None, None, :] == column[None, :, None])))[:, None]
-        step = Step(self._filled, mask)
-        h = self.objective.trunk(self.objective.embed(new), position, mask, self._caches, step, longest=self._filled + k, replace=replace)
-        self._filled += k
-        out = self.objective.head(h).cpu().numpy()
-        self.logits = out[:, -1]
-        return out
-
-    @torch.inference_mode()
-    def adopt_last(self, other: CachedDecoder) -> None:
-        """Take another decoder's keys, values and logits for the last token of every row."""
-        last = self._filled - 1
-        for own, theirs in zip(self._caches, other._caches):
-            own.k[:, :, last], own.v[:, :, last] = theirs.k[:, :, last], theirs.v[:, :, last]
-        self.logits = other.logits
-
-    def _grow(self, room: int) -> None:
-        for cache in self._caches:
-            for name in ("k", "v"):
-                old = getattr(cache, name)
-                bigger = old.new_empty(*old.shape[:2], room, old.shape[3])
-                bigger[:, :, : self._filled] = old[:, :, : self._filled]
-                setattr(cache, name, bigger)
-        self._room = room
-
-    def extend(self, tokens: np.ndarray) -> np.ndarray:
-        return self._forward(tokens)
-
-    def replace_next(self, layer: int, hidden: np.ndarray, tokens: np.ndarray) -> None:
-        """Append one token a row [B], with its hidden state at a layer (see `Backbone.forward`) replaced by `hidden` [B, D]."""
-        self._forward(np.asarray(tokens)[:, None], (layer, torch.from_numpy(np.ascontiguousarray(hidden))[:, None].to(self.device)))
-
-    @torch.inference_mode()
-    def select(self, rows: np.ndarray) -> None:
-        index = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64)).to(self.device)
-        self._skip = self._skip[index]
-        self.logits = self.logits[rows]
-        for cache in self._caches:
-            for name in ("k", "v"):
-                setattr(cache, name, getattr(cache, name)[index])
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> Decoder:
+        return self.objective.decoder(prompts, lengths, self.device, condition)

@@ -9,6 +9,6 @@ from worldbench.core.world import World
 
 def make_untrained(world: World, config: GPTConfig | None = None, seed: int = 0) -> TrainedModel:
     """The network that a GPT run with these options and this seed starts from."""
-    model = TrainedModel(GPT(config or GPTConfig(), len(world.vocabulary), world.context, seed))
+    model = TrainedModel(GPT(config or GPTConfig(), len(world.vocabulary), world.context, seed, world.vocabulary.pad))
     model.name = "untrained"
     return model

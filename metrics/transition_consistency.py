@@ -94,7 +94,7 @@ class TransitionConsistency(Metric):
             return f"documents of the world {world.name!r} have one predicted token: there is no transition"
         one = world.sample(0, "test", 0, 1)
         h = model.hidden(one.tokens[:, :-1])
-        if h is None or model.head(h[:, -1]) is None:
+        if h is None or model.head(h[:, -1], one.tokens[:, -2]) is None:
             return f"no next-token law can be read off the hidden states of {model.name!r}"
         return None
 
@@ -135,7 +135,7 @@ class TransitionConsistency(Metric):
             curves["n"].append(len(row))
             true = h[index[row, t + step]]
             for name, hidden in {"direct": true, "stranger": true[rng.permutation(len(true))], **state}.items():
-                logits = model.head(hidden)
+                logits = model.head(hidden, documents.tokens[row, t + step - 1])
                 assert logits is not None
                 kl = law_kl(law, logits, actions)
                 curves[name].append(float(kl.mean()))

@@ -156,7 +156,7 @@ class Forgetful(Oracle):
 
     name = "forgetful"
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> StateDecoder:
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> StateDecoder:
         out = super().decoder(prompts, lengths)
         out.logits = np.where((prompts[:, 1] > prompts[:, 3])[:, None], 0.0, out.logits).astype(np.float32)
         return out

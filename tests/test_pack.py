@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from worldbench.baselines.batch import Batch, pack
 from worldbench.core.world import Documents
 
-FIELDS = ("tokens", "document", "position", "targets")
+FIELDS = ("tokens", "document", "position", "targets", "closed")
 
 
 def documents_of(rows: list[list[int]], prompts: list[int]) -> Documents:
@@ -23,7 +23,7 @@ def documents_of(rows: list[list[int]], prompts: list[int]) -> Documents:
 
 def literal(documents: Documents, rows: int, width: int) -> dict[str, list[list[int]]]:
     """Token by token, from the definition."""
-    out = {"tokens": [[0] * width for _ in range(rows)], "position": [[0] * width for _ in range(rows)]}
+    out = {name: [[0] * width for _ in range(rows)] for name in ("tokens", "position", "closed")}
     out |= {name: [[-1] * width for _ in range(rows)] for name in ("document", "targets")}
     share = len(documents) // rows
     for r in range(rows):
@@ -35,6 +35,7 @@ def literal(documents: Documents, rows: int, width: int) -> dict[str, list[list[
                     out["tokens"][r][column] = int(documents.tokens[n, t])
                     out["document"][r][column] = j
                     out["position"][r][column] = t
+                    out["closed"][r][column] = int(t == documents.length[n] - 2)
                     if t + 1 >= documents.prompt_length[n]:
                         out["targets"][r][column] = int(documents.tokens[n, t + 1])
                 column += 1

@@ -189,7 +189,7 @@ def test_the_exact_state_is_a_hidden_state(world: TaxiWorld, rides: Documents) -
     model = Oracle(world)
     tokens = rides.tokens[:, :5]
     h = model.hidden(tokens)
-    assert np.array_equal(model.head(h[:, 4]), model.logits(tokens)[:, 4])
+    assert np.array_equal(model.head(h[:, 4], tokens[:, 4]), model.logits(tokens)[:, 4])
     stepped = model.dynamics().step(h[:, 3], tokens[:, 4])
     assert np.array_equal(stepped, h[:, 4])
     place = world.after(Documents(tokens, np.full(len(rides), 5), np.full(len(rides), 2))).place

@@ -79,7 +79,7 @@ def test_curves_are_literal(world: TaxiWorld, kind: type) -> None:
                 state = {name: d.step(state[name], token) for name, d in rolled.items()}
                 state["direct"] = model.hidden(documents.tokens[i : i + 1, : t + step])[:, -1]
                 for name, h in state.items():
-                    kl[name].setdefault(step, []).append(literal_kl(known.law[i, t + step], model.head(h)[0], world.vocabulary.actions))
+                    kl[name].setdefault(step, []).append(literal_kl(known.law[i, t + step], model.head(h, token)[0], world.vocabulary.actions))
                 del state["direct"]
     curves = report.series["by_step"]
     assert curves["step"] == list(kl["copy"])
@@ -95,7 +95,7 @@ def test_curves_are_literal(world: TaxiWorld, kind: type) -> None:
         for k, (i, t) in enumerate(on):
             j, s = on[order[k]]
             h = model.hidden(documents.tokens[j : j + 1, :s])[:, -1]
-            kl["stranger"].setdefault(step, []).append(literal_kl(known.law[i, t], model.head(h)[0], world.vocabulary.actions))
+            kl["stranger"].setdefault(step, []).append(literal_kl(known.law[i, t], model.head(h, documents.tokens[i, t - 1 : t])[0], world.vocabulary.actions))
     assert curves["stranger"] == pytest.approx([np.mean(v) for v in kl["stranger"].values()], rel=1e-4)
     total = {name: sum(sum(v) for step, v in steps.items() if step <= SUMMED) for name, steps in kl.items()}
     count = sum(len(v) for step, v in kl["copy"].items() if step <= SUMMED)

@@ -100,7 +100,7 @@ class Trainer:
     def batches(self, step: int) -> list[Batch]:
         """The step's batch, in `accumulate` parts of whole rows."""
         documents, c = self.stream.documents(step), self.config
-        whole = pack(documents, c.batch, self.stream.width)
+        whole = pack(documents, c.batch, self.stream.width, step * c.batch)
         self.tokens += int(whole.valid.sum())
         cuts = np.linspace(0, c.batch, c.accumulate + 1).round().astype(int)
         return [whole.rows(int(low), int(high)).to(self.device) for low, high in itertools.pairwise(cuts)]

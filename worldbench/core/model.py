@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+from worldbench.core.errors import InputError
 from worldbench.core.world import Documents, World
 
 ALL_LAYERS = "all layers"
@@ -47,6 +48,12 @@ class Decoder(abc.ABC):
         return np.take_along_axis(log_law, np.asarray(tokens, np.int64)[:, :, None], axis=2)[:, :, 0]
 
 
+def refuse_condition(name: str, condition: np.ndarray | None) -> None:
+    """For models whose law cannot be conditioned on what follows."""
+    if condition is not None:
+        raise InputError(f"{name} cannot be told what follows: of the models here only bst, which encodes suffixes, can")
+
+
 class Dynamics(Protocol):
     """A transition of hidden states: what a model has of a step function."""
 
@@ -70,8 +77,12 @@ class SequenceModel(abc.ABC):
         """Scores of the next token after every prefix: tokens int [B, T] (padding at the end is ignored) -> float32 [B, T, V]."""
 
     @abc.abstractmethod
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray) -> Decoder:
-        """Start decoding after prompts int [B, P], of which the first `lengths` [B] tokens of each row count."""
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> Decoder:
+        """Start decoding after prompts int [B, P], of which the first `lengths` [B] tokens of each row count.
+
+        condition: the tokens int [B, S] that the document is to end in (-1 after the last where they are fewer), for models that can be told; the law is then
+        that of the next token given both. Raises InputError where the model cannot.
+        """
 
     def hidden(self, tokens: np.ndarray) -> np.ndarray | None:
         """The hidden state that the head reads, float32 [B, T, D]; None for models without one."""
@@ -85,8 +96,11 @@ class SequenceModel(abc.ABC):
         h = self.hidden(tokens)
         return {} if h is None else {self.hidden_name: h}
 
-    def head(self, hidden: np.ndarray) -> np.ndarray | None:
-        """The next-token logits read off hidden states float32 [N, D]: float32 [N, V]; None for models whose head is not known."""
+    def head(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray | None:
+        """The next-token logits read off hidden states float32 [N, D]: float32 [N, V]; None for models whose head is not known.
+
+        tokens int [N]: the last token that each state has read, which some heads read too.
+        """
         return None
 
     def untrained(self, seed: int) -> SequenceModel | None:
