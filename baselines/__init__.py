@@ -2,13 +2,16 @@
 
 from worldbench.core.registry import models
 
-models.add("gpt", "transformer trained on the next token", "worldbench.baselines.gpt:GPT", config="worldbench.baselines.gpt:GPTConfig")
-models.add(
-    "nextlat",
-    "the same transformer, trained also to predict its next hidden states",
-    "worldbench.baselines.nextlat:NextLat",
-    config="worldbench.baselines.nextlat:NextLatConfig",
-)
+for _name, _line, _target, _options in (
+    ("gpt", "transformer trained on the next token", "gpt:GPT", "gpt:GPTConfig"),
+    ("nextlat", "the same transformer, trained also to predict its next hidden states", "nextlat:NextLat", "nextlat:NextLatConfig"),
+    ("bst", "belief state transformer: a forward and a backward encoder, trained on pairs of prefix and suffix", "bst:BST", "bst:BSTConfig"),
+    ("mtp", "the same transformer with heads for several tokens ahead, in parallel", "mtp:MTP", "mtp:MTPConfig"),
+    ("jtp", "the same transformer, several tokens ahead jointly, each given those before it", "jtp:JTP", "jtp:JTPConfig"),
+    ("gru", "recurrent reference: gated recurrent units", "recurrent:GRU", "recurrent:RecurrentConfig"),
+    ("lstm", "recurrent reference: long short-term memory", "recurrent:LSTM", "recurrent:RecurrentConfig"),
+):
+    models.add(_name, _line, f"worldbench.baselines.{_target}", config=f"worldbench.baselines.{_options}")
 for _name, _line, _target, _options in (
     ("oracle", "the world's exact next-token law: the ceiling", "references:Oracle", None),
     ("random-legal", "uniform over what the world's rule allows: the floor", "references:RandomLegal", None),

@@ -16,8 +16,11 @@ from torch import Tensor
 from worldbench.baselines import trained
 from worldbench.baselines.backbone import Backbone, _RMSNorm, swiglu_width
 from worldbench.baselines.batch import pack
+from worldbench.baselines.bst import BST, BSTConfig
 from worldbench.baselines.callable import CallableModel
 from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.jtp import JTP, JTPConfig
+from worldbench.baselines.mtp import MTP, MTPConfig
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.errors import InputError
@@ -135,7 +138,11 @@ def test_norm_gradient() -> None:
     [
         (GPT, GPTConfig(layers=12, heads=6, width=384), 106, 21_324_672),
         (NextLat, NextLatConfig(layers=12, heads=6, width=384, dynamics_factor=0.5), 106, 21_915_264),
+        (BST, BSTConfig(layers=12, heads=6, width=384), 106, 47_287_296),
         (GPT, GPTConfig(layers=48, heads=8, width=384), 4590, 88.5e6),
+        (MTP, MTPConfig(layers=48, heads=8, width=384, horizon=8), 4590, 102.7e6),
+        (JTP, JTPConfig(layers=48, heads=8, width=384, horizon=8), 4590, 89.1e6),
+        (BST, BSTConfig(layers=48, heads=8, width=384), 4590, 178.2e6),
         (NextLat, NextLatConfig(layers=48, heads=8, width=384, dynamics_factor=2.0), 4590, 92.6e6),
     ],
 )
@@ -144,7 +151,9 @@ def test_parameter_counts_of_the_paper(objective: type[GPT], config: GPTConfig, 
     with torch.device("meta"):
         model = objective(config, vocabulary, 100, 0)  # type: ignore[arg-type]
     assert model.parameter_count() == (expected if isinstance(expected, int) else pytest.approx(expected, abs=0.05e6))
-    assert model.inference_parameters() == sum(p.numel() for p in model.trunk.parameters())
+    beyond = {"BST": "text_head", "JTP": "planning"}.get(objective.__name__)
+    parts = [model.trunk, *([getattr(model, beyond)] if beyond else []), *([model.norm] if isinstance(model, JTP) else [])]
+    assert model.inference_parameters() == sum(p.numel() for part in parts for p in part.parameters()) + (384 if isinstance(model, BST) else 0)
 
 
 @pytest.mark.parametrize(("width", "hidden"), [(16, 128), (64, 128), (80, 256), (384, 1024), (512, 1408), (2048, 5504)])

@@ -10,22 +10,42 @@ import torch
 from torch import Tensor
 
 from worldbench.baselines.batch import Batch, pack
+from worldbench.baselines.bst import BST, BSTConfig
 from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.jtp import JTP, JTPConfig
+from worldbench.baselines.mtp import MTP, MTPConfig
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.objective import Objective
+from worldbench.baselines.recurrent import GRU, LSTM, RecurrentConfig
 from worldbench.core.world import Documents
+
+
+class GRUConfig(RecurrentConfig):
+    """So that the kind can be told from the options."""
+
+
+class LSTMConfig(RecurrentConfig):
+    """The same."""
+
 
 V, CONTEXT, N, LONGEST = 17, 40, 12, 9
 CONFIGS = [
     pytest.param(GPTConfig(layers=2, heads=2, width=16), id="gpt"),
     pytest.param(NextLatConfig(layers=2, heads=2, width=16, horizon=3, lambda_kl=0.4), id="nextlat"),
     pytest.param(NextLatConfig(layers=2, heads=2, width=16, horizon=20, stop_target=False, stop_head=False), id="long-horizon"),
+    pytest.param(BSTConfig(layers=2, heads=2, width=16), id="bst"),
+    pytest.param(BSTConfig(layers=2, heads=2, width=16, min_gap=1), id="bst-gap-1"),
+    pytest.param(MTPConfig(layers=2, heads=2, width=16, horizon=3), id="mtp"),
+    pytest.param(JTPConfig(layers=2, heads=2, width=16, horizon=3), id="jtp"),
+    pytest.param(LSTMConfig(layers=2, width=16), id="lstm"),
+    pytest.param(GRUConfig(layers=2, width=16), id="gru"),
 ]
+KINDS = {GPTConfig: GPT, NextLatConfig: NextLat, BSTConfig: BST, MTPConfig: MTP, JTPConfig: JTP, LSTMConfig: LSTM, GRUConfig: GRU}
 
 
-def make(config: GPTConfig) -> Objective:
+def make(config: GPTConfig | RecurrentConfig) -> Objective:
     """In double precision, with weights that make attention and latents differ from a mean."""
-    objective: Objective = NextLat(config, V, CONTEXT, 0) if isinstance(config, NextLatConfig) else GPT(config, V, CONTEXT, 0)
+    objective: Objective = KINDS[type(config)](config, V, CONTEXT, 0)  # type: ignore[arg-type]
     objective.double()
     with torch.no_grad():
         for p in objective.parameters():
@@ -79,13 +99,13 @@ def test_packed_documents_have_the_hidden_states_of_their_own_rows(rows: int) ->
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("rows", [1, 4])
-def test_packed_documents_teach_what_they_teach_in_their_own_rows(config: GPTConfig, rows: int) -> None:
+def test_packed_documents_teach_what_they_teach_in_their_own_rows(config: GPTConfig | RecurrentConfig, rows: int) -> None:
     documents = some_documents()
     assert_same(make(config), [pack(documents, rows, LONGEST * N // rows)], [pack(documents, N, LONGEST)])
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_a_cut_document_teaches_as_its_beginning_does(config: GPTConfig) -> None:
+def test_a_cut_document_teaches_as_its_beginning_does(config: GPTConfig | RecurrentConfig) -> None:
     """One row, cut three inputs into its last document: the third still has its next token to predict, and no later latent."""
     documents = some_documents(shortest=6)
     inputs = documents.length.astype(int) - 1
@@ -99,7 +119,7 @@ def test_a_cut_document_teaches_as_its_beginning_does(config: GPTConfig) -> None
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize(("rows", "width"), [(12, 8), (4, 14)], ids=["padded", "packed"])
-def test_accumulated_halves_have_the_gradient_of_the_whole(config: GPTConfig, rows: int, width: int) -> None:
+def test_accumulated_halves_have_the_gradient_of_the_whole(config: GPTConfig | RecurrentConfig, rows: int, width: int) -> None:
     batch = pack(some_documents(), rows, width)
     assert batch.single == (rows == N)
     assert_same(make(config), [batch.rows(0, rows // 2), batch.rows(rows // 2, rows)], [batch])

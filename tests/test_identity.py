@@ -46,6 +46,7 @@ OTHER = {
     "model.width": {"width": 32},
     "model.head_width": {"head_width": 8},
     "model.mlp_width": {"mlp_width": 96},
+    "model.pairs": {"pairs": 0.4},
     "train.optimiser": {"optimiser": "sgd"},
     "model.dynamics_factor": {"dynamics_factor": 20.0},
     "train.row_tokens": {"row_tokens": 40},
@@ -77,7 +78,8 @@ def another(group: str, config: object, field: dataclasses.Field) -> dict[str, o
 
 
 def job(model: str, seed: int = 0, changes: dict[str, dict[str, object]] | None = None) -> Job:
-    config = models[model].load_config()(layers=1, heads=1, width=16)
+    kind = models[model].load_config()
+    config = kind(**{k: v for k, v in {"layers": 1, "heads": 1, "width": 16}.items() if k in {f.name for f in dataclasses.fields(kind)}})
     groups = {"env": BASE_ENV, "data": DataConfig(), "model": config, "train": BASE_TRAIN, "eval": EvalConfig()}
     for group, values in (changes or {}).items():
         groups[group] = dataclasses.replace(groups[group], **values)

@@ -14,15 +14,23 @@ from torch import Tensor
 
 from worldbench.baselines.backbone import NORM_EPS, RMSNorm
 from worldbench.baselines.batch import Batch, pack
+from worldbench.baselines.bst import BST, BSTConfig
 from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.jtp import JTP, JTPConfig
+from worldbench.baselines.mtp import MTP, MTPConfig
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.objective import Objective
+from worldbench.baselines.recurrent import GRU, LSTM, RecurrentConfig
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.world import Documents
 
 V, CONTEXT = 17, 200
 SHAPE = GPTConfig(layers=2, heads=2, width=16)
 CONFIG = NextLatConfig(layers=2, heads=2, width=16, horizon=3, lambda_h=0.7, lambda_kl=0.4)
+KINDS = [
+    (GPT, SHAPE), (NextLat, CONFIG), (BST, BSTConfig(layers=2, heads=2, width=16)), (MTP, MTPConfig(layers=2, heads=2, width=16)),
+    (JTP, JTPConfig(layers=2, heads=2, width=16)), (GRU, RecurrentConfig(width=16)), (LSTM, RecurrentConfig(width=16)),
+]  # fmt: skip
 
 
 def documents(n: int, longest: int, seed: int = 0) -> Documents:
@@ -45,7 +53,7 @@ def gradients(objective: Objective, batch: Batch) -> dict[str, Tensor]:
 # The start
 
 
-@pytest.mark.parametrize(("kind", "config"), [(GPT, SHAPE), (NextLat, CONFIG)])
+@pytest.mark.parametrize(("kind", "config"), KINDS)
 def test_building_neither_reads_nor_moves_the_global_generator(kind: type[Objective], config: GPTConfig) -> None:
     before = torch.get_rng_state()
     first = kind(config, V, CONTEXT, 0).state_dict()
@@ -120,7 +128,7 @@ def test_divergence_moves_the_head_when_it_is_let() -> None:
 
 @pytest.mark.parametrize("longest", [9, 150], ids=["short", "past-the-first-rotary-table"])
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize(("kind", "config"), [(GPT, SHAPE), (NextLat, CONFIG)])
+@pytest.mark.parametrize(("kind", "config"), KINDS)
 def test_prediction_leaves_training_as_it_was(kind: type[Objective], config: GPTConfig, packed: bool, longest: int) -> None:
     """Also where prediction came first, or was of longer rows, and so made the rotary table."""
     batch = pack(documents(4, longest), 2, longest) if packed else pack(documents(4, longest), 4, longest - 1)

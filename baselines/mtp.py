@@ -1,0 +1,91 @@
+"""MTP: multi-token prediction (Gloeckle et al. 2024, arXiv 2404.19737, section 2).
+
+L = CE_0 + lambda mean(CE_1 .. CE_d), CE_i = mean of -log p_i(x_{t+1+i} | x_0 .. x_t) over the positions t for which t+i is an input of the same document and
+its next token is scored.
+A trunk of `layers` - 1 blocks, then d + 1 parallel heads, each one block and one norm, all with one unembedding. Head 0 is the last block and the norm of the
+shared backbone, so prediction is that of a GPT of the same depth.
+
+Shape letters: B rows, T tokens, D width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worldbench.baselines.backbone import Block, RMSNorm, document_mask, swiglu_width
+from worldbench.baselines.batch import Batch
+from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.horizons import check_horizon, continues
+from worldbench.baselines.objective import Count, Objective, safe
+
+
+@dataclass(frozen=True, kw_only=True)
+class MTPConfig(GPTConfig):
+    """The shared backbone's shape, and the heads beyond the first."""
+
+    horizon: int = 4
+    """Heads d beyond the first: tokens predicted ahead of the next one."""
+    lambda_mtp: float = 1.0
+    """Weight of the mean of their losses."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_horizon(self, "lambda_mtp")
+
+
+class Ahead(nn.Module):
+    """A head: one block and one norm over the trunk's state."""
+
+    def __init__(self, width: int, heads: int, head_size: int, hidden: int) -> None:
+        super().__init__()
+        self.block, self.norm = Block(width, heads, head_size, hidden), RMSNorm(width)
+
+    def forward(self, x_BTD: Tensor, turn: Tensor, mask: Tensor | None) -> Tensor:
+        return self.norm(self.block(x_BTD, turn, mask))
+
+
+class MTP(Objective):
+    """The shared backbone with further heads beside its last block. Prediction uses head 0, whose output is the hidden state."""
+
+    name = "mtp"
+    hidden_name = "final norm of the next-token head (head input)"
+    config: MTPConfig
+
+    def add_parts(self) -> None:
+        c = self.config
+        hidden = c.mlp_width or swiglu_width(c.width)
+        self.heads = nn.ModuleList(Ahead(c.width, c.heads, self.trunk.head_size, hidden) for _ in range(c.horizon))
+
+    def counts(self, batch: Batch) -> dict[str, Count]:
+        out: dict[str, Count] = {"next_token": batch.scored.sum()}
+        return out | {f"ahead_{i}": (inside & batch.scored[:, i:]).sum() for i, inside in enumerate(continues(batch, self.config.horizon), start=1)}
+
+    def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
+        """One pass back through the trunk: each head is first taken back to a detached copy of the trunk's state, so that one head's logits exist at a time."""
+        t = batch.tokens.shape[1]
+        position, mask = (None, None) if batch.single else (batch.position, document_mask(batch.document))
+        turn = self.trunk.turn_at(t, position, batch.tokens.device)
+        x = self.embed(batch.tokens)
+        for block in self.trunk.blocks[:-1]:
+            x = block(x, turn, mask)
+        leaf = x.detach().requires_grad_()
+        ahead = x.new_zeros(())
+        for i, (head, inside) in enumerate(zip(self.heads, continues(batch, self.config.horizon)), start=1):
+            scored = inside & batch.scored[:, i:]
+            if not self.config.lambda_mtp:
+                break
+            logits = self.trunk.head(head(leaf, turn, mask)[:, : t - i][scored])
+            loss = F.cross_entropy(logits, batch.targets[:, i:][scored], reduction="sum") / (safe(totals[f"ahead_{i}"]) * self.config.horizon)
+            (self.config.lambda_mtp * loss).backward()
+            ahead = ahead + loss.detach()
+        h = self.trunk.norm(self.trunk.blocks[-1](x, turn, mask))
+        next_token = self.next_token_sum(h, batch.targets) / safe(totals["next_token"])
+        if leaf.grad is None:
+            next_token.backward()
+        else:
+            torch.autograd.backward([next_token, x], [torch.ones_like(next_token), leaf.grad])
+        return {"next_token": next_token.detach(), "ahead": ahead}
