@@ -123,3 +123,24 @@ def test_accumulated_halves_have_the_gradient_of_the_whole(config: GPTConfig | R
     batch = pack(some_documents(), rows, width)
     assert batch.single == (rows == N)
     assert_same(make(config), [batch.rows(0, rows // 2), batch.rows(rows // 2, rows)], [batch])
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_rows_packed_by_hand(config: GPTConfig | RecurrentConfig) -> None:
+    """3 1 4 1 5 | 9 2 6 | 5 3 and 5 8 9 7 (its prompt 5 8), against the same documents alone."""
+    of = torch.tensor
+    batch = Batch(
+        tokens=of([[3, 1, 4, 1, 9, 2, 5], [5, 8, 9, 0, 0, 0, 0]]),
+        document=of([[0, 0, 0, 0, 1, 1, 2], [0, 0, 0, -1, -1, -1, -1]]),
+        position=of([[0, 1, 2, 3, 0, 1, 0], [0, 1, 2, 0, 0, 0, 0]]),
+        targets=of([[1, 4, 1, 5, 2, 6, 3], [-1, 9, 7, -1, -1, -1, -1]]),
+        closed=of([[0, 0, 0, 1, 0, 1, 1], [0, 0, 1, 0, 0, 0, 0]]),
+        row=of([0, 1]),
+        single=False,
+    )
+    texts, prompts = [[3, 1, 4, 1, 5], [9, 2, 6], [5, 3], [5, 8, 9, 7]], [1, 1, 1, 2]
+    apart = []
+    for text, prompt in zip(texts, prompts):
+        one = Documents(np.array([text], np.int32), np.array([len(text)], np.int32), np.array([prompt], np.int32))
+        apart.append(pack(one, 1, len(text) - 1))
+    assert_same(make(config), [batch], apart)
