@@ -16,6 +16,7 @@ import torch
 from worldbench import checkpoint
 from worldbench.configuration import DataConfig, TrainConfig
 from worldbench.core.errors import Interrupted, RunError
+from worldbench.core.registry import models
 from worldbench.core.streams import generator
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
@@ -91,23 +92,29 @@ def test_killed_at_many_moments(tmp_path: Path, undisturbed: dict[str, bytes]) -
 
 
 WORLD = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
+OTHERS = [e.name for e in models if e.trained and e.name != "nextlat"]
 
 
-def trainer(folder: Path, **options: object) -> Trainer:
+def trainer(folder: Path, model: str = "nextlat", more: dict[str, dict[str, object]] | None = None, **options: object) -> Trainer:
     from test_identity import job
 
-    j = job("nextlat", changes={"train": options, "data": {"rides": 40}})
+    j = job(model, changes={"train": options, "data": {"rides": 40}, **(more or {})})
     world = TaxiWorld(j.groups["env"])
     folder.mkdir(exist_ok=True)
     return Trainer(world, build(identify(j, world)), j.groups["data"], j.groups["train"], 0, folder)
 
 
-@pytest.mark.parametrize(("stop", "optimiser"), [(1, "adamw"), (2, "adamw"), (5, "adamw"), (11, "adamw"), (1, "sgd"), (7, "sgd")])
-def test_n_plus_m_steps_are_n_save_load_m(stop: int, optimiser: str, tmp_path: Path) -> None:
+CASES = [*(("nextlat", stop, "adamw") for stop in (1, 2, 5, 11)), *(("nextlat", stop, "sgd") for stop in (1, 7)), *((m, 5, "adamw") for m in OTHERS)]
+
+
+@pytest.mark.parametrize(("model", "stop", "optimiser"), CASES)
+def test_n_plus_m_steps_are_n_save_load_m(model: str, stop: int, optimiser: str, tmp_path: Path) -> None:
+    """BST's sub-sampled pairs too: their draws belong to the rows of the whole training."""
+    more = {"model": {"pairs": 0.5}} if model == "bst" else {}
     options = {"steps": 12, "row_tokens": 25, "log_every": 1, "optimiser": optimiser}
-    whole = trainer(tmp_path / "whole", **options)
+    whole = trainer(tmp_path / "whole", model, more, **options)
     whole.train()
-    first = trainer(tmp_path / "parts", **options)
+    first = trainer(tmp_path / "parts", model, more, **options)
     first.interrupted = False
     real = first.step
 
@@ -118,7 +125,7 @@ def test_n_plus_m_steps_are_n_save_load_m(stop: int, optimiser: str, tmp_path: P
     first.step = stopping  # type: ignore[method-assign]
     with pytest.raises(Interrupted, match=f"step {stop} of 12"):
         first.train()
-    second = trainer(tmp_path / "parts", **options)
+    second = trainer(tmp_path / "parts", model, more, **options)
     second.train()
     for (name, a), (_, b) in zip(whole.objective.state_dict().items(), second.objective.state_dict().items()):
         assert torch.equal(a, b), name
