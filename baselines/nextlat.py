@@ -7,23 +7,29 @@ L = L_ntp + lambda_h L_next_h + lambda_kl L_kl
 Each of the d terms is a mean over its own positions: those (t, i) for which t+i is an input of the same document as t; for L_kl also one whose next token is
 scored.
 A rollout therefore never crosses the end of a document, at any later step either.
+Options take parts of this away or change them; the shams keep the work and take away what it could teach.
 
-Shape letters: B rows, T tokens, D width, V vocabulary, M = positions of one term.
+Shape letters: B rows, T tokens, S columns of a rollout (T as a rule, see rollout.py), D width, V vocabulary, M = positions of one term.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import typing
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from worldbench.baselines.backbone import RMSNorm, document_mask
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, safe
-from worldbench.core.errors import InputError
+from worldbench.baselines.rollout import Columns, other_places, pick
+from worldbench.core.errors import InputError, nearest
+from worldbench.core.options import LATER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +39,27 @@ class NextLatConfig(GPTConfig):
     horizon: int = 4
     """Latent steps d that are rolled out and supervised."""
     lambda_h: float = 1.0
-    """Weight of the latent regression."""
+    """Weight of the latent regression; 0: it is not computed."""
     lambda_kl: float = 0.1
-    """Weight of the divergence between the laws read off the true and the predicted latent."""
+    """Weight of the divergence between the laws read off the true and the predicted latent; 0: it is not computed."""
     dynamics_factor: float = 1.0
     """Hidden size of the dynamics MLP: 128 round(factor 2D / 128)."""
     stop_target: bool = True
-    """Stop the gradient into the target latents."""
+    """Stop the gradient of the regression into the target latents. (The law that the divergence is taken from is a constant either way.)"""
     stop_head: bool = True
     """Stop the gradient of the divergence into the head."""
+    mask: Literal["cumulative", "landing"] = field(default="cumulative", metadata=LATER)
+    """Where rows are packed, a rollout ends with its document (cumulative), or goes on through its last token into the row's next one, only the step that lands
+    on that token being left out (landing: the rule of the released code)."""
+    mask_prompts: bool = field(default=False, metadata=LATER)
+    """Leave out of the regression, too, the steps that land on a token whose next one is given."""
+    residual: bool = field(default=True, metadata=LATER)
+    """The dynamics add to the latent, h' = h + f(..); else h' = f(..)."""
+    state: Literal["normed", "residual"] = field(default="normed", metadata=LATER)
+    """The latent: the output of the final norm, or the residual stream before it (the norm is then the head's)."""
+    sham: Literal["none", "cut", "shuffled"] = field(default="none", metadata=LATER)
+    """Control of the same work. cut: the latent terms train the dynamics alone, and the transformer is GPT's. shuffled: the targets are latents of other places
+    of the row, in other documents where the row has any."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,6 +70,14 @@ class NextLatConfig(GPTConfig):
                 raise InputError(f"model.{name} must be 0 or more, not {getattr(self, name)}")
         if not self.dynamics_factor > 0:
             raise InputError(f"model.dynamics_factor must be above 0, not {self.dynamics_factor}")
+        hints = typing.get_type_hints(NextLatConfig)
+        for name in ("mask", "state", "sham"):
+            allowed, value = typing.get_args(hints[name]), getattr(self, name)
+            if value not in allowed:
+                raise InputError(f"model.{name} must be one of {', '.join(allowed)}, not {value!r}{nearest(str(value), allowed)}")
+        for name in ("stop_target", "stop_head"):
+            if self.sham == "cut" and not getattr(self, name):
+                raise InputError(f"model.{name} must be true with model.sham 'cut', which lets no gradient into the transformer")
 
     @property
     def dynamics_width(self) -> int:
@@ -61,15 +87,28 @@ class NextLatConfig(GPTConfig):
 class Dynamics(nn.Module):
     """p_psi: the next latent from a latent and the embedding of the token that follows."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, residual: bool = True) -> None:
         super().__init__()
+        self.residual = residual
         self.norm = RMSNorm(2 * width)
         self.mlp = nn.Sequential(
             nn.Linear(2 * width, hidden, bias=False), nn.GELU(), nn.Linear(hidden, hidden, bias=False), nn.GELU(), nn.Linear(hidden, width, bias=False)
         )
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
-        return h + self.mlp(self.norm(torch.cat([embedding, h], dim=-1)))
+        change = self.mlp(self.norm(torch.cat([embedding, h], dim=-1)))
+        return h + change if self.residual else change
+
+
+class NormedHead(nn.Module):
+    """A head that reads the residual stream, through the final norm."""
+
+    def __init__(self, norm: nn.Module, linear: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.linear = norm, linear
+
+    def forward(self, h: Tensor) -> Tensor:
+        return self.linear(self.norm(h))
 
 
 class NextLat(Objective):
@@ -78,70 +117,97 @@ class NextLat(Objective):
     name = "nextlat"
     config: NextLatConfig
 
+    def add_trunk(self) -> None:
+        super().add_trunk()
+        if self.config.state == "residual":
+            self.trunk.head, self.trunk.norm = NormedHead(self.trunk.norm, self.trunk.head), nn.Identity()  # type: ignore[assignment]
+            self.hidden_name = "residual stream (its norm is the head's)"  # type: ignore[misc]
+
     def add_parts(self) -> None:
-        self.dynamics = Dynamics(self.config.width, self.config.dynamics_width)
+        self.dynamics = Dynamics(self.config.width, self.config.dynamics_width, self.config.residual)
+
+    def clip_groups(self) -> list[list[nn.Parameter]]:
+        """Where the dynamics are cut off, the transformer's gradient is clipped as GPT's is."""
+        if self.config.sham == "cut":
+            return [list(self.trunk.parameters()), list(self.dynamics.parameters())]
+        return super().clip_groups()
 
     def counts(self, batch: Batch) -> dict[str, Count]:
         out: dict[str, Count] = {"next_token": batch.scored.sum()}
-        for i, inside in enumerate(self._inside(batch), start=1):
-            out[f"next_h_{i}"] = inside.sum()
-            out[f"kl_{i}"] = (inside & batch.scored[:, i:]).sum()
+        columns = self._columns(batch)
+        for i, inside in enumerate(columns.steps(self.config.horizon), start=1):
+            scored = inside & columns.scored[:, i:]
+            out[f"next_h_{i}"] = (scored if self.config.mask_prompts else inside).sum()
+            out[f"kl_{i}"] = scored.sum()
         return out
 
-    def _inside(self, batch: Batch) -> list[Tensor]:
-        """For each step i, bool [B, T - i]: t and t + i lie in one document."""
-        d = batch.document
-        return [(d[:, :-i] == d[:, i:]) & (d[:, i:] >= 0) for i in range(1, min(self.config.horizon, d.shape[1] - 1) + 1)]
+    def _columns(self, batch: Batch) -> Columns:
+        return Columns.of(batch, through_ends=self.config.mask == "landing")
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
         """One pass back through the trunk: the rollout is first taken back to detached copies of the latents and embeddings, whose gradients then enter it."""
+        c = self.config
         embedded = self.embed(batch.tokens)
         h = self.trunk(embedded, None, None) if batch.single else self.trunk(embedded, batch.position, document_mask(batch.document))
-        leaf_h, leaf_e = h.detach().requires_grad_(), embedded.detach().requires_grad_()
-        terms = self._latent_backward(leaf_h, leaf_e, batch, totals)
+        terms: dict[str, Tensor] = {}
+        leaves: list[tuple[Tensor, Tensor]] = []
+        if c.lambda_h or c.lambda_kl:
+            columns = self._columns(batch)
+            if columns.source is not None:  # behind the inputs, the last token of every document; one that is not scored is not known
+                embedded = torch.cat([embedded, self.embed(torch.where(batch.scored, batch.targets, self.pad))], dim=1)
+            leaves = [(tensor, tensor.detach().requires_grad_(c.sham != "cut")) for tensor in (h, embedded)]
+            terms = self._latent_backward(leaves[0][1], leaves[1][1], batch, columns, totals)
         next_token = self.next_token_sum(h, batch.targets) / safe(totals["next_token"])
         roots: list[Tensor] = [next_token]
         gradients: list[Tensor] = [torch.ones_like(next_token)]
-        for tensor, leaf in ((h, leaf_h), (embedded, leaf_e)):
+        for tensor, leaf in leaves:
             if leaf.grad is not None:
                 roots.append(tensor)
                 gradients.append(leaf.grad)
         torch.autograd.backward(roots, gradients)
         return {"next_token": next_token.detach(), **terms}
 
-    def _latent_backward(self, h_BTD: Tensor, e_BTD: Tensor, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
+    def _latent_backward(self, h_BTD: Tensor, e_BUD: Tensor, batch: Batch, columns: Columns, totals: dict[str, Count]) -> dict[str, Tensor]:
         """Gradients of both latent terms, left on the leaves h and e and on the parameters; the terms, detached.
 
         Each step's divergence is taken back to that step's predicted latents at once, so that one step's logits exist at a time.
         """
         c = self.config
-        target_h = h_BTD.detach() if c.stop_target else h_BTD
+        target = h_BTD.detach() if c.stop_target else h_BTD
+        if c.sham == "shuffled":
+            target = pick(target, other_places(batch, "sham", self.seed))
+        target, h, e = columns.latents(target), columns.latents(h_BTD), columns.tokens(e_BUD)
         with torch.no_grad():
-            teacher = F.log_softmax(self.head(h_BTD), dim=-1) if c.lambda_kl else None
+            teacher = F.log_softmax(self.head(target), dim=-1) if c.lambda_kl else None
         regression, divergence = h_BTD.new_zeros(()), h_BTD.new_zeros(())
         roots: list[Tensor] = []
         gradients: list[Tensor] = []
-        predicted = h_BTD
-        for i, inside in enumerate(self._inside(batch), start=1):
-            predicted = self.dynamics(predicted[:, : h_BTD.shape[1] - i], e_BTD[:, i:])
-            difference = F.smooth_l1_loss(predicted[inside], target_h[:, i:][inside], reduction="sum")
-            regression = regression + difference / (c.width * safe(totals[f"next_h_{i}"]) * c.horizon)
+        predicted = h
+        for i, inside in enumerate(columns.steps(c.horizon), start=1):
+            predicted = self.dynamics(predicted[:, : h.shape[1] - i], e[:, i:])
+            scored = inside & columns.scored[:, i:]
+            if c.lambda_h:
+                supervised = scored if c.mask_prompts else inside
+                difference = F.smooth_l1_loss(predicted[supervised], target[:, i:][supervised], reduction="sum")
+                regression = regression + difference / (c.width * safe(totals[f"next_h_{i}"]) * c.horizon)
             if teacher is not None:
-                scored = inside & batch.scored[:, i:]
                 student = predicted[scored]
                 value, gradient = self._divergence_backward(student, teacher[:, i:][scored], safe(totals[f"kl_{i}"]) * c.horizon)
                 divergence = divergence + value
                 roots.append(student)
                 gradients.append(gradient)
         if regression.requires_grad:
-            torch.autograd.backward([c.lambda_h * regression, *roots], [torch.ones_like(regression), *gradients])
-        return {"next_h": regression.detach()} | ({"kl": divergence} if teacher is not None else {})
+            roots.insert(0, c.lambda_h * regression)
+            gradients.insert(0, torch.ones_like(regression))
+        if roots:
+            torch.autograd.backward(roots, gradients)
+        return ({"next_h": regression.detach()} if c.lambda_h else {}) | ({"kl": divergence} if teacher is not None else {})
 
     def _divergence_backward(self, h_MD: Tensor, teacher_MV: Tensor, total: Count) -> tuple[Tensor, Tensor]:
         """Sum of KL(teacher || head(h)) over `total`, and the gradient of lambda_kl times it in h; that in the head is added to it unless stopped."""
         leaf = h_MD.detach().requires_grad_()
-        head = self.trunk.head.weight.detach() if self.config.stop_head else self.trunk.head.weight
-        student = F.log_softmax(F.linear(leaf, head), dim=-1)
+        frozen = {name: p.detach() for name, p in self.trunk.head.named_parameters()}
+        student = F.log_softmax(functional_call(self.trunk.head, frozen, (leaf,)) if self.config.stop_head else self.trunk.head(leaf), dim=-1)
         kl = F.kl_div(student, teacher_MV, reduction="sum", log_target=True) / total
         (self.config.lambda_kl * kl).backward()
         assert leaf.grad is not None

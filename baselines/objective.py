@@ -95,6 +95,10 @@ class Objective(nn.Module, abc.ABC):
         scored = targets >= 0
         return nn.functional.cross_entropy(self.head(h_BTD[scored]), targets[scored], reduction="sum")
 
+    def clip_groups(self) -> list[list[nn.Parameter]]:
+        """The parameters, in groups whose gradients are clipped each by its own norm."""
+        return [list(self.parameters())]
+
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import weakref
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from torch import Tensor
 
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.nextlat import Dynamics, NextLat, NextLatConfig
 from worldbench.baselines.objective import Objective
+from worldbench.baselines.rollout import other_places
 from worldbench.core.errors import InputError
 from worldbench.core.world import Documents
 
@@ -57,71 +59,97 @@ def assert_same_gradients(got: dict[str, Tensor], expected: dict[str, Tensor]) -
 
 
 def literal_terms(objective: GPT | NextLat, batch: Batch) -> dict[str, Tensor]:
-    """Everything in one graph: rows, positions and steps in plain loops. No mask: a rollout stops where its document does."""
+    """Everything in one graph: rows, positions and steps in plain loops. No mask: a rollout stops where its document does, or goes on through its end."""
     h = objective.encode_batch(batch)
-    head = objective.trunk.head.weight
+    head = dict(objective.trunk.head.named_parameters())
 
-    def log_law(x: Tensor, weight: Tensor) -> Tensor:
+    def log_law(x: Tensor, frozen: bool = False) -> Tensor:
+        weights = {name: p.detach() if frozen else p for name, p in head.items()}
+        if "norm.weight" in weights:
+            x = x / torch.sqrt((x * x).mean() + 1e-5) * weights.pop("norm.weight")
+        (weight,) = weights.values()
         z = weight @ x
         return z - torch.log(torch.exp(z).sum())
 
     rows, width = batch.tokens.shape
     next_token = [
-        -log_law(h[r, t], head)[int(batch.targets[r, t])] for r in range(rows) for t in range(width) if batch.targets[r, t] != -1
+        -log_law(h[r, t])[int(batch.targets[r, t])] for r in range(rows) for t in range(width) if batch.targets[r, t] != -1
     ]  # fmt: skip
     terms = {"next_token": torch.stack(next_token).mean()}
     if not isinstance(objective, NextLat):
         return terms
     c, p = objective.config, dict(objective.dynamics.named_parameters())
+    places = other_places(batch, "sham", objective.seed) if c.sham == "shuffled" else torch.arange(width).expand(rows, width)
     smooth: list[list[Tensor]] = [[] for _ in range(c.horizon)]
     kl: list[list[Tensor]] = [[] for _ in range(c.horizon)]
     for r in range(rows):
+        track: list[tuple[int | None, int]] = []
         for t in range(width):
+            if batch.document[r, t] >= 0:
+                track.append((t, int(batch.tokens[r, t])))
+                if batch.closed[r, t]:
+                    track.append((None, int(batch.targets[r, t]) if batch.targets[r, t] >= 0 else objective.pad))
+        for s, (t, _) in enumerate(track):
+            if t is None:
+                continue
             state = h[r, t]
-            for i in range(1, c.horizon + 1):
-                if batch.document[r, t] < 0 or t + i >= width or batch.document[r, t + i] != batch.document[r, t]:
+            for i in range(1, min(c.horizon, width - 1) + 1):
+                if s + i >= len(track):
                     break
-                x = torch.cat([objective.trunk.embedding.weight[batch.tokens[r, t + i]], state])
+                at, token = track[s + i]
+                if c.mask == "cumulative" and (at is None or batch.document[r, at] != batch.document[r, t]):
+                    break
+                x = torch.cat([objective.trunk.embedding.weight[token], state])
                 x = x / torch.sqrt((x * x).mean() + 1e-5) * p["norm.weight"]
                 for name in ("mlp.0.weight", "mlp.2.weight"):
                     x = p[name] @ x
                     x = 0.5 * x * (1 + torch.erf(x / 2**0.5))
-                state = state + p["mlp.4.weight"] @ x
-                true = h[r, t + i]
+                state = p["mlp.4.weight"] @ x + (state if c.residual else 0)
+                if at is None:
+                    continue
+                true, scored = h[r, places[r, at]], batch.targets[r, at] != -1
                 gap = (true.detach() if c.stop_target else true) - state
-                smooth[i - 1].append(torch.where(gap.abs() < 1, gap * gap / 2, gap.abs() - 0.5).mean())
-                if batch.targets[r, t + i] != -1:
-                    teacher = log_law(true, head).detach()
-                    student = log_law(state, head.detach() if c.stop_head else head)
+                if scored or not c.mask_prompts:
+                    smooth[i - 1].append(torch.where(gap.abs() < 1, gap * gap / 2, gap.abs() - 0.5).mean())
+                if scored:
+                    teacher = log_law(true).detach()
+                    student = log_law(state, c.stop_head)
                     kl[i - 1].append((teacher.exp() * (teacher - student)).sum())
     for name, steps in (("next_h", smooth), ("kl", kl)):
         terms[name] = sum((torch.stack(s).mean() for s in steps if s), torch.zeros(())) / c.horizon
     return terms
 
 
+ONE_BY_ONE = {
+    "gpt": GPTConfig(layers=2, heads=2, width=16),
+    "nextlat": CONFIG,
+    "no-kl": dataclasses.replace(CONFIG, lambda_kl=0.0),
+    "no-regression": dataclasses.replace(CONFIG, lambda_h=0.0),
+    "no-latents": dataclasses.replace(CONFIG, lambda_h=0.0, lambda_kl=0.0),
+    "one-step": dataclasses.replace(CONFIG, horizon=1),
+    "past-every-document": dataclasses.replace(CONFIG, horizon=10),
+    "past-every-document-and-on": dataclasses.replace(CONFIG, horizon=15, mask="landing"),
+}
+CHANGES = {
+    "plain": {}, "landing": {"mask": "landing"}, "prompts": {"mask_prompts": True}, "no-residual": {"residual": False},
+    "before-the-norm": {"state": "residual"}, "shuffled": {"sham": "shuffled"},
+    "all-but-shuffled": {"mask": "landing", "mask_prompts": True, "residual": False, "state": "residual"},
+    "all": {"mask": "landing", "mask_prompts": True, "residual": False, "state": "residual", "sham": "shuffled"},
+}  # fmt: skip
+STOPS = {"": {}, "-moving-target": {"stop_target": False}, "-moving-head": {"stop_head": False}, "-both-moving": {"stop_target": False, "stop_head": False}}
+EVERY = ONE_BY_ONE | {name + stop: dataclasses.replace(CONFIG, **changes, **stops) for name, changes in CHANGES.items() for stop, stops in STOPS.items()}
+
+
 @pytest.mark.parametrize("batch", [packed(), pack(Documents(packed(2, 4, 8).tokens[:, :7].numpy().astype(np.int32), np.array([7, 3], np.int32),
                                                             np.array([2, 1], np.int32)), 2, 6)], ids=["packed", "single"])  # fmt: skip
-@pytest.mark.parametrize(
-    "config",
-    [
-        GPTConfig(layers=2, heads=2, width=16),
-        CONFIG,
-        dataclasses.replace(CONFIG, stop_target=False),
-        dataclasses.replace(CONFIG, stop_head=False),
-        dataclasses.replace(CONFIG, stop_target=False, stop_head=False),
-        dataclasses.replace(CONFIG, lambda_kl=0.0),
-        dataclasses.replace(CONFIG, lambda_h=0.0),
-        dataclasses.replace(CONFIG, horizon=1),
-        dataclasses.replace(CONFIG, horizon=10),
-    ],
-    ids=["gpt", "nextlat", "moving-target", "moving-head", "both-moving", "no-kl", "no-regression", "one-step", "past-every-document"],
-)
+@pytest.mark.parametrize("config", EVERY.values(), ids=EVERY.keys())
 def test_loss_and_gradient_as_written_out(config: GPTConfig, batch: Batch) -> None:
     objective = make(config)
     got = objective.backward(batch, objective.counts(batch))
     cheap = gradients(objective)
     expected = literal_terms(objective, batch)
     weights = {"next_token": 1.0, "next_h": getattr(config, "lambda_h", 0.0), "kl": getattr(config, "lambda_kl", 0.0)}
+    assert list(got) == [name for name, weight in weights.items() if weight]
     for name, value in got.items():
         assert not value.requires_grad
         assert float(value) == pytest.approx(float(expected[name].detach()), rel=1e-6, abs=1e-12)
@@ -129,8 +157,20 @@ def test_loss_and_gradient_as_written_out(config: GPTConfig, batch: Batch) -> No
     assert_same_gradients(cheap, gradients(objective))
 
 
+def test_every_change_matters() -> None:
+    """Each option changes what is trained, so the comparison above can see it."""
+    batch, plain = packed(), make()
+    plain.backward(batch, plain.counts(batch))
+    before = gradients(plain)
+    for name, config in EVERY.items():
+        if name not in ("gpt", "nextlat", "plain"):
+            objective = make(config)
+            objective.backward(batch, objective.counts(batch))
+            same = {name.replace("head.linear", "head").replace("head.norm", "norm"): g for name, g in gradients(objective).items()}
+            assert max(float((g - before[n]).abs().max()) for n, g in same.items()) > 1e-5, name
+
+
 def test_the_stops_matter() -> None:
-    """Each of the two stopped gradients changes what is trained, so the comparison above can see it."""
     batch, seen = packed(), []
     for change in ({}, {"stop_target": False}, {"stop_head": False}):
         objective = make(dataclasses.replace(CONFIG, **change))
@@ -197,7 +237,7 @@ def test_rows_without_a_term() -> None:
 # Accumulation and memory
 
 
-@pytest.mark.parametrize("config", [GPTConfig(layers=2, heads=2, width=16), CONFIG, dataclasses.replace(CONFIG, stop_target=False, stop_head=False)])
+@pytest.mark.parametrize("config", [EVERY[name] for name in ("gpt", "nextlat", "plain-both-moving", "all-both-moving", "past-every-document-and-on")])
 def test_accumulated_parts_have_the_gradient_of_the_whole(config: GPTConfig) -> None:
     objective, batch = make(config), packed(rows=6)
     totals = objective.counts(batch)
@@ -239,6 +279,29 @@ def test_logits_of_one_step_at_a_time() -> None:
     assert 0 < most_kept(6) <= most_kept(2)
 
 
+def test_a_term_of_weight_0_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called: the dynamics, the regression, the head (for next tokens, and for teachers and students)."""
+    batch, calls = packed(), {"dynamics": 0, "regression": 0, "head": 0}
+
+    def counted(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def call(*args: object, **kwargs: object) -> Tensor:
+            calls[name] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(Dynamics, "forward", counted("dynamics", Dynamics.forward))
+    monkeypatch.setattr(torch.nn.functional, "smooth_l1_loss", counted("regression", torch.nn.functional.smooth_l1_loss))
+    seen = {}
+    for name in ("nextlat", "no-kl", "no-regression", "no-latents"):
+        objective = make(EVERY[name])
+        objective.trunk.head.register_forward_hook(lambda *_: calls.__setitem__("head", calls["head"] + 1))
+        calls.update(dynamics=0, regression=0, head=0)
+        objective.backward(batch, objective.counts(batch))
+        seen[name] = tuple(calls.values())
+    assert seen == {"nextlat": (3, 3, 5), "no-kl": (3, 3, 1), "no-regression": (3, 0, 5), "no-latents": (0, 0, 1)}
+
+
 # The rest of the interface
 
 
@@ -258,8 +321,10 @@ def test_dynamics_width(factor: float, width: int, hidden: int) -> None:
 @pytest.mark.parametrize(
     ("values", "field"),
     [({"horizon": 0}, "model.horizon"), ({"lambda_h": -1.0}, "model.lambda_h"), ({"lambda_kl": -0.1}, "model.lambda_kl"),
-     ({"dynamics_factor": 0.0}, "model.dynamics_factor"), ({"width": 31}, "model.width")],
+     ({"dynamics_factor": 0.0}, "model.dynamics_factor"), ({"width": 31}, "model.width"), ({"mask": "landed"}, "model.mask .* did you mean 'landing'"),
+     ({"state": "norm"}, "model.state .* did you mean 'normed'"), ({"sham": "cutt"}, "model.sham .* did you mean 'cut'"),
+     ({"sham": "cut", "stop_target": False}, "model.stop_target"), ({"sham": "cut", "stop_head": False}, "model.stop_head")],
 )  # fmt: skip
-def test_options_that_cannot_be(values: dict[str, float], field: str) -> None:
+def test_options_that_cannot_be(values: dict[str, object], field: str) -> None:
     with pytest.raises(InputError, match=field):
         NextLatConfig(**values)  # type: ignore[arg-type]

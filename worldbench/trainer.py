@@ -115,7 +115,8 @@ class Trainer:
             for name, value in self.objective.backward(part, totals).items():
                 sums[name] = sums.get(name, 0) + value
         if self.config.clip:
-            torch.nn.utils.clip_grad_norm_(self.objective.parameters(), self.config.clip)
+            for parameters in self.objective.clip_groups():
+                torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
         rate = learning_rate(self.config, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
