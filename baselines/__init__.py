@@ -12,6 +12,13 @@ for _name, _line, _target, _options in (
     ("lstm", "recurrent reference: long short-term memory", "recurrent:LSTM", "recurrent:RecurrentConfig"),
 ):
     models.add(_name, _line, f"worldbench.baselines.{_target}", config=f"worldbench.baselines.{_options}")
+models.add(
+    "nextlat-rnn",
+    "nextlat's latent dynamics alone, as a recurrent network: its weights are those of a nextlat run",
+    "worldbench.baselines.latent_rnn:LatentRNN",
+    config="worldbench.baselines.nextlat:NextLatConfig",
+    weights_of="nextlat",
+)
 for _name, _line, _target, _options in (
     ("oracle", "the world's exact next-token law: the ceiling", "references:Oracle", None),
     ("random-legal", "uniform over what the world's rule allows: the floor", "references:RandomLegal", None),

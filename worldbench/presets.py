@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from worldbench.core.errors import unknown
+from worldbench.core.registry import models
 
 PRESETS = {
     "quick": "minutes on two CPU cores: a village of 43 intersections, 8,000 rides",
@@ -164,5 +165,5 @@ def preset_values(world: str, model: str, preset: str) -> dict[str, dict[str, An
         raise unknown("preset", preset, PRESETS)
     values = _VALUES.get(world, {}).get(preset, {})
     own = {k: v for k, v in values.items() if k in ("env", "data", "model", "train", "eval")}
-    own["model"] = {**own.get("model", {}), **values.get(model, {})}
+    own["model"] = {**own.get("model", {}), **values.get(models[model].weights_of or model, {})}
     return own

@@ -7,10 +7,7 @@ The training identity names the directory; what is scored in it, and how, is the
 from __future__ import annotations
 
 import dataclasses
-import os
 import signal
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,15 +18,14 @@ from worldbench.core.errors import InputError, Interrupted, RunError
 from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
 from worldbench.core.model import SequenceModel
 from worldbench.core.options import identity_fields
-from worldbench.core.registry import load_plugin, metrics, models, worlds
+from worldbench.core.registry import metrics, models, worlds
 from worldbench.core.world import World
 from worldbench.display import Display
 from worldbench.result import SCHEMA_VERSION, environment
+from worldbench.run_files import FILES, load_job, manifest, write_config
 
 RUN_VERSION = 1
 """Raised when training the same settings gives other weights."""
-FILES = ("map", "file")
-"""Options of a world that may name a file: its path stays out of results."""
 
 
 @dataclasses.dataclass
@@ -104,8 +100,8 @@ def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
         if result.exists() and read_json(result).get("identity", {}).get("evaluation") == prepared.evaluation:
             display.say(f"done already: {result}")
         else:
-            _write_config(folder, prepared)
-            with _manifest(folder, prepared):
+            write_config(folder, prepared)
+            with manifest(folder):
                 model = train(prepared, folder, display) if job.trained else reference(prepared)
                 _score_and_write(prepared, model, folder, out, result, display)
         draw(folder, display)
@@ -119,7 +115,7 @@ def reference(prepared: Prepared) -> SequenceModel:
 
 
 def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
-    """The trained model of a run folder; trains what is missing."""
+    """The trained model of a run folder; trains what is missing. Where its weights are another run's, trains that one, in the folder of its own beside it."""
     import torch
 
     from worldbench.baselines.trained import TrainedModel
@@ -128,6 +124,14 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     job, world = prepared.job, prepared.world
     config = job.groups["train"]
     torch.set_num_threads(config.threads)
+    if (of := lender(prepared)) is not None and not finished(prepared, folder):
+        other = make_folder(weights_folder(prepared, folder))
+        with lock(other, wait=True):
+            if not finished(of, other):
+                display.say(f"training {of.job.model} first, whose weights {job.model} has: {other}")
+                write_config(other, of)
+                with manifest(other):
+                    train(of, other, display)
     if finished(prepared, folder):
         return at_step(prepared, folder, config.steps)
     objective = build(prepared)
@@ -138,10 +142,23 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     return TrainedModel(objective, config.device)
 
 
+def lender(prepared: Prepared) -> Prepared | None:
+    """The run whose weights a model has that trains none of its own."""
+    name = models[prepared.job.model].weights_of
+    return identify(dataclasses.replace(prepared.job, model=name), prepared.world) if name else None
+
+
+def weights_folder(prepared: Prepared, folder: Path) -> Path:
+    """Where the weights of a run are kept: in its folder, or that of their lender beside it."""
+    of = lender(prepared)
+    return folder if of is None else of.folder(folder.absolute().parent)
+
+
 def finished(prepared: Prepared, folder: Path) -> bool:
     """Is a run folder trained to its end?"""
     from worldbench import checkpoint
 
+    folder = weights_folder(prepared, folder)
     return checkpoint.weights_path(folder, prepared.job.groups["train"].steps).exists() and not checkpoint.state_path(folder).exists()
 
 
@@ -155,7 +172,7 @@ def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
     config = prepared.job.groups["train"]
     torch.set_num_threads(config.threads)
     objective = build(prepared)
-    checkpoint.load_weights(checkpoint.weights_path(folder, step), objective)
+    checkpoint.load_weights(checkpoint.weights_path(weights_folder(prepared, folder), step), objective)
     return TrainedModel(objective.to(config.device), config.device)
 
 
@@ -239,7 +256,7 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[
     from worldbench.trainer import read_records
 
     out = {"schema_version": SCHEMA_VERSION, **about(prepared, model)}
-    if prepared.job.trained:
+    if prepared.job.trained and lender(prepared) is None:
         records = read_records(folder / "metrics.jsonl")
         out["training"] = {"curve": [r for r in records if r["kind"] == "eval"]}
     out["card"] = prepared.world.card(prepared.documents())
@@ -269,42 +286,9 @@ def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
     }
     if job.trained:
         out["model"]["parameters"] = getattr(model, "parameters", None)
+        if (of := lender(prepared)) is not None:
+            out["model"]["weights_of"] = {"name": of.job.model, "training": of.training}
     return out
-
-
-def _write_config(folder: Path, prepared: Prepared) -> None:
-    job = prepared.job
-    groups = {g: dataclasses.asdict(v) for g, v in job.groups.items()}
-    for name in FILES:
-        if Path(groups.get("env", {}).get(name) or "-").exists():
-            groups["env"][name] = str(Path(groups["env"][name]).resolve())
-    write_atomic(
-        folder / "config.json",
-        to_json(
-            {
-                "world": job.world, "model": job.model, "preset": job.preset, "seed": job.seed, "given": job.given,
-                "plugins": [str(Path(p).resolve()) for p in job.plugins], "groups": groups,
-                "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
-            }
-        ) + "\n",
-    )  # fmt: skip
-
-
-def load_job(folder: Path, changes: list[str]) -> Job:
-    """The job of a run folder, with evaluation options changed."""
-    from worldbench.configuration import group_types, parse_options
-
-    saved = read_json(folder / "config.json")
-    for plugin in saved["plugins"]:
-        load_plugin(Path(plugin))
-    types_ = group_types(saved["world"], saved["model"])
-    tuples = {g: {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()} for g, values in saved["groups"].items()}
-    groups = {g: types_[g](**tuples[g]) for g in types_}
-    wrong = [c for c in changes if c.startswith("--") and not c.startswith("--eval.")]
-    if wrong:
-        raise InputError(f"option {wrong[0]} cannot be changed after training; eval takes --eval options")
-    groups["eval"] = parse_options({"eval": types_["eval"]}, {"eval": groups["eval"]}, changes, "worldbench eval RUN")["eval"]
-    return Job(saved["world"], saved["model"], saved["preset"], saved["seed"], groups, saved["given"], tuple(saved["plugins"]))
 
 
 def reopen(folder: Path, changes: list[str], display: Display) -> Prepared:
@@ -315,7 +299,9 @@ def reopen(folder: Path, changes: list[str], display: Display) -> Prepared:
     if prepared.training != read_json(folder / "config.json")["identity"]["training"]:
         raise RunError(f"{str(folder)!r} was trained under another identity (another map, torch or numpy); run its command again: {prepared.job.command()}")
     if prepared.job.trained and not finished(prepared, folder):
-        raise InputError(f"{str(folder)!r} is not trained to its end; run its command again first: {prepared.job.command()}")
+        where = weights_folder(prepared, folder)
+        whose = "" if where == folder else f", whose weights {folder.name!r} has,"
+        raise InputError(f"{str(where)!r}{whose} is not trained to its end; run its command again first: {prepared.job.command()}")
     return prepared
 
 
@@ -328,33 +314,6 @@ def evaluate(folder: Path, changes: list[str], display: Display) -> Path:
         model = train(prepared, folder, display) if prepared.job.trained else reference(prepared)
         _score_and_write(prepared, model, folder, folder.parent, folder / name, display)
     return folder / name
-
-
-@contextmanager
-def _manifest(folder: Path, prepared: Prepared) -> Iterator[None]:
-    """Times and the command line of each process that worked here: for people, never part of a result."""
-    path = folder / "manifest.json"
-    sessions = read_json(path)["sessions"] if path.exists() else []
-    started = time.time()
-    entry = {"argv": sys.argv, "pid": os.getpid(), "started": _clock(started), "environment": environment(), "outcome": "killed"}
-    write_atomic(path, to_json({"sessions": [*sessions, entry]}) + "\n")
-    try:
-        yield
-        entry["outcome"] = "done"
-    except BaseException as error:
-        entry["outcome"] = f"{type(error).__name__}: {error}"
-        raise
-    finally:
-        entry["seconds"] = round(time.time() - started, 2)
-        try:
-            write_atomic(path, to_json({"sessions": [*sessions, entry]}) + "\n")
-        except RunError:
-            if entry["outcome"] == "done":
-                raise
-
-
-def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def draw(folder: Path, display: Display) -> list[Path]:

@@ -16,7 +16,8 @@ from worldbench.core.files import lock, make_folder, read_json, to_json, write_a
 from worldbench.core.registry import metrics
 from worldbench.display import Display, number, tables
 from worldbench.result import TRACE_VERSION, load_trace
-from worldbench.run import Prepared, about, at_step, draw, identify, load_job, reopen
+from worldbench.run import Prepared, about, at_step, draw, identify, reopen, weights_folder
+from worldbench.run_files import load_job
 
 AXIS = "excess_loss"
 """Always traced: comparison at matched loss needs it."""
@@ -78,7 +79,7 @@ def _score(plan: Plan, changes: list[str], display: Display) -> None:
     head["trace_command"] = " ".join(["worldbench", "trace", shlex.quote(folder.resolve().name), *map(shlex.quote, changes)])
     points = _points_done(partial, head["identity"])
     evidence.mkdir(exist_ok=True)
-    for step in checkpoint.kept_steps(folder)[len(points) :]:
+    for step in checkpoint.kept_steps(weights_folder(prepared, folder))[len(points) :]:
         model = at_step(prepared, folder, step)
         with display.task(f"step {step}") as announce:
             scored = score(prepared.world, model, prepared.job.groups["eval"], evidence / f"{step:08d}", announce)

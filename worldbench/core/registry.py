@@ -25,6 +25,7 @@ class Entry:
     target: `module:attribute`, imported when first wanted, or the object itself (plugins).
     config: the same for its dataclass of options.
     trained: a model that training makes; else one that is there at once. seeded: a model that is not trained, but depends on the run's seed.
+    weights_of: the model whose runs, under the same options, train this one's weights.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Entry:
     config: str | Any = None
     trained: bool = True
     seeded: bool = False
+    weights_of: str = ""
 
     def load(self) -> Any:
         return _resolve(self.target)
@@ -59,11 +61,11 @@ class Registry:
         if self._room and self._room not in sys.modules:
             importlib.import_module(self._room)
 
-    def add(self, name: str, line: str, target: Any, *, config: Any = None, trained: bool = True, seeded: bool = False) -> None:
+    def add(self, name: str, line: str, target: Any, *, config: Any = None, trained: bool = True, seeded: bool = False, weights_of: str = "") -> None:
         """Register; a name that is taken is refused."""
         if name in self._entries:
             raise InputError(f"{self.kind} {name!r} is registered already ({self._entries[name].target}); choose another name")
-        self._entries[name] = Entry(name=name, line=line, target=target, config=config, trained=trained, seeded=seeded or trained)
+        self._entries[name] = Entry(name=name, line=line, target=target, config=config, trained=trained, seeded=seeded or trained, weights_of=weights_of)
 
     def __iter__(self) -> Iterator[Entry]:
         self._open()
