@@ -19,7 +19,7 @@ VERBS = {
     "compare": "two models over shared seeds: paired differences, intervals, verdicts",
     "leaderboard": "one table over many results: means and t intervals over seeds",
     "figures": "draw the figures of finished runs again",
-    "ls": "the worlds, models, metrics and presets there are",
+    "ls": "the worlds, models, metrics, presets and recipes there are",
     "validate": "check result files",
 }
 
@@ -46,7 +46,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
 
     run, score, again, check = added["run"], added["score"], added["eval"], added["check"]
     # The name is taken before argparse sees the rest: among typed options it cannot tell a name from a value.
-    run.usage = "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE.toml] [--out FOLDER] [options below]"
+    run.usage = "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] [options below]"
     score.usage = "worldbench score WORLD --callable MODULE:FUNCTION [--preset NAME] [--out FOLDER] [options below]"
     again.usage = "worldbench eval RUN [--eval options]"
     added["trace"].usage = "worldbench trace RUN.. [--eval options]"
@@ -56,7 +56,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     check.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default 2, or 1 on one core); changes no result")
     for p in (run, score, check):
         p.add_argument("--preset", metavar="NAME", help="quick (default), small, standard or paper")
-        p.add_argument("--config", type=Path, metavar="RECIPE.toml", help="settings from a file; the command line wins")
+        p.add_argument("--config", type=Path, metavar="RECIPE", help="settings from a TOML file, or a recipe of worldbench ls; the command line wins")
     run.add_argument("--model", metavar="NAME", help="see worldbench ls (default gpt)")
     run.add_argument("--seed", type=int, metavar="N", help="of training (default 0)")
     run.add_argument("--print-config", action="store_true", help="print every setting, resolved, and stop")

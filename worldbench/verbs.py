@@ -32,13 +32,15 @@ def _check_flags(verb: str, rest: list[str], groups: list[str]) -> None:
 
 def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base: dict[str, Any] | None = None) -> Any:
     """The job that the command line asks for. base: settings between the preset and the recipe."""
+    from worldbench import shipped
     from worldbench.configuration import load_recipe, resolve
     from worldbench.core.registry import load_plugin, models, worlds
 
-    recipe = load_recipe(arguments.config) if arguments.config else {}
+    config = shipped.find(arguments.config) if arguments.config else None
+    recipe = load_recipe(config) if config else {}
     for group, values in (base or {}).items():
         recipe[group] = {**values, **recipe.get(group, {})}
-    plugins = [*arguments.plugin, *([arguments.config.parent / recipe["plugin"]] if "plugin" in recipe else [])]
+    plugins = [*arguments.plugin, *([config.parent / recipe["plugin"]] if config and "plugin" in recipe else [])]
     for plugin in plugins:
         load_plugin(plugin)
     world = arguments.subject or recipe.get("world")
@@ -214,6 +216,7 @@ def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def ls_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from worldbench import shipped
     from worldbench.core.registry import metrics, models, worlds
     from worldbench.presets import PRESETS
 
@@ -222,10 +225,12 @@ def ls_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
         "models": {e.name: e.line for e in models},
         "metrics": {e.name: e.line for e in metrics},
         "presets": PRESETS,
+        "recipes": {name: shipped.line(name) for name in shipped.names()},
     }.items():
         print(title)
+        wide = max(20, *map(len, lines))
         for name, line in lines.items():
-            print(f"  {name:20} {line}")
+            print(f"  {name:{wide}} {line}")
     return 0
 
 

@@ -1,0 +1,118 @@
+"""The recipes that come with worldbench: each works in any world, and changes what it says and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from test_identity import BASE_ENV, BASE_TRAIN
+
+from worldbench import shipped
+from worldbench.cli import main
+from worldbench.configuration import DataConfig, Job, load_recipe, resolve
+from worldbench.core.registry import models
+from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.run import build, identify
+from worldbench.trainer import Trainer
+
+NAMES = shipped.names()
+SAME_AS_PRESET = {"nextlat-horizon-4": "quick", "nextlat-horizon-8": "standard"}
+
+
+def settled(name: str, world: str, preset: str, model: str = "nextlat") -> Job:
+    return resolve(world, model, preset=preset, seed=0, recipe=load_recipe(shipped.find(Path(name))))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_changes_what_it_says(name: str) -> None:
+    """In every world, against every preset, for NextLat and for its dynamics alone."""
+    recipe = load_recipe(shipped.find(Path(name)))
+    assert set(recipe) == {"model"}, "the world, the size and the seed are the command line's"
+    said = {k: v for k, v in recipe["model"].items() if k != "name"}
+    for world in ("taxi", "hmm", "maze"):
+        for preset in ("quick", "standard"):
+            for model in (recipe["model"]["name"], "nextlat-rnn"):
+                job, plain = settled(name, world, preset, model), resolve(world, model, preset=preset, seed=0)
+                assert job.groups == plain.groups | {"model": dataclasses.replace(plain.groups["model"], **said)}
+                assert job.given == {f"model.{k}": v for k, v in said.items() if getattr(plain.groups["model"], k) != v}
+                assert bool(job.given) == (SAME_AS_PRESET.get(name) != preset)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_has_a_line(name: str) -> None:
+    text = shipped.find(Path(name)).read_text(encoding="utf-8")
+    assert text.startswith("# ")
+    assert 10 < len(shipped.line(name)) < 120
+    assert tomllib.loads(text)["model"]["name"] in models.names()
+
+
+def test_no_two_are_the_same() -> None:
+    seen = {str(sorted(load_recipe(shipped.find(Path(name)))["model"].items())) for name in NAMES}
+    assert len(seen) == len(NAMES)
+
+
+def first_steps(job: Job, world: TaxiWorld, folder: Path) -> tuple[torch.Tensor, set[str]]:
+    """All weights after three steps, and the names of the losses."""
+    shape = dataclasses.replace(job.groups["model"], layers=1, heads=1, width=16)
+    groups: dict[str, Any] = {"env": BASE_ENV, "data": DataConfig(), "model": shape, "train": BASE_TRAIN, "eval": job.groups["eval"]}
+    objective = build(identify(dataclasses.replace(job, groups=groups), world))
+    folder.mkdir()
+    trainer = Trainer(world, objective, DataConfig(), BASE_TRAIN, 0, folder)
+    losses = [trainer.step(i) for i in range(3)]
+    assert all(bool(torch.isfinite(v)) for loss in losses for v in loss.values())
+    return torch.cat([p.detach().ravel() for p in objective.parameters()]), set(losses[0])
+
+
+def test_each_trains_its_own_way(tmp_path: Path) -> None:
+    """Three steps of each: no two end in the same weights, but those that are the preset itself."""
+    world = TaxiWorld(BASE_ENV)
+    plain, terms = first_steps(resolve("taxi", "nextlat", preset="quick", seed=0), world, tmp_path / "plain")
+    assert terms == {"next_token", "next_h", "kl"}
+    ends = {"the preset": plain}
+    for name in NAMES:
+        weights, losses = first_steps(settled(name, "taxi", "quick"), world, tmp_path / name)
+        assert losses == terms - ({"kl"} if "regression" in name else {"next_h"} if name == "nextlat-kl" else set())
+        alike = [other for other, theirs in ends.items() if torch.equal(weights, theirs)]
+        assert alike == (["the preset"] if SAME_AS_PRESET.get(name) == "quick" else []), name
+        ends[name] = weights
+
+
+# The command line
+
+
+def test_config_takes_a_name(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for world in ("taxi", "hmm"):
+        assert main(["run", world, "--config", "nextlat-no-stop-target", "--model.horizon", "3", "--print-config"]) == 0
+        told = tomllib.loads(capsys.readouterr().out)
+        assert (told["world"], told["model"]["name"], told["model"]["stop_target"], told["model"]["horizon"]) == (world, "nextlat", False, 3)
+    assert main(["run", "taxi", "--model", "nextlat-rnn", "--config", "nextlat-sham-cut", "--print-config"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["model"]["sham"] == "cut"
+    for argv, said in {
+        ("run", "taxi", "--config", "nextlat-sham-cutt"): "did you mean 'nextlat-sham-cut'?",
+        ("run", "taxi", "--config", "something"): "there is neither a recipe nor a file 'something'; worldbench ls names",
+        ("run", "taxi", "--config", "nextlat-sham-cut.toml"): "cannot read the recipe 'nextlat-sham-cut.toml'",
+        ("run", "taxi", "--config", "./nextlat-sham-cut.toml"): "cannot read the recipe",
+        ("run", "--config", "nextlat-sham-cut"): "which world?",
+        ("run", "taxi", "--model", "gpt", "--config", "nextlat-sham-cut"): "unknown key 'sham' in [model]",
+    }.items():
+        assert main(list(argv)) == 2
+        assert said in capsys.readouterr().err
+    Path("mine").write_text('[model]\nname = "nextlat"\nhorizon = 7\n', encoding="utf-8")
+    assert main(["run", "taxi", "--config", "mine", "--print-config"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["model"]["horizon"] == 7
+
+
+def test_ls_lists_them_without_torch(tmp_path: Path) -> None:
+    code = "import sys; from worldbench.cli import main; main(['ls']); print('torch' in sys.modules)"
+    lines = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert lines[-1] == "False"
+    told = lines[lines.index("recipes") + 1 : -1]
+    assert [line.split()[0] for line in told] == NAMES
+    assert all(line.endswith(shipped.line(name)) for line, name in zip(told, NAMES))

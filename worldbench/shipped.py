@@ -1,0 +1,30 @@
+"""Recipes that come with worldbench: `--config NAME` takes them, `worldbench ls` lists them. A recipe's first line, a comment, says what it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worldbench.core.errors import InputError, nearest
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def line(name: str) -> str:
+    """One line about a recipe."""
+    return (FOLDER / f"{name}.toml").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+
+
+def find(config: Path) -> Path:
+    """The file that `--config` means: the recipe of that name, else a file. Raises InputError for a bare word that is neither."""
+    known = names()
+    if str(config) in known:
+        return FOLDER / f"{config}.toml"
+    if config.parent == Path() and not config.suffix and not config.exists():
+        close = nearest(str(config), known)
+        listed = close if close.startswith("; did") else "; worldbench ls names those there are"
+        raise InputError(f"there is neither a recipe nor a file {str(config)!r}{listed}")
+    return config
