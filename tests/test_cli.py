@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,39 @@ def test_mistakes_in_recipes(recipe: str, said: str, capsys: pytest.CaptureFixtu
     monkeypatch.chdir(tmp_path)
     Path("r.toml").write_text(recipe)
     assert said in refused(capsys, "run", "--config", "r.toml")
+
+
+@pytest.mark.parametrize("value", ["False", "false", "True"])
+def test_switches_take_a_value(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that the command of a result, which names every value, repeats it."""
+    argv = ["run", "taxi", "--model", "nextlat", "--env.map", "city:24", "--model.stop_head", value, "--eval.reconstruction_roll_back", value, "--print-config"]
+    assert main(argv) == 0
+    told = tomllib.loads(capsys.readouterr().out)
+    assert told["model"]["stop_head"] == told["eval"]["reconstruction_roll_back"] == (value == "True")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model.stop_head", "no"], "invalid choice 'no' for argument '--model.stop_head'. Expected one of ('True', 'False')."),
+        (["--model.stop_head"], "Missing value for argument '--model.stop_head'. Expected 1 values."),
+        (["--train.steps"], "Missing value for argument '--train.steps'. Expected 1 values."),
+        (["--train.steps", "many"], "Error parsing --train.steps: invalid literal for int() with base 10: 'many'"),
+        (["--eval.trials", "3", "4"], "Unrecognized options: 4"),
+    ],
+)
+def test_options_that_cannot_be_read(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The sentence itself, without the box that it comes in."""
+    assert refused(capsys, "run", "taxi", "--model", "nextlat", *words) == said
+
+
+def test_the_command_of_a_job_is_read_back() -> None:
+    from worldbench.configuration import resolve
+
+    options = ["--model.stop_head", "False", "--model.mask", "landing", "--model.lambda_h", "0.5", "--eval.reconstruction_roll_back", "False"]
+    job = resolve("taxi", "nextlat", preset="quick", seed=0, options=options)
+    words = job.command().split()
+    assert resolve("taxi", "nextlat", preset="quick", seed=0, options=words[words.index("--seed") + 2 :]) == job
 
 
 def test_printed_config_is_a_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
