@@ -1,0 +1,189 @@
+"""The backbone laid out for decoding: few new tokens a row at a time, keys and values of rows that differ in length kept in one cache.
+
+The same function as `Encoder.forward`, but for the last bits: the weights of a norm are folded into the matrix behind it, residual sums into the product before
+them, and on a CPU matrices are packed for products of a few rows (oneDNN), where one token and eight cost nearly the same. A row's token at position p lies in
+column p of the cache, so that forgetting the last tokens of a row is setting its length.
+
+Shape letters: B rows, K new tokens a row, S columns of the cache, D width, H heads, C head size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worldbench.baselines.backbone import NORM_EPS, Block, Encoder, RMSNorm, rotary_table
+
+PACKED_FOR = 8
+"""Rows that a packed matrix is laid out for. Measured fastest of 1 and 8, for 1 to 65 rows."""
+
+
+class Product(Protocol):
+    """act(x W^T), or x W^T + other, of x [N, I]."""
+
+    def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor: ...
+
+
+def packs(weight: Tensor) -> bool:
+    """Can this matrix be packed? Elsewhere torch's own product is used."""
+    can = weight.device.type == "cpu" and weight.dtype == torch.float32 and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    return can and all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
+
+
+def product(weight: Tensor, scale: Tensor | None = None, unary: str = "none") -> Product:
+    """The product with a weight [O, I], its columns scaled first. unary: none or gelu."""
+    w = weight.detach() if scale is None else weight.detach() * scale.detach()[None, :]
+    if not packs(w):
+        wt = w.t().contiguous()
+
+        def plain(x: Tensor, other: Tensor | None = None) -> Tensor:
+            y = torch.mm(x, wt) if other is None else torch.addmm(other, x, wt)
+            return F.gelu(y) if unary == "gelu" else y
+
+        return plain
+    packed = torch.ops.mkldnn._reorder_linear_weight(w.contiguous(), PACKED_FOR)
+    alone, added = torch.ops.mkldnn._linear_pointwise.default, torch.ops.mkldnn._linear_pointwise.binary
+
+    def quick(x: Tensor, other: Tensor | None = None) -> Tensor:
+        return alone(x, packed, None, unary, [], "none") if other is None else added(x, other, packed, None, "add")
+
+    return quick
+
+
+class QuickNorm:
+    """An `RMSNorm` with its weights, or nothing where an encoder ends without one."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        self.weight = norm.weight.detach() if isinstance(norm, RMSNorm) else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x if self.weight is None else F.rms_norm(x, (x.shape[-1],), self.weight, NORM_EPS)
+
+
+class QuickBlock:
+    """One `Block` on [B * K, D] tokens, with a cache of its own [B, S, 2 H C]."""
+
+    def __init__(self, block: Block) -> None:
+        self.heads, self.head_size, self.hidden = block.heads, block.head_size, block.hidden
+        self.inner = block.heads * block.head_size
+        self.qkv = product(block.qkv.weight, block.norm_attention.weight)
+        self.out = product(block.out.weight)
+        self.gate_up = product(block.gate_up.weight, block.norm_mlp.weight)
+        self.down = product(block.down.weight)
+        self.device = block.qkv.weight.device
+
+    def start(self, rows: int, room: int) -> None:
+        # Zeros: a column that a row has not reached is looked at with weight 0, which what lies in fresh memory may not survive.
+        self._hold(torch.zeros(rows, room, 2 * self.inner, device=self.device))
+
+    def _hold(self, cache: Tensor) -> None:
+        """Every view of the cache that a step needs: made once."""
+        self.cache, self.flat = cache, cache.view(-1, 2 * self.inner)
+        self.k, self.v = cache.view(*cache.shape[:2], 2, self.heads, self.head_size).permute(2, 0, 3, 1, 4)
+
+    def select(self, index: Tensor) -> None:
+        self._hold(self.cache.index_select(0, index))
+
+    def __call__(self, x: Tensor, place: Place) -> Tensor:
+        b, k, h, c, inner = place.rows, place.new, self.heads, self.head_size, self.inner
+        width = x.shape[1]
+        qkv = self.qkv(F.rms_norm(x, (width,), None, NORM_EPS))
+        torch.view_as_complex(qkv.view(b * k, 3 * h, c // 2, 2).narrow(1, 0, 2 * h)).mul_(place.turn)
+        kv = qkv.narrow(1, inner, 2 * inner)
+        if place.flat is None:
+            self.cache.narrow(1, place.start, k).copy_(kv.view(b, k, 2 * inner))
+        else:
+            self.flat.index_copy_(0, place.flat, kv)
+        q = qkv.view(b, k, 3 * h, c).narrow(2, 0, h).transpose(1, 2)
+        keys, values = self.k.narrow(2, 0, place.stop), self.v.narrow(2, 0, place.stop)
+        attended = F.scaled_dot_product_attention(q, keys, values, attn_mask=place.mask)
+        x = self.out(attended.transpose(1, 2).reshape(b * k, inner), x)
+        gate_up = self.gate_up(F.rms_norm(x, (width,), None, NORM_EPS))
+        return self.down(F.silu(gate_up.narrow(1, 0, self.hidden)).mul_(gate_up.narrow(1, self.hidden, self.hidden)), x)
+
+
+class Place:
+    """Where the new tokens of a step go, and what they may look at; the same for every block.
+
+    start: the first column, where all rows are even; stop: one past the last column that any row looks at; flat int [B * K]: the cells written, where rows are
+    uneven; turn: rotary factors [B * K, 1, C / 2]; mask: additive [.., K, S], None where everything kept may be seen.
+    """
+
+    def __init__(self, lengths: np.ndarray, new: int, room: int, table: Tensor) -> None:
+        self.rows, self.new = len(lengths), new
+        low, high = int(lengths.min()), int(lengths.max())
+        self.start, self.stop = low, high + new
+        if self.stop > room:
+            raise ValueError(f"{self.stop} tokens do not fit a cache of {room}")
+        self.flat: Tensor | None = None
+        self.mask: Tensor | None = None
+        device = table.device
+        if low == high:
+            turn = table.narrow(0, low, new)
+            self.turn = (turn if self.rows == 1 else turn.repeat(self.rows, 1))[:, None]
+            if new > 1:
+                self.mask = _ahead(torch.arange(low, self.stop, device=device), self.stop)
+            return
+        position = torch.from_numpy(lengths).to(device)[:, None] + torch.arange(new, device=device)
+        self.turn = table[position.view(-1)][:, None]
+        self.flat = (position + room * torch.arange(self.rows, device=device)[:, None]).view(-1)
+        self.mask = _ahead(position, self.stop)[:, None]
+
+
+def _ahead(position: Tensor, stop: int) -> Tensor:
+    """Additive float [.., S]: -inf on the columns after each position."""
+    ahead = torch.arange(stop, device=position.device) > position[..., None]
+    return torch.zeros(ahead.shape, device=position.device).masked_fill_(ahead, float("-inf"))
+
+
+class Engine:
+    """Decodes with an `Encoder`'s blocks and final norm. `lengths` int64 [B], on the host: tokens that each row keeps."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.blocks = [QuickBlock(block) for block in encoder.blocks]  # type: ignore[arg-type]
+        self.norm = QuickNorm(encoder.norm)
+        self.width, self.head_size = encoder.width, encoder.head_size
+        self.device = self.blocks[0].device
+        self.forwards = 0
+        """Forward passes since the engine was made."""
+        self.lengths = np.zeros(0, np.int64)
+        self.table = rotary_table(0, self.head_size, self.device)
+        self.below: Tensor | None = None
+        """What the last block read in the last forward pass [B, K, D]."""
+
+    def start(self, rows: int, room: int) -> None:
+        """Forget everything; `room`: the most tokens that a row will hold."""
+        self.lengths, self.room = np.zeros(rows, np.int64), room
+        if len(self.table) < room:
+            self.table = rotary_table(room, self.head_size, self.device)
+        for block in self.blocks:
+            block.start(rows, room)
+
+    def forward(self, embedded_BKD: Tensor) -> Tensor:
+        """Append K embedded tokens to every row; their hidden states [B, K, D], read after the final norm."""
+        b, k, d = embedded_BKD.shape
+        place = Place(self.lengths, k, self.room, self.table)
+        x = below = embedded_BKD.reshape(b * k, d)
+        for block in self.blocks:
+            below = x
+            x = block(x, place)
+        self.below = below.view(b, k, d)
+        self.lengths = self.lengths + k
+        self.forwards += 1
+        return self.norm(x).view(b, k, d)
+
+    def truncate(self, lengths: np.ndarray) -> None:
+        """Keep the first `lengths` [B] tokens of each row. Nothing is copied: what lies behind is overwritten before it is looked at."""
+        if (lengths > self.lengths).any():
+            raise ValueError("a row cannot be cut to more tokens than it holds")
+        self.lengths = np.asarray(lengths, np.int64)
+
+    def select(self, index: Tensor) -> None:
+        """Keep only the chosen rows (int [..]), in that order."""
+        self.lengths = self.lengths[index.cpu().numpy()]
+        for block in self.blocks:
+            block.select(index)

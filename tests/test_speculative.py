@@ -1,0 +1,341 @@
+"""Speculative decoding gives what plain decoding gives: the same tokens when greedy, the same law when sampled, with one forward pass a round."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chi2
+from torch import Tensor
+
+from worldbench.baselines import engine, speculative
+from worldbench.baselines.drafters import drafter_of, reader_of
+from worldbench.baselines.engine import Engine
+from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.jtp import JTP, JTPConfig
+from worldbench.baselines.mtp import MTP, MTPConfig
+from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.objective import Objective
+from worldbench.baselines.recurrent import GRU, RecurrentConfig
+from worldbench.baselines.speculative import Counts, Plan, generate, settle, uniforms
+from worldbench.baselines.trained import TrainedModel
+from worldbench.core.errors import InputError
+from worldbench.core.streams import generator
+
+END = 1
+KINDS: dict[str, tuple[type[Objective], Any]] = {"nextlat": (NextLat, NextLatConfig), "mtp": (MTP, MTPConfig), "jtp": (JTP, JTPConfig)}
+
+
+def objective(name: str, vocabulary: int = 12, scale: float = 6, **options: Any) -> Objective:
+    """Untrained, with its weights blown up so that laws are far from uniform, but for p_psi's, so that drafts are often right."""
+    kind, config = KINDS[name]
+    made = kind(config(**{"layers": 3, "width": 32, "heads": 2, "horizon": 4} | options), vocabulary, 64, 3)
+    with torch.no_grad():
+        for own, p in made.named_parameters():
+            if p.ndim >= 2 and "dynamics" not in own:
+                p.mul_(scale)
+    return made
+
+
+def prompts(rows: int, vocabulary: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    rng = generator("test", "prompts")
+    return rng.integers(2, vocabulary, (rows, 6)), rng.integers(1, 7, rows)
+
+
+def continue_(made: Objective, plan: Plan, rows: int = 9, batch: int = 0, limit: int = 20, u: Tensor | None = None) -> tuple[np.ndarray, np.ndarray, Counts]:
+    reader = reader_of(made)
+    drafter = drafter_of(made, reader) if plan.length else None
+    p, n = prompts(rows)
+    total, parts = Counts(), []
+    for low in range(0, rows, batch or rows):
+        at = slice(low, low + (batch or rows))
+        tokens, length, counts = generate(reader, p[at], n[at], limit=limit, end=END, drafter=drafter, plan=plan, u=None if u is None else u[at])
+        total += counts
+        parts.append((tokens, length))
+    return np.concatenate([x for x, _ in parts]), np.concatenate([x for _, x in parts]), total
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_engine_is_the_backbone(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even and uneven rows, cut and grown again, rows chosen."""
+    if not packed:
+        monkeypatch.setattr(engine, "packs", lambda weight: False)
+    made = objective("nextlat", scale=8)
+    with torch.no_grad():
+        for own, p in made.named_parameters():
+            if p.ndim == 1:
+                p.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(len(own)))
+    tokens = torch.from_numpy(generator("test", "engine").integers(0, 12, (3, 40)))
+    with torch.inference_mode():
+        whole, quick = made.encode(tokens), Engine(made.trunk)
+        quick.start(3, 40)
+        for low, high in ((0, 5), (5, 6), (6, 15)):
+            assert torch.allclose(quick.forward(made.embed(tokens[:, low:high])), whole[:, low:high], atol=1e-4)
+        cut = np.array([3, 15, 7])
+        quick.truncate(cut)
+        with pytest.raises(ValueError, match="cannot be cut"):
+            quick.truncate(cut + 1)
+        for _ in range(2):  # uneven rows grow side by side
+            h = quick.forward(made.embed(torch.stack([tokens[r, n : n + 4] for r, n in enumerate(cut)])))
+            for r, n in enumerate(cut):
+                assert torch.allclose(h[r], whole[r, n : n + 4], atol=1e-4)
+            cut = cut + 4
+        quick.select(torch.tensor([2, 0]))
+        h = quick.forward(made.embed(torch.stack([tokens[2, 15:16], tokens[0, 11:12]])))
+        assert torch.allclose(h[:, 0], torch.stack([whole[2, 15], whole[0, 11]]), atol=1e-4)
+        assert quick.lengths.tolist() == [16, 12]
+        assert quick.forwards == 6
+        with pytest.raises(ValueError, match="do not fit"):
+            quick.forward(made.embed(tokens[:2, :30]))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_drafts_are_the_objectives_own(name: str) -> None:
+    made = objective(name)
+    reader = reader_of(made)
+    drafter = drafter_of(made, reader)
+    tokens, after = torch.from_numpy(prompts(5)[0]), torch.tensor([[3, 5, 7, 9]]).repeat(5, 1)
+    with torch.inference_mode():
+        reader.engine.start(5, 20)
+        drafter.start(5, 20)
+        first = reader.forward(tokens[:, :4])
+        drafter.verified(first, tokens[:, :4], np.full(5, 3))
+        drafter.draft(1, after[:, 0])  # MTP's first head has read four tokens, the others none
+        h = reader.forward(tokens[:, 4:])
+        assert torch.allclose(reader.law(h, tokens[:, 4:]), made.head(made.encode(tokens), tokens)[:, 4:], atol=1e-4)
+        drafter.verified(h, tokens[:, 4:], np.full(5, 1))
+        got = torch.stack([drafter.draft(i, after[:, i - 1]) for i in range(1, 5)], dim=1)
+        if isinstance(made, NextLat):
+            state, laws = made.encode(tokens)[:, -1], []
+            for i in range(4):
+                state = made.dynamics(state, made.embed(after[:, i]))
+                laws.append(made.head(state))
+            want = torch.stack(laws, dim=1)
+        elif isinstance(made, MTP):
+            x, turn = made.embed(tokens), made.trunk.turn_at(6, None, tokens.device)
+            for block in made.trunk.blocks[:-1]:
+                x = block(x, turn, None)
+            want = torch.stack([made.trunk.head(head(x, turn, None)[:, -1]) for head in made.heads], dim=1)
+        else:
+            assert isinstance(made, JTP)
+            want = made.trunk.head(made.plan(made.encode(tokens)[:, -1], made.embed(torch.cat([tokens[:, -1:], after], dim=1))))[:, 1:]
+    assert torch.allclose(got, want, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_greedy_is_plain_greedy(name: str) -> None:
+    """Token by token: fixed and adaptive, together, one by one and in between; and plain is the model's own, uncached."""
+    made = objective(name)
+    plain, length, counts = continue_(made, Plan(0))
+    p, n = prompts(9)
+    own = TrainedModel(made)
+    for r in range(9):
+        row = p[r, : n[r]]
+        for t in range(length[r]):
+            law = own.logits(np.append(row, plain[r, :t])[None].astype(np.int64))[0, -1]
+            assert law[plain[r, t]] == pytest.approx(law.max(), abs=1e-4)
+        assert (plain[r, length[r] :] == -1).all()
+        assert length[r] == 20 or plain[r, length[r] - 1] == END
+    assert counts.forwards == 20
+    assert counts.rounds + counts.rows == counts.tokens == length.sum()
+    for plan, batch in ((Plan(1), 4), (Plan(4), 9), (Plan(4), 1), (Plan(4, 0.2), 9), (Plan(4, 0.2), 1)):
+        tokens, own_length, c = continue_(made, plan, batch=batch)
+        assert np.array_equal(tokens, plain)
+        assert np.array_equal(own_length, length)
+        assert c.tokens <= c.rounds + c.rows + c.accepted.sum()  # the last round may have more than there is room for, or than the document
+        assert (c.accepted <= c.tested).all()
+        assert (c.tested[1:] <= c.accepted[:-1]).all()
+        if not plan.threshold:
+            assert 0 < c.accepted[0] < c.tested[0]
+            assert c.rounds < counts.rounds
+
+
+def test_one_forward_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = objective("nextlat")
+    calls = []
+    forward = Engine.forward
+    monkeypatch.setattr(Engine, "forward", lambda self, x: calls.append(x.shape[1]) or forward(self, x))
+    _, _, c = continue_(made, Plan(3), batch=1)
+    assert len(calls) == c.forwards == c.rounds + 9  # nine prompts
+    assert max(calls[1:]) <= 6
+    assert c.drafted + c.rounds == sum(calls) - prompts(9)[1].sum()
+
+
+def test_a_row_ends_where_its_document_ends() -> None:
+    """Rows that end early neither go on nor disturb the others, and are dropped."""
+    made = objective("nextlat")
+    p, n = prompts(40)
+    reader = reader_of(made)
+    plain, _, _ = generate(reader, p, n, limit=20, end=-1)
+    often = np.bincount(plain.ravel()).argmax()  # a frequent token in the part of `end`
+    drafter = drafter_of(made, reader)
+    selected = []
+    select = Engine.select
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "select", lambda self, index: selected.append(len(index)) or select(self, index))
+        tokens, short, c = generate(reader, p, n, limit=20, end=int(often), drafter=drafter, plan=Plan(3))
+    first = np.where((plain == often).any(1), (plain == often).argmax(1) + 1, 20)
+    assert len(set(first.tolist())) > 3
+    assert np.array_equal(short, first)
+    assert selected
+    assert c.tokens == first.sum()
+    for r in range(40):
+        assert tokens[r].tolist() == plain[r, : first[r]].tolist() + [-1] * (20 - first[r])
+    alone = [generate(reader, p[r : r + 1], n[r : r + 1], limit=20, end=int(often), drafter=drafter, plan=Plan(3))[0][0] for r in range(40)]
+    assert np.array_equal(np.stack(alone), tokens)
+
+
+def frequencies(made: Objective, plan: Plan, rows: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """How often each continuation came out, and its exact probability: those that end early and those that do not."""
+    v = made.vocabulary
+    prompt = np.full((1, 2), 2)
+    reader = reader_of(made)
+    drafter = drafter_of(made, reader) if plan.length else None
+    tokens, _, _ = generate(
+        reader, prompt.repeat(rows, 0), np.full(rows, 2), limit=limit, end=END, drafter=drafter, plan=plan, u=uniforms(0, rows, limit, 5)
+    )  # fmt: skip
+    key = ((tokens + 1) @ (v + 1) ** np.arange(limit)).astype(int)
+    every = np.array(list(itertools.product(range(v), repeat=limit)))
+    with torch.inference_mode():
+        whole = torch.from_numpy(np.concatenate([prompt.repeat(len(every), 0), every], axis=1))
+        law = torch.softmax(made.head(made.encode(whole), whole).double(), -1)[:, 1:-1]
+        step = law.gather(2, torch.from_numpy(every)[..., None])[..., 0].numpy()
+    before = np.cumsum(every == END, axis=1) - (every == END) > 0
+    chance = np.where(before, 1 / v, step).prod(1)  # what follows an end is no matter
+    own = ((np.where(before, -1, every) + 1) @ (v + 1) ** np.arange(limit)).astype(int)
+    names, place = np.unique(own, return_inverse=True)
+    exact = np.bincount(place, chance)
+    assert exact.sum() == pytest.approx(1)
+    got = np.bincount(np.searchsorted(names, key), minlength=len(names))
+    assert (names[np.searchsorted(names, key)] == key).all()
+    return got, exact
+
+
+def p_value(got: np.ndarray, exact: np.ndarray) -> float:
+    """Of the chi-square test; continuations expected fewer than five times are taken together."""
+    expected = exact * got.sum()
+    rare = expected < 5
+    g, e = np.append(got[~rare], got[rare].sum()), np.append(expected[~rare], expected[rare].sum())
+    g, e = g[e > 0], e[e > 0]
+    return float(chi2.sf(((g - e) ** 2 / e).sum(), len(g) - 1))
+
+
+LAW = {"vocabulary": 4, "scale": 9, "layers": 1, "width": 16}
+ROWS = 12_000
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("plan", [Plan(0), Plan(3), Plan(3, 0.45)], ids=str)
+def test_sampled_law_is_the_models(name: str, plan: Plan) -> None:
+    if plan.length == 0 and name != "jtp":
+        pytest.skip("plain decoding is read through one reader for all but JTP")
+    assert p_value(*frequencies(objective(name, **LAW), plan, ROWS, 4)) > 0.01
+
+
+def always(logits: Tensor, drafts: Tensor, drafted: Tensor, laws: Tensor | None, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Wrong: a rejected token is drawn again from the model's whole law."""
+    kept, _ = settle(logits, drafts, drafted, laws, u)
+    at = torch.softmax(logits.double(), -1)[torch.arange(len(kept)), kept]
+    return kept, speculative.inverse(at, u[torch.arange(len(kept)), kept, speculative.LAW])
+
+
+def by_model(logits: Tensor, drafts: Tensor, drafted: Tensor, laws: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+    """Wrong: accepted with the model's probability, whatever the drafter's."""
+    return settle(logits, drafts, drafted, laws.clamp(min=1), u)
+
+
+@pytest.mark.parametrize("rule", [always, by_model])
+def test_a_wrong_rule_is_found_out(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speculative, "settle", rule)
+    assert p_value(*frequencies(objective("nextlat", **LAW), Plan(3), ROWS, 4)) < 1e-6
+
+
+def test_one_position_exactly() -> None:
+    """P(out = x) integrated over a fine grid of the uniforms is p(x), for drafts drawn from q; also where q leaves out tokens that p has."""
+    rng = generator("test", "exact")
+    grid = (np.arange(400) + 0.5) / 400
+    for sharp in (0.5, 2.0):
+        logits = rng.normal(0, sharp, (2, 5))
+        q = np.exp(rng.normal(0, sharp, 5)) * [1, 1, 0, 1, 1]
+        q /= q.sum()
+        p = np.exp(logits[0]) / np.exp(logits[0]).sum()
+        out = np.zeros(5)
+        cells = np.stack([np.zeros(160_000), *(x.ravel() for x in np.meshgrid(grid, grid))], axis=1)
+        u = torch.from_numpy(np.repeat(cells[:, None], 2, axis=1))
+        n = len(cells)
+        for x in np.flatnonzero(q):
+            kept, after = settle(
+                torch.from_numpy(logits)[None].expand(n, 2, 5), torch.full((n, 1), int(x)), torch.ones(n, dtype=torch.int64),
+                torch.from_numpy(q)[None, None].expand(n, 1, 5), u,
+            )  # fmt: skip
+            assert kept.double().mean() == pytest.approx(min(1, p[x] / q[x]), abs=0.01)
+            first = torch.where(kept > 0, int(x), after).numpy()
+            out += q[x] * np.bincount(first, minlength=5) / n
+        assert out == pytest.approx(p, abs=0.005)
+
+
+def test_sampled_rows_draw_their_own_numbers() -> None:
+    """What a row becomes does not depend on the rows beside it, nor on how many there are."""
+    made = objective("nextlat")
+    u = uniforms(0, 9, 20, 1)
+    together = continue_(made, Plan(3), u=u)
+    assert np.array_equal(together[0], continue_(made, Plan(3), batch=1, u=u)[0])
+    assert np.array_equal(together[0], continue_(made, Plan(3), batch=4, u=u)[0])
+    assert torch.equal(uniforms(4, 2, 20, 1), u[4:6])
+    assert not np.array_equal(together[0], continue_(made, Plan(3), u=uniforms(0, 9, 20, 2))[0])
+
+
+class Told:
+    """A drafter whose laws have these highest probabilities [B, K], of token 2; the rest is spread over the others."""
+
+    def __init__(self, highest: list[list[float]]) -> None:
+        self.highest, self.asked = torch.tensor(highest), 0
+
+    def draft(self, i: int, token: Tensor) -> Tensor:
+        self.asked = i
+        law = ((1 - self.highest[:, i - 1]) / 4)[:, None].repeat(1, 5)
+        law[:, 2] = self.highest[:, i - 1]
+        return law.log()
+
+
+@pytest.mark.parametrize("u", [None, 0.001, 0.999])
+def test_adaptive_drafting_stops_at_the_threshold(u: float | None) -> None:
+    """The product of the laws' highest probabilities decides, whatever token is drawn: also one that the law holds unlikely."""
+    told = Told([[0.9, 0.9, 0.9, 0.9, 0.9], [0.75, 0.75, 0.9, 0.9, 0.9], [0.3, 0.9, 0.9, 0.9, 0.9]])
+    state = speculative._Rows(3, 20, END, 9, torch.device("cpu"))
+    drafts, laws, drafted = speculative._draft(
+        told, torch.full((3,), 4), state, Plan(5, 0.7), None if u is None else torch.full((3, 20, 3), u, dtype=torch.float64)  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert drafted.tolist() == [3, 1, 0]
+    assert told.asked == 4
+    assert drafts[:, 0].tolist() == [{None: 2, 0.001: 0, 0.999: 4}[u]] * 3
+    assert drafts.shape == (3, 3)
+    assert (laws is None) == (u is None)
+
+
+def test_a_higher_threshold_drafts_less() -> None:
+    drafted = [continue_(objective("nextlat"), Plan(8, threshold))[2].drafted for threshold in (0.0, 0.15, 0.3)]
+    assert drafted[0] > drafted[1] > drafted[2] > 0
+
+
+def test_more_drafts_than_room() -> None:
+    made = objective("nextlat")
+    for limit in (1, 2, 3):
+        plain, _, _ = continue_(made, Plan(0), limit=limit)
+        tokens, length, c = continue_(made, Plan(16), limit=limit)
+        assert np.array_equal(tokens, plain)
+        assert (length <= limit).all()
+        assert c.drafted <= 9 * (limit - 1)
+
+
+def test_who_cannot_draft_is_told() -> None:
+    for made in (GPT(GPTConfig(layers=1, heads=1, width=16), 8, 16, 0), GRU(RecurrentConfig(), 8, 16, 0)):
+        with pytest.raises(InputError, match=f"{made.name} cannot draft .* nextlat, mtp, jtp"):
+            drafter_of(made)
+    made = objective("nextlat")
+    p, n = prompts(2)
+    with pytest.raises(ValueError, match="same reader"):
+        generate(reader_of(made), p, n, limit=3, end=END, drafter=drafter_of(made), plan=Plan(2))
