@@ -215,5 +215,10 @@ def drafter_of(objective: Objective, reader: Reader | None = None) -> Drafter:
     for kind, drafter in DRAFTERS.items():
         if isinstance(objective, kind):
             return drafter(reader or reader_of(objective), objective)  # type: ignore[call-arg]
+    raise refusal(objective.name)
+
+
+def refusal(name: str) -> InputError:
+    """For models that bring no drafter along."""
     can = ", ".join(kind.name for kind in DRAFTERS)
-    raise InputError(f"{objective.name} cannot draft its own next tokens: it was not trained to predict further than the next one; those that can: {can}")
+    return InputError(f"{name} cannot draft its own next tokens: nothing in it predicts further than the next one; those that can: {can}")

@@ -13,6 +13,7 @@ VERBS = {
     "run": "train a model in a world, score it beside its references, draw its figures",
     "eval": "score a finished run again, under other evaluation options",
     "trace": "score finished runs at every checkpoint that they keep",
+    "decode": "how much faster a finished run's model decodes by guessing several of its own next tokens",
     "check": "hold every metric against its references and against damage",
     "score": "score a model of your own: a Python function from tokens to logits",
     "reconstruct": "the street map that a file of routes implies, scored and drawn",
@@ -73,6 +74,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     from worldbench.reconstruct import add_arguments
 
     add_arguments(added["reconstruct"])
+    _add_decode(added["decode"])
     two = added["compare"]
     two.add_argument("a", metavar="A", help="a model's name, with training options where it comes with several: 'nextlat[horizon=4,lambda_kl=0.1]'")
     two.add_argument("b", metavar="B", help="another's")
@@ -89,6 +91,24 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     added["figures"].add_argument("--together", type=Path, metavar="FOLDER", help="draw the runs' traces in one figure, into FOLDER, instead of each run's own")
     added["validate"].add_argument("files", nargs="+", type=Path, metavar="FILE", help="result and trace files, or folders that hold them")
     return top, added
+
+
+def _add_decode(p: argparse.ArgumentParser) -> None:
+    p.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
+    p.add_argument("--prompts", type=int, default=32, metavar="N", help="held-out prompts to continue (default 32)")
+    p.add_argument("--batch", type=int, default=1, metavar="B", help="prompts continued together (default 1)")
+    p.add_argument("--lengths", type=int, nargs="+", metavar="K", help="drafts a round to try (default 1 2 4 8 12, up to what the model can)")
+    p.add_argument(
+        "--adaptive", type=float, metavar="THRESHOLD",
+        help="also: stop drafting where the drafter's chance that all drafts stay falls below this (default: what the measured costs suggest; 0: leave it out)",
+    )  # fmt: skip
+    rule = p.add_mutually_exclusive_group()
+    rule.add_argument("--greedy", action="store_true", help="the likeliest token (default); checked token by token against plain decoding")
+    rule.add_argument("--sampled", action="store_true", help="drawn from the model's law, temperature 1")
+    p.add_argument("--tokens", type=int, metavar="N", help="longest continuation (default: the world's decode limit)")
+    p.add_argument("--repeats", type=int, default=5, metavar="N", help="times that every arm decodes every prompt, by turns (default 5)")
+    p.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: as in training)")
+    p.add_argument("--quiet", action="store_true", help="print results only")
 
 
 def flags(verb: str) -> list[str]:

@@ -174,6 +174,21 @@ def check_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     return 0
 
 
+def decode_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from worldbench.decode import Settings, decode, show
+    from worldbench.display import Display
+
+    display = Display(quiet=arguments.quiet)
+    settings = Settings(
+        arguments.prompts, arguments.batch, None if arguments.lengths is None else tuple(arguments.lengths), arguments.adaptive,
+        "sampled" if arguments.sampled else "greedy", arguments.tokens, arguments.repeats, arguments.threads,
+    )  # fmt: skip
+    path = decode(arguments.run, settings, display)
+    show(path)
+    display.say(f"record: {path}")
+    return 0
+
+
 def reconstruct_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.reconstruct import run
 

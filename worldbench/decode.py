@@ -1,0 +1,313 @@
+"""How much faster a finished run's model decodes when it guesses several of its own next tokens: `decode.json`, beside the result and no part of it.
+
+Every arm (plain, each number of drafts a round, adaptive) continues the same held-out prompts with the same engine and cache, by turns, prompt by prompt, so
+that a machine that is busy for a while is busy for all of them. A speed-up is the ratio of the times of one repeat; reported is the median over repeats, beside
+the lowest and the highest. Time is the wall clock's, the reading of the prompt included; the ratio of this process' processor time stands beside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from worldbench.core.errors import InputError, RunError
+from worldbench.core.files import identity_hash, lock, read_json, to_json, write_atomic
+from worldbench.display import Display, tables
+from worldbench.run import about, at_step, reopen
+
+DECODE_VERSION = 1
+LENGTHS = (1, 2, 4, 8, 12)
+ROUNDING = 1e-3
+"""A difference between two logits up to which either may be the highest: passes over one token and over several add in another order."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to decode, and how.
+
+    lengths None: LENGTHS, up to what the model can. adaptive None: by the measured costs; 0: left out. tokens None: the world's decode limit. threads None: as
+    in training.
+    """
+
+    prompts: int = 32
+    batch: int = 1
+    lengths: tuple[int, ...] | None = None
+    adaptive: float | None = None
+    choice: Literal["greedy", "sampled"] = "greedy"
+    tokens: int | None = None
+    repeats: int = 5
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("prompts", "batch", "tokens", "repeats", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"--{name} must be at least 1, not {value}")
+        if self.lengths is not None and (min(self.lengths) < 1 or len(set(self.lengths)) < len(self.lengths)):
+            raise InputError(f"--lengths takes different numbers of drafts, each at least 1, not {' '.join(map(str, self.lengths))}")
+        if self.adaptive is not None and not 0 <= self.adaptive <= 1:
+            raise InputError(f"--adaptive takes a chance between 0 and 1, not {self.adaptive}")
+
+    def words(self) -> list[str]:
+        """The options that differ from the defaults, as on the command line."""
+        out = []
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if value != f.default:
+                out += ["--sampled"] if f.name == "choice" else [f"--{f.name}", *map(str, value if isinstance(value, tuple) else (value,))]
+        return out
+
+
+class Arm:
+    """One way of decoding: what it gave, what happened, and how long it took, repeat by repeat."""
+
+    def __init__(self, plan: Any) -> None:
+        from worldbench.baselines.speculative import Counts
+
+        self.plan, self.counts = plan, Counts()
+        self.tokens: list[np.ndarray] = []
+        self.wall: list[float] = []
+        self.processor: list[float] = []
+        self.batches = 0
+
+    @property
+    def step_ms(self) -> float:
+        """Of a round of the whole batch: draft, forward pass, acceptance, and what goes with them."""
+        return 1000 * (self.counts.seconds["all"] - self.counts.seconds["prompt"]) / max(1, self.counts.forwards - self.batches)
+
+    @property
+    def per_round(self) -> float:
+        """Tokens that a row gets a round; the first of a row comes with its prompt."""
+        return (self.counts.tokens - self.counts.rows) / max(1, self.counts.rounds)
+
+
+def decode(folder: Path, settings: Settings, display: Display) -> Path:
+    """Measure a finished run; the path of the record. Raises InputError where the run's model brings no drafter along."""
+    import torch
+
+    from worldbench.baselines.drafters import drafter_of, refusal
+    from worldbench.baselines.speculative import PLAIN, Plan
+
+    prepared = reopen(folder, [], display)
+    if not prepared.job.trained:
+        raise refusal(prepared.job.model)
+    train, world = prepared.job.groups["train"], prepared.world
+    words = settings.words()
+    path = folder / (f"decode-{identity_hash(words)[:10]}.json" if words else "decode.json")
+    with lock(folder):
+        model: Any = at_step(prepared, folder, train.steps)
+        drafter = drafter_of(model.objective)
+        lengths = _lengths(settings, drafter.longest, prepared.job.model)
+        torch.set_num_threads(settings.threads or train.threads)
+        bench = Bench(world, drafter, settings, prepared.job.groups["eval"].seed)
+        arms = [Arm(PLAIN), *(Arm(Plan(n)) for n in lengths)]
+        with display.task("decoding") as announce:
+            announce("a first time, not counted")
+            for arm in arms:
+                bench.pass_over([arm])
+            threshold = settings.adaptive if settings.adaptive is not None else suggested_threshold(arms)
+            arms = [Arm(arm.plan) for arm in arms] + ([Arm(Plan(max(lengths), threshold))] if threshold else [])
+            bench.pass_over(arms[-1:])
+            arms[-1] = Arm(arms[-1].plan)
+            for repeat in range(settings.repeats):
+                announce(f"repeat {repeat + 1} of {settings.repeats}")
+                bench.pass_over(arms[repeat % len(arms) :] + arms[: repeat % len(arms)])
+        record = {
+            "schema_version": DECODE_VERSION,
+            **about(prepared, model),
+            "decode_command": " ".join(["worldbench", "decode", shlex.quote(folder.resolve().name), *words]),
+            "decode": dataclasses.asdict(settings) | {"lengths": lengths, **bench.resolved(), "threads": torch.get_num_threads()},
+            "device": train.device,
+            **summary(arms, settings, threshold if settings.adaptive is None else None),
+            "identical": compare_greedy(arms, bench, model) if settings.choice == "greedy" else None,
+        }
+        write_atomic(path, to_json(record) + "\n")
+    return path
+
+
+def _lengths(settings: Settings, longest: int | None, model: str) -> list[int]:
+    if settings.lengths is None:
+        usual = [n for n in LENGTHS if longest is None or n <= longest]
+        return usual if longest is None or longest in usual or longest > LENGTHS[-1] else [*usual, longest]
+    if longest is not None and max(settings.lengths) > longest:
+        raise InputError(f"this {model} drafts at most {longest} tokens a round (its model.horizon), not {max(settings.lengths)}")
+    return sorted(settings.lengths)
+
+
+class Bench:
+    """The prompts, and one pass of arms over them."""
+
+    def __init__(self, world: Any, drafter: Any, settings: Settings, seed: int) -> None:
+        from worldbench.baselines.speculative import uniforms
+
+        self.drafter, self.batch, self.end = drafter, settings.batch, world.vocabulary.end
+        self.prompts, self.lengths = world.prompts(seed, settings.prompts)
+        self.limit = settings.tokens or world.longest
+        self.u = uniforms(0, len(self.prompts), self.limit, seed) if settings.choice == "sampled" else None
+
+    def resolved(self) -> dict[str, int]:
+        return {"tokens": self.limit, "prompts": len(self.prompts)}
+
+    def pass_over(self, arms: list[Arm]) -> None:
+        """Every arm continues every prompt once, by turns."""
+        from worldbench.baselines.speculative import generate
+
+        tokens: list[list[np.ndarray]] = [[] for _ in arms]
+        wall, processor = np.zeros(len(arms)), np.zeros(len(arms))
+        for low in range(0, len(self.prompts), self.batch):
+            at = slice(low, low + self.batch)
+            u = None if self.u is None else self.u[at]
+            for i, arm in enumerate(arms):
+                then, busy = time.perf_counter(), time.process_time()
+                got, _, counts = generate(
+                    self.drafter.reader, self.prompts[at], self.lengths[at], limit=self.limit, end=self.end, drafter=self.drafter, plan=arm.plan, u=u
+                )  # fmt: skip
+                wall[i] += time.perf_counter() - then
+                processor[i] += time.process_time() - busy
+                arm.counts += counts
+                arm.batches += 1
+                tokens[i].append(got)
+        for i, arm in enumerate(arms):
+            arm.wall.append(float(wall[i]))
+            arm.processor.append(float(processor[i]))
+            arm.tokens = tokens[i]
+
+
+def expected_per_round(acceptance: np.ndarray, length: int) -> float:
+    """Tokens a round with `length` drafts: one, and for each draft the chance that it and all before it stay."""
+    return 1 + float(np.cumprod(acceptance[:length]).sum())
+
+
+def acceptance(arm: Arm) -> np.ndarray:
+    """By draft position: how often a draft stays, given that all before it did; 0 from the first that was never reached."""
+    tested = arm.counts.tested
+    return np.where(tested > 0, arm.counts.accepted / np.maximum(tested, 1), 0.0)
+
+
+def costs(arms: list[Arm]) -> tuple[float, float]:
+    """Milliseconds of a round without drafts and of each draft (its guess and its check): the line through the arms of fixed length."""
+    fixed = [arm for arm in arms if not arm.plan.threshold]
+    # What is drafted a round, not the most that might be: a document's end cuts drafting short.
+    k = np.array([arm.counts.drafted / max(1, arm.counts.rounds) for arm in fixed])
+    slope, base = np.polyfit(k, [arm.step_ms for arm in fixed], 1)
+    return float(base), float(max(slope, 0.0))
+
+
+def suggested_threshold(arms: list[Arm]) -> float:
+    """One more draft is worth its cost while the chance that it stays, times the time that a token takes at the best length, exceeds it."""
+    _, each = costs(arms)
+    fastest = min(arm.step_ms / arm.per_round for arm in arms if arm.plan.length)
+    return round(min(0.95, max(0.01, each / fastest)), 2)
+
+
+def summary(arms: list[Arm], settings: Settings, suggested: float | None) -> dict[str, Any]:
+    """Everything measured, as JSON."""
+    plain, drafting = arms[0], arms[1:]
+    base, each = costs(arms)
+    longest = max((arm for arm in drafting if not arm.plan.threshold), key=lambda arm: arm.plan.length)
+    rates = acceptance(longest)
+    told = [_told(arm, plain) for arm in drafting]
+    predicted = {n: expected_per_round(rates, n) / (base + n * each) for n in range(1, longest.plan.length + 1)}
+    best = max(predicted, key=lambda n: predicted[n])
+    fixed = [t for t in told if not t["threshold"]]
+    return {
+        "plain": {**_common(plain), "forwards_per_token": plain.counts.rounds / max(1, plain.counts.tokens - plain.counts.rows)},
+        "arms": told,
+        "costs_ms": {"round_without_drafts": base, "each_draft": each},
+        "acceptance_by_position": rates.tolist(),
+        "best": {
+            "length": max(fixed, key=lambda t: t["speed_up"]["median"])["length"],
+            "predicted_length": best,
+            "predicted_speed_up": predicted[best] * plain.step_ms,
+            "suggested_threshold": suggested,
+        },
+    }
+
+
+def _common(arm: Arm) -> dict[str, Any]:
+    c = arm.counts
+    return {
+        "tokens": c.tokens // len(arm.wall),
+        "seconds": arm.wall,
+        "processor_seconds": arm.processor,
+        "tokens_per_second": c.tokens / len(arm.wall) / statistics.median(arm.wall),
+        "round_ms": arm.step_ms,
+        "prompt_ms": 1000 * c.seconds["prompt"] / arm.batches,
+    }
+
+
+def _told(arm: Arm, plain: Arm) -> dict[str, Any]:
+    c, steps = arm.counts, max(1, arm.counts.forwards - arm.batches)
+    per_token = [x / y for x, y in zip(arm.wall, plain.wall)]
+    work = [x / y for x, y in zip(arm.processor, plain.processor)]
+    scale = plain.counts.tokens / max(1, c.tokens)  # sampled continuations are of one law, not of one length
+    return {
+        "length": arm.plan.length,
+        "threshold": arm.plan.threshold,
+        **_common(arm),
+        "drafted_per_round": c.drafted / max(1, c.rounds),
+        "accepted_per_round": float(c.accepted.sum()) / max(1, c.rounds),
+        "tokens_per_round": arm.per_round,
+        "forwards_per_token": c.rounds / max(1, c.tokens - c.rows),
+        "tested": c.tested.tolist(),
+        "accepted": c.accepted.tolist(),
+        "draft_ms": 1000 * c.seconds["draft"] / steps,
+        "verify_ms": 1000 * c.seconds["forward"] / steps,
+        "speed_up": _spread([1 / (x * scale) for x in per_token]),
+        "processor_speed_up": _spread([1 / (x * scale) for x in work]),
+    }
+
+
+def _spread(values: list[float]) -> dict[str, Any]:
+    return {"median": statistics.median(values), "low": min(values), "high": max(values), "repeats": values}
+
+
+def compare_greedy(arms: list[Arm], bench: Bench, model: Any) -> dict[str, Any]:
+    """Are all arms' continuations the plain ones, token by token? Raises RunError where they differ by more than rounding can explain."""
+    plain = np.concatenate(arms[0].tokens)
+    rows = 0
+    for arm in arms[1:]:
+        other = np.concatenate(arm.tokens)
+        for r in np.flatnonzero((other != plain).any(1)):
+            rows += 1
+            at = int((other[r] != plain[r]).argmax())
+            prefix = np.concatenate([bench.prompts[r, : bench.lengths[r]], plain[r, :at]])[None]
+            top = np.sort(model.logits(prefix)[0, -1])[-2:]
+            if top[1] - top[0] > ROUNDING:
+                raise RunError(
+                    f"decoding with {arm.plan} went wrong at token {at} of prompt {r}: it differs from plain decoding where the best two logits are "
+                    f"{top[1] - top[0]:.2g} apart; please report this"
+                )
+    return {"rows": len(plain) * (len(arms) - 1), "different": rows, "all": rows == 0}
+
+
+def show(path: Path) -> None:
+    """The record as a table."""
+    r = read_json(path)
+    s, plain = r["decode"], r["plain"]
+    where = f"{r['environment']['processor']}, {s['threads']} thread{'s' * (s['threads'] > 1)}" if r["device"] == "cpu" else r["device"]
+    print(f"{r['model']['name']} in {r['world']['world']}, {s['choice']}, {s['prompts']} prompts, batch {s['batch']}, {where}")
+    print(f"plain: {plain['round_ms']:.2f} ms a token, {plain['tokens_per_second']:.0f} tokens/s, {plain['tokens']} tokens")
+    head = ["drafts", "tokens a round", "forwards a token", "draft ms", "verify ms", "speed-up", "lowest .. highest", "of processor time"]
+    body = [
+        [
+            f"{a['length']}" if not a["threshold"] else f"to {a['length']}, chance {a['threshold']:g}",
+            f"{a['tokens_per_round']:.2f}", f"{a['forwards_per_token']:.3f}", f"{a['draft_ms']:.2f}", f"{a['verify_ms']:.2f}", f"{a['speed_up']['median']:.2f}",
+            f"{a['speed_up']['low']:.2f} .. {a['speed_up']['high']:.2f}", f"{a['processor_speed_up']['median']:.2f}",
+        ]
+        for a in r["arms"]
+    ]  # fmt: skip
+    print(tables(head, body, fixed=1))
+    print("acceptance by draft: " + " ".join(f"{x:.2f}" for x in r["acceptance_by_position"]))
+    best = r["best"]
+    print(f"best length: {best['length']} of those tried; by acceptance and costs {best['predicted_length']} (speed-up {best['predicted_speed_up']:.2f})")
+    if (same := r["identical"]) is not None:
+        told = "identical to plain decoding, token by token" if same["all"] else f"{same['different']} differ from plain decoding, each where two logits tie"
+        print(f"{same['rows']} continuations: {told}")
