@@ -61,8 +61,7 @@ def continue_(made: Objective, plan: Plan, rows: int = 9, batch: int = 0, limit:
 @pytest.mark.parametrize("packed", [True, False])
 def test_engine_is_the_backbone(packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even and uneven rows, cut and grown again, rows chosen."""
-    if not packed:
-        monkeypatch.setattr(engine, "packs", lambda weight: False)
+    monkeypatch.setattr(engine, "SMALL", 0 if packed else 1 << 30)
     made = objective("nextlat", scale=8)
     with torch.no_grad():
         for own, p in made.named_parameters():

@@ -112,6 +112,8 @@ def decode(folder: Path, settings: Settings, display: Display) -> Path:
             announce("a first time, not counted")
             for arm in arms:
                 bench.pass_over([arm])
+            if not arms[0].counts.rounds:
+                raise InputError(f"every continuation by the model of {str(folder)!r} ends with its first token: there is nothing to decode faster")
             threshold = settings.adaptive if settings.adaptive is not None else suggested_threshold(arms)
             arms = [Arm(arm.plan) for arm in arms] + ([Arm(Plan(max(lengths), threshold))] if threshold else [])
             bench.pass_over(arms[-1:])
@@ -149,6 +151,9 @@ class Bench:
 
         self.drafter, self.batch, self.end = drafter, settings.batch, world.vocabulary.end
         self.prompts, self.lengths = world.prompts(seed, settings.prompts)
+        if settings.choice == "sampled":  # where there are fewer distinct ones than asked for: several continuations of each
+            again = np.arange(settings.prompts) % len(self.prompts)
+            self.prompts, self.lengths = self.prompts[again], self.lengths[again]
         self.limit = settings.tokens or world.longest
         self.u = uniforms(0, len(self.prompts), self.limit, seed) if settings.choice == "sampled" else None
 
@@ -196,8 +201,10 @@ def costs(arms: list[Arm]) -> tuple[float, float]:
     fixed = [arm for arm in arms if not arm.plan.threshold]
     # What is drafted a round, not the most that might be: a document's end cuts drafting short.
     k = np.array([arm.counts.drafted / max(1, arm.counts.rounds) for arm in fixed])
-    slope, base = np.polyfit(k, [arm.step_ms for arm in fixed], 1)
-    return float(base), float(max(slope, 0.0))
+    ms = np.array([arm.step_ms for arm in fixed])
+    spread = float(((k - k.mean()) ** 2).sum())
+    slope = max(0.0, float(((k - k.mean()) * ms).sum()) / spread) if spread else 0.0
+    return float(ms.mean() - slope * k.mean()), slope
 
 
 def suggested_threshold(arms: list[Arm]) -> float:
