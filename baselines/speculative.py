@@ -258,13 +258,12 @@ def _draft(drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tenso
     draws = _positions(u, state, plan.length) if u is not None else None
     for i in range(1, int(most.max(initial=0)) + 1):
         logits = drafter.draft(i, token)
-        if plan.threshold or draws is not None:
-            law = torch.softmax(logits, -1)
-            if plan.threshold:
-                sure = sure * law.amax(-1)
-                going &= (sure >= plan.threshold).cpu().numpy()
-                if not going.any():
-                    break
+        law = torch.softmax(logits, -1) if plan.threshold or draws is not None else logits
+        if plan.threshold:
+            sure = sure * law.amax(-1)
+            going &= (sure >= plan.threshold).cpu().numpy()
+            if not going.any():
+                break
         if draws is None:
             token = logits.argmax(-1)
         else:
@@ -277,7 +276,7 @@ def _draft(drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tenso
         if not going.any():
             break
     if not tokens:
-        return pending.new_zeros(b, 0), None if draws is None else torch.zeros(b, 0, drafter.reader.embedding.shape[0], dtype=torch.float64), drafted
+        return pending.new_zeros(b, 0), None if draws is None else torch.zeros(b, 0, drafter.reader.embedding.shape[0], dtype=torch.float64, device=pending.device), drafted
     return torch.stack(tokens, 1), torch.stack(laws, 1) if laws else None, drafted
 
 

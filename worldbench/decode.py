@@ -305,7 +305,7 @@ def show(path: Path) -> None:
     head = ["drafts", "tokens a round", "forwards a token", "draft ms", "verify ms", "speed-up", "lowest .. highest", "of processor time"]
     body = [
         [
-            f"{a['length']}" if not a["threshold"] else f"to {a['length']}, chance {a['threshold']:g}",
+            str(a["length"]) if not a["threshold"] else f"to {a['length']}, chance {a['threshold']:g}",
             f"{a['tokens_per_round']:.2f}", f"{a['forwards_per_token']:.3f}", f"{a['draft_ms']:.2f}", f"{a['verify_ms']:.2f}", f"{a['speed_up']['median']:.2f}",
             f"{a['speed_up']['low']:.2f} .. {a['speed_up']['high']:.2f}", f"{a['processor_speed_up']['median']:.2f}",
         ]
