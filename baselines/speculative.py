@@ -276,7 +276,9 @@ def _draft(drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tenso
         if not going.any():
             break
     if not tokens:
-        return pending.new_zeros(b, 0), None if draws is None else torch.zeros(b, 0, drafter.reader.embedding.shape[0], dtype=torch.float64, device=pending.device), drafted
+        none = pending.new_zeros(b, 0)
+        words = len(drafter.reader.embedding)
+        return none, None if draws is None else torch.zeros(b, 0, words, dtype=torch.float64, device=pending.device), drafted
     return torch.stack(tokens, 1), torch.stack(laws, 1) if laws else None, drafted
 
 
