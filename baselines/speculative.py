@@ -50,7 +50,8 @@ PLAIN = Plan(0)
 @dataclass
 class Counts:
     """What happened. rounds: of all rows together, those that were finished left out; drafted: drafts that were checked in them. forwards: passes of the trunk,
-    one for the prompts among them. tested and accepted int [K]: of draft i, how often all drafts before it stayed, and how often it did too."""
+    one for the prompts among them. tested and accepted int [K]: of draft i, how often all drafts before it stayed, and how often it did too. chances: of every
+    adaptive round, what its drafts' products of highest probabilities were, and how many stayed."""
 
     rows: int = 0
     tokens: int = 0
@@ -59,6 +60,7 @@ class Counts:
     drafted: int = 0
     tested: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     accepted: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    chances: list[tuple[np.ndarray, int]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=lambda: {"prompt": 0.0, "draft": 0.0, "forward": 0.0, "all": 0.0})
 
     def __iadd__(self, other: Counts) -> Counts:
@@ -67,6 +69,7 @@ class Counts:
         for name in ("tested", "accepted"):
             a, b = getattr(self, name), getattr(other, name)
             setattr(self, name, np.array([*a, *[0] * (len(b) - len(a))]) + np.array([*b, *[0] * (len(a) - len(b))]))
+        self.chances = self.chances + other.chances
         self.seconds = {k: v + other.seconds[k] for k, v in self.seconds.items()}
         return self
 
@@ -201,7 +204,7 @@ def generate(
             if drafter is not None:
                 drafter.select(index)
         now = clock()
-        drafts, laws, drafted = _draft(drafter, pending, state, plan, u) if drafter is not None else (None, None, None)
+        drafts, laws, drafted, sure = _draft(drafter, pending, state, plan, u) if drafter is not None else (None, None, None, None)
         then = clock()
         tokens = pending[:, None] if drafts is None else torch.cat([pending[:, None], drafts], dim=1)
         start = reader.engine.lengths
@@ -225,6 +228,8 @@ def generate(
         counts.seconds["draft"] += then - now
         counts.seconds["forward"] += clock() - then
         _tally(counts, kept, drafted, ~state.done)
+        if sure is not None:
+            counts.chances += [(sure[r, : drafted[r]], int(kept[r])) for r in np.flatnonzero(~state.done)]
         reader.engine.truncate(np.where(state.done, start, start + 1 + kept))
         drafter.verified(h, tokens, kept)
         emitted = torch.cat([drafts, pending[:, None]], dim=1)
@@ -242,8 +247,9 @@ def _positions(u: Tensor, state: _Rows, count: int) -> Tensor:
     return u[torch.from_numpy(state.held)[:, None], torch.from_numpy(column)]
 
 
-def _draft(drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tensor | None) -> tuple[Tensor, Tensor | None, np.ndarray]:
-    """Drafts int [B, K], their laws [B, K, V] (sampled), and how many of them count [B]: none after `end`, none that a row has no room to keep.
+def _draft(drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tensor | None) -> tuple[Tensor, Tensor | None, np.ndarray, np.ndarray | None]:
+    """Drafts int [B, K], their laws [B, K, V] (sampled), how many of them count [B] (none after `end`, none that a row has no room to keep), and where a
+    threshold is set the chances [B, K] that it was held against.
 
     Whether a row drafts on is known before that draft is drawn: a rule that looked at the token would change the law of what stays.
     """
@@ -252,6 +258,7 @@ def _draft(drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tenso
     drafted = np.zeros(b, np.int64)
     going = most > 0
     sure = torch.ones(b, dtype=torch.float32, device=pending.device)
+    chances: list[np.ndarray] = []
     tokens: list[Tensor] = []
     laws: list[Tensor] = []
     token = pending
@@ -261,7 +268,8 @@ def _draft(drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tenso
         law = torch.softmax(logits, -1) if plan.threshold or draws is not None else logits
         if plan.threshold:
             sure = sure * law.amax(-1)
-            going &= (sure >= plan.threshold).cpu().numpy()
+            chances.append(sure.cpu().numpy())
+            going &= chances[-1] >= plan.threshold
             if not going.any():
                 break
         if draws is None:
@@ -275,11 +283,12 @@ def _draft(drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tenso
         going &= (i < most) & (token != state.end).cpu().numpy()
         if not going.any():
             break
+    held = np.stack(chances, axis=1) if chances else None
     if not tokens:
         none = pending.new_zeros(b, 0)
         words = len(drafter.reader.embedding)
-        return none, None if draws is None else torch.zeros(b, 0, words, dtype=torch.float64, device=pending.device), drafted
-    return torch.stack(tokens, 1), torch.stack(laws, 1) if laws else None, drafted
+        return none, None if draws is None else torch.zeros(b, 0, words, dtype=torch.float64, device=pending.device), drafted, held
+    return torch.stack(tokens, 1), torch.stack(laws, 1) if laws else None, drafted, held
 
 
 def _tally(counts: Counts, kept: np.ndarray, drafted: np.ndarray, live: np.ndarray) -> None:

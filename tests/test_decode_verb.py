@@ -141,11 +141,15 @@ def arm(length: int, tested: list[int], accepted: list[int], ms: float, per_roun
 
 
 def test_best_length_and_threshold_by_hand() -> None:
-    """A round costs 4 ms and .5 ms a draft; 2 tokens in 5 ms are best. One more draft is worth .5 ms / 2.5 ms."""
+    """A round costs 4 ms and .5 ms a draft. Of four rounds with two drafts, the second draft stays where it had a chance of .3, and never where it had .2."""
     arms = [arm(0, [], [], 4, 1), arm(1, [100], [80], 4.5, 1.7), arm(2, [100, 80], [80, 40], 5, 2)]
     assert arms[2].step_ms == pytest.approx(5)
     assert costs(arms) == pytest.approx((4, 0.5))
-    assert suggested_threshold(arms) == 0.2
+    pilot = arm(2, [100, 80], [80, 40], 5, 2)
+    pilot.counts.chances = [(np.array([0.9, 0.3]), 2), (np.array([0.9, 0.2]), 1), (np.array([0.8, 0.2]), 1), (np.array([0.31]), 1)]
+    assert suggested_threshold(arms, pilot) == 0.21
+    pilot.counts.chances = [(np.array([0.9, 0.3]), 0), (np.array([0.4]), 1)]
+    assert suggested_threshold(arms, pilot) == 0.31
     assert acceptance(arms[2]).tolist() == [0.8, 0.5]
     assert expected_per_round(np.array([0.8, 0.5, 0.0]), 2) == pytest.approx(1 + 0.8 + 0.4)
     for made in arms:

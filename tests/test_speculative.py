@@ -305,11 +305,13 @@ def test_adaptive_drafting_stops_at_the_threshold(u: float | None) -> None:
     """The product of the laws' highest probabilities decides, whatever token is drawn: also one that the law holds unlikely."""
     told = Told([[0.9, 0.9, 0.9, 0.9, 0.9], [0.75, 0.75, 0.9, 0.9, 0.9], [0.3, 0.9, 0.9, 0.9, 0.9]])
     state = speculative._Rows(3, 20, END, 9, torch.device("cpu"))
-    drafts, laws, drafted = speculative._draft(
+    drafts, laws, drafted, chances = speculative._draft(
         told, torch.full((3,), 4), state, Plan(5, 0.7), None if u is None else torch.full((3, 20, 3), u, dtype=torch.float64)  # type: ignore[arg-type]
     )  # fmt: skip
     assert drafted.tolist() == [3, 1, 0]
     assert told.asked == 4
+    assert chances is not None
+    assert np.allclose(chances[0], [0.9, 0.81, 0.729, 0.6561])
     assert drafts[:, 0].tolist() == [{None: 2, 0.001: 0, 0.999: 4}[u]] * 3
     assert drafts.shape == (3, 3)
     assert (laws is None) == (u is None)

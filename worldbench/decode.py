@@ -24,6 +24,8 @@ from worldbench.run import about, at_step, reopen
 
 DECODE_VERSION = 1
 LENGTHS = (1, 2, 4, 8, 12)
+NO_LIMIT = 1e-30
+"""A threshold that stops no draft, and has chances counted."""
 ROUNDING = 1e-3
 """A difference between two logits up to which either may be the highest: passes over one token and over several add in another order."""
 
@@ -114,7 +116,10 @@ def decode(folder: Path, settings: Settings, display: Display) -> Path:
                 bench.pass_over([arm])
             if not arms[0].counts.rounds:
                 raise InputError(f"every continuation by the model of {str(folder)!r} ends with its first token: there is nothing to decode faster")
-            threshold = settings.adaptive if settings.adaptive is not None else suggested_threshold(arms)
+            pilot = Arm(Plan(max(lengths), NO_LIMIT))
+            if settings.adaptive is None:
+                bench.pass_over([pilot])
+            threshold = settings.adaptive if settings.adaptive is not None else suggested_threshold(arms, pilot)
             arms = [Arm(arm.plan) for arm in arms] + ([Arm(Plan(max(lengths), threshold))] if threshold else [])
             bench.pass_over(arms[-1:])
             arms[-1] = Arm(arms[-1].plan)
@@ -207,11 +212,19 @@ def costs(arms: list[Arm]) -> tuple[float, float]:
     return float(ms.mean() - slope * k.mean()), slope
 
 
-def suggested_threshold(arms: list[Arm]) -> float:
-    """One more draft is worth its cost while the chance that it stays, times the time that a token takes at the best length, exceeds it."""
-    _, each = costs(arms)
-    fastest = min(arm.step_ms / arm.per_round for arm in arms if arm.plan.length)
-    return round(min(0.95, max(0.01, each / fastest)), 2)
+def suggested_threshold(arms: list[Arm], pilot: Arm) -> float:
+    """The threshold under which the rounds of `pilot`, which drafted as far as it could, would have given most tokens for their cost.
+
+    The drafter's chances need not be right for that: a draft that it gives little chance may well be the likeliest token of both.
+    """
+    base, each = costs(arms)
+    rounds = pilot.counts.chances
+    longest = max(len(chance) for chance, _ in rounds)
+    chances = np.array([[*chance, *[0.0] * (longest - len(chance))] for chance, _ in rounds])
+    kept = np.array([n for _, n in rounds])
+    tried = sorted({round(float(x), 2) for x in np.linspace(0.01, 0.95, 95)})
+    drafted = {x: (chances >= x).sum(1) for x in tried}
+    return max(tried, key=lambda x: float((1 + np.minimum(kept, drafted[x])).sum() / (base + each * drafted[x]).sum()))
 
 
 def summary(arms: list[Arm], settings: Settings, suggested: float | None) -> dict[str, Any]:
