@@ -5,7 +5,8 @@ Shape letters: B rows, P prompt tokens, K new tokens, S cached tokens, V vocabul
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import abc
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -18,7 +19,19 @@ if TYPE_CHECKING:
     from worldbench.baselines.objective import Objective
 
 
-class CachedDecoder(Decoder):
+class SwappableDecoder(Decoder):
+    """A decoder whose hidden states can be replaced by others (`SequenceModel.swapped`)."""
+
+    @abc.abstractmethod
+    def replace_next(self, layer: int, hidden: np.ndarray, tokens: np.ndarray) -> None:
+        """Append one token a row [B], with its hidden state at a layer (its place among `Objective.layers`) replaced by `hidden` [B, D]."""
+
+    @abc.abstractmethod
+    def adopt_last(self, other: Any) -> None:
+        """Take the states of the last token of every row, at all layers, and the logits, from another decoder of this kind."""
+
+
+class CachedDecoder(SwappableDecoder):
     """Continues rows with their keys and values cached.
 
     Prompts are laid flush right, so that all rows grow by the same columns; where their lengths differ, a mask hides the columns before a row's first token.

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldbench.baselines.cached import SwappableDecoder
 from worldbench.baselines.nextlat import NextLat
-from worldbench.core.model import Decoder, refuse_condition
+from worldbench.core.model import refuse_condition
 
 
 class LatentRNN(NextLat):
@@ -50,7 +51,7 @@ class LatentRNN(NextLat):
         return StateDecoder(self, device, prompts, lengths)
 
 
-class StateDecoder(Decoder):
+class StateDecoder(SwappableDecoder):
     """Continues rows from one state each [B, D], whatever they have read. A row that has read nothing has the logits of a state of zeros."""
 
     def __init__(self, objective: LatentRNN, device: str, prompts: np.ndarray, lengths: np.ndarray) -> None:

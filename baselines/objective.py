@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from worldbench.baselines.backbone import Backbone, document_mask, initialise
 from worldbench.baselines.batch import Batch
-from worldbench.baselines.cached import CachedDecoder
-from worldbench.core.model import Decoder, refuse_condition
+from worldbench.baselines.cached import CachedDecoder, SwappableDecoder
+from worldbench.core.model import refuse_condition
 
 Count = int | float | Tensor
 
@@ -85,7 +85,7 @@ class Objective(nn.Module, abc.ABC):
         """The next-token logits [.., V] read off hidden states [.., D]. tokens [..]: the last that each state has read, for heads that read them too."""
         return self.trunk.head(h)
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None) -> Decoder:
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None) -> SwappableDecoder:
         """See `SequenceModel.decoder`; on `device`, where the parameters are."""
         refuse_condition(self.name, condition)
         return CachedDecoder(self, device, prompts, lengths)

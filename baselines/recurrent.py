@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from worldbench.baselines.batch import Batch
+from worldbench.baselines.cached import SwappableDecoder
 from worldbench.baselines.objective import Count, Objective, safe
 from worldbench.core import streams
 from worldbench.core.errors import InputError
-from worldbench.core.model import Decoder, refuse_condition
+from worldbench.core.model import refuse_condition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +122,7 @@ State = tuple[Tensor, ...]
 """Of one layer: h [1, B, D], and for an LSTM c [1, B, D]."""
 
 
-class RecurrentDecoder(Decoder):
+class RecurrentDecoder(SwappableDecoder):
     """Continues rows from their states."""
 
     def __init__(self, objective: Recurrent, device: str, prompts: np.ndarray, lengths: np.ndarray) -> None:
