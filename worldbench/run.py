@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from worldbench.budget import Budget, told
 from worldbench.configuration import Job
 from worldbench.core.errors import InputError, Interrupted, RunError
 from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
@@ -50,8 +51,10 @@ class Prepared:
         return documents_seen(self.world, groups["data"], groups["train"], self.job.seed) if self.job.trained else 0
 
     def folder(self, out: Path) -> Path:
+        """Of its own for each budget of tuning, so that a result that claims one never takes the place of one that does not."""
         seed = f"-s{self.job.seed}" if self.job.seeded else ""
-        return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}"
+        tuned = "" if self.job.tuned is None else f"-tuned-{identity_hash(told(self.job.tuned))[:8]}"
+        return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}{tuned}"
 
 
 def prepare(job: Job, display: Display) -> Prepared:
@@ -104,8 +107,8 @@ def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
         if result.exists() and read_json(result).get("identity", {}).get("evaluation") == prepared.evaluation:
             display.say(f"done already: {result}")
         else:
-            _write_config(folder, prepared)
-            with _manifest(folder, prepared):
+            write_config(folder, prepared)
+            with manifest(folder, prepared):
                 model = train(prepared, folder, display) if job.trained else reference(prepared)
                 _score_and_write(prepared, model, folder, out, result, display)
         draw(folder, display)
@@ -225,7 +228,7 @@ def _add_bounds(prepared: Prepared, scores: dict[str, dict[str, Any]], out: Path
             continue
         groups = {k: v for k, v in prepared.job.groups.items() if k in ("env", "eval")}
         given = {k: v for k, v in prepared.job.given.items() if k.split(".")[0] in groups}
-        job = dataclasses.replace(prepared.job, model=name, groups=groups, given=given)
+        job = dataclasses.replace(prepared.job, model=name, groups=groups, given=given, tuned=None)
         display.say(f"scoring {name} on the same prompts")
         measured = read_json(run(job, out, display.quieter(), wait=True))["scores"]
         for metric, both in wanted.items():
@@ -249,6 +252,24 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[
 def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
     """What was run, on what, and how: the head of every record of a run."""
     job = prepared.job
+    out: dict[str, Any] = {
+        "world": prepared.world_identity,
+        "model": {"name": job.model, "hidden": model.hidden_name or None},
+        "preset": job.preset,
+        "seed": job.seed if job.seeded else None,
+        "command": job.command(),
+        "config": config_of(job),
+        "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
+        "environment": environment(),
+        **told(job.tuned),
+    }
+    if job.trained:
+        out["model"]["parameters"] = getattr(model, "parameters", None)
+    return out
+
+
+def config_of(job: Job) -> dict[str, dict[str, Any]]:
+    """Every setting that has an effect on the result; files by their names alone."""
     config = {group: dataclasses.asdict(value) for group, value in job.groups.items()}
     for group, value in job.groups.items():
         for f in dataclasses.fields(value):
@@ -257,22 +278,11 @@ def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
     for name in FILES:
         if name in config.get("env", {}):
             config["env"][name] = Path(config["env"][name]).name
-    out: dict[str, Any] = {
-        "world": prepared.world_identity,
-        "model": {"name": job.model, "hidden": model.hidden_name or None},
-        "preset": job.preset,
-        "seed": job.seed if job.seeded else None,
-        "command": job.command(),
-        "config": config,
-        "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
-        "environment": environment(),
-    }
-    if job.trained:
-        out["model"]["parameters"] = getattr(model, "parameters", None)
-    return out
+    return config
 
 
-def _write_config(folder: Path, prepared: Prepared) -> None:
+def write_config(folder: Path, prepared: Prepared) -> None:
+    """`config.json`: what `load_job` reads."""
     job = prepared.job
     groups = {g: dataclasses.asdict(v) for g, v in job.groups.items()}
     for name in FILES:
@@ -284,7 +294,7 @@ def _write_config(folder: Path, prepared: Prepared) -> None:
             {
                 "world": job.world, "model": job.model, "preset": job.preset, "seed": job.seed, "given": job.given,
                 "plugins": [str(Path(p).resolve()) for p in job.plugins], "groups": groups,
-                "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
+                "identity": {"training": prepared.training, "evaluation": prepared.evaluation}, **told(job.tuned),
             }
         ) + "\n",
     )  # fmt: skip
@@ -304,7 +314,8 @@ def load_job(folder: Path, changes: list[str]) -> Job:
     if wrong:
         raise InputError(f"option {wrong[0]} cannot be changed after training; eval takes --eval options")
     groups["eval"] = parse_options({"eval": types_["eval"]}, {"eval": groups["eval"]}, changes, "worldbench eval RUN")["eval"]
-    return Job(saved["world"], saved["model"], saved["preset"], saved["seed"], groups, saved["given"], tuple(saved["plugins"]))
+    tuned = Budget(**saved["tuning"]) if "tuning" in saved else None
+    return Job(saved["world"], saved["model"], saved["preset"], saved["seed"], groups, saved["given"], tuple(saved["plugins"]), tuned)
 
 
 def reopen(folder: Path, changes: list[str], display: Display) -> Prepared:
@@ -331,7 +342,7 @@ def evaluate(folder: Path, changes: list[str], display: Display) -> Path:
 
 
 @contextmanager
-def _manifest(folder: Path, prepared: Prepared) -> Iterator[None]:
+def manifest(folder: Path, prepared: Prepared) -> Iterator[None]:
     """Times and the command line of each process that worked here: for people, never part of a result."""
     path = folder / "manifest.json"
     sessions = read_json(path)["sessions"] if path.exists() else []
