@@ -61,7 +61,8 @@ def draws(ranges: list[Range], trials: int) -> list[dict[str, float]]:
     import numpy as np
     from scipy.stats import qmc
 
-    # scipy spawns from the generator that it is given, which one made from a key cannot do.
-    sequence = qmc.Sobol(COORDINATES, scramble=True, seed=np.random.default_rng(streams.integer("tune", "settings")))
+    # scipy spawns from the generator that it is given, which one made from a key cannot do. Its name is rng from 1.15 on, and seed goes on to be taken.
+    rng = np.random.default_rng(streams.integer("tune", "settings"))
+    sequence = qmc.Sobol(COORDINATES, scramble=True, seed=rng)  # type: ignore[call-arg]
     points = sequence.random_base2(max(trials - 2, 0).bit_length())
     return [{r.option: r.start for r in ranges}, *({r.option: r.at(p[r.coordinate]) for r in ranges} for p in points[: trials - 1])]

@@ -19,6 +19,7 @@ from worldbench.baselines.trained import TrainedModel
 from worldbench.configuration import DataConfig, TrainConfig
 from worldbench.core.errors import Diverged, InputError, Interrupted, RunError
 from worldbench.core.files import to_json, write_atomic
+from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, World
 from worldbench.stream import TrainingStream
 
@@ -195,7 +196,7 @@ class Trainer:
             raise Diverged(f"the weights are not numbers after step {step}; the last good checkpoint is kept, lower --train.learning_rate")
 
 
-def mean_loss(model: TrainedModel, documents: Documents) -> float:
+def mean_loss(model: SequenceModel, documents: Documents) -> float:
     """Mean -log p of the predicted tokens, for worlds without an exact law."""
     from worldbench.metrics.evaluation import chunks
 
