@@ -91,7 +91,7 @@ def test_mistakes(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
         ("world = 'taxi'\n[train]\nsteps = true\n", "train.steps must be of type int"),
         ("world = 'taxi'\n[train]\nschedule = 'cosin'\n", "did you mean 'cosine'"),
         ("world = 'taxi'\n[eval]\ndetours = 0.5\n", "eval.detours must be a list"),
-        ("world = 'taxi'\n[model]\nname = 'gtp'\n", "did you mean 'gpt'"),
+        ("world = 'taxi'\n[model]\nname = 'gppt'\n", "did you mean 'gpt'"),
         ("world = 'taxi'\n[model]\nhorizon = 3\n", "unknown key 'horizon'"),
         ("world = \n", "not TOML"),
         ("seed = 'one'\n", "seed must be of type int"),

@@ -12,6 +12,7 @@ from worldbench.core.errors import InputError
 VERBS = {
     "run": "train a model in a world, score it beside its references, draw its figures",
     "eval": "score a finished run again, under other evaluation options",
+    "tune": "tune several models alike: the same number of trials for each, on seeds of their own",
     "trace": "score finished runs at every checkpoint that they keep",
     "decode": "how much faster a finished run's model decodes by guessing several of its own next tokens",
     "check": "hold every metric against its references and against damage",
@@ -24,7 +25,7 @@ VERBS = {
     "validate": "check result files",
 }
 
-NAMED = ("run", "eval", "score", "check")
+NAMED = ("run", "eval", "score", "check", "tune")
 """Verbs that take one name, and typed options."""
 FOLDERS = ("trace",)
 """Verbs that take several run folders, and typed options."""
@@ -45,27 +46,33 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     typed = (*NAMED, *FOLDERS)
     added = {verb: verbs.add_parser(verb, help=line, description=line, allow_abbrev=False, add_help=verb not in typed) for verb, line in VERBS.items()}
 
-    run, score, again, check = added["run"], added["score"], added["eval"], added["check"]
+    run, score, again, check, tune = added["run"], added["score"], added["eval"], added["check"], added["tune"]
     # The name is taken before argparse sees the rest: among typed options it cannot tell a name from a value.
     run.usage = "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] [options below]"
     score.usage = "worldbench score WORLD --callable MODULE:FUNCTION [--preset NAME] [--out FOLDER] [options below]"
     again.usage = "worldbench eval RUN [--eval options]"
     added["trace"].usage = "worldbench trace RUN.. [--eval options]"
     check.usage = "worldbench check WORLD [--corruptions N] [--rungs N] [--workers N] [--preset NAME] [--out FOLDER] [options below]"
+    tune.usage = "worldbench tune WORLD --models NAME.. [--trials N] [--seeds K] [--criterion SCORE] [--preset NAME] [--out FOLDER] [options below]"
+    tune.add_argument("--models", nargs="+", metavar="NAME", help="those to tune, see worldbench ls; an option goes to all of them that have it")
+    tune.add_argument("--trials", type=int, default=16, metavar="N", help="settings tried for each model, the preset's among them (default 16)")
+    tune.add_argument("--seeds", type=int, default=1, metavar="K", help="of training, for each trial (default 1)")
+    tune.add_argument("--criterion", metavar="METRIC[.SCORE]", help="what to choose by, or loss (default excess_loss.kl; loss where the law is not known)")
     check.add_argument("--corruptions", type=int, default=10, metavar="N", help="of each kind and size (default 10)")
     check.add_argument("--rungs", type=int, default=5, metavar="N", help="sizes of each kind of damage, 1 .. 5 (default 5)")
     check.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default 2, or 1 on one core); changes no result")
-    for p in (run, score, check):
+    for p in (run, score, check, tune):
         p.add_argument("--preset", metavar="NAME", help="quick (default), small, standard or paper")
         p.add_argument("--config", type=Path, metavar="RECIPE", help="settings from a TOML file, or a recipe of worldbench ls; the command line wins")
     run.add_argument("--model", metavar="NAME", help="see worldbench ls (default gpt)")
     run.add_argument("--seed", type=int, metavar="N", help="of training (default 0)")
+    run.add_argument("--tuned", metavar="BUDGET", help="how these settings were tuned, as the recipe of worldbench tune says it; part of the result")
     run.add_argument("--print-config", action="store_true", help="print every setting, resolved, and stop")
     score.add_argument("--callable", required=False, metavar="MODULE:FUNCTION", help="tokens [B, T] -> logits [B, T, V]")
-    for p in (run, score, again, added["trace"], check):
+    for p in (run, score, again, added["trace"], check, tune):
         p.add_argument("--quiet", action="store_true", help="print results only")
         p.add_argument("-h", "--help", action="store_true", help="this help, with the options of the chosen world and model")
-    for p in (run, score, check):
+    for p in (run, score, check, tune):
         p.add_argument(
             "--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a file that registers worlds, models or metrics of your own"
         )

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from worldbench import leaderboard
+from worldbench import budget, leaderboard
 from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash, to_json
 from worldbench.core.statistics import equivalence, holm, paired_t
@@ -34,7 +34,8 @@ class Comparison:
 
     better: which way is better ("higher", "lower", "none"). mean_a, mean_b, difference (a - b), interval (95%, paired t), p, p_holm: None where nothing is
     decided. p_equivalent: that the models differ by `margin` or more, Holm-adjusted likewise. unpaired: seeds that only one of the two has. matched: the loss
-    that both were brought to, and its level by shared seed; steps_a, steps_b: the training steps at which they reach it.
+    that both were brought to, and its level by shared seed; steps_a, steps_b: the training steps at which they reach it. tuned_a, tuned_b: trials x seeds that
+    their settings were chosen from, and "-" for none.
     """
 
     world: str
@@ -58,6 +59,8 @@ class Comparison:
     levels: tuple[float | None, ...] = ()
     steps_a: tuple[float | None, ...] = ()
     steps_b: tuple[float | None, ...] = ()
+    tuned_a: str = "-"
+    tuned_b: str = "-"
 
 
 @dataclass
@@ -87,6 +90,8 @@ def compare(
         records = [load_result(path) for path in find_results(paths)]
     else:
         records = load_traces(paths, lambda results: [r for variant in two for r in variant.of(results)])
+    for record in (r for variant in two for r in variant.of(records)):
+        budget.refuse_reporting(record)
     both = [(_of(two[0], found), _of(two[1], found)) for found in _alike(two, records)]
     both = [(ours, theirs) for ours, theirs in both if ours and theirs]
     if not both:
@@ -151,6 +156,7 @@ def _draft(two: tuple[Variant, Variant], ours: dict[int, Record], theirs: dict[i
     fields = {
         "world": world, "arm": arm, "score": column, "better": holders[0]["scores"][name]["direction"],
         "a": two[0].label, "b": two[1].label, "seeds": seeds, "unpaired": tuple(sorted(ours.keys() ^ theirs.keys())),
+        "tuned_a": budget.cell(next(iter(ours.values()))), "tuned_b": budget.cell(next(iter(theirs.values()))),
     }  # fmt: skip
     if seeds and "matched" in ours[seeds[0]]:
         fields |= {"matched": ours[seeds[0]]["matched"]["column"], "levels": tuple(ours[s]["matched"]["level"] for s in seeds)}
@@ -229,7 +235,7 @@ def render(rows: list[Comparison], form: str) -> str:
         ]
         for r in rows
     ]  # fmt: skip
-    told = _levels(rows)
+    told = [*_levels(rows), *_budgets(rows)]
     if form == "markdown":
         table_lines = ["| " + " | ".join(row) + " |" if row else "|" + "---|" * len(head) for row in (head, [], *body)]
         return "\n".join([*table_lines, *(f"\n{line}" for line in told)])
@@ -262,6 +268,16 @@ def _levels(rows: list[Comparison]) -> list[str]:
         known = [level for level in r.levels if level is not None]
         mean = f"; mean {sum(known) / len(known):.3g}" if known else ""
         out.setdefault(f"{' '.join(filter(None, (r.world, r.arm)))}: matched at the least {r.matched} that both reach: {', '.join(seeds)}{mean}")
+    return list(out)
+
+
+def _budgets(rows: list[Comparison]) -> list[str]:
+    """A sentence for each world and arm where either model was tuned: trials x seeds, and whether they had the same."""
+    out: dict[str, None] = {}
+    for r in rows:
+        if (r.tuned_a, r.tuned_b) != ("-", "-"):
+            fair = "" if r.tuned_a == r.tuned_b else "; the budgets are not equal, so a difference may be that of tuning"
+            out.setdefault(f"{' '.join(filter(None, (r.world, r.arm)))}: tuned (trials x seeds): {r.a} {r.tuned_a}, {r.b} {r.tuned_b}{fair}")
     return list(out)
 
 

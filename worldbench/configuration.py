@@ -19,8 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from worldbench.budget import FREE, Budget, refuse_seed
 from worldbench.core.errors import InputError, nearest
-from worldbench.core.options import EXECUTION, LATER
+from worldbench.core.options import EXECUTION, LATER, identity_fields
 from worldbench.core.registry import models, worlds
 
 
@@ -94,7 +95,10 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Job:
-    """A world, a model and every setting, resolved. `given`: the settings that differ from the preset, as passed. `groups`: option group -> dataclass."""
+    """A world, a model and every setting, resolved.
+
+    given: the settings that differ from the preset, as passed. groups: option group -> dataclass. tuned: how the settings were chosen, if by tuning.
+    """
 
     world: str
     model: str
@@ -103,9 +107,23 @@ class Job:
     groups: dict[str, Any]
     given: dict[str, Any]
     plugins: tuple[str, ...] = ()
+    tuned: Budget | None = None
 
     def replace(self, group: str, **values: Any) -> Job:
         return dataclasses.replace(self, groups={**self.groups, group: dataclasses.replace(self.groups[group], **values)})
+
+    def value(self, option: str) -> Any:
+        """Of `group.field`."""
+        group, _, name = option.partition(".")
+        return getattr(self.groups[group], name)
+
+    def changed(self, settings: dict[str, Any]) -> Job:
+        """The job with other values of some `group.field`, as if they had been passed."""
+        job, new = self, {option: value for option, value in settings.items() if value != self.value(option)}
+        for option, value in new.items():
+            group, _, name = option.partition(".")
+            job = job.replace(group, **{name: value})
+        return dataclasses.replace(job, given={**self.given, **new})
 
     @property
     def trained(self) -> bool:
@@ -121,12 +139,18 @@ class Job:
         own = ":" in self.model
         words = ["worldbench", *(("score", self.world, "--callable") if own else ("run", self.world, "--model")), self.model, "--preset", self.preset]
         words += ["--seed", str(self.seed)] if self.seeded else []
+        words += ["--tuned", _shell(self.tuned)] if self.tuned is not None else []
+        return " ".join([*words, *self.options()])
+
+    def options(self) -> list[str]:
+        """The words that pass what differs from the preset (files by their names alone)."""
+        words: list[str] = []
         for plugin in self.plugins:
             words += ["--plugin", Path(plugin).name]
         for key, value in sorted(self.given.items()):
             values = value if isinstance(value, (list, tuple)) else [value]
             words += [f"--{key}", *(_shell(Path(v).name if isinstance(v, str) and "/" in v else v) for v in values)]
-        return " ".join(words)
+        return words
 
 
 def _shell(value: Any) -> str:
@@ -154,12 +178,20 @@ def group_types(world: str, model: str) -> dict[str, type]:
 
 
 def resolve(
-    world: str, model: str, *, preset: str, seed: int, recipe: dict[str, Any] | None = None, options: list[str] | None = None, plugins: tuple[str, ...] = ()
+    world: str,
+    model: str,
+    *,
+    preset: str,
+    seed: int,
+    recipe: dict[str, Any] | None = None,
+    options: list[str] | None = None,
+    plugins: tuple[str, ...] = (),
+    tuned: str | None = None,
 ) -> Job:
-    """Put a job together. Raises InputError for anything unknown or out of range."""
-    types_ = group_types(world, model)
+    """Put a job together. tuned: the budget behind its settings, as said on the command line. Raises InputError for anything unknown or out of range."""
+    types_, recipe = group_types(world, model), recipe or {}
     base = preset_groups(types_, world, model, preset)
-    merged = {group: _overlay(group, base[group], (recipe or {}).get(group, {})) for group in types_}
+    merged = {group: _overlay(group, base[group], recipe.get(group, {})) for group in types_}
     final = parse_options(types_, merged, options or [], f"worldbench run {world} --model {model}")
     given = {
         f"{group}.{f.name}": getattr(final[group], f.name)
@@ -169,7 +201,26 @@ def resolve(
     }
     if seed < 0:
         raise InputError(f"seed must be 0 or more, not {seed}")
-    return Job(world, model, preset, seed, final, given, plugins)
+    refuse_seed("seed", seed)
+    refuse_seed("eval.seed", final["eval"].seed)
+    if tuned is not None and "train" not in types_:
+        raise InputError(f"{model} is not trained, so no settings of it were tuned")
+    if "train" in types_ and "tuned" in recipe and tuned in (None, recipe["tuned"]):
+        _as_tuned(recipe, world, model, merged, final)
+        tuned = recipe["tuned"]
+    return Job(world, model, preset, seed, final, given, plugins, None if tuned is None else Budget.parse(tuned))
+
+
+def _as_tuned(recipe: dict[str, Any], world: str, model: str, merged: dict[str, Any], final: dict[str, Any]) -> None:
+    """Refuse to call settings tuned that are not those of the recipe."""
+    there = {"world": (recipe.get("world", world), world), "model": (recipe.get("model", {}).get("name", model), model)}
+    for group in ("env", "data", "model", "train"):
+        if group in final:
+            old, new = identity_fields(merged[group]), identity_fields(final[group])
+            there |= {f"{group}.{name}": (old.get(name), new.get(name)) for name in {**old, **new} if name not in FREE}
+    for name, (old, new) in there.items():
+        if old != new:
+            raise InputError(f"the recipe was tuned with {name} {old}, not {new}; leave {name} as it is, or take the line `tuned` out of the recipe")
 
 
 def preset_groups(types_: dict[str, type], world: str, model: str, preset: str) -> dict[str, Any]:
@@ -184,7 +235,7 @@ def preset_groups(types_: dict[str, type], world: str, model: str, preset: str) 
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
-    """A TOML recipe: `world`, `preset`, `seed`, `plugin` at the top; [model] with its `name`; [env], [data], [train], [eval]. Strict."""
+    """A TOML recipe: `world`, `preset`, `seed`, `plugin`, `tuned` at the top; [model] with its `name`; [env], [data], [train], [eval]. Strict."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -193,12 +244,14 @@ def load_recipe(path: Path) -> dict[str, Any]:
         recipe = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"the recipe {str(path)!r} is not TOML: {error}") from error
-    top = {"world": str, "preset": str, "seed": int, "plugin": str, "env": dict, "data": dict, "model": dict, "train": dict, "eval": dict}
+    top: dict[str, Any] = {"world": str, "preset": str, "seed": int, "plugin": (str, list), "tuned": str}
+    top |= dict.fromkeys(("env", "data", "model", "train", "eval"), dict)
     for key, value in recipe.items():
         if key not in top:
             raise InputError(f"{path}: unknown key {key!r}{nearest(key, top)}")
-        if not isinstance(value, top[key]) or isinstance(value, bool):
-            raise InputError(f"{path}: {key} must be {'a table' if top[key] is dict else 'of type ' + top[key].__name__}, not {value!r}")
+        if not isinstance(value, top[key]) or isinstance(value, bool) or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
+            wanted = "a table" if top[key] is dict else "a file or a list of files" if key == "plugin" else f"of type {top[key].__name__}"
+            raise InputError(f"{path}: {key} must be {wanted}, not {value!r}")
     return recipe
 
 
@@ -255,7 +308,7 @@ def parse_options(types_: dict[str, type], defaults: dict[str, Any], options: li
     for option in options:
         name = option.split("=", 1)[0]
         if name.startswith("--") and name not in known:
-            raise InputError(_unknown_option(name, types_, known))
+            raise InputError(unknown_option(name, types_, known))
     container = dataclasses.make_dataclass("Options", list(types_.items()), frozen=True, kw_only=True)
     container.__doc__ = f"Options of `{program}`; the defaults shown are those of the chosen preset."
     if "--help" in options:
@@ -269,7 +322,8 @@ def parse_options(types_: dict[str, type], defaults: dict[str, Any], options: li
     return {group: getattr(parsed, group) for group in types_}
 
 
-def _unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:
+def unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:
+    """The sentence for an option that is not among those known."""
     group = name[2:].split(".", 1)[0]
     if group in ("data", "model", "train") and group not in types_:
         return f"option {name} does not apply: the chosen model has no such options"
@@ -298,9 +352,10 @@ def print_option_help(types_: dict[str, type], defaults: dict[str, Any]) -> None
     print(text[text.index("╭") :] if "╭" in text else text)
 
 
-def to_toml(job: Job) -> str:
-    """A job as a recipe: every setting, resolved."""
+def to_toml(job: Job, folder: Path = Path()) -> str:
+    """A job as a recipe: every setting, resolved. folder: where the recipe will lie, which its plugins are named from."""
     import json
+    import os
 
     def value(v: Any) -> str:
         if isinstance(v, (list, tuple)):
@@ -308,6 +363,9 @@ def to_toml(job: Job) -> str:
         return json.dumps(v) if isinstance(v, (str, bool)) else repr(v)
 
     lines = [f"world = {value(job.world)}", f"preset = {value(job.preset)}", f"seed = {job.seed}"]
+    lines += [f"tuned = {value(str(job.tuned))}"] if job.tuned is not None else []
+    plugins = [os.path.relpath(plugin, folder) for plugin in job.plugins]
+    lines += [f"plugin = {value(plugins[0] if len(plugins) == 1 else plugins)}"] if plugins else []
     tables = dict(job.groups)
     for group, config in {"model": None, **tables}.items():
         lines += ["", f"[{group}]"]

@@ -59,7 +59,8 @@ def print_result(record: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{record['model']['name']} in {record['world']['world']}" + (f", seed {record['seed']}" if record["seed"] is not None else ""))
+    title = f"{record['model']['name']} in {record['world']['world']}" + (f", seed {record['seed']}" if record["seed"] is not None else "")
+    table = Table(title=title + (f", tuned by {tuning['trials']} trials x {tuning['seeds']}" if (tuning := record.get("tuning")) else ""))
     for column, justify in (
         ("metric", "left"),
         ("better", "left"),

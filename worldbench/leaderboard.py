@@ -1,6 +1,6 @@
 """One table over many results: a row per world, settings and model; means over training seeds with t intervals.
 
-Results that differ in world, version, data, evaluation or metric version never share a row; what a row lacks is shown as missing.
+Results that differ in world, version, data, evaluation, metric version or the budget of tuning never share a row; what a row lacks is shown as missing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from worldbench import budget
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import identity_hash, to_json
 from worldbench.core.statistics import Mean, mean_interval
@@ -20,7 +21,7 @@ from worldbench.result import find_results, load_result
 
 @dataclass(frozen=True)
 class Row:
-    """label: what a person calls it. seeds: of training. cells: by column; None where missing. command: repeats one of its runs."""
+    """label: what a person calls it. seeds: of training. cells: by column; None where missing. command: repeats one of its runs. tuned: trials x seeds."""
 
     world: str
     arm: str
@@ -29,6 +30,7 @@ class Row:
     cells: dict[str, Mean | None]
     n: dict[str, int]
     command: str
+    tuned: str = "-"
 
 
 def build(paths: list[Path], columns: list[str] | None = None) -> list[Row]:
@@ -36,6 +38,7 @@ def build(paths: list[Path], columns: list[str] | None = None) -> list[Row]:
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for path in find_results(paths):
         record = load_result(path)
+        budget.refuse_reporting(record)
         groups[settings_key(record)].append(record)
     everything = [record for records in groups.values() for record in records]
     wanted = [whole_name(everything, c) for c in columns] if columns else primary_scores(everything)
@@ -48,13 +51,14 @@ def build(paths: list[Path], columns: list[str] | None = None) -> list[Row]:
         rows.append(_row(records[: None if seeds else 1], tuple(seeds), wanted))
     rows = _told_apart(rows, [records[0] for records in groups.values()])
     order = {"uniform": 0, "random-legal": 1, "ngram": 2, "untrained": 3, "corrupted": 8, "oracle": 9}
-    return sorted(rows, key=lambda r: (r.world, r.arm, order.get(r.label.split()[0], 5), r.label))
+    return sorted(rows, key=lambda r: (r.world, r.arm, order.get(r.label.split()[0], 5), r.label, r.tuned))
 
 
 def settings_key(record: dict[str, Any]) -> str:
     """Equal for results that differ in nothing but their training seed."""
     versions = {name: m["version"] for name, m in record["scores"].items()}
-    return identity_hash([record["world"], record["model"]["name"], training_settings(record), record["identity"]["evaluation"], versions])
+    spent = budget.spent(record)
+    return identity_hash([record["world"], record["model"]["name"], training_settings(record), record["identity"]["evaluation"], versions, spent])
 
 
 def training_settings(record: dict[str, Any]) -> dict[str, Any]:
@@ -101,8 +105,9 @@ def _told_apart(rows: list[Row], records: list[dict[str, Any]]) -> list[Row]:
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    evaluation = {"eval": record["config"].get("eval", {})}
-    return {f"{group}.{name}": value for group, values in (training_settings(record) | evaluation).items() for name, value in values.items()}
+    chosen_by = {name: value for name, value in budget.spent(record).items() if name == "criterion"}  # the rest is a column of its own
+    groups = training_settings(record) | {"eval": record["config"].get("eval", {}), "tuning": chosen_by}
+    return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
 
 
 def plain(value: Any) -> str:
@@ -117,7 +122,7 @@ def _row(records: list[dict[str, Any]], seeds: tuple[int, ...], columns: list[st
         values = [v for v in (score_of(r, column) for r in records) if v is not None]
         cells[column] = mean_interval([v["value"] for v in values]) if len(values) == len(records) and all(v["value"] is not None for v in values) else None
         trials[column] = values[0]["n"] if values else 0
-    return Row(*place(first), first["model"]["name"], seeds, cells, trials, first["command"])
+    return Row(*place(first), first["model"]["name"], seeds, cells, trials, first["command"], budget.cell(first))
 
 
 def score_of(record: dict[str, Any], column: str) -> dict[str, Any] | None:
@@ -140,33 +145,36 @@ def render(rows: list[Row], form: str) -> str:
     """The board as a terminal table, Markdown, CSV or JSON."""
     if not rows:
         raise InputError("there are no results to show")
-    columns = list(rows[0].cells)
+    columns, any_tuned = list(rows[0].cells), any(r.tuned != "-" for r in rows)
     if form == "json":
         return to_json(
             [
                 {
-                    "world": r.world, "arm": r.arm, "model": r.label, "seeds": r.seeds, "command": r.command,
+                    "world": r.world, "arm": r.arm, "model": r.label, "seeds": r.seeds, **({"tuned": r.tuned} if any_tuned else {}), "command": r.command,
                     "scores": {c: None if m is None else {"mean": m.value, "seeds": m.n, "interval": m.interval, "trials": r.n[c]} for c, m in r.cells.items()},
                 }
                 for r in rows
             ]
         )  # fmt: skip
-    head = ["world", "arm", "model", "seeds", *(c.partition(".")[2] or c for c in columns)]
-    body = [[r.world, r.arm, r.label, str(len(r.seeds)) if r.seeds else "-", *(cell(r.cells[c]) for c in columns)] for r in rows]
+    names = ["world", "arm", "model", "seeds", *(["tuned"] if any_tuned else [])]
+    head = [*names, *(c.partition(".")[2] or c for c in columns)]
+    body = [
+        [r.world, r.arm, r.label, str(len(r.seeds)) if r.seeds else "-", *([r.tuned] if any_tuned else []), *(cell(r.cells[c]) for c in columns)] for r in rows
+    ]
     if form == "markdown":
         lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in body)]
         return "\n".join(lines)
     if form == "csv":
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([*head[:4], *(f"{h} {part}" for h in head[4:] for part in ("mean", "low", "high")), "command"])
+        writer.writerow([*names, *(f"{h} {part}" for h in head[len(names) :] for part in ("mean", "low", "high")), "command"])
         for r, row in zip(rows, body):
             numbers: list[Any] = []
             for c in columns:
                 m = r.cells[c]
                 numbers += ["", "", ""] if m is None else [m.value, *(m.interval or ("", ""))]
-            writer.writerow([*row[:4], *numbers, r.command])
+            writer.writerow([*row[: len(names)], *numbers, r.command])
         return out.getvalue().rstrip("\n")
     from worldbench.display import tables
 
-    return tables(head, body, fixed=4)
+    return tables(head, body, fixed=len(names))

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from worldbench.budget import told
 from worldbench.configuration import Job
 from worldbench.core.errors import InputError, Interrupted, RunError
 from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
@@ -46,8 +47,10 @@ class Prepared:
         return documents_seen(self.world, groups["data"], groups["train"], self.job.seed) if self.job.trained else 0
 
     def folder(self, out: Path) -> Path:
+        """Of its own for each budget of tuning, so that a result that claims one never takes the place of one that does not."""
         seed = f"-s{self.job.seed}" if self.job.seeded else ""
-        return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}"
+        tuned = "" if self.job.tuned is None else f"-tuned-{identity_hash(told(self.job.tuned))[:8]}"
+        return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}{tuned}"
 
 
 def prepare(job: Job, display: Display) -> Prepared:
@@ -242,7 +245,7 @@ def _add_bounds(prepared: Prepared, scores: dict[str, dict[str, Any]], out: Path
             continue
         groups = {k: v for k, v in prepared.job.groups.items() if k in ("env", "eval")}
         given = {k: v for k, v in prepared.job.given.items() if k.split(".")[0] in groups}
-        job = dataclasses.replace(prepared.job, model=name, groups=groups, given=given)
+        job = dataclasses.replace(prepared.job, model=name, groups=groups, given=given, tuned=None)
         display.say(f"scoring {name} on the same prompts")
         measured = read_json(run(job, out, display.quieter(), wait=True))["scores"]
         for metric, both in wanted.items():
@@ -266,6 +269,26 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[
 def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
     """What was run, on what, and how: the head of every record of a run."""
     job = prepared.job
+    out: dict[str, Any] = {
+        "world": prepared.world_identity,
+        "model": {"name": job.model, "hidden": model.hidden_name or None},
+        "preset": job.preset,
+        "seed": job.seed if job.seeded else None,
+        "command": job.command(),
+        "config": config_of(job),
+        "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
+        "environment": environment(),
+        **told(job.tuned),
+    }
+    if job.trained:
+        out["model"]["parameters"] = getattr(model, "parameters", None)
+        if (of := lender(prepared)) is not None:
+            out["model"]["weights_of"] = {"name": of.job.model, "training": of.training}
+    return out
+
+
+def config_of(job: Job) -> dict[str, dict[str, Any]]:
+    """Every setting that has an effect on the result; files by their names alone."""
     config = {group: dataclasses.asdict(value) for group, value in job.groups.items()}
     for group, value in job.groups.items():
         for f in dataclasses.fields(value):
@@ -274,21 +297,7 @@ def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
     for name in FILES:
         if name in config.get("env", {}):
             config["env"][name] = Path(config["env"][name]).name
-    out: dict[str, Any] = {
-        "world": prepared.world_identity,
-        "model": {"name": job.model, "hidden": model.hidden_name or None},
-        "preset": job.preset,
-        "seed": job.seed if job.seeded else None,
-        "command": job.command(),
-        "config": config,
-        "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
-        "environment": environment(),
-    }
-    if job.trained:
-        out["model"]["parameters"] = getattr(model, "parameters", None)
-        if (of := lender(prepared)) is not None:
-            out["model"]["weights_of"] = {"name": of.job.model, "training": of.training}
-    return out
+    return config
 
 
 def reopen(folder: Path, changes: list[str], display: Display) -> Prepared:

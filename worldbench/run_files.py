@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from worldbench.budget import Budget, told
 from worldbench.configuration import Job, group_types, parse_options
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import read_json, to_json, write_atomic
@@ -25,6 +26,7 @@ FILES = ("map", "file")
 
 
 def write_config(folder: Path, prepared: Prepared) -> None:
+    """`config.json`: what `load_job` reads."""
     job = prepared.job
     groups = {g: dataclasses.asdict(v) for g, v in job.groups.items()}
     for name in FILES:
@@ -36,7 +38,7 @@ def write_config(folder: Path, prepared: Prepared) -> None:
             {
                 "world": job.world, "model": job.model, "preset": job.preset, "seed": job.seed, "given": job.given,
                 "plugins": [str(Path(p).resolve()) for p in job.plugins], "groups": groups,
-                "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
+                "identity": {"training": prepared.training, "evaluation": prepared.evaluation}, **told(job.tuned),
             }
         ) + "\n",
     )  # fmt: skip
@@ -54,7 +56,8 @@ def load_job(folder: Path, changes: list[str]) -> Job:
     if wrong:
         raise InputError(f"option {wrong[0]} cannot be changed after training; eval takes --eval options")
     groups["eval"] = parse_options({"eval": types_["eval"]}, {"eval": groups["eval"]}, changes, "worldbench eval RUN")["eval"]
-    return Job(saved["world"], saved["model"], saved["preset"], saved["seed"], groups, saved["given"], tuple(saved["plugins"]))
+    tuned = Budget(**saved["tuning"]) if "tuning" in saved else None
+    return Job(saved["world"], saved["model"], saved["preset"], saved["seed"], groups, saved["given"], tuple(saved["plugins"]), tuned)
 
 
 @contextmanager

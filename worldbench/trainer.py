@@ -17,8 +17,9 @@ from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.objective import Objective
 from worldbench.baselines.trained import TrainedModel
 from worldbench.configuration import DataConfig, TrainConfig
-from worldbench.core.errors import InputError, Interrupted, RunError
+from worldbench.core.errors import Diverged, InputError, Interrupted, RunError
 from worldbench.core.files import to_json, write_atomic
+from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, World
 from worldbench.stream import TrainingStream
 
@@ -127,7 +128,7 @@ class Trainer:
     # The whole run
 
     def train(self) -> None:
-        """Go on to the last step. Raises Interrupted (state saved), or RunError when the loss is not a number (last good state kept)."""
+        """Go on to the last step. Raises Interrupted (state saved), or Diverged when the loss is not a number (last good state kept)."""
         c = self.config
         done = checkpoint.load_state(self.folder, self.objective, self.optimizer)
         records = self._cut_back(done)
@@ -188,15 +189,15 @@ class Trainer:
     def _check_finite(self, losses: dict[str, float], step: int) -> None:
         if not all(math.isfinite(v) for v in losses.values()):
             told = ", ".join(f"{k} {v}" for k, v in losses.items())
-            raise RunError(f"the loss is not a number at step {step} ({told}); the last good checkpoint is kept, lower --train.learning_rate")
+            raise Diverged(f"the loss is not a number at step {step} ({told}); the last good checkpoint is kept, lower --train.learning_rate")
 
     def _check_weights(self, step: int) -> None:
         """A loss is that of the weights before the step: look at those that are about to be saved."""
         if not all(bool(torch.isfinite(p).all()) for p in self.objective.parameters()):
-            raise RunError(f"the weights are not numbers after step {step}; the last good checkpoint is kept, lower --train.learning_rate")
+            raise Diverged(f"the weights are not numbers after step {step}; the last good checkpoint is kept, lower --train.learning_rate")
 
 
-def mean_loss(model: TrainedModel, documents: Documents) -> float:
+def mean_loss(model: SequenceModel, documents: Documents) -> float:
     """Mean -log p of the predicted tokens, for worlds without an exact law."""
     from worldbench.metrics.evaluation import chunks
 

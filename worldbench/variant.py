@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from worldbench import leaderboard
+from worldbench import budget, leaderboard
 from worldbench.core.errors import InputError, nearest
 
 Record = dict[str, Any]
@@ -63,8 +63,9 @@ class Variant:
 
 
 def training_options(record: Record) -> dict[str, Any]:
-    """`group.field` -> value of all that training was set to."""
-    return {f"{group}.{name}": value for group, values in leaderboard.training_settings(record).items() for name, value in values.items()}
+    """`group.field` -> value of all that training was set to, and `tuning.tuned`, the trials x seeds that it was chosen from ("-": it was not)."""
+    groups = leaderboard.training_settings(record) | {"tuning": {"tuned": budget.cell(record)}}
+    return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
 
 
 def told_apart(records: list[Record]) -> list[str]:

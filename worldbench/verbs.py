@@ -30,25 +30,35 @@ def _check_flags(verb: str, rest: list[str], groups: list[str]) -> None:
         raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes {what}, then options; see worldbench {verb} --help")
 
 
-def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base: dict[str, Any] | None = None) -> Any:
-    """The job that the command line asks for. base: settings between the preset and the recipe."""
+def _basis(arguments: argparse.Namespace) -> tuple[dict[str, Any], str, str, tuple[str, ...]]:
+    """The recipe, the world, the preset and the plugins, which are loaded."""
     from worldbench import shipped
-    from worldbench.configuration import load_recipe, resolve
-    from worldbench.core.registry import load_plugin, models, worlds
+    from worldbench.configuration import load_recipe
+    from worldbench.core.registry import load_plugin, worlds
 
     config = shipped.find(arguments.config) if arguments.config else None
     recipe = load_recipe(config) if config else {}
-    for group, values in (base or {}).items():
-        recipe[group] = {**values, **recipe.get(group, {})}
-    plugins = [*arguments.plugin, *([config.parent / recipe["plugin"]] if config and "plugin" in recipe else [])]
+    named = recipe.get("plugin", [])
+    plugins = [*arguments.plugin, *(config.parent / name for name in ([named] if isinstance(named, str) else named) if config)]
     for plugin in plugins:
         load_plugin(plugin)
     world = arguments.subject or recipe.get("world")
     if world is None:
         raise InputError(f"which world? there are {', '.join(worlds.names())}")
+    _ = worlds[world]
+    return recipe, world, arguments.preset or recipe.get("preset") or "quick", tuple(map(str, plugins))
+
+
+def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base: dict[str, Any] | None = None) -> Any:
+    """The job that the command line asks for. base: settings between the preset and the recipe."""
+    from worldbench.configuration import resolve
+    from worldbench.core.registry import models
+
+    recipe, world, preset, plugins = _basis(arguments)
+    for group, values in (base or {}).items():
+        recipe[group] = {**values, **recipe.get(group, {})}
     name = model or recipe.get("model", {}).get("name") or "gpt"
-    _ = worlds[world], models[name]
-    preset = arguments.preset or recipe.get("preset") or "quick"
+    _ = models[name]
     seed = getattr(arguments, "seed", None)
     seed = seed if seed is not None else recipe.get("seed", 0)
     if arguments.help:
@@ -56,7 +66,7 @@ def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base
 
         types_ = group_types(world, name)
         raise _HelpWanted(types_, preset_groups(types_, world, name, preset))
-    return resolve(world, name, preset=preset, seed=seed, recipe=recipe, options=rest, plugins=tuple(map(str, plugins)))
+    return resolve(world, name, preset=preset, seed=seed, recipe=recipe, options=rest, plugins=plugins, tuned=getattr(arguments, "tuned", None))
 
 
 class _HelpWanted(Exception):
@@ -186,6 +196,46 @@ def decode_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     path = decode(arguments.run, settings, display)
     show(path)
     display.say(f"record: {path}")
+    return 0
+
+
+def tune_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _check_flags("tune", rest, ["env", "data", "model", "train", "eval"])
+    if arguments.help and arguments.subject is None:
+        return _help("tune", {}, {})
+    from worldbench.configuration import group_types, preset_groups, print_option_help, resolve
+    from worldbench.core.registry import models
+    from worldbench.several import applying, applying_keys
+
+    recipe, world, preset, plugins = _basis(arguments)
+    if "tuned" in recipe:
+        raise InputError(f"the recipe {str(arguments.config)!r} was tuned already ({recipe['tuned']}); tune the settings that it started from")
+    own = recipe.get("model", {})
+    names = list(dict.fromkeys(arguments.models or filter(None, [own.get("name"), "gpt" if arguments.help else None])))
+    if not names:
+        raise InputError(f"which models? --models takes some of {', '.join(e.name for e in models if e.trained)}")
+    if untrained := [name for name in names if not models[name].trained]:
+        raise InputError(f"{untrained[0]} is not trained, so there is nothing to tune; there are {', '.join(e.name for e in models if e.trained)}")
+    types_ = [group_types(world, name) for name in names]
+    if arguments.help:
+        _help("tune", types_[0], preset_groups(types_[0], world, names[0], preset))
+        for name, t in zip(names[1:], types_[1:]):
+            print(f"\n{name}:")
+            print_option_help({"model": t["model"]}, {"model": preset_groups(t, world, name, preset)["model"]})
+        return 0
+    from worldbench.display import Display
+    from worldbench.tune import Plan, show, tune
+
+    plan = Plan(arguments.trials, arguments.seeds, arguments.criterion)
+    jobs = [
+        resolve(world, name, preset=preset, seed=recipe.get("seed", 0), recipe={**recipe, "model": keys}, options=options, plugins=plugins)
+        for name, keys, options in zip(names, applying_keys(own, [t["model"] for t in types_]), applying(rest, types_))
+    ]
+    display = Display(quiet=arguments.quiet)
+    paths = tune(jobs, plan, arguments.out, display)
+    show(paths)
+    for path in paths:
+        display.say(f"to report it: worldbench run --config {path.with_name('best.toml')} --seed 0")
     return 0
 
 

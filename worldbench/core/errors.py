@@ -22,6 +22,10 @@ class RunError(WorldbenchError, RuntimeError):
     """The work itself failed: a full disk, a loss that is not a number, a run held by another process."""
 
 
+class Diverged(RunError):
+    """Training came to numbers that are none."""
+
+
 class Interrupted(WorldbenchError):
     """The run was asked to stop; it saved its state first."""
 
