@@ -148,7 +148,7 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
 def lender(prepared: Prepared) -> Prepared | None:
     """The run whose weights a model has that trains none of its own."""
     name = models[prepared.job.model].weights_of
-    return identify(dataclasses.replace(prepared.job, model=name), prepared.world) if name else None
+    return identify(dataclasses.replace(prepared.job, model=name, tuned=None), prepared.world) if name else None
 
 
 def weights_folder(prepared: Prepared, folder: Path) -> Path:
