@@ -84,6 +84,7 @@ class Plan:
     repeats: int = 5
     threads: int = 1
     device: str = "auto"
+    clock: str = "auto"
 
     def __post_init__(self) -> None:
         for name in ("repeats", "threads"):
@@ -93,12 +94,20 @@ class Plan:
             raise unknown("shape", self.shape, SHAPES)
         if self.world is not None and (fixed := [k for k in self.changes if k not in ("layers", "heads", "width", "batch")]):
             raise InputError(f"--{fixed[0]} does not go with --world: the world has its own")
+        if self.clock == "processor" and self.device == "cuda":
+            raise InputError("--clock processor does not see what a GPU does; use wall")
         if twice := [label for label in self.labels if self.labels.count(label) > 1]:
             raise InputError(f"{twice[0]!r} is named twice; give it other options, such as 'nextlat[horizon=1]'")
 
     def sized(self) -> Shape:
         """The shape, as changed; of use where no world is named."""
         return dataclasses.replace(SHAPES[self.shape], **self.changes)
+
+    def clock_on(self, device: str) -> str:
+        """`processor` with one thread on the CPU: the time of another process on the same core is not the model's; else `wall`."""
+        if self.clock != "auto":
+            return self.clock
+        return "processor" if device == "cpu" and self.threads == 1 else "wall"
 
     def config(self, label: str) -> tuple[str, Any]:
         """The model's name and its options: those of the preset, the shape, and the label, in this order. Raises InputError for any that it does not have."""
@@ -131,6 +140,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds, after one that is dropped (default 5)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it computes (default auto: cuda where there is one)")
+    parser.add_argument("--clock", choices=("auto", "processor", "wall"), default="auto", help="what is shown (auto: processor time with one thread)")
     parser.add_argument("--format", choices=("table", "markdown", "json"), default="table")
     parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a file that registers worlds or models of your own")
     parser.add_argument("--out", type=Path, default=Path("runs/bench"), metavar="FOLDER", help="where bench.json is put (default runs/bench)")
@@ -154,6 +164,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         repeats=arguments.repeats,
         threads=arguments.threads,
         device=arguments.device,
+        clock=arguments.clock,
     )
 
 
@@ -187,17 +198,17 @@ def render(record: dict[str, Any], form: str) -> str:
 
     if form == "json":
         return to_json(record)
-    body = [_row(model) for model in record["models"]]
+    body = [_row(model, record["clock"]) for model in record["models"]]
     if form == "markdown":
         lines = [" | ".join(HEAD), " | ".join("---" if i == 0 else "--:" for i in range(len(HEAD))), *(" | ".join(row) for row in body)]
         return "\n".join([*(f"| {line} |" for line in lines), "", *_notes(record)])
     return "\n".join([tables(HEAD, body, fixed=1), *_notes(record)])
 
 
-def _row(m: dict[str, Any]) -> list[str]:
+def _row(m: dict[str, Any], clock: str) -> list[str]:
     from statistics import median
 
-    seconds = [m["step"], *m["quartiles"], median(m["seconds"]["forward_backward"]), median(m["seconds"]["optimiser"])]
+    seconds = [m["step"], *m["quartiles"], *(median(m["seconds"][part][clock]) for part in ("forward_backward", "optimiser"))]
     step, low, high, pass_, optimiser = (f"{s:.2f}" if max(seconds) >= 10 else f"{s:.3f}" for s in seconds)
     memory = "-" if m["memory"]["bytes"] is None else f"{m['memory']['bytes'] / 2**20:,.0f} MiB"
     ratios = [f"{m['ratio']:.2f}", f"{m['ratio_by_operations']:.2f}", f"{m['share_of_ceiling']:.0%}"]
@@ -213,6 +224,7 @@ def _notes(record: dict[str, Any]) -> list[str]:
     sizes = [] if shape is None else [f"{shape['layers']} layers of {shape['width']}, {shape['heads']} heads, vocabulary {shape['vocabulary']:,}"]
     return [
         "; ".join([f"{where}, torch {e['torch']}", *sizes, f"{rows['rows']} rows of {rows['width']} tokens ({rows['of']})", f"{record['repeats']} rounds"]),
+        f"seconds of the {'processor, in this process' if record['clock'] == 'processor' else 'clock on the wall'}: medians",
         f"{HEAD[8]}: median of the rounds' ratios; of the ceiling: operations of forward and backward, in their time",
         f"ceiling: {ceiling['operations_per_second'] / 1e9:.1f} billion operations a second ({ceiling['product']})",
         f"memory: {record['models'][0]['memory']['what']}",

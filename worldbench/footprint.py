@@ -48,9 +48,9 @@ def peak(plan: Any, label: str) -> dict[str, Any]:
     import torch
 
     from worldbench.timing import build, rows_of, update
-    from worldbench.trainer import make_optimizer, resolve_device
+    from worldbench.trainer import make_optimizer, resolve_device, set_up_torch
 
-    torch.set_num_threads(plan.threads)
+    set_up_torch(plan.threads)
     device = resolve_device(plan.device)
     rows = rows_of(plan)
     batch = rows.batch.to(device)

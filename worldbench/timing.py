@@ -23,7 +23,7 @@ from worldbench.display import Display
 from worldbench.footprint import measure_apart
 from worldbench.operations import Operations, count_operations
 from worldbench.result import environment
-from worldbench.trainer import make_optimizer, resolve_device
+from worldbench.trainer import make_optimizer, resolve_device, set_up_torch
 
 
 @dataclass(frozen=True)
@@ -77,30 +77,48 @@ def _world_rows(plan: Plan) -> Rows:
 
 
 @dataclass
+class Times:
+    """Seconds of each round: by the wall's clock, and of the processor in this process (all its threads)."""
+
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+
+    def take(self, work: Callable[[], Any], device: str, keep: bool) -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter(), time.process_time()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        if keep:
+            self.wall.append(time.perf_counter() - start[0])
+            self.processor.append(time.process_time() - start[1])
+
+
+@dataclass
 class Entrant:
-    """A model that takes its turn. forward_backward, optimiser: seconds of each round."""
+    """A model that takes its turn."""
 
     label: str
     objective: Objective
     optimizer: torch.optim.Optimizer
     operations: Operations | None = None
-    forward_backward: list[float] = field(default_factory=list)
-    optimiser: list[float] = field(default_factory=list)
+    forward_backward: Times = field(default_factory=Times)
+    optimiser: Times = field(default_factory=Times)
 
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product [n, k] x [k, m] of a linear layer: its output, or a gradient. seconds: of each round."""
+    """A matrix product [n, k] x [k, m] of a linear layer: its output, or a gradient."""
 
     name: str
     size: tuple[int, int, int]
     work: Callable[[], Any]
-    seconds: list[float] = field(default_factory=list)
+    times: Times = field(default_factory=Times)
 
-    @property
-    def rate(self) -> float:
+    def rate(self, clock: str) -> float:
         """Operations a second."""
-        return 2 * math.prod(self.size) / float(np.median(self.seconds))
+        return 2 * math.prod(self.size) / float(np.median(getattr(self.times, clock)))
 
 
 def products(trunk: Any, vocabulary: int, positions: int, device: str) -> list[Product]:
@@ -119,7 +137,7 @@ def products(trunk: Any, vocabulary: int, positions: int, device: str) -> list[P
 
 def measure(plan: Plan, display: Display) -> dict[str, Any]:
     """The whole measurement, as a record."""
-    torch.set_num_threads(plan.threads)
+    set_up_torch(plan.threads)
     device = resolve_device(plan.device)
     labels = plan.labels if REFERENCE in plan.labels else (REFERENCE, *plan.labels)
     configs = {label: plan.config(label) for label in labels}
@@ -136,27 +154,13 @@ def measure(plan: Plan, display: Display) -> dict[str, Any]:
     for turn in range(plan.repeats + 1):
         display.say(f"round {turn} of {plan.repeats}" if turn else "first round, to count operations and warm up")
         for product in alone:
-            seconds = _clock(product.work, device)
-            product.seconds.extend([seconds] if turn else [])
+            product.times.take(product.work, device, turn > 0)
         for e in entrants:
             if not turn:
                 e.operations = count_operations(e.objective, batch)
-            there_and_back = _clock(lambda e=e: e.objective.backward(batch, e.objective.counts(batch)), device)
-            after = _clock(lambda e=e: update(e.objective, e.optimizer, rows.train), device)
-            if turn:
-                e.forward_backward.append(there_and_back)
-                e.optimiser.append(after)
+            e.forward_backward.take(lambda e=e: e.objective.backward(batch, e.objective.counts(batch)), device, turn > 0)
+            e.optimiser.take(lambda e=e: update(e.objective, e.optimizer, rows.train), device, turn > 0)
     return _record(plan, rows, batch, device, entrants, alone, memory, configs)
-
-
-def _clock(work: Callable[[], Any], device: str) -> float:
-    if device == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    work()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 def update(objective: Objective, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
@@ -170,24 +174,25 @@ def update(objective: Objective, optimizer: torch.optim.Optimizer, config: Train
 def _record(
     plan: Plan, rows: Rows, batch: Batch, device: str, entrants: list[Entrant], alone: list[Product], memory: dict[str, Any], configs: dict[str, Any]
 ) -> dict[str, Any]:
-    best = max(alone, key=lambda product: product.rate)
+    clock = plan.clock_on(device)
+    best = max(alone, key=lambda product: product.rate(clock))
     reference = next(e for e in entrants if e.label == REFERENCE)
     assert reference.operations is not None
     tokens = int(batch.valid.sum())
     out = []
     for e in entrants:
         assert e.operations is not None
-        step, reference_step = (np.add(x.forward_backward, x.optimiser) for x in (e, reference))
+        passes, other = (np.array(getattr(x.forward_backward, clock)) for x in (e, reference))
+        step, other_step = (np.add(p, getattr(x.optimiser, clock)) for p, x in ((passes, e), (other, reference)))
         out.append({
             "label": e.label, "model": configs[e.label][0], "options": dataclasses.asdict(configs[e.label][1]),
             "parameters": e.objective.parameter_count(), "inference_parameters": e.objective.inference_parameters(),
             "operations": e.operations.total, "operations_by_kind": e.operations.by_kind, "largest_tensor": e.operations.largest,
-            "seconds": {"forward_backward": e.forward_backward, "optimiser": e.optimiser},
+            "seconds": {"forward_backward": dataclasses.asdict(e.forward_backward), "optimiser": dataclasses.asdict(e.optimiser)},
             "step": float(np.median(step)), "quartiles": np.quantile(step, (0.25, 0.75)).tolist(), "tokens_per_second": tokens / float(np.median(step)),
-            "ratio": float(np.median(step / reference_step)),
-            "ratio_forward_backward": float(np.median(np.divide(e.forward_backward, reference.forward_backward))),
+            "ratio": float(np.median(step / other_step)), "ratio_forward_backward": float(np.median(passes / other)),
             "ratio_by_operations": e.operations.total / reference.operations.total,
-            "share_of_ceiling": e.operations.total / float(np.median(e.forward_backward)) / best.rate,
+            "share_of_ceiling": e.operations.total / float(np.median(passes)) / best.rate(clock),
             "memory": memory[e.label],
         })  # fmt: skip
     return {
@@ -195,14 +200,15 @@ def _record(
         "environment": environment(),
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "threads": plan.threads,
+        "clock": clock,
         "repeats": plan.repeats,
         "shape": None if plan.world is not None else {"name": plan.shape, **dataclasses.asdict(plan.sized())},
         "rows": {"of": rows.told, "rows": len(batch.tokens), "width": batch.tokens.shape[1], "tokens": tokens, "scored": int(batch.scored.sum())},
         "vocabulary": rows.vocabulary,
-        "ceiling": {"operations_per_second": best.rate, "product": best.name, "products": [_product(p) for p in alone]},
+        "ceiling": {"operations_per_second": best.rate(clock), "product": best.name, "products": [_product(p, clock) for p in alone]},
         "models": out,
     }
 
 
-def _product(p: Product) -> dict[str, Any]:
-    return {"name": p.name, "size": list(p.size), "operations_per_second": p.rate, "seconds": p.seconds}
+def _product(p: Product, clock: str) -> dict[str, Any]:
+    return {"name": p.name, "size": list(p.size), "operations_per_second": p.rate(clock), "seconds": dataclasses.asdict(p.times)}
