@@ -17,6 +17,7 @@ VERBS = {
     "decode": "how much faster a finished run's model decodes by guessing several of its own next tokens",
     "check": "hold every metric against its references and against damage",
     "score": "score a model of your own: a Python function from tokens to logits",
+    "bench": "what each objective costs to train, at one shape: time, memory, operations",
     "reconstruct": "the street map that a file of routes implies, scored and drawn",
     "compare": "two models over shared seeds: paired differences, intervals, verdicts",
     "leaderboard": "one table over many results: means and t intervals over seeds",
@@ -78,9 +79,10 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
         )
         p.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs are kept (default runs)")
 
-    from worldbench.reconstruct import add_arguments
+    from worldbench import bench, reconstruct
 
-    add_arguments(added["reconstruct"])
+    reconstruct.add_arguments(added["reconstruct"])
+    bench.add_arguments(added["bench"])
     _add_decode(added["decode"])
     two = added["compare"]
     two.add_argument("a", metavar="A", help="a model's name, with training options where it comes with several: 'nextlat[horizon=4,lambda_kl=0.1]'")

@@ -109,6 +109,7 @@ def tables(head: list[str], body: list[list[str]], fixed: int) -> str:
     """As many tables as the columns need, one under the other, the first `fixed` columns in each: no name and no number is ever cut."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     wide = [max(len(h), *(len(row[i]) for row in body)) + 3 for i, h in enumerate(head)]
     blocks: list[list[int]] = [[]]
@@ -123,6 +124,6 @@ def tables(head: list[str], body: list[list[str]], fixed: int) -> str:
         for i in shown:
             table.add_column(head[i], no_wrap=True)
         for row in body:
-            table.add_row(*(row[i] for i in shown))
+            table.add_row(*(Text(row[i]) for i in shown))
         Console(file=out, width=max(WIDTH, sum(wide[i] for i in shown) + 1)).print(table)
     return out.getvalue().rstrip("\n")

@@ -35,6 +35,13 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def set_up_torch(threads: int) -> None:
+    """What training sets for the whole process: threads, and operators that always give the same bits."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  our kernels read nothing that they did not write
+
+
 def log_spaced(steps: int, count: int) -> list[int]:
     """At most `count` distinct steps from about steps / 200 to steps, evenly spaced in their logarithm; the last is always `steps`."""
     if count == 1:
@@ -84,9 +91,7 @@ class Trainer:
     ) -> None:
         self.world, self.config, self.folder, self.report = world, config, folder, report
         self.device = resolve_device(config.device)
-        torch.set_num_threads(config.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  our kernels read nothing that they did not write
+        set_up_torch(config.threads)
         self.objective = objective.to(self.device)
         self.optimizer = make_optimizer(self.objective, config)
         self.stream = TrainingStream(world, data, config, seed)

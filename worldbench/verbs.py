@@ -245,6 +245,12 @@ def reconstruct_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     return run(arguments)
 
 
+def bench_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from worldbench.bench import run
+
+    return run(arguments)
+
+
 def compare_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.compare import compare, render
 

@@ -1,0 +1,217 @@
+"""`worldbench bench`: operations against formulas written out, what a model may hold, and the verb from end to end. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from worldbench.baselines import bst, jtp
+from worldbench.baselines.backbone import swiglu_width
+from worldbench.baselines.batch import Batch
+from worldbench.bench import Plan, render
+from worldbench.cli import main
+from worldbench.core.errors import RunError
+from worldbench.core.registry import models
+from worldbench.footprint import measure_apart
+from worldbench.operations import Operations, count_operations
+from worldbench.timing import build, rows_of
+
+B, T, V, LAYERS, HEADS, D = 3, 24, 40, 2, 2, 16
+TINY = {"layers": LAYERS, "heads": HEADS, "width": D, "vocabulary": V, "tokens": T, "batch": B, "shortest": 4, "longest": 15}
+WORDS = [word for name, value in TINY.items() for word in (f"--{name}", str(value))]
+TRAINED = [e.name for e in models if e.trained]
+
+
+def counted(label: str, **changes: int) -> tuple[Operations, Batch, Any]:
+    """(operations, batch, the model's options)."""
+    plan = Plan(labels=(label,), shape="small", changes=TINY | changes)
+    rows = rows_of(plan)
+    return count_operations(build(plan, label, rows), rows.batch), rows.batch, plan.config(label)[1]
+
+
+# Operations, 6 a weight and position: 2 forward, 2 for either gradient. Attention: 2 products forward and 5 backward of T by T by C, in every head.
+
+ATTENTION = 7 * 2 * B * T * T * D
+
+
+def block() -> int:
+    return 6 * B * T * (4 * D * D + 3 * D * swiglu_width(D)) + ATTENTION
+
+
+def ahead(batch: Batch, i: int) -> int:
+    """Positions t whose t + i is an input of the same document with a scored target."""
+    d = batch.document
+    return int(((d[:, : T - i] == d[:, i:]) & batch.scored[:, i:]).sum())
+
+
+def test_operations_of_gpt_by_formula() -> None:
+    got, batch, _ = counted("gpt")
+    assert 0 < int(batch.scored.sum()) < B * T
+    assert got.total == LAYERS * block() + 6 * D * V * int(batch.scored.sum())
+
+
+@pytest.mark.parametrize("label", ["nextlat[horizon=1]", "nextlat[horizon=5]", "nextlat[horizon=5,lambda_kl=0]"])
+def test_operations_of_nextlat_by_formula(label: str) -> None:
+    """GPT's; the dynamics (2D H + H H + H D) on every shifted row; the teacher's logits once, the student's with no gradient of the head."""
+    got, batch, config = counted(label)
+    h = config.dynamics_width
+    extra = sum(6 * B * (T - i) * (2 * D * h + h * h + h * D) for i in range(1, config.horizon + 1))
+    if config.lambda_kl:
+        extra += 2 * D * V * B * T + sum(4 * D * V * ahead(batch, i) for i in range(1, config.horizon + 1))
+    assert got.total == counted("gpt")[0].total + extra
+
+
+def test_operations_of_mtp_by_formula() -> None:
+    """One block and one head more for each token ahead."""
+    got, batch, _ = counted("mtp[horizon=3]")
+    assert got.total == counted("gpt")[0].total + sum(block() + 6 * D * V * ahead(batch, i) for i in (1, 2, 3))
+
+
+def test_operations_of_lstm_by_formula() -> None:
+    """Four gates of [x ; h] a layer, in rows of their own for documents, as long as the longest. oneDNN's layer is counted where torch uses it."""
+    got, batch, _ = counted("lstm")
+    documents, longest = int((batch.position == 0)[batch.valid].sum()), int(batch.position.max()) + 1
+    expected = LAYERS * 6 * documents * longest * 4 * D * 2 * D + 6 * D * V * int(batch.scored.sum())
+    assert got.total == pytest.approx(expected, rel=0.01)  # the first state, 0, may be left out
+
+
+def test_a_wider_horizon_and_more_pairs_cost_more() -> None:
+    for cheap, dear in (("jtp[horizon=1]", "jtp[horizon=4]"), ("bst[pairs=0.1]", "bst[pairs=1]")):
+        assert counted(cheap)[0].total < counted(dear)[0].total
+
+
+def test_counting_leaves_no_gradient() -> None:
+    plan = Plan(labels=("gpt",), shape="small", changes=TINY)
+    objective = build(plan, "gpt", rows_of(plan))
+    count_operations(objective, rows_of(plan).batch)
+    assert all(p.grad is None for p in objective.parameters())
+
+
+@pytest.mark.parametrize("label", ["gpt", "nextlat[horizon=8]", "mtp[horizon=8]", "jtp[horizon=8]", "bst[pairs=1]"])
+def test_no_loss_holds_the_logits_of_all_its_terms(label: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """[B, T, V] at most, never times the horizon or the pairs."""
+    vocabulary = 700
+    for module in (bst, jtp):
+        monkeypatch.setattr(module, "FLOATS_AT_ONCE", B * T * vocabulary)
+    got, batch, _ = counted(label, vocabulary=vocabulary)
+    terms = int(batch.scored.sum()) + sum(ahead(batch, i) for i in range(1, 9))
+    assert terms * vocabulary > 1.5 * B * T * vocabulary
+    assert got.largest <= B * T * vocabulary
+
+
+# Memory
+
+
+def test_memory_holds_weights_gradients_and_moments() -> None:
+    plan = Plan(labels=("gpt",), shape="small", changes=TINY | {"width": 128, "vocabulary": 20_000, "layers": 1})
+    parameters = build(plan, "gpt", rows_of(plan)).parameter_count()
+    measured = measure_apart(plan, "gpt")
+    assert measured["bytes"] is None or 4 * 4 * parameters < measured["bytes"] < 4 * 4 * 4 * parameters
+
+
+def test_a_process_that_fails_is_told_in_one_sentence() -> None:
+    with pytest.raises(RunError, match="unknown model 'nosuch'"):
+        measure_apart(Plan(labels=("gpt",)), "nosuch")
+
+
+# The verb
+
+
+@pytest.fixture
+def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worldbench.timing.measure_apart", lambda plan, label: {"bytes": 3 << 20, "what": "not measured"})
+
+
+def bench(out: Path, *words: str) -> dict[str, Any]:
+    assert main(["bench", *words, "--repeats", "2", "--quiet", "--out", str(out)]) == 0
+    assert [p.name for p in out.iterdir()] == ["bench.json"]
+    return json.loads((out / "bench.json").read_text())
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_every_trained_model_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = bench(tmp_path, "--shape", "small", *WORDS)
+    assert [m["label"] for m in record["models"]] == TRAINED
+    table = capsys.readouterr().out
+    for m in record["models"]:
+        assert all(len(times) == 2 and min(times) >= 0 for part in m["seconds"].values() for times in part.values())
+        assert m["ratio_by_operations"] == pytest.approx(m["operations"] / record["models"][0]["operations"])
+        assert 0 < m["inference_parameters"] <= m["parameters"]
+        assert f"{m['parameters']:,}" in table
+    assert record["models"][0]["ratio"] == 1
+    assert record["ceiling"]["operations_per_second"] == max(p["operations_per_second"] for p in record["ceiling"]["products"])
+    assert record["shape"] == {"name": "small", "preset": "small", **TINY}
+    assert record["clock"] == "processor"
+    assert {"processor", "torch"} <= set(record["environment"])
+    for form, mark in (("table", "┃"), ("markdown", "| --: |")):
+        assert mark in render(record, form)
+        assert all(name in render(record, form) for name in TRAINED)
+    assert json.loads(render(record, "json")) == record
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_variants_of_a_model_are_told_apart_and_gpt_is_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = ["nextlat[horizon=1]", "nextlat[horizon=6,model.lambda_kl=0]"]
+    record = bench(tmp_path, *labels, "--shape", "small", *WORDS, "--clock", "wall")
+    assert [m["label"] for m in record["models"]] == ["gpt", *labels]
+    assert [(m["options"]["horizon"], m["options"]["lambda_kl"]) for m in record["models"][1:]] == [(1, 0.1), (6, 0.0)]
+    assert record["models"][1]["operations"] < record["models"][2]["operations"]
+    assert record["clock"] == "wall"
+    assert all(label in capsys.readouterr().out for label in labels[:1])
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_rows_of_a_world(tmp_path: Path) -> None:
+    record = bench(tmp_path, "gpt", "--world", "hmm", "--preset", "small", "--layers", "1", "--width", "16", "--batch", "4")
+    assert record["models"][0]["options"]["layers"] == 1
+    assert record["models"][0]["options"]["heads"] == 4  # the preset's
+    assert (record["rows"]["rows"], record["shape"], record["rows"]["of"]) == (4, None, "hmm, preset small")
+
+
+def test_shapes_take_the_published_options() -> None:
+    plan = Plan(labels=("nextlat",), shape="manhattan")
+    config = plan.config("nextlat")[1]
+    assert (config.layers, config.heads, config.width, config.horizon, config.dynamics_width) == (48, 8, 384, 8, 1536)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["gptt"], "unknown model 'gptt'; did you mean 'gpt'?"),
+        (["gpt", "oracle"], "'oracle' is not trained"),
+        (["gpt", "gpt"], "'gpt' is named twice"),
+        (["nextlat[horizn=3]"], "did you mean '--model.horizon'"),
+        (["nextlat[horizon=0]"], "model.horizon must be at least 1, not 0"),
+        (["nextlat[horizon=many]"], "many"),
+        (["gpt[]"], "names no model"),
+        (["gpt", "--shape", "manhatan"], "unknown shape 'manhatan'; did you mean 'manhattan'?"),
+        (["gpt", "--width", "30", "--heads", "4"], "model.width"),
+        (["gpt", "--layers", "0"], "--layers must be at least 1, not 0"),
+        (["gpt", "--longest", "4"], "--longest (4) must be at least --shortest (5)"),
+        (["gpt", "--repeats", "0"], "--repeats must be at least 1, not 0"),
+        (["gpt", "--world", "hmm", "--tokens", "9"], "--tokens does not go with --world"),
+        (["gpt", "--world", "hm"], "unknown world 'hm'"),
+        (["gpt", "--preset", "small"], "name one with --world"),
+        (["gpt", "--shap", "small"], "did you mean '--shape'"),
+        (["gpt", "--threads", "two"], "invalid int value"),
+    ],
+)
+def test_mistakes(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", *words, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert "Traceback" not in told
+    assert not list(tmp_path.rglob("bench.json"))
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_torch() -> Any:
+    """The measurement sets what training sets, for the whole process."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    yield
+    torch.set_num_threads(before[0])
+    torch.use_deterministic_algorithms(before[1], warn_only=before[2])

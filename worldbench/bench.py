@@ -1,0 +1,231 @@
+"""`worldbench bench`: what each objective costs to train, at one shape.
+
+All models stand in one process and take turns, so that whatever else the machine does hits them alike; the first round warms up and is dropped. Beside them
+the matrix products of the shape itself take their turn, nothing but products: the highest rate among them is the ceiling. Shares and ratios are medians over
+the rounds, ratios of one round's times. Memory is measured apart, each model in a fresh process (`footprint.py`). Operations: `operations.py`.
+
+Rows are packed from documents as long as a taxi world's (a prompt of two tokens, a uniform number of moves, an end), of random words; or a world's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from worldbench.core.errors import InputError, unknown
+from worldbench.core.files import make_folder, to_json, write_atomic
+
+SCHEMA_VERSION = 1
+REFERENCE = "gpt"
+"""What the others are compared with; always measured."""
+PROMPT, END = 2, 1
+"""Tokens of a random document that are given, and that end it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The backbone, and the rows it is trained on.
+
+    preset: of the taxi world, for each model's further options. shortest, longest: documents in tokens, prompt and end included.
+    """
+
+    preset: str
+    layers: int
+    heads: int
+    width: int
+    vocabulary: int
+    tokens: int
+    batch: int
+    shortest: int
+    longest: int
+
+    def __post_init__(self) -> None:
+        for name, low in {"layers": 1, "heads": 1, "width": 1, "vocabulary": 2, "tokens": 2, "batch": 1, "shortest": PROMPT + END}.items():
+            if getattr(self, name) < low:
+                raise InputError(f"--{name} must be at least {low}, not {getattr(self, name)}")
+        if self.longest < self.shortest:
+            raise InputError(f"--longest ({self.longest}) must be at least --shortest ({self.shortest})")
+
+
+SHAPES = {
+    "small": Shape(preset="small", layers=4, heads=4, width=64, vocabulary=54, tokens=64, batch=38, shortest=8, longest=31),
+    "256": Shape(preset="standard", layers=6, heads=8, width=256, vocabulary=4590, tokens=256, batch=8, shortest=5, longest=102),
+    "manhattan": Shape(preset="paper", layers=48, heads=8, width=384, vocabulary=4590, tokens=256, batch=2, shortest=5, longest=102),
+}
+"""The village at preset small; Manhattan's vocabulary and rides at width 256; the published shape (Teoh et al. 2025, Table 5) in rows that fit a CPU's time."""
+
+
+CHANGES = (
+    ("layers", "N", "blocks"),
+    ("heads", "N", "attention heads"),
+    ("width", "D", "width of the residual stream"),
+    ("vocabulary", "V", "words"),
+    ("tokens", "T", "tokens of a row"),
+    ("batch", "B", "rows of a step"),
+    ("shortest", "N", "tokens of the shortest document"),
+    ("longest", "N", "tokens of the longest document"),
+)
+"""Fields of a shape that the command line may name: what stands for the value, and what it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is measured. changes: fields of the shape that the command line names. world: rows and vocabulary are a world's at `preset`, not the shape's."""
+
+    labels: tuple[str, ...]
+    shape: str = "256"
+    changes: dict[str, int] = field(default_factory=dict)
+    world: str | None = None
+    preset: str = "quick"
+    plugins: tuple[str, ...] = ()
+    repeats: int = 5
+    threads: int = 1
+    device: str = "auto"
+    clock: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("repeats", "threads"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} must be at least 1, not {getattr(self, name)}")
+        if self.shape not in SHAPES:
+            raise unknown("shape", self.shape, SHAPES)
+        if self.world is not None and (fixed := [k for k in self.changes if k not in ("layers", "heads", "width", "batch")]):
+            raise InputError(f"--{fixed[0]} does not go with --world: the world has its own")
+        if self.clock == "processor" and self.device == "cuda":
+            raise InputError("--clock processor does not see what a GPU does; use wall")
+        if twice := [label for label in self.labels if self.labels.count(label) > 1]:
+            raise InputError(f"{twice[0]!r} is named twice; give it other options, such as 'nextlat[horizon=1]'")
+
+    def sized(self) -> Shape:
+        """The shape, as changed; of use where no world is named."""
+        return dataclasses.replace(SHAPES[self.shape], **self.changes)
+
+    def clock_on(self, device: str) -> str:
+        """`processor` with one thread on the CPU: the time of another process on the same core is not the model's; else `wall`."""
+        if self.clock != "auto":
+            return self.clock
+        return "processor" if device == "cpu" and self.threads == 1 else "wall"
+
+    def config(self, label: str) -> tuple[str, Any]:
+        """The model's name and its options: those of the preset, the shape, and the label, in this order. Raises InputError for any that it does not have."""
+        from worldbench.configuration import group_types, parse_options, preset_groups
+        from worldbench.core.registry import models
+        from worldbench.variant import Variant
+
+        variant = Variant.parse(label)
+        if not models[variant.model].trained:
+            raise InputError(f"{variant.model!r} is not trained; there are {', '.join(e.name for e in models if e.trained)}")
+        world, preset, shape = self.world or "", self.preset, self.changes
+        if self.world is None:
+            world, preset, shape = "taxi", self.sized().preset, dataclasses.asdict(self.sized())
+        types_ = {"model": group_types(world, variant.model)["model"]}
+        base = preset_groups(types_, world, variant.model, preset)["model"]
+        known = {f.name for f in dataclasses.fields(base)}
+        base = dataclasses.replace(base, **{k: shape[k] for k in ("layers", "heads", "width") if k in shape and k in known})
+        words = [word for name, value in variant.options for word in (f"--model.{name.removeprefix('model.')}", value)]
+        return variant.model, parse_options(types_, {"model": base}, words, "worldbench bench")["model"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="which, with options: gpt 'nextlat[horizon=8]' (default: all that are trained)")
+    parser.add_argument("--shape", default="256", metavar="NAME", help="small, 256 (default: 6 layers of 256) or manhattan (48 layers of 384)")
+    for name, metavar, line in CHANGES:
+        parser.add_argument(f"--{name}", type=int, metavar=metavar, help=f"{line}, instead of the shape's")
+    parser.add_argument("--world", metavar="WORLD", help="its own training rows and vocabulary, at a preset's shape, instead of random documents")
+    parser.add_argument("--preset", metavar="NAME", help="of --world (default quick)")
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds, after one that is dropped (default 5)")
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it computes (default auto: cuda where there is one)")
+    parser.add_argument("--clock", choices=("auto", "processor", "wall"), default="auto", help="what is shown (auto: processor time with one thread)")
+    parser.add_argument("--format", choices=("table", "markdown", "json"), default="table")
+    parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a file that registers worlds or models of your own")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench"), metavar="FOLDER", help="where bench.json is put (default runs/bench)")
+    parser.add_argument("--quiet", action="store_true", help="print the table only")
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    from worldbench.core.registry import load_plugin, models
+
+    for plugin in arguments.plugin:
+        load_plugin(plugin)
+    if arguments.preset is not None and arguments.world is None:
+        raise InputError(f"--preset {arguments.preset} is of a world's rows; name one with --world, or choose a --shape")
+    return Plan(
+        labels=tuple(arguments.models) or tuple(e.name for e in models if e.trained),
+        shape=arguments.shape,
+        changes={name: getattr(arguments, name) for name, _, _ in CHANGES if getattr(arguments, name) is not None},
+        world=arguments.world,
+        preset=arguments.preset or "quick",
+        plugins=tuple(str(plugin.resolve()) for plugin in arguments.plugin),
+        repeats=arguments.repeats,
+        threads=arguments.threads,
+        device=arguments.device,
+        clock=arguments.clock,
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The verb: measure, write, print."""
+    from worldbench.display import Display
+    from worldbench.timing import measure
+
+    plan, display = plan_of(arguments), Display(quiet=arguments.quiet)
+    make_folder(arguments.out)
+    record = measure(plan, display)
+    path = write(record, arguments.out)
+    print(render(record, arguments.format))
+    display.say(f"every round's times: {path}")
+    return 0
+
+
+def write(record: dict[str, Any], out: Path) -> Path:
+    path = make_folder(out) / "bench.json"
+    write_atomic(path, to_json(record) + "\n")
+    return path
+
+
+HEAD = ["model", "parameters", "to predict", "step", "quartiles", "forward, backward", "optimiser", "tokens/s"]
+HEAD += [f"step / {REFERENCE}", "by operations", "of the ceiling", "memory"]
+
+
+def render(record: dict[str, Any], form: str) -> str:
+    """The record as a table for people or for Markdown, or as JSON."""
+    from worldbench.display import tables
+
+    if form == "json":
+        return to_json(record)
+    body = [_row(model, record["clock"]) for model in record["models"]]
+    if form == "markdown":
+        lines = [" | ".join(HEAD), " | ".join("---" if i == 0 else "--:" for i in range(len(HEAD))), *(" | ".join(row) for row in body)]
+        return "\n".join([*(f"| {line} |" for line in lines), "", *_notes(record)])
+    return "\n".join([tables(HEAD, body, fixed=1), *_notes(record)])
+
+
+def _row(m: dict[str, Any], clock: str) -> list[str]:
+    from statistics import median
+
+    seconds = [m["step"], *m["quartiles"], *(median(m["seconds"][part][clock]) for part in ("forward_backward", "optimiser"))]
+    step, low, high, pass_, optimiser = (f"{s:.2f}" if max(seconds) >= 10 else f"{s:.3f}" for s in seconds)
+    memory = "-" if m["memory"]["bytes"] is None else f"{m['memory']['bytes'] / 2**20:,.0f} MiB"
+    ratios = [f"{m['ratio']:.2f}", f"{m['ratio_by_operations']:.2f}", f"{m['share_of_ceiling']:.0%}"]
+    return [
+        m["label"], f"{m['parameters']:,}", f"{m['inference_parameters']:,}", f"{step} s", f"{low} .. {high}", f"{pass_} s", f"{optimiser} s",
+        f"{m['tokens_per_second']:,.0f}", *ratios, memory,
+    ]  # fmt: skip
+
+
+def _notes(record: dict[str, Any]) -> list[str]:
+    e, rows, ceiling, shape = record["environment"], record["rows"], record["ceiling"], record["shape"]
+    where = f"{e['processor']}, {record['threads']} thread{'s' * (record['threads'] > 1)}" if record["device"] == "cpu" else record["device"]
+    sizes = [] if shape is None else [f"{shape['layers']} layers of {shape['width']}, {shape['heads']} heads, vocabulary {shape['vocabulary']:,}"]
+    return [
+        "; ".join([f"{where}, torch {e['torch']}", *sizes, f"{rows['rows']} rows of {rows['width']} tokens ({rows['of']})", f"{record['repeats']} rounds"]),
+        f"seconds of the {'processor, in this process' if record['clock'] == 'processor' else 'clock on the wall'}: medians",
+        f"{HEAD[8]}: median of the rounds' ratios; of the ceiling: operations of forward and backward, in their time",
+        f"ceiling: {ceiling['operations_per_second'] / 1e9:.1f} billion operations a second ({ceiling['product']})",
+        f"memory: {record['models'][0]['memory']['what']}",
+    ]

@@ -1,0 +1,84 @@
+"""Operations of a training step: what its matrix multiplies and attention add and multiply, counted as they are dispatched.
+
+An operation is one multiplication or one addition: an [n, k] by [k, m] product has 2 n k m. Attention counts as the fused kernels do it, 2 products forward
+and 5 backward (the scores are made a second time), over all of its T x T cells: masked cells are multiplied too. Norms, softmax, activations count nothing.
+`torch.utils.flop_counter` does the counting; what it does not know is added here: attention and LSTM layers on the CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+
+from worldbench.baselines.batch import Batch
+from worldbench.baselines.objective import Objective
+
+Sizes = tuple[int, ...]
+
+
+def _attention(query: Sizes, key: Sizes, value: Sizes, *_: Any, **__: Any) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+def _attention_back(gradient: Sizes, query: Sizes, key: Sizes, value: Sizes, *_: Any, **__: Any) -> int:
+    return sdpa_backward_flop_count(gradient, query, key, value)
+
+
+def _recurrent(x: Sizes, of_input: Sizes, of_state: Sizes, *_: Any, **__: Any) -> int:
+    """A layer over its whole sequence: x [.., .., inputs] by [gates, inputs], and as many states by [gates, width]."""
+    return 2 * x[0] * x[1] * (of_input[0] * of_input[1] + of_state[0] * of_state[1])
+
+
+def _recurrent_back(x: Sizes, of_input: Sizes, of_state: Sizes, *_: Any, **__: Any) -> int:
+    return 2 * _recurrent(x, of_input, of_state)
+
+
+def _unknown_to_torch() -> dict[Any, Any]:
+    aten = torch.ops.aten
+    return {
+        aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_back,
+        aten.mkldnn_rnn_layer: _recurrent,
+        aten.mkldnn_rnn_layer_backward: _recurrent_back,
+    }
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Of one training step without the optimiser. by_kind: by the name of the dispatched operator. largest: elements of the largest tensor that it made."""
+
+    by_kind: dict[str, int]
+    largest: int
+
+    @property
+    def total(self) -> int:
+        return sum(self.by_kind.values())
+
+
+class _Largest(TorchDispatchMode):
+    """Notices the largest tensor that any operator returns in memory of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for x in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(x, torch.Tensor):
+                self.elements = max(self.elements, x.untyped_storage().nbytes() // x.element_size())
+        return out
+
+
+def count_operations(objective: Objective, batch: Batch) -> Operations:
+    """Does one step (forward and backward) and counts it; the gradients are dropped again."""
+    largest = _Largest()
+    with FlopCounterMode(display=False, custom_mapping=_unknown_to_torch()) as counter, largest:
+        objective.backward(batch, objective.counts(batch))
+    for p in objective.parameters():
+        p.grad = None
+    return Operations({str(k): int(v) for k, v in counter.get_flop_counts().get("Global", {}).items()}, largest.elements)
