@@ -213,7 +213,7 @@ def reader_of(objective: Objective) -> Reader:
 def drafter_of(objective: Objective, reader: Reader | None = None) -> Drafter:
     """The drafter that a trained model brings along, over a reader of that model. Raises InputError for models without one."""
     for kind, drafter in DRAFTERS.items():
-        if isinstance(objective, kind):
+        if isinstance(objective, kind) and type(objective).decoder is kind.decoder:  # one that decodes otherwise (nextlat-rnn) is not what is drafted for
             return drafter(reader or reader_of(objective), objective)  # type: ignore[call-arg]
     raise refusal(objective.name)
 

@@ -16,6 +16,7 @@ from worldbench.baselines.drafters import drafter_of, reader_of
 from worldbench.baselines.engine import Engine
 from worldbench.baselines.gpt import GPT, GPTConfig
 from worldbench.baselines.jtp import JTP, JTPConfig
+from worldbench.baselines.latent_rnn import LatentRNN
 from worldbench.baselines.mtp import MTP, MTPConfig
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.objective import Objective
@@ -340,3 +341,9 @@ def test_who_cannot_draft_is_told() -> None:
     p, n = prompts(2)
     with pytest.raises(ValueError, match="same reader"):
         generate(reader_of(made), p, n, limit=3, end=END, drafter=drafter_of(made), plan=Plan(2))
+
+
+def test_a_model_that_decodes_otherwise_is_not_drafted_for() -> None:
+    """nextlat-rnn has NextLat's parts, but predicts from the dynamics: drafts checked by the transformer would be another model's."""
+    with pytest.raises(InputError, match="nextlat-rnn cannot draft"):
+        drafter_of(LatentRNN(NextLatConfig(layers=1, heads=1, width=8), 11, 20, 0))

@@ -116,8 +116,8 @@ class Plan:
         from worldbench.variant import Variant
 
         variant = Variant.parse(label)
-        if not models[variant.model].trained:
-            raise InputError(f"{variant.model!r} is not trained; there are {', '.join(e.name for e in models if e.trained)}")
+        if not models[variant.model].trained or models[variant.model].weights_of:
+            raise InputError(f"{variant.model!r} has no training of its own; there are {', '.join(e.name for e in models if e.trained and not e.weights_of)}")
         world, preset, shape = self.world or "", self.preset, self.changes
         if self.world is None:
             world, preset, shape = "taxi", self.sized().preset, dataclasses.asdict(self.sized())
@@ -155,7 +155,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
     if arguments.preset is not None and arguments.world is None:
         raise InputError(f"--preset {arguments.preset} is of a world's rows; name one with --world, or choose a --shape")
     return Plan(
-        labels=tuple(arguments.models) or tuple(e.name for e in models if e.trained),
+        labels=tuple(arguments.models) or tuple(e.name for e in models if e.trained and not e.weights_of),
         shape=arguments.shape,
         changes={name: getattr(arguments, name) for name, _, _ in CHANGES if getattr(arguments, name) is not None},
         world=arguments.world,
