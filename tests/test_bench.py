@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import platform
+import resource
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from worldbench.core.registry import models
 from worldbench.footprint import measure_apart
 from worldbench.operations import Operations, count_operations
 from worldbench.timing import build, rows_of
+from worldbench.trainer import set_up_torch
 
 B, T, V, LAYERS, HEADS, D = 3, 24, 40, 2, 2, 16
 TINY = {"layers": LAYERS, "heads": HEADS, "width": D, "vocabulary": V, "tokens": T, "batch": B, "shortest": 4, "longest": 15}
@@ -116,6 +120,20 @@ def test_memory_holds_weights_gradients_and_moments() -> None:
 def test_a_process_that_fails_is_told_in_one_sentence() -> None:
     with pytest.raises(RunError, match="unknown model 'nosuch'"):
         measure_apart(Plan(labels=("gpt",)), "nosuch")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or sys.platform != "linux", reason="other allocators are left as they are")
+def test_large_blocks_are_reused() -> None:
+    """No page of a second and third block of one size is new, though each was freed."""
+    set_up_torch(1)
+
+    def new_pages() -> int:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.empty(48 << 18).fill_(1.0)  # 48 MiB, above what glibc reuses by itself
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+    new_pages()
+    assert max(new_pages(), new_pages()) < (48 << 20) / resource.getpagesize() / 10
 
 
 # The verb

@@ -38,7 +38,8 @@ def main() -> None:
     from worldbench.core.registry import load_plugin
 
     job = json.load(sys.stdin)
-    plan = Plan(**{k: tuple(v) if isinstance(v, list) else v for k, v in job["plan"].items()})
+    given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in job["plan"].items()}
+    plan = Plan(**given)
     for plugin in plan.plugins:
         load_plugin(Path(plugin))
     print(json.dumps(peak(plan, job["label"])))
@@ -54,7 +55,7 @@ def peak(plan: Any, label: str) -> dict[str, Any]:
     device = resolve_device(plan.device)
     rows = rows_of(plan)
     batch = rows.batch.to(device)
-    torch.ones(256, 256) @ torch.ones(256, 256)  # the product library's own buffers
+    torch.mm(torch.ones(256, 256), torch.ones(256, 256))  # the product library's own buffers
     before = _resident("VmRSS")
     objective = build(plan, label, rows).to(device)
     optimizer = make_optimizer(objective, rows.train)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import itertools
 import json
 import math
+import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,8 @@ from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, World
 from worldbench.stream import TrainingStream
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h."""
 FLOOR = 0.01
 """What a falling schedule falls to, as a share of the peak."""
 
@@ -36,10 +41,23 @@ def resolve_device(name: str) -> str:
 
 
 def set_up_torch(threads: int) -> None:
-    """What training sets for the whole process: threads, and operators that always give the same bits."""
+    """What training sets for the whole process: threads, operators that always give the same bits, and memory that stays."""
+    keep_freed_memory()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  our kernels read nothing that they did not write
+
+
+def keep_freed_memory() -> None:
+    """Let glibc reuse large blocks, of which each step asks for the same again, rather than have the kernel clear new pages every time; no result changes.
+
+    Blocks up to 1 GiB are reused, and up to 2 GiB are kept when nothing uses them. Other C libraries are left as they are.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        if platform.libc_ver()[0] == "glibc":
+            libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
+            libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def log_spaced(steps: int, count: int) -> list[int]:
