@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import platform
 import resource
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from worldbench.core.registry import models
 from worldbench.footprint import measure_apart
 from worldbench.operations import Operations, count_operations
 from worldbench.timing import build, rows_of
-from worldbench.trainer import set_up_torch
+from worldbench.trainer import keep_freed_memory
 
 B, T, V, LAYERS, HEADS, D = 3, 24, 40, 2, 2, 16
 TINY = {"layers": LAYERS, "heads": HEADS, "width": D, "vocabulary": V, "tokens": T, "batch": B, "shortest": 4, "longest": 15}
@@ -122,10 +120,9 @@ def test_a_process_that_fails_is_told_in_one_sentence() -> None:
         measure_apart(Plan(labels=("gpt",)), "nosuch")
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc" or sys.platform != "linux", reason="other allocators are left as they are")
+@pytest.mark.skipif(not keep_freed_memory(), reason="this C library does not let its allocator be told")
 def test_large_blocks_are_reused() -> None:
     """No page of a second and third block of one size is new, though each was freed."""
-    set_up_torch(1)
 
     def new_pages() -> int:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -48,16 +48,16 @@ def set_up_torch(threads: int) -> None:
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  our kernels read nothing that they did not write
 
 
-def keep_freed_memory() -> None:
-    """Let glibc reuse large blocks, of which each step asks for the same again, rather than have the kernel clear new pages every time; no result changes.
+def keep_freed_memory() -> bool:
+    """Was it done? Let glibc reuse large blocks, of which each step asks for the same again, rather than have the kernel clear new pages every time; no result changes.
 
-    Blocks up to 1 GiB are reused, and up to 2 GiB are kept when nothing uses them. Other C libraries are left as they are.
+    Blocks up to 1 GiB are reused, and up to 2 GiB are kept when nothing uses them. Older versions refuse, and other C libraries are left as they are.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)
         if platform.libc_ver()[0] == "glibc":
-            libc.mallopt(M_MMAP_THRESHOLD, 1 << 30)
-            libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
+            return bool(libc.mallopt(M_MMAP_THRESHOLD, 1 << 30) and libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1))
+    return False
 
 
 def log_spaced(steps: int, count: int) -> list[int]:
