@@ -49,9 +49,9 @@ def set_up_torch(threads: int) -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Was it done? Let glibc reuse large blocks, of which each step asks for the same again, rather than have the kernel clear new pages every time; no result changes.
+    """Let glibc reuse large blocks, of which each step asks for the same again, rather than have the kernel clear new pages every time; no result changes.
 
-    Blocks up to 1 GiB are reused, and up to 2 GiB are kept when nothing uses them. Older versions refuse, and other C libraries are left as they are.
+    Whether it was done. Blocks up to 1 GiB are reused, and up to 2 GiB are kept when nothing uses them. Older versions refuse, and other C libraries are left as they are.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)
