@@ -51,7 +51,7 @@ def set_up_torch(threads: int) -> None:
 def keep_freed_memory() -> bool:
     """Let glibc reuse large blocks, of which each step asks for the same again, rather than have the kernel clear new pages every time; no result changes.
 
-    Whether it was done. Blocks up to 1 GiB are reused, and up to 2 GiB are kept when nothing uses them. Older versions refuse, and other C libraries are left as they are.
+    Whether it was done: older versions refuse, other C libraries are left as they are. Blocks up to 1 GiB are reused, up to 2 GiB kept when nothing uses them.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)
