@@ -7,34 +7,18 @@ model is built, torch and rows loaded. On CUDA: what torch's allocator held at m
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
-
-from worldbench.core.errors import RunError
 
 STEPS = 2
 """The second has the optimiser's moments beside its activations."""
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
-def measure_apart(plan: Any, label: str) -> dict[str, Any]:
-    """{bytes, what}: the peak of a model of a plan. Raises RunError where the process fails, for want of memory, say."""
-    job = json.dumps({"plan": dataclasses.asdict(plan), "label": label})
-    threads = {"OMP_NUM_THREADS": str(plan.threads)}
-    done = subprocess.run([sys.executable, "-m", "worldbench.footprint"], input=job, capture_output=True, text=True, env=os.environ | threads)
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        raise RunError(f"the process that measures the memory of {label!r} failed ({last[0]}); a smaller --batch or --layers needs less")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def main() -> None:
-    from worldbench.bench import Plan
+    from worldbench.bench_plan import Plan
     from worldbench.core.registry import load_plugin
 
     job = json.load(sys.stdin)

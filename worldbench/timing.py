@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,13 +18,13 @@ import torch
 
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.objective import Objective
-from worldbench.bench import PROMPT, REFERENCE, SCHEMA_VERSION, Plan, Shape
+from worldbench.bench_plan import PROMPT, REFERENCE, SCHEMA_VERSION, Plan, Shape
 from worldbench.configuration import TrainConfig
 from worldbench.core import streams
+from worldbench.core.errors import RunError
 from worldbench.core.registry import models
 from worldbench.core.world import Documents
 from worldbench.display import Display
-from worldbench.footprint import measure_apart
 from worldbench.operations import Operations, count_operations
 from worldbench.result import environment
 from worldbench.trainer import make_optimizer, resolve_device, set_up_torch
@@ -133,6 +137,17 @@ def products(trunk: Any, vocabulary: int, positions: int, device: str) -> list[P
         out.append(Product(f"{name}, gradient of its input", (positions, n, k), lambda y=y, w=w, dx=dx: torch.mm(y, w, out=dx)))
         out.append(Product(f"{name}, gradient of its weight", (n, positions, k), lambda x=x, y=y, dw=dw: torch.mm(y.t(), x, out=dw)))
     return out
+
+
+def measure_apart(plan: Plan, label: str) -> dict[str, Any]:
+    """{bytes, what}: the peak of a model of a plan. Raises RunError where the process fails, for want of memory, say."""
+    job = json.dumps({"plan": dataclasses.asdict(plan), "label": label})
+    threads = {"OMP_NUM_THREADS": str(plan.threads)}
+    done = subprocess.run([sys.executable, "-m", "worldbench.footprint"], input=job, capture_output=True, text=True, env=os.environ | threads)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+        raise RunError(f"the process that measures the memory of {label!r} failed ({last[0]}); a smaller --batch or --layers needs less")
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def measure(plan: Plan, display: Display) -> dict[str, Any]:
