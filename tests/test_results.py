@@ -81,6 +81,16 @@ def test_a_score_that_some_results_lack_is_missing_there() -> None:
         build(folder, ["state_probe.node_untrian"])
 
 
+def test_results_from_before_an_option_share_a_row_with_those_at_its_default(tmp_path: Path) -> None:
+    """The published ones know nothing of shams; one that is none of them is of their row, one that is has its own."""
+    paths = sorted((ROOT / "results" / "taxi-village" / "small-all").glob("taxi-nextlat-small-s*/result.json"))
+    for i, (path, sham) in enumerate(zip(paths, (None, "none", "none", "cut", None))):
+        record = json.loads(path.read_text())
+        record["config"]["model"] |= {"sham": sham} if sham else {}
+        (tmp_path / f"result-{i}.json").write_text(json.dumps(record))
+    assert sorted(len(row.seeds) for row in build([tmp_path], ["excess_loss"])) == [1, 4]
+
+
 def test_finding_results(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "result.json").write_text(json.dumps({"schema_version": 1}))

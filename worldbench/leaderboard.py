@@ -6,6 +6,7 @@ Results that differ in world, version, data, evaluation, metric version or the b
 from __future__ import annotations
 
 import csv
+import functools
 import io
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -13,8 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from worldbench import budget
+from worldbench.configuration import TrainConfig
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import identity_hash, to_json
+from worldbench.core.options import later_defaults
+from worldbench.core.registry import models
 from worldbench.core.statistics import Mean, mean_interval
 from worldbench.result import find_results, load_result
 
@@ -58,7 +62,20 @@ def settings_key(record: dict[str, Any]) -> str:
     """Equal for results that differ in nothing but their training seed."""
     versions = {name: m["version"] for name, m in record["scores"].items()}
     spent = budget.spent(record)
-    return identity_hash([record["world"], record["model"]["name"], training_settings(record), record["identity"]["evaluation"], versions, spent])
+    name, settings = record["model"]["name"], training_settings(record)
+    later = {"train": later_defaults(TrainConfig), "model": _later_of(name)}
+    settings = {group: {k: v for k, v in values.items() if later.get(group, {}).get(k, k) != v} for group, values in settings.items()}
+    return identity_hash([record["world"], name, settings, record["identity"]["evaluation"], versions, spent])
+
+
+@functools.cache
+def _later_of(model: str) -> dict[str, Any]:
+    """Of a model's options, those that came later, and their defaults: a result from before they were there is one at their default."""
+    try:
+        entry = models[model]
+    except InputError:  # of a plugin that is not loaded
+        return {}
+    return later_defaults(entry.load_config()) if entry.config is not None else {}
 
 
 def training_settings(record: dict[str, Any]) -> dict[str, Any]:
