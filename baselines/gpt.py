@@ -7,11 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from torch import Tensor
-
 from worldbench.baselines.backbone import check_shape
-from worldbench.baselines.batch import Batch
-from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.baselines.objective import NextToken
 from worldbench.core.options import LATER
 
 
@@ -34,16 +31,8 @@ class GPTConfig:
         check_shape(self.layers, self.heads, self.width, self.head_width, self.mlp_width)
 
 
-class GPT(Objective):
+class GPT(NextToken):
     """The shared backbone trained on the next token alone."""
 
     name = "gpt"
     config: GPTConfig
-
-    def counts(self, batch: Batch) -> dict[str, Count]:
-        return {"next_token": batch.scored.sum()}
-
-    def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        loss = self.next_token_sum(self.encode_batch(batch), batch.targets) / safe(totals["next_token"])
-        loss.backward()
-        return {"next_token": loss.detach()}

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from worldbench.baselines.batch import Batch
+from worldbench.baselines.objective import Count
 from worldbench.core.errors import InputError
 
 
@@ -14,6 +15,12 @@ def continues(batch: Batch, horizon: int) -> list[Tensor]:
     """For each i = 1 .. horizon (at most T - 1), bool [B, T - i]: t and t + i are inputs of one document."""
     d = batch.document
     return [(d[:, :-i] == d[:, i:]) & (d[:, i:] >= 0) for i in range(1, min(horizon, d.shape[1] - 1) + 1)]
+
+
+def tokens_ahead(batch: Batch, horizon: int) -> dict[str, Count]:
+    """Positions of CE_0 (next_token) and CE_i (ahead_i): those t for which t + i is an input of the same document and its next token is scored."""
+    out: dict[str, Count] = {"next_token": batch.scored.sum()}
+    return out | {f"ahead_{i}": (inside & batch.scored[:, i:]).sum() for i, inside in enumerate(continues(batch, horizon), start=1)}
 
 
 def check_horizon(config: Any, weight: str) -> None:

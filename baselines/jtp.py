@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from worldbench.baselines.backbone import RMSNorm, document_mask
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.horizons import check_horizon, continues
+from worldbench.baselines.horizons import check_horizon, continues, tokens_ahead
 from worldbench.baselines.objective import Count, Objective, safe
 
 GAMMA = 0.1
@@ -98,8 +98,7 @@ class JTP(Objective):
         return self.trunk.head(self.plan(flat, self.embed(tokens).reshape(-1, 1, flat.shape[1]))[:, 0]).view(*h.shape[:-1], -1)
 
     def counts(self, batch: Batch) -> dict[str, Count]:
-        out: dict[str, Count] = {"next_token": batch.scored.sum()}
-        return out | {f"ahead_{i}": (inside & batch.scored[:, i:]).sum() for i, inside in enumerate(continues(batch, self.config.horizon), start=1)}
+        return tokens_ahead(batch, self.config.horizon)
 
     def _slots(self, batch: Batch) -> Tensor:
         """bool [B, T, S]: the slots that are scored."""

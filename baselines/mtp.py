@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from worldbench.baselines.backbone import Block, RMSNorm, document_mask, swiglu_width
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.horizons import check_horizon, continues
+from worldbench.baselines.horizons import check_horizon, continues, tokens_ahead
 from worldbench.baselines.objective import Count, Objective, safe
 
 
@@ -61,8 +61,7 @@ class MTP(Objective):
         self.heads = nn.ModuleList(Ahead(c.width, c.heads, self.trunk.head_size, hidden) for _ in range(c.horizon))
 
     def counts(self, batch: Batch) -> dict[str, Count]:
-        out: dict[str, Count] = {"next_token": batch.scored.sum()}
-        return out | {f"ahead_{i}": (inside & batch.scored[:, i:]).sum() for i, inside in enumerate(continues(batch, self.config.horizon), start=1)}
+        return tokens_ahead(batch, self.config.horizon)
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
         """One pass back through the trunk: each head is first taken back to a detached copy of the trunk's state, so that one head's logits exist at a time."""

@@ -107,6 +107,18 @@ class Objective(nn.Module, abc.ABC):
         return sum(p.numel() for p in self.trunk.parameters())
 
 
+class NextToken(Objective):
+    """Trained on the next token alone: L = mean over scored positions of -log p(x_{t+1} | h_t)."""
+
+    def counts(self, batch: Batch) -> dict[str, Count]:
+        return {"next_token": batch.scored.sum()}
+
+    def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
+        loss = self.next_token_sum(self.encode_batch(batch), batch.targets) / safe(totals["next_token"])
+        loss.backward()
+        return {"next_token": loss.detach()}
+
+
 def safe(total: Count) -> Count:
     """A total to divide by: a term without positions is 0, not 0 / 0."""
     return torch.clamp(total, min=1) if isinstance(total, Tensor) else max(total, 1)

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from worldbench.baselines.batch import Batch
 from worldbench.baselines.cached import SwappableDecoder
-from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.baselines.objective import NextToken
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.model import refuse_condition
@@ -38,7 +37,7 @@ class RecurrentConfig:
                 raise InputError(f"model.{name} must be at least 1, not {getattr(self, name)}")
 
 
-class Recurrent(Objective):
+class Recurrent(NextToken):
     """A stack of recurrent layers. The hidden state is the top layer's output."""
 
     hidden_name = "top layer (head input)"
@@ -87,14 +86,6 @@ class Recurrent(Objective):
 
     def head(self, h: Tensor, tokens: Tensor | None = None) -> Tensor:
         return self.out(h)
-
-    def counts(self, batch: Batch) -> dict[str, Count]:
-        return {"next_token": batch.scored.sum()}
-
-    def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        loss = self.next_token_sum(self.encode_batch(batch), batch.targets) / safe(totals["next_token"])
-        loss.backward()
-        return {"next_token": loss.detach()}
 
     def inference_parameters(self) -> int:
         return self.parameter_count()
