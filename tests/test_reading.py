@@ -83,5 +83,5 @@ def test_json(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=words):
             read_json(path)
     path.write_text("9" * 5000, encoding="utf-8")
-    with pytest.raises(InputError, match="^'.*x.json' holds more than 4,000 bytes"):
+    with pytest.raises(InputError, match=r"^'.*x\.json' holds more than 4,000 bytes"):
         read_json(path, limit=4000)
