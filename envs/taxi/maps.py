@@ -11,13 +11,17 @@ from worldbench.core.graph import Graph
 from worldbench.envs.taxi import table_maps
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.moves import Streets, build, parse_region
+from worldbench.envs.taxi.positions import read_positions
 
 CITY = "city:500"
 """What `auto` falls back to when the caller names no city."""
 
 
-def load_map(config: TaxiConfig) -> Graph:
+def load_map(config: TaxiConfig, *, whole: bool = False, positions: Path | None = None) -> Graph:
     """The map that `config.map` names, cut to `config.region`; of a table (see `table_maps`) always all.
+
+    whole: take the map as it is, instead of the part in which all places can reach each other.
+    positions: a file that says where the places of a table are (see `positions`).
 
     `auto` is settled first, see `resolve_auto`; callers that announce what was chosen settle it themselves.
     Errors: InputError with one sentence for whatever cannot be read, downloaded or cut.
@@ -27,14 +31,17 @@ def load_map(config: TaxiConfig) -> Graph:
         raise InputError(f"env.map {config.map!r} is no file name")
     if config.map == "auto":
         config, announcement = resolve_auto(config)
-        graph = build(_streets(config), config.region)
+        graph = build(_streets(config), config.region, whole=whole)
         graph.report["announcement"] = announcement
         return graph
     if table_maps.is_table(config.map):
         if config.region.strip() != "all":
             raise InputError(f"env.region {config.region!r} does not apply to the table {config.map!r}; leave it at 'all'")
-        return table_maps.read(Path(config.map).expanduser())
-    return build(_streets(config), config.region)
+        lonlat = None if positions is None else read_positions(positions)
+        return table_maps.read(Path(config.map).expanduser(), whole=whole, lonlat=lonlat)
+    if positions is not None:
+        raise InputError(f"--positions {str(positions)!r} is for a table, and {config.map!r} has positions of its own; leave it out")
+    return build(_streets(config), config.region, whole=whole)
 
 
 def _streets(config: TaxiConfig) -> Streets:

@@ -3,6 +3,7 @@
 The order is fixed and stated: (1) streets without a direction (loops) are dropped; (2) of two streets that leave one place in one sector the shorter stays,
 then the one to the smaller place, then the first by name; (3) the largest strongly connected part stays, on a tie the one that holds the smallest place;
 (4) the region is cut out of it; (5) again the largest strongly connected part stays. Places are ordered by id, so the order of a file has no effect.
+A map that is read `whole`, for routes that were made elsewhere, leaves out rules (3) and (5).
 Shapes: N places, E streets (one row per direction of travel).
 """
 
@@ -22,6 +23,9 @@ DIRECTIONS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
 EARTH_RADIUS = 6_371_009.0
 """Mean radius in metres, the value that osmnx uses."""
 FEWEST_PLACES = 3
+FEWEST_WHOLE = 2
+"""Places that a map must have which is not reduced to its strongly connected part."""
+WHOLE_RULE = "the shorter street of one sector stays, then the smaller target"
 OUTSIDE_METRES = 1_000.0
 """How far from the map's bounding box the point of a region may lie."""
 
@@ -114,15 +118,15 @@ def resolve(streets: Streets) -> tuple[np.ndarray, np.ndarray, dict[str, int | s
         "parallel_dropped": int(parallel.sum()),
         "collisions_dropped": int(collision.sum()),
         "colliding_pairs": len(np.unique(slot[~first])),
-        "rule": "the shorter street of one sector stays, then the smaller target; then the largest strongly connected part",
+        "rule": f"{WHOLE_RULE}; then the largest strongly connected part",
     }
     return rows[first], direction, counts
 
 
-def build(streets: Streets, region: str = "all") -> Graph:
-    """The graph of `streets` inside `region`.
+def build(streets: Streets, region: str = "all", *, whole: bool = False) -> Graph:
+    """The graph of `streets` inside `region`; `whole`: without rules (3) and (5), so that places may lack a way in or out.
 
-    Errors: InputError for a malformed region, or one that leaves fewer than 3 strongly connected intersections.
+    Errors: InputError for a malformed region, or one that leaves fewer than 3 strongly connected intersections (`whole`: fewer than 2).
     """
     wanted = parse_region(region)
     streets = _ordered(streets)
@@ -130,14 +134,18 @@ def build(streets: Streets, region: str = "all") -> Graph:
     kept, direction, counts = resolve(streets)
     source, target = streets.source[kept], streets.target[kept]
 
-    inside = largest_component(n, source, target) if n else np.zeros(0, dtype=bool)
+    inside = largest_component(n, source, target) if n and not whole else np.ones(n, dtype=bool)
     report: dict[str, int | str] = {**streets.report, **counts, "moves_resolved": len(kept), "places_outside_largest_part": int(n - inside.sum())}
-    if inside.sum() < FEWEST_PLACES:
+    if whole:
+        report["rule"] = WHOLE_RULE
+    if whole and n < FEWEST_WHOLE:
+        raise InputError(f"the map {streets.name!r} has {n} intersections, and at least {FEWEST_WHOLE} are needed; choose a larger map")
+    if not whole and inside.sum() < FEWEST_PLACES:
         raise InputError(
             f"the map {streets.name!r} has {n} intersections, but no {FEWEST_PLACES} of them can all reach each other by its one-way moves; choose a larger map"
         )
     if wanted is not None:
-        inside = _cut(streets, inside, wanted, region, source, target, report)
+        inside = _cut(streets, inside, wanted, region, source, target, report, whole)
     stays = inside[source] & inside[target]
     report |= {"moves_outside_largest_part": int(len(kept) - stays.sum()), "places": int(inside.sum()), "moves": int(stays.sum())}
     return _graph(streets, inside, kept[stays], direction, report)
@@ -229,9 +237,10 @@ def parse_region(text: str) -> Nearest | Box | None:
 
 
 def _cut(
-    streets: Streets, inside: np.ndarray, region: Nearest | Box, text: str, source: np.ndarray, target: np.ndarray, report: dict[str, int | str]
-) -> np.ndarray:
-    """bool [N]: rules (4) and (5). Adds to the report how many intersections the region holds and how many of them it loses."""
+    streets: Streets, inside: np.ndarray, region: Nearest | Box, text: str, source: np.ndarray, target: np.ndarray, report: dict[str, int | str],
+    whole: bool,
+) -> np.ndarray:  # fmt: skip
+    """bool [N]: rules (4) and, unless `whole`, (5). Adds to the report how many intersections the region holds and how many of them it loses."""
     where = np.flatnonzero(inside)
     if isinstance(region, Box):
         if not streets.globe:
@@ -244,11 +253,11 @@ def _cut(
     held[chosen] = True
     both, row = held[source] & held[target], np.cumsum(held) - 1
     kept = held.copy()
-    if len(chosen):
+    if len(chosen) and not whole:
         kept[held] = largest_component(len(chosen), row[source[both]], row[target[both]])
-    if kept.sum() < FEWEST_PLACES:
+    if kept.sum() < (FEWEST_WHOLE if whole else FEWEST_PLACES):
         hint = "a larger box" if isinstance(region, Box) else "a larger N or another point"
-        spread = f", and at most {int(kept.sum())} of them can all reach each other" if len(chosen) else ""
+        spread = f", and at most {int(kept.sum())} of them can all reach each other" if len(chosen) and not whole else ""
         lon, lat = streets.position[where].T
         extent = f" (the map spans {lat.min():.4f},{lon.min():.4f},{lat.max():.4f},{lon.max():.4f})" if streets.globe else ""
         raise InputError(f"env.region {text!r} holds {len(chosen)} intersections of {streets.name!r}{spread}; try {hint}{extent}")

@@ -1,0 +1,89 @@
+"""Where the places of a map are, from a file of its own: longitude and latitude by place.
+
+CSV: columns `node,lon,lat` in degrees, in any order under a header, in this order without one (also `longitude` and
+`latitude`). Any other name of a file is read as a GraphML street map, whose nodes bear the ids of the places. Places that
+the map does not have are passed over.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from pathlib import Path
+
+from worldbench.core.errors import InputError
+from worldbench.core.files import read_text
+
+Positions = dict[str, tuple[float, float]]
+"""Longitude and latitude in degrees, by place."""
+
+SUFFIXES = (".csv", ".txt")
+COLUMNS = ("node", "lon", "lat")
+NAMES = {"node": "node", "lon": "lon", "longitude": "lon", "lat": "lat", "latitude": "lat"}
+LARGEST_BYTES = 1 << 27
+SHOWN = 3
+"""Faulty lines that a message names."""
+
+
+def read_positions(path: Path) -> Positions:
+    """The positions of a file. Errors: InputError, one sentence that gathers all that is wrong."""
+    if path.name.lower().endswith(SUFFIXES):
+        return _csv(path)
+    from worldbench.envs.taxi.graphml import read
+
+    streets = read(path)
+    if not streets.globe:
+        raise InputError(f"the positions {str(path)!r} are not in degrees; save the map unprojected (EPSG:4326)")
+    return dict(zip(streets.places, map(tuple, streets.position.tolist())))
+
+
+def _csv(path: Path) -> Positions:
+    out: Positions = {}
+    columns: tuple[str, ...] | None = None
+    problems: list[str] = []
+    reader = csv.reader(io.StringIO(read_text(path, LARGEST_BYTES)), skipinitialspace=True)
+    try:
+        for cells in reader:
+            row = [c.strip() for c in cells]
+            if not any(row):
+                continue
+            if columns is None:
+                columns = tuple(NAMES.get(c.lower(), c) for c in row)
+                if set(columns) & set(COLUMNS):
+                    if sorted(columns) != sorted(COLUMNS):
+                        raise InputError(
+                            f"the positions {str(path)!r} have the columns {', '.join(row)}; they must be node,lon,lat"
+                        )
+                    continue
+                columns = COLUMNS
+            if problem := _place(dict(zip(columns, row)) if len(row) == len(columns) else {}, out):
+                problems.append(f"line {reader.line_num}: {problem}")
+    except csv.Error as error:
+        raise InputError(
+            f"the positions {str(path)!r} are not CSV (line {reader.line_num}: {error}); write node,lon,lat"
+        ) from error
+    if problems:
+        more = f"; and {len(problems) - SHOWN:,} more lines" if len(problems) > SHOWN else ""
+        first = "; ".join(problems[:SHOWN])
+        raise InputError(
+            f"the positions {str(path)!r} cannot be used: {first}{more}. A line reads: node,lon,lat, in degrees"
+        )
+    if not out:
+        raise InputError(f"the positions {str(path)!r} hold no place; a line reads: node,lon,lat, in degrees")
+    return out
+
+
+def _place(cell: dict[str, str], out: Positions) -> str:
+    """Put one row into `out`; what is wrong with it, or nothing."""
+    if not cell:
+        return "it has not three cells"
+    try:
+        at = float(cell["lon"]), float(cell["lat"])
+    except ValueError:
+        at = math.nan, math.nan
+    if not (abs(at[0]) <= 180 and abs(at[1]) <= 90):
+        return f"{cell['lon'][:40]!r}, {cell['lat'][:40]!r} is no longitude (-180..180) and latitude (-90..90)"
+    if out.setdefault(cell["node"], at) != at:
+        return f"the place {cell['node'][:40]!r} has another position before"
+    return ""
