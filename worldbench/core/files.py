@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import functools
 import hashlib
+import itertools
 import json
+import logging
 import math
 import os
 import stat
@@ -22,6 +26,9 @@ LIMIT = 1 << 30
 JSON_LIMIT = 1 << 26
 """Of a JSON file: 64 MiB. The objects that Python makes of it take up to some twenty times as much memory."""
 PIECE = 1 << 24
+UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+"""What file systems answer that have no locks, or cannot flush a folder."""
+LOG = logging.getLogger("worldbench")
 KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
@@ -55,36 +62,105 @@ def identity_hash(value: Any) -> str:
 
 
 def sha256(path: Path) -> str:
-    with path.open("rb") as file:
+    """Of a regular file of any size."""
+    with _opened(path) as handle, os.fdopen(handle, "rb", closefd=False) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(path: Path) -> Path:
-    """Create a folder, or say in one sentence why that cannot be."""
+    """Create a folder and those above it, or say in one sentence why that cannot be."""
     try:
+        absent = list(itertools.takewhile(lambda folder: not folder.is_dir(), (path, *path.parents)))
         path.mkdir(parents=True, exist_ok=True)
-        probe = path / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"cannot write to the folder {str(path)!r} ({error.strerror}); choose another with --out") from error
+        for folder in absent:
+            sync_folder(folder.parent)
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write to the folder {str(path)!r} ({reason(error)}); choose another with --out") from error
     return path
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a whole file beside its place, flush it to the disk, move it there. The old file stays until then."""
+    """Write a whole file beside its place, flush it to the disk, move it there. The old file stays until then.
+
+    After a kill, `.NAME.part` may be left beside it. The next write of the same file, or the next `lock` of the folder, removes that one.
+    Links are never followed: neither one in the place of the file, which is replaced, nor one in the place of the part.
+    Raises RunError; the old file is then as it was.
+    """
     raw = data.encode() if isinstance(data, str) else data
     part = path.with_name(f".{path.name}.part")
     try:
-        with part.open("wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        with contextlib.suppress(FileNotFoundError):
+            part.unlink()
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        try:
+            write_all(handle, raw)
+            os.fsync(handle)
+            if not _is(part, handle):
+                raise RunError(f"another process writes {str(path)!r} at the same time; wait for it and run the same command again")
+            os.replace(part, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                if _is(part, handle):
+                    part.unlink()
+            raise
+        finally:
+            os.close(handle)
+        sync_folder(path.parent)
+    except (OSError, ValueError) as error:
+        raise cannot_write(path, error) from error
+
+
+def _is(path: Path, handle: int) -> bool:
+    """Is the file at `path` still the one that is open?"""
+    try:
+        return os.path.samestat(os.fstat(handle), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """All of `data`, however few bytes the system takes at once."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(handle, left) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder survive a power cut: files that were made, moved or removed there."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:  # it can be written to, but not listed
+        return
+    try:
+        os.fsync(handle)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise RunError(f"cannot write {str(path)!r} ({error.strerror}); what was saved before is intact, make room and run the same command again") from error
+        if error.errno not in UNSUPPORTED:
+            raise
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, so that it is gone after a power cut too. Nothing where there is none."""
+    try:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise RunError(f"cannot remove {str(path)!r} ({reason(error)}); remove it and run the same command again") from error
+
+
+def reason(error: OSError | ValueError) -> str:
+    """What the system says of an error, in its own words."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def cannot_write(path: Path, error: OSError | ValueError) -> RunError:
+    """The error of a write that failed."""
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    way = "make room" if full else "make it possible to write there"
+    return RunError(f"cannot write {str(path)!r} ({reason(error)}); what was saved before is intact, {way} and run the same command again")
 
 
 def read_regular(path: Path, limit: int = LIMIT) -> bytes:
@@ -93,24 +169,31 @@ def read_regular(path: Path, limit: int = LIMIT) -> bytes:
     limit: the most bytes that the file may hold.
     Raises InputError for a path that is absent, unreadable, no regular file, or larger than `limit`.
     """
+    pieces, size = [], 0
+    with _opened(path) as handle:
+        while size <= limit and (piece := os.read(handle, min(PIECE, limit + 1 - size))):
+            pieces.append(piece)
+            size += len(piece)
+    if size > limit:
+        raise InputError(f"{str(path)!r} holds more than {limit:,} bytes, the most that is read of such a file; check that it is the right one")
+    return b"".join(pieces)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A regular file, open to be read. Errors within are the file's too."""
     try:
         _check_regular(path, os.stat(path).st_mode)  # before it is opened, as opening alone moves some devices
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
             _check_regular(path, os.fstat(handle).st_mode)  # it may have been replaced since
-            pieces, size = [], 0
-            while size <= limit and (piece := os.read(handle, min(PIECE, limit + 1 - size))):
-                pieces.append(piece)
-                size += len(piece)
+            yield handle
         finally:
             os.close(handle)
-    except OSError as error:
-        raise InputError(f"cannot read {str(path)!r} ({error.strerror})") from error
-    except ValueError as error:  # a name that no file can have: it holds a NUL or half a character
-        raise InputError(f"cannot read {str(path)!r} ({error})") from error
-    if size > limit:
-        raise InputError(f"{str(path)!r} holds more than {limit:,} bytes, the most that is read of such a file; check that it is the right one")
-    return b"".join(pieces)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # a ValueError: a name that no file can have, with a NUL or half a character in it
+        raise InputError(f"cannot read {str(path)!r} ({reason(error)})") from error
 
 
 def _check_regular(path: Path, mode: int) -> None:
@@ -147,13 +230,47 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
 
 @contextlib.contextmanager
 def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold `folder` for this process (or wait until another lets go of it); the kernel lets go when the process ends, however it ends."""
-    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    """Hold `folder` for this process (or wait until another lets go of it); the kernel lets go when the process ends, however it ends.
+
+    What a killed process left half written in the folder is removed. Where the file system has no locks, the work goes on without one, and a warning says so.
+    Raises RunError where another process holds the folder, or where it cannot be locked for another reason.
+    """
+    path = folder / ".lock"
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except OSError as error:
-            raise RunError(f"another process is working in {str(folder)!r}; wait for it, or choose another seed or --out") from error
+        handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+    except OSError as error:
+        why = "it is a link" if error.errno == errno.ELOOP else reason(error)
+        raise RunError(f"cannot open the lock {str(path)!r} ({why}); remove it if it is there, or choose another folder with --out") from error
+    try:
+        if _take(handle, folder, wait):
+            _remove_parts(folder)
         yield
     finally:
         os.close(handle)
+
+
+def _take(handle: int, folder: Path, wait: bool) -> bool:
+    """Whether the lock was taken; False where the file system has none."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError as error:
+        raise RunError(f"another process is working in {str(folder)!r}; wait for it, or choose another seed or --out") from error
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise RunError(f"cannot lock {str(folder)!r} ({reason(error)}); see to its disk, or choose another folder with --out") from error
+        _warn_unlocked(reason(error))
+        return False
+    return True
+
+
+@functools.cache
+def _warn_unlocked(why: str) -> None:
+    """Once a process."""
+    LOG.warning("the file system has no locks (%s): let no two commands work in one folder at the same time", why)
+
+
+def _remove_parts(folder: Path) -> None:
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            if name.startswith(".") and name.endswith(".part"):
+                remove(Path(parent, name))
