@@ -1,10 +1,14 @@
-"""The backbone laid out for decoding: few new tokens a row at a time, keys and values of rows that differ in length kept in one cache.
+"""The backbone prepared for decoding: a few new tokens per row in each call, with a key-value cache.
 
-The same function as `Encoder.forward`, but for the last bits: the weights of a norm are folded into the matrix behind it, residual sums into the product before
-them, and on a CPU matrices are packed for products of a few rows (oneDNN), where one token and eight cost nearly the same. A row's token at position p lies in
-column p of the cache, so that forgetting the last tokens of a row is setting its length.
+The engine computes the same function as `Encoder.forward`, up to rounding. It is faster for three reasons:
+- the weight of each norm is folded into the matrix that follows the norm;
+- each residual sum is computed by the matrix product that precedes the sum;
+- on a CPU, matrices are packed by oneDNN for products of a few rows, where one token costs nearly as much as eight.
 
-Shape letters: B rows, K new tokens a row, S columns of the cache, D width, H heads, C head size, V vocabulary.
+Rows may have different lengths. The token at position p of a row always lies in column p of the cache, so removing the
+last tokens of a row only means setting its length: later tokens overwrite the old columns before any query reads them.
+
+Shape letters: B rows, K new tokens per row, S columns of the cache, D width, H heads, C head size, V vocabulary.
 """
 
 from __future__ import annotations
@@ -19,26 +23,28 @@ from torch import Tensor, nn
 from worldbench.baselines.backbone import NORM_EPS, Block, Encoder, RMSNorm, rotary_table
 
 PACKED_FOR = 8
-"""Rows that a packed matrix is laid out for. Measured faster than 1, for 1 to 65 rows."""
+"""Number of rows that oneDNN packs a matrix for. 8 was measured to be faster than 1, for products of 1 to 65 rows."""
 SMALL = 1 << 16
-"""Elements up to which torch's own product is the faster one, measured for 1 to 9 rows."""
+"""Largest number of weights for which torch's own product is faster, measured for products of 1 to 9 rows."""
 
 
 class Product(Protocol):
-    """act(x W^T), or x W^T + other, of x [N, I]."""
+    """act(x W^T), or x W^T + other, for x [N, I] and W [O, I]."""
 
     def __call__(self, x: Tensor, other: Tensor | None = None) -> Tensor: ...
 
 
 def packs(weight: Tensor) -> bool:
-    """Should this matrix be packed, and can it be? Elsewhere torch's own product is used."""
+    """True if this matrix should be packed and can be packed; for other matrices torch's own product is used."""
     fits = weight.device.type == "cpu" and weight.dtype == torch.float32 and weight.numel() > SMALL
     there = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
-    return fits and there and all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
+    # Both operators are private to torch: a release without them decodes more slowly and stays correct.
+    names = ("_reorder_linear_weight", "_linear_pointwise")
+    return fits and there and all(hasattr(torch.ops.mkldnn, name) for name in names)
 
 
 def product(weight: Tensor, scale: Tensor | None = None, unary: str = "none") -> Product:
-    """The product with a weight [O, I], its columns scaled first. unary: none or gelu."""
+    """The product with a weight [O, I] whose columns are first multiplied by `scale` [I]. unary: "none" or "gelu"."""
     w = weight.detach() if scale is None else weight.detach() * scale.detach()[None, :]
     if not packs(w):
         wt = w.t().contiguous()
@@ -52,13 +58,15 @@ def product(weight: Tensor, scale: Tensor | None = None, unary: str = "none") ->
     alone, added = torch.ops.mkldnn._linear_pointwise.default, torch.ops.mkldnn._linear_pointwise.binary
 
     def quick(x: Tensor, other: Tensor | None = None) -> Tensor:
-        return alone(x, packed, None, unary, [], "none") if other is None else added(x, other, packed, None, "add")
+        if other is None:
+            return alone(x, packed, None, unary, [], "none")
+        return added(x, other, packed, None, "add")
 
     return quick
 
 
 class QuickNorm:
-    """An `RMSNorm` with its weights, or nothing where an encoder ends without one."""
+    """The final norm of an encoder: an `RMSNorm` with its weights, or the identity where the encoder has no norm."""
 
     def __init__(self, norm: nn.Module) -> None:
         self.weight = norm.weight.detach() if isinstance(norm, RMSNorm) else None
@@ -68,7 +76,7 @@ class QuickNorm:
 
 
 class QuickBlock:
-    """One `Block` on [B * K, D] tokens, with a cache of its own [B, S, 2 H C]."""
+    """One `Block`, applied to hidden states [B * K, D], with its own key-value cache [B, S, 2 H C]."""
 
     def __init__(self, block: Block) -> None:
         self.heads, self.head_size, self.hidden = block.heads, block.head_size, block.hidden
@@ -80,11 +88,12 @@ class QuickBlock:
         self.device = block.qkv.weight.device
 
     def start(self, rows: int, room: int) -> None:
-        # Zeros: a column that a row has not reached is looked at with weight 0, which what lies in fresh memory may not survive.
+        # The cache starts as zeros: attention multiplies the columns that a row has not reached by weight 0, and memory
+        # that was never written may hold NaN, for which 0 * NaN is NaN.
         self._hold(torch.zeros(rows, room, 2 * self.inner, device=self.device))
 
     def _hold(self, cache: Tensor) -> None:
-        """Every view of the cache that a step needs: made once."""
+        """Make the views of the cache that every step needs, once."""
         self.cache, self.flat = cache, cache.view(-1, 2 * self.inner)
         self.k, self.v = cache.view(*cache.shape[:2], 2, self.heads, self.head_size).permute(2, 0, 3, 1, 4)
 
@@ -95,6 +104,7 @@ class QuickBlock:
         b, k, h, c, inner = place.rows, place.new, self.heads, self.head_size, self.inner
         width = x.shape[1]
         qkv = self.qkv(F.rms_norm(x, (width,), None, NORM_EPS))
+        # Rotary positions, in place, for queries and keys together (the first 2 H of the 3 H heads).
         torch.view_as_complex(qkv.view(b * k, 3 * h, c // 2, 2).narrow(1, 0, 2 * h)).mul_(place.turn)
         kv = qkv.narrow(1, inner, 2 * inner)
         if place.flat is None:
@@ -110,10 +120,11 @@ class QuickBlock:
 
 
 class Place:
-    """Where the new tokens of a step go, and what they may look at; the same for every block.
+    """The cache columns that the new tokens of a step are written to, and those they may read; the same for all blocks.
 
-    start: the first column, where all rows are even; stop: one past the last column that any row looks at; flat int [B * K]: the cells written, where rows are
-    uneven; turn: rotary factors [B * K, 1, C / 2]; mask: additive [.., K, S], None where everything kept may be seen.
+    start: the first column written, for rows of equal length. stop: the last column that any row reads, plus one.
+    flat: int [B * K], the cells written, for rows of unequal length (None for rows of equal length).
+    turn: rotary factors, complex [B * K, 1, C / 2]. mask: additive, [.., K, S]; None where every column may be read.
     """
 
     def __init__(self, lengths: np.ndarray, new: int, room: int, table: Tensor) -> None:
@@ -138,13 +149,16 @@ class Place:
 
 
 def _ahead(position: Tensor, stop: int) -> Tensor:
-    """Additive float [.., S]: -inf on the columns after each position."""
+    """The causal mask, additive float [.., S]: -inf at the columns after each position."""
     ahead = torch.arange(stop, device=position.device) > position[..., None]
     return torch.zeros(ahead.shape, device=position.device).masked_fill_(ahead, float("-inf"))
 
 
 class Engine:
-    """Decodes with an `Encoder`'s blocks and final norm. `lengths` int64 [B], on the host: tokens that each row keeps."""
+    """Decodes with the blocks and the final norm of an `Encoder`.
+
+    lengths: int64 [B], in numpy: the number of tokens that each row holds.
+    """
 
     def __init__(self, encoder: Encoder) -> None:
         self.blocks = [QuickBlock(block) for block in encoder.blocks]  # type: ignore[arg-type]
@@ -152,14 +166,14 @@ class Engine:
         self.width, self.head_size = encoder.width, encoder.head_size
         self.device = self.blocks[0].device
         self.forwards = 0
-        """Forward passes since the engine was made."""
+        """Number of forward passes since the engine was made."""
         self.lengths = np.zeros(0, np.int64)
         self.table = rotary_table(0, self.head_size, self.device)
         self.below: Tensor | None = None
-        """What the last block read in the last forward pass [B, K, D]."""
+        """Input of the last block in the last forward pass, [B, K, D]."""
 
     def start(self, rows: int, room: int) -> None:
-        """Forget everything; `room`: the most tokens that a row will hold."""
+        """Clear the cache. room: the largest number of tokens that a row will hold."""
         self.lengths, self.room = np.zeros(rows, np.int64), room
         if len(self.table) < room:
             self.table = rotary_table(room, self.head_size, self.device)
@@ -167,7 +181,7 @@ class Engine:
             block.start(rows, room)
 
     def forward(self, embedded_BKD: Tensor) -> Tensor:
-        """Append K embedded tokens to every row; their hidden states [B, K, D], read after the final norm."""
+        """Append K embedded tokens to every row and return their hidden states after the final norm, [B, K, D]."""
         b, k, d = embedded_BKD.shape
         place = Place(self.lengths, k, self.room, self.table)
         x = below = embedded_BKD.reshape(b * k, d)
@@ -180,13 +194,13 @@ class Engine:
         return self.norm(x).view(b, k, d)
 
     def truncate(self, lengths: np.ndarray) -> None:
-        """Keep the first `lengths` [B] tokens of each row. Nothing is copied: what lies behind is overwritten before it is looked at."""
+        """Keep the first `lengths` [B] tokens of each row. Nothing is copied (see the top of this file)."""
         if (lengths > self.lengths).any():
             raise ValueError("a row cannot be cut to more tokens than it holds")
         self.lengths = np.asarray(lengths, np.int64)
 
     def select(self, index: Tensor) -> None:
-        """Keep only the chosen rows (int [..]), in that order."""
+        """Keep only the chosen rows, int [..], in the given order."""
         self.lengths = self.lengths[index.cpu().numpy()]
         for block in self.blocks:
             block.select(index)

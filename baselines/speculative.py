@@ -1,17 +1,23 @@
-"""Self-speculative decoding: a model guesses several of its own next tokens cheaply, and checks them with one forward pass (Leviathan et al. 2023,
-arXiv 2211.17192, algorithm 1; drafting by next latents: Teoh et al. 2025, arXiv 2511.05963).
+"""Self-speculative decoding: a model drafts several of its own next tokens and verifies them in one forward pass.
 
-A round is one forward pass over [pending, draft 1 .. draft K], all but the drafts' rejected end kept in the cache:
-    greedy   draft i stays if it is the argmax of the model's law p_i; the first that is not is replaced by that argmax
-    sampled  draft i, drawn from the drafter's law q_i, stays with probability min(1, p_i(x) / q_i(x)); the first that does not is drawn again from
-             norm(max(p_i - q_i, 0)); if all stay, one more token is drawn from the model's law
-What comes out is what plain decoding gives: the same tokens (greedy), the same law (sampled). The token that ends a round is the next round's pending one: its
-hidden state comes out of the next forward pass, so that there are never two a round.
+Sources: Leviathan et al. 2023 (arXiv 2211.17192), algorithm 1; drafting by predicted latents: Teoh et al. 2025
+(arXiv 2511.05963).
 
-Random numbers: three uniforms for each row and position of its continuation, those of a draft, of its acceptance, and of a token drawn from the model's law or
-from what is left of it. A position is settled once, whatever was guessed before, so that none of them is used twice for what comes out.
+One round is one forward pass over [pending, draft 1, .., draft K]. The verified tokens stay in the cache.
+    greedy   Draft i is accepted if it is the argmax of the model's distribution p_i. The first rejected draft is
+             replaced by that argmax.
+    sampled  Draft i, drawn from the drafter's distribution q_i, is accepted with probability min(1, p_i(x) / q_i(x)).
+             The first rejected draft is drawn again from norm(max(p_i - q_i, 0)). If all drafts are accepted, one more
+             token is drawn from the model's distribution.
+The output equals that of plain decoding: the same tokens (greedy), the same distribution (sampled). The last token of a
+round is the pending token of the next round: its hidden state is computed by the next forward pass, so a round needs
+exactly one forward pass.
 
-Shape letters: B rows, P prompt tokens, K drafts of a round, L tokens of a continuation at most, V vocabulary.
+Random numbers: each position of each row has three uniforms: one for drawing a draft, one for accepting it, one for
+drawing from the model's distribution or from what remains of it after a rejection. Each position is decided in one
+round only, so no uniform is used twice for the output.
+
+Shape letters: B rows, P prompt tokens, K drafts per round, L largest number of new tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -29,16 +35,19 @@ from worldbench.baselines.drafters import Drafter, Reader
 from worldbench.core import streams
 
 DRAFT, ACCEPT, LAW = 0, 1, 2
-"""Which of a position's three uniforms."""
+"""Index of a uniform among the three of its position."""
 CROWDED = 0.75
-"""Finished rows are dropped when the others are at most this share of those held."""
+"""Finished rows are removed from the batch when at most this share of its rows is unfinished."""
 Choice = Literal["greedy", "sampled"]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How to decode. length: drafts a round, 0: plain. threshold: draft no further than a chance of this that all drafts so far stay, as the drafter sees it
-    (the product of the highest probabilities of its laws); 0: always `length`."""
+    """How to decode.
+
+    length: drafts per round; 0 is plain decoding. threshold: stop drafting when the drafter's estimate that all drafts
+    of the round are accepted (the product of its highest probabilities) falls below this; 0: always draft `length`.
+    """
 
     length: int
     threshold: float = 0.0
@@ -49,9 +58,13 @@ PLAIN = Plan(0)
 
 @dataclass
 class Counts:
-    """What happened. rounds: of all rows together, those that were finished left out; drafted: drafts that were checked in them. forwards: passes of the trunk,
-    one for the prompts among them. tested and accepted int [K]: of draft i, how often all drafts before it stayed, and how often it did too. chances: of every
-    adaptive round, what its drafts' products of highest probabilities were, and how many stayed."""
+    """What happened while decoding.
+
+    rounds: summed over unfinished rows. drafted: drafts that were verified. forwards: forward passes of the trunk,
+    including the pass over the prompts. tested: int [K], how often all drafts before draft i were accepted.
+    accepted: int [K], how often draft i was accepted as well. chances: for each adaptive round, the drafter's estimates
+    (the products of its highest probabilities) and the number of accepted drafts. seconds: wall-clock time by part.
+    """
 
     rows: int = 0
     tokens: int = 0
@@ -75,22 +88,25 @@ class Counts:
 
 
 def uniforms(first: int, rows: int, limit: int, seed: int) -> Tensor:
-    """Those of continuations first .. first + rows - 1: float64 [B, L, 3], above 0 and below 1."""
+    """The uniforms of continuations first .. first + rows - 1: float64 [B, L, 3], above 0 and below 1."""
     u = streams.uniform(first, rows, 3 * limit, "decoding", seed).reshape(rows, limit, 3)
     return torch.from_numpy(u.clip(1e-12, 1 - 1e-12))
 
 
 def inverse(weights: Tensor, u: Tensor) -> Tensor:
-    """Draw from laws proportional to weights [.., V] by uniforms [..]."""
+    """Draw from distributions proportional to `weights` [.., V] with uniforms [..] (inverse transform): int [..]."""
     total = weights.double().cumsum(-1)
     return torch.searchsorted(total, (u * total[..., -1])[..., None], right=True)[..., 0]
 
 
-def settle(logits: Tensor, drafts: Tensor, drafted: Tensor, laws: Tensor | None, u: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Which drafts stay, and the token after them: how many [B], and int [B].
+def settle(
+    logits: Tensor, drafts: Tensor, drafted: Tensor, laws: Tensor | None, u: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Decide which drafts are accepted: the number accepted, int [B], and the token that follows them, int [B].
 
-    logits [B, K + 1, V]: the model's, before and after each draft. drafts int [B, K], of which the first `drafted` [B] of each row count. Sampled: the laws
-    [B, K, V] that they were drawn from, and the uniforms [B, K + 1, 3] of the positions of the K + 1 tokens; greedy: None.
+    logits: [B, K + 1, V], the model's, before and after each draft. drafts: int [B, K]; the first `drafted` [B] of each
+    row are valid. laws: [B, K, V], the distributions that the drafts were drawn from. u: [B, K + 1, 3], the uniforms of
+    the K + 1 positions. Greedy decoding: laws and u are None.
     """
     k = drafts.shape[1]
     counted = torch.arange(k, device=drafts.device) < drafted[:, None]
@@ -113,7 +129,7 @@ def settle(logits: Tensor, drafts: Tensor, drafted: Tensor, laws: Tensor | None,
 
 
 class _Rows:
-    """Continuations under way: rows that are held, and what each has so far."""
+    """The continuations: which rows are still in the batch (`held`), and the tokens that each row has so far."""
 
     def __init__(self, rows: int, limit: int, end: int, spare: int, device: torch.device) -> None:
         self.out = torch.full((rows, limit + spare), -1, dtype=torch.int64, device=device)
@@ -123,12 +139,12 @@ class _Rows:
         self.done = np.zeros(rows, bool)
 
     def room(self) -> np.ndarray:
-        """Tokens that each held row may still get; 0 where it is finished."""
+        """Number of tokens that each held row may still receive; 0 for a finished row."""
         return np.where(self.done, 0, self.limit - self.length[self.held])
 
     def put(self, tokens_BK: Tensor, kept: np.ndarray) -> np.ndarray:
-        """Append to each held row that is not finished its first `kept` [B] tokens, up to `end`; how many each got."""
-        if len(self.held) == 1 and tokens_BK.shape[1] == 1:  # plain decoding of one row: nothing to look up
+        """Append to each unfinished row its first `kept` [B] tokens, up to `end`; return how many each row received."""
+        if len(self.held) == 1 and tokens_BK.shape[1] == 1:  # plain decoding of one row, the fastest path
             row, at = int(self.held[0]), int(self.length[self.held[0]])
             self.out[row, at] = tokens_BK[0, 0]
             self.length[row] = at + 1
@@ -142,13 +158,14 @@ class _Rows:
         cells = self.length[self.held[live], None] + column
         keep = column < got[live, None]
         rows = np.broadcast_to(self.held[live, None], cells.shape)
-        self.out[torch.from_numpy(rows[keep]), torch.from_numpy(cells[keep])] = torch.from_numpy(tokens[live][keep]).to(self.out.device)
+        new = torch.from_numpy(tokens[live][keep]).to(self.out.device)
+        self.out[torch.from_numpy(rows[keep]), torch.from_numpy(cells[keep])] = new
         self.length[self.held] += got
         self.done |= (ended.any(1) & ~self.done) | (self.length[self.held] >= self.limit)
         return got
 
     def drop(self) -> np.ndarray | None:
-        """The held rows to go on with, once so many are finished that it pays; None: all."""
+        """Remove finished rows once enough rows are finished; return the indices kept, or None if all rows stay."""
         on = np.flatnonzero(~self.done)
         if not len(on) or len(on) > CROWDED * len(self.held):
             return None
@@ -158,12 +175,21 @@ class _Rows:
 
 @torch.inference_mode()
 def generate(
-    reader: Reader, prompts: np.ndarray, lengths: np.ndarray, *, limit: int, end: int, drafter: Drafter | None = None, plan: Plan = PLAIN,
-    u: Tensor | None = None, clock: Callable[[], float] = time.perf_counter,
-) -> tuple[np.ndarray, np.ndarray, Counts]:  # fmt: skip
-    """Continue prompts int [B, P] (the first `lengths` of each row) up to `end` or `limit` tokens: tokens [B, L] (-1 after the last), how many [B], and counts.
+    reader: Reader,
+    prompts: np.ndarray,
+    lengths: np.ndarray,
+    *,
+    limit: int,
+    end: int,
+    drafter: Drafter | None = None,
+    plan: Plan = PLAIN,
+    u: Tensor | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[np.ndarray, np.ndarray, Counts]:
+    """Continue prompts int [B, P] (the first `lengths` tokens of each row) up to `end` or `limit` tokens.
 
-    drafter: over that reader, where plan.length > 0. u: `uniforms` of these rows to sample, None for greedy decoding.
+    drafter: needed if plan.length > 0; it must use the same reader. u: `uniforms` of these rows for sampling, None for
+    greedy decoding. Returns tokens int [B, L] (-1 after the last one), their number int [B], and counts.
     """
     started = clock()
     rows, device = len(prompts), reader.engine.device
@@ -175,7 +201,7 @@ def generate(
     if not plan.length:
         drafter = None
     elif drafter is None or drafter.reader is not reader:
-        raise ValueError("to draft takes a drafter over the same reader")
+        raise ValueError("speculative decoding needs a drafter that uses the same reader")
     else:
         drafter.start(rows, room)
     before = reader.engine.forwards
@@ -204,7 +230,9 @@ def generate(
             if drafter is not None:
                 drafter.select(index)
         now = clock()
-        drafts, laws, drafted, sure = _draft(drafter, pending, state, plan, u) if drafter is not None else (None, None, None, None)
+        drafts, laws, drafted, sure = (
+            _draft(drafter, pending, state, plan, u) if drafter is not None else (None, None, None, None)
+        )
         then = clock()
         tokens = pending[:, None] if drafts is None else torch.cat([pending[:, None], drafts], dim=1)
         start = reader.engine.lengths
@@ -223,7 +251,8 @@ def generate(
             continue
         assert drafter is not None
         assert drafted is not None
-        kept_t, pending = settle(logits, drafts, torch.from_numpy(drafted).to(device), laws, None if u is None else _positions(u, state, drafts.shape[1] + 1))
+        draws = None if u is None else _positions(u, state, drafts.shape[1] + 1)
+        kept_t, pending = settle(logits, drafts, torch.from_numpy(drafted).to(device), laws, draws)
         kept = kept_t.cpu().numpy()
         counts.seconds["draft"] += then - now
         counts.seconds["forward"] += clock() - then
@@ -242,16 +271,25 @@ def generate(
 
 
 def _positions(u: Tensor, state: _Rows, count: int) -> Tensor:
-    """The uniforms of the next `count` positions of every held row [B, count, 3]; beyond the limit, where nothing comes out, those of the last."""
+    """The uniforms of the next `count` positions of every held row, [B, count, 3].
+
+    Positions beyond the limit, whose tokens are never output, repeat the uniforms of the last position.
+    """
     column = np.minimum(state.length[state.held][:, None] + np.arange(count), state.limit - 1)
     return u[torch.from_numpy(state.held)[:, None], torch.from_numpy(column)]
 
 
-def _draft(drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tensor | None) -> tuple[Tensor, Tensor | None, np.ndarray, np.ndarray | None]:
-    """Drafts int [B, K], their laws [B, K, V] (sampled), how many of them count [B] (none after `end`, none that a row has no room to keep), and where a
-    threshold is set the chances [B, K] that it was held against.
+def _draft(
+    drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tensor | None
+) -> tuple[Tensor, Tensor | None, np.ndarray, np.ndarray | None]:
+    """Draft up to plan.length tokens for every held row.
 
-    Whether a row drafts on is known before that draft is drawn: a rule that looked at the token would change the law of what stays.
+    Returns drafts int [B, K]; their distributions [B, K, V] (sampled decoding only); the number of valid drafts [B] (no
+    drafts after `end`, none that the row has no room for); and, with a threshold, the estimates [B, K] that were
+    compared with the threshold.
+
+    Whether a row drafts one more token is decided before that token is drawn. A rule that looked at the token first
+    would change the distribution of the accepted tokens.
     """
     b = len(pending)
     most = np.minimum(plan.length, np.maximum(state.room() - 1, 0))  # the token that ends the round needs room too
@@ -287,12 +325,13 @@ def _draft(drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tenso
     if not tokens:
         none = pending.new_zeros(b, 0)
         words = len(drafter.reader.embedding)
-        return none, None if draws is None else torch.zeros(b, 0, words, dtype=torch.float64, device=pending.device), drafted, held
+        empty = None if draws is None else torch.zeros(b, 0, words, dtype=torch.float64, device=pending.device)
+        return none, empty, drafted, held
     return torch.stack(tokens, 1), torch.stack(laws, 1) if laws else None, drafted, held
 
 
 def _tally(counts: Counts, kept: np.ndarray, drafted: np.ndarray, live: np.ndarray) -> None:
-    """Of rows that are not finished, count draft by draft."""
+    """Add one round to the counts, for the unfinished rows (`live`), separately for each draft."""
     place = np.arange(len(counts.tested))
     counts.tested += ((place <= kept[live, None]) & (place < drafted[live, None])).sum(0)
     counts.accepted += (place < kept[live, None]).sum(0)

@@ -1,4 +1,4 @@
-"""Mazes changed on purpose: misread by a saboteur, or by one wall for a minimal pair.
+"""Mazes changed on purpose: a corrupted reading of the prompt (damage), or one passage moved (minimal pairs).
 
 Shape letters: N mazes, K cells, E walls, M entries of an edge list.
 """
@@ -24,11 +24,15 @@ def check_damage(deleted: int, added: int, rewired: int, rows: int, columns: int
 
 
 def misread(prompts: Prompts, deleted: int, added: int, rewired: int, seed: int, rows: int, columns: int) -> np.ndarray:
-    """What a careless reader takes each maze to be: open walls, bool [N, E].
+    """Each maze as a model reads it that makes mistakes: open walls, bool [N, E].
 
-    rewired: so many entries of the edge list are read as leading elsewhere from one of their cells; deleted: so many are overlooked (never the only one of a
-    cell); added: so many passages are read that no entry tells. Which entries: by their places in the list, the same in every prompt, in an order that `seed`
-    draws; which other passages: by a hash of the whole prompt. More of a kind keeps what less of it did; there may be less to misread than asked for.
+    rewired: this many entries of the edge list are read as passages to another neighbor of one of their cells.
+    deleted: this many entries are overlooked, but never the only passage of a cell.
+    added: this many passages are read that no entry of the list names.
+
+    Rewired and deleted entries are chosen by their position in the list: `seed` draws an order of positions, the same
+    for every prompt. The new passages are chosen by a hash of the whole prompt. Larger damage contains smaller damage
+    of the same kind. A maze that has too few candidates is damaged less than asked.
     """
     n, e = prompts.open.shape
     w = walls(rows, columns)
@@ -36,14 +40,16 @@ def misread(prompts: Prompts, deleted: int, added: int, rewired: int, seed: int,
     text = np.full(n, np.uint64(streams.integer("misread", seed)))
     for wall, flip in zip(prompts.entries.T, prompts.flip.T):
         text = np.where(wall < e, mix(text * np.uint64(3) + (2 * wall + flip).astype(np.uint64) + _STEP), text)
-    rank = mix(text[:, None] + (np.arange(1, e + 1, dtype=np.uint64) * _STEP)[None, :])  # of walls, by prompt
+    # A random order of walls for each prompt. It depends on the prompt's text alone, so that a state (which knows the
+    # maze but not the batch) leads to the same damage wherever the prompt occurs.
+    rank = mix(text[:, None] + (np.arange(1, e + 1, dtype=np.uint64) * _STEP)[None, :])
     entries = prompts.entries if prompts.entries.shape[1] else np.full((n, 1), e)
     places = entries.shape[1]
 
     def in_order(kind: str) -> np.ndarray:
         return np.argsort(streams.generator("misread", kind, seed).random(e))
 
-    shares = np.zeros((e, e), bool)
+    shares = np.zeros((e, e), bool)  # do two walls have a cell in common?
     for side in (0, 1):
         for other in (0, 1):
             shares |= w[:, None, side] == w[None, :, other]
@@ -54,19 +60,19 @@ def misread(prompts: Prompts, deleted: int, added: int, rewired: int, seed: int,
             if place >= places or not left.any():
                 continue
             wall = entries[:, place]
-            told = (wall < e) & (left > 0)
+            hit = (wall < e) & (left > 0)  # e: the list of this prompt is shorter
             wall = np.minimum(wall, e - 1)
-            told &= open_[row, wall]
+            hit &= open_[row, wall]
             if kind == "deleted":
                 ways = degree(open_, rows, columns)
-                told &= (ways[row, w[wall, 0]] > 1) & (ways[row, w[wall, 1]] > 1)
+                hit &= (ways[row, w[wall, 0]] > 1) & (ways[row, w[wall, 1]] > 1)
             else:
                 free = ~open_ & ~prompts.open & shares[wall]
-                told &= free.any(axis=1)
+                hit &= free.any(axis=1)
                 elsewhere = np.argmin(np.where(free, rank, last), axis=1)
-                open_[row[told], elsewhere[told]] = True
-            open_[row[told], wall[told]] = False
-            left -= told
+                open_[row[hit], elsewhere[hit]] = True
+            open_[row[hit], wall[hit]] = False
+            left -= hit
     if added:
         closed = ~prompts.open
         order = np.argsort(np.where(closed, rank, last), axis=1)[:, :added]
@@ -75,17 +81,20 @@ def misread(prompts: Prompts, deleted: int, added: int, rewired: int, seed: int,
 
 
 def move_one(prompts: Prompts, uniform: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """One passage of each maze moved: entries [N, M] with one of them replaced in its place, and which rows could be changed so, bool [N].
+    """Move one passage of each maze: the new entries [N, M], and the rows that could be changed, bool [N].
 
-    The passage that is closed lies on a shortest way for half of the rows (uniform [N, 3] in [0, 1)), off all of them for the others; one that parts cells
-    is made up for by another between the same two parts, so that what could be reached still can.
+    uniform: [N, 3] in [0, 1). For half of the rows the closed passage lies on a shortest path from origin to target;
+    for the other half it lies on none. Where closing the passage splits the maze in two, the new passage joins the same
+    two parts, so that every cell that could reach the target still can. One entry of the list is replaced, in place.
     """
     n = len(prompts.open)
     w, row = walls(rows, columns), np.arange(n)
     passages = from_walls(prompts.open, rows, columns)
     to, back = (distances(passages, x, rows, columns).astype(np.int64) for x in (prompts.target, prompts.origin))
     least = to[row, prompts.origin][:, None]
-    on_way = (np.minimum(back[:, w[:, 0]] + to[:, w[:, 1]], back[:, w[:, 1]] + to[:, w[:, 0]]) + 1 == least) & prompts.open
+    # A wall lies on a shortest path if the distances from both ends, through it, add up to the shortest length.
+    through = np.minimum(back[:, w[:, 0]] + to[:, w[:, 1]], back[:, w[:, 1]] + to[:, w[:, 0]]) + 1
+    on_way = (through == least) & prompts.open
     reached = to < UNREACHED
     candidates = np.where(uniform[:, :1] < 0.5, on_way, prompts.open & ~on_way & reached[:, w[:, 0]])
     closed = _pick(candidates, uniform[:, 1])
@@ -98,10 +107,11 @@ def move_one(prompts: Prompts, uniform: np.ndarray, rows: int, columns: int) -> 
     free = ~prompts.open & (bridge | ~parted[:, None])
     opened = _pick(free, uniform[:, 2])
     done = done & np.asarray(free.any(axis=1)) & prompts.good
-    return np.where((prompts.entries == closed[:, None]) & done[:, None], opened[:, None], prompts.entries), done
+    replaced = (prompts.entries == closed[:, None]) & done[:, None]
+    return np.where(replaced, opened[:, None], prompts.entries), done
 
 
 def _pick(mask: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One of the true columns of each row [N, E], uniformly; 0 where there is none."""
+    """One of the true columns of each row of `mask` [N, E], uniformly; 0 where a row has none."""
     count = np.cumsum(mask, axis=1)
     return np.argmax(count > (uniform * count[:, -1]).astype(np.int64)[:, None], axis=1)

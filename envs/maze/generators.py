@@ -1,9 +1,16 @@
-"""Maze generators, vectorised over mazes: maze i of a named stream depends on (name, i) alone, in any batch.
+"""Maze generators, vectorized over mazes: maze i of a named stream depends on (name, i) alone, whatever the batch.
 
-Spanning trees (one way between any two cells): depth-first, Wilson (uniform over all trees), Kruskal and Prim (random growth), recursive division. With loops:
-percolation (each wall open with probability p), depth-first plus percolation.
-Sources: Wilson 1996 (loop-erased random walk); the others are folklore, named as in Ivanitskiy et al. 2023 (maze-dataset, arXiv 2309.10498).
+Spanning trees (exactly one path between any two cells): depth-first, Wilson (uniform over all trees), Kruskal and Prim
+(random growth), recursive division. Mazes with loops: percolation (each wall is open with probability p), and
+depth-first plus percolation.
+Sources: Wilson 1996 (loop-erased random walk). The other algorithms are folklore; their names are those of Ivanitskiy
+et al. 2023 (maze-dataset, arXiv 2309.10498).
 Shape letters: N mazes, K cells, E walls.
+
+Three conventions hold in this file. Every maze consumes its own row of uniform numbers, so that a maze does not depend
+on its batch. Cell K is a virtual cell outside the maze: `neighbours` returns K where a move would leave the grid, and
+arrays with K + 1 columns give that cell a value, which saves a test at every border. Several arrays are written through
+a flattened view, because one flat index is much faster than a pair of index arrays.
 """
 
 from __future__ import annotations
@@ -17,26 +24,35 @@ from worldbench.core.errors import InputError, nearest
 from worldbench.envs.maze.grid import OPPOSITE, from_walls, neighbours, pick, walls
 
 CHUNK = 1024
-"""Mazes made together: their working set stays in a core's cache."""
+"""Mazes generated together. Their arrays then fit the cache of one core."""
 Name = tuple[streams.Name, ...]
 
 
 def generate(kind: str, rows: int, columns: int, items: np.ndarray, name: Name, percolation: float = 0.1) -> np.ndarray:
-    """Mazes of a kind: bool [N, K, 4], for items (ascending) of the stream `name`. Raises InputError for an unknown kind."""
+    """Mazes of one kind: open passages, bool [N, K, 4], for the items (ascending) of the stream `name`.
+
+    Raises InputError for an unknown kind.
+    """
     if kind not in GENERATORS:
         raise InputError(f"there is no maze generator {kind!r}{nearest(kind, GENERATORS)}")
-    parts = [GENERATORS[kind](rows, columns, items[i : i + CHUNK], (*name, kind), percolation) for i in range(0, len(items), CHUNK)]
+    chunks = (items[i : i + CHUNK] for i in range(0, len(items), CHUNK))
+    parts = [GENERATORS[kind](rows, columns, chunk, (*name, kind), percolation) for chunk in chunks]
     return np.concatenate(parts) if parts else np.zeros((0, rows * columns, 4), bool)
 
 
-def _depth_first(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float, *, forks: bool = True) -> np.ndarray:
-    """From a uniform cell to a uniform unseen neighbour; back by one where there is none (without forks: the end)."""
+def _depth_first(
+    rows: int, columns: int, items: np.ndarray, name: Name, percolation: float, *, forks: bool = True
+) -> np.ndarray:
+    """Walk from a uniform cell to a uniform unseen neighbor; where there is none, step back by one cell.
+
+    Without forks, the walk ends where there is no unseen neighbor.
+    """
     n, k = len(items), rows * columns
     u = streams.uniform_rows(items, k, *name)
     table = neighbours(rows, columns).astype(np.int64)
     row, base = np.arange(n), np.arange(n) * (k + 1)
     unseen = np.ones((n, k + 1), bool)
-    unseen[:, k] = False
+    unseen[:, k] = False  # the virtual cell outside the maze is never entered
     flat = unseen.ravel()
     passages = np.zeros((n, k, 4), bool)
     ways = passages.reshape(-1)
@@ -44,9 +60,10 @@ def _depth_first(rows: int, columns: int, items: np.ndarray, name: Name, percola
     flat[base + at] = False
     stack = np.zeros((n, k), np.int64)
     depth, seen = np.zeros(n, np.int64), np.ones(n, np.int64)
-    for _ in range(2 * k):
+    for _ in range(2 * k):  # every cell is entered once and left once
         free = flat[base[:, None] + table[at]]
         go = free.any(axis=1)
+        # Uniform number `seen` is used for entering a new cell. A maze that only steps back keeps its number.
         direction = pick(free, u[row, np.minimum(seen, k - 1)])
         new = table[at, direction]
         moved, frm, way, to = row[go], at[go], direction[go], new[go]
@@ -72,14 +89,19 @@ def _one_way(rows: int, columns: int, items: np.ndarray, name: Name, percolation
 
 
 def _wilson(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
-    """A uniform spanning tree: from each cell in turn a random walk until it meets the tree; its last exits, followed from the cell, are joined to the tree."""
+    """A uniform spanning tree (Wilson 1996).
+
+    From each cell in turn, a random walk runs until it meets the tree. Following the last exit taken from each visited
+    cell gives the walk with its loops erased, and this path joins the tree. Mazes advance side by side: at any moment
+    some walk (`walking`) and others add their path to the tree (`returning`).
+    """
     n, k, width = len(items), rows * columns, 4 * rows * columns
     table = neighbours(rows, columns).astype(np.int64)
     inside = table < k
     passages = np.zeros((n, k, 4), bool)
     in_tree = np.zeros((n, k), bool)
-    leaves = np.zeros((n, k), np.int8)
-    row = np.arange(n)
+    leaves = np.zeros((n, k), np.int8)  # the last exit taken from each cell: later visits overwrite earlier ones
+    row = np.arange(n)  # mazes that are not finished
     used = np.zeros(n, np.int64)
     u = streams.uniform_rows(items, width, *name, 0)
     in_tree[row, np.minimum((u[:, 0] * k).astype(np.int64), k - 1)] = True
@@ -90,7 +112,7 @@ def _wilson(rows: int, columns: int, items: np.ndarray, name: Name, percolation:
     while len(row):
         walking = np.flatnonzero(~back)
         dry = walking[used[walking] == width]
-        if len(dry):  # every row draws on from its own next block
+        if len(dry):  # the walk is longer than one block of random numbers: each maze reads its own next block
             for a in np.unique(attempt[dry]):
                 these = dry[attempt[dry] == a]
                 u[row[these]] = streams.uniform_rows(items[row[these]], width, *name, int(a) + 1)
@@ -125,7 +147,7 @@ def _wilson(rows: int, columns: int, items: np.ndarray, name: Name, percolation:
 
 
 def _kruskal(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
-    """Walls in random order, each opened where it parts two regions (a minimum spanning tree of random weights)."""
+    """Go through the walls in random order and open each one that separates two regions (Kruskal's algorithm)."""
     w = walls(rows, columns).astype(np.int64)
     n, k = len(items), rows * columns
     order = np.argsort(streams.uniform_rows(items, len(w), *name), axis=1)
@@ -137,20 +159,21 @@ def _kruskal(rows: int, columns: int, items: np.ndarray, name: Name, percolation
         a, b = label[row, w[e, 0]], label[row, w[e, 1]]
         apart = np.flatnonzero(a != b)
         open_[apart, e[apart]] = True
-        part = label[apart]
+        part = label[apart]  # relabel region b as region a: K is small, so this is cheaper than a union-find per maze
         label[apart] = np.where(part == b[apart, None], a[apart, None], part)
     return from_walls(open_, rows, columns)
 
 
 def _prim(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
-    """From a uniform cell, a uniform one of all walls between the maze so far and the rest is opened, until there is no rest."""
+    """Grow from a uniform cell: open a uniform wall between the maze and the rest, until all cells are joined."""
     w = walls(rows, columns).astype(np.int64)
     n, k, none = len(items), rows * columns, len(w)
-    around = np.full((k, 4), none)  # the walls of each cell
+    around = np.full((k, 4), none)  # the walls of each cell; `none` where the cell lies at the edge of the grid
     around[w[:, 0], w[:, 2]] = around[w[:, 1], OPPOSITE[w[:, 2]]] = np.arange(none)
     u = streams.uniform_rows(items, k, *name)
     inside, open_ = np.zeros((n, k), bool), np.zeros((n, none), bool)
-    # The border of each maze, a list in any order, and where each wall stands in it (-1: not in it). The last column of both takes what is written for nothing.
+    # `border` lists the walls between the maze and the rest, in any order. `place` says where each wall stands in that
+    # list (-1: it does not). The last column of both is a dummy: vectorized writes without a target go there.
     border, place = np.full((n, none + 1), none), np.full((n, none + 1), -1)
     border_, place_ = border.ravel(), place.ravel()
     row, base, count = np.arange(n), np.arange(n) * (none + 1), np.zeros(n, np.int64)
@@ -159,7 +182,8 @@ def _prim(rows: int, columns: int, items: np.ndarray, name: Name, percolation: f
         inside[row, cell] = True
         if step == k:
             break
-        for wall in around[cell].T:  # it comes into the border, or leaves it, and the last one takes its place
+        # A wall of the new cell either enters the border, at its end, or leaves it: then the last wall takes its place.
+        for wall in around[cell].T:
             at = place_[base + wall]
             leaves = at >= 0
             slot = np.where(leaves, at, np.where(wall < none, count, none))
@@ -175,28 +199,35 @@ def _prim(rows: int, columns: int, items: np.ndarray, name: Name, percolation: f
 
 
 def _division(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
-    """An empty room is parted by a straight wall with one door, across its longer side, and so are the rooms that arise, down to corridors."""
+    """Divide an empty room by a straight wall with one door, across its longer side, and so on down to corridors.
+
+    All rooms of all mazes that have the same depth are divided together. Each room takes three uniform numbers:
+    orientation (for square rooms), position of the wall, position of the door.
+    """
     n, k = len(items), rows * columns
     u = streams.uniform_rows(items, 3 * k, *name)
     table = neighbours(rows, columns)
     passages = np.tile(table < k, (n, 1, 1))
-    room = np.stack([np.arange(n), *(np.full(n, x) for x in (0, rows, 0, columns))], axis=1)  # maze, first and last + 1 row and column
+    # A room: maze, first row, last row + 1, first column, last column + 1.
+    room = np.stack([np.arange(n), *(np.full(n, x) for x in (0, rows, 0, columns))], axis=1)
     used = np.zeros(n, np.int64)
     while True:
         height, width = room[:, 2] - room[:, 1], room[:, 4] - room[:, 3]
         room = room[(height > 1) & (width > 1)]
         if not len(room):
             return passages
+        # In order of mazes, so that `rank`, the number of a room within its maze, picks that maze's random numbers.
         room = room[np.argsort(room[:, 0], kind="stable")]
         maze = room[:, 0]
         height, width = room[:, 2] - room[:, 1], room[:, 4] - room[:, 3]
         rank = np.arange(len(room)) - np.searchsorted(maze, maze)
         draw = u[maze[:, None], 3 * (used[maze] + rank)[:, None] + np.arange(3)]
         used += np.bincount(maze, minlength=n)
-        across = np.where(height == width, draw[:, 0] < 0.5, height > width)  # a wall from west to east
+        across = np.where(height == width, draw[:, 0] < 0.5, height > width)  # True: the wall runs from west to east
         long, short = np.where(across, height, width), np.where(across, width, height)
-        cut = (draw[:, 1] * (long - 1)).astype(np.int64)  # the wall lies beyond this row or column of the room
+        cut = (draw[:, 1] * (long - 1)).astype(np.int64)  # the wall lies behind this row or column of the room
         door = (draw[:, 2] * short).astype(np.int64)
+        # One entry for each cell along each new wall: the room that owns the wall, and the position along the wall.
         owner = np.repeat(np.arange(len(room)), short)
         along = np.arange(len(owner)) - np.repeat(np.cumsum(short) - short, short)
         owner, along = owner[along != door[owner]], along[along != door[owner]]
@@ -215,11 +246,13 @@ def _division(rows: int, columns: int, items: np.ndarray, name: Name, percolatio
 
 
 def _percolation(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
+    """Each wall is open with probability `percolation`, independently of all others."""
     return from_walls(streams.uniform_rows(items, len(walls(rows, columns)), *name) < percolation, rows, columns)
 
 
 def _depth_first_percolation(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
-    return _depth_first(rows, columns, items, (*name, "tree"), percolation) | _percolation(rows, columns, items, (*name, "loops"), percolation)
+    tree = _depth_first(rows, columns, items, (*name, "tree"), percolation)
+    return tree | _percolation(rows, columns, items, (*name, "loops"), percolation)
 
 
 GENERATORS: dict[str, Callable[[int, int, np.ndarray, Name, float], np.ndarray]] = {
@@ -233,4 +266,4 @@ GENERATORS: dict[str, Callable[[int, int, np.ndarray, Name, float], np.ndarray]]
     "depth-first-percolation": _depth_first_percolation,
 }
 TREES = ("depth-first", "wilson", "kruskal", "prim", "division")
-"""Generators whose mazes are spanning trees: one way between any two cells."""
+"""Generators whose mazes are spanning trees: exactly one path between any two cells."""
