@@ -1,4 +1,4 @@
-"""Decoding with a transformer's keys and values cached.
+"""Decoding with a cache of a transformer's keys and values.
 
 Shape letters: B rows, P prompt tokens, K new tokens, S cached tokens, V vocabulary, D width.
 """
@@ -20,21 +20,25 @@ if TYPE_CHECKING:
 
 
 class SwappableDecoder(Decoder):
-    """A decoder whose hidden states can be replaced by others (`SequenceModel.swapped`)."""
+    """A decoder whose hidden states can be replaced (`SequenceModel.swapped`)."""
 
     @abc.abstractmethod
     def replace_next(self, layer: int, hidden: np.ndarray, tokens: np.ndarray) -> None:
-        """Append one token a row [B], with its hidden state at a layer (its place among `Objective.layers`) replaced by `hidden` [B, D]."""
+        """Append one token per row, int [B], whose hidden state at one layer is replaced by `hidden` [B, D].
+
+        layer: the index of the layer among `Objective.layers`.
+        """
 
     @abc.abstractmethod
     def adopt_last(self, other: Any) -> None:
-        """Take the states of the last token of every row, at all layers, and the logits, from another decoder of this kind."""
+        """Copy the states of the last token of every row, at all layers, and the logits, from another such decoder."""
 
 
 class CachedDecoder(SwappableDecoder):
-    """Continues rows with their keys and values cached.
+    """Continues rows, with their keys and values cached.
 
-    Prompts are laid flush right, so that all rows grow by the same columns; where their lengths differ, a mask hides the columns before a row's first token.
+    Prompts are aligned at their right ends, so that all rows append to the same columns. Where prompts differ in
+    length, a mask hides the columns before the first token of each row.
     """
 
     def __init__(self, objective: Objective, device: str, prompts: np.ndarray, lengths: np.ndarray) -> None:
@@ -43,7 +47,8 @@ class CachedDecoder(SwappableDecoder):
         self._skip = torch.from_numpy(widest - np.asarray(lengths, np.int64)).to(self.device)
         self._even = bool((self._skip == 0).all())
         self._filled, self._room = 0, widest + 16
-        self._caches = [Cache(len(prompts), trunk.heads, self._room, trunk.head_size, self.device) for _ in trunk.blocks]
+        size = (len(prompts), trunk.heads, self._room, trunk.head_size)
+        self._caches = [Cache(*size, self.device) for _ in trunk.blocks]
         column = np.arange(widest)[None, :] - (widest - np.asarray(lengths))[:, None]
         flush = np.where(column >= 0, np.take_along_axis(np.asarray(prompts), np.maximum(column, 0), axis=1), 0)
         self._forward(flush)
@@ -63,19 +68,20 @@ class CachedDecoder(SwappableDecoder):
             own = seen[None, None, :] >= self._skip[:, None, None]
             mask = (causal[None] & (own | (seen[None, None, :] == column[None, :, None])))[:, None]
         step = Step(self._filled, mask)
-        h = self.objective.trunk(self.objective.embed(new), position, mask, self._caches, step, longest=self._filled + k, replace=replace)
+        embedded, longest = self.objective.embed(new), self._filled + k
+        h = self.objective.trunk(embedded, position, mask, self._caches, step, longest=longest, replace=replace)
         self._filled += k
         out = self.read(h, new).cpu().numpy()
         self.logits = out[:, -1]
         return out
 
     def read(self, h_BKD: Tensor, tokens_BK: Tensor) -> Tensor:
-        """Logits [B, K, V] from hidden states and the tokens that were read."""
+        """The logits [B, K, V] of hidden states, given the token that each state has read last."""
         return self.objective.head(h_BKD, tokens_BK)
 
     @torch.inference_mode()
     def adopt_last(self, other: CachedDecoder) -> None:
-        """Take another decoder's keys, values and logits for the last token of every row."""
+        """Copy the keys, values and logits of the last token of every row from another decoder."""
         last = self._filled - 1
         for own, theirs in zip(self._caches, other._caches):
             own.k[:, :, last], own.v[:, :, last] = theirs.k[:, :, last], theirs.v[:, :, last]
@@ -94,8 +100,9 @@ class CachedDecoder(SwappableDecoder):
         return self._forward(tokens)
 
     def replace_next(self, layer: int, hidden: np.ndarray, tokens: np.ndarray) -> None:
-        """Append one token a row [B], with its hidden state at a layer (see `Backbone.forward`) replaced by `hidden` [B, D]."""
-        self._forward(np.asarray(tokens)[:, None], (layer, torch.from_numpy(np.ascontiguousarray(hidden))[:, None].to(self.device)))
+        """Append one token per row, int [B], with the state `hidden` [B, D] at a layer (see `Encoder.forward`)."""
+        new = torch.from_numpy(np.ascontiguousarray(hidden))[:, None].to(self.device)
+        self._forward(np.asarray(tokens)[:, None], (layer, new))
 
     @torch.inference_mode()
     def select(self, rows: np.ndarray) -> None:

@@ -1,11 +1,14 @@
-"""Drafters: the parts of a model that guess several of its next tokens for less than its trunk costs.
+"""Drafters: the parts of a model that predict several of its next tokens more cheaply than its trunk does.
 
-All start from the state at the last verified token and from the token behind it, which the model itself has given (`pending`). Draft i = 1, 2, .. is the i-th
-token after that one.
-    NextLat  h' <- p_psi(h', e(token)), law head(h'): any number of drafts, whatever the horizon that was trained (arXiv 2511.05963, section 3.4)
-    MTP      heads 1 .. d at the last verified position: at most d, whatever the tokens between (arXiv 2404.19737)
-    JTP      slots 1 .. d of the last verified position, each of which reads the token before the one that it gives: at most d (arXiv 2503.21801)
-The model's own law is read here too, since JTP's takes its first slot to read.
+Every drafter starts from the hidden state at the last verified token and from the `pending` token, which the model
+itself has chosen to follow that token. Draft i = 1, 2, .. is the i-th token after the pending one.
+    NextLat  h' <- p_psi(h', e(token)), logits head(h'). Any number of drafts, whatever horizon was trained
+             (arXiv 2511.05963, section 3.4).
+    MTP      Heads 1 .. d at the last verified position. At most d drafts, which ignore the tokens in between
+             (arXiv 2404.19737).
+    JTP      Slots 1 .. d of the last verified position; each slot reads the token before the one that it predicts.
+             At most d drafts (arXiv 2503.21801).
+The model's own next-token distribution is computed here as well (`Reader`), because JTP needs its slot 0 for it.
 
 Shape letters: B rows, K tokens, D width, H heads, C head size, V vocabulary.
 """
@@ -30,7 +33,7 @@ from worldbench.core.errors import InputError
 
 
 class Reader:
-    """A model as decoding reads it: the engine of its trunk, and its own next-token law."""
+    """What decoding needs of a model: the engine of its trunk, and its own next-token distribution."""
 
     def __init__(self, objective: Any) -> None:
         self.embedding: Tensor = objective.trunk.embedding.weight.detach()
@@ -41,22 +44,24 @@ class Reader:
         return F.embedding(tokens, self.embedding)
 
     def forward(self, tokens_BK: Tensor) -> Tensor:
-        """Append K tokens to every row: one forward pass of the trunk. Hidden states [B, K, D]."""
+        """Append K tokens to every row, in one forward pass of the trunk, and return their hidden states [B, K, D]."""
         return self.engine.forward(self.embed(tokens_BK))
 
     def law(self, h_BKD: Tensor, tokens_BK: Tensor) -> Tensor:
-        """The model's next-token logits [B, K, V] from hidden states and the tokens that each has read last."""
+        """The model's next-token logits [B, K, V], from hidden states and the last token that each state has read."""
         return self.unembed(h_BKD.reshape(-1, h_BKD.shape[-1])).view(*h_BKD.shape[:-1], -1)
 
 
 class JTPReader(Reader):
-    """Slot 0 of the planning attention sees itself alone."""
+    """JTP's next-token distribution is that of slot 0, which attends to itself alone: its attention is its value."""
 
     def __init__(self, objective: JTP) -> None:
         super().__init__(objective)
         planning = objective.planning
-        self.value, self.out = product(planning.qkv.weight[2 * planning.heads * planning.head_size :]), product(planning.out.weight)
-        self.gamma, self.layer_norm, self.norm = float(planning.gamma.detach()), planning.combine_norm, QuickNorm(objective.norm)
+        self.value = product(planning.qkv.weight[2 * planning.heads * planning.head_size :])
+        self.out = product(planning.out.weight)
+        self.gamma = float(planning.gamma.detach())
+        self.layer_norm, self.norm = planning.combine_norm, QuickNorm(objective.norm)
 
     def combine(self, h_ND: Tensor, tokens_N: Tensor) -> Tensor:
         return self.layer_norm(torch.add(self.embed(tokens_N), h_ND, alpha=self.gamma))
@@ -68,32 +73,38 @@ class JTPReader(Reader):
 
 
 class Drafter(abc.ABC):
-    """Guesses for a reader. A round: the reader's forward pass, `verified`, then `draft` once per token."""
+    """Drafts tokens for a reader. In each round: the reader's forward pass, `verified`, then `draft` once per draft."""
 
     longest: int | None
-    """The most drafts a round; None: any number."""
+    """Largest number of drafts per round; None: no limit."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader, self.engine, self.embed, self.unembed = reader, reader.engine, reader.embed, reader.unembed
 
-    def start(self, rows: int, room: int) -> None:  # noqa: B027  most keep nothing from round to round but `h`
-        """Forget everything; `room`: the most tokens that a row will hold."""
+    def start(self, rows: int, room: int) -> None:  # noqa: B027  most drafters keep only `h`
+        """Clear all state. room: the largest number of tokens that a row will hold."""
 
     def verified(self, h_BKD: Tensor, tokens_BK: Tensor, last: np.ndarray) -> None:
-        """After a forward pass: token `last` [B] of the K is the last one that stays. Called after the engine was cut to it."""
+        """Take note of a forward pass. last: int [B], the index among the K tokens of the last accepted one.
+
+        The engine has already been truncated to that token.
+        """
         self.h = _at(h_BKD, last)
 
     @abc.abstractmethod
     def draft(self, i: int, token: Tensor) -> Tensor:
-        """The logits [B, V] of draft i = 1, 2, .., in order, given the token [B] before it: `pending`, then draft i - 1."""
+        """The logits [B, V] of draft i. Called for i = 1, 2, .. in order.
+
+        token: int [B], the token before the draft: the pending token for i = 1, else draft i - 1.
+        """
 
     def select(self, index: Tensor) -> None:
-        """Keep only the chosen rows, in that order. Between rounds."""
+        """Keep only the chosen rows, in the given order. Called between rounds."""
         self.h = self.h[index]
 
 
 def _at(x_BKD: Tensor, last: np.ndarray) -> Tensor:
-    """Token last[b] of row b: [B, D]."""
+    """Entry last[b] of row b, [B, D]."""
     if len(last) == 1:
         return x_BKD[:, int(last[0])]
     return x_BKD[torch.arange(len(last), device=x_BKD.device), torch.from_numpy(last).to(x_BKD.device)]
@@ -106,21 +117,24 @@ class NextLatDrafter(Drafter):
         super().__init__(reader)
         dynamics = objective.dynamics
         first, second, third = (layer.weight for layer in dynamics.mlp if isinstance(layer, torch.nn.Linear))
-        self.first, self.second, self.third = product(first, dynamics.norm.weight, "gelu"), product(second, None, "gelu"), product(third)
+        self.first = product(first, dynamics.norm.weight, "gelu")
+        self.second, self.third = product(second, None, "gelu"), product(third)
 
     def draft(self, i: int, token: Tensor) -> Tensor:
         h = self.h if i == 1 else self.ahead
         both = torch.cat([self.embed(token), h], dim=1)
-        self.ahead = self.third(self.second(self.first(F.rms_norm(both, (both.shape[1],), None, NORM_EPS))), h)
+        normed = F.rms_norm(both, (both.shape[1],), None, NORM_EPS)
+        self.ahead = self.third(self.second(self.first(normed)), h)
         return self.unembed(self.ahead)
 
 
 class MTPDrafter(Drafter):
-    """Each head keeps the keys and values of its own block, and reads what it has not read yet when it is asked."""
+    """Each head caches the keys and values of its own block; it reads new states only when it is asked for a draft."""
 
     def __init__(self, reader: Reader, objective: MTP) -> None:
         super().__init__(reader)
-        self.heads = [(QuickBlock(head.block), QuickNorm(head.norm)) for head in objective.heads]  # type: ignore[arg-type]
+        heads: Any = objective.heads
+        self.heads = [(QuickBlock(head.block), QuickNorm(head.norm)) for head in heads]
         self.longest = len(self.heads)
 
     def start(self, rows: int, room: int) -> None:
@@ -131,7 +145,10 @@ class MTPDrafter(Drafter):
         self.filled = np.zeros(rows, np.int64)
 
     def verified(self, h_BKD: Tensor, tokens_BK: Tensor, last: np.ndarray) -> None:
-        """Keep what the heads read. States behind the last one that stays are written too, and overwritten by the next round."""
+        """Store the states that the heads read.
+
+        The states of rejected tokens are stored too; the next round overwrites them.
+        """
         below, low = self.engine.below, self.filled
         assert below is not None
         k = below.shape[1]
@@ -139,14 +156,16 @@ class MTPDrafter(Drafter):
             self.states[:, int(low[0]) : int(low[0]) + k] = below
         else:
             row = torch.arange(len(low), device=below.device)[:, None]
-            self.states[row, torch.from_numpy(low).to(below.device)[:, None] + torch.arange(k, device=below.device)] = below
+            column = torch.from_numpy(low).to(below.device)[:, None] + torch.arange(k, device=below.device)
+            self.states[row, column] = below
         self.filled = self.engine.lengths.copy()
 
     def draft(self, i: int, token: Tensor) -> Tensor:
         block, norm = self.heads[i - 1]
         low = self.read[i - 1]
         new = int((self.filled - low).max())
-        # Rows that are behind by less read some states again: the same keys and values, to the same place.
+        # All rows read the same number of states. A row with fewer new states reads some old ones again, which writes
+        # the same keys and values to the same columns.
         low = np.maximum(np.minimum(low, self.filled - new), 0)
         place = Place(low, new, self.engine.room, self.engine.table)
         b = len(low)
@@ -183,7 +202,7 @@ class JTPDrafter(Drafter):
 
     def draft(self, i: int, token: Tensor) -> Tensor:
         b = len(token)
-        if i == 1:  # slot 0, for its key and value
+        if i == 1:  # slot 0 too: later slots attend to its key and value
             h, tokens = self.h.repeat(2, 1), torch.cat([self.token, token])
         else:
             h, tokens = self.h, token
@@ -206,19 +225,21 @@ DRAFTERS: dict[type[Objective], type[Drafter]] = {NextLat: NextLatDrafter, MTP: 
 
 
 def reader_of(objective: Objective) -> Reader:
-    """How plain decoding reads a transformer."""
-    return next((reader for kind, reader in READERS.items() if isinstance(objective, kind)), Reader)(objective)
+    """The reader for plain decoding of a transformer."""
+    make = next((reader for kind, reader in READERS.items() if isinstance(objective, kind)), Reader)
+    return make(objective)
 
 
 def drafter_of(objective: Objective, reader: Reader | None = None) -> Drafter:
-    """The drafter that a trained model brings along, over a reader of that model. Raises InputError for models without one."""
+    """The drafter of a trained model, which uses a reader of that model. Raises InputError for a model without one."""
     for kind, drafter in DRAFTERS.items():
-        if isinstance(objective, kind) and type(objective).decoder is kind.decoder:  # one that decodes otherwise (nextlat-rnn) is not what is drafted for
+        # A subclass that decodes in its own way (nextlat-rnn) has no use for the drafts of its base class.
+        if isinstance(objective, kind) and type(objective).decoder is kind.decoder:
             return drafter(reader or reader_of(objective), objective)  # type: ignore[call-arg]
     raise refusal(objective.name)
 
 
 def refusal(name: str) -> InputError:
-    """For models that bring no drafter along."""
+    """The error for a model without a drafter."""
     can = ", ".join(kind.name for kind in DRAFTERS)
-    return InputError(f"{name} cannot draft its own next tokens: nothing in it predicts further than the next one; those that can: {can}")
+    return InputError(f"{name} cannot draft tokens: it predicts the next token only; models that can draft: {can}")
