@@ -163,7 +163,8 @@ ALLOWED = {
     "worldbench.core": ["worldbench.core"],
     "worldbench.envs": ["worldbench.core", "worldbench.envs"],
     "worldbench.metrics": ["worldbench.core", "worldbench.metrics"],
-    "worldbench.figures": ["worldbench.core", "worldbench.figures"],
+    "worldbench.records": ["worldbench.core", "worldbench.records"],
+    "worldbench.figures": ["worldbench.core", "worldbench.records", "worldbench.figures"],
     "worldbench.baselines": ["worldbench.core", "worldbench.baselines"],
 }
 

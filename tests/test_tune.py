@@ -14,10 +14,10 @@ import pytest
 
 import worldbench.run
 import worldbench.tune
-from worldbench.budget import TUNING_SEEDS, Budget
 from worldbench.cli import main
 from worldbench.compare import compare, render
 from worldbench.configuration import resolve
+from worldbench.core.budget import TUNING_SEEDS, Budget
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.registry import models
 from worldbench.criterion import Criterion

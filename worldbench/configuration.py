@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from worldbench.budget import FREE, Budget, refuse_seed
+from worldbench.budget import FREE
+from worldbench.core.budget import Budget, refuse_seed
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.options import EXECUTION, LATER, identity_fields
 from worldbench.core.registry import models, worlds

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worldbench.budget import Budget, told
+from worldbench.budget import told
 from worldbench.configuration import Job, group_types, parse_options
+from worldbench.core.budget import Budget
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import read_json, to_json, write_atomic
 from worldbench.core.registry import load_plugin

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from worldbench.budget import TUNING_SEEDS, Budget
 from worldbench.configuration import Job, to_toml
+from worldbench.core.budget import TUNING_SEEDS, Budget
 from worldbench.core.errors import Diverged, InputError, RunError
 from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
 from worldbench.core.world import Documents, World

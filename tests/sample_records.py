@@ -1,0 +1,258 @@
+"""Made-up records of every kind, whole and small, for tests that change one thing about them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from worldbench.core.budget import Budget
+from worldbench.core.files import identity_hash
+from worldbench.records import bench, check, decoding, folder, reconstruction, runs, tuning
+from worldbench.records.lines import EvalLine
+from worldbench.records.parts import Environment, Identity, Model, Parameters, Record
+from worldbench.records.scores import Bound, Metric, Score
+
+WORLD = {"world": "taxi", "version": 1, "map_digest": "0123456789", "min_moves": 5}
+CONFIG: dict[str, dict[str, Any]] = {
+    "env": {"min_moves": 5},
+    "data": {"rides": 8000},
+    "model": {"layers": 2},
+    "train": {"steps": 10, "learning_rate": 0.001},
+    "eval": {"metrics": [], "trials": 50, "seed": 0},
+}
+ENVIRONMENT = Environment(worldbench="0.1.0", python="3.11.7", torch="2.13.0", numpy="2.4.6", processor="some")
+DIGEST = hashlib.sha256(b"arrays").hexdigest()
+
+
+def identity(training: str = "t", evaluation: str = "e") -> Identity:
+    return Identity(training=identity_hash(training), evaluation=identity_hash(evaluation))
+
+
+def metric(values: Mapping[str, float | None], *, version: int = 1, direction: Any = "higher", **more: Any) -> Metric:
+    """A metric whose first score is its primary one."""
+    scores = {name: Score(value=value, n=100, interval=None) for name, value in values.items()}
+    own: dict[str, Any] = {"series": {}, "notes": [], **more}
+    return Metric(version=version, direction=direction, primary=next(iter(values)), scores=scores, **own)
+
+
+def head(model: str = "gpt", seed: int | None = 0, **changes: Any) -> dict[str, Any]:
+    """The fields of `Head`. config, world: merged into those above, group by group."""
+    config = {group: {**values, **changes.get("config", {}).get(group, {})} for group, values in CONFIG.items()}
+    return {
+        "world": {**WORLD, **changes.get("world", {})},
+        "model": Model(name=model, hidden="final norm", parameters=Parameters(training=10, inference=10)),
+        "preset": changes.get("preset", "quick"),
+        "seed": seed,
+        "command": f"worldbench run taxi --model {model} --seed {seed}",
+        "config": config,
+        "identity": identity(f"{model} {seed} {config}", changes.get("evaluation", "e")),
+        "environment": ENVIRONMENT,
+        "tuning": changes.get("tuning"),
+    }
+
+
+def result(
+    model: str = "gpt", seed: int | None = 0, scores: dict[str, Metric] | None = None, **changes: Any
+) -> runs.Result:
+    return runs.Result(
+        **head(model, seed, **changes),
+        training=runs.Training(curve=[EvalLine(step=1, loss=2.0, bayes=1.0, excess=1.0), EvalLine(step=10, loss=1.5)]),
+        card={"map": "a map", "ride_moves": [5, 28], "out_degree": {"2": 7}},
+        scores={"m": full_metric()} if scores is None else scores,
+        not_applicable={"detours": "no budget"},
+    )
+
+
+def full_metric() -> Metric:
+    values = {"x": 0.5, "y": None, "z": float("inf")}
+    return metric(
+        values,
+        series={"by_layer": {"layer": ["first", "last"], "r2": [0.5, None]}},
+        notes=["a note"],
+        evidence_sha256=DIGEST,
+        floor=Bound(model="random-legal", scores={"x": 0.1}),
+        ceiling=Bound(model="oracle", scores={"x": 1.0, "z": None}),
+    )
+
+
+def trace(
+    model: str = "gpt", seed: int = 0, points: dict[int, dict[str, Metric]] | None = None, **changes: Any
+) -> runs.Trace:
+    """points: the scores by step."""
+    by_step = {1: {"m": full_metric()}, 4: {"m": full_metric()}} if points is None else points
+    return runs.Trace(
+        **head(model, seed, **changes),
+        trace_command="worldbench trace a-run",
+        trace=[runs.Point(step=step, scores=scores, not_applicable={}) for step, scores in by_step.items()],
+    )
+
+
+def config() -> folder.Config:
+    return folder.Config(
+        world="taxi",
+        model="gpt",
+        preset="quick",
+        seed=0,
+        given={"train.steps": 10},
+        plugins=[],
+        groups=CONFIG,
+        identity=identity(),
+        tuning=Budget(16, 2, "excess_loss.kl", "0123456789abcdef"),
+    )
+
+
+def manifest() -> folder.Manifest:
+    session = folder.Session(
+        argv=["worldbench", "run"],
+        pid=7,
+        started="2026-01-01T00:00:00Z",
+        environment=ENVIRONMENT,
+        outcome="done",
+        seconds=1.5,
+    )
+    return folder.Manifest(sessions=[session])
+
+
+def trial(seed: int = 1_000_000) -> tuning.TrialRun:
+    return tuning.TrialRun(
+        seed=seed, folder="a-run", training=identity().training, scores={"kl": 0.5, "loss": None}, failed=None
+    )
+
+
+def tuned(model: str = "gpt", values: tuple[float | None, ...] = (0.5, 0.25)) -> tuning.Tuning:
+    settings = {"train.learning_rate": 0.001}
+    known = [value for value in values if value is not None]
+    best = values.index(min(known)) if known else None
+    return tuning.Tuning(
+        world=WORLD,
+        model=tuning.TunedModel(name=model),
+        preset="quick",
+        command="worldbench tune taxi",
+        config=CONFIG,
+        environment=ENVIRONMENT,
+        budget=tuning.Amount(trials=len(values), seeds=1),
+        space={"train.learning_rate": tuning.Bounds(start=0.001, low=0.0001, high=0.01)},
+        criterion=tuning.JudgedBy(score="excess_loss.kl", direction="lower", evaluation=identity().evaluation),
+        seeds=tuning.Seeds(training=[1_000_000], evaluation=1_000_000, shared_documents=0.0),
+        best=None if best is None else tuning.Best(trial=best, value=min(known), settings=settings),
+        trials=[
+            tuning.Trial(trial=i, settings=settings, value=value, runs=[trial()]) for i, value in enumerate(values)
+        ],
+    )
+
+
+def decode() -> decoding.Decoding:
+    spread = decoding.Spread(median=1.5, low=1.0, high=2.0, repeats=[1.0, 1.5, 2.0])
+    common: dict[str, Any] = {
+        "tokens": 9,
+        "seconds": [1.0],
+        "processor_seconds": [1.0],
+        "tokens_per_second": 9.0,
+        "round_ms": 1.0,
+        "prompt_ms": 1.0,
+    }
+    arm = decoding.Arm(
+        **common,
+        length=2,
+        threshold=0.0,
+        drafted_per_round=2.0,
+        accepted_per_round=1.0,
+        tokens_per_round=2.0,
+        forwards_per_token=0.5,
+        tested=[4, 2],
+        accepted=[2, 1],
+        draft_ms=1.0,
+        verify_ms=1.0,
+        speed_up=spread,
+        processor_speed_up=spread,
+    )
+    return decoding.Decoding(
+        **head(),
+        decode_command="worldbench decode a-run",
+        device="cpu",
+        plain=decoding.Plain(**common, forwards_per_token=1.0),
+        arms=[arm],
+        decode=decoding.Asked(
+            prompts=8, batch=1, lengths=[2], adaptive=None, choice="greedy", tokens=9, repeats=3, threads=1
+        ),
+        costs_ms=decoding.Costs(round_without_drafts=1.0, each_draft=0.5),
+        acceptance_by_position=[0.5, 0.5],
+        best=decoding.BestLength(length=2, predicted_length=1, predicted_speed_up=1.25, suggested_threshold=None),
+        identical=decoding.Identical(rows=8, different=0, all=True),
+    )
+
+
+def checked() -> check.Check:
+    rungs = [check.Rung(size=size, values={"m": {"x": [1.0 - size, None]}}) for size in (0.0, 0.5)]
+    return check.Check(
+        world=WORLD,
+        card={},
+        settings={"trials": 50},
+        corruptions=2,
+        rungs=1,
+        not_applicable={"n": {"oracle": "no hidden states"}},
+        metrics={"m": check.CheckedMetric(version=1, primary="x", direction="higher", claims=["noise"])},
+        references={"m": {"oracle": {"x": 1.0}, "uniform": {"x": float("-inf")}}},
+        ladders={"noise": rungs},
+        verdicts=[check.Verdict(metric="m", statement="oracle scores x = 1", measured="1", holds=True)],
+    )
+
+
+def reconstructed() -> reconstruction.Reconstruction:
+    return reconstruction.Reconstruction(
+        version=1,
+        worldbench="0.1.0",
+        identity=identity().training,
+        settings={"degree": 4},
+        series={},
+        notes=["a note"],
+        evidence_sha256=DIGEST,
+        map=reconstruction.MapFacts(name="a map", digest="01", places=3, moves=4, report={"kept": 3}),
+        routes=reconstruction.RouteFacts(name="routes.txt", sha256=DIGEST, count=3, without_end=0),
+        scores={"edge_precision": Score(value=0.5, n=4, interval=(0.25, 0.75))},
+    )
+
+
+def benched() -> bench.Bench:
+    seconds = bench.Seconds(wall=[1.0, 2.0], processor=[1.0, 2.0])
+    cost = bench.Cost(
+        label="gpt",
+        model="gpt",
+        options={"layers": 2},
+        parameters=9,
+        inference_parameters=9,
+        operations=9,
+        operations_by_kind={"mm": 9},
+        largest_tensor=9,
+        seconds=bench.Parts(forward_backward=seconds, optimiser=seconds),
+        step=2.0,
+        quartiles=(1.0, 3.0),
+        tokens_per_second=5.0,
+        ratio=1.0,
+        ratio_forward_backward=1.0,
+        ratio_by_operations=1.0,
+        share_of_ceiling=0.5,
+        memory=bench.Memory(bytes=None, what="not known"),
+    )
+    return bench.Bench(
+        environment=ENVIRONMENT,
+        device="cpu",
+        threads=1,
+        clock="processor",
+        repeats=2,
+        shape={"name": "small"},
+        vocabulary=9,
+        models=[cost],
+        rows=bench.RowFacts(of="random documents", rows=2, width=8, tokens=14, scored=12),
+        ceiling=bench.Ceiling(
+            operations_per_second=9.0,
+            product="qkv",
+            products=[bench.Product(name="qkv", size=(1, 2, 3), operations_per_second=9.0, seconds=seconds)],
+        ),
+    )
+
+
+def every_kind() -> list[Record]:
+    """One record of each kind."""
+    return [result(), trace(), config(), manifest(), tuned(), trial(), decode(), checked(), reconstructed(), benched()]

@@ -1,0 +1,343 @@
+"""Records: what is written is what is read, files of every schema load, and nothing else does."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sample_records import checked, every_kind, full_metric, identity, result, trace
+
+from worldbench.core.errors import InputError, RunError
+from worldbench.records.finding import PATTERNS, evidence_folder, find, own_result, result_path
+from worldbench.records.parts import Record
+from worldbench.records.reading import DEEPEST, KINDS, LIMIT, read, read_any, text, write
+from worldbench.records.runs import Result, Trace
+from worldbench.records.upgrades import STEPS, VERSION
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = sorted((ROOT / "results").rglob("*.json"))
+KIND = {record.kind: record for record in every_kind()}
+
+
+def refused(path: Path, kind: type[Record]) -> str:
+    """The one sentence that refuses a file."""
+    with pytest.raises(InputError) as caught:
+        read(path, kind)
+    told = str(caught.value)
+    assert str(path) in told
+    assert "\n" not in told
+    return told
+
+
+def changed(path: Path, record: Record, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """A file whose content was changed by hand."""
+    content = json.loads(text(record))
+    change(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_every_kind_is_made_up_here() -> None:
+    assert {type(record) for record in KIND.values()} == set(KINDS)
+    assert set(PATTERNS) == set(KIND)
+
+
+@pytest.mark.parametrize("kind", KIND)
+def test_what_is_written_is_what_is_read(kind: str, tmp_path: Path) -> None:
+    record = KIND[kind]
+    path = tmp_path / f"{kind}.json"
+    write(path, record)
+    assert read(path, type(record)) == read_any(path) == record
+    content = json.loads(path.read_text())
+    assert list(content)[:2] == ["schema_version", "kind"]
+    assert (content["schema_version"], content["kind"]) == (VERSION, kind)
+    assert text(read(path, type(record))) == path.read_text()
+    for other in KINDS:
+        if other is not type(record):
+            assert f"it is a {kind} file" in refused(path, other)
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: str(p.relative_to(ROOT / "results")))
+def test_published_files_are_read_and_written_again(path: Path, tmp_path: Path) -> None:
+    """Schema 1 is upgraded; nothing that a file says is lost."""
+    record, old = read_any(path), json.loads(path.read_text())
+    write(tmp_path / "new.json", record)
+    assert read(tmp_path / "new.json", type(record)) == record
+    new = json.loads((tmp_path / "new.json").read_text())
+    assert {"kind": record.kind, **without_bounds(old), "schema_version": VERSION} == without_bounds(new)
+
+
+def without_bounds(content: dict[str, Any]) -> dict[str, Any]:
+    """A file with what schema 2 writes otherwise taken out: bounds in one level, and None left out where it is the
+    default.
+    """
+    points = [content] if "trace" not in content else content["trace"]
+    for point in points if "identity" in content else []:
+        for metric in point.get("scores", {}).values():
+            for which in ("floor", "ceiling"):
+                bound = metric.pop(which, {})
+                values = bound.get("scores", {k: v for k, v in bound.items() if k != "model"})
+                metric[which] = (bound.get("model"), values)
+    if content.get("model", {}).get("hidden", "") is None:
+        del content["model"]["hidden"]
+    return content
+
+
+def test_there_are_files_of_every_older_schema() -> None:
+    assert {json.loads(path.read_text()).get("schema_version", 1) for path in PUBLISHED} >= set(STEPS)
+    assert set(STEPS) == set(range(1, VERSION))
+
+
+def test_bounds_of_schema_1(tmp_path: Path) -> None:
+    def older(content: dict[str, Any]) -> None:
+        content["schema_version"] = 1
+        del content["kind"], content["scores"]["m"]["ceiling"]
+        content["scores"]["m"]["floor"] = {"model": "uniform", "x": 0.25, "y": None}
+        content["scores"]["m"]["scores"]["y"]["interval"] = [None, None]
+
+    record = read(changed(tmp_path / "result.json", result(), older), Result)
+    floor = record.scores["m"].floor
+    assert floor is not None
+    assert (floor.model, floor.scores) == ("uniform", {"x": 0.25, "y": None})
+    assert record.scores["m"].scores["y"].interval is None
+
+
+def test_numbers_that_json_lacks() -> None:
+    record = result(scores={"m": full_metric()})
+    content = json.loads(text(record))["scores"]["m"]
+    assert [content["scores"][name]["value"] for name in "xyz"] == [0.5, None, "inf"]
+    assert json.loads(text(checked()))["references"]["m"]["uniform"]["x"] == "-inf"
+    series = msgspec.structs.replace(full_metric(), series={"c": {"k": [1, 2, 3], "y": [math.inf, math.nan, 0.5]}})
+    written = json.loads(text(result(scores={"m": series})))["scores"]["m"]["series"]
+    assert written == {"c": {"k": [1, 2, 3], "y": ["inf", None, 0.5]}}
+    assert series.curve("c", "k", "z") == []
+
+
+def test_a_curve_is_read_where_all_columns_are_numbers(tmp_path: Path) -> None:
+    series = {"c": {"k": [1, 2, 3, 4], "y": ["inf", None, 0.5, "x"], "short": [1, 2]}}
+    write(tmp_path / "result.json", result(scores={"m": msgspec.structs.replace(full_metric(), series=series)}))
+    metric = read(tmp_path / "result.json", Result).scores["m"]
+    assert metric.curve("c", "k", "y") == [(1, math.inf), (3, 0.5)]
+    assert metric.curve("c", "k", "short") == [(1, 1), (2, 2)]
+    assert metric.curve("d", "k") == []
+
+
+def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
+    """What a plugin says of its world may be anything."""
+    for card, told in (({"a": object()}, "type object"), ({"a": 1 << 70}, "64 bits"), ({"a": "\ud800"}, "surrogates")):
+        with pytest.raises(RunError, match=told):
+            write(tmp_path / "result.json", msgspec.structs.replace(result(), card=card))
+    assert not (tmp_path / "result.json").exists()
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
+    "type": (lambda r: r.update(seed="0"), "`$.seed`"),
+    "negative": (lambda r: r.update(seed=-1), "`$.seed`"),
+    "true": (lambda r: r.update(seed=True), "`$.seed`"),
+    "key": (lambda r: r.update(sead=1), "unknown field `sead`"),
+    "missing": (lambda r: r.pop("command"), "missing required field `command`"),
+    "value": (lambda r: r["scores"]["m"]["scores"]["x"].update(value="big"), "`$.scores.m.scores.x.value`"),
+    "n": (lambda r: r["scores"]["m"]["scores"]["x"].update(n=1.5), "`$.scores.m.scores.x.n`"),
+    "interval": (lambda r: r["scores"]["m"]["scores"]["x"].update(interval=[1]), "`$.scores.m.scores.x.interval`"),
+    "primary": (lambda r: r["scores"]["m"].update(primary="w"), "primary score 'w'"),
+    "direction": (lambda r: r["scores"]["m"].update(direction="up"), "'up'"),
+    "digest": (lambda r: r["scores"]["m"].update(evidence_sha256="../x"), "`$.scores.m.evidence_sha256`"),
+    "identity": (lambda r: r["identity"].update(evaluation="../../../x"), "`$.identity.evaluation`"),
+    "world": (lambda r: r["world"].pop("world"), "world"),
+    "rides": (lambda r: r["config"]["data"].update(rides="all"), "config.data.rides"),
+    "budget": (
+        lambda r: r.update(tuning={"trials": 0, "seeds": 1, "criterion": "x", "record": "y"}),
+        "at least 1 trial",
+    ),
+    "schema": (lambda r: r.update(schema_version="2"), "schema_version"),
+    "no schema": (lambda r: (r.pop("schema_version"), r.pop("kind")), "schema_version"),
+    "newer": (lambda r: r.update(schema_version=VERSION + 1), "newer worldbench"),
+    "kind": (lambda r: r.update(kind="recipe"), "'recipe'"),
+    "kind of a list": (lambda r: r.update(kind=["result"]), "kind"),
+    "large": (lambda r: r["card"].update(a=1 << 70), "64 bits"),
+    "deep": (lambda r: r["card"].update(a=json.loads("[" * DEEPEST + "]" * DEEPEST)), "nested too deeply"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_result_is_refused_with_its_place(wrong: str, tmp_path: Path) -> None:
+    change, told = WRONG[wrong]
+    assert told in refused(changed(tmp_path / "result.json", result(), change), Result)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda r: r["trace"].reverse(), "do not go up"),
+        (lambda r: r["trace"].clear(), "no checkpoint"),
+        (lambda r: r["trace"][1]["scores"]["m"].update(version=2), "same metrics"),
+        (lambda r: r["trace"][1]["scores"].clear(), "same metrics"),
+        (lambda r: r["trace"][1]["scores"]["m"].update(primary="w"), "primary score 'w'"),
+    ],
+)
+def test_a_trace_whose_checkpoints_do_not_agree(change: Any, told: str, tmp_path: Path) -> None:
+    assert told in refused(changed(tmp_path / "trace.json", trace(), change), Trace)
+
+
+def test_bytes_that_are_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    whole = text(result()).encode()
+    for raw, told in {
+        b"": "it is empty",
+        b" \n": "it is empty",
+        b"1": "not an object",
+        b"[]": "not an object",
+        whole[: len(whole) // 2]: "truncated",
+        whole.replace(b"0.5", b"NaN", 1): "not JSON",
+        whole.replace(b"0.5", b"1e999", 1): "out of range",
+        whole.replace(b'"quick"', b'"\\ud800"', 1): "surrogate",
+        whole.replace(b"quick", b"qu\xffck", 1): "UTF-8",
+        b"[" * 100_000: "nested too deeply",
+        b'{"a":' * 100_000: "nested too deeply",
+        whole + b"{}": "trailing",
+    }.items():
+        path.write_bytes(raw)
+        assert told in refused(path, Result)
+    path.write_bytes(b"\xef\xbb\xbf" + whole)
+    assert read(path, Result) == result()
+    path.write_bytes(b" " * (LIMIT + 1))
+    assert "bytes" in refused(path, Result)
+    path.unlink()
+    assert "cannot read" in refused(path, Result)
+    os.mkfifo(path)
+    assert "named pipe" in refused(path, Result)
+
+
+def test_names_of_results(tmp_path: Path) -> None:
+    """A result is named by its evaluation; one of a folder from before stays where it is."""
+    ours, theirs = result(evaluation="ours"), result(evaluation="theirs")
+    write(tmp_path / "result.json", theirs)
+    assert result_path(tmp_path, theirs.identity) == tmp_path / "result.json"
+    named = result_path(tmp_path, ours.identity)
+    assert named.name == f"result-{ours.identity.evaluation[:10]}.json"
+    assert evidence_folder(named).name == f"evidence-{ours.identity.evaluation[:10]}"
+    assert evidence_folder(tmp_path / "result.json").name == "evidence"
+    assert evidence_folder(tmp_path / "trace.json").name == "trace-evidence"
+    assert evidence_folder(tmp_path / "trace-01.json").name == "trace-evidence-01"
+    (tmp_path / "result.json").write_text("damaged")
+    assert result_path(tmp_path, theirs.identity).name == f"result-{theirs.identity.evaluation[:10]}.json"
+
+
+def test_the_own_result_is_the_one_that_the_config_names(tmp_path: Path) -> None:
+    assert own_result(tmp_path) is None
+    for name in ("first", "second"):
+        write(result_path(tmp_path, identity(evaluation=name)), result(evaluation=name))
+    assert own_result(tmp_path) == min(tmp_path.glob("result-*.json"))
+    for name in ("second", "first"):
+        write(tmp_path / "config.json", msgspec.structs.replace(KIND["config"], identity=identity(evaluation=name)))
+        assert own_result(tmp_path) == tmp_path / f"result-{identity(evaluation=name).evaluation[:10]}.json"
+
+
+def test_a_file_that_was_not_named_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path / "result-1.json", result())
+    stranger = tmp_path / "results_2026.json"
+    stranger.write_text('{"results": {}}')
+    found = find([tmp_path], Result)
+    assert [path.name for path, _ in found.records] == ["result-1.json"]
+    (line,) = found.told()
+    assert str(stranger) in line
+    with pytest.raises(InputError, match="results_2026"):
+        find([tmp_path / "result-1.json", stranger], Result)
+    (tmp_path / "result-1.json").unlink()
+    with pytest.raises(InputError, match="results_2026"):
+        find([tmp_path], Result)
+
+
+# Mutations
+
+ODD: tuple[Any, ...] = (
+    None,
+    True,
+    0,
+    -1,
+    10**30,
+    0.5,
+    -0.0,
+    "",
+    "inf",
+    "\0",
+    "\x1b[31m",
+    [],
+    {},
+    [[]],
+    [None],
+    {"": {}},
+    "x" * 1000,
+    [1, "a", None],
+    {"a": {"b": 1}},
+)
+
+
+def mutated(content: Any, rng: random.Random) -> Any:
+    """A copy with one thing changed: a key lost, renamed or doubled elsewhere, a value of another kind, or nested."""
+    copy = json.loads(json.dumps(content))
+    places: list[tuple[Any, Any]] = []
+    todo = [copy]
+    while todo:
+        value = todo.pop()
+        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+        places += [(value, key) for key in keys]
+        todo += [value[key] for key in keys if isinstance(value[key], (dict, list))]
+    parent, key = rng.choice(places)
+    kind = rng.randrange(5)
+    if kind == 0:
+        del parent[key]
+    elif kind == 1:
+        parent[key] = rng.choice(ODD)
+    elif kind == 2:
+        other, name = rng.choice(places)
+        parent[key] = json.loads(json.dumps(other[name])) if not isinstance(other, list) or name < len(other) else None
+    elif kind == 3:
+        parent[key] = [parent[key]] if rng.random() < 0.5 else {"a": parent[key]}
+    elif isinstance(parent, dict):
+        parent[rng.choice(["", "x", f"{key}s", "kind"])] = parent.pop(key)
+    return copy
+
+
+def mutations(raw: bytes, seed: int, count: int) -> list[bytes]:
+    """Files that differ from a whole one in a few values, or in a few bytes."""
+    rng = random.Random(seed)
+    out = []
+    for _ in range(count):
+        if rng.random() < 0.7:
+            content = json.loads(raw)
+            for _ in range(rng.randrange(1, 4)):
+                content = mutated(content, rng) or content
+            out.append(json.dumps(content).encode())
+        else:
+            data = bytearray(raw)
+            at = rng.randrange(len(data))
+            if rng.random() < 0.3:
+                del data[at:]
+            else:
+                data[at : at + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
+            out.append(bytes(data))
+    return out
+
+
+@pytest.mark.parametrize("kind", KIND)
+def test_mutations_are_read_or_refused(kind: str, tmp_path: Path) -> None:
+    """Every file that is read can be written again; every other is refused in a sentence."""
+    record, path, refusals = KIND[kind], tmp_path / f"{kind}.json", 0
+    for i, raw in enumerate(mutations(text(record).encode(), 7, 150)):
+        path.write_bytes(raw)
+        try:
+            again = read_any(path) if i % 5 == 0 else read(path, type(record))
+        except InputError as error:
+            assert str(path) in str(error)
+            refusals += 1
+        else:
+            text(again)
+    assert 50 < refusals

@@ -1,0 +1,59 @@
+"""`check.json`: every metric of a world against its references and against damage of growing size."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+
+from worldbench.core.metric import Direction
+from worldbench.records.parts import Count, Part, Real, Record, Values, check_world
+
+
+class CheckedMetric(Part, frozen=True, kw_only=True):
+    """claims: the kinds of damage that the metric says something about."""
+
+    version: Count
+    primary: str
+    direction: Direction
+    claims: list[str]
+
+
+class Rung(Part, frozen=True, kw_only=True):
+    """One size of damage: values[metric][score] holds a number for each corruption."""
+
+    size: float
+    values: dict[str, dict[str, list[Real | None]]]
+
+
+class Verdict(Part, frozen=True, kw_only=True):
+    """A statement of a metric about itself. holds: None where it could not be judged."""
+
+    metric: str
+    statement: str
+    measured: str
+    holds: bool | None
+
+
+class Check(Record, frozen=True, kw_only=True):
+    """references[metric][model][score]. not_applicable[metric][model]: the reason. ladders: by kind of damage, from
+    none to the largest size.
+    """
+
+    kind: ClassVar[str] = "check"
+    marks: ClassVar[tuple[str, ...]] = ("verdicts", "ladders")
+    remedy: ClassVar[str] = "delete the file and check the world again"
+
+    world: dict[str, Any]
+    card: dict[str, Any]
+    settings: dict[str, Any]
+    corruptions: Count
+    rungs: Count
+    metrics: dict[str, CheckedMetric]
+    references: dict[str, dict[str, Values]]
+    not_applicable: dict[str, dict[str, str]]
+    ladders: dict[str, Annotated[list[Rung], msgspec.Meta(min_length=1)]]
+    verdicts: list[Verdict]
+
+    def __post_init__(self) -> None:
+        check_world(self.world)

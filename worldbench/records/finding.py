@@ -1,0 +1,138 @@
+"""Where records lie: the names of a run folder's files, and the records below folders.
+
+A result is named by its evaluation identity, and its arrays likewise: `result-0123456789.json` has
+`evidence-0123456789/`, so that no evaluation takes the place of another. In folders from before that, `result.json` has
+`evidence/`; `trace.json` likewise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from worldbench.core.errors import InputError
+from worldbench.records.folder import Config
+from worldbench.records.parts import Identity, Record
+from worldbench.records.reading import read, read_any
+from worldbench.records.runs import Result, Trace
+
+PATTERNS = {
+    "result": "result*.json",
+    "trace": "trace*.json",
+    "config": "config.json",
+    "manifest": "manifest.json",
+    "tuning": "tuning.json",
+    "trial": "trial-*.json",
+    "decode": "decode*.json",
+    "check": "check.json",
+    "reconstruction": "reconstruction.json",
+    "bench": "bench.json",
+}
+"""The names of each kind's files."""
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass
+class Found(Generic[R]):
+    """records: with their files. left_out: files below a folder that could not be read, and why."""
+
+    records: list[tuple[Path, R]] = field(default_factory=list)
+    left_out: list[tuple[Path, str]] = field(default_factory=list)
+
+    def told(self) -> list[str]:
+        """A line for each file left out."""
+        return [f"left out: {reason}" for _, reason in self.left_out]
+
+
+def files(paths: list[Path], kinds: tuple[str, ...]) -> list[tuple[Path, bool]]:
+    """Files named, and files below the folders named that have the name of a kind; and whether each was named itself.
+
+    Raises InputError for a path that does not exist, and for a folder without such files.
+    """
+    found: list[tuple[Path, bool]] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for kind in kinds for file in path.rglob(PATTERNS[kind]))
+            if not inside:
+                raise InputError(f"there is no {' or '.join(kinds)} file below {str(path)!r}")
+            found += [(file, False) for file in inside]
+        elif path.exists():
+            found.append((path, True))
+        else:
+            raise InputError(f"there is no file or folder {str(path)!r}")
+    return found
+
+
+def find(paths: list[Path], *kinds: type[R]) -> Found[R]:
+    """The records of some kinds among files and folders.
+
+    A file that was named must be one of them; a file below a folder that cannot be read is left out. Raises InputError
+    as `files` does, for a file that was named, and where all files below the folders are left out.
+    """
+    found: Found[R] = Found()
+    for path, named in files(paths, tuple(kind.kind for kind in kinds)):
+        try:
+            found.records.append((path, _one_of(path, kinds)))
+        except InputError as error:
+            if named:
+                raise
+            found.left_out.append((path, str(error)))
+    if not found.records:
+        more = f"; and {len(found.left_out) - 1} more files" if len(found.left_out) > 1 else ""
+        raise InputError(f"no file there can be read: {found.left_out[0][1]}{more}")
+    return found
+
+
+def _one_of(path: Path, kinds: tuple[type[R], ...]) -> R:
+    if len(kinds) == 1:
+        return read(path, kinds[0])
+    record = read_any(path)
+    if not isinstance(record, kinds):
+        raise InputError(
+            f"{str(path)!r} is a {record.kind} file; name a {' or '.join(kind.kind for kind in kinds)} file"
+        )
+    return record
+
+
+def result_path(folder: Path, identity: Identity) -> Path:
+    """Where the result of an evaluation is, or goes."""
+    return _place(folder, identity, Result)
+
+
+def trace_path(folder: Path, identity: Identity) -> Path:
+    """Where the trace of an evaluation is, or goes."""
+    return _place(folder, identity, Trace)
+
+
+def _place(folder: Path, identity: Identity, kind: type[Result] | type[Trace]) -> Path:
+    """The file named by the evaluation; or the one of a folder from before, where it answers the same question."""
+    old = folder / f"{kind.kind}.json"
+    with contextlib.suppress(InputError):  # what cannot be read answers nothing, and is left where it is
+        if old.exists() and read(old, kind).identity == identity:
+            return old
+    return folder / f"{kind.kind}-{identity.evaluation[:10]}.json"
+
+
+def evidence_folder(path: Path) -> Path:
+    """Of a result or a trace: result-0123456789.json has evidence-0123456789, trace.json has trace-evidence."""
+    evidence = (
+        path.stem.replace("trace", "trace-evidence", 1)
+        if path.stem.startswith("trace")
+        else path.stem.replace("result", "evidence", 1)
+    )
+    return path.with_name(evidence)
+
+
+def own_result(folder: Path) -> Path | None:
+    """The result of the run's own evaluation, which its last `worldbench run` asked for and config.json names; without
+    a config.json the first by name.
+
+    None where there is none. Raises InputError for a config.json that cannot be read.
+    """
+    if (folder / "config.json").exists():
+        path = result_path(folder, read(folder / "config.json", Config).identity)
+        return path if path.exists() else None
+    return min(folder.glob(PATTERNS["result"]), default=None)

@@ -1,0 +1,151 @@
+"""What the records of a run share: numbers, versions, identities, and the head that says what was run, on what, and
+how.
+
+A field that may be absent has a default, and is left out of the file where it is at that default. Unknown fields are
+refused.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import msgspec
+
+from worldbench.core.budget import Budget
+
+if TYPE_CHECKING:
+    Real = float
+else:
+
+    class Real(float):
+        """A number that may be infinite. JSON has no infinity: the file says "inf" or "-inf"."""
+
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+"""A SHA-256."""
+Key = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+"""Of `core.files.identity_hash`."""
+Values = dict[str, Real | None]
+"""Numbers by name; None where a number is not defined (NaN)."""
+Settings = dict[str, dict[str, Any]]
+"""Option group -> option -> any JSON value: which options there are depends on the world and the model."""
+
+INFINITE = {"inf": math.inf, "-inf": -math.inf}
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A piece of a record."""
+
+
+class Record(Part, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A whole file.
+
+    kind: what the file says that it is. marks: keys by which a file of schema 1, which does not say so, is recognized.
+    versioned: did a file of schema 1 name its schema? remedy: what to do where the file cannot be read.
+    """
+
+    kind: ClassVar[str] = ""
+    marks: ClassVar[tuple[str, ...]] = ()
+    versioned: ClassVar[bool] = False
+    remedy: ClassVar[str] = ""
+
+
+class Identity(Part, frozen=True, kw_only=True):
+    """training: of everything that changes the weights. evaluation: of everything else that changes a score."""
+
+    training: Key
+    evaluation: Key
+
+
+class Parameters(Part, frozen=True, kw_only=True):
+    """Numbers that training adjusts; those that prediction needs."""
+
+    training: Count
+    inference: Count
+
+
+class Lender(Part, frozen=True, kw_only=True):
+    """The run whose weights a model reads: the name of its model and its training identity."""
+
+    name: str
+    training: Key
+
+
+class Model(Part, frozen=True, kw_only=True):
+    """hidden: which hidden states the probes read; None where the model has none. parameters: None for a model that is
+    not trained.
+    """
+
+    name: str
+    hidden: str | None = None
+    parameters: Parameters | None = None
+    weights_of: Lender | None = None
+
+
+class Environment(Part, frozen=True, kw_only=True):
+    """Versions and hardware that the last digits of a score depend on.
+
+    instructions: the instruction set that torch computes with; None before it was noted. commit, dirty: of a checkout;
+    None for an installed package.
+    """
+
+    worldbench: str
+    python: str
+    torch: str
+    numpy: str
+    processor: str
+    instructions: str | None = None
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+class Head(Part, frozen=True, kw_only=True):
+    """What was run, on what, and how.
+
+    world: the identity of the world, whose keys are its own. command: repeats the run. config: every setting that has
+    an effect. tuning: how the settings were chosen, where they were tuned.
+    """
+
+    world: dict[str, Any]
+    model: Model
+    preset: str
+    seed: Count | None
+    command: str
+    config: Settings
+    identity: Identity
+    environment: Environment
+    tuning: Budget | None = None
+
+    def __post_init__(self) -> None:
+        check_world(self.world)
+        for group, name in NUMBERS:
+            value = self.config.get(group, {}).get(name)
+            if value is not None and (type(value) is not int or value < 0):
+                raise ValueError(f"`config.{group}.{name}` must be a whole number of at least 0")
+
+    @property
+    def world_name(self) -> str:
+        return self.world["world"]
+
+    def number(self, group: str, name: str) -> int | None:
+        """A whole number among NUMBERS; None where the run has no such option."""
+        return self.config.get(group, {}).get(name)
+
+    def training_settings(self) -> Settings:
+        """The options that training depends on."""
+        return {group: values for group, values in self.config.items() if group in ("data", "model", "train")}
+
+
+NUMBERS = (("data", "rides"), ("train", "steps"), ("eval", "seed"))
+"""Options that records are read by."""
+
+
+def check_world(world: dict[str, Any]) -> None:
+    """The identity of a world has keys of the world's own; these are read. Raises ValueError."""
+    if not isinstance(world.get("world"), str):
+        raise ValueError("`world.world` must be the name of the world")
+    for name in ("map_digest", "process"):
+        if not isinstance(world.get(name, ""), str):
+            raise ValueError(f"`world.{name}` must be a string")

@@ -1,0 +1,274 @@
+"""The one reader and the one writer of records."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+
+from worldbench.core.errors import InputError, RunError
+from worldbench.core.files import read_regular, to_json, write_atomic
+from worldbench.records.bench import Bench
+from worldbench.records.check import Check
+from worldbench.records.decoding import Decoding
+from worldbench.records.folder import Config, Manifest
+from worldbench.records.parts import INFINITE, Real, Record
+from worldbench.records.reconstruction import Reconstruction
+from worldbench.records.runs import Result, Trace
+from worldbench.records.tuning import TrialRun, Tuning
+from worldbench.records.upgrades import VERSION, upgraded
+
+LIMIT = 1 << 25
+"""The most bytes of a record: 32 MiB. The largest published one has 130 kB."""
+DEEPEST = 32
+"""Lists and objects within one another."""
+TRIED = 10_000
+"""Keys of an object among which the one that is wrong is looked for."""
+
+R = TypeVar("R", bound=Record)
+
+KINDS: tuple[type[Record], ...] = (
+    Trace,
+    Decoding,
+    Tuning,
+    Check,
+    Reconstruction,
+    Bench,
+    Config,
+    Manifest,
+    TrialRun,
+    Result,
+)
+"""In the order in which a file of schema 1, which does not say what it is, is recognized."""
+
+
+def read(path: Path, kind: type[R]) -> R:
+    """A record of any schema that was ever published, in the present one.
+
+    Raises InputError, with the place in the file and what to do, for a file that cannot be read, is of another kind, or
+    holds what the kind does not allow.
+    """
+    return _typed(path, _content(path), kind)
+
+
+def read_any(path: Path) -> Record:
+    """A record of the kind that the file says, or shows.
+
+    Raises InputError as `read` does, and for a file of no kind.
+    """
+    content = _content(path)
+    kind = kind_of(content)
+    if kind is None:
+        raise InputError(
+            f"{str(path)!r} is not a record of worldbench: it does not say its kind, and has the keys of none"
+        )
+    return _typed(path, content, kind)
+
+
+def kind_of(content: dict[str, Any]) -> type[Record] | None:
+    """What a parsed file says, or shows, that it is."""
+    if "kind" in content:
+        return next((kind for kind in KINDS if kind.kind == content["kind"]), None)
+    return next((kind for kind in KINDS if all(mark in content for mark in kind.marks)), None)
+
+
+def text(record: Record) -> str:
+    """The whole file. Raises RunError where it could not be read again: what a plugin measured or says of its world may
+    be anything.
+    """
+    try:
+        out = (
+            to_json(
+                {
+                    "schema_version": VERSION,
+                    "kind": record.kind,
+                    **_plain(msgspec.to_builtins(record, enc_hook=_encoded)),
+                }
+            )
+            + "\n"
+        )
+        _typed(Path(record.kind), parsed(out.encode()), type(record))
+    except (InputError, TypeError, ValueError, RecursionError) as error:
+        raise RunError(f"the {record.kind} cannot be written, because it could not be read again: {error}") from error
+    return out
+
+
+def write(path: Path, record: Record) -> None:
+    """Write a record, whole or not at all. Raises RunError as `text` and `write_atomic` do."""
+    write_atomic(path, text(record))
+
+
+def parsed(raw: bytes) -> dict[str, Any]:
+    """The JSON object of a file. Raises ValueError for bytes that are not one, or hold what no record does: numbers
+    beyond 64 bits, 33 levels.
+    """
+    try:
+        content = msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"))
+    except RecursionError as error:
+        raise ValueError("its lists and objects are nested too deeply") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is not UTF-8 text (byte {raw[error.start]:#04x})") from error
+    except msgspec.MsgspecError as error:
+        what = str(error).removeprefix("JSON is malformed: ")
+        raise ValueError(f"it is not JSON ({what[:1].lower()}{what[1:]})" if raw.strip() else "it is empty") from error
+    if not isinstance(content, dict):
+        raise ValueError("it is JSON, but not an object")
+    _bounded(content, "$", 1)
+    return content
+
+
+def _content(path: Path) -> dict[str, Any]:
+    raw = read_regular(path, LIMIT)
+    try:
+        return parsed(raw)
+    except ValueError as error:
+        raise InputError(f"{str(path)!r} is not a record of worldbench: {error}") from error
+
+
+def _typed(path: Path, content: dict[str, Any], kind: type[R]) -> R:
+    version = _version(path, content, kind)
+    if version > VERSION:
+        newest = f"schema {version}, this one reads up to {VERSION}"
+        raise InputError(f"{str(path)!r} was written by a newer worldbench ({newest}); upgrade worldbench to read it")
+    if (found := kind_of(content)) is not kind:
+        raise InputError(f"{str(path)!r} is not a {kind.kind} file: {_shown(content, found, kind)}")
+    raw = upgraded(
+        kind.kind, {name: value for name, value in content.items() if name not in ("schema_version", "kind")}, version
+    )
+    try:
+        return msgspec.convert(raw, kind, dec_hook=_decoded)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"{str(path)!r} is not a {kind.kind} file that can be read: {_where(raw, kind, str(error))}; {kind.remedy}"
+        ) from error
+
+
+def _shown(content: dict[str, Any], found: type[Record] | None, kind: type[Record]) -> str:
+    """What a file is, that is not of a kind."""
+    if found is not None:
+        return f"it is a {found.kind} file"
+    if "kind" in content:
+        return f"it says that its kind is {content['kind']!r}"
+    missing = [mark for mark in kind.marks if mark not in content]
+    return f"it lacks {' and '.join(map(repr, missing or kind.marks))}; {kind.remedy}"
+
+
+def _version(path: Path, content: dict[str, Any], kind: type[Record]) -> int:
+    version = content.get("schema_version", None if kind.versioned or "kind" in content else 1)
+    if version is None:
+        raise InputError(f"{str(path)!r} is not a {kind.kind} file: it has no schema_version; {kind.remedy}")
+    if type(version) is not int or version < 1:
+        raise InputError(
+            f"{str(path)!r} is not a {kind.kind} file: its schema_version is not a number from 1 on; {kind.remedy}"
+        )
+    return version
+
+
+def _bounded(value: Any, path: str, depth: int) -> None:
+    """Raises ValueError for nesting that would break what walks the record later, and for whole numbers that nothing
+    computes with.
+    """
+    if isinstance(value, dict):
+        children = value.items()
+    elif isinstance(value, list):
+        children = enumerate(value)
+    else:
+        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+            raise ValueError(f"a whole number at `{path}` has more than 64 bits")
+        return
+    if depth > DEEPEST:
+        raise ValueError("its lists and objects are nested too deeply")
+    for name, child in children:
+        if isinstance(child, (dict, list, int)):
+            _bounded(
+                child,
+                path if depth > 3 else f"{path}.{name}" if isinstance(name, str) else f"{path}[{name}]",
+                depth + 1,
+            )
+
+
+def _decoded(kind: type, value: Any) -> Any:
+    """What msgspec has no type for: a number that may be infinite."""
+    if kind is Real:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return Real(value)
+        if isinstance(value, str) and value in INFINITE:
+            return Real(INFINITE[value])
+        raise ValueError('Expected a number, "inf" or "-inf"')
+    raise NotImplementedError(kind)
+
+
+def _encoded(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"a value of type {type(value).__name__} is no JSON")
+
+
+def _plain(value: Any) -> Any:
+    """With infinite numbers by name, and None for NaN."""
+    if isinstance(value, dict):
+        return {str(name): _plain(child) for name, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(child) for child in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return value
+
+
+def _where(raw: dict[str, Any], kind: type[Record], message: str) -> str:
+    """msgspec's message, with the keys of open objects by name: msgspec writes them as `[...]`."""
+    what, _, path = message.partition(" - at `")
+    parts = re.findall(r"\[\.\.\.\]|\[\d+\]|\.[^.\[`]+", path)
+    value: Any = raw
+    for i, part in enumerate(parts):
+        if isinstance(value, dict) and part == "[...]":
+            if (name := _culprit(raw, kind, value, message)) is None:
+                return message
+            parts[i], value = f".{name}" if name.isidentifier() else f"[{name!r}]", value[name]
+        else:
+            value = (
+                value[int(part[1:-1])]
+                if isinstance(value, list)
+                else value.get(part[1:])
+                if isinstance(value, dict)
+                else None
+            )
+    return f"{what} at `${''.join(parts)}`" if path else what
+
+
+def _culprit(raw: dict[str, Any], kind: type[Record], place: dict[str, Any], message: str) -> str | None:
+    """The key of an object within `raw` without which the message would be another one: by halving."""
+    items = list(place.items())
+    if len(items) > TRIED:
+        return None
+    low, high = 0, len(items)
+    try:
+        while high - low > 1:
+            middle = (low + high) // 2
+            place.clear()
+            place.update(items[low:middle])
+            low, high = (low, middle) if _message(raw, kind) == message else (middle, high)
+        place.clear()
+        place.update(items[low:high])
+        return items[low][0] if _message(raw, kind) == message else None
+    finally:
+        place.clear()
+        place.update(items)
+
+
+def _message(raw: dict[str, Any], kind: type[Record]) -> str:
+    try:
+        msgspec.convert(raw, kind, dec_hook=_decoded)
+    except msgspec.ValidationError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,95 @@
+"""What a metric measured, as a record holds it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any, Literal
+
+from worldbench.core.metric import Direction
+from worldbench.core.metric import Score as Measured
+from worldbench.records.parts import INFINITE, Count, Digest, Part, Real, Values
+
+Effect = Literal["floor", "ceiling"]
+
+
+class Score(Part, frozen=True, kw_only=True):
+    """value: None where it is not defined (no trials). n: trials. interval: 95% over the trials; None where there is
+    none.
+    """
+
+    value: Real | None
+    n: Count
+    interval: tuple[Real, Real] | None
+
+    @classmethod
+    def of(cls, measured: Measured) -> Score:
+        """Of a score as a metric gives it, where NaN stands for a value that is not defined."""
+        value, interval = float(measured.value), measured.interval
+        if interval is not None and any(math.isnan(end) for end in interval):
+            interval = None
+        return cls(value=None if math.isnan(value) else value, n=int(measured.n), interval=interval)
+
+    @property
+    def finite(self) -> float | None:
+        """The value, where it is a finite number."""
+        return self.value if self.value is not None and math.isfinite(self.value) else None
+
+
+class Bound(Part, frozen=True, kw_only=True):
+    """The scores of a reference model on the same prompts."""
+
+    model: str
+    scores: Values
+
+
+class Metric(Part, frozen=True, kw_only=True):
+    """All scores of one metric.
+
+    primary: the score that boards print. series: curves, {name: {column: values}}. evidence_sha256: of the metric's
+    file of arrays, where it has one. floor, ceiling: the references that bound the primary score.
+    """
+
+    version: Count
+    direction: Direction
+    primary: str
+    scores: dict[str, Score]
+    series: dict[str, dict[str, list[Any]]]
+    notes: list[str]
+    evidence_sha256: Digest | None = None
+    floor: Bound | None = None
+    ceiling: Bound | None = None
+
+    def __post_init__(self) -> None:
+        if self.primary not in self.scores:
+            raise ValueError(f"the primary score {self.primary!r} is not among the scores")
+
+    def value(self, score: str) -> float | None:
+        """None where the metric lacks the score, or the score its value."""
+        return self.scores[score].value if score in self.scores else None
+
+    def bound(self, which: Effect, score: str) -> float | None:
+        """What the floor or the ceiling has for a score; None where it has nothing."""
+        reference = self.floor if which == "floor" else self.ceiling
+        return None if reference is None else reference.scores.get(score)
+
+    def curve(self, name: str, *columns: str) -> list[tuple[float, ...]]:
+        """The rows of a series whose columns are all numbers; none where the series lacks one of the columns."""
+        series = self.series.get(name, {})
+        rows = itertools.zip_longest(*(map(_number, series.get(column, [])) for column in columns))
+        return [row for row in rows if None not in row]
+
+
+def _number(value: Any) -> float | None:
+    value = INFINITE.get(value, value) if isinstance(value, str) else value
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+Scores = dict[str, Metric]
+"""By the metric's name."""
+
+
+def value_of(scores: Scores, column: str) -> float | None:
+    """The value that `metric.score` names; None where it is not there."""
+    name, _, score = column.partition(".")
+    return scores[name].value(score) if name in scores else None
