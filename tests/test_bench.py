@@ -124,7 +124,8 @@ def test_a_process_that_fails_is_told_in_one_sentence() -> None:
 BLOCKS = """
 import resource
 import torch
-from worldbench.trainer import keep_freed_memory
+import worldbench.trainer
+from worldbench.arithmetic import keep_freed_memory
 def new_pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.empty(48 << 18).fill_(1.0)

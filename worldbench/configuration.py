@@ -131,6 +131,11 @@ class Job:
         return "train" in self.groups
 
     @property
+    def threads(self) -> int:
+        """Threads that torch computes with."""
+        return self.groups["train"].threads if self.trained else 1
+
+    @property
     def seeded(self) -> bool:
         """Does the model depend on the seed?"""
         return self.trained or (self.model in models.names() and models[self.model].seeded)

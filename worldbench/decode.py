@@ -94,6 +94,7 @@ def decode(folder: Path, settings: Settings, display: Display) -> Path:
     """Measure a finished run; the path of the record. Raises InputError where the run's model brings no drafter along."""
     import torch
 
+    from worldbench.arithmetic import set_up
     from worldbench.baselines.drafters import drafter_of, refusal
     from worldbench.baselines.speculative import PLAIN, Plan
 
@@ -107,7 +108,7 @@ def decode(folder: Path, settings: Settings, display: Display) -> Path:
         model: Any = at_step(prepared, folder, train.steps)
         drafter = drafter_of(model.objective)
         lengths = _lengths(settings, drafter.longest, prepared.job.model)
-        torch.set_num_threads(settings.threads or train.threads)
+        set_up(settings.threads or train.threads)
         bench = Bench(world, drafter, settings, prepared.job.groups["eval"].seed)
         arms = [Arm(PLAIN), *(Arm(Plan(n)) for n in lengths)]
         with display.task("decoding") as announce:

@@ -32,12 +32,13 @@ def main() -> None:
 def peak(plan: Any, label: str) -> dict[str, Any]:
     import torch
 
-    from worldbench.timing import build, rows_of, update
-    from worldbench.trainer import make_optimizer, resolve_device, set_up_torch
+    from worldbench.arithmetic import resolve_device, set_up
+    from worldbench.timing import build, rows_of
+    from worldbench.trainer import apply_gradients, make_optimizer
 
-    set_up_torch(plan.threads)
-    device = resolve_device(plan.device)
+    device = resolve_device(plan.device, "--device")
     rows = rows_of(plan)
+    set_up(plan.threads)
     batch = rows.batch.to(device)
     torch.mm(torch.ones(256, 256), torch.ones(256, 256))  # the product library's own buffers
     before = _resident("VmRSS")
@@ -47,7 +48,7 @@ def peak(plan: Any, label: str) -> dict[str, Any]:
         RESET.write_text("5", encoding="ascii")  # what loading took at most is not training's
     for _ in range(STEPS):
         objective.backward(batch, objective.counts(batch))
-        update(objective, optimizer, rows.train)
+        apply_gradients(objective, optimizer, rows.train)
     if device == "cuda":
         return {"bytes": torch.cuda.max_memory_allocated(), "what": "the most that torch's CUDA allocator held"}
     if before is None:

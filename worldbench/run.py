@@ -55,6 +55,9 @@ class Prepared:
 
 def prepare(job: Job, display: Display) -> Prepared:
     """Settle what is automatic (announced), load the world, and name the run."""
+    from worldbench.arithmetic import resolve_device, set_up
+
+    set_up(job.threads)
     entry = worlds[job.world]
     cls = entry.load()
     if "env" in job.groups:
@@ -63,8 +66,6 @@ def prepare(job: Job, display: Display) -> Prepared:
             display.say(announcement)
         job = dataclasses.replace(job, groups={**job.groups, "env": env}, given={**job.given, **_changed(job, env)})
     if job.trained:
-        from worldbench.trainer import resolve_device
-
         job = job.replace("train", device=resolve_device(job.groups["train"].device))
     world = cls(job.groups["env"]) if "env" in job.groups else cls()
     return identify(job, world)
@@ -113,20 +114,22 @@ def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
 
 def reference(prepared: Prepared) -> SequenceModel:
     """A model that is not trained."""
+    from worldbench.arithmetic import set_up
+
+    set_up(prepared.job.threads)
     job, make = prepared.job, models[prepared.job.model].load()
     return make(prepared.world, job.groups["model"], job.seed) if job.seeded else make(prepared.world)
 
 
 def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     """The trained model of a run folder; trains what is missing. Where its weights are another run's, trains that one, in the folder of its own beside it."""
-    import torch
-
+    from worldbench.arithmetic import set_up
     from worldbench.baselines.trained import TrainedModel
     from worldbench.trainer import Trainer
 
     job, world = prepared.job, prepared.world
     config = job.groups["train"]
-    torch.set_num_threads(config.threads)
+    set_up(config.threads)
     if (of := lender(prepared)) is not None and not finished(prepared, folder):
         other = make_folder(weights_folder(prepared, folder))
         with lock(other, wait=True):
@@ -167,13 +170,12 @@ def finished(prepared: Prepared, folder: Path) -> bool:
 
 def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
     """The model that the weights kept at a step make."""
-    import torch
-
     from worldbench import checkpoint
+    from worldbench.arithmetic import set_up
     from worldbench.baselines.trained import TrainedModel
 
     config = prepared.job.groups["train"]
-    torch.set_num_threads(config.threads)
+    set_up(config.threads)
     objective = build(prepared)
     checkpoint.load_weights(checkpoint.weights_path(weights_folder(prepared, folder), step), objective)
     return TrainedModel(objective.to(config.device), config.device)

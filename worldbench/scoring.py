@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from worldbench.arithmetic import limit_blas
 from worldbench.core.files import write_atomic
 from worldbench.core.metric import Metric, Report
 from worldbench.core.model import SequenceModel
@@ -26,6 +27,7 @@ def score(
 
     Per-trial arrays go to `<evidence>/<metric>.npz`, their digest into the record.
     """
+    limit_blas()
     evaluation = Evaluation(world, model, settings)
     out: dict[str, dict[str, Any]] = {"scores": {}, "not_applicable": {}}
     for name in settings.metrics or metrics.names():

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from worldbench.arithmetic import resolve_device, set_up
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.objective import Objective
 from worldbench.bench_plan import PROMPT, REFERENCE, SCHEMA_VERSION, Plan, Shape
@@ -27,7 +28,7 @@ from worldbench.core.world import Documents
 from worldbench.display import Display
 from worldbench.operations import Operations, count_operations
 from worldbench.result import environment
-from worldbench.trainer import make_optimizer, resolve_device, set_up_torch
+from worldbench.trainer import apply_gradients, make_optimizer
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,11 @@ def measure_apart(plan: Plan, label: str) -> dict[str, Any]:
 
 def measure(plan: Plan, display: Display) -> dict[str, Any]:
     """The whole measurement, as a record."""
-    set_up_torch(plan.threads)
-    device = resolve_device(plan.device)
+    device = resolve_device(plan.device, "--device")
     labels = plan.labels if REFERENCE in plan.labels else (REFERENCE, *plan.labels)
     configs = {label: plan.config(label) for label in labels}
     rows = rows_of(plan)
+    set_up(plan.threads)
     batch = rows.batch.to(device)
     display.say(f"memory: {len(labels)} processes, one after the other")
     memory = {label: measure_apart(plan, label) for label in labels}
@@ -174,16 +175,8 @@ def measure(plan: Plan, display: Display) -> dict[str, Any]:
             if not turn:
                 e.operations = count_operations(e.objective, batch)
             e.forward_backward.take(lambda e=e: e.objective.backward(batch, e.objective.counts(batch)), device, turn > 0)
-            e.optimiser.take(lambda e=e: update(e.objective, e.optimizer, rows.train), device, turn > 0)
+            e.optimiser.take(lambda e=e: apply_gradients(e.objective, e.optimizer, rows.train), device, turn > 0)
     return _record(plan, rows, batch, device, entrants, alone, memory, configs)
-
-
-def update(objective: Objective, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
-    """The rest of a step, as the trainer does it."""
-    if config.clip:
-        torch.nn.utils.clip_grad_norm_(objective.parameters(), config.clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
 
 
 def _record(

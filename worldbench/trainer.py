@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import itertools
 import json
 import math
-import platform
 import time
 from pathlib import Path
 from typing import Any
@@ -16,48 +13,19 @@ import numpy as np
 import torch
 
 from worldbench import checkpoint
+from worldbench.arithmetic import guard, resolve_device, set_up
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.objective import Objective
 from worldbench.baselines.trained import TrainedModel
 from worldbench.configuration import DataConfig, TrainConfig
-from worldbench.core.errors import Diverged, InputError, Interrupted, RunError
+from worldbench.core.errors import Diverged, Interrupted, RunError
 from worldbench.core.files import to_json, write_atomic
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, World
 from worldbench.stream import TrainingStream
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of glibc's malloc.h."""
 FLOOR = 0.01
 """What a falling schedule falls to, as a share of the peak."""
-
-
-def resolve_device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("train.device 'cuda' was asked for, but torch sees no CUDA device; use --train.device cpu or a CUDA build of torch")
-    return name
-
-
-def set_up_torch(threads: int) -> None:
-    """What training sets for the whole process: threads, operators that always give the same bits, and memory that stays."""
-    keep_freed_memory()
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010  our kernels read nothing that they did not write
-
-
-def keep_freed_memory() -> bool:
-    """Let glibc reuse large blocks, of which each step asks for the same again, rather than have the kernel clear new pages every time; no result changes.
-
-    Whether it was done: older versions refuse, other C libraries are left as they are. Blocks up to 1 GiB are reused, up to 2 GiB kept when nothing uses them.
-    """
-    with contextlib.suppress(OSError, AttributeError, TypeError):
-        libc = ctypes.CDLL(None)
-        if platform.libc_ver()[0] == "glibc":
-            return bool(libc.mallopt(M_MMAP_THRESHOLD, 1 << 30) and libc.mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1))
-    return False
 
 
 def log_spaced(steps: int, count: int) -> list[int]:
@@ -92,6 +60,15 @@ def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Opt
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
 
 
+def apply_gradients(objective: Objective, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
+    """The end of a step: clip the gradients, change the weights, forget the gradients."""
+    if config.clip:
+        for parameters in objective.clip_groups():
+            torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
 class Trainer:
     """Trains one objective in one run folder, from wherever an earlier process left it."""
 
@@ -109,7 +86,7 @@ class Trainer:
     ) -> None:
         self.world, self.config, self.folder, self.report = world, config, folder, report
         self.device = resolve_device(config.device)
-        set_up_torch(config.threads)
+        set_up(config.threads)
         self.objective = objective.to(self.device)
         self.optimizer = make_optimizer(self.objective, config)
         self.stream = TrainingStream(world, data, config, seed)
@@ -138,14 +115,10 @@ class Trainer:
         for part in parts:
             for name, value in self.objective.backward(part, totals).items():
                 sums[name] = sums.get(name, 0) + value
-        if self.config.clip:
-            for parameters in self.objective.clip_groups():
-                torch.nn.utils.clip_grad_norm_(parameters, self.config.clip)
         rate = learning_rate(self.config, step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        apply_gradients(self.objective, self.optimizer, self.config)
         return sums
 
     # The whole run
@@ -153,6 +126,7 @@ class Trainer:
     def train(self) -> None:
         """Go on to the last step. Raises Interrupted (state saved), or Diverged when the loss is not a number (last good state kept)."""
         c = self.config
+        guard(self.folder, self.device, checkpoint.state_path(self.folder).exists())
         done = checkpoint.load_state(self.folder, self.objective, self.optimizer)
         records = self._cut_back(done)
         started = saved = time.monotonic()
