@@ -114,6 +114,10 @@ def manifest() -> folder.Manifest:
     return folder.Manifest(sessions=[session])
 
 
+def arithmetic() -> folder.Arithmetic:
+    return folder.Arithmetic(device="a processor", instructions="AVX2", fingerprint=identity().training)
+
+
 def trial(seed: int = 1_000_000) -> tuning.TrialRun:
     return tuning.TrialRun(
         seed=seed, folder="a-run", training=identity().training, scores={"kl": 0.5, "loss": None}, failed=None
@@ -255,4 +259,5 @@ def benched() -> bench.Bench:
 
 def every_kind() -> list[Record]:
     """One record of each kind."""
-    return [result(), trace(), config(), manifest(), tuned(), trial(), decode(), checked(), reconstructed(), benched()]
+    more = [reconstructed(), benched()]
+    return [result(), trace(), config(), manifest(), arithmetic(), tuned(), trial(), decode(), checked(), *more]

@@ -10,7 +10,6 @@ import ctypes
 import hashlib
 import platform
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,12 +18,12 @@ from torch.nn import functional as F
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError, RunError
-from worldbench.core.files import read_json, to_json, write_atomic
+from worldbench.records.folder import Arithmetic
+from worldbench.records.reading import read, write
 from worldbench.result import processor
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""
-SCHEMA_VERSION = 1
 ROWS, TOKENS, WIDTH = 4, 37, 64
 """Of the batch that `fingerprint` computes with."""
 
@@ -106,15 +105,14 @@ def fingerprint(device: str) -> str:
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
-def arithmetic(device: str) -> dict[str, Any]:
-    """What computes on that device in this process, and the fingerprint of its arithmetic."""
+def arithmetic(device: str) -> Arithmetic:
+    """What computes on that device in this process, and the fingerprint of its digits."""
     cuda = device == "cuda"
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "device": torch.cuda.get_device_name() if cuda else processor(),
-        "instructions": None if cuda else torch.backends.cpu.get_cpu_capability(),
-        "fingerprint": fingerprint(device),
-    }
+    return Arithmetic(
+        device=torch.cuda.get_device_name() if cuda else processor(),
+        instructions=None if cuda else torch.backends.cpu.get_cpu_capability(),
+        fingerprint=fingerprint(device),
+    )
 
 
 def guard(folder: Path, device: str, goes_on: bool) -> None:
@@ -125,16 +123,16 @@ def guard(folder: Path, device: str, goes_on: bool) -> None:
     """
     path, here = folder / "checkpoint" / "arithmetic.json", arithmetic(device)
     if not goes_on:
-        write_atomic(path, to_json(here) + "\n")
+        write(path, here)
         return
     if not path.exists():  # begun by a version that kept no such record
         return
-    began = read_json(path)
-    if began == here or (began["instructions"], began["fingerprint"]) == (here["instructions"], here["fingerprint"]):
+    began = read(path, Arithmetic)
+    if (began.instructions, began.fingerprint) == (here.instructions, here.fingerprint):
         return
-    if began["instructions"] and began["instructions"] != here["instructions"]:
-        way = f"set ATEN_CPU_CAPABILITY={began['instructions'].lower()} on a processor that has these instructions"
-    elif began["device"] == here["device"]:
+    if began.instructions and began.instructions != here.instructions:
+        way = f"set ATEN_CPU_CAPABILITY={began.instructions.lower()} on a processor that has these instructions"
+    elif began.device == here.device:
         way = "set the environment variables of the math libraries (MKL_.., ONEDNN_..) as they were"
     else:
         way = "go on there"
@@ -144,5 +142,5 @@ def guard(folder: Path, device: str, goes_on: bool) -> None:
     )
 
 
-def _told(record: dict[str, Any]) -> str:
-    return record["device"] + (f" with {record['instructions']} instructions" if record["instructions"] else "")
+def _told(record: Arithmetic) -> str:
+    return record.device + (f" with {record.instructions} instructions" if record.instructions else "")

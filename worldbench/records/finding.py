@@ -23,6 +23,7 @@ PATTERNS = {
     "trace": "trace*.json",
     "config": "config.json",
     "manifest": "manifest.json",
+    "arithmetic": "arithmetic.json",
     "tuning": "tuning.json",
     "trial": "trial-*.json",
     "decode": "decode*.json",

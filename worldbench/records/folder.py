@@ -1,5 +1,5 @@
-"""What a run folder says of itself: `config.json`, from which its job is read again, and `manifest.json`, the processes
-that worked in it.
+"""What a run folder says of itself: `config.json`, from which its job is read again, `manifest.json`, the processes that
+worked in it, and `checkpoint/arithmetic.json`, what its training computes with.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from worldbench.core.budget import Budget
-from worldbench.records.parts import Count, Environment, Identity, Part, Real, Record, Settings
+from worldbench.records.parts import Count, Environment, Identity, Key, Part, Real, Record, Settings
 
 
 class Config(Record, frozen=True, kw_only=True):
@@ -54,3 +54,19 @@ class Manifest(Record, frozen=True, kw_only=True):
     remedy: ClassVar[str] = "delete the file: it is for people, and no part of a result"
 
     sessions: list[Session]
+
+
+class Arithmetic(Record, frozen=True, kw_only=True):
+    """What a training began with, which the last digits of its weights depend on.
+
+    device: the name of the processor or the graphics card. instructions: the instruction set of torch's own kernels;
+    None on a graphics card. fingerprint: of the digits of a fixed small computation.
+    """
+
+    kind: ClassVar[str] = "arithmetic"
+    marks: ClassVar[tuple[str, ...]] = ("instructions", "fingerprint")
+    remedy: ClassVar[str] = "delete the file if the training goes on where it began, else the folder that it lies in"
+
+    device: str
+    instructions: str | None
+    fingerprint: Key

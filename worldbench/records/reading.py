@@ -15,7 +15,7 @@ from worldbench.core.files import read_regular, to_json, write_atomic
 from worldbench.records.bench import Bench
 from worldbench.records.check import Check
 from worldbench.records.decoding import Decoding
-from worldbench.records.folder import Config, Manifest
+from worldbench.records.folder import Arithmetic, Config, Manifest
 from worldbench.records.parts import INFINITE, Real, Record
 from worldbench.records.reconstruction import Reconstruction
 from worldbench.records.runs import Result, Trace
@@ -40,6 +40,7 @@ KINDS: tuple[type[Record], ...] = (
     Bench,
     Config,
     Manifest,
+    Arithmetic,
     TrialRun,
     Result,
 )
