@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from worldbench.core.arrays import Array, Named
 from worldbench.core.errors import InputError
-from worldbench.figures.style import INK, paper_style, read_arrays, save, write_csv
+from worldbench.figures import evidence as files
+from worldbench.figures.style import INK, paper_style, save, write_csv
 
 PANELS = {
     "distance_probed": "probed beliefs",
@@ -19,6 +21,9 @@ PANELS = {
     "distance_hidden": "hidden states",
     "distance_law": "next-token laws",
 }
+DISTANCES = Array("float", ("K",), least=0)
+NEEDED: Named = dict.fromkeys(("distance_belief", "distance_probed", "distance_hidden"), DISTANCES)
+OPTIONAL: Named = {name: DISTANCES for name in PANELS if name not in NEEDED}
 CELLS = 26
 MOST_ROWS = 2000
 """Pairs in the CSV; the picture and its numbers are of all of them."""
@@ -26,7 +31,7 @@ MOST_ROWS = 2000
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     """Draw `stem`.png and .svg, with the first 2,000 pairs in `stem`.csv. Errors: InputError for a file without distances."""
-    arrays = read_arrays(evidence, ("distance_belief", "distance_probed", "distance_hidden"))
+    arrays = files.read(evidence, NEEDED, OPTIONAL)
     true = arrays["distance_belief"]
     shown = [name for name in PANELS if name in arrays]
     if len(true) < 2:

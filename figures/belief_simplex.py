@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from worldbench.core.errors import InputError
-from worldbench.figures.style import GREY, INK, paper_style, read_arrays, save, write_csv
+from worldbench.figures import evidence as files
+from worldbench.figures.style import GREY, INK, paper_style, save, write_csv
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 MOST_DISTINCT, LEAST_SIZE = 100, 9.0
-NEEDED = ("belief", "predicted", "weight")
 
 
 def lay_out(belief: np.ndarray, predicted: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
@@ -37,10 +37,10 @@ def lay_out(belief: np.ndarray, predicted: np.ndarray, weight: np.ndarray) -> tu
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     """Draw `stem`.png and .svg, with every point in `stem`.csv. Errors: InputError for a file that is not the belief probe's evidence."""
-    arrays = read_arrays(evidence, NEEDED)
-    belief, predicted, weight = (arrays[n] for n in NEEDED)
-    if not len(belief):
-        raise InputError(f"there are no beliefs to draw in {str(evidence)!r}")
+    arrays = files.read(evidence, files.BELIEFS)
+    belief, predicted, weight = (arrays[n] for n in files.BELIEFS)
+    if not weight.sum() > 0:
+        raise InputError(f"the beliefs in {str(evidence)!r} have no weight; {files.made_by(evidence)}")
     true, probed, colours, plane = lay_out(belief, predicted, weight)
     order = np.argsort(-weight, kind="stable")  # rare prefixes over common ones, which are drawn larger
     size = np.clip(60 * np.sqrt(weight / weight.sum()), 1.2, 30)

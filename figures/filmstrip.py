@@ -14,6 +14,7 @@ import numpy as np
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import read_json
+from worldbench.figures import evidence as files
 from worldbench.figures.style import GREY, INK, paper_style, save, write_csv
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
         return []
     chosen = [points[i] for i in spaced([_score(p, "excess_loss", "kl") for p in points], PANELS)]
     folder = trace.with_name(trace.stem.replace("trace", "trace-evidence", 1))
-    films = [_load(folder / f"{p['step']:08d}" / "belief_probe.npz") for p in chosen]
+    films = [files.read(folder / f"{p['step']:08d}" / "belief_probe.npz", files.BELIEFS) for p in chosen]
     belief = films[0]["belief"]
     if any(not np.array_equal(f["belief"], belief) for f in films):
         raise InputError(f"the evidence in {str(folder)!r} is not of one evaluation; delete it and {trace.name}, and trace the run again")
@@ -145,11 +146,3 @@ def _score(point: dict[str, Any], metric: str, score: str) -> float | None:
 def _told(point: dict[str, Any]) -> str:
     r2, loss = _score(point, "belief_probe", "r2"), _score(point, "excess_loss", "kl")
     return ", ".join(([] if r2 is None else [f"R² {r2:.2f}"]) + ([] if loss is None else [f"excess {loss:.2g}"]))
-
-
-def _load(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in ("belief", "predicted", "weight")}
-    except (OSError, KeyError, ValueError) as error:
-        raise InputError(f"{str(path)!r} is no evidence of a belief probe ({error}); trace the run again") from error

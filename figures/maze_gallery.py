@@ -6,21 +6,31 @@ Coordinates: columns to the east, rows to the south; a cell is one unit.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worldbench.core.arrays import Array, Named
 from worldbench.core.errors import InputError
+from worldbench.figures import evidence as files
 from worldbench.figures.style import BLUE, INK, RED, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ANSWERS = ("true_tokens", "true_length", "greedy_tokens", "greedy_length", "greedy_outcome", "greedy_likely")
-MAZES = ("rows", "columns", "passages", "origin", "target", "cell_of_token")
+ANSWERS: Named = {
+    "true_tokens": Array("int", ("P", "L"), least=0), "true_length": Array("int", ("P",), least=0),
+    "greedy_tokens": Array("int", ("P", "L"), least=0), "greedy_length": Array("int", ("P",), least=0),
+    "greedy_outcome": Array("int", ("P",)), "greedy_likely": Array("bool", ("P", "L")),
+}  # fmt: skip
+MAZES: Named = {
+    "rows": Array("int", least=1), "columns": Array("int", least=1), "passages": Array("bool", ("P", "C", 4)),
+    "origin": Array("int", ("P",), index="C"), "target": Array("int", ("P",), index="C"),
+    "cell_of_token": Array("int", ("V",), least=-1),
+}  # fmt: skip
+"""Shape letters: P prompts, L longest answer in tokens, C cells, V words."""
 EACH, ACROSS = 6, 4
 """Mazes of each kind, at most, and panels side by side."""
 ASIDE = 0.11
@@ -83,14 +93,19 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
 
 def load(path: Path) -> dict[str, np.ndarray]:
     """The arrays of the evidence of solved paths. InputError where the file holds something else."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            data = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot read the evidence {str(path)!r} ({error}); it is the file solved_paths.npz of a scored run") from error
-    missing = [name for name in (*ANSWERS, *(MAZES if "passages" in data else ())) if name not in data]
-    if missing:
-        raise InputError(f"{str(path)!r} is no evidence of solved paths: it lacks {', '.join(missing)}")
+    if "passages" not in files.names(path):
+        return files.read(path, ANSWERS)
+    data = files.read(path, {**ANSWERS, **MAZES})
+    cells, tokens = data["passages"].shape[1], np.stack([data["true_tokens"], data["greedy_tokens"]])
+    lengths = np.stack([data["true_length"], data["greedy_length"]])
+    wrong = (
+        (data["rows"] * data["columns"] != cells, "has another number of cells than rows times columns"),
+        ((tokens >= len(data["cell_of_token"])).any() or (data["cell_of_token"] >= cells).any(), "names cells that there are not"),
+        ((lengths > tokens.shape[2]).any(), "has answers that are longer than their tokens"),
+    )  # fmt: skip
+    for is_wrong, what in wrong:
+        if is_wrong:
+            raise InputError(f"cannot use {str(path)!r}: it {what}; {files.made_by(path)}")
     return data
 
 

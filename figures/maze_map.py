@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 STEPS = {"N": (0, 1), "E": (1, 0), "S": (0, -1), "W": (-1, 0)}
 UNUSED, ROCK = "#c4c4c4", "#e9e9e9"
 SURROUND, MARGIN = 0.7, 0.1
+MOST_SQUARES = 250_000
+"""Of the smallest rectangle around a maze: where there are more, no maze is drawn."""
 """Sides of a cell beyond the outermost centres, so that outer walls are seen, and beyond the outermost curves."""
 
 
@@ -51,7 +53,8 @@ def grid_of(data: dict[str, np.ndarray]) -> Grid | None:
     at = np.rint((metres - corner) / side).astype(np.int64)
     if np.abs(metres - corner - at * side).max() > 1e-3 * side or len(np.unique(at, axis=0)) < len(at):
         return None
-    return Grid(side, corner, at, (int(at[:, 0].max()) + 1, int(at[:, 1].max()) + 1))
+    columns, rows = (int(n) + 1 for n in at.max(0))
+    return Grid(side, corner, at, (columns, rows)) if columns * rows <= MOST_SQUARES else None
 
 
 def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:

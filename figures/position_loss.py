@@ -9,14 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from worldbench.figures.style import BLUE, GREY, INK, RED, paper_style, read_arrays, save, write_csv
+from worldbench.core.arrays import Array, Named
+from worldbench.figures import evidence as files
+from worldbench.figures.style import BLUE, GREY, INK, RED, paper_style, save, write_csv
 
-NEEDED = ("by_position", "by_n", "by_loss", "by_bayes", "by_kl")
+LOSS = Array("float", ("L+",), finite=False)
+"""Infinite where a model gives a token of the law no probability."""
+NEEDED: Named = {
+    "by_position": Array("int", ("L+",)), "by_n": Array("int", ("L+",)), **dict.fromkeys(("by_loss", "by_bayes", "by_kl"), LOSS),
+}  # fmt: skip
+OPTIONAL: Named = {"by_exact_bayes": LOSS}
 
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     """Draw `stem`.png and .svg, with the numbers in `stem`.csv: left the losses, right the excess KL(law || model). Errors: InputError without them."""
-    arrays = read_arrays(evidence, NEEDED)
+    arrays = files.read(evidence, NEEDED, OPTIONAL)
     position, loss, bayes, kl = (arrays[n] for n in ("by_position", "by_loss", "by_bayes", "by_kl"))
     exact = arrays.get("by_exact_bayes")
     with paper_style():

@@ -2,72 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from worldbench.core.errors import RunError
+from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import read_json
+
+Figure = Callable[[], list[Path]]
+"""Draws one figure; the files written."""
 
 
 def draw_run(folder: Path) -> list[Path]:
-    """Draw whatever the folder's files allow into `<folder>/figures`; the files written."""
+    """Draw whatever the folder's files allow into `<folder>/figures`; the files written. Errors: see `drawn`."""
+    return list(drawn(folder))
+
+
+def drawn(folder: Path) -> Iterator[Path]:
+    """Draw whatever the folder's files allow into `<folder>/figures`; each file as soon as it is written.
+
+    A figure whose file is damaged does not keep the others from being drawn.
+    Errors: InputError, after all the others are drawn, that says what is wrong with each damaged file; RunError where
+    nothing can be written.
+    """
     out = folder / "figures"
-    title = _title(folder)
-    written: list[Path] = []
+    problems: list[str] = []
+    written = 0
     try:
         out.mkdir(exist_ok=True)
-        evidence = folder / "evidence" / "map_reconstruction.npz"
-        if evidence.exists():
-            from worldbench.figures import interactive_map, maze_map, street_map
-
-            written += street_map.draw(evidence, out / "map", title=title)
-            written += interactive_map.draw(evidence, out / "map", title=title)
-            written += maze_map.draw(evidence, out / "maze", title=title)
-        written += _evidence_figures(folder / "evidence", out, title)
-        solved = folder / "evidence" / "solved_paths.npz"
-        if solved.exists():
-            from worldbench.figures import maze_gallery
-
-            written += maze_gallery.draw(solved, out / "gallery", title=title)
-        if (folder / "metrics.jsonl").exists():
-            from worldbench.figures import learning_curves
-
-            written += learning_curves.draw(folder / "metrics.jsonl", out / "learning", title=title)
-        for trace in sorted(folder.glob("trace*.json")):
-            written += _draw_trace(trace, out, title)
+        title = _title(folder)
+        for figure in (*_evidence_figures(folder / "evidence", out, title), *_training_figures(folder, out, title)):
+            try:
+                for path in figure():
+                    written += 1
+                    yield path
+            except InputError as error:
+                problems.append(str(error))
     except OSError as error:
-        raise RunError(f"cannot draw into {str(out)!r} ({error.strerror or error}); the result is safe, worldbench figures {folder} draws again") from error
-    return written
+        raise RunError(
+            f"cannot draw into {str(out)!r} ({error.strerror or error}); the result is safe, worldbench figures {folder} draws again"
+        ) from error
+    if problems:
+        others = f"; the other figures are in {str(out)!r}" if written else ""
+        raise InputError("; ".join(dict.fromkeys(problems)) + others)
 
 
-def _draw_trace(trace: Path, out: Path, title: str) -> list[Path]:
-    from worldbench.figures import filmstrip, matched
+def _evidence_figures(evidence: Path, out: Path, title: str) -> Iterator[Figure]:
+    """What the evidence of single metrics allows; evidence of an older version, without what a figure needs, is passed over."""
+    from worldbench.figures import belief_distances, belief_simplex, interactive_map, maze_gallery, maze_map, position_loss, spectra, street_map
+    from worldbench.figures.evidence import names
+
+    for metric, needed, draw, stem in (
+        ("map_reconstruction", "", street_map.draw, "map"),
+        ("map_reconstruction", "", interactive_map.draw, "map"),
+        ("map_reconstruction", "", maze_map.draw, "maze"),
+        ("belief_probe", "predicted", belief_simplex.draw, "beliefs"),
+        ("belief_probe", "distance_belief", belief_distances.draw, "belief-distances"),
+        ("excess_loss", "by_exact_bayes", position_loss.draw, "position-loss"),
+        ("effective_rank", "singular_values", spectra.draw, "spectra"),
+        ("solved_paths", "", maze_gallery.draw, "gallery"),
+    ):
+        path = evidence / f"{metric}.npz"
+
+        def figure(path: Path = path, needed: str = needed, draw: Any = draw, stem: str = stem) -> list[Path]:
+            return draw(path, out / stem, title=title) if not needed or needed in names(path) else []
+
+        if path.exists():
+            yield figure
+
+
+def _training_figures(folder: Path, out: Path, title: str) -> Iterator[Figure]:
+    """The learning curve and what was traced."""
+    from worldbench.figures import learning_curves
+
+    if (folder / "metrics.jsonl").exists():
+        yield lambda: learning_curves.draw(folder / "metrics.jsonl", out / "learning", title=title)
+    for trace in sorted(folder.glob("trace*.json")):
+        yield from (partial(draw, trace, out, title) for draw in (_filmstrip, _matched))
+
+
+def _filmstrip(trace: Path, out: Path, title: str) -> list[Path]:
+    from worldbench.figures import filmstrip
 
     ending = trace.stem.removeprefix("trace")
-    written: list[Path] = []
-    if trace.with_name(f"trace-evidence{ending}").is_dir():
-        written += filmstrip.draw(trace, out / f"filmstrip{ending}", title=title)
+    if not trace.with_name(f"trace-evidence{ending}").is_dir():
+        return []
+    return filmstrip.draw(trace, out / f"filmstrip{ending}", title=title)
+
+
+def _matched(trace: Path, out: Path, title: str) -> list[Path]:
+    from worldbench.figures import matched
+
     record = read_json(trace)
-    if matched.applies(record):
-        written += matched.draw([(record["model"]["name"], record)], out / f"matched{ending}", title=title)
-    return written
-
-
-def _evidence_figures(evidence: Path, out: Path, title: str) -> list[Path]:
-    """What single metrics' evidence allows; evidence of an older version, without what a figure needs, is passed over."""
-    from worldbench.figures import belief_distances, belief_simplex, position_loss, spectra
-    from worldbench.figures.style import array_names
-
-    have = {name: array_names(evidence / f"{name}.npz") for name in ("belief_probe", "excess_loss", "effective_rank")}
-    written: list[Path] = []
-    if "predicted" in have["belief_probe"]:
-        written += belief_simplex.draw(evidence / "belief_probe.npz", out / "beliefs", title=title)
-    if "distance_belief" in have["belief_probe"]:
-        written += belief_distances.draw(evidence / "belief_probe.npz", out / "belief-distances", title=title)
-    if "by_exact_bayes" in have["excess_loss"]:
-        written += position_loss.draw(evidence / "excess_loss.npz", out / "position-loss", title=title)
-    if "singular_values" in have["effective_rank"]:
-        written += spectra.draw(evidence / "effective_rank.npz", out / "spectra", title=title)
-    return written
+    if not matched.applies(record):
+        return []
+    ending = trace.stem.removeprefix("trace")
+    return matched.draw([(record["model"]["name"], record)], out / f"matched{ending}", title=title)
 
 
 def _title(folder: Path) -> str:

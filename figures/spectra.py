@@ -9,18 +9,24 @@ from pathlib import Path
 
 import numpy as np
 
-from worldbench.figures.style import BLUE, GREY, INK, paper_style, read_arrays, save, write_csv
+from worldbench.core.arrays import Array, Named
+from worldbench.figures import evidence as files
+from worldbench.figures.style import BLUE, GREY, INK, paper_style, save, write_csv
 
 CURVES = {
     "singular_values": ("hidden states", INK, "-"),
     "singular_values_centred": ("centred", BLUE, "-"),
     "singular_values_untrained": ("untrained network", GREY, "--"),
 }
+NEEDED: Named = {"singular_values": Array("float", ("K+",), least=0)}
+OPTIONAL: Named = {
+    "singular_values_centred": Array("float", ("C+",), least=0), "singular_values_untrained": Array("float", ("U+",), least=0),
+}  # fmt: skip
 
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     """Draw `stem`.png and .svg, with the values in `stem`.csv, each spectrum over its sum. Errors: InputError for a file without spectra."""
-    arrays = read_arrays(evidence, ("singular_values",))
+    arrays = files.read(evidence, NEEDED, OPTIONAL)
     shares = {name: arrays[name] / max(float(arrays[name].sum()), 1e-300) for name in CURVES if name in arrays}
     with paper_style():
         from matplotlib.figure import Figure

@@ -6,14 +6,14 @@ Coordinates: metres east and north of the map's centre.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldbench.core.errors import InputError
+from worldbench.core.arrays import Array, Named
+from worldbench.figures import evidence as files
 from worldbench.figures.style import GREY, INK, RED, paper_style, save, write_csv
 
 if TYPE_CHECKING:
@@ -23,7 +23,16 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 """West, south, east, north."""
 
-NEEDED = ("places", "directions", "metres", "edges", "uses", "black", "red", "red_uses", "status")
+FARTHEST = 1e9
+"""Metres: more than any position on the earth has."""
+NEEDED: Named = {
+    "places": Array("text", ("N+",)), "directions": Array("text", ("A",)),
+    "metres": Array("float", ("N+", 2), least=-FARTHEST, most=FARTHEST),
+    "edges": Array("int", ("E", 3), index=("N", "N", "A")), "uses": Array("int", ("E",)), "black": Array("bool", ("E",)),
+    "red": Array("int", ("R", 3), index=("N", "N", "A")), "red_uses": Array("int", ("R",)), "status": Array("int", ("n",)),
+}  # fmt: skip
+"""Shape letters: N places, A directions, E true edges, R invented ones, n routes."""
+OPTIONAL: Named = {"map": Array("text"), "streets": Array("text", ("E",)), "lonlat": Array("float", ("N+", 2))}
 COMPASS = {w: np.radians(45.0 * i) for i, w in enumerate(("N", "NE", "E", "SE", "S", "SW", "W", "NW"))}
 BEND = 0.55
 """How far along its direction an invented street sets out, as a share of the distance between its ends."""
@@ -80,15 +89,7 @@ def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) 
 
 def load(path: Path) -> dict[str, np.ndarray]:
     """The arrays of the evidence of a map reconstruction. InputError where the file holds something else."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            data = {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot read the evidence {str(path)!r} ({error}); it is the file map_reconstruction.npz of a scored run") from error
-    missing = [name for name in NEEDED if name not in data]
-    if missing:
-        raise InputError(f"{str(path)!r} is no evidence of a map reconstruction: it lacks {', '.join(missing)}")
-    return data
+    return files.read(path, NEEDED, OPTIONAL)
 
 
 def _black(data: dict[str, np.ndarray]) -> Drawn:

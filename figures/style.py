@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from worldbench.core.errors import InputError
 from worldbench.core.files import write_atomic
 
 if TYPE_CHECKING:
@@ -58,27 +54,6 @@ def save(figure: Figure, stem: Path) -> list[Path]:
         paths.append(stem.with_name(f"{stem.name}.{kind}"))
         write_atomic(paths[-1], buffer.getvalue())
     return paths
-
-
-def read_arrays(path: Path, needed: Sequence[str]) -> dict[str, np.ndarray]:
-    """The arrays of an evidence file. Errors: InputError for a file that cannot be read or lacks one of those needed."""
-    try:
-        with np.load(path) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"cannot read {str(path)!r} ({error}); figures are drawn from the evidence of a run") from error
-    missing = [name for name in needed if name not in arrays]
-    if missing:
-        raise InputError(f"{str(path)!r} lacks {', '.join(missing)}; score the run again to have it")
-    return arrays
-
-
-def array_names(path: Path) -> set[str]:
-    """The arrays that an evidence file holds; none where there is no such file."""
-    if not path.exists():
-        return set()
-    with np.load(path) as archive:
-        return set(archive.files)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:

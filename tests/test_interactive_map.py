@@ -17,6 +17,7 @@ from PIL import Image
 from small_maps import small_map
 
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
+from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
@@ -24,7 +25,6 @@ from worldbench.figures import interactive_map
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.map_reconstruction import METRIC
-from worldbench.scoring import npz
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

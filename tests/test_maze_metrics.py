@@ -15,6 +15,7 @@ from worldbench.baselines.ngram import NGram
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.baselines.untrained import make_untrained
 from worldbench.check import kinds, leaves_choice
+from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics
@@ -27,7 +28,7 @@ from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.minimal_pairs import first_change
 from worldbench.metrics.solved_paths import true_paths
-from worldbench.scoring import npz, score
+from worldbench.scoring import score
 
 LOOPS = SolveConfig(rows=4, columns=5, generator="depth-first-percolation", percolation=0.3)
 SMALL = EvalConfig(

@@ -13,6 +13,7 @@ import pytest
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
 from worldbench.baselines.references import Oracle, RandomLegal
 from worldbench.cli import main
+from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
 from worldbench.core.graph import UNREACHABLE
 from worldbench.core.metric import Report
@@ -32,7 +33,6 @@ from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.lookahead import LEAST, PROMPTS, ceiling
 from worldbench.metrics.lookahead import METRIC as LOOKAHEAD
 from worldbench.metrics.map_reconstruction import METRIC as RECONSTRUCTION
-from worldbench.scoring import npz
 
 FIVE = MazeConfig(rows=5, columns=5, min_moves=2, max_moves=20)
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from worldbench.arithmetic import limit_blas
+from worldbench.core.arrays import npz
 from worldbench.core.files import write_atomic
 from worldbench.core.metric import Metric, Report
 from worldbench.core.model import SequenceModel
@@ -57,16 +55,3 @@ def _record(metric: Metric, report: Report, evidence: Path | None) -> dict[str, 
         write_atomic(evidence / f"{metric.name}.npz", raw)
         record["evidence_sha256"] = hashlib.sha256(raw).hexdigest()
     return record
-
-
-def npz(arrays: dict[str, np.ndarray]) -> bytes:
-    """Compressed arrays as bytes that depend on nothing but the arrays (no clock, no pickle)."""
-    import zipfile
-
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in sorted(arrays.items()):
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), member.getvalue(), zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()

@@ -266,8 +266,8 @@ def leaderboard_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from worldbench.display import Display
-    from worldbench.run import draw
+    from worldbench.core.files import lock
+    from worldbench.figures.run_figures import drawn
 
     if arguments.together is not None:
         from worldbench.trace import draw_together
@@ -278,11 +278,13 @@ def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     for folder in arguments.runs:
         if not folder.is_dir():
             raise InputError(f"{str(folder)!r} is not a run folder")
-        drawn = draw(folder, Display())
-        if not drawn:
+        nothing = True
+        with lock(folder):
+            for path in drawn(folder):
+                print(path)
+                nothing = False
+        if nothing:
             raise InputError(f"{str(folder)!r} holds nothing to draw: neither metrics.jsonl nor evidence")
-        for path in drawn:
-            print(path)
     return 0
 
 
