@@ -1,0 +1,121 @@
+"""Plans and pools: the same outcomes in this process and in several."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from worldbench.core.errors import InputError, RunError
+from worldbench.runs.pool import Cell, Here, Pool, Processes
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+def refuse(x: int) -> int:
+    raise InputError(f"{x} is refused")
+
+
+def crash() -> None:
+    raise ZeroDivisionError("by nothing")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def note(folder: Path, name: str, after: str | None) -> str:
+    """Write a file; the file of the cell before must be there."""
+    assert after is None or (folder / after).exists()
+    (folder / name).touch()
+    return name
+
+
+@pytest.fixture(params=["here", "processes"])
+def pool(request: pytest.FixtureRequest) -> Pool:
+    return Here() if request.param == "here" else Processes(2)
+
+
+def test_values_come_in_the_order_of_the_plan(pool: Pool) -> None:
+    assert pool.results([Cell(str(i), double, (i,)) for i in range(5)]) == [0, 2, 4, 6, 8]
+
+
+def test_a_cell_runs_after_those_that_it_needs(pool: Pool, tmp_path: Path) -> None:
+    cells = [Cell("last", note, (tmp_path, "last", "first"), after=("first",)), Cell("first", note, (tmp_path, "first", None))]
+    assert pool.results(cells) == ["last", "first"]
+
+
+def test_a_failure_stops_what_needs_it_and_nothing_else(pool: Pool) -> None:
+    cells = [Cell("bad", refuse, (7,)), Cell("good", double, (1,)), Cell("late", double, (2,), after=("bad",))]
+    outcomes = {o.cell.name: o for o in pool.run(cells)}
+    assert isinstance(outcomes["bad"].error, InputError)
+    assert str(outcomes["bad"].error) == "7 is refused"
+    assert outcomes["good"].value == 2
+    assert str(outcomes["late"].error) == "late was not run, because bad failed"
+    with pytest.raises(InputError, match="7 is refused"):
+        pool.results(cells)
+
+
+def test_a_process_that_dies_is_reported() -> None:
+    outcomes = {o.cell.name: o for o in Processes(2).run([Cell("dead", die), Cell("wrong", crash), Cell("fine", double, (4,))])}
+    assert outcomes["fine"].value == 8
+    with pytest.raises(RunError, match=r"dead ended without an answer \(signal 9\).*fewer --workers"):
+        outcomes["dead"].result()
+    with pytest.raises(RunError, match=r"wrong failed: ZeroDivisionError: by nothing \(test_pool.py:\d+\)"):
+        outcomes["wrong"].result()
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        ([Cell("a", crash), Cell("a", crash)], "two cells of the plan have the name 'a'"),
+        ([Cell("a", crash, after=("b",))], "'a' needs 'b', which is not in the plan"),
+        ([Cell("a", crash, after=("b",)), Cell("b", crash, after=("a",))], "wait for one another: a, b"),
+    ],
+)
+def test_a_plan_that_cannot_be_run_is_refused(pool: Pool, cells: list[Cell], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        pool.run(cells)
+    with pytest.raises(InputError, match="at least 1, not 0"):
+        Processes(0)
+
+
+STOPPED = """
+import sys, time, signal
+from worldbench.core.errors import Interrupted
+from worldbench.runs.pool import Cell, Processes
+
+def save_and_stop(path):
+    def stop(number, frame):
+        open(path + ".saved", "w").close()
+        raise Interrupted("saved")
+    signal.signal(signal.SIGTERM, stop)
+    open(path, "w").close()
+    time.sleep(30)
+
+try:
+    list(Processes(2).run([Cell(str(i), save_and_stop, (sys.argv[1] + f"/{i}",)) for i in range(4)]))
+except Interrupted as error:
+    print(error)
+    sys.exit(130)
+"""
+
+
+def test_a_signal_reaches_the_processes_which_save(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", STOPPED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 20
+    while not ((tmp_path / "0").exists() and (tmp_path / "1").exists()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    told, _ = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "goes on with what is missing" in told
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "0.saved", "1", "1.saved"]
