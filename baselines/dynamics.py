@@ -46,14 +46,14 @@ class LatentDynamics:
 
 
 def neighbours(documents: Documents) -> tuple[np.ndarray, np.ndarray]:
-    """Row and place t [M] of every pair t, t + 1 of inputs of one document, from the last prompt token on (the last token is only ever a target)."""
+    """Row and place t [M] of every pair t, t + 1 of inputs of one document, from the last prompt token on."""
     t = np.arange(documents.tokens.shape[1])[None, :]
-    row, place = np.nonzero((t >= documents.prompt_length[:, None] - 1) & (t + 2 < documents.length[:, None]))
+    row, place = np.nonzero((t >= documents.prompt_length[:, None] - 1) & (t + 1 < documents.input_length[:, None]))
     return row, place
 
 
 def fit_dynamics(objective: Objective, hidden: np.ndarray, documents: Documents, steps: int, seed: int, device: str = "cpu") -> Dynamics:
-    """The probe, fitted to the hidden states [N, T - 1, D] of documents (left as initialised where no document has two neighbouring positions).
+    """The probe, fitted to the hidden states [N, T or T - 1, D] of the inputs of documents; left as initialised where no document has two of them.
 
     Draws: the stream ("dynamics probe", seed). The learning rate rises over the first twentieth of the steps, then falls to 0 along a cosine.
     """

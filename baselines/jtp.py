@@ -121,7 +121,7 @@ class JTP(Objective):
         scored = slots_BTS.flatten(0, 1)[cell]
         # A slot beyond the row's end is not scored: whatever it holds, no scored slot sees it.
         ahead = torch.minimum(cell[:, None] + torch.arange(s, device=cell.device), (cell // t * t + t - 1)[:, None])
-        target = batch.targets.flatten()[ahead]
+        target = batch.following.flatten()[ahead]
         divisors = [safe(totals["next_token"]), *(safe(totals.get(f"ahead_{i}", 0)) * c.horizon for i in range(1, s))]
         weight = 1 / torch.stack([torch.as_tensor(x, dtype=h.dtype, device=h.device) for x in divisors])
         terms = h.new_zeros(2)

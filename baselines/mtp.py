@@ -78,7 +78,7 @@ class MTP(Objective):
             if not self.config.lambda_mtp:
                 break
             logits = self.trunk.head(head(leaf, turn, mask)[:, : t - i][scored])
-            loss = F.cross_entropy(logits, batch.targets[:, i:][scored], reduction="sum") / (safe(totals[f"ahead_{i}"]) * self.config.horizon)
+            loss = F.cross_entropy(logits, batch.following[:, i:][scored], reduction="sum") / (safe(totals[f"ahead_{i}"]) * self.config.horizon)
             (self.config.lambda_mtp * loss).backward()
             ahead = ahead + loss.detach()
         h = self.trunk.norm(self.trunk.blocks[-1](x, turn, mask))

@@ -4,8 +4,8 @@ L = L_ntp + lambda_h L_next_h + lambda_kl L_kl
     h'_{t+1} = p_psi(h_t, x_{t+1}) = h_t + f(norm([e(x_{t+1}) ; h_t]));   h'_{t+i} = p_psi(h'_{t+i-1}, x_{t+i}),   i = 1 .. d
     L_next_h = (1/d) sum_i SmoothL1(stopgrad(h_{t+i}), h'_{t+i})
     L_kl     = (1/d) sum_i KL( head(stopgrad(h_{t+i})) || head_frozen(h'_{t+i}) )
-Each of the d terms is a mean over its own positions: those (t, i) for which t+i is an input of the same document as t; for L_kl also one whose next token is
-scored.
+Each of the d terms is a mean over its own positions: those (t, i) for which t+i is an input of the same document as t; for L_kl also one after which something
+is asked for.
 A rollout therefore never crosses the end of a document, at any later step either.
 Options take parts of this away or change them; the shams keep the work and take away what it could teach.
 
@@ -115,6 +115,7 @@ class NextLat(Objective):
     """The shared backbone, trained on the next token and on its own next latents. Prediction uses the trunk alone."""
 
     name = "nextlat"
+    serves_labels = True
     config: NextLatConfig
 
     def add_trunk(self) -> None:
@@ -153,8 +154,8 @@ class NextLat(Objective):
         leaves: list[tuple[Tensor, Tensor]] = []
         if c.lambda_h or c.lambda_kl:
             columns = self._columns(batch)
-            if columns.source is not None:  # behind the inputs, the last token of every document; one that is not scored is not known
-                embedded = torch.cat([embedded, self.embed(torch.where(batch.scored, batch.targets, self.pad))], dim=1)
+            if columns.source is not None:  # behind the inputs, the last token of every document
+                embedded = torch.cat([embedded, self.embed(torch.where(batch.following >= 0, batch.following, self.pad))], dim=1)
             leaves = [(tensor, tensor.detach().requires_grad_(c.sham != "cut")) for tensor in (h, embedded)]
             terms = self._latent_backward(leaves[0][1], leaves[1][1], batch, columns, totals)
         next_token = self.next_token_sum(h, batch.targets) / safe(totals["next_token"])

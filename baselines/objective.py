@@ -16,6 +16,8 @@ from worldbench.baselines.backbone import Backbone, document_mask, initialise
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.cached import CachedDecoder, SwappableDecoder
 from worldbench.core.model import refuse_condition
+from worldbench.core.registry import models
+from worldbench.core.world import World
 
 Count = int | float | Tensor
 
@@ -29,6 +31,8 @@ class Objective(nn.Module, abc.ABC):
 
     name: ClassVar[str]
     hidden_name: ClassVar[str] = "final norm (head input)"
+    serves_labels: ClassVar[bool] = False
+    """Can it be trained on documents that ask for labels of their own? One that learns from the tokens ahead cannot: a label says nothing of those."""
     trunk: Backbone
 
     def __init__(self, config: Any, vocabulary: int, context: int, seed: int, pad: int = 0) -> None:
@@ -40,6 +44,15 @@ class Objective(nn.Module, abc.ABC):
             self.add_trunk()
             self.add_parts()
         self.initialise()
+
+    @classmethod
+    def impossible(cls, world: World) -> str | None:
+        """None, or the reason why it cannot be trained in that world."""
+        if not world.labelled or cls.serves_labels:
+            return None
+        can = [e.name for e in models if e.trained and getattr(e.load(), "serves_labels", False)]
+        others = f"; {', '.join(can)} can" if can else ""
+        return f"{cls.name} learns from the tokens that follow, but the world {world.name!r} asks for labels of its own: it cannot be trained there{others}"
 
     def add_trunk(self) -> None:
         c = self.config
@@ -108,7 +121,9 @@ class Objective(nn.Module, abc.ABC):
 
 
 class NextToken(Objective):
-    """Trained on the next token alone: L = mean over scored positions of -log p(x_{t+1} | h_t)."""
+    """Trained on what is asked for alone, as a rule the next token: L = mean over scored positions of -log p(x_{t+1} | h_t)."""
+
+    serves_labels = True
 
     def counts(self, batch: Batch) -> dict[str, Count]:
         return {"next_token": batch.scored.sum()}

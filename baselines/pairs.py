@@ -51,13 +51,12 @@ def suffix_rows(batch: Batch, pad: int) -> tuple[Tensor, Tensor, Tensor]:
     u, valid = suffix_width(batch), batch.valid
     size, whole = _lengths(batch)
     column = torch.arange(batch.tokens.shape[1], device=size.device)[None, :]
-    following = torch.where(batch.position + 1 < size, batch.tokens.roll(-1, 1), batch.targets.clamp(min=0))
     start = column - batch.position + batch.document
     offset = whole + size - 1 - batch.position  # of x_{t+1}, from the document's start
     row, _ = torch.nonzero(valid, as_tuple=True)
     out = [torch.full((b, u), fill, dtype=torch.int64, device=size.device) for fill in (pad, -1, 0)]
     at = (start + offset)[valid]
-    for x, value in zip(out, (following, batch.document, offset)):
+    for x, value in zip(out, (batch.following, batch.document, offset)):
         x[row, at] = value[valid]
     first = valid & (batch.position == 0) & (whole == 1)  # the empty suffix, at its document's first cell
     row, _ = torch.nonzero(first, as_tuple=True)
@@ -91,8 +90,8 @@ def pairs_of(batch: Batch, min_gap: int, share: float, pad: int, seed: int) -> P
         near = k == batch.position[row, c] + 1
         head = start[row, c]
         suffix = head + batch.document[row, c] + whole[row, c] + size[row, c] - k
-        next_token = torch.where(near, pad, batch.targets[row, c])
-        previous = torch.where(near, pad, batch.targets[row, head + (k - 2).clamp(min=0)])
+        next_token = torch.where(near, pad, batch.following[row, c])
+        previous = torch.where(near, pad, batch.following[row, head + (k - 2).clamp(min=0)])
         parts.append((row * t + c, row * u + suffix, next_token, previous))
     return Pairs(*(torch.cat(x) for x in zip(*parts)))
 

@@ -18,8 +18,9 @@ from worldbench.core import streams
 class Columns:
     """The columns [B, S] that the rollouts of a batch run along.
 
-    document int: -1 for padding and last tokens. scored bool: the next token is. source int: which of its row's T inputs a column is or, from T on, which last
-    token: T + t is the one that follows input t; None: the columns are the inputs. inputs: T.
+    document int: -1 for padding and last tokens. scored bool: something is asked for there. inputs: T.
+    source int: which of its row's T inputs a column is or, from T on, which last token: T + t is the one that follows input t; None: the columns are the
+    inputs.
     """
 
     document: Tensor

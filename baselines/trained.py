@@ -68,7 +68,7 @@ class TrainedModel(SequenceModel):
         return None if own is None else LatentDynamics(self.objective, own, self.device)
 
     def fit_dynamics(self, documents: Documents, steps: int, seed: int) -> Dynamics:
-        hidden = self.hidden(documents.tokens[:, :-1])
+        hidden = self.hidden(documents.inputs)
         return LatentDynamics(self.objective, fit_dynamics(self.objective, hidden, documents, steps, seed, self.device), self.device)
 
     def swapped(self, documents: Documents, donors: Documents, layer: str) -> Decoder:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -61,7 +59,7 @@ def some_documents(shortest: int = 2) -> Documents:
 
 
 def only(documents: Documents, which: int) -> Documents:
-    return Documents(*(getattr(documents, f.name)[which : which + 1] for f in dataclasses.fields(documents)))
+    return documents.take(slice(which, which + 1))
 
 
 def learned(objective: Objective, batches: list[Batch]) -> tuple[dict[str, float], dict[str, Tensor]]:
@@ -133,6 +131,7 @@ def test_rows_packed_by_hand(config: GPTConfig | RecurrentConfig) -> None:
         tokens=of([[3, 1, 4, 1, 9, 2, 5], [5, 8, 9, 0, 0, 0, 0]]),
         document=of([[0, 0, 0, 0, 1, 1, 2], [0, 0, 0, -1, -1, -1, -1]]),
         position=of([[0, 1, 2, 3, 0, 1, 0], [0, 1, 2, 0, 0, 0, 0]]),
+        following=of([[1, 4, 1, 5, 2, 6, 3], [8, 9, 7, -1, -1, -1, -1]]),
         targets=of([[1, 4, 1, 5, 2, 6, 3], [-1, 9, 7, -1, -1, -1, -1]]),
         closed=of([[0, 0, 0, 1, 0, 1, 1], [0, 0, 1, 0, 0, 0, 0]]),
         row=of([0, 1]),

@@ -88,7 +88,7 @@ def literal_terms(objective: GPT | NextLat, batch: Batch) -> dict[str, Tensor]:
             if batch.document[r, t] >= 0:
                 track.append((t, int(batch.tokens[r, t])))
                 if batch.closed[r, t]:
-                    track.append((None, int(batch.targets[r, t]) if batch.targets[r, t] >= 0 else objective.pad))
+                    track.append((None, int(batch.following[r, t])))
         for s, (t, _) in enumerate(track):
             if t is None:
                 continue

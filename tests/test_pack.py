@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from worldbench.baselines.batch import Batch, pack
 from worldbench.core.world import Documents
 
-FIELDS = ("tokens", "document", "position", "targets", "closed")
+FIELDS = ("tokens", "document", "position", "following", "targets", "closed")
 
 
 def documents_of(rows: list[list[int]], prompts: list[int]) -> Documents:
@@ -24,7 +24,7 @@ def documents_of(rows: list[list[int]], prompts: list[int]) -> Documents:
 def literal(documents: Documents, rows: int, width: int) -> dict[str, list[list[int]]]:
     """Token by token, from the definition."""
     out = {name: [[0] * width for _ in range(rows)] for name in ("tokens", "position", "closed")}
-    out |= {name: [[-1] * width for _ in range(rows)] for name in ("document", "targets")}
+    out |= {name: [[-1] * width for _ in range(rows)] for name in ("document", "following", "targets")}
     share = len(documents) // rows
     for r in range(rows):
         column = 0
@@ -36,6 +36,7 @@ def literal(documents: Documents, rows: int, width: int) -> dict[str, list[list[
                     out["document"][r][column] = j
                     out["position"][r][column] = t
                     out["closed"][r][column] = int(t == documents.length[n] - 2)
+                    out["following"][r][column] = int(documents.tokens[n, t + 1])
                     if t + 1 >= documents.prompt_length[n]:
                         out["targets"][r][column] = int(documents.tokens[n, t + 1])
                 column += 1
@@ -66,7 +67,7 @@ def test_a_row_depends_on_its_own_documents_alone(case: tuple[Documents, int, in
     whole, share = as_lists(pack(documents, rows, width)), len(documents) // rows
     for r in range(rows):
         own = slice(r * share, (r + 1) * share)
-        alone = pack(Documents(documents.tokens[own], documents.length[own], documents.prompt_length[own]), 1, width)
+        alone = pack(documents.take(own), 1, width)
         assert as_lists(alone) == {name: [whole[name][r]] for name in FIELDS}
 
 

@@ -17,7 +17,7 @@ from worldbench.budget import told
 from worldbench.configuration import Job
 from worldbench.core.errors import InputError, Interrupted, RunError
 from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
-from worldbench.core.model import SequenceModel
+from worldbench.core.model import SequenceModel, refuse_impossible
 from worldbench.core.options import identity_fields
 from worldbench.core.registry import metrics, models, worlds
 from worldbench.core.world import World
@@ -68,6 +68,8 @@ def prepare(job: Job, display: Display) -> Prepared:
     if job.trained:
         job = job.replace("train", device=resolve_device(job.groups["train"].device))
     world = cls(job.groups["env"]) if "env" in job.groups else cls()
+    if job.trained:
+        refuse_impossible(models[job.model].load(), world)
     return identify(job, world)
 
 

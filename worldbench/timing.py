@@ -23,6 +23,7 @@ from worldbench.bench_plan import PROMPT, REFERENCE, SCHEMA_VERSION, Plan, Shape
 from worldbench.configuration import TrainConfig
 from worldbench.core import streams
 from worldbench.core.errors import RunError
+from worldbench.core.model import refuse_impossible
 from worldbench.core.registry import models
 from worldbench.core.world import Documents
 from worldbench.display import Display
@@ -72,6 +73,8 @@ def _world_rows(plan: Plan) -> Rows:
     assert plan.world is not None
     prepared = prepare(resolve(plan.world, REFERENCE, preset=plan.preset, seed=0), Display(quiet=True))
     world, groups = prepared.world, prepared.job.groups
+    for label in plan.labels:
+        refuse_impossible(models[plan.config(label)[0]].load(), world)
     train = dataclasses.replace(groups["train"], **{k: v for k, v in plan.changes.items() if k == "batch"})
     stream = TrainingStream(world, groups["data"], train, 0)
     batch = pack(stream.documents(0), train.batch, stream.width)

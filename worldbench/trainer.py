@@ -20,7 +20,7 @@ from worldbench.baselines.trained import TrainedModel
 from worldbench.configuration import DataConfig, TrainConfig
 from worldbench.core.errors import Diverged, Interrupted, RunError
 from worldbench.core.files import to_json, write_atomic
-from worldbench.core.model import SequenceModel
+from worldbench.core.model import SequenceModel, refuse_impossible
 from worldbench.core.world import Documents, World
 from worldbench.stream import TrainingStream
 
@@ -84,6 +84,7 @@ class Trainer:
         evaluation_seed: int = 0,
         report: Any = None,
     ) -> None:
+        refuse_impossible(objective, world)
         self.world, self.config, self.folder, self.report = world, config, folder, report
         self.device = resolve_device(config.device)
         set_up(config.threads)
@@ -195,17 +196,16 @@ class Trainer:
 
 
 def mean_loss(model: SequenceModel, documents: Documents) -> float:
-    """Mean -log p of the predicted tokens, for worlds without an exact law."""
+    """Mean -log p of what is asked for, for worlds without an exact law."""
     from worldbench.metrics.evaluation import chunks
 
     total, count = 0.0, 0
     for part in chunks(documents):
-        z = model.logits(part.tokens[:, :-1]).astype(np.float64)
-        t = np.arange(1, part.tokens.shape[1])[None, :]
-        row, at = np.nonzero((t >= part.prompt_length[:, None]) & (t < part.length[:, None]))
-        z = z[row, at]
+        targets = part.targets
+        row, at = np.nonzero(targets >= 0)
+        z = model.logits(part.inputs).astype(np.float64)[row, at]
         z -= z.max(axis=1, keepdims=True)
-        total += float((np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(row)), part.tokens[row, at + 1]]).sum())
+        total += float((np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(row)), targets[row, at]]).sum())
         count += len(row)
     return total / count
 

@@ -75,7 +75,7 @@ class SolveWorld(Solving):
         if split == "test" and self.listed is not None:
             return self._from_file(start, count)
         parts = [self._drawn(seed, split, i, min(BLOCK, start + count - i)) for i in range(start, start + count, BLOCK)] or [self._drawn(seed, split, start, 0)]
-        return Documents(*(np.concatenate([getattr(p, f) for p in parts]) for f in Documents.__dataclass_fields__))
+        return Documents.concat(parts)
 
     def _drawn(self, seed: int, split: str, start: int, count: int) -> Documents:
         p = self.source.draw(seed, split, start, count)
@@ -99,8 +99,8 @@ class SolveWorld(Solving):
         again = np.flatnonzero(place >= len(self.listed))
         if len(again):
             first = again[0]
-            rest = Documents(tokens[first:], whole.length[first:], whole.prompt_length[first:])
-            tokens[first:] = self._retold(rest, streams.uniform(start + int(first), len(again), self.n_walls, "maze-solve file")).tokens
+            uniform = streams.uniform(start + int(first), len(again), self.n_walls, "maze-solve file")
+            tokens[first:] = self._retold(whole.take(slice(first, None)), uniform).tokens
         return whole
 
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:

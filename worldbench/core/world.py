@@ -8,70 +8,16 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
+from worldbench.core.documents import Documents, Vocabulary
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
+from worldbench.core.states import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, States, after
 
-OPEN, ARRIVED, ILLEGAL, MISPLACED_END = 0, 1, 2, 3
-"""Outcomes: still going; ended where it should; took an illegal token; ended elsewhere."""
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """Token ids and their words. `actions` are the ids that may follow a prompt, in the order of the columns of `legal` and `law`."""
-
-    words: tuple[str, ...]
-    pad: int
-    end: int
-    actions: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    @property
-    def action_of_token(self) -> np.ndarray:
-        """int32 [V]: the column of each token among the actions, -1 for the others."""
-        table = np.full(len(self.words), -1, np.int32)
-        table[list(self.actions)] = np.arange(len(self.actions))
-        return table
-
-    def text(self, tokens: np.ndarray) -> str:
-        """The words of one row, without padding."""
-        return " ".join(self.words[t] for t in tokens if t != self.pad)
-
-
-@dataclass(frozen=True)
-class Documents:
-    """Whole sequences. tokens int32 [N, T], padded; length int32 [N]; prompt_length int32 [N]: that many first tokens are given, not predicted."""
-
-    tokens: np.ndarray
-    length: np.ndarray
-    prompt_length: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-
-@dataclass
-class States:
-    """Exact latent states, one array of N rows per field. Worlds subclass it."""
-
-    def take(self, rows: np.ndarray) -> Self:
-        """The states of the chosen rows (indices or a mask)."""
-        return dataclasses.replace(self, **{f.name: getattr(self, f.name)[rows] for f in dataclasses.fields(self)})
-
-    def put(self, rows: np.ndarray, states: Self) -> None:
-        """Overwrite the chosen rows with the rows of `states`."""
-        for f in dataclasses.fields(self):
-            getattr(self, f.name)[rows] = getattr(states, f.name)
-
-    def __len__(self) -> int:
-        return len(getattr(self, dataclasses.fields(self)[0].name))
-
+__all__ = ["ARRIVED", "ILLEGAL", "MISPLACED_END", "OPEN", "Documents", "States", "Vocabulary", "World"]
 
 S = TypeVar("S", bound=States)
 
@@ -85,6 +31,7 @@ class World(abc.ABC, Generic[S]):
         context: the longest document in tokens.
         prompt_length: tokens of the longest prompt.
         longest: the longest continuation of a prompt in tokens, `end` included: the decode limit.
+        labelled: documents ask for labels of their own (`Documents.labels`), not for the next token.
     """
 
     name: str
@@ -93,6 +40,12 @@ class World(abc.ABC, Generic[S]):
     context: int
     prompt_length: int
     longest: int
+    labelled: bool = False
+
+    @property
+    def input_length(self) -> int:
+        """Most tokens of a document that a model reads: without labels of their own, nothing is asked for after the last token."""
+        return self.context - (not self.labelled)
 
     @classmethod
     def settle(cls, config: Any) -> tuple[Any, str]:
@@ -171,13 +124,7 @@ class World(abc.ABC, Generic[S]):
 
     def after(self, documents: Documents) -> S:
         """The state after the last token of each document."""
-        n = len(documents)
-        widest = int(documents.prompt_length.max(initial=1))
-        states = self.start(documents.tokens[:, :widest], documents.prompt_length).take(np.arange(n))  # a copy: rows are overwritten below
-        for t in range(int(documents.prompt_length.min(initial=widest)), int(documents.length.max(initial=0))):
-            rows = np.flatnonzero((t >= documents.prompt_length) & (t < documents.length))
-            states.put(rows, self.step(states.take(rows), documents.tokens[rows, t]))
-        return states
+        return after(self, documents)
 
     def distance(self, states: S) -> np.ndarray | None:
         """Fewest moves still needed, int [N]; None where the world has no such notion."""

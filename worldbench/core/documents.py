@@ -1,0 +1,116 @@
+"""What a world gives to read: words, and documents made of them.
+
+Shape letters: N documents, T tokens, V words, M places in documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Token ids and their words.
+
+    pad: stands behind the end of documents, and in none of them. end: the token that closes a document; None where documents just stop.
+    actions: the ids that may follow a prompt, in the order of the columns of `legal`.
+    labels: the ids that documents ask for, in the order of the columns of `law`, where these are not the actions.
+    """
+
+    words: tuple[str, ...]
+    pad: int
+    end: int | None
+    actions: tuple[int, ...]
+    labels: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def answers(self) -> tuple[int, ...]:
+        """The ids that documents ask for, in the order of the columns of `law`: the labels, or the actions."""
+        return self.labels or self.actions
+
+    @property
+    def action_of_token(self) -> np.ndarray:
+        """int32 [V]: the column of each token among the actions, -1 for the others."""
+        return self._columns(self.actions)
+
+    @property
+    def answer_of_token(self) -> np.ndarray:
+        """int32 [V]: the column of each token among the answers, -1 for the others."""
+        return self._columns(self.answers)
+
+    def _columns(self, ids: tuple[int, ...]) -> np.ndarray:
+        table = np.full(len(self.words), -1, np.int32)
+        table[list(ids)] = np.arange(len(ids))
+        return table
+
+    def closes(self, tokens: np.ndarray) -> np.ndarray:
+        """Which tokens are `end`: bool of the same shape; none where there is no such token."""
+        return np.zeros(np.shape(tokens), bool) if self.end is None else np.asarray(tokens == self.end)
+
+    def text(self, tokens: np.ndarray) -> str:
+        """The words of one row, without padding."""
+        return " ".join(self.words[t] for t in tokens if t != self.pad)
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Whole sequences.
+
+    tokens: int32 [N, T], padded. length: int32 [N]. prompt_length: int32 [N], so many first tokens are given.
+    labels: int32 [N, T], what is asked for after each token, -1 where nothing is. None: the next token, from the last token of the prompt on.
+    """
+
+    tokens: np.ndarray
+    length: np.ndarray
+    prompt_length: np.ndarray
+    labels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """int32 [N, T]: what is asked for after each token, -1 where nothing is."""
+        if self.labels is not None:
+            return self.labels
+        n, width = self.tokens.shape
+        following = np.full((n, width), -1, np.int32)
+        following[:, :-1] = self.tokens[:, 1:]
+        place = np.arange(1, width + 1)[None, :]
+        return np.where((place >= self.prompt_length[:, None]) & (place < self.length[:, None]), following, np.int32(-1))
+
+    @property
+    def input_length(self) -> np.ndarray:
+        """int [N]: how many first tokens of each document a model reads. The last token is read only where something is asked for after it."""
+        if self.labels is None or not len(self):
+            return self.length - 1
+        last = self.labels[np.arange(len(self)), np.maximum(self.length - 1, 0)]
+        return self.length - 1 + ((last >= 0) & (self.length > 0))
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """int32 [N, T], or [N, T - 1] where the last token of no document is read: what a model reads."""
+        width = self.tokens.shape[1]
+        return self.tokens if int(self.input_length.max(initial=0)) == width else self.tokens[:, : width - 1]
+
+    def answer(self, rows: np.ndarray, prefix_length: np.ndarray) -> np.ndarray:
+        """int32 [M]: what is asked for after the first `prefix_length` [M] tokens of documents `rows` [M]; only for places where something is."""
+        return self.tokens[rows, prefix_length] if self.labels is None else self.labels[rows, prefix_length - 1]
+
+    def take(self, rows: np.ndarray | slice) -> Documents:
+        """The chosen documents (indices, a mask or a slice), in that order."""
+        labels = None if self.labels is None else self.labels[rows]
+        return Documents(self.tokens[rows], self.length[rows], self.prompt_length[rows], labels)
+
+    @staticmethod
+    def concat(parts: Sequence[Documents]) -> Documents:
+        """All documents of several parts, in order. The parts have rows of one width."""
+        tokens, length, prompt_length = (np.concatenate([getattr(p, f) for p in parts]) for f in ("tokens", "length", "prompt_length"))
+        plain = all(p.labels is None for p in parts)
+        return Documents(tokens, length, prompt_length, None if plain else np.concatenate([p.targets for p in parts]))

@@ -1,0 +1,126 @@
+"""Exact latent states, and how they are followed along tokens.
+
+Shape letters: N rows, T tokens, P prompt tokens, M rows that read a token.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+
+from worldbench.core.documents import Documents
+
+OPEN, ARRIVED, ILLEGAL, MISPLACED_END = 0, 1, 2, 3
+"""Outcomes: still going; ended where it should; took an illegal token; ended elsewhere."""
+
+
+@dataclass
+class States:
+    """Exact latent states, one array of N rows per field (or other states of N rows). Worlds subclass it."""
+
+    def take(self, rows: np.ndarray) -> Self:
+        """The states of the chosen rows (indices or a mask)."""
+        return self._each(lambda x: x.take(rows) if isinstance(x, States) else x[rows])
+
+    def copy(self) -> Self:
+        """The same states in memory of their own, so that rows can be overwritten."""
+        return self._each(lambda x: x.copy())
+
+    def put(self, rows: np.ndarray, states: Self) -> None:
+        """Overwrite the chosen rows with the rows of `states`."""
+        for f in dataclasses.fields(self):
+            own, new = getattr(self, f.name), getattr(states, f.name)
+            if isinstance(own, States):
+                own.put(rows, new)
+            else:
+                own[rows] = new
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """The rows of several states of one kind, in order."""
+
+        def joined(values: list[Any]) -> Any:
+            return type(values[0]).concat(values) if isinstance(values[0], States) else np.concatenate(values)
+
+        return dataclasses.replace(parts[0], **{f.name: joined([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(parts[0])})
+
+    def _each(self, change: Callable[[Any], Any]) -> Self:
+        return dataclasses.replace(self, **{f.name: change(getattr(self, f.name)) for f in dataclasses.fields(self)})
+
+    def __len__(self) -> int:
+        return len(getattr(self, dataclasses.fields(self)[0].name))
+
+
+S = TypeVar("S", bound=States)
+
+
+class Machine(Protocol):
+    """What states can be followed in: a world, or a model with states of its own."""
+
+    def start(self, tokens: np.ndarray, lengths: np.ndarray, /) -> Any:
+        """The states after prompts int [N, P], of which the first `lengths` [N] tokens of each row count."""
+        ...
+
+    def step(self, states: Any, tokens: np.ndarray, /) -> Any:
+        """The states after one more token each, int [N]."""
+        ...
+
+
+class Replay(Generic[S]):
+    """Follows the states of N rows along tokens int [N, T]: row n reads those from column `first` [n] up to `last` [n] (itself not read).
+
+        for t, rows, here in Replay(machine, states, tokens, first, last): ...
+
+    t: the column of the token that comes next; rows int [M]: the rows that read it, ascending; here: their states before it. Columns that no row reads are
+    passed over. ends: each row's state after its last token comes too, as if one more token followed.
+    `states` holds the state of every row, and after the loop that behind its last token. The given states are not changed.
+    """
+
+    def __init__(
+        self, machine: Machine, states: S, tokens: np.ndarray, first: np.ndarray | int = 0, last: np.ndarray | int | None = None, *, ends: bool = False
+    ) -> None:
+        n = len(states)
+        self.machine, self.states, self.tokens, self.ends = machine, states.copy(), np.asarray(tokens), ends
+        self.first = np.broadcast_to(np.asarray(first, np.int64), (n,))
+        self.last = np.broadcast_to(np.asarray(self.tokens.shape[1] if last is None else last, np.int64), (n,)).copy()
+
+    def stop(self, rows: np.ndarray) -> None:
+        """These rows read no further token: neither the one that comes next, nor those behind it."""
+        self.last[rows] = -1
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray, S]]:
+        t = int(self.first.min()) if len(self.first) else 0
+        while t < int(self.last.max(initial=0)) + self.ends:
+            rows = np.flatnonzero((t >= self.first) & (t < self.last + self.ends))
+            if len(rows):
+                here = self.states.take(rows)
+                yield t, rows, here
+                on = t < self.last[rows]
+                if on.all():
+                    self.states.put(rows, self.machine.step(here, self.tokens[rows, t]))
+                elif on.any():
+                    rows = rows[on]
+                    self.states.put(rows, self.machine.step(here.take(on), self.tokens[rows, t]))
+            t += 1
+
+    def finish(self) -> S:
+        """The states after the last token of each row."""
+        for _ in self:
+            pass
+        return self.states
+
+
+def replay(machine: Machine, documents: Documents, *, ends: bool = False) -> Replay:
+    """Follow documents from the end of their prompts on."""
+    widest = int(documents.prompt_length.max(initial=1))
+    states = machine.start(documents.tokens[:, :widest], documents.prompt_length)
+    return Replay(machine, states, documents.tokens, documents.prompt_length, documents.length, ends=ends)
+
+
+def after(machine: Machine, documents: Documents) -> Any:
+    """The states after the last token of each document."""
+    return replay(machine, documents).finish()
