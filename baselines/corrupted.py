@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -47,20 +46,9 @@ class CorruptedConfig:
 class CorruptedStates(States):
     """own: states of the damaged world, where each row last stood before it was lost. lost: bool [N]. prefix: uint64 [N], hash of the tokens so far."""
 
-    own: Any
+    own: States
     lost: np.ndarray
     prefix: np.ndarray
-
-    def take(self, rows: np.ndarray) -> CorruptedStates:
-        return CorruptedStates(self.own.take(rows), self.lost[rows], self.prefix[rows])
-
-    def put(self, rows: np.ndarray, states: States) -> None:
-        assert isinstance(states, CorruptedStates)
-        self.own.put(rows, states.own)
-        self.lost[rows], self.prefix[rows] = states.lost, states.prefix
-
-    def __len__(self) -> int:
-        return len(self.lost)
 
 
 class Corrupted(FromStates):
@@ -92,7 +80,7 @@ class Corrupted(FromStates):
         assert isinstance(states, CorruptedStates)
         own = self.own.step(states.own, tokens)
         lost = states.lost | ((np.asarray(self.own.outcome(states.own)) == OPEN) & (np.asarray(self.own.outcome(own)) == ILLEGAL))
-        own = own.take(np.arange(len(tokens)))
+        own = own.copy()
         own.put(np.flatnonzero(lost), states.own.take(lost))
         return CorruptedStates(own, lost, prefixes.extend(states.prefix, np.asarray(tokens)))
 

@@ -16,6 +16,7 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.model import Decoder, Dynamics, SequenceModel, refuse_condition
+from worldbench.core.states import Replay
 from worldbench.core.world import Documents, States, World
 
 MOST_CLASSES = 128
@@ -25,7 +26,7 @@ RANGE_DOCUMENTS = 2000
 
 
 class FromStates(SequenceModel):
-    """A model that knows the world's exact state and gives a law over its actions."""
+    """A model that knows the world's exact state and gives a law of what is asked for."""
 
     def __init__(self, world: World) -> None:
         if (reason := self.impossible(world)) is not None:
@@ -48,11 +49,11 @@ class FromStates(SequenceModel):
         """float32 [N, V]: log of the law, -inf for tokens that are no actions or have probability 0."""
         out = np.full((len(states), len(self.world.vocabulary)), -np.inf, np.float32)
         with np.errstate(divide="ignore"):
-            out[:, list(self.world.vocabulary.actions)] = np.log(self.action_law(states))
+            out[:, list(self.world.vocabulary.answers)] = np.log(self.action_law(states))
         return out
 
-    def walked(self, tokens: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | int, States]]:
-        """Every position of rows [N, T] from the last token of their prompts on: the rows [M] that have it, the position (by row, or of all), the states there.
+    def walked(self, tokens: np.ndarray) -> Iterator[tuple[np.ndarray, int, States]]:
+        """Every position of rows [N, T] from the last token of their prompts on: the rows [M] that have it, the position, the states after its token.
 
         A row without its whole prompt has none.
         """
@@ -60,15 +61,10 @@ class FromStates(SequenceModel):
         rows = np.flatnonzero(first <= tokens.shape[1])
         if not len(rows):
             return
-        first = first[rows]
-        states = self.start(tokens[rows, : int(first.max())], first)
-        yield rows, first - 1, states
-        states = states.take(np.arange(len(rows)))  # a copy: rows are overwritten below
-        for t in range(int(first.min()), tokens.shape[1]):
-            on = np.flatnonzero(t >= first)
-            here = self.step(states.take(on), tokens[rows[on], t])
-            states.put(on, here)
-            yield rows[on], t, here
+        first, tokens = first[rows], tokens[rows]
+        for seen, on, here in Replay(self, self.start(tokens[:, : max(int(first.max()), 1)], first), tokens, first, ends=True):
+            if seen:
+                yield rows[on], seen - 1, here
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         """Within the prompt, uniform over the vocabulary."""
@@ -85,12 +81,7 @@ class FromStates(SequenceModel):
     def _after(self, tokens: np.ndarray, lengths: np.ndarray) -> States:
         lengths = np.asarray(lengths)
         first = np.minimum(lengths, self.world.prompt_lengths(np.asarray(tokens)))
-        states = self.start(tokens[:, : int(first.max(initial=1))], first).take(np.arange(len(tokens)))  # a copy: rows are overwritten below
-        for t in range(int(first.min(initial=0)), int(lengths.max(initial=0))):
-            rows = np.flatnonzero((t >= first) & (t < lengths))
-            if len(rows):
-                states.put(rows, self.step(states.take(rows), tokens[rows, t]))
-        return states
+        return Replay(self, self.start(tokens[:, : int(first.max(initial=1))], first), tokens, first, lengths).finish()
 
 
 class StateDecoder(Decoder):

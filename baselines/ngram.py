@@ -1,10 +1,10 @@
 """An n-gram model: the next token given the last few, counted in training documents. It knows no state beyond its window.
 
 Interpolated Witten-Bell smoothing (Witten & Bell 1991): with c(u, x) counts and T(u) distinct tokens seen after the context u,
-    P(x | u) = (c(u, x) + T(u) P(x | u without its first token)) / (c(u) + T(u)),   and uniform over actions below the empty context.
-Contexts reach back into the prompt, and not beyond the document's start.
+    P(x | u) = (c(u, x) + T(u) P(x | u without its first token)) / (c(u) + T(u)),   and uniform over answers below the empty context.
+Contexts reach back into the prompt, and not beyond the document's start. Where documents ask for labels of their own, x is the label after the context.
 
-Shape letters: N, B rows, T tokens, K context tokens, A actions, V vocabulary, C distinct contexts.
+Shape letters: N, B rows, T tokens, K context tokens, A answers, V vocabulary, C distinct contexts.
 """
 
 from __future__ import annotations
@@ -41,24 +41,20 @@ class NGram(SequenceModel):
 
     def __init__(self, world: World, config: NGramConfig | None = None, seed: int = 0) -> None:
         self.config = config or NGramConfig()
-        self.actions = np.array(world.vocabulary.actions)
+        self.answers = np.array(world.vocabulary.answers)
         self.size, self.reach = len(world.vocabulary), self.config.order - 1
         documents = world.sample(seed, "train", 0, self.config.documents)
-        width = documents.tokens.shape[1]
-        column = world.vocabulary.action_of_token
         windows = self._windows(documents.tokens)
-        position = np.arange(width)[None, :]
-        scored = (position >= documents.prompt_length[:, None]) & (position < documents.length[:, None])
-        row, t = np.nonzero(scored)
-        following = column[documents.tokens[row, t]]
-        if (following < 0).any():
-            raise InputError(f"the world {world.name!r} predicts tokens that are no actions: an n-gram over actions does not apply")
+        row, t = np.nonzero(documents.targets >= 0)
+        asked = world.vocabulary.answer_of_token[documents.targets[row, t]]
+        if (asked < 0).any():
+            raise InputError(f"the world {world.name!r} asks for tokens that its vocabulary does not count among the answers: there is nothing to count over")
         self._tables = []  # by context length: sorted hashes [C], counts [C, A]
         for k in range(self.reach + 1):
-            far = t >= k
-            contexts, inverse = np.unique(windows[k][row[far], t[far] - 1], return_inverse=True)
-            counts = np.zeros((len(contexts), len(self.actions)))
-            np.add.at(counts, (inverse, following[far]), 1)
+            far = t + 1 >= k
+            contexts, inverse = np.unique(windows[k][row[far], t[far]], return_inverse=True)
+            counts = np.zeros((len(contexts), len(self.answers)))
+            np.add.at(counts, (inverse, asked[far]), 1)
             self._tables.append((contexts, counts))
 
     def _windows(self, tokens: np.ndarray) -> list[np.ndarray]:
@@ -77,7 +73,7 @@ class NGram(SequenceModel):
     def law(self, hashes: list[np.ndarray], seen: np.ndarray) -> np.ndarray:
         """float64 [N, A] from the hashes of the last 0 .. reach tokens (uint64 [N] each) of prefixes of `seen` [N] tokens."""
         n = len(seen)
-        p = np.full((n, len(self.actions)), 1 / len(self.actions))
+        p = np.full((n, len(self.answers)), 1 / len(self.answers))
         for k, (contexts, counts) in enumerate(self._tables):
             if not len(contexts):
                 continue
@@ -90,7 +86,7 @@ class NGram(SequenceModel):
 
     def _spread(self, law: np.ndarray) -> np.ndarray:
         out = np.full((*law.shape[:-1], self.size), -np.inf, np.float32)
-        out[..., self.actions] = np.log(law)
+        out[..., self.answers] = np.log(law)
         return out
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:

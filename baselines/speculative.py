@@ -36,6 +36,8 @@ from worldbench.core import streams
 
 DRAFT, ACCEPT, LAW = 0, 1, 2
 """Index of a uniform among the three of its position."""
+NEVER = -1
+"""No token: stands for `end` where continuations have none."""
 CROWDED = 0.75
 """Finished rows are removed from the batch when at most this share of its rows is unfinished."""
 Choice = Literal["greedy", "sampled"]
@@ -180,13 +182,14 @@ def generate(
     lengths: np.ndarray,
     *,
     limit: int,
-    end: int,
+    end: int | None,
     drafter: Drafter | None = None,
     plan: Plan = PLAIN,
     u: Tensor | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[np.ndarray, np.ndarray, Counts]:
-    """Continue prompts int [B, P] (the first `lengths` tokens of each row) up to `end` or `limit` tokens.
+    """Continue prompts int [B, P] (the first `lengths` tokens of each row) up to `end` (None: there is no
+    such token) or `limit` tokens.
 
     drafter: needed if plan.length > 0; it must use the same reader. u: `uniforms` of these rows for sampling, None for
     greedy decoding. Returns tokens int [B, L] (-1 after the last one), their number int [B], and counts.
@@ -195,7 +198,7 @@ def generate(
     rows, device = len(prompts), reader.engine.device
     lengths = np.asarray(lengths, np.int64)
     counts = Counts(rows=rows, tested=np.zeros(plan.length, np.int64), accepted=np.zeros(plan.length, np.int64))
-    state = _Rows(rows, limit, end, plan.length + 1, device)
+    state = _Rows(rows, limit, NEVER if end is None else end, plan.length + 1, device)
     room = int(lengths.max()) + limit + plan.length + 1
     reader.engine.start(rows, room)
     if not plan.length:

@@ -14,6 +14,7 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.metric import Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.states import Replay
 from worldbench.core.world import OPEN, Documents, States, World
 from worldbench.metrics.rollout import draw, probabilities
 
@@ -46,7 +47,7 @@ class Pairs:
 
     def rows(self, low: int, high: int) -> Documents:
         """First, then second prefixes of trials low .. high - 1, one under the other."""
-        return Documents(*(np.concatenate([getattr(d, f)[low:high] for d in (self.first, self.second)]) for f in Documents.__dataclass_fields__))
+        return Documents.concat([d.take(slice(low, high)) for d in (self.first, self.second)])
 
 
 def most_moves(world: World, states: States) -> np.ndarray:
@@ -104,7 +105,8 @@ class Sampled:
 
 
 def sample_suffixes(world: World, model: SequenceModel, pairs: Pairs, seed: int, name: str, suffixes: int, eps: float) -> Sampled:
-    """Suffixes from the model after the first prefix, tokens below eps cut off, until `end`, the first token rejected after the second, or the budget."""
+    """Suffixes from the model after the first prefix, tokens below eps cut off, until `end` (if there is one), the first token rejected after the second, or
+    the budget."""
     n, limit = len(pairs), world.longest
     per_chunk = max(1, ROWS // suffixes)
     parts = [_sample_chunk(world, model, pairs, low, min(low + per_chunk, n), seed, name, suffixes, eps, limit) for low in range(0, n, per_chunk)]
@@ -114,7 +116,7 @@ def sample_suffixes(world: World, model: SequenceModel, pairs: Pairs, seed: int,
 def _sample_chunk(
     world: World, model: SequenceModel, pairs: Pairs, low: int, high: int, seed: int, name: str, suffixes: int, eps: float, limit: int
 ) -> Sampled:
-    n, end = high - low, world.vocabulary.end
+    n = high - low
     both = pairs.rows(low, high)
     widest = int(both.length.max())
     decoder = model.decoder(both.tokens[:, :widest], both.length)
@@ -138,7 +140,7 @@ def _sample_chunk(
         length[rows] += 1
         refused = law[m:][np.arange(m), chosen] <= eps
         rejected[held[some & refused]] = True
-        going = some & ~refused & (chosen != end)
+        going = some & ~refused & ~world.vocabulary.closes(chosen)
         if not going.any() or t + 1 == limit:
             break
         if going.mean() < 0.75:
@@ -170,12 +172,9 @@ def accepted_by(world: World, accept: Accept, states: States, tokens: np.ndarray
     """Does the truth accept each suffix, int [M, K] of which `length` count, after its state? bool [M, K]: token by token (True beyond the length)."""
     column = world.vocabulary.action_of_token
     out = np.ones(tokens.shape, bool)
-    states = states.take(np.arange(len(length)))
-    for t in range(int(length.max(initial=0))):
-        rows = np.flatnonzero(t < length)
-        here, token = states.take(rows), tokens[rows, t]
+    for t, rows, here in Replay(world, states, tokens, 0, length):
+        token = tokens[rows, t]
         out[rows, t] = (column[token] >= 0) & accept(here)[np.arange(len(rows)), np.maximum(column[token], 0)]
-        states.put(rows, world.step(here, token))
     return out
 
 

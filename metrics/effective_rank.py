@@ -7,7 +7,7 @@ import numpy as np
 from worldbench.core.metric import Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import World
-from worldbench.metrics.evaluation import Evaluation, chunks, truth
+from worldbench.metrics.evaluation import Evaluation, chunks
 
 
 def effective_rank(singular_values: np.ndarray) -> float:
@@ -69,10 +69,10 @@ def _states(evaluation: Evaluation, model: SequenceModel, wanted: int) -> np.nda
     """The first `wanted` hidden states, float64 [wanted, D]; fewer where there are no more."""
     parts, have = [], 0
     for part in chunks(evaluation.documents):
-        row, t = np.nonzero(truth(evaluation.world, part).scored)
-        h = model.hidden(part.tokens[:, :-1])
+        row, t = np.nonzero(part.targets >= 0)
+        h = model.hidden(part.inputs)
         assert h is not None
-        parts.append(h[row, t - 1].astype(np.float64))
+        parts.append(h[row, t].astype(np.float64))
         have += len(row)
         if have >= wanted:
             break

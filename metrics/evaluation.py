@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from worldbench.core.model import SequenceModel
+from worldbench.core.states import replay
 from worldbench.core.world import Documents, States, World
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.rollout import CHUNK, Choice, Kind, Rides, roll_out
@@ -41,7 +42,7 @@ class Evaluation:
         done = 0 if have is None else len(have)
         if have is None or len(prompts) > done:
             more = roll_out(self.world, self.model, prompts[done:], lengths[done:], self.seed, choice, detour, start=done, kind=kind)
-            have = more if have is None else Rides(*(np.concatenate([getattr(have, f), getattr(more, f)]) for f in Rides.__dataclass_fields__))
+            have = more if have is None else Rides.concat([have, more])
             self._rides[key] = have
         return have.first(count)
 
@@ -53,10 +54,11 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Truth:
-    """The world's own view of every predicted token of some documents.
+    """The world's own view of every place where documents ask for something.
 
-    scored: bool [N, T], is token t of the document predicted (not given, not padding)? legal: bool [N, T, A], what the rule allows there.
-    law: float64 [N, T, A], the exact law there, or None where the world has none.
+    Places are named by the tokens seen there, 0 .. W - 1: W is T, or T + 1 where labels are asked for, also after the last token.
+    scored: bool [N, W], is something asked for there? legal: bool [N, W, A], the tokens that the rule allows next.
+    law: float64 [N, W, A], the exact law of what is asked for, over the answers; None where the world has none.
     """
 
     documents: Documents
@@ -66,34 +68,32 @@ class Truth:
 
 
 def walk(world: World, documents: Documents) -> Iterator[tuple[int, np.ndarray, States]]:
-    """Walk documents through the world, all rows at once: for each predicted position t, the rows int [M] that have it and their states before that token."""
-    n = len(documents)
-    longest_prompt = int(documents.prompt_length.max())
-    states = world.start(documents.tokens[:, :longest_prompt], documents.prompt_length)
-    states = states.take(np.arange(n))  # a copy: rows are overwritten below
-    for t in range(int(documents.prompt_length.min()), int(documents.length.max())):
-        rows = np.flatnonzero((t >= documents.prompt_length) & (t < documents.length))
-        here = states.take(rows)
-        yield t, rows, here
-        states.put(rows, world.step(here, documents.tokens[rows, t]))
+    """Walk documents through the world, all rows at once: for each number of tokens seen, the rows int [M] of which something is asked there, and their
+    states."""
+    labels = documents.labels
+    for seen, rows, here in replay(world, documents, ends=labels is not None):
+        if labels is None:
+            yield seen, rows, here
+        elif seen and (asked := labels[rows, seen - 1] >= 0).any():
+            yield seen, rows[asked], here.take(asked)
 
 
 def truth(world: World, documents: Documents) -> Truth:
-    """The world's view of every predicted token."""
+    """The world's view of every place where something is asked for."""
     n, width = documents.tokens.shape
-    actions = len(world.vocabulary.actions)
-    scored, legal, law = np.zeros((n, width), bool), np.zeros((n, width, actions), bool), None
-    for t, rows, here in walk(world, documents):
-        scored[rows, t] = True
-        legal[rows, t] = world.legal(here)
+    width += documents.labels is not None
+    scored, legal, law = np.zeros((n, width), bool), np.zeros((n, width, len(world.vocabulary.actions)), bool), None
+    for seen, rows, here in walk(world, documents):
+        scored[rows, seen] = True
+        legal[rows, seen] = world.legal(here)
         exact = world.law(here)
         if exact is not None:
-            law = np.zeros((n, width, actions)) if law is None else law
-            law[rows, t] = exact
+            law = np.zeros((n, width, exact.shape[1])) if law is None else law
+            law[rows, seen] = exact
     return Truth(documents, scored, legal, law)
 
 
 def chunks(documents: Documents) -> Iterator[Documents]:
     """Documents in chunks that bound the memory of logits and of the exact law."""
     for i in range(0, len(documents), CHUNK):
-        yield Documents(documents.tokens[i : i + CHUNK], documents.length[i : i + CHUNK], documents.prompt_length[i : i + CHUNK])
+        yield documents.take(slice(i, i + CHUNK))

@@ -14,26 +14,26 @@ from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
 
 def divergences(world: World, model: SequenceModel, documents: Documents) -> tuple[np.ndarray, ...]:
-    """At every predicted token: row [M], position t [M], KL(law || model) [M], entropy of the law [M], -log model(token) [M]; nats."""
+    """At every place where something is asked for: row [M], tokens seen [M], KL(law || model) [M], entropy of the law [M], -log model(answer) [M]; nats."""
     rows, places, kl, entropy, loss = [], [], [], [], []
-    actions = np.array(world.vocabulary.actions)
+    answers = np.array(world.vocabulary.answers)
     done = 0
     for part in chunks(documents):
         known = truth(world, part)
         assert known.law is not None
         row, t = np.nonzero(known.scored)
         law = known.law[row, t]
-        z = model.logits(part.tokens[:, :-1])[row, t - 1].astype(np.float64)
+        z = model.logits(part.inputs)[row, t - 1].astype(np.float64)
         top = z.max(axis=1, keepdims=True)
         log_model = z - top - np.log(np.exp(z - top).sum(axis=1, keepdims=True))
         with np.errstate(divide="ignore", invalid="ignore"):
             plogp = np.where(law > 0, law * np.log(law), 0.0)
-            cross = np.where(law > 0, law * log_model[:, actions], 0.0)
+            cross = np.where(law > 0, law * log_model[:, answers], 0.0)
         rows.append(row + done)
         places.append(t)
         entropy.append(-plogp.sum(axis=1))
         kl.append(plogp.sum(axis=1) - cross.sum(axis=1))
-        loss.append(-log_model[np.arange(len(row)), part.tokens[row, t]])
+        loss.append(-log_model[np.arange(len(row)), part.answer(row, t)])
         done += len(part)
     return tuple(np.concatenate(x) for x in (rows, places, kl, entropy, loss))
 

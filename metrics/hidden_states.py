@@ -5,7 +5,7 @@ Shape letters: M positions, D width, T tokens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from worldbench.metrics.evaluation import chunks, walk
 
 @dataclass(frozen=True)
 class Positions:
-    """Predicted positions of documents, in order of (document, position). row: int [M], the document; prefix_length: int [M], tokens seen there; states [M]."""
+    """Places of documents where something is asked for, in order. row: int [M], the document; prefix_length: int [M], tokens seen there; states [M]."""
 
     row: np.ndarray
     prefix_length: np.ndarray
@@ -24,7 +24,7 @@ class Positions:
 
 
 def positions(world: World, documents: Documents) -> Positions:
-    """Every position that a prediction is made at, with the state there."""
+    """Every place where something is asked for, with the state there."""
     rows, lengths, states = [], [], []
     for t, row, here in walk(world, documents):
         rows.append(row)
@@ -32,8 +32,7 @@ def positions(world: World, documents: Documents) -> Positions:
         states.append(here)
     row, length = np.concatenate(rows), np.concatenate(lengths)
     order = np.lexsort((length, row))
-    joined = type(states[0])(**{f.name: np.concatenate([getattr(s, f.name) for s in states])[order] for f in fields(states[0])})
-    return Positions(row[order], length[order], joined)
+    return Positions(row[order], length[order], States.concat(states).take(order))
 
 
 def hidden_at(model: SequenceModel, documents: Documents, row: np.ndarray, prefix_length: np.ndarray) -> np.ndarray:
@@ -48,11 +47,11 @@ def layers_at(model: SequenceModel, documents: Documents, row: np.ndarray, prefi
     for part in chunks(documents):
         inside = np.flatnonzero((row >= done) & (row < done + len(part)))
         if last_only:
-            h = model.hidden(part.tokens[:, :-1])
+            h = model.hidden(part.inputs)
             assert h is not None
             found = {model.hidden_name: h}
         else:
-            found = model.layers(part.tokens[:, :-1])
+            found = model.layers(part.inputs)
         for name, h in found.items():
             out.setdefault(name, []).append(h[row[inside] - done, prefix_length[inside] - 1].astype(np.float64))
         done += len(part)

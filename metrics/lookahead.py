@@ -32,7 +32,7 @@ def ceiling(world: World) -> float | None:
             if (law := world.law(states)) is None:
                 break
             token = actions[law[:, order].astype(np.float32).argmax(1)]
-            moves += (world.outcome(states) == OPEN) & (token != world.vocabulary.end)
+            moves += (world.outcome(states) == OPEN) & ~world.vocabulary.closes(token)
             states = world.step(states, token)
         else:
             share = float(((world.outcome(states) == ARRIVED) & (moves == hops)).mean()) if hops is not None else None

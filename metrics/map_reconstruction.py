@@ -29,7 +29,7 @@ def routes_of(tokens: np.ndarray, length: np.ndarray, vocabulary: Vocabulary, di
     explained.
     """
     steps = np.arange(tokens.shape[1])[None, :]
-    ended = (tokens == vocabulary.end) & (steps < length[:, None])
+    ended = vocabulary.closes(tokens) & (steps < length[:, None])
     stop = np.where(ended.any(1), ended.argmax(1), length)
     column = vocabulary.action_of_token[tokens]
     column = np.where((column >= 0) & (column < directions), column, NOT_A_DIRECTION)

@@ -11,6 +11,7 @@ import numpy as np
 
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.states import Replay
 from worldbench.core.world import World
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import roll_out
@@ -28,11 +29,10 @@ def first_change(
     bool [N]: were all laws along it (up to there) equal?
     """
     column = world.vocabulary.action_of_token
-    a, b = (world.start(*prompts).take(np.arange(len(path))) for prompts in (first, second))
+    a, b = (Replay(world, world.start(*prompts), path, 0, length) for prompts in (first, second))
     place, equal = np.full(len(path), SAME), np.ones(len(path), bool)
-    for t in range(int(length.max(initial=0))):
-        rows = np.flatnonzero((t < length) & (place == SAME))
-        left, right, token = a.take(rows), b.take(rows), path[rows, t]
+    for (t, rows, left), (_, _, right) in zip(a, b):
+        token = path[rows, t]
         laws = world.law(left), world.law(right)
         assert laws[0] is not None
         assert laws[1] is not None
@@ -40,8 +40,8 @@ def first_change(
         common = ((laws[0] > 0) & (laws[1] > 0)).any(axis=1)
         place[rows[excluded]] = np.where(common, BETWEEN, t)[excluded]
         equal[rows] &= excluded | (np.abs(laws[0] - laws[1]).max(axis=1) < 1e-9)
-        a.put(rows, world.step(left, token))
-        b.put(rows, world.step(right, token))
+        a.stop(rows[excluded])
+        b.stop(rows[excluded])
     return place, equal
 
 
@@ -108,11 +108,7 @@ class MinimalPairs(Metric):
             row, step = np.nonzero(at < place[:, None])
             prefix[row, lengths[row] + step] = path[row, step]
             top = model.decoder(prefix, lengths + place).logits.argmax(axis=1)
-            states = world.start(tokens, lengths).take(np.arange(n))
-            for t in range(longest):
-                on = np.flatnonzero(t < place)
-                states.put(on, world.step(states.take(on), path[on, t]))
-            law = world.law(states)
+            law = world.law(Replay(world, world.start(tokens, lengths), path, 0, place).finish())
             assert law is not None
             hits.append((column[top] >= 0) & (law[np.arange(n), np.maximum(column[top], 0)] > 0))
         return np.stack(hits)

@@ -30,7 +30,7 @@ class NextToken(Metric):
         for part in chunks(evaluation.documents):
             known = truth(world, part)
             row, t = np.nonzero(known.scored)
-            top = evaluation.model.logits(part.tokens[:, :-1])[row, t - 1].argmax(axis=1)
+            top = evaluation.model.logits(part.inputs)[row, t - 1].argmax(axis=1)
             hits.append((column[top] >= 0) & known.legal[row, t, column[top]])
         return Report({"top1_legal": Score.rate(np.concatenate(hits))})
 

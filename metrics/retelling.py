@@ -23,9 +23,8 @@ def laws(model: SequenceModel, documents: Documents) -> tuple[np.ndarray, np.nda
     """The next-token law at every predicted position, in order of (document, position): document int [M], law float64 [M, V]."""
     rows, out, done = [np.empty(0, np.int64)], [], 0
     for part in chunks(documents):
-        t = np.arange(part.tokens.shape[1])[None, :]
-        row, at = np.nonzero((t >= part.prompt_length[:, None]) & (t < part.length[:, None]))
-        out.append(probabilities(model.logits(part.tokens[:, :-1])[row, at - 1]))
+        row, at = np.nonzero(part.targets >= 0)
+        out.append(probabilities(model.logits(part.inputs)[row, at]))
         rows.append(row + done)
         done += len(part)
     return np.concatenate(rows), np.concatenate(out)

@@ -1,13 +1,14 @@
 """Rides decoded from prompts, with an optional referee who forces detours. Batched over prompts, cached in the decoder.
 
 Decoding goes on until the model says `end` or the world's decode limit is reached, also after an illegal token: what a ride is worth is its outcome, and the
-map that a model believes in is drawn from whole rides.
+map that a model believes in is drawn from whole rides. In a world without an `end` token a ride is over once it has arrived.
 
 Shape letters: N prompts, P prompt tokens, L continuation tokens, V vocabulary, A actions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.model import SequenceModel
-from worldbench.core.world import ILLEGAL, World
+from worldbench.core.world import ARRIVED, ILLEGAL, World
 
 Choice = Literal["greedy", "sampled"]
 Kind = Literal["random", "adversarial", "second"]
@@ -47,6 +48,10 @@ class Rides:
 
     def first(self, count: int) -> Rides:
         return Rides(*(getattr(self, f)[:count] for f in self.__dataclass_fields__))
+
+    @staticmethod
+    def concat(parts: Sequence[Rides]) -> Rides:
+        return Rides(*(np.concatenate([getattr(p, f) for p in parts]) for f in Rides.__dataclass_fields__))
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:
@@ -98,7 +103,7 @@ def roll_out(
         _roll_out_chunk(world, model, prompts[i : i + CHUNK], lengths[i : i + CHUNK], seed, choice, detour, start + i, kind)
         for i in range(0, len(prompts), CHUNK)
     ]
-    return Rides(*(np.concatenate([getattr(c, f) for c in chunks]) for f in Rides.__dataclass_fields__))
+    return Rides.concat(chunks)
 
 
 def _roll_out_chunk(
@@ -110,7 +115,7 @@ def _roll_out_chunk(
     forcing = streams.uniform(start, n, 2 * limit, "evaluation", seed, "detours") if detour else None
     tokens = np.full((n, limit), vocabulary.pad, np.int32)
     length, legal_tokens, forced = (np.zeros(n, np.int64) for _ in range(3))
-    states = world.start(prompts, lengths).take(np.arange(n))  # a copy: rows are overwritten below
+    states = world.start(prompts, lengths).copy()
     distance = world.distance(states)
     decoder = model.decoder(prompts, lengths)
     decoding = np.arange(n)  # the rows that the decoder holds; finished ones are dropped when they are many
@@ -139,7 +144,8 @@ def _roll_out_chunk(
         stepped = world.step(states.take(rows), taken)
         states.put(rows, stepped)
         legal_tokens[rows] += world.outcome(stepped) != ILLEGAL
-        running[rows[taken == vocabulary.end]] = False
+        over = vocabulary.closes(taken) if vocabulary.end is not None else np.asarray(world.outcome(stepped)) == ARRIVED
+        running[rows[over]] = False
         if t + 1 == limit or not running.any():
             break
         active = running[decoding]

@@ -12,6 +12,7 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.states import Replay
 from worldbench.core.world import ARRIVED, OPEN, World
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import Rides, draw
@@ -30,7 +31,7 @@ def true_paths(world: World, prompts: np.ndarray, lengths: np.ndarray, seed: int
     actions = np.array(v.actions)
     uniform = streams.uniform(0, n, limit, "evaluation", seed, "true paths")
     tokens, length, forks = np.full((n, limit), v.pad, np.int32), np.zeros(n, np.int64), np.zeros(n, np.int64)
-    states = world.start(prompts, lengths).take(np.arange(n))  # a copy: rows are overwritten below
+    states = world.start(prompts, lengths).copy()
     fresh = np.ones((n, len(actions)), bool)
     for t in range(limit):
         rows = np.flatnonzero(np.asarray(world.outcome(states)) == OPEN)
@@ -44,7 +45,7 @@ def true_paths(world: World, prompts: np.ndarray, lengths: np.ndarray, seed: int
         fork = (world.legal(here) & fresh[rows]).sum(axis=1) > 1
         tokens[rows, t] = taken
         length[rows] += 1
-        forks[rows] += fork & (taken != v.end)
+        forks[rows] += fork & ~v.closes(taken)
         fresh[rows, chosen] = False
         states.put(rows, world.step(here, taken))
     return tokens, length, forks
@@ -54,16 +55,15 @@ def likely(world: World, rides: Rides) -> np.ndarray:
     """bool [N, L]: was each token of a ride one that the exact law gives a chance, and every token before it legal?"""
     column = world.vocabulary.action_of_token
     out = np.zeros(rides.tokens.shape, bool)
-    states = world.start(rides.prompts, rides.prompt_lengths).take(np.arange(len(rides)))
-    for t in range(int(rides.length.max(initial=0))):
-        rows = np.flatnonzero((t < rides.length) & (np.asarray(world.outcome(states)) == OPEN))
-        if not len(rows):
-            break
-        here, token = states.take(rows), rides.tokens[rows, t]
+    walking = Replay(world, world.start(rides.prompts, rides.prompt_lengths), rides.tokens, 0, rides.length)
+    for t, rows, here in walking:
+        going = np.asarray(world.outcome(here)) == OPEN
+        walking.stop(rows[~going])
+        rows, here = rows[going], here.take(going)
+        token = rides.tokens[rows, t]
         law = world.law(here)
         assert law is not None
         out[rows, t] = (column[token] >= 0) & (law[np.arange(len(rows)), np.maximum(column[token], 0)] > 0)
-        states.put(rows, world.step(here, token))
     return out
 
 

@@ -102,6 +102,8 @@ def decode(folder: Path, settings: Settings, display: Display) -> Path:
     if not prepared.job.trained:
         raise refusal(prepared.job.model)
     train, world = prepared.job.groups["train"], prepared.world
+    if world.labelled:
+        raise InputError(f"the world {world.name!r} asks for labels of its own, not for the next token: its models do not continue prompts")
     words = settings.words()
     path = folder / (f"decode-{identity_hash(words)[:10]}.json" if words else "decode.json")
     with lock(folder):

@@ -54,7 +54,7 @@ class HMM(World[HMMStates]):
         self.config = config or HMMConfig()
         self.process = process or named(self.config.process)
         v = self.process.n_tokens
-        self.vocabulary = Vocabulary(("<pad>", "<start>", *self.process.words), pad=PAD, end=PAD, actions=tuple(range(FIRST, FIRST + v)))
+        self.vocabulary = Vocabulary(("<pad>", "<start>", *self.process.words), pad=PAD, end=None, actions=tuple(range(FIRST, FIRST + v)))
         self.prompt_length, self.longest = 1, self.config.length
         self.context = 1 + self.longest
 
