@@ -29,6 +29,17 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(autouse=True)
+def _plugins_of_one_test() -> Iterator[None]:
+    """What a test's plugins registered is there for that test alone: others go over everything that is registered."""
+    from worldbench.core import plugins
+
+    before = set(plugins._run)
+    yield
+    for plugin in [plugin for digest, plugin in plugins._run.items() if digest not in before]:
+        plugins.forget(plugin)
+
+
 @pytest.fixture(scope="session")
 def manhattan_map() -> Path:
     """The real street map, where it lies beside the checkout."""

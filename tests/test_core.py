@@ -204,29 +204,6 @@ def test_registry_asks_installed_packages_when_a_name_is_missing(tmp_path: Path,
     assert registry.Registry("gadget")["lever"].load() is object
 
 
-def test_plugins(tmp_path: Path) -> None:
-    good = tmp_path / "my_worlds.py"
-    good.write_text("from worldbench.core.registry import worlds\nworlds.add('test-plugin', 'from a plugin', dict)\n")
-    try:
-        registry.load_plugin(good)
-        registry.load_plugin(good)  # twice is once
-        assert registry.worlds["test-plugin"].load() is dict
-    finally:
-        registry.worlds._entries.pop("test-plugin", None)
-        sys.modules.pop("worldbench_plugin_my_worlds", None)
-    bad = tmp_path / "bad.py"
-    bad.write_text("1 / 0\n")
-    with pytest.raises(InputError, match=r"bad\.py' failed while loading: ZeroDivisionError"):
-        registry.load_plugin(bad)
-    assert "worldbench_plugin_bad" not in sys.modules
-    with pytest.raises(InputError, match="there is no plugin file"):
-        registry.load_plugin(tmp_path / "absent.py")
-    text = tmp_path / "plugin.txt"
-    text.write_text("")
-    with pytest.raises(InputError, match="not a Python file"):
-        registry.load_plugin(text)
-
-
 # Files
 
 JSON = st.recursive(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from worldbench.cli import main
-from worldbench.core.registry import load_plugin, worlds
+from worldbench.core.plugins import load_plugin
+from worldbench.core.registry import worlds
 from worldbench.metrics.evaluation import truth
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -29,7 +30,7 @@ def test_ring_world(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "budget" in result["not_applicable"]["detours"]
     assert "--plugin ring.py" in result["command"]
     folder = next(tmp_path.glob("ring-nextlat-*"))
-    assert main(["eval", str(folder), "--eval.documents", "20"]) == 0
+    assert main(["eval", str(folder), "--eval.documents", "20", "--plugin", str(EXAMPLES / "ring.py")]) == 0
     capsys.readouterr()
     assert main(["run", "ring", *plugin, "--env.sise", "9"]) == 2
     assert "did you mean '--env.size'" in capsys.readouterr().err
@@ -103,13 +104,7 @@ def test_a_model_and_a_metric_from_a_plugin(capsys: pytest.CaptureFixture[str], 
     (tmp_path / "mine.py").write_text(PLUGIN)
     options = ["--plugin", str(tmp_path / "mine.py"), "--out", str(tmp_path / "runs"), "--env.map", "city:24", "--env.region", "all", "--env.max_moves", "9"]
     options += ["--model.share", "0.25", "--train.steps", "3", "--train.batch", "4", "--model.layers", "1", "--eval.metrics", "length", "next_token"]
-    try:
-        assert main(["run", "taxi", "--model", "smoothed", *options]) == 0, capsys.readouterr().err
-    finally:
-        from worldbench.core import registry
-
-        for kind, name in ((registry.models, "smoothed"), (registry.metrics, "length")):  # other tests go over everything that is registered
-            kind._entries.pop(name, None)
+    assert main(["run", "taxi", "--model", "smoothed", *options]) == 0, capsys.readouterr().err
     result = json.loads(next((tmp_path / "runs").glob("taxi-smoothed-*/result.json")).read_text())
     assert set(result["scores"]) == {"length", "next_token"}
     assert result["config"]["model"]["share"] == 0.25

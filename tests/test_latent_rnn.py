@@ -23,7 +23,7 @@ from worldbench.core.registry import metrics, models
 from worldbench.core.world import Documents
 from worldbench.display import Display
 from worldbench.run import at_step, build, prepare, run, weights_folder
-from worldbench.run_files import load_job
+from worldbench.run_config import load_job
 from worldbench.trainer import Trainer
 
 V, CONTEXT = 19, 30

@@ -203,7 +203,7 @@ def test_a_kill_loses_the_running_trial_alone(tuned: Path, tmp_path: Path, monke
 
 
 @pytest.fixture
-def fragile(tmp_path: Path) -> Iterator[Path]:
+def fragile(tmp_path: Path) -> Path:
     """A plugin whose objective diverges where its weight is drawn above the preset's."""
     (tmp_path / "fragile.py").write_text(
         "from dataclasses import dataclass\n"
@@ -217,8 +217,7 @@ def fragile(tmp_path: Path) -> Iterator[Path]:
         "        return losses if self.config.lambda_far <= 1 else {k: v * float('nan') for k, v in losses.items()}\n"
         "models.add('fragile', 'diverges', Fragile, config=FragileConfig)\n"
     )
-    yield tmp_path / "fragile.py"
-    models._entries.pop("fragile", None)
+    return tmp_path / "fragile.py"
 
 
 def test_a_trial_that_diverges_is_kept_and_counts_as_worst(fragile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,7 +237,10 @@ def test_a_trial_that_diverges_is_kept_and_counts_as_worst(fragile: Path, capsys
     tune(out, *command)
     assert calls == []
     assert 'plugin = "../fragile.py"' in recipe(out, "fragile").read_text()
-    assert main(["run", "--config", str(recipe(out, "fragile")), "--print-config"]) == 0
+    again = ["run", "--config", str(recipe(out, "fragile")), "--print-config"]
+    assert main(again) == 2  # a recipe makes no code run
+    assert f"the code that a recipe names is not run unasked; name the file if you trust it: --plugin {fragile}" in capsys.readouterr().err
+    assert main([*again, "--plugin", str(fragile)]) == 0
     tune(out, *command, "--model.lambda_far", "1.5", "--trials", "2", "--train.steps", "2", code=1)  # trial 0 fails, and trial 1 is drawn higher
     told = capsys.readouterr()
     assert "every trial failed" in told.out

@@ -26,7 +26,7 @@ VERBS = {
     "validate": "check result files",
 }
 
-NAMED = ("run", "eval", "score", "check", "tune")
+NAMED = ("run", "eval", "score", "check", "tune", "decode")
 """Verbs that take one name, and typed options."""
 FOLDERS = ("trace",)
 """Verbs that take several run folders, and typed options."""
@@ -51,8 +51,9 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     # The name is taken before argparse sees the rest: among typed options it cannot tell a name from a value.
     run.usage = "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] [options below]"
     score.usage = "worldbench score WORLD --callable MODULE:FUNCTION [--preset NAME] [--out FOLDER] [options below]"
-    again.usage = "worldbench eval RUN [--eval options]"
-    added["trace"].usage = "worldbench trace RUN.. [--eval options]"
+    again.usage = "worldbench eval RUN [--eval options] [--plugin FILE.py] [--env.map FILE, where the map has moved]"
+    added["trace"].usage = "worldbench trace RUN.. [--eval options] [--plugin FILE.py] [--env.map FILE]"
+    added["decode"].usage = "worldbench decode RUN [options] [--plugin FILE.py] [--env.map FILE]"
     check.usage = "worldbench check WORLD [--corruptions N] [--rungs N] [--workers N] [--preset NAME] [--out FOLDER] [options below]"
     tune.usage = "worldbench tune WORLD --models NAME.. [--trials N] [--seeds K] [--criterion SCORE] [--preset NAME] [--out FOLDER] [options below]"
     tune.add_argument("--models", nargs="+", metavar="NAME", help="those to tune, see worldbench ls; an option goes to all of them that have it")
@@ -70,13 +71,15 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     run.add_argument("--tuned", metavar="BUDGET", help="how these settings were tuned, as the recipe of worldbench tune says it; part of the result")
     run.add_argument("--print-config", action="store_true", help="print every setting, resolved, and stop")
     score.add_argument("--callable", required=False, metavar="MODULE:FUNCTION", help="tokens [B, T] -> logits [B, T, V]")
-    for p in (run, score, again, added["trace"], check, tune):
+    again_too = (again, added["trace"], added["decode"])
+    for p in (run, score, check, tune, *again_too):
         p.add_argument("--quiet", action="store_true", help="print results only")
         p.add_argument("-h", "--help", action="store_true", help="this help, with the options of the chosen world and model")
+        whose = "a file that registers worlds, models or metrics of your own"
+        if p in again_too:
+            whose = "the plugin that the run was trained with, or one that registers metrics; no plugin is run unasked"
+        p.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help=whose)
     for p in (run, score, check, tune):
-        p.add_argument(
-            "--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a file that registers worlds, models or metrics of your own"
-        )
         p.add_argument("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs are kept (default runs)")
 
     from worldbench import bench, reconstruct
@@ -103,7 +106,6 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
 
 
 def _add_decode(p: argparse.ArgumentParser) -> None:
-    p.add_argument("run", type=Path, metavar="RUN", help="the folder of a finished run")
     p.add_argument("--prompts", type=int, default=32, metavar="N", help="held-out prompts to continue (default 32)")
     p.add_argument("--batch", type=int, default=1, metavar="B", help="prompts continued together (default 1)")
     p.add_argument("--lengths", type=int, nargs="+", metavar="K", help="drafts a round to try (default 1 2 4 8 12, up to what the model can)")
@@ -117,7 +119,6 @@ def _add_decode(p: argparse.ArgumentParser) -> None:
     p.add_argument("--tokens", type=int, metavar="N", help="longest continuation (default: the world's decode limit)")
     p.add_argument("--repeats", type=int, default=5, metavar="N", help="times that every arm decodes every prompt, by turns (default 5)")
     p.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: as in training)")
-    p.add_argument("--quiet", action="store_true", help="print results only")
 
 
 def flags(verb: str) -> list[str]:

@@ -49,10 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_of(arguments: argparse.Namespace) -> Plan:
-    from worldbench.core.registry import load_plugin, models
+    from worldbench.core.plugins import load_plugins
+    from worldbench.core.registry import models
 
-    for plugin in arguments.plugin:
-        load_plugin(plugin)
+    plugins = load_plugins(arguments.plugin)
     if arguments.preset is not None and arguments.world is None:
         raise InputError(f"--preset {arguments.preset} is of a world's rows; name one with --world, or choose a --shape")
     return Plan(
@@ -61,7 +61,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         changes={name: getattr(arguments, name) for name, _, _ in CHANGES if getattr(arguments, name) is not None},
         world=arguments.world,
         preset=arguments.preset or "quick",
-        plugins=tuple(str(plugin.resolve()) for plugin in arguments.plugin),
+        plugins=tuple((plugin.path, plugin.sha256) for plugin in plugins),
         repeats=arguments.repeats,
         threads=arguments.threads,
         device=arguments.device,

@@ -50,14 +50,17 @@ SHAPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is measured. changes: fields of the shape that the command line names. world: rows and vocabulary are a world's at `preset`, not the shape's."""
+    """What is measured. changes: fields of the shape that the command line names. world: rows and vocabulary are a world's at `preset`, not the shape's.
+
+    plugins: path and SHA-256 of each plugin file, which other processes run too.
+    """
 
     labels: tuple[str, ...]
     shape: str = "256"
     changes: dict[str, int] = field(default_factory=dict)
     world: str | None = None
     preset: str = "quick"
-    plugins: tuple[str, ...] = ()
+    plugins: tuple[tuple[str, str], ...] = ()
     repeats: int = 5
     threads: int = 1
     device: str = "auto"

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import os
 import re
 import tomllib
 import types
@@ -22,7 +23,8 @@ from typing import Any, Literal
 from worldbench.budget import FREE
 from worldbench.core.budget import Budget, refuse_seed
 from worldbench.core.errors import InputError, nearest
-from worldbench.core.options import EXECUTION, LATER, identity_fields
+from worldbench.core.options import EXECUTION, LATER, identity_fields, named_files
+from worldbench.core.plugins import Plugin
 from worldbench.core.registry import models, worlds
 
 
@@ -107,7 +109,7 @@ class Job:
     seed: int
     groups: dict[str, Any]
     given: dict[str, Any]
-    plugins: tuple[str, ...] = ()
+    plugins: tuple[Plugin, ...] = ()
     tuned: Budget | None = None
 
     def replace(self, group: str, **values: Any) -> Job:
@@ -152,10 +154,11 @@ class Job:
         """The words that pass what differs from the preset (files by their names alone)."""
         words: list[str] = []
         for plugin in self.plugins:
-            words += ["--plugin", Path(plugin).name]
+            words += ["--plugin", _shell(plugin.name)]
+        files = {f"{group}.{name}": path.name for group, config in self.groups.items() for name, path in named_files(config).items()}
         for key, value in sorted(self.given.items()):
-            values = value if isinstance(value, (list, tuple)) else [value]
-            words += [f"--{key}", *(_shell(Path(v).name if isinstance(v, str) and "/" in v else v) for v in values)]
+            value = files.get(key, value)
+            words += [f"--{key}", *map(_shell, value if isinstance(value, (list, tuple)) else [value])]
         return words
 
 
@@ -191,7 +194,7 @@ def resolve(
     seed: int,
     recipe: dict[str, Any] | None = None,
     options: list[str] | None = None,
-    plugins: tuple[str, ...] = (),
+    plugins: tuple[Plugin, ...] = (),
     tuned: str | None = None,
 ) -> Job:
     """Put a job together. tuned: the budget behind its settings, as said on the command line. Raises InputError for anything unknown or out of range."""
@@ -259,6 +262,17 @@ def load_recipe(path: Path) -> dict[str, Any]:
             wanted = "a table" if top[key] is dict else "a file or a list of files" if key == "plugin" else f"of type {top[key].__name__}"
             raise InputError(f"{path}: {key} must be {wanted}, not {value!r}")
     return recipe
+
+
+def require_plugins(path: Path, recipe: dict[str, Any], named: list[Path]) -> None:
+    """Raises InputError where a recipe needs a plugin that the command line does not name: no file makes code run."""
+    needed = recipe.get("plugin", [])
+    for plugin in [needed] if isinstance(needed, str) else needed:
+        if Path(plugin).name not in {file.name for file in named}:
+            raise InputError(
+                f"the recipe {str(path)!r} needs the plugin {Path(plugin).name}, and the code that a recipe names is not "
+                f"run unasked; name the file if you trust it: --plugin {_shell(os.path.normpath(path.parent / plugin))}"
+            )
 
 
 def _overlay(group: str, base: Any, values: dict[str, Any]) -> Any:
@@ -361,7 +375,6 @@ def print_option_help(types_: dict[str, type], defaults: dict[str, Any]) -> None
 def to_toml(job: Job, folder: Path = Path()) -> str:
     """A job as a recipe: every setting, resolved. folder: where the recipe will lie, which its plugins are named from."""
     import json
-    import os
 
     def value(v: Any) -> str:
         if isinstance(v, (list, tuple)):
@@ -370,7 +383,7 @@ def to_toml(job: Job, folder: Path = Path()) -> str:
 
     lines = [f"world = {value(job.world)}", f"preset = {value(job.preset)}", f"seed = {job.seed}"]
     lines += [f"tuned = {value(str(job.tuned))}"] if job.tuned is not None else []
-    plugins = [os.path.relpath(plugin, folder) for plugin in job.plugins]
+    plugins = [os.path.relpath(plugin.path, folder) for plugin in job.plugins]
     lines += [f"plugin = {value(plugins[0] if len(plugins) == 1 else plugins)}"] if plugins else []
     tables = dict(job.groups)
     for group, config in {"model": None, **tables}.items():

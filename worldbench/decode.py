@@ -11,6 +11,7 @@ import dataclasses
 import shlex
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -90,15 +91,21 @@ class Arm:
         return (self.counts.tokens - self.counts.rows) / max(1, self.counts.rounds)
 
 
-def decode(folder: Path, settings: Settings, display: Display) -> Path:
-    """Measure a finished run; the path of the record. Raises InputError where the run's model brings no drafter along."""
+def decode(
+    folder: Path, settings: Settings, display: Display, places: Sequence[str] = (), plugins: Sequence[Path] = ()
+) -> Path:
+    """Measure a finished run; the path of the record.
+
+    places: options that say where the files of the run lie now. plugins: the files named on the command line.
+    Raises InputError where the run's model brings no drafter along.
+    """
     import torch
 
     from worldbench.arithmetic import set_up
     from worldbench.baselines.drafters import drafter_of, refusal
     from worldbench.baselines.speculative import PLAIN, Plan
 
-    prepared = reopen(folder, [], display)
+    prepared = reopen(folder, list(places), display, plugins)
     if not prepared.job.trained:
         raise refusal(prepared.job.model)
     train, world = prepared.job.groups["train"], prepared.world

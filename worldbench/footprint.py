@@ -19,13 +19,16 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 def main() -> None:
     from worldbench.bench_plan import Plan
-    from worldbench.core.registry import load_plugin
+    from worldbench.core.plugins import read_plugin
 
     job = json.load(sys.stdin)
     given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in job["plan"].items()}
     plan = Plan(**given)
-    for plugin in plan.plugins:
-        load_plugin(Path(plugin))
+    for path, sha256 in plan.plugins:
+        source = read_plugin(Path(path))
+        if source.sha256 != sha256:
+            sys.exit(f"the plugin {path!r} has changed since the command was started")
+        source.run()
     print(json.dumps(peak(plan, job["label"])))
 
 

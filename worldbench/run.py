@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ from worldbench.configuration import Job
 from worldbench.core.errors import InputError, Interrupted, RunError
 from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
 from worldbench.core.model import SequenceModel, refuse_impossible
-from worldbench.core.options import identity_fields
+from worldbench.core.options import identity_fields, named_files
 from worldbench.core.registry import metrics, models, worlds
 from worldbench.core.world import World
 from worldbench.display import Display
 from worldbench.result import SCHEMA_VERSION, environment
-from worldbench.run_files import FILES, load_job, manifest, write_config
+from worldbench.run_config import differences, load_job, saved_config, write_config
+from worldbench.run_files import manifest
 
 RUN_VERSION = 1
 """Raised when training the same settings gives other weights."""
@@ -31,13 +32,14 @@ RUN_VERSION = 1
 
 @dataclasses.dataclass
 class Prepared:
-    """A job whose world is settled and loaded, and the identities that follow."""
+    """A job whose world is settled and loaded, and the identities that follow. content: of the training identity."""
 
     job: Job
     world: World
     world_identity: dict[str, Any]
     training: str
     evaluation: str
+    content: dict[str, Any]
 
     def documents(self) -> int:
         """How many different documents training draws; 0 for models that are not trained."""
@@ -78,6 +80,11 @@ def _changed(job: Job, env: Any) -> dict[str, Any]:
 
 
 def identify(job: Job, world: World) -> Prepared:
+    """Name what a run depends on.
+
+    A plugin file enters the training identity by its digest, unless it registers metrics and nothing else: training
+    cannot depend on such a file, and the evaluation identity names it beside the versions of its metrics.
+    """
     import numpy
     import torch
 
@@ -85,14 +92,17 @@ def identify(job: Job, world: World) -> Prepared:
     training: dict[str, Any] = {"run_version": RUN_VERSION, "world": world_identity, "model": job.model}
     if job.trained:
         training |= {group: identity_fields(job.groups[group]) for group in ("data", "model", "train")}
-        training |= {"seed": job.seed, "torch": torch.__version__, "numpy": numpy.__version__}
+        training |= {"seed": job.seed, "torch": str(torch.__version__), "numpy": numpy.__version__}
         training["model_name"] = job.model
     elif job.seeded:
         training |= {"options": identity_fields(job.groups["model"]), "seed": job.seed, "numpy": numpy.__version__}
+    if plugins := sorted(plugin.sha256 for plugin in job.plugins if plugin.trains):
+        training["plugins"] = plugins
     settings = job.groups["eval"]
-    names = settings.metrics or metrics.names()
-    evaluation = {**identity_fields(settings), "metrics": {n: metrics[n].load().version for n in names}}
-    return Prepared(job, world, world_identity, identity_hash(training), identity_hash(evaluation))
+    entries = [metrics[name] for name in settings.metrics or metrics.names()]
+    versions = {e.name: [e.load().version, e.plugin] if e.plugin else e.load().version for e in entries}
+    evaluation = {**identity_fields(settings), "metrics": versions}
+    return Prepared(job, world, world_identity, identity_hash(training), identity_hash(evaluation), training)
 
 
 def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
@@ -249,7 +259,8 @@ def _add_bounds(prepared: Prepared, scores: dict[str, dict[str, Any]], out: Path
             continue
         groups = {k: v for k, v in prepared.job.groups.items() if k in ("env", "eval")}
         given = {k: v for k, v in prepared.job.given.items() if k.split(".")[0] in groups}
-        job = dataclasses.replace(prepared.job, model=name, groups=groups, given=given, tuned=None)
+        plugins = tuple(plugin for plugin in prepared.job.plugins if plugin.serves(prepared.job.world, name))
+        job = dataclasses.replace(prepared.job, model=name, groups=groups, given=given, tuned=None, plugins=plugins)
         display.say(f"scoring {name} on the same prompts")
         measured = read_json(run(job, out, display.quieter(), wait=True))["scores"]
         for metric, both in wanted.items():
@@ -298,19 +309,24 @@ def config_of(job: Job) -> dict[str, dict[str, Any]]:
         for f in dataclasses.fields(value):
             if f.metadata.get("execution"):
                 del config[group][f.name]
-    for name in FILES:
-        if name in config.get("env", {}):
-            config["env"][name] = Path(config["env"][name]).name
+        config[group] |= {name: path.name for name, path in named_files(value).items() if name in config[group]}
     return config
 
 
-def reopen(folder: Path, changes: list[str], display: Display) -> Prepared:
-    """A finished run, to be scored again under evaluation options that may have changed. Refused where its weights would not be those of its settings."""
-    if not (folder / "config.json").exists():
-        raise InputError(f"{str(folder)!r} is not a run folder: it has no config.json")
-    prepared = prepare(load_job(folder, changes), display)
-    if prepared.training != read_json(folder / "config.json")["identity"]["training"]:
-        raise RunError(f"{str(folder)!r} was trained under another identity (another map, torch or numpy); run its command again: {prepared.job.command()}")
+def reopen(folder: Path, changes: list[str], display: Display, plugins: Sequence[Path] = ()) -> Prepared:
+    """A finished run, to be scored again: its job, with evaluation options and the places of its files changed.
+
+    plugins: the files named on the command line; those that a run folder names are not run unasked.
+    Raises InputError or RunError where its weights would not be those of its settings.
+    """
+    prepared = prepare(load_job(folder, changes, plugins), display)
+    saved = saved_config(folder)
+    if prepared.training != saved.identity.training:
+        told = differences(saved.training, prepared.content)
+        raise RunError(
+            f"{str(folder)!r} was trained under another identity ({told}); score it where that is as it was, or run its "
+            f"command again: {prepared.job.command()}"
+        )
     if prepared.job.trained and not finished(prepared, folder):
         where = weights_folder(prepared, folder)
         whose = "" if where == folder else f", whose weights {folder.name!r} has,"
@@ -318,11 +334,11 @@ def reopen(folder: Path, changes: list[str], display: Display) -> Prepared:
     return prepared
 
 
-def evaluate(folder: Path, changes: list[str], display: Display) -> Path:
+def evaluate(folder: Path, changes: list[str], display: Display, plugins: Sequence[Path] = ()) -> Path:
     """Score a finished run again, under other evaluation settings; training is not touched."""
-    prepared = reopen(folder, changes, display)
-    saved = read_json(folder / "config.json")["identity"]
-    name = "result.json" if prepared.evaluation == saved["evaluation"] else f"result-{prepared.evaluation[:10]}.json"
+    prepared = reopen(folder, changes, display, plugins)
+    saved = saved_config(folder).identity
+    name = "result.json" if prepared.evaluation == saved.evaluation else f"result-{prepared.evaluation[:10]}.json"
     with lock(folder):
         model = train(prepared, folder, display) if prepared.job.trained else reference(prepared)
         _score_and_write(prepared, model, folder, folder.parent, folder / name, display)

@@ -7,6 +7,7 @@ each metric go to `trace-evidence/<step>/<metric>.npz`. A trace that is stopped 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from worldbench.core.registry import metrics
 from worldbench.display import Display, number, tables
 from worldbench.result import TRACE_VERSION, load_trace
 from worldbench.run import Prepared, about, at_step, draw, identify, reopen, weights_folder
-from worldbench.run_files import load_job
+from worldbench.run_config import load_job, sorted_words
 
 AXIS = "excess_loss"
 """Always traced: comparison at matched loss needs it."""
@@ -34,13 +35,14 @@ class Plan:
     path: Path
 
 
-def trace_all(folders: list[Path], changes: list[str], display: Display) -> list[Path]:
+def trace_all(folders: list[Path], changes: list[str], display: Display, plugins: Sequence[Path] = ()) -> list[Path]:
     """Trace runs, one after the other; the paths of the traces. What is wrong with any of them is told before the first is scored.
 
-    changes: evaluation options, as on the command line. Metrics: those named in them, else those that the run was scored by if it names any, else TRACED.
+    changes: evaluation options and the places of moved files, as on the command line. plugins: the files named there.
+    Metrics: those named in `changes`, else those that the run was scored by if it names any, else TRACED.
     Raises InputError for a folder that is no run, or whose run is not finished; RunError where another process works in it.
     """
-    plans = [_plan(folder, changes, display) for folder in folders]
+    plans = [_plan(folder, changes, display, plugins) for folder in folders]
     for plan in plans:
         with lock(plan.folder):
             identity = {"training": plan.prepared.training, "evaluation": plan.prepared.evaluation}
@@ -52,11 +54,11 @@ def trace_all(folders: list[Path], changes: list[str], display: Display) -> list
     return [plan.path for plan in plans]
 
 
-def _plan(folder: Path, changes: list[str], display: Display) -> Plan:
-    prepared = reopen(folder, changes, display)
+def _plan(folder: Path, changes: list[str], display: Display, plugins: Sequence[Path]) -> Plan:
+    prepared = reopen(folder, changes, display, plugins)
     if not prepared.job.trained:
         raise InputError(f"{str(folder)!r} has no checkpoints to trace: {prepared.job.model} is not trained")
-    prepared, usual = _settled(prepared), _settled(identify(load_job(folder, []), prepared.world))
+    prepared, usual = _settled(prepared), _settled(identify(load_job(folder, sorted_words(changes)[1], plugins), prepared.world))
     name = "trace" if prepared.evaluation == usual.evaluation else f"trace-{prepared.evaluation[:10]}"
     return Plan(prepared, folder, folder / f"{name}.json")
 
@@ -76,7 +78,7 @@ def _score(plan: Plan, changes: list[str], display: Display) -> None:
     evidence = evidence_folder(path)
     partial = path.with_suffix(".partial")
     head: dict[str, Any] = {"schema_version": TRACE_VERSION, **about(prepared, at_step(prepared, folder, prepared.job.groups["train"].steps))}
-    head["trace_command"] = " ".join(["worldbench", "trace", shlex.quote(folder.resolve().name), *map(shlex.quote, changes)])
+    head["trace_command"] = " ".join(["worldbench", "trace", shlex.quote(folder.resolve().name), *map(shlex.quote, sorted_words(changes)[0])])
     points = _points_done(partial, head["identity"])
     evidence.mkdir(exist_ok=True)
     for step in checkpoint.kept_steps(weights_folder(prepared, folder))[len(points) :]:

@@ -24,7 +24,8 @@ from worldbench.criterion import Criterion
 from worldbench.display import Display, tables
 from worldbench.result import environment
 from worldbench.run import Prepared, build, config_of, identify, prepare, train
-from worldbench.run_files import manifest, write_config
+from worldbench.run_config import write_config
+from worldbench.run_files import manifest
 from worldbench.search import Range, draws, space
 
 TUNING_VERSION = 1

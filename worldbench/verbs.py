@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worldbench.arguments import FOLDERS, flags, parsers
 from worldbench.core.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from worldbench.core.plugins import Plugin
 
 
 def _help(verb: str, types_: dict[str, type], defaults: dict[str, Any]) -> int:
@@ -30,23 +34,23 @@ def _check_flags(verb: str, rest: list[str], groups: list[str]) -> None:
         raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes {what}, then options; see worldbench {verb} --help")
 
 
-def _basis(arguments: argparse.Namespace) -> tuple[dict[str, Any], str, str, tuple[str, ...]]:
+def _basis(arguments: argparse.Namespace) -> tuple[dict[str, Any], str, str, tuple[Plugin, ...]]:
     """The recipe, the world, the preset and the plugins, which are loaded."""
     from worldbench import shipped
-    from worldbench.configuration import load_recipe
-    from worldbench.core.registry import load_plugin, worlds
+    from worldbench.configuration import load_recipe, require_plugins
+    from worldbench.core.plugins import load_plugins
+    from worldbench.core.registry import worlds
 
     config = shipped.find(arguments.config) if arguments.config else None
     recipe = load_recipe(config) if config else {}
-    named = recipe.get("plugin", [])
-    plugins = [*arguments.plugin, *(config.parent / name for name in ([named] if isinstance(named, str) else named) if config)]
-    for plugin in plugins:
-        load_plugin(plugin)
+    if config:
+        require_plugins(config, recipe, arguments.plugin)
+    plugins = load_plugins(arguments.plugin)
     world = arguments.subject or recipe.get("world")
     if world is None:
         raise InputError(f"which world? there are {', '.join(worlds.names())}")
     _ = worlds[world]
-    return recipe, world, arguments.preset or recipe.get("preset") or "quick", tuple(map(str, plugins))
+    return recipe, world, arguments.preset or recipe.get("preset") or "quick", plugins
 
 
 def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base: dict[str, Any] | None = None) -> Any:
@@ -110,7 +114,7 @@ def eval_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.result import load_result
     from worldbench.run import evaluate
 
-    path = evaluate(Path(arguments.subject), rest, Display(quiet=arguments.quiet))
+    path = evaluate(Path(arguments.subject), rest, Display(quiet=arguments.quiet), arguments.plugin)
     print_result(load_result(path))
     return 0
 
@@ -126,7 +130,7 @@ def trace_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.display import Display
     from worldbench.trace import show, trace_all
 
-    for path in trace_all([Path(folder) for folder in arguments.folders], rest, Display(quiet=arguments.quiet)):
+    for path in trace_all([Path(folder) for folder in arguments.folders], rest, Display(quiet=arguments.quiet), arguments.plugin):
         print(path)
         show(path)
     return 0
@@ -185,6 +189,11 @@ def check_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def decode_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    _check_flags("decode", rest, ["env"])
+    if arguments.help:
+        return _help("decode", {}, {})
+    if arguments.subject is None:
+        raise InputError("which run? worldbench decode takes a run folder")
     from worldbench.decode import Settings, decode, show
     from worldbench.display import Display
 
@@ -193,7 +202,7 @@ def decode_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
         arguments.prompts, arguments.batch, None if arguments.lengths is None else tuple(arguments.lengths), arguments.adaptive,
         "sampled" if arguments.sampled else "greedy", arguments.tokens, arguments.repeats, arguments.threads,
     )  # fmt: skip
-    path = decode(arguments.run, settings, display)
+    path = decode(Path(arguments.subject), settings, display, rest, arguments.plugin)
     show(path)
     display.say(f"record: {path}")
     return 0
@@ -235,7 +244,8 @@ def tune_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     paths = tune(jobs, plan, arguments.out, display)
     show(paths)
     for path in paths:
-        display.say(f"to report it: worldbench run --config {path.with_name('best.toml')} --seed 0")
+        named = "".join(f" --plugin {shlex.quote(plugin.path)}" for plugin in plugins)
+        display.say(f"to report it: worldbench run --config {path.with_name('best.toml')} --seed 0{named}")
     return 0
 
 

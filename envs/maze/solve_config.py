@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worldbench.core.errors import InputError, nearest
+from worldbench.core.options import FILE
 
 LOOPS = {"depth-first-percolation": 0.1, "percolation": 0.6}
 """Generators that open walls at random, and with which probability by default."""
@@ -27,7 +28,7 @@ class SolveConfig:
     """Fewest moves from origin to target."""
     held_out_share: float = 0.2
     """Share of mazes, by a salted hash of their passages, that training never shows and testing alone does."""
-    file: str = ""
+    file: str = field(default="", metadata=FILE)
     """Test on the mazes of this text file, one a line, instead of generated ones; training never shows them. Empty: none."""
 
     def __post_init__(self) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from worldbench.core.options import FILE
 from worldbench.envs.rides.config import RideConfig
 
 VILLAGE = "50@40.7355,-74.0000"
@@ -14,7 +15,7 @@ VILLAGE = "50@40.7355,-74.0000"
 class TaxiConfig(RideConfig):
     """Rides over a street map."""
 
-    map: str = "auto"
+    map: str = field(default="auto", metadata=FILE)
     """A GraphML file as osmnx writes it (.graphml or .graphml.gz), `manhattan` (downloaded once), `city:N` (generated, N intersections), or `auto`."""
     region: str = "all"
     """`all`; `N@lat,lon`: the N intersections nearest to a point; `south,west,north,east`: a box in degrees. (On a city: `N@east,north` in metres.) `village`:

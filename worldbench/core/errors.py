@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
+from types import FrameType
 
 
 class WorldbenchError(Exception):
@@ -44,3 +49,39 @@ def nearest(name: str, names: Iterable[str]) -> str:
 def unknown(kind: str, name: str, names: Iterable[str]) -> InputError:
     """The error for a name that nobody registered."""
     return InputError(f"unknown {kind} {name!r}{nearest(name, names)}")
+
+
+LONGEST_MESSAGE = 300
+"""Characters of another program's message that are repeated."""
+
+
+def describe(error: BaseException) -> str:
+    """An error of someone's own code: its type, its message, and the file and line of theirs that it arose in."""
+    message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
+    if len(message) > LONGEST_MESSAGE:
+        message = message[:LONGEST_MESSAGE].rstrip() + ".."
+    what = f"{type(error).__name__}: {message}" if message else type(error).__name__
+    if isinstance(error, SystemExit):
+        what = f"it ends the program ({what})"
+    place = _place(error)
+    return f"{what} ({place[0]}, line {place[1]})" if place else what
+
+
+def _place(error: BaseException) -> tuple[str, int] | None:
+    """File and line: the innermost that are neither ours nor of an installed package."""
+    if isinstance(error, SyntaxError) and error.filename and error.lineno:
+        return Path(error.filename).name, error.lineno
+    own = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__) if _is_own(f)]
+    return (Path(own[-1][0]).name, own[-1][1]) if own else None
+
+
+def _is_own(frame: FrameType) -> bool:
+    module, file = frame.f_globals.get("__name__") or "", frame.f_code.co_filename
+    ours = module == "worldbench" or module.startswith("worldbench.")
+    return not (ours or file.startswith("<") or any(file.startswith(folder) for folder in _installed()))
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    """Where Python and the installed packages lie."""
+    return tuple({sysconfig.get_path(name) + "/" for name in ("stdlib", "platstdlib", "purelib", "platlib")})

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 EXECUTION = {"execution": True}
 """It has no effect on the result."""
 LATER = {"later": True}
 """It came after results had been published: its default does what was done before it, and is left out of a run's identity."""
+FILE = {"file": True}
+"""It may name a file. What is in the file enters a run's identity, and where the file lies does not."""
 
 
 def identity_fields(config: Any) -> dict[str, Any]:
@@ -20,3 +23,14 @@ def identity_fields(config: Any) -> dict[str, Any]:
 def later_defaults(config: type) -> dict[str, Any]:
     """The later additions among a config dataclass's fields, and their defaults."""
     return {f.name: f.default for f in dataclasses.fields(config) if f.metadata.get("later")}
+
+
+def file_options(config: Any) -> list[str]:
+    """The fields of a config dataclass, or of one of its values, that may name a file."""
+    return [f.name for f in dataclasses.fields(config) if f.metadata.get("file")]
+
+
+def named_files(config: Any) -> dict[str, Path]:
+    """The files that the fields of a config dataclass name, by field: those that are there."""
+    values = {name: getattr(config, name) for name in file_options(config)}
+    return {name: Path(value) for name, value in values.items() if value and Path(value).is_file()}

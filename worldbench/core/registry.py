@@ -1,18 +1,17 @@
 """Registries of worlds, models and metrics: a name, one line of text, and where to import it from when it is wanted.
 
-`ls` and `--help` read names and lines only. A name that is not there is looked for in the installed packages' entry points (group `worldbench.<kind>s`) before
-it is refused with the nearest valid name. A `--plugin FILE.py` registers by calling `worlds.add(...)`, `models.add(...)` or `metrics.add(...)`.
+`ls` and `--help` read names and lines only. A name that is not there is looked for in the installed packages' entry
+points (group `worldbench.<kind>s`) before it is refused with the nearest valid name. A `--plugin FILE.py` registers by
+calling `worlds.add(...)`, `models.add(...)` or `metrics.add(...)` (plugins.py).
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import importlib.util
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worldbench.core.errors import InputError, unknown
@@ -26,6 +25,7 @@ class Entry:
     config: the same for its dataclass of options.
     trained: a model that training makes; else one that is there at once. seeded: a model that is not trained, but depends on the run's seed.
     weights_of: the model whose runs, under the same options, train this one's weights.
+    plugin: the SHA-256 of the plugin file that registered it; "" for what is built in or installed.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Entry:
     trained: bool = True
     seeded: bool = False
     weights_of: str = ""
+    plugin: str = ""
 
     def load(self) -> Any:
         return _resolve(self.target)
@@ -67,6 +68,16 @@ class Registry:
             raise InputError(f"{self.kind} {name!r} is registered already ({self._entries[name].target}); choose another name")
         self._entries[name] = Entry(name=name, line=line, target=target, config=config, trained=trained, seeded=seeded or trained, weights_of=weights_of)
 
+    def claim(self, names: set[str], plugin: str) -> None:
+        """Note the plugin that registered these names."""
+        for name in names:
+            self._entries[name] = replace(self._entries[name], plugin=plugin)
+
+    def remove(self, names: set[str]) -> None:
+        """Forget these names, where they are registered."""
+        for name in names:
+            self._entries.pop(name, None)
+
     def __iter__(self) -> Iterator[Entry]:
         self._open()
         return iter(self._entries.values())
@@ -88,24 +99,4 @@ class Registry:
 worlds = Registry("world", "worldbench.envs")
 models = Registry("model", "worldbench.baselines")
 metrics = Registry("metric", "worldbench.metrics")
-
-
-def load_plugin(path: Path) -> None:
-    """Run a user's file, which registers its worlds, models or metrics."""
-    if not path.is_file():
-        raise InputError(f"there is no plugin file {str(path)!r}")
-    name = f"worldbench_plugin_{path.stem}"
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(path.resolve()):
-        return
-    spec = importlib.util.spec_from_file_location(name, path.resolve())
-    if spec is None or spec.loader is None:
-        raise InputError(f"the plugin {str(path)!r} is not a Python file; its name must end in .py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except InputError:
-        raise
-    except Exception as error:
-        del sys.modules[name]
-        raise InputError(f"the plugin {str(path)!r} failed while loading: {type(error).__name__}: {error}") from error
+ALL = (worlds, models, metrics)

@@ -7,7 +7,17 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from worldbench.core.budget import Budget
-from worldbench.records.parts import Count, Environment, Identity, Key, Part, Real, Record, Settings
+from worldbench.records.parts import Count, Digest, Environment, Identity, Key, Part, Real, Record, Settings
+
+
+class PluginFile(Part, frozen=True, kw_only=True):
+    """A plugin of a run. path: where it lay. sha256: of what was run; None in files of schema 1. registers: (kind,
+    name) of each part that it defines.
+    """
+
+    path: str
+    sha256: Digest | None
+    registers: list[tuple[str, str]]
 
 
 class Config(Record, frozen=True, kw_only=True):
@@ -15,7 +25,7 @@ class Config(Record, frozen=True, kw_only=True):
 
     world, model: by name. given: what differs from the preset, as `group.field`. plugins: the files that define parts
     of the run. groups: the options, by group. identity: of the run's own evaluation, the one that its last `worldbench
-    run` asked for.
+    run` asked for. training: what the training identity is made of; None in files of schema 1.
     """
 
     kind: ClassVar[str] = "config"
@@ -27,9 +37,10 @@ class Config(Record, frozen=True, kw_only=True):
     preset: str
     seed: Count
     given: dict[str, Any]
-    plugins: list[str]
+    plugins: list[PluginFile]
     groups: Settings
     identity: Identity
+    training: dict[str, Any] | None = None
     tuning: Budget | None = None
 
 

@@ -23,7 +23,7 @@ def upgraded(kind: str, content: dict[str, Any], version: int) -> dict[str, Any]
 
 def _from_1(kind: str, content: dict[str, Any]) -> dict[str, Any]:
     """Schema 1 did not say its kind. A bound was {model, score: value, ..}; an interval without numbers was [null,
-    null].
+    null]; a plugin was its path.
     """
     content = dict(content)
     if kind == "result":
@@ -36,6 +36,11 @@ def _from_1(kind: str, content: dict[str, Any]) -> dict[str, Any]:
     if kind == "reconstruction":
         content["version"] = content.pop("reconstruction", None)
         content["scores"] = _each(content.get("scores"), _score_from_1)
+    if kind == "config" and isinstance(content.get("plugins"), list):
+        content["plugins"] = [
+            {"path": plugin, "sha256": None, "registers": []} if isinstance(plugin, str) else plugin
+            for plugin in content["plugins"]
+        ]
     return content
 
 
