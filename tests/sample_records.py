@@ -95,7 +95,7 @@ def config() -> folder.Config:
         preset="quick",
         seed=0,
         given={"train.steps": 10},
-        plugins=[folder.PluginFile(path="/home/mine.py", sha256=DIGEST, registers=[("model", "mine")])],
+        plugins=[folder.PluginFile(path="mine.py", sha256=DIGEST, registers=[("model", "mine")])],
         training={"run_version": 1, "world": WORLD},
         groups=CONFIG,
         identity=identity(),
