@@ -110,7 +110,7 @@ def test_what_cannot_be_measured_is_refused(runs: dict[str, Path], tmp_path: Pat
     assert "between 0 and 1" in refused(capsys, folder, "--adaptive", "1.5")
     assert "not allowed with" in refused(capsys, folder, "--greedy", "--sampled")
     assert "did you mean '--lengths'" in refused(capsys, folder, "--length", "3")
-    assert "required: RUN" in refused(capsys)
+    assert "which run? worldbench decode takes a run folder" in refused(capsys)
     assert "nothing to decode faster" in refused(capsys, folder, *FEW, "--tokens", "1")
     with lock(runs["nextlat"]):
         assert "another process" in refused(capsys, folder, code=1)
