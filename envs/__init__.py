@@ -7,12 +7,26 @@ worlds.add(
     "rides over a street map: origin, destination, turns, end",
     "worldbench.envs.taxi.world:TaxiWorld",
     config="worldbench.envs.taxi.config:TaxiConfig",
+    presets="worldbench.envs.taxi.presets:PRESETS",
 )
-worlds.add("hmm", "hidden Markov processes with exact beliefs", "worldbench.envs.hmm.world:HMM", config="worldbench.envs.hmm.config:HMMConfig")
-worlds.add("maze", "rides in one maze: origin, destination, turns, end", "worldbench.envs.maze.nav:MazeWorld", config="worldbench.envs.maze.config:MazeConfig")
+worlds.add(
+    "hmm",
+    "hidden Markov processes with exact beliefs",
+    "worldbench.envs.hmm.world:HMM",
+    config="worldbench.envs.hmm.config:HMMConfig",
+    presets="worldbench.envs.hmm.presets:PRESETS",
+)
+worlds.add(
+    "maze",
+    "rides in one maze: origin, destination, turns, end",
+    "worldbench.envs.maze.nav:MazeWorld",
+    config="worldbench.envs.maze.config:MazeConfig",
+    presets="worldbench.envs.maze.presets:NAV",
+)
 worlds.add(
     "maze-solve",
     "a new maze in every prompt, and its shortest path",
     "worldbench.envs.maze.solve:SolveWorld",
     config="worldbench.envs.maze.solve_config:SolveConfig",
+    presets="worldbench.envs.maze.presets:SOLVE",
 )

@@ -13,6 +13,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
+from worldbench.core.presets import Preset
 from worldbench.core.registry import worlds
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Documents, States, Vocabulary, World
 
@@ -118,4 +119,12 @@ class Ring(World[RingStates]):
         return {"places": self.config.size, "documents": documents, "held_out": "every fourth place as a start"}
 
 
-worlds.add("ring", "a walk on a ring, back to where it began", Ring, config=RingConfig)
+PRESETS = {
+    "quick": Preset(
+        line="a ring of 12 places, a minute or two on one CPU core",
+        model={"layers": 2, "heads": 2, "width": 32},
+        train={"steps": 1000, "batch": 64},
+    ),
+    "large": Preset(line="a ring of 100 places", env={"size": 100, "most_moves": 100}, sizes="long"),
+}
+worlds.add("ring", "a walk on a ring, back to where it began", Ring, config=RingConfig, presets=PRESETS)

@@ -64,7 +64,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     check.add_argument("--rungs", type=int, default=5, metavar="N", help="sizes of each kind of damage, 1 .. 5 (default 5)")
     check.add_argument("--workers", type=int, default=0, metavar="N", help="processes (default 2, or 1 on one core); changes no result")
     for p in (run, score, check, tune):
-        p.add_argument("--preset", metavar="NAME", help="quick (default), small, standard or paper")
+        p.add_argument("--preset", metavar="NAME", help="a size of the world, see worldbench ls (default: its first)")
         p.add_argument("--config", type=Path, metavar="RECIPE", help="settings from a TOML file, or a recipe of worldbench ls; the command line wins")
     run.add_argument("--model", metavar="NAME", help="see worldbench ls (default gpt)")
     run.add_argument("--seed", type=int, metavar="N", help="of training (default 0)")

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, metavar, line in CHANGES:
         parser.add_argument(f"--{name}", type=int, metavar=metavar, help=f"{line}, instead of the shape's")
     parser.add_argument("--world", metavar="WORLD", help="its own training rows and vocabulary, at a preset's shape, instead of random documents")
-    parser.add_argument("--preset", metavar="NAME", help="of --world (default quick)")
+    parser.add_argument("--preset", metavar="NAME", help="of --world (default: its first)")
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds, after one that is dropped (default 5)")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it computes (default auto: cuda where there is one)")
@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def plan_of(arguments: argparse.Namespace) -> Plan:
     from worldbench.core.plugins import load_plugins
     from worldbench.core.registry import models
+    from worldbench.presets import default_preset
 
     plugins = load_plugins(arguments.plugin)
     if arguments.preset is not None and arguments.world is None:
@@ -60,7 +61,7 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
         shape=arguments.shape,
         changes={name: getattr(arguments, name) for name, _, _ in CHANGES if getattr(arguments, name) is not None},
         world=arguments.world,
-        preset=arguments.preset or "quick",
+        preset=arguments.preset or (default_preset(arguments.world) if arguments.world else ""),
         plugins=tuple((plugin.path, plugin.sha256) for plugin in plugins),
         repeats=arguments.repeats,
         threads=arguments.threads,

@@ -59,7 +59,7 @@ class Plan:
     shape: str = "256"
     changes: dict[str, int] = field(default_factory=dict)
     world: str | None = None
-    preset: str = "quick"
+    preset: str = ""
     plugins: tuple[tuple[str, str], ...] = ()
     repeats: int = 5
     threads: int = 1

@@ -233,11 +233,20 @@ def _as_tuned(recipe: dict[str, Any], world: str, model: str, merged: dict[str, 
 
 
 def preset_groups(types_: dict[str, type], world: str, model: str, preset: str) -> dict[str, Any]:
-    """Each group's options as the preset has them. A model without a transformer has no use for the preset's shape."""
-    from worldbench.presets import preset_values
+    """Each group's options as the preset has them. A model without a transformer has no use for the preset's shape.
 
-    values = preset_values(world, model, preset)
-    return {g: cls(**{k: v for k, v in values.get(g, {}).items() if k in {f.name for f in dataclasses.fields(cls)}}) for g, cls in types_.items()}
+    Raises InputError for a preset that the world does not have, and for one of a plugin that sets unknown options.
+    """
+    from worldbench.presets import known_options, preset_values
+
+    values, out = preset_values(world, model, preset), {}
+    for group, kind in types_.items():
+        names, known = [f.name for f in dataclasses.fields(kind)], known_options(group, kind)
+        for name in values[group]:
+            if name not in known:
+                raise InputError(f"the preset {preset!r} of the world {world!r} sets an unknown option {group}.{name}{nearest(name, known)}")
+        out[group] = _overlay(group, kind(), {name: value for name, value in values[group].items() if name in names})
+    return out
 
 
 # Recipes
@@ -299,7 +308,7 @@ def _coerce(where: str, value: Any, hint: Any) -> Any:
             return value
         raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}{nearest(str(value), map(str, arguments))}")
     if origin is tuple:
-        if isinstance(value, list):
+        if isinstance(value, (list, tuple)):
             return tuple(_coerce(where, v, arguments[0]) for v in value)
         raise InputError(f"{where} must be a list, not {value!r}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

@@ -40,6 +40,7 @@ def _basis(arguments: argparse.Namespace) -> tuple[dict[str, Any], str, str, tup
     from worldbench.configuration import load_recipe, require_plugins
     from worldbench.core.plugins import load_plugins
     from worldbench.core.registry import worlds
+    from worldbench.presets import default_preset
 
     config = shipped.find(arguments.config) if arguments.config else None
     recipe = load_recipe(config) if config else {}
@@ -50,7 +51,7 @@ def _basis(arguments: argparse.Namespace) -> tuple[dict[str, Any], str, str, tup
     if world is None:
         raise InputError(f"which world? there are {', '.join(worlds.names())}")
     _ = worlds[world]
-    return recipe, world, arguments.preset or recipe.get("preset") or "quick", plugins
+    return recipe, world, arguments.preset or recipe.get("preset") or default_preset(world), plugins
 
 
 def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base: dict[str, Any] | None = None) -> Any:
@@ -301,13 +302,13 @@ def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 def ls_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench import shipped
     from worldbench.core.registry import metrics, models, worlds
-    from worldbench.presets import PRESETS
+    from worldbench.presets import presets_of
 
     for title, lines in {
         "worlds": {e.name: e.line for e in worlds},
         "models": {e.name: e.line for e in models},
         "metrics": {e.name: e.line for e in metrics},
-        "presets": PRESETS,
+        "presets": {f"{e.name} {name}": preset.line for e in worlds for name, preset in presets_of(e.name).items()},
         "recipes": {name: shipped.line(name) for name in shipped.names()},
     }.items():
         print(title)

@@ -25,6 +25,7 @@ class Entry:
     config: the same for its dataclass of options.
     trained: a model that training makes; else one that is there at once. seeded: a model that is not trained, but depends on the run's seed.
     weights_of: the model whose runs, under the same options, train this one's weights.
+    presets: of a world, {name: worldbench.core.presets.Preset}, the default one first, or `module:attribute` of that.
     plugin: the SHA-256 of the plugin file that registered it; "" for what is built in or installed.
     """
 
@@ -35,6 +36,7 @@ class Entry:
     trained: bool = True
     seeded: bool = False
     weights_of: str = ""
+    presets: str | Any = None
     plugin: str = ""
 
     def load(self) -> Any:
@@ -42,6 +44,10 @@ class Entry:
 
     def load_config(self) -> Any:
         return _resolve(self.config)
+
+    def load_presets(self) -> Any:
+        """Those declared; None for a world that declares none."""
+        return _resolve(self.presets)
 
 
 def _resolve(target: Any) -> Any:
@@ -62,11 +68,31 @@ class Registry:
         if self._room and self._room not in sys.modules:
             importlib.import_module(self._room)
 
-    def add(self, name: str, line: str, target: Any, *, config: Any = None, trained: bool = True, seeded: bool = False, weights_of: str = "") -> None:
+    def add(
+        self,
+        name: str,
+        line: str,
+        target: Any,
+        *,
+        config: Any = None,
+        trained: bool = True,
+        seeded: bool = False,
+        weights_of: str = "",
+        presets: Any = None,
+    ) -> None:
         """Register; a name that is taken is refused."""
         if name in self._entries:
             raise InputError(f"{self.kind} {name!r} is registered already ({self._entries[name].target}); choose another name")
-        self._entries[name] = Entry(name=name, line=line, target=target, config=config, trained=trained, seeded=seeded or trained, weights_of=weights_of)
+        self._entries[name] = Entry(
+            name=name,
+            line=line,
+            target=target,
+            config=config,
+            trained=trained,
+            seeded=seeded or trained,
+            weights_of=weights_of,
+            presets=presets,
+        )
 
     def claim(self, names: set[str], plugin: str) -> None:
         """Note the plugin that registered these names."""

@@ -1,0 +1,44 @@
+"""Sizes of runs in hidden Markov processes."""
+
+from __future__ import annotations
+
+from worldbench.core.presets import Preset
+
+PRESETS = {
+    "quick": Preset(
+        line="minutes on two CPU cores: rrxor, 16 tokens",
+        env={"process": "rrxor", "length": 16},
+        model={"layers": 4, "heads": 4, "width": 64},
+        train={"steps": 3000, "batch": 256, "learning_rate": 1e-3},
+        sizes="short",
+    ),
+    "small": Preset(
+        line="a minute or two on one CPU core: rrxor, 12 tokens",
+        env={"process": "rrxor", "length": 12},
+        model={"layers": 3, "heads": 4, "width": 64},
+        train={"steps": 1500, "batch": 128, "learning_rate": 1e-3},
+        sizes="short",
+    ),
+    "standard": Preset(
+        line="one GPU: rrxor, 32 tokens",
+        env={"process": "rrxor", "length": 32},
+        model={"layers": 6, "heads": 8, "width": 256},
+        train={"steps": 20_000, "batch": 512, "learning_rate": 5e-4, "warmup": 1000},
+        sizes="long",
+    ),
+    "paper": Preset(
+        line="the published recipe of Shai et al. on Mess3 (arXiv 2405.15943)",
+        env={"process": "mess3", "length": 10},
+        model={"layers": 4, "heads": 1, "head_width": 8, "width": 64, "mlp_width": 256},
+        train={
+            "steps": 1_000_000,
+            "batch": 64,
+            "optimiser": "sgd",
+            "learning_rate": 0.01,
+            "weight_decay": 0.0,
+            "clip": 0.0,
+            "schedule": "constant",
+            "warmup": 0,
+        },
+    ),
+}

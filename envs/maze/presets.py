@@ -1,0 +1,56 @@
+"""Sizes of runs in the two worlds of mazes."""
+
+from __future__ import annotations
+
+from worldbench.core.presets import Preset
+
+LOOPS = {"generator": "depth-first-percolation", "min_moves": 2, "max_moves": 20}
+
+NAV = {
+    "quick": Preset(
+        line="minutes on two CPU cores: a maze of 7 x 7 cells with loops, 10,000 rides",
+        env=LOOPS,
+        data={"rides": 10_000},
+        model={"layers": 6, "heads": 4, "width": 64},
+        train={"steps": 3000, "batch": 38, "row_tokens": 64},
+        sizes="middle",
+    ),
+    "small": Preset(
+        line="the same maze, three minutes on one CPU core: for wide tables",
+        env=LOOPS,
+        data={"rides": 10_000},
+        model={"layers": 4, "heads": 4, "width": 64},
+        train={"steps": 1200, "batch": 38, "row_tokens": 64},
+        sizes="middle",
+    ),
+    "standard": Preset(
+        line="one GPU: a maze of 30 x 30 cells",
+        env={"generator": "depth-first-percolation", "rows": 30, "columns": 30, "min_moves": 2, "max_moves": 199},
+        model={"layers": 12, "heads": 8, "width": 256},
+        train={"steps": 50_000, "batch": 128, "row_tokens": 512, "learning_rate": 5e-4, "warmup": 1000},
+        sizes="long",
+    ),
+}
+SOLVE = {
+    "quick": Preset(
+        line="minutes on two CPU cores: mazes of 5 x 5 cells",
+        env={"rows": 5},
+        model={"layers": 4, "heads": 4, "width": 64},
+        train={"steps": 3000, "batch": 32},
+        sizes="middle",
+    ),
+    "small": Preset(
+        line="the same mazes, half the steps: for wide tables",
+        env={"rows": 5},
+        model={"layers": 4, "heads": 4, "width": 64},
+        train={"steps": 1500, "batch": 32},
+        sizes="middle",
+    ),
+    "standard": Preset(
+        line="one GPU: mazes of 10 x 10 cells",
+        env={"rows": 10},
+        model={"layers": 8, "heads": 8, "width": 256},
+        train={"steps": 50_000, "batch": 256, "learning_rate": 5e-4, "warmup": 1000},
+        sizes="long",
+    ),
+}

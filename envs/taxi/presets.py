@@ -1,0 +1,50 @@
+"""Sizes of runs in the taxi world."""
+
+from __future__ import annotations
+
+from worldbench.core.presets import Preset
+
+VILLAGE = {"region": "village", "min_moves": 5, "max_moves": 28}
+MANHATTAN = {"min_moves": 2, "max_moves": 99}
+
+PRESETS = {
+    "quick": Preset(
+        line="minutes on two CPU cores: a village of 43 intersections, 8,000 rides",
+        env=VILLAGE,
+        data={"rides": 8000},
+        model={"layers": 6, "heads": 4, "width": 64},
+        train={"steps": 3000, "batch": 38, "row_tokens": 64},
+        sizes="middle",
+    ),
+    "small": Preset(
+        line="the same village, three minutes on one CPU core: for wide tables",
+        env=VILLAGE,
+        data={"rides": 8000},
+        model={"layers": 4, "heads": 4, "width": 64},
+        train={"steps": 1200, "batch": 38, "row_tokens": 64},
+        sizes="middle",
+    ),
+    "standard": Preset(
+        line="one GPU: all of Manhattan",
+        env=MANHATTAN,
+        model={"layers": 12, "heads": 8, "width": 256},
+        train={"steps": 50_000, "batch": 256, "row_tokens": 256, "learning_rate": 5e-4, "warmup": 1000},
+        sizes="long",
+    ),
+    "paper": Preset(
+        line="the published recipe of NextLat on Manhattan (arXiv 2511.05963, Table 5)",
+        env=MANHATTAN,
+        model={"layers": 48, "heads": 8, "width": 384},
+        train={
+            "steps": 400_000,
+            "batch": 256,
+            "row_tokens": 256,
+            "learning_rate": 1e-4,
+            "weight_decay": 0.01,
+            "clip": 0.0,
+            "schedule": "constant",
+            "warmup": 0,
+        },
+        sizes="paper",
+    ),
+}
