@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import worldbench
-from worldbench.core.errors import InputError
+from worldbench.core.errors import InputError, nearest
 
 VERBS = {
     "run": "train a model in a world, score it beside its references, draw its figures",
@@ -32,8 +34,18 @@ FOLDERS = ("trace",)
 """Verbs that take several run folders, and typed options."""
 
 
+class Finished(Exception):
+    """All was said, by --help or --version. code: of the process."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
 class Parser(argparse.ArgumentParser):
     """One sentence and exit code 2, instead of a usage screen."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise Finished(status)  # and not SystemExit, which may as well be a plugin's
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
@@ -124,3 +136,22 @@ def _add_decode(p: argparse.ArgumentParser) -> None:
 def flags(verb: str) -> list[str]:
     """The plain options of a verb."""
     return [option for action in parsers()[1][verb]._actions for option in action.option_strings]
+
+
+def unknown_flag(arguments: argparse.Namespace, word: str, groups: Sequence[str] = ()) -> InputError:
+    """The error for an option that the verb does not have. groups: those whose typed options it takes (`--train.steps`)."""
+    name = word.split("=")[0]
+    close = nearest(name, [*flags(arguments.verb), *(typed_flags(arguments, groups) if groups else [])])
+    return InputError(f"unknown option {name}{close if close.startswith('; did') else f'; see worldbench {arguments.verb} --help'}")
+
+
+def typed_flags(arguments: argparse.Namespace, groups: Sequence[str]) -> list[str]:
+    """The typed options of the groups, for the chosen world and model as far as they are known."""
+    from worldbench.configuration import DataConfig, TrainConfig, group_types, option_names
+    from worldbench.metrics.config import EvalConfig
+
+    types_: dict[str, type] = {"data": DataConfig, "train": TrainConfig, "eval": EvalConfig}
+    with contextlib.suppress(InputError):  # a world or a model that is not known is refused later
+        chosen = next(iter(getattr(arguments, "models", None) or []), None) or getattr(arguments, "model", None) or "gpt"
+        types_ = group_types(arguments.subject or "", chosen)
+    return option_names({group: cls for group, cls in types_.items() if group in groups})

@@ -13,9 +13,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from worldbench import tables
 from worldbench.bench_plan import REFERENCE, Plan
+from worldbench.core import cells
 from worldbench.core.errors import InputError
 from worldbench.core.files import make_folder, to_json, write_atomic
+from worldbench.core.text import counted
 
 CHANGES = (
     ("layers", "N", "blocks"),
@@ -96,15 +99,13 @@ HEAD += [f"step / {REFERENCE}", "by operations", "of the ceiling", "memory"]
 
 def render(record: dict[str, Any], form: str) -> str:
     """The record as a table for people or for Markdown, or as JSON."""
-    from worldbench.display import tables
-
     if form == "json":
-        return to_json(record)
+        return cells.json(record)
     body = [_row(model, record["clock"]) for model in record["models"]]
     if form == "markdown":
-        lines = [" | ".join(HEAD), " | ".join("---" if i == 0 else "--:" for i in range(len(HEAD))), *(" | ".join(row) for row in body)]
-        return "\n".join([*(f"| {line} |" for line in lines), "", *_notes(record)])
-    return "\n".join([tables(HEAD, body, fixed=1), *_notes(record)])
+        notes = map(cells.markdown_line, _notes(record))
+        return "\n".join([tables.markdown(HEAD, body, right=range(1, len(HEAD))), "", *notes])
+    return "\n".join([tables.terminal(HEAD, body, 1, right=range(1, len(HEAD))), *map(tables.note, _notes(record))])
 
 
 def _row(m: dict[str, Any], clock: str) -> list[str]:
@@ -122,10 +123,14 @@ def _row(m: dict[str, Any], clock: str) -> list[str]:
 
 def _notes(record: dict[str, Any]) -> list[str]:
     e, rows, ceiling, shape = record["environment"], record["rows"], record["ceiling"], record["shape"]
-    where = f"{e['processor']}, {record['threads']} thread{'s' * (record['threads'] > 1)}" if record["device"] == "cpu" else record["device"]
-    sizes = [] if shape is None else [f"{shape['layers']} layers of {shape['width']}, {shape['heads']} heads, vocabulary {shape['vocabulary']:,}"]
+    where = f"{e['processor']}, {counted(record['threads'], 'thread')}" if record["device"] == "cpu" else record["device"]
+    sizes = []
+    if shape is not None:
+        layers, heads = counted(shape["layers"], "layer"), counted(shape["heads"], "attention head")
+        sizes = [f"{layers} of {shape['width']}, {heads}, vocabulary {shape['vocabulary']:,}"]
+    data = f"{counted(rows['rows'], 'row')} of {counted(rows['width'], 'token')} ({rows['of']})"
     return [
-        "; ".join([f"{where}, torch {e['torch']}", *sizes, f"{rows['rows']} rows of {rows['width']} tokens ({rows['of']})", f"{record['repeats']} rounds"]),
+        "; ".join([f"{where}, torch {e['torch']}", *sizes, data, counted(record["repeats"], "round")]),
         f"seconds of the {'processor, in this process' if record['clock'] == 'processor' else 'clock on the wall'}: medians",
         f"{HEAD[8]}: median of the rounds' ratios; of the ceiling: operations of forward and backward, in their time",
         f"ceiling: {ceiling['operations_per_second'] / 1e9:.1f} billion operations a second ({ceiling['product']})",

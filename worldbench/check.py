@@ -6,15 +6,14 @@ A ladder takes one kind of damage through growing sizes; each size is measured o
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from worldbench import tables
 from worldbench.calibration import Rung, Verdict, judge
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import identity_hash, make_folder, to_json, write_atomic
@@ -22,7 +21,7 @@ from worldbench.core.metric import Damage, Metric
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics, models
 from worldbench.core.world import World
-from worldbench.display import Display, tables
+from worldbench.display import Display
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation, truth
 
@@ -203,18 +202,17 @@ def write(record: dict[str, Any], out: Path) -> Path:
     name = identity_hash([record["world"], record["settings"], record["corruptions"], record["rungs"], record["metrics"]])[:10]
     folder = make_folder(make_folder(out) / f"check-{record['world']['world']}-{name}")
     write_atomic(folder / "check.json", to_json(record) + "\n")
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["metric", "score", "model", "size", "corruption", "value"])
+    rows: list[list[Any]] = []
     for metric, by_model in record["references"].items():
         for model, scores in by_model.items():
-            writer.writerows([metric, score, model, "", "", repr(value)] for score, value in scores.items())
+            rows += [[metric, score, model, "", "", value] for score, value in scores.items()]
     for kind, ladder in record["ladders"].items():
         for rung in ladder:
             for metric, scores in rung["values"].items():
                 for score, values in scores.items():
-                    writer.writerows([metric, score, kind, f"{rung['size']:g}", c, repr(v)] for c, v in enumerate(values))
-    write_atomic(folder / "calibration.csv", buffer.getvalue())
+                    rows += [[metric, score, kind, f"{rung['size']:g}", c, v] for c, v in enumerate(values)]
+    head = ["metric", "score", "model", "size", "corruption", "value"]
+    write_atomic(folder / "calibration.csv", tables.csv(head, rows) + "\n")
     calibration.draw(folder / "check.json", folder / "calibration")
     return folder
 
@@ -234,11 +232,12 @@ def show(record: dict[str, Any]) -> None:
         held = f"{sum(judged)} of {len(judged)}" if judged else "none"
         held += f" ({len(mine) - len(judged)} not judged)" if len(mine) > len(judged) else ""
         body.append([f"{name}.{metric['primary']}", metric["direction"], held, *("-" if c is None else f"{c:.3f}" for c in cells)])
-    print(f"calibration of {record['world']['world']}")
-    print(tables(["metric", "better", "statements hold", *references, *largest.values()], body, fixed=3))
+    head = ["metric", "better", "statements hold", *references, *largest.values()]
+    print(tables.terminal(head, body, 1, title=f"calibration of {record['world']['world']}"))
     for v in record["verdicts"]:
         if v["holds"] is not True:
-            print(f"{'fails' if v['holds'] is False else 'not judged'}: {v['metric']}: {v['statement']}; measured {v['measured']}")
+            outcome = "fails" if v["holds"] is False else "not judged"
+            print(tables.note(f"{outcome}: {v['metric']}: {v['statement']}; measured {v['measured']}"))
 
 
 def failures(record: dict[str, Any]) -> list[Verdict]:

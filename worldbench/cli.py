@@ -6,34 +6,44 @@ import itertools
 import os
 import sys
 
-from worldbench import verbs
-from worldbench.arguments import FOLDERS, NAMED, VERBS, flags, parsers
-from worldbench.core.errors import InputError, WorldbenchError, nearest, unknown
+from worldbench import last_net, verbs
+from worldbench.arguments import FOLDERS, NAMED, VERBS, Finished, parsers, unknown_flag
+from worldbench.console import steady
+from worldbench.core.errors import WorldbenchError, unknown
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line; the exit code: 0 done, 1 the work failed, 2 the input is wrong, 130 stopped."""
-    # libgomp's idle threads spin by default, which slows two threads four- to twentyfold beside another busy process. Read when torch loads.
+    """Run the command line. The exit code: 0 done, 1 the work failed, 2 the input is wrong, 70 unforeseen, 130 stopped."""
+    # libgomp's idle threads spin by default, which slows two threads four- to twentyfold beside another busy process.
+    # Both are read when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    argv = sys.argv[1:] if argv is None else argv
+    with steady() as (output, errors):
+        code = _answered(argv)
+        output.flush()
+        if (lost := output.loss()) is not None and output.used:
+            last_net.complain(f"cannot write to standard output ({lost}), so what was to be printed is lost; every file is whole")
+            code = code if output.closed_before else code or 1
+        errors.flush()
+    return code
+
+
+def _answered(argv: list[str]) -> int:
     try:
-        return _dispatch(sys.argv[1:] if argv is None else argv)
+        return _dispatch(argv)
+    except Finished as finished:
+        return finished.code
     except WorldbenchError as error:
-        print(f"worldbench: {error}", file=sys.stderr)
+        last_net.complain(str(error))
+        last_net.show_in_debug(error)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("worldbench: stopped; the same command goes on from the last saved state", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        last_net.complain("stopped; the same command goes on from the last saved state")
+        last_net.show_in_debug(error)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
-    except OSError as error:
-        where = f" {error.filename!r}" if error.filename else ""
-        print(f"worldbench: the system refused{where}: {error.strerror or error}; what was saved before is intact", file=sys.stderr)
-        return 1
-    except MemoryError:
-        print("worldbench: out of memory; a smaller --train.batch or --eval.trials needs less", file=sys.stderr)
-        return 1
+    except BaseException as error:  # the last net: whatever a fault here or in a plugin raises, a person gets a sentence
+        return last_net.caught(error, argv)
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -51,5 +61,5 @@ def _dispatch(argv: list[str]) -> int:
         top.print_help()
         return 0
     if rest and arguments.verb not in (*NAMED, *FOLDERS):
-        raise InputError(f"unknown option {rest[0]}{nearest(rest[0], flags(arguments.verb))}")
+        raise unknown_flag(arguments, rest[0])
     return getattr(verbs, f"{arguments.verb}_verb")(arguments, rest)

@@ -6,17 +6,16 @@ a paired one; p values are corrected for all comparisons of the table (Holm); fe
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from worldbench import budget, leaderboard
+from worldbench import budget, leaderboard, tables
+from worldbench.core import cells
 from worldbench.core.errors import InputError
-from worldbench.core.files import identity_hash, to_json
+from worldbench.core.files import identity_hash
 from worldbench.core.statistics import equivalence, holm, paired_t
 from worldbench.matched import at_matched_loss, load_traces, resolve
 from worldbench.result import find_results, load_result
@@ -215,14 +214,10 @@ def render(rows: list[Comparison], form: str) -> str:
     if not rows:
         raise InputError("there is nothing to compare: no result has a score")
     if form == "json":
-        return to_json([asdict(r) for r in rows])
+        return cells.json([asdict(r) for r in rows])
     if form == "csv":
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
         flat = [_flat(r) for r in rows]
-        writer.writerow(flat[0])
-        writer.writerows(r.values() for r in flat)
-        return out.getvalue().rstrip("\n")
+        return tables.csv(list(flat[0]), [list(r.values()) for r in flat])
     a, b = rows[0].a, rows[0].b
     head = ["world", "arm", "score", "better", "seeds", a, b, f"{a} - {b}", "95%", "p", "p (Holm)"]
     asked = rows[0].margin is not None
@@ -237,20 +232,8 @@ def render(rows: list[Comparison], form: str) -> str:
     ]  # fmt: skip
     told = [*_levels(rows), *_budgets(rows)]
     if form == "markdown":
-        table_lines = ["| " + " | ".join(row) + " |" if row else "|" + "---|" * len(head) for row in (head, [], *body)]
-        return "\n".join([*table_lines, *(f"\n{line}" for line in told)])
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table()
-    for h in head:
-        table.add_column(escape(h))
-    for row in body:
-        table.add_row(*map(escape, row))
-    out = io.StringIO()
-    Console(file=out, width=180).print(table)
-    return "\n".join([out.getvalue().rstrip("\n"), *told])
+        return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in told)])
+    return "\n".join([tables.terminal(head, body, 3), *map(tables.note, told)])
 
 
 def _levels(rows: list[Comparison]) -> list[str]:

@@ -18,9 +18,11 @@ from typing import Any, Literal
 
 import numpy as np
 
+from worldbench import tables
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import identity_hash, lock, read_json, to_json, write_atomic
-from worldbench.display import Display, tables
+from worldbench.core.text import counted
+from worldbench.display import Display, print_notes
 from worldbench.run import about, at_step, reopen
 
 DECODE_VERSION = 1
@@ -322,9 +324,13 @@ def show(path: Path) -> None:
     """The record as a table."""
     r = read_json(path)
     s, plain = r["decode"], r["plain"]
-    where = f"{r['environment']['processor']}, {s['threads']} thread{'s' * (s['threads'] > 1)}" if r["device"] == "cpu" else r["device"]
-    print(f"{r['model']['name']} in {r['world']['world']}, {s['choice']}, {s['prompts']} prompts, batch {s['batch']}, {where}")
-    print(f"plain: {plain['round_ms']:.2f} ms a token, {plain['tokens_per_second']:.0f} tokens/s, {plain['tokens']} tokens")
+    where = r["device"]
+    if where == "cpu":
+        where = f"{r['environment']['processor']}, {counted(s['threads'], 'thread')}"
+    print_notes([
+        f"{r['model']['name']} in {r['world']['world']}, {s['choice']}, {counted(s['prompts'], 'prompt')}, batch {s['batch']}, {where}",
+        f"plain: {plain['round_ms']:.2f} ms a token, {plain['tokens_per_second']:.0f} tokens/s, {counted(plain['tokens'], 'token')}",
+    ])  # fmt: skip
     head = ["drafts", "tokens a round", "forwards a token", "draft ms", "verify ms", "speed-up", "lowest .. highest", "of processor time"]
     body = [
         [
@@ -334,10 +340,14 @@ def show(path: Path) -> None:
         ]
         for a in r["arms"]
     ]  # fmt: skip
-    print(tables(head, body, fixed=1))
-    print("acceptance by draft: " + " ".join(f"{x:.2f}" for x in r["acceptance_by_position"]))
+    print(tables.terminal(head, body, 1))
+    notes = ["acceptance by draft: " + " ".join(f"{x:.2f}" for x in r["acceptance_by_position"])]
     best = r["best"]
-    print(f"best length: {best['length']} of those tried; by acceptance and costs {best['predicted_length']} (speed-up {best['predicted_speed_up']:.2f})")
+    predicted = f"{best['predicted_length']} (speed-up {best['predicted_speed_up']:.2f})"
+    notes.append(f"best length: {best['length']} of those tried; by acceptance and costs {predicted}")
     if (same := r["identical"]) is not None:
-        told = "identical to plain decoding, token by token" if same["all"] else f"{same['different']} differ from plain decoding, each where two logits tie"
-        print(f"{same['rows']} continuations: {told}")
+        told = "identical to plain decoding, token by token"
+        if not same["all"]:
+            told = f"{same['different']} differ from plain decoding, each where two logits tie"
+        notes.append(f"{counted(same['rows'], 'continuation')}: {told}")
+    print_notes(notes)

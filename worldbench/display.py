@@ -1,12 +1,20 @@
-"""What people see: progress on a terminal, a few plain lines elsewhere, and tables."""
+"""What people see of the work: progress at a terminal, a plain line now and then elsewhere, and a result's scores."""
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from worldbench import console, tables
+from worldbench.core.text import counted, visible
+
+Reporter = Callable[[int, int, dict[str, float], int, float], None]
+"""(steps done, steps, losses, tokens this session, seconds this session)."""
+
+SELDOM, LONGEST_SILENCE, PARTS = 30.0, 600.0, 10
+"""Without a terminal: a line of progress each tenth of the steps, but none within 30 s of the last, and one in 10 min."""
 
 
 class Display:
@@ -14,36 +22,44 @@ class Display:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
-        self.terminal = sys.stderr.isatty()
+        self.terminal = console.on_terminal(sys.stderr)
 
     def quieter(self) -> Display:
         return Display(quiet=True)
 
-    def say(self, sentence: str) -> None:
+    def say(self, *sentences: str) -> None:
+        """Each on a line of its own."""
         if not self.quiet:
-            print(sentence, file=sys.stderr, flush=True)
+            print("\n".join(map(visible, sentences)), file=sys.stderr, flush=True)
 
     @contextmanager
-    def task(self, what: str) -> Iterator[Callable[[str], None]]:
-        """Announce parts of a task, one line that is replaced on a terminal; silent elsewhere."""
+    def task(self, what: str, *, lines: bool = True) -> Iterator[Callable[[str], None]]:
+        """Announce parts of a task: one line that is replaced at a terminal, elsewhere a line for each (unless not `lines`)."""
         if self.quiet or not self.terminal:
-            yield lambda part: None
+            yield lambda part: self.say(f"{what}: {part}") if lines else None
             return
         from rich.console import Console
+        from rich.text import Text
 
-        with Console(stderr=True).status(what) as status:
-            yield lambda part: status.update(f"{what}: {part}")
+        with Console(stderr=True).status(Text(visible(what))) as status:
+            yield lambda part: status.update(Text(visible(f"{what}: {part}")))
 
     @contextmanager
-    def training(self, steps: int) -> Iterator[Callable[[int, int, dict[str, float], int, float], None] | None]:
-        """A reporter (done, steps, losses, tokens this session, seconds this session)."""
-        if self.quiet or not self.terminal:
+    def training(self, steps: int) -> Iterator[Reporter | None]:
+        """A reporter of training: a bar at a terminal, elsewhere a line now and then; None where nothing is to be said."""
+        if self.quiet:
             yield None
+            return
+        if not self.terminal:
+            yield Lines(self.say)
             return
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("training"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn(), TextColumn("{task.fields[told]}"))
+        columns = (
+            TextColumn("training"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn(),
+            TextColumn("{task.fields[told]}", markup=False),
+        )  # fmt: skip
         with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
             task = progress.add_task("training", total=steps, told="")
 
@@ -54,40 +70,70 @@ class Display:
             yield report
 
 
+class Lines:
+    """A reporter that says a line now and then, for a log file."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self.first: tuple[int, float] | None = None
+        self.last = (0, 0.0)
+
+    def __call__(self, done: int, total: int, losses: dict[str, float], tokens: int, seconds: float) -> None:
+        if self.first is None:
+            self.first, self.last = (done, seconds), (done, 0.0)
+        since = seconds - self.last[1]
+        tenth = done - self.last[0] >= total / PARTS
+        if done < total and not (since >= SELDOM and tenth) and since < LONGEST_SILENCE:
+            return
+        if done == total and seconds < SELDOM:  # what took no time needs no line
+            return
+        self.last = (done, seconds)
+        left = ""
+        if done > self.first[0] and done < total:
+            left = f", about {_duration((total - done) * (seconds - self.first[1]) / (done - self.first[0]))} left"
+        told = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        rate = f"{tokens / max(seconds, 1e-9):,.0f} tokens/s"
+        self.say(f"step {done:,} of {total:,} ({done / total:.0%}): {told}; {rate}{left}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def print_result(record: dict[str, Any]) -> None:
     """The scores of one result: floor, score with its interval, ceiling."""
-    from rich.console import Console
-    from rich.table import Table
-
-    title = f"{record['model']['name']} in {record['world']['world']}" + (f", seed {record['seed']}" if record["seed"] is not None else "")
-    table = Table(title=title + (f", tuned by {tuning['trials']} trials x {tuning['seeds']}" if (tuning := record.get("tuning")) else ""))
-    for column, justify in (
-        ("metric", "left"),
-        ("better", "left"),
-        ("floor", "right"),
-        ("score", "right"),
-        ("95% over trials", "right"),
-        ("ceiling", "right"),
-        ("n", "right"),
-    ):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    title = f"{record['model']['name']} in {record['world']['world']}"
+    if record["seed"] is not None:
+        title += f", seed {record['seed']}"
+    if tuning := record.get("tuning"):
+        title += f", tuned by {counted(tuning['trials'], 'trial')} x {tuning['seeds']}"
     arrow = {"higher": "up", "lower": "down", "none": "-"}
+    body: list[list[str]] = []
+    styles: list[str] = []
     for name, metric in record["scores"].items():
-        for key in sorted(metric["scores"], key=lambda k: (k != metric["primary"], list(metric["scores"]).index(k))):
-            s, primary = metric["scores"][key], key == metric["primary"]
+        body.append([f"{name} ({arrow[metric['direction']]})", *[""] * 5])
+        styles.append("bold")
+        for key in sorted(metric["scores"], key=lambda k: k != metric["primary"]):
+            s = metric["scores"][key]
             interval = f"{number(s['interval'][0])} .. {number(s['interval'][1])}" if s["interval"] else ""
-            title = f"[bold]{name}[/] {key}" if primary else f"[dim]  {key}[/]"
-            table.add_row(
-                title, arrow[metric["direction"]] if primary else "", bound(metric, "floor", key), number(s["value"]), interval,
-                bound(metric, "ceiling", key), str(s["n"]),
-            )  # fmt: skip
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table)
-    for name, metric in record["scores"].items():
-        for note in metric["notes"]:
-            console.print(f"{name}: {note}", style="dim", highlight=False)
-    for name, reason in record["not_applicable"].items():
-        console.print(f"{name}: not applicable: {reason}", style="dim", highlight=False)
+            both = bound(metric, "floor", key), bound(metric, "ceiling", key)
+            body.append([f"  {key}", both[0], number(s["value"]), interval, both[1], str(s["n"])])
+            styles.append("bold" if key == metric["primary"] else "dim")
+    head = ["metric (better)", "floor", "score", "95% over trials", "ceiling", "n"]
+    used = [i for i in range(len(head)) if i in (0, 2) or any(row[i] for row in body)]
+    body = [[row[i] for i in used] for row in body]
+    print(tables.terminal([head[i] for i in used], body, 1, title=title, right=range(1, len(used)), styles=styles))
+    notes = [f"{name}: {note}" for name, metric in record["scores"].items() for note in metric["notes"]]
+    notes += [f"{name}: not applicable: {reason}" for name, reason in record["not_applicable"].items()]
+    print_notes(notes)
+
+
+def print_notes(notes: list[str]) -> None:
+    """Sentences below a table, each on lines of its own."""
+    for note in notes:
+        print(tables.note(note))
 
 
 def bound(metric: dict[str, Any], which: str, key: str) -> str:
@@ -96,34 +142,7 @@ def bound(metric: dict[str, Any], which: str, key: str) -> str:
 
 
 def number(value: float | None) -> str:
+    """A score in a table; "-" where there is none. What is infinite, or not a number, says so."""
     if value is None:
         return "-"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
-
-
-WIDTH = 180
-"""Characters that a table in the terminal may take across, where a single column does not need more."""
-
-
-def tables(head: list[str], body: list[list[str]], fixed: int) -> str:
-    """As many tables as the columns need, one under the other, the first `fixed` columns in each: no name and no number is ever cut."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    wide = [max(len(h), *(len(row[i]) for row in body)) + 3 for i, h in enumerate(head)]
-    blocks: list[list[int]] = [[]]
-    for i in range(fixed, len(head)):
-        if blocks[-1] and sum(wide[:fixed]) + sum(wide[j] for j in blocks[-1]) + wide[i] + 1 > WIDTH:
-            blocks.append([])
-        blocks[-1].append(i)
-    out = io.StringIO()
-    for block in blocks:
-        shown = [*range(fixed), *block]
-        table = Table()
-        for i in shown:
-            table.add_column(head[i], no_wrap=True)
-        for row in body:
-            table.add_row(*(Text(row[i]) for i in shown))
-        Console(file=out, width=max(WIDTH, sum(wide[i] for i in shown) + 1)).print(table)
-    return out.getvalue().rstrip("\n")

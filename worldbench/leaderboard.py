@@ -5,18 +5,17 @@ Results that differ in world, version, data, evaluation, metric version or the b
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from worldbench import budget
+from worldbench import budget, tables
 from worldbench.configuration import TrainConfig
+from worldbench.core import cells
 from worldbench.core.errors import InputError, nearest
-from worldbench.core.files import identity_hash, to_json
+from worldbench.core.files import identity_hash
 from worldbench.core.options import later_defaults
 from worldbench.core.registry import models
 from worldbench.core.statistics import Mean, mean_interval
@@ -164,7 +163,7 @@ def render(rows: list[Row], form: str) -> str:
         raise InputError("there are no results to show")
     columns, any_tuned = list(rows[0].cells), any(r.tuned != "-" for r in rows)
     if form == "json":
-        return to_json(
+        return cells.json(
             [
                 {
                     "world": r.world, "arm": r.arm, "model": r.label, "seeds": r.seeds, **({"tuned": r.tuned} if any_tuned else {}), "command": r.command,
@@ -179,19 +178,15 @@ def render(rows: list[Row], form: str) -> str:
         [r.world, r.arm, r.label, str(len(r.seeds)) if r.seeds else "-", *([r.tuned] if any_tuned else []), *(cell(r.cells[c]) for c in columns)] for r in rows
     ]
     if form == "markdown":
-        lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in body)]
-        return "\n".join(lines)
+        return tables.markdown(head, body)
     if form == "csv":
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([*names, *(f"{h} {part}" for h in head[len(names) :] for part in ("mean", "low", "high")), "command"])
+        lines = []
         for r, row in zip(rows, body):
             numbers: list[Any] = []
             for c in columns:
                 m = r.cells[c]
                 numbers += ["", "", ""] if m is None else [m.value, *(m.interval or ("", ""))]
-            writer.writerow([*row[: len(names)], *numbers, r.command])
-        return out.getvalue().rstrip("\n")
-    from worldbench.display import tables
-
-    return tables(head, body, fixed=len(names))
+            lines.append([*row[: len(names)], *numbers, r.command])
+        parts = [f"{h} {part}" for h in head[len(names) :] for part in ("mean", "low", "high")]
+        return tables.csv([*names, *parts, "command"], lines)
+    return tables.terminal(head, body, len(names))

@@ -22,6 +22,7 @@ from worldbench.core.errors import InputError
 from worldbench.core.files import clean, identity_hash, make_folder, to_json, write_atomic
 from worldbench.core.graph import Graph
 from worldbench.core.metric import Report
+from worldbench.core.text import counted, visible
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.moves import DIRECTIONS
 from worldbench.metrics.reconstruction import FAILED, HALF_MILE, NOT_A_DIRECTION, PAST_END
@@ -213,28 +214,22 @@ def _write(file: Path, out: Path, graph: Graph, routes: Routes, settings: dict[s
 
 def show(record: dict[str, Any]) -> None:
     """A short table: the scores with their intervals over orders, and the two controls beside those that they have."""
-    import sys
-
-    from rich.console import Console
-    from rich.table import Table
-
-    from worldbench.display import number
+    from worldbench import tables
+    from worldbench.display import number, print_notes
 
     controlled = {"edge_precision": "precision", "red_edges": "red", "failed_routes": "failed"}
-    table = Table(title=f"{record['routes']['count']:,} routes on {record['map']['name']}")
-    for column in ("score", "value", f"95% over {record['settings']['orders']} orders", "uniform control", "matched control"):
-        table.add_column(column, justify="left" if column == "score" else "right")
+    title = f"{counted(record['routes']['count'], 'route')} on {record['map']['name']}"
+    over = f"95% over {counted(record['settings']['orders'], 'order')}"
+    head, body = ["score", "value", over, "uniform control", "matched control"], []
     scores = record["scores"]
     for name, s in scores.items():
         if name.startswith("control_"):
             continue
         interval = f"{number(s['interval'][0])} .. {number(s['interval'][1])}" if s["interval"] else ""
         beside = [number(scores[f"control_{c}_{controlled[name]}"]["value"]) if name in controlled else "" for c in ("uniform", "matched")]
-        table.add_row(name, number(s["value"]), interval, *beside)
-    console = Console(width=None if sys.stdout.isatty() else 120)
-    console.print(table)
-    for note in record["notes"]:
-        console.print(note, style="dim", highlight=False)
+        body.append([name, number(s["value"]), interval, *beside])
+    print(tables.terminal(head, body, 1, title=title, right=range(1, 5)))
+    print_notes(record["notes"])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -259,7 +254,8 @@ def run(arguments: argparse.Namespace) -> int:
         roll_back=not arguments.released, seed=arguments.seed, region=arguments.region, city_seed=arguments.city_seed, directions=tuple(arguments.directions),
     )  # fmt: skip
     show(record)
-    print(f"result: {record['folder'] / 'reconstruction.json'}\nfigures: {record['folder'] / 'figures'}")
+    for what, path in (("result", record["folder"] / "reconstruction.json"), ("figures", record["folder"] / "figures")):
+        print(visible(f"{what}: {path}"))
     return 0
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worldbench import tables
 from worldbench.core.errors import InputError
 from worldbench.core.files import lock, make_folder, read_json, to_json, write_atomic
 from worldbench.core.registry import metrics
-from worldbench.display import Display, number, tables
+from worldbench.display import Display, number
 from worldbench.result import TRACE_VERSION, load_trace
 from worldbench.run import Prepared, about, at_step, draw, identify, reopen, weights_folder
 from worldbench.run_config import load_job, sorted_words
@@ -83,7 +84,7 @@ def _score(plan: Plan, changes: list[str], display: Display) -> None:
     evidence.mkdir(exist_ok=True)
     for step in checkpoint.kept_steps(weights_folder(prepared, folder))[len(points) :]:
         model = at_step(prepared, folder, step)
-        with display.task(f"step {step}") as announce:
+        with display.task(f"step {step}", lines=False) as announce:
             scored = score(prepared.world, model, prepared.job.groups["eval"], evidence / f"{step:08d}", announce)
         points.append({"step": step, **scored})
         write_atomic(partial, to_json(head | {"trace": points}) + "\n")
@@ -110,7 +111,8 @@ def show(path: Path) -> None:
     record = load_trace(path)
     columns = [(name, m["primary"]) for name, m in record["scores"].items()]
     head = ["step", *(f"{name} {score}" for name, score in columns)]
-    print(tables(head, [[str(p["step"]), *(number(p["scores"][n]["scores"][s]["value"]) for n, s in columns)] for p in record["trace"]], fixed=1))
+    body = [[str(p["step"]), *(number(p["scores"][n]["scores"][s]["value"]) for n, s in columns)] for p in record["trace"]]
+    print(tables.terminal(head, body, 1, right=range(len(head))))
 
 
 def draw_together(folders: list[Path], out: Path) -> list[Path]:

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from worldbench import tables
 from worldbench.configuration import Job, to_toml
 from worldbench.core.budget import TUNING_SEEDS, Budget
 from worldbench.core.errors import Diverged, InputError, RunError
 from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
 from worldbench.core.world import Documents, World
 from worldbench.criterion import Criterion
-from worldbench.display import Display, tables
+from worldbench.display import Display
 from worldbench.result import environment
 from worldbench.run import Prepared, build, config_of, identify, prepare, train
 from worldbench.run_config import write_config
@@ -209,7 +210,8 @@ def show(paths: list[Path]) -> None:
         chosen = ["-", "-", "every trial failed"] if best is None else [_number(best["value"]), str(best["trial"]), _told(best["settings"])]
         budget = f"{r['budget']['trials']}x{r['budget']['seeds']}"
         body.append([r["model"]["name"], budget, str(failed), _number(r["trials"][0]["value"]), *chosen])
-    print(tables(["model", "tuned", "failed", f"{criterion} of the preset", "of the best", "trial", "its settings"], body, fixed=1))
+    head = ["model", "tuned", "failed", f"{criterion} of the preset", "of the best", "trial", "its settings"]
+    print(tables.terminal(head, body, 1))
     if lost := [r["model"]["name"] for r in records if r["best"] is None]:
         raise RunError(f"every trial of {', '.join(lost)} failed, the preset's too; start from a lower --train.learning_rate")
 

@@ -7,8 +7,10 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worldbench.arguments import FOLDERS, flags, parsers
-from worldbench.core.errors import InputError, nearest
+from worldbench.arguments import FOLDERS, parsers, unknown_flag
+from worldbench.console import put_path
+from worldbench.core.errors import InputError
+from worldbench.core.text import counted, visible
 
 if TYPE_CHECKING:
     from worldbench.core.plugins import Plugin
@@ -23,12 +25,12 @@ def _help(verb: str, types_: dict[str, type], defaults: dict[str, Any]) -> int:
     return 0
 
 
-def _check_flags(verb: str, rest: list[str], groups: list[str]) -> None:
+def _check_flags(arguments: argparse.Namespace, rest: list[str], groups: list[str]) -> None:
     """Refuse a misspelt plain flag (`--sed`), or words that stand alone, before anything is loaded."""
     for word in rest:
         if word.startswith("--") and word.split(".", 1)[0] not in {f"--{g}" for g in groups}:
-            close = nearest(word.split("=")[0], flags(verb))
-            raise InputError(f"unknown option {word.split('=')[0]}{close if close.startswith('; did') else f'; see worldbench {verb} --help'}")
+            raise unknown_flag(arguments, word, ["eval"] if arguments.verb in ("eval", "trace") else groups)
+    verb = arguments.verb
     what = "run folders" if verb in FOLDERS else "one name"
     if rest and not rest[0].startswith("-"):
         raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes {what}, then options; see worldbench {verb} --help")
@@ -80,7 +82,7 @@ class _HelpWanted(Exception):
 
 
 def run_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    _check_flags("run", rest, ["env", "data", "model", "train", "eval"])
+    _check_flags(arguments, rest, ["env", "data", "model", "train", "eval"])
     if arguments.help and arguments.subject is None:
         return _help("run", {}, {})
     try:
@@ -99,12 +101,12 @@ def run_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     display = Display(quiet=arguments.quiet)
     path = run(job, arguments.out, display)
     print_result(load_result(path))
-    display.say(f"result: {path}\nfigures: {path.parent / 'figures'}")
+    display.say(f"result: {path}", f"figures: {path.parent / 'figures'}")
     return 0
 
 
 def eval_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    _check_flags("eval", rest, ["eval", "env", "data", "model", "train"])
+    _check_flags(arguments, rest, ["eval", "env", "data", "model", "train"])
     if arguments.help or arguments.subject is None:
         from worldbench.metrics.config import EvalConfig
 
@@ -121,7 +123,7 @@ def eval_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def trace_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    _check_flags("trace", rest, ["eval", "env", "data", "model", "train"])
+    _check_flags(arguments, rest, ["eval", "env", "data", "model", "train"])
     if arguments.help or not arguments.folders:
         from worldbench.metrics.config import EvalConfig
 
@@ -132,13 +134,13 @@ def trace_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.trace import show, trace_all
 
     for path in trace_all([Path(folder) for folder in arguments.folders], rest, Display(quiet=arguments.quiet), arguments.plugin):
-        print(path)
+        put_path(path)
         show(path)
     return 0
 
 
 def score_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    _check_flags("score", rest, ["env", "eval"])
+    _check_flags(arguments, rest, ["env", "eval"])
     if arguments.help and arguments.subject is None:
         return _help("score", {}, {})
     spec = arguments.callable or ""
@@ -158,7 +160,7 @@ def score_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def check_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    _check_flags("check", rest, ["env", "eval"])
+    _check_flags(arguments, rest, ["env", "eval"])
     if arguments.help and arguments.subject is None:
         return _help("check", {}, {})
     from worldbench.check import SMALLER, Plan, check, require, show, workers_by_default, write
@@ -210,7 +212,7 @@ def decode_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def tune_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    _check_flags("tune", rest, ["env", "data", "model", "train", "eval"])
+    _check_flags(arguments, rest, ["env", "data", "model", "train", "eval"])
     if arguments.help and arguments.subject is None:
         return _help("tune", {}, {})
     from worldbench.configuration import group_types, preset_groups, print_option_help, resolve
@@ -284,7 +286,7 @@ def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
         from worldbench.trace import draw_together
 
         for path in draw_together(arguments.runs, arguments.together):
-            print(path)
+            put_path(path)
         return 0
     for folder in arguments.runs:
         if not folder.is_dir():
@@ -292,7 +294,7 @@ def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
         nothing = True
         with lock(folder):
             for path in drawn(folder):
-                print(path)
+                put_path(path)
                 nothing = False
         if nothing:
             raise InputError(f"{str(folder)!r} holds nothing to draw: neither metrics.jsonl nor evidence")
@@ -312,9 +314,9 @@ def ls_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
         "recipes": {name: shipped.line(name) for name in shipped.names()},
     }.items():
         print(title)
-        wide = max(20, *map(len, lines))
+        wide = min(max(20, *map(len, lines)), 40)
         for name, line in lines.items():
-            print(f"  {name:{wide}} {line}")
+            print(f"  {visible(name, 200):{wide}} {visible(line, 500)}")
     return 0
 
 
@@ -324,6 +326,7 @@ def validate_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     for path in find_records(arguments.files):
         traced = is_trace(path)
         record = load_trace(path) if traced else load_result(path)
-        told = f"{path}: schema {record['schema_version']}, {record['model']['name']} in {record['world']['world']}, {len(record['scores'])} metrics"
-        print(f"{told} at {len(record['trace'])} checkpoints" if traced else told)
+        told = f"{path}: schema {record['schema_version']}, {record['model']['name']} in {record['world']['world']}, "
+        told += counted(len(record["scores"]), "metric")
+        print(visible(f"{told} at {counted(len(record['trace']), 'checkpoint')}" if traced else told, 500))
     return 0

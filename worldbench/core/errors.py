@@ -38,12 +38,29 @@ class Interrupted(WorldbenchError):
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """`"; did you mean 'taxi'?"` for the closest of `names`, else `"; there are a, b, c"`."""
+    """`"; did you mean 'taxi'?"` for the closest of `names`, else `"; there are a, b, c"`.
+
+    A name of two parts (`--train.steps`, `detours.arrives_p0.5`) is close also where its second part alone is.
+    """
     known = sorted(set(names))
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {close[0]!r}?"
+    short = _part(name)
+    same = [k for k in known if _part(k) == short]
+    if same and "." not in name:
+        return f"; did you mean {' or '.join(map(repr, same[:3]))}?"
+    close = max(same or known, key=lambda k: _likeness(name, k), default=None)
+    if close is not None and (same or _likeness(name, close) >= 0.6):
+        return f"; did you mean {close!r}?"
     return f"; there are {', '.join(known)}" if known else ""
+
+
+def _part(name: str) -> str:
+    """What follows the first dot, or the whole; dashes at the front do not count, and those inside are underscores."""
+    return (name.partition(".")[2] or name).lstrip("-").replace("-", "_")
+
+
+def _likeness(name: str, other: str) -> float:
+    pairs = ((name[:200], other), (_part(name)[:200], _part(other)))
+    return max(difflib.SequenceMatcher(None, b, a).ratio() for a, b in pairs)
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> InputError:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from worldbench.core.errors import InputError, RunError
+from worldbench.core.text import encodable
 
 LIMIT = 1 << 30
 """The most bytes of a file that are read, where the caller does not say: 1 GiB."""
@@ -36,9 +37,11 @@ KINDS = {
 
 
 def clean(value: Any) -> Any:
-    """`value` with tuples as lists and numbers that JSON lacks (nan, inf) as None."""
+    """`value` with tuples as lists, numbers that JSON lacks (nan, inf) as None, and text that UTF-8 can hold."""
+    if isinstance(value, str):
+        return encodable(value)
     if isinstance(value, dict):
-        return {str(k): clean(v) for k, v in value.items()}
+        return {encodable(str(k)): clean(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [clean(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):

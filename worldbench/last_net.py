@@ -1,0 +1,80 @@
+"""The last net: an exception that nobody foresaw becomes one sentence, and a file that holds the whole traceback.
+
+WORLDBENCH_DEBUG=1 prints the traceback as well, of every error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shlex
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import worldbench
+from worldbench.core.text import visible
+
+UNFORESEEN = 70
+"""The exit code (EX_SOFTWARE of sysexits.h): apart from 1, so that a script can tell a fault from a failure."""
+LONGEST = 4000
+"""Characters of a sentence; a longer one is cut, and says so."""
+
+
+def complain(sentence: str) -> None:
+    """One sentence on standard error; on standard output where standard error is closed, so that no failure is silent."""
+    errors = sys.stderr
+    stream = sys.stdout if getattr(errors, "lost", None) == "closed" else errors
+    print(f"worldbench: {visible(sentence, LONGEST)}", file=stream, flush=True)
+
+
+def show_in_debug(error: BaseException) -> None:
+    if os.environ.get("WORLDBENCH_DEBUG", "0") not in ("", "0"):
+        print(_trace(error), file=sys.stderr, flush=True)
+
+
+def caught(error: BaseException, argv: list[str]) -> int:
+    """Say what happened and where the traceback is; the exit code."""
+    path = _write(error, argv)
+    show_in_debug(error)
+    where = f"the whole traceback is in {path}" if path else "set WORLDBENCH_DEBUG=1 to see the traceback"
+    if isinstance(error, OSError):
+        what = f" {str(error.filename)!r}" if error.filename else ""
+        complain(f"the system refused{what}: {error.strerror or error}; what was saved before is intact; {where}")
+        return 1
+    if isinstance(error, MemoryError):
+        complain(f"out of memory; a smaller --train.batch or --eval.trials needs less; {where}")
+        return 1
+    if isinstance(error, SystemExit):
+        complain(f"{_place(error)} ended the program by sys.exit({error.code!r}), so the work is not done; {where}")
+        return 1
+    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    complain(
+        f"an unforeseen error in {_place(error)} ({visible(told, 300)}); what was saved before is intact; {where}, "
+        "please report it"
+    )
+    return UNFORESEEN
+
+
+def _place(error: BaseException) -> str:
+    """The file and line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
+
+
+def _trace(error: BaseException) -> str:
+    return "\n".join(visible(line) for line in "".join(traceback.format_exception(error)).splitlines())
+
+
+def _write(error: BaseException, argv: list[str]) -> str | None:
+    """A new file that only this user can read, in the folder for temporary files; None where it cannot be written."""
+    with contextlib.suppress(OSError, MemoryError, RecursionError):
+        handle, path = tempfile.mkstemp(prefix="worldbench-", suffix=".txt")
+        head = f"worldbench {worldbench.__version__}, Python {platform.python_version()}, {platform.platform()}"
+        command = "worldbench " + " ".join(map(shlex.quote, argv))
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{head}\n{visible(command)}\n{_trace(error)}\n")
+        return path
+    return None
