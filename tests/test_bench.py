@@ -171,7 +171,7 @@ def test_every_trained_model_is_measured(tmp_path: Path, capsys: pytest.CaptureF
     assert record["shape"] == {"name": "small", "preset": "small", **TINY}
     assert record["clock"] == "processor"
     assert {"processor", "torch"} <= set(record["environment"])
-    for form, mark in (("table", "┃"), ("markdown", "| --: |")):
+    for form, mark in (("table", "┃"), ("markdown", "|--:|")):
         assert mark in render(record, form)
         assert all(name in render(record, form) for name in TRAINED)
     assert json.loads(render(record, "json")) == record
