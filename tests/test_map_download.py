@@ -129,7 +129,9 @@ def test_auto_falls_back_to_a_city(cache: Path, monkeypatch: pytest.MonkeyPatch)
     assert "the region 50@40.7,-74 does not apply" in line
     with pytest.raises(InputError, match="not understood"):
         resolve_auto(TaxiConfig(region="here"), city="city:50")
-    assert load_map(TaxiConfig()).name == maps.CITY
+    graph = load_map(TaxiConfig(region="50@40.7,-74"))
+    assert graph.name == maps.CITY_OF_VILLAGE
+    assert "does not answer" in str(graph.report["announcement"])
 
 
 def test_auto_does_not_wait_for_ever(cache: Path, osmnx: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
+from worldbench.envs.taxi import table_files
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
 from worldbench.envs.taxi.world import TaxiWorld
@@ -153,7 +154,7 @@ def test_files_that_cannot_be_read_and_regions_are_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         load_map(TaxiConfig(map=str(tmp_path / "none.csv")))
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(InputError, match="is not a file"):
+    with pytest.raises(InputError, match="is a folder, not a regular file"):
         load_map(TaxiConfig(map=str(tmp_path / "folder.csv")))
     (tmp_path / "bytes.csv").write_bytes(b"a,N,\xff\n")
     with pytest.raises(InputError, match="not text in UTF-8"):
@@ -161,3 +162,35 @@ def test_files_that_cannot_be_read_and_regions_are_told(tmp_path: Path) -> None:
     (tmp_path / "map.csv").write_text("\n".join(ROWS))
     with pytest.raises(InputError, match="does not apply to the table"):
         load_map(TaxiConfig(map=str(tmp_path / "map.csv"), region="5@0,0"))
+
+
+def test_sizes_of_tables_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ring = "\n".join(f"{i},N,{(i + 1) % 20}" for i in range(20))
+    monkeypatch.setattr(table_files, "MOST_LINES", 10)
+    with pytest.raises(InputError, match=r"has more than 10 lines, which is the limit; give a smaller part of the map"):
+        load(tmp_path, ring)
+    with pytest.raises(InputError, match="has more than 10 lines"):
+        load(tmp_path, "\n" * 11)
+    text = json.dumps({"moves": {str(i): {"N": str((i + 1) % 20)} for i in range(20)}})
+    with pytest.raises(InputError, match="has more than 10 moves, which is the limit"):
+        load(tmp_path, text, "map.json")
+    with pytest.raises(InputError, match=r"has a line of more than 10,000 characters .line 2."):
+        load(tmp_path, f"a,N,b\n{',' * 20_000}\n")
+    monkeypatch.setattr(table_files, "LARGEST_BYTES", 100)
+    with pytest.raises(InputError, match="holds more than 100 bytes"):
+        load(tmp_path, ring)
+
+
+def test_many_faulty_rows_are_counted_and_not_kept(tmp_path: Path) -> None:
+    rows = "\n".join(f"{i},N,{i + 1},0,far" for i in range(50_000))
+    with pytest.raises(InputError, match=r"a position is not two numbers \(line 1: '0', 'far', and 49,999 more\)") as caught:
+        load(tmp_path, rows)
+    assert len(str(caught.value)) < 900
+
+
+def test_positions_that_are_no_distances_are_refused(tmp_path: Path) -> None:
+    for text in ("1e300", "-2e9"):
+        with pytest.raises(InputError, match=r"a position lies beyond a million kilometres \(line 1"):
+            load(tmp_path, f"a,N,b,0,{text}\nb,N,c,1,0\nc,N,a,1,1")
+    with pytest.raises(InputError, match="a position is not two numbers"):
+        load(tmp_path, f"a,N,b,0,{'1' * 200}\nb,N,c,1,0\nc,N,a,1,1")

@@ -24,7 +24,7 @@ from worldbench.core.graph import Graph
 from worldbench.core.metric import Report
 from worldbench.core.text import counted, visible
 from worldbench.envs.taxi.config import TaxiConfig
-from worldbench.envs.taxi.moves import DIRECTIONS
+from worldbench.envs.taxi.streets import DIRECTIONS
 from worldbench.metrics.reconstruction import FAILED, HALF_MILE, NOT_A_DIRECTION, PAST_END
 
 END, PADDING = "end", ("pad", "<pad>")

@@ -13,7 +13,8 @@ import numpy as np
 from worldbench.core.errors import InputError
 from worldbench.core.graph import largest_component
 from worldbench.core.streams import generator
-from worldbench.envs.taxi.moves import Streets, resolve
+from worldbench.envs.taxi.moves import resolve
+from worldbench.envs.taxi.streets import Streets
 
 SMALLEST, LARGEST = 8, 20_000
 SPACING = 120.0

@@ -33,10 +33,10 @@ INSTEAD = "--env.map FILE takes a GraphML file, and --env.map city:500 needs no 
 def cache_folder() -> Path:
     """$WORLDBENCH_CACHE, else $XDG_CACHE_HOME/worldbench, else ~/.cache/worldbench."""
     if own := os.environ.get("WORLDBENCH_CACHE"):
-        return Path(own).expanduser()
+        return Path(os.path.expanduser(own))
     if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(shared).expanduser() / "worldbench"
-    return Path("~/.cache/worldbench").expanduser()
+        return Path(os.path.expanduser(shared)) / "worldbench"
+    return Path(os.path.expanduser("~/.cache/worldbench"))
 
 
 def _paths() -> tuple[Path, Path]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar
 
 from worldbench.core.graph import Graph
 from worldbench.envs.rides.walker import HeldOut
 from worldbench.envs.rides.world import RideWorld
-from worldbench.envs.taxi.config import VILLAGE, TaxiConfig
+from worldbench.envs.taxi.config import TaxiConfig
 
 
 class TaxiWorld(RideWorld[TaxiConfig]):
@@ -29,27 +28,27 @@ class TaxiWorld(RideWorld[TaxiConfig]):
         "parallel_dropped": "parallel streets",
         "collisions_dropped": "streets that share a direction with a shorter one",
         "places_outside_largest_part": "intersections outside the largest strongly connected part",
-        "places_lost_in_region": "of the region's",
+        "places_cut_off_by_collisions": "intersections that only such streets join to the others",
+        "places_lost_in_region": "intersections at the edge of the region",
     }
 
     def __init__(self, config: TaxiConfig, graph: Graph | None = None, held_out: HeldOut | None = None) -> None:
         """graph: None reads the one that the options name. held_out: None derives it from the map."""
         if graph is None:
-            from worldbench.envs.taxi.maps import load_map
+            from worldbench.envs.taxi.maps import load_map, settle
 
-            config, _ = self.settle(config)
+            config, _ = settle(config)
             graph = load_map(config)
         super().__init__(config, graph, held_out)
 
     @classmethod
     def settle(cls, config: TaxiConfig) -> tuple[TaxiConfig, str]:
-        """`auto` becomes Manhattan or a generated city of the size asked for (all of it, or a village), and `village` the region that it means there."""
-        from worldbench.envs.taxi.maps import resolve_auto
-        from worldbench.envs.taxi.table_maps import is_table
+        """`auto` and the region `village` decided, see `maps.settle`."""
+        from worldbench.envs.taxi.maps import settle
 
-        if config.region != "village":
-            return resolve_auto(config, city="city:4500" if config.region == "all" else "city:48")
-        config, announcement = resolve_auto(replace(config, region="all"), region_on_manhattan=VILLAGE, city="city:48")
-        if not announcement and not config.map.startswith("city:") and not is_table(config.map):
-            config = replace(config, region=VILLAGE)
-        return config, announcement
+        return settle(config)
+
+    def summary(self, documents: int) -> str:
+        """As of every world of rides, and what a reader of the map should know."""
+        notes = self._graph.report.get("notes")
+        return super().summary(documents) + (f"; {notes}" if notes else "")

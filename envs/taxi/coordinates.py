@@ -1,0 +1,174 @@
+"""Where the nodes of a street map lie: which attributes hold the positions, and what their numbers mean.
+
+Positions are longitude and latitude in degrees of WGS 84 (EPSG:4326, however it is spelled), or, of a map that says so,
+metres on a plane.
+Letters: N nodes, E edges.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from worldbench.envs.taxi.graphml_columns import Document
+from worldbench.envs.taxi.reading import FARTHEST, number, quoted, some
+from worldbench.envs.taxi.streets import distance
+
+LONGITUDES, LATITUDES = ("lon", "lng", "long", "longitude"), ("lat", "latitude")
+PAIRS = ("pos", "position", "coordinates", "coords", "coord", "location", "point", "geometry", "geom")
+"""Node attributes of two numbers, east before north: `(13.4, 52.5)`, `13.4 52.5`, `POINT (13.4 52.5)`."""
+SINGLE = ("x", "y", *LONGITUDES, *LATITUDES)
+WGS84 = {"epsg:4326", "wgs84", "ogc:crs84", "urn:ogc:def:crs:epsg::4326", "urn:ogc:def:crs:ogc:1.3:crs84"}
+"""The usual spellings, known without pyproj."""
+METRES = {"metres", "meters", "metre", "meter", "m"}
+LONGEST_CRS = 10_000
+LONGEST_PAIR = 200
+PAIR = re.compile(
+    r"\s*(?:POINT\s*)?[(\[]?\s*([^\s,;()\[\]]+)[\s,;]+([^\s,;()\[\]]+)\s*[)\]]?\s*", re.IGNORECASE
+)
+LONGEST_MEDIAN = 10_000.0
+"""Metres of the median street above which the numbers of a map without a crs are no degrees. Manhattan has 100."""
+TO_DEGREES = (
+    "project it back and save it again: "
+    "osmnx.save_graphml(osmnx.project_graph(G, to_latlong=True), 'map.graphml')"
+)
+SAY_WHICH = (
+    "say in the file what they are and save it again: G.graph['crs'] = 'epsg:4326' for degrees, "
+    "G.graph['crs'] = 'metres' for metres east and north on a plane"
+)
+
+Frame = Literal["degrees", "metres", "unknown", "other"]
+
+
+@dataclass(frozen=True)
+class Positions:
+    """position: float64 [N, 2], longitude and latitude in degrees (`globe`), else metres east and north.
+
+    problems: what is wrong, in words. note: what people should know of where they came from; "" for the usual x and y.
+    """
+
+    position: np.ndarray
+    globe: bool
+    problems: list[str]
+    note: str = ""
+
+
+def frame(crs: str | None) -> Frame:
+    """What the numbers of a file with this crs are; "unknown" where the file names none."""
+    text = (crs or "").strip()
+    if text.lower() in ("", "none", "null"):
+        return "unknown"
+    if text.lower() in WGS84:
+        return "degrees"
+    if text.lower() in METRES:
+        return "metres"
+    return "degrees" if len(text) <= LONGEST_CRS and _is_wgs84(text) else "other"
+
+
+def _is_wgs84(text: str) -> bool:
+    """Whether pyproj takes the text for EPSG:4326, in whichever order of the axes."""
+    from pyproj import CRS
+
+    value: Any = text
+    if text.startswith("{"):  # a dict as Python writes it, or JSON, which pyproj reads itself
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            value = text
+    wgs84 = CRS.from_epsg(4326)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pyproj warns of old spellings, which are what is read here
+        for candidate in filter(None, (value, _code_of_text(text))):
+            try:
+                if CRS.from_user_input(candidate).to_2d().equals(wgs84, ignore_axis_order=True):
+                    return True
+            except Exception:  # pyproj passes on whatever the conversion of a malformed dict or text raised
+                continue
+    return False
+
+
+def _code_of_text(text: str) -> str | None:
+    """The code that closes a well-known text, for texts that lack what pyproj asks for before it; None without."""
+    match = re.search(r"""(?:ID|AUTHORITY)\[\s*"(\w+)"\s*,\s*"?(\w+)"?\s*\]\s*[\])]\s*$""", text, re.IGNORECASE)
+    return f"{match[1]}:{match[2]}" if match else None
+
+
+def pair(text: str) -> tuple[float, float]:
+    """The two numbers of a text, nan where there are not two."""
+    match = PAIR.fullmatch(text) if len(text) <= LONGEST_PAIR else None
+    return (number(match[1]), number(match[2])) if match else (np.nan, np.nan)
+
+
+def positions(document: Document) -> Positions:
+    """The positions of the N declared nodes of a document, and everything that is wrong with them."""
+    ids = [node for node, there in zip(document.ids, document.declared.tolist()) if there]
+    what, plain, in_degrees = frame(document.crs), _plain(document), _in_degrees(document)
+    doubt, remedy = "", ""
+    if what == "other":
+        crs = (document.crs or "").strip()
+        doubt, remedy = f"its crs is {quoted(crs)} where EPSG:4326 (degrees) is needed", TO_DEGREES
+    elif what == "unknown" and plain is not None and (why := _no_degrees(document, plain[1])):
+        doubt, remedy = f"it names no crs, and {why}", SAY_WHICH
+    found = _fullest([None if doubt else plain, None if what == "metres" else in_degrees])
+    if found is None:
+        problems = [f"{doubt}; {remedy}"] if doubt else some("no numeric x and y (nor lon and lat, nor pos)", ids)
+        return Positions(np.zeros((len(ids), 2)), True, problems)
+    names, at = found
+    bad = ~np.isfinite(at).all(1)
+    problems = some(f"no numeric {names}", (ids[k] for k in np.flatnonzero(bad)))
+    limit = [FARTHEST, FARTHEST] if what == "metres" else [180, 90]
+    beyond = (np.abs(at) > limit).any(1) & ~bad
+    where = "beyond a million kilometres" if what == "metres" else "outside -180..180, -90..90 degrees"
+    problems += some(f"positions {where}", (ids[k] for k in np.flatnonzero(beyond)))
+    note = "" if names == "x and y" else f"positions are the nodes' {names}" + (f", for {doubt}" if doubt else "")
+    return Positions(at, what != "metres", problems, note)
+
+
+Found = tuple[str, np.ndarray]
+"""The names of the attributes, and float64 [N, 2]."""
+
+
+def _plain(document: Document) -> Found | None:
+    """Positions under a name that does not say whether they are degrees."""
+    pairs = [_columns(document, name, (name, 0), (name, 1)) for name in PAIRS]
+    return _fullest([_columns(document, "x and y", "x", "y"), *pairs])
+
+
+def _in_degrees(document: Document) -> Found | None:
+    """Positions under a name that says longitude and latitude."""
+    return _fullest([_columns(document, f"{lon} and {lat}", lon, lat) for lon in LONGITUDES for lat in LATITUDES])
+
+
+def _columns(document: Document, names: str, east: str | tuple[str, int], north: str | tuple[str, int]) -> Found | None:
+    """The columns of the declared nodes, or None where no node has both."""
+    if east not in document.numbers or north not in document.numbers:
+        return None
+    at = np.stack([document.numbers[east], document.numbers[north]], axis=1)[document.declared]
+    return (names, at) if np.isfinite(at).all(1).any() else None
+
+
+def _fullest(found: list[Found | None]) -> Found | None:
+    """The first of those that the most nodes have."""
+    there = [item for item in found if item is not None]
+    return max(there, key=lambda item: int(np.isfinite(item[1]).all(1).sum()), default=None)
+
+
+def _no_degrees(document: Document, at: np.ndarray) -> str:
+    """Why the numbers of a file without a crs are no degrees, or "" where they may be."""
+    east, north = np.abs(at[np.isfinite(at).all(1)]).max(0)
+    if east > 180 or north > 90:
+        return f"its positions reach {max(east, north):,.0f}, so they are no degrees"
+    row = np.cumsum(document.declared) - 1
+    both = document.declared[document.source] & document.declared[document.target]
+    source, target = row[document.source[both]], row[document.target[both]]
+    away = distance(at[source], at[target], globe=True)
+    away = away[np.isfinite(away) & (source != target)]
+    median = float(np.median(away)) if len(away) else 0.0
+    if median <= LONGEST_MEDIAN:
+        return ""
+    return f"its streets would be {median / 1000:,.0f} km long in the median if its positions were degrees"
