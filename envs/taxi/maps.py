@@ -13,6 +13,7 @@ from worldbench.envs.taxi import table_maps
 from worldbench.envs.taxi.config import VILLAGE, TaxiConfig
 from worldbench.envs.taxi.moves import build, village
 from worldbench.envs.taxi.positions import read_positions
+from worldbench.envs.taxi.reading import quoted
 from worldbench.envs.taxi.regions import Nearest, parse_region
 from worldbench.envs.taxi.streets import Streets
 
@@ -95,7 +96,7 @@ def _streets(config: TaxiConfig) -> Streets:
     path = _path(config.map)
     if not os.path.exists(path) and not re.search(r"[./\\]", config.map):
         raise InputError(
-            f"env.map {config.map!r} is neither a file nor one of 'manhattan', 'city:N' (such as city:500) and 'auto'"
+            f"env.map {quoted(config.map)} is neither a file nor one of 'manhattan', 'city:N' (such as city:500) and 'auto'"
         )
     from worldbench.envs.taxi.graphml import read
 
