@@ -107,6 +107,11 @@ def identify(job: Job, world: World) -> Prepared:
 
 def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
     """Do what is still to be done of a job; the path of its result file."""
+    return run_and_read(job, out, display, wait=wait)[0]
+
+
+def run_and_read(job: Job, out: Path, display: Display, *, wait: bool = False) -> tuple[Path, dict[str, Any]]:
+    """`run`, and the result as it was when the run's folder was still held: another process may score it anew after."""
     prepared = prepare(job, display)
     display.say(prepared.world.summary(prepared.documents()))
     folder = prepared.folder(make_folder(out))
@@ -120,8 +125,9 @@ def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
             with manifest(folder):
                 model = train(prepared, folder, display) if job.trained else reference(prepared)
                 _score_and_write(prepared, model, folder, out, result, display)
+        found = read_json(result)
         draw(folder, display)
-    return result
+    return result, found
 
 
 def reference(prepared: Prepared) -> SequenceModel:
@@ -262,7 +268,7 @@ def _add_bounds(prepared: Prepared, scores: dict[str, dict[str, Any]], out: Path
         plugins = tuple(plugin for plugin in prepared.job.plugins if plugin.serves(prepared.job.world, name))
         job = dataclasses.replace(prepared.job, model=name, groups=groups, given=given, tuned=None, plugins=plugins)
         display.say(f"scoring {name} on the same prompts")
-        measured = read_json(run(job, out, display.quieter(), wait=True))["scores"]
+        measured = run_and_read(job, out, display.quieter(), wait=True)[1]["scores"]
         for metric, both in wanted.items():
             for bound, reference_name in both.items():
                 if reference_name == name and metric in measured:
