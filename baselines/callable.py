@@ -1,83 +1,142 @@
-"""A user's own function as a model."""
+"""A user's own function or network as a model."""
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from worldbench.core.errors import InputError
+from worldbench.baselines.user_code import parts
+from worldbench.core.errors import InputError, WorldbenchError, describe
 from worldbench.core.model import Decoder, SequenceModel, refuse_condition
 from worldbench.core.world import Vocabulary
 
-
-def load_callable(spec: str) -> Callable[..., Any]:
-    """Import `module:function`, the current folder included."""
-    module_name, colon, attribute = spec.partition(":")
-    if not colon or not module_name or not attribute:
-        raise InputError(f"--callable takes MODULE:FUNCTION, not {spec!r}")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise InputError(f"--callable {spec!r}: there is no module {error.name!r} in this folder or among the installed packages") from error
-    except Exception as error:
-        raise InputError(f"--callable {spec!r}: importing it failed: {type(error).__name__}: {error}") from error
-    function = getattr(module, attribute, None)
-    if function is None:
-        raise InputError(f"--callable {spec!r}: the module {module_name!r} has no {attribute!r}")
-    if not callable(function):
-        raise InputError(f"--callable {spec!r}: {attribute!r} is a {type(function).__name__}, not a function")
-    return function
+LOGITS_AT_ONCE = 1 << 26
+"""Logits that one call may return, where no batch limit is given."""
 
 
 class CallableModel(SequenceModel):
-    """`function(tokens int64 [B, T]) -> logits [B, T, V]`, numpy or torch; it may return `(logits, hidden [B, T, D])`. Decoding re-computes each prefix."""
+    """`function(tokens int64 [B, T]) -> logits [B, T, V]`, numpy or torch; it may return `(logits, hidden [B, T, D])`.
 
-    def __init__(self, function: Callable[..., Any], vocabulary: Vocabulary, name: str = "callable") -> None:
-        self.function, self.vocabulary, self.name = function, vocabulary, name
+    rows: the most that it is called with at once; None: as many as make LOGITS_AT_ONCE logits. network: is it an
+    nn.Module? (`user_code.parts`) Decoding computes each prefix anew. Logits and hidden states at padding are ignored.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[np.ndarray], Any],
+        vocabulary: Vocabulary,
+        name: str = "callable",
+        rows: int | None = None,
+        network: bool = False,
+    ) -> None:
+        self.function, self.vocabulary, self.name, self.rows, self.network = function, vocabulary, name, rows, network
         probe = np.array([[vocabulary.actions[0]]])
         self.hidden_name = "the function's second value" if self._call(probe)[1] is not None else ""
 
-    def _call(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        value = self.function(np.ascontiguousarray(tokens, dtype=np.int64))
-        logits, hidden = value if isinstance(value, tuple) and len(value) == 2 else (value, None)
-        logits = self._array(logits, "logits")
-        wanted = (*tokens.shape, len(self.vocabulary))
-        if logits.shape != wanted:
-            raise InputError(
-                f"{self.name} returned logits of shape {logits.shape} for tokens of shape {tokens.shape}; they must be {wanted} (the last: vocabulary)"
-            )
-        if np.isnan(logits).any() or (logits.max(axis=-1) == -np.inf).any() or (logits == np.inf).any():
-            raise InputError(f"{self.name} returned logits that are not numbers")
-        if hidden is not None:
-            hidden = self._array(hidden, "hidden states")
-            if hidden.ndim != 3 or hidden.shape[:2] != tokens.shape:
-                raise InputError(f"{self.name} returned hidden states of shape {hidden.shape} for tokens of shape {tokens.shape}; they must be [B, T, D]")
-        return logits, hidden
-
-    def _array(self, value: Any, what: str) -> np.ndarray:
-        if hasattr(value, "detach"):
-            value = value.detach().cpu()
-            value = (value.float() if value.is_floating_point() else value).numpy()  # numpy has no bfloat16
-        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
-            raise InputError(f"{self.name} returned {what} of type {type(value).__name__}; they must be a numpy array or torch tensor of numbers")
-        return value.astype(np.float32, copy=False)
-
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        return self._call(tokens)[0]
+        return np.concatenate([self._call(part)[0] for part in self._chunks(tokens)])
 
     def hidden(self, tokens: np.ndarray) -> np.ndarray | None:
-        return self._call(tokens)[1]
+        if not self.hidden_name:
+            return None
+        found = [self._call(part)[1] for part in self._chunks(tokens)]
+        if any(h is None for h in found):
+            raise InputError(f"{self.name} returned hidden states at first, and none for tokens of shape {tokens.shape}")
+        return np.concatenate([h for h in found if h is not None])
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> PlainDecoder:
         refuse_condition(self.name, condition)
         return PlainDecoder(self, prompts, lengths)
+
+    def _chunks(self, tokens: np.ndarray) -> list[np.ndarray]:
+        rows = self.rows or max(1, LOGITS_AT_ONCE // (max(1, tokens.shape[1]) * len(self.vocabulary)))
+        return [tokens[i : i + rows] for i in range(0, max(1, len(tokens)), rows)]
+
+    def _call(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Raises InputError for whatever the function does wrong."""
+        given = np.array(tokens, dtype=np.int64)  # a copy: the function may write into it
+        try:
+            value = self.function(given)
+        except WorldbenchError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{self.name} failed on {_told(tokens)}: {describe(error)}{_advice(error, tokens)}") from error
+        logits, hidden = parts(value, self.network)
+        padding = tokens == self.vocabulary.pad
+        return self._logits(logits, tokens, padding), self._hidden(hidden, tokens, padding)
+
+    def _logits(self, value: Any, tokens: np.ndarray, padding: np.ndarray) -> np.ndarray:
+        logits = self._array(value, "logits")
+        wanted = (*tokens.shape, len(self.vocabulary))
+        if logits.shape != wanted:
+            last = logits.shape in ((len(tokens), wanted[2]), (len(tokens), 1, wanted[2]))
+            raise InputError(
+                f"{self.name} returned logits of shape {logits.shape} for {_told(tokens)}; they must be {wanted}: the "
+                f"last is the world's vocabulary of {wanted[2]} words"
+                + (", and a score of the next word is needed after every token, not after the last one alone" if last else "")
+            )
+        highest = logits.max(axis=-1)
+        for what, wrong in (
+            ("NaN among its logits", np.isnan(highest)),
+            ("an infinite logit", highest == np.inf),
+            ("logits that are all -inf", highest == -np.inf),
+        ):
+            if wrong.any():
+                if (wrong & ~padding).any():
+                    raise InputError(f"{self.name} returned {what}, {_where(wrong & ~padding)} of {_told(tokens)}")
+                logits = np.where(wrong[..., None], np.float32(0), logits)
+        return logits
+
+    def _hidden(self, value: Any, tokens: np.ndarray, padding: np.ndarray) -> np.ndarray | None:
+        if value is None:
+            return None
+        hidden = self._array(value, "hidden states")
+        if hidden.ndim != 3 or hidden.shape[:2] != tokens.shape:
+            raise InputError(
+                f"{self.name} returned hidden states of shape {hidden.shape} for {_told(tokens)}; a second value must be "
+                f"hidden states [B, T, D], or left out"
+            )
+        wrong = ~np.isfinite(hidden).all(axis=-1)
+        if (wrong & ~padding).any():
+            raise InputError(
+                f"{self.name} returned hidden states with NaN or infinity, {_where(wrong & ~padding)} of {_told(tokens)}"
+            )
+        return np.where(wrong[..., None], np.float32(0), hidden) if wrong.any() else hidden
+
+    def _array(self, value: Any, what: str) -> np.ndarray:
+        """float32, of a numpy array, a torch tensor, or what numpy takes for an array (JAX, TensorFlow)."""
+        kind = type(value).__name__
+        try:
+            if hasattr(value, "detach"):
+                value = value.detach()
+                value = (value.to_dense() if value.is_sparse else value).cpu()
+                value = (value.float() if value.is_floating_point() else value).numpy()  # numpy has no bfloat16
+            elif hasattr(value, "__array__"):
+                value = np.asarray(value)
+        except (Exception, SystemExit) as error:
+            raise InputError(f"{self.name} returned {what} that cannot be read ({describe(error)})") from error
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
+            of = f"type {kind}" if not isinstance(value, np.ndarray) else f"dtype {value.dtype}"
+            raise InputError(f"{self.name} returned {what} of {of}; they must be a numpy array or torch tensor of numbers")
+        with np.errstate(over="ignore"):
+            return value.astype(np.float32, copy=False)
+
+
+def _told(tokens: np.ndarray) -> str:
+    return f"tokens of shape {tuple(tokens.shape)}"
+
+
+def _where(wrong: np.ndarray) -> str:
+    row, at = np.argwhere(wrong)[0]
+    return f"first after token {at} of row {row}"
+
+
+def _advice(error: BaseException, tokens: np.ndarray) -> str:
+    """What to do where the memory was too small."""
+    short = isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "allocate" in str(error).lower()
+    return f"; --batch-limit N calls it with N rows at once, not {len(tokens)}" if short and len(tokens) > 1 else ""
 
 
 class PlainDecoder(Decoder):

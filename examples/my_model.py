@@ -1,4 +1,4 @@
-"""A model of one's own, scored without being trained here: `cd examples && worldbench score taxi --callable my_model:logits --env.map city:40`.
+"""A model of one's own, scored without being trained here: `worldbench score taxi --callable examples/my_model.py:logits --env.map city:40`.
 
 The function gets token ids [B, T] and returns scores of the next token [B, T, V]; a second value, hidden states [B, T, D], is scored too where it is given.
 This one has learned nothing: it repeats the last turn as long as it can be a turn at all.

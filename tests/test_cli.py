@@ -228,7 +228,7 @@ def test_score_a_function_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_pa
     assert result["scores"]["effective_rank"]["scores"]["rank"]["value"] == pytest.approx(1)
     assert result["scores"]["valid_trajectories"]["scores"]["arrives_sampled"]["value"] < 0.2
     assert "score taxi --callable mine:flat" in result["command"]
-    assert "not numbers" in refused(capsys, "score", "taxi", "--callable", "mine:nan", *tiny)
+    assert "NaN among its logits" in refused(capsys, "score", "taxi", "--callable", "mine:nan", *tiny)
     assert "not a function" in refused(capsys, "score", "taxi", "--callable", "mine:answer", *tiny)
 
 

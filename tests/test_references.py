@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from worldbench.baselines.callable import CallableModel, load_callable
 from worldbench.baselines.from_states import FromStates
 from worldbench.baselines.references import Oracle, RandomLegal
 from worldbench.core.errors import InputError
@@ -134,89 +131,3 @@ def test_a_world_without_a_law() -> None:
     assert Oracle.impossible(Ring()) is None
     assert RandomLegal.impossible(Lawless()) is None
     np.testing.assert_array_equal(RandomLegal(Lawless()).logits(np.array([ROW])), RandomLegal(Ring()).logits(np.array([ROW])))
-
-
-# Users' functions
-
-WORDS = Ring.vocabulary
-
-
-def shifted(tokens: np.ndarray) -> np.ndarray:
-    """A running sum decides: any change of an earlier token is seen."""
-    return np.cos(np.cumsum(tokens, axis=1)[:, :, None] * np.arange(1, 8)).astype(np.float32)
-
-
-def test_a_function_decodes_as_it_predicts() -> None:
-    model, tokens, lengths = CallableModel(shifted, WORDS), np.array([[A, B, C], [B, 0, 0], [C, A, 0]]), np.array([3, 1, 2])
-    rows = [tokens[i, :n].tolist() for i, n in enumerate(lengths)]
-    decoder = model.decoder(tokens, lengths)
-    for k in (1, 3):
-        decoder.select(np.array([0, 2, 1, 1]))
-        rows = [rows[i] for i in (0, 2, 1, 1)]
-        new = np.random.default_rng(k).integers(1, 7, (4, k))
-        rows = [row + added.tolist() for row, added in zip(rows, new)]
-        expected = np.stack([shifted(np.array([row]))[0, -k:] for row in rows])
-        np.testing.assert_allclose(decoder.extend(new), expected)
-        np.testing.assert_allclose(decoder.logits, expected[:, -1])
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64, torch.int64])
-def test_torch_tensors_of_any_precision(dtype: torch.dtype) -> None:
-    value = torch.arange(7).to(dtype)
-    value = value.requires_grad_() if dtype.is_floating_point else value
-    model = CallableModel(lambda tokens: value.expand(*tokens.shape, 7), WORDS)
-    out = model.logits(np.array([[A, B]]))
-    assert out.dtype == np.float32
-    np.testing.assert_array_equal(out, np.broadcast_to(np.arange(7), (1, 2, 7)))
-    assert model.hidden(np.array([[A]])) is None
-    assert model.hidden_name == ""
-
-
-def test_hidden_states_come_second() -> None:
-    model = CallableModel(lambda tokens: (shifted(tokens), np.zeros((*tokens.shape, 4))), WORDS)
-    hidden = model.hidden(np.array([[A, B]]))
-    assert hidden is not None
-    assert hidden.shape == (1, 2, 4)
-    assert model.hidden_name == "the function's second value"
-
-
-@pytest.mark.parametrize(
-    ("function", "message"),
-    [
-        (lambda t: np.zeros((*t.shape, 6)), r"logits of shape \(1, 1, 6\).*must be \(1, 1, 7\)"),
-        (lambda t: np.zeros((len(t), 7)), r"logits of shape \(1, 7\)"),
-        (lambda t: [[0.0] * 7], "logits of type list"),
-        (lambda t: np.full((*t.shape, 7), "a"), "logits of type ndarray"),
-        (lambda t: np.zeros((*t.shape, 7), bool), "logits of type ndarray"),
-        (lambda t: torch.zeros(*t.shape, 7, dtype=torch.bool), "logits of type ndarray"),
-        (lambda t: np.full((*t.shape, 7), np.nan), "logits that are not numbers"),
-        (lambda t: np.full((*t.shape, 7), -np.inf), "logits that are not numbers"),
-        (lambda t: (np.zeros((*t.shape, 7)), np.zeros((9, 9, 2))), r"hidden states of shape \(9, 9, 2\)"),
-        (lambda t: (np.zeros((*t.shape, 7)), "h"), "hidden states of type str"),
-        (lambda t: None, "logits of type NoneType"),
-    ],
-)
-def test_mistakes_are_told_at_once(function: Any, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        CallableModel(function, WORDS)
-
-
-def test_load_callable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.path", ["/nowhere"])
-    (tmp_path / "users_model.py").write_text("def predict(tokens):\n    return 5\nsize = 3\n")
-    (tmp_path / "users_broken.py").write_text("import a_module_that_is_not_there\n")
-    (tmp_path / "users_failing.py").write_text("1 / 0\n")
-    assert load_callable("users_model:predict")(None) == 5
-    for spec, message in {
-        "users_model": "MODULE:FUNCTION, not 'users_model'",
-        ":predict": "MODULE:FUNCTION",
-        "users_model:": "MODULE:FUNCTION",
-        "users_absent:predict": "no module 'users_absent'",
-        "users_broken:predict": "no module 'a_module_that_is_not_there'",
-        "users_failing:predict": "ZeroDivisionError: division by zero",
-        "users_model:forecast": "has no 'forecast'",
-        "users_model:size": "'size' is a int, not a function",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            load_callable(spec)

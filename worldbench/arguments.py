@@ -62,7 +62,7 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     run, score, again, check, tune = added["run"], added["score"], added["eval"], added["check"], added["tune"]
     # The name is taken before argparse sees the rest: among typed options it cannot tell a name from a value.
     run.usage = "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] [options below]"
-    score.usage = "worldbench score WORLD --callable MODULE:FUNCTION [--preset NAME] [--out FOLDER] [options below]"
+    score.usage = "worldbench score WORLD --callable FILE.py:FUNCTION [--batch-limit N] [--out FOLDER] [options below]"
     again.usage = "worldbench eval RUN [--eval options] [--plugin FILE.py] [--env.map FILE, where the map has moved]"
     added["trace"].usage = "worldbench trace RUN.. [--eval options] [--plugin FILE.py] [--env.map FILE]"
     added["decode"].usage = "worldbench decode RUN [options] [--plugin FILE.py] [--env.map FILE]"
@@ -82,7 +82,11 @@ def parsers() -> tuple[Parser, dict[str, Parser]]:
     run.add_argument("--seed", type=int, metavar="N", help="of training (default 0)")
     run.add_argument("--tuned", metavar="BUDGET", help="how these settings were tuned, as the recipe of worldbench tune says it; part of the result")
     run.add_argument("--print-config", action="store_true", help="print every setting, resolved, and stop")
-    score.add_argument("--callable", required=False, metavar="MODULE:FUNCTION", help="tokens [B, T] -> logits [B, T, V]")
+    score.add_argument(
+        "--callable", metavar="FILE.py:NAME", help="a function from tokens [B, T] to logits [B, T, V], or an nn.Module; also MODULE:NAME"
+    )
+    score.add_argument("--batch-limit", type=int, metavar="N", help="the most rows that it is called with at once")
+    score.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of torch (default 1)")
     again_too = (again, added["trace"], added["decode"])
     for p in (run, score, check, tune, *again_too):
         p.add_argument("--quiet", action="store_true", help="print results only")

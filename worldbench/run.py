@@ -226,16 +226,29 @@ def stop_signals(trainer: Any) -> Iterator[None]:
             signal.signal(s, handler)
 
 
-def score_callable(job: Job, spec: str, out: Path, display: Display) -> Path:
-    """Score a user's function in a world, beside the references. Always scored afresh: what the function computes is not ours to know."""
-    from worldbench.baselines.callable import CallableModel, load_callable
+def score_callable(
+    job: Job, spec: str, out: Path, display: Display, *, rows: int | None = None, threads: int = 1
+) -> Path:
+    """Score a user's function in a world, beside the references. Always scored anew: what it computes is not known.
 
-    function = load_callable(spec)
+    rows: the most that it is called with at once. threads: of torch. The function's name and the digest of its file
+    are its training identity, so that an edited function is another one.
+    """
+    from worldbench.arithmetic import set_up
+    from worldbench.baselines.callable import CallableModel
+    from worldbench.baselines.causality import require_next_token_model
+    from worldbench.baselines.user_code import load_callable
+
+    user = load_callable(spec)
     prepared = prepare(job, display)
-    model = CallableModel(function, prepared.world.vocabulary, name=spec)
-    prepared = dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, model=spec))
-    folder = make_folder(out) / f"{job.world}-callable-{identity_hash([spec, prepared.training])[:10]}"
-    make_folder(folder)
+    set_up(threads)
+    world = prepared.world
+    model = CallableModel(user.call, world.vocabulary, user.name, rows, user.network)
+    require_next_token_model(model, world, job.groups["eval"].seed)
+    content = {**prepared.content, "model": user.name, "file": user.sha256}
+    job = dataclasses.replace(prepared.job, model=user.name)
+    prepared = dataclasses.replace(prepared, job=job, content=content, training=identity_hash(content))
+    folder = make_folder(make_folder(out) / f"{job.world}-callable-{prepared.training[:10]}")
     with lock(folder):
         _score_and_write(prepared, model, folder, out, folder / "result.json", display)
         draw(folder, display)

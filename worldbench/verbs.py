@@ -145,7 +145,10 @@ def score_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
         return _help("score", {}, {})
     spec = arguments.callable or ""
     if not spec and not arguments.help:
-        raise InputError("worldbench score needs --callable MODULE:FUNCTION, a function from tokens [B, T] to logits [B, T, V]")
+        raise InputError("worldbench score needs --callable FILE.py:FUNCTION, a function from tokens [B, T] to logits [B, T, V]")
+    for option, value in {"--batch-limit": arguments.batch_limit, "--threads": arguments.threads}.items():
+        if value is not None and value < 1:
+            raise InputError(f"{option} must be at least 1, not {value}")
     try:
         job = _job(arguments, rest, "oracle")  # a model that is not trained: the options are those of the world and the evaluation
     except _HelpWanted as wanted:
@@ -154,7 +157,7 @@ def score_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.result import load_result
     from worldbench.run import score_callable
 
-    path = score_callable(job, spec, arguments.out, Display(quiet=arguments.quiet))
+    path = score_callable(job, spec, arguments.out, Display(quiet=arguments.quiet), rows=arguments.batch_limit, threads=arguments.threads)
     print_result(load_result(path))
     return 0
 
