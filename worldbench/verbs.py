@@ -195,7 +195,7 @@ def check_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def decode_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    _check_flags("decode", rest, ["env"])
+    _check_flags(arguments, rest, ["env"])
     if arguments.help:
         return _help("decode", {}, {})
     if arguments.subject is None:

@@ -80,12 +80,15 @@ def describe(error: BaseException) -> str:
     what = f"{type(error).__name__}: {message}" if message else type(error).__name__
     if isinstance(error, SystemExit):
         what = f"it ends the program ({what})"
-    place = _place(error)
+    place = own_place(error)
     return f"{what} ({place[0]}, line {place[1]})" if place else what
 
 
-def _place(error: BaseException) -> tuple[str, int] | None:
-    """File and line: the innermost that are neither ours nor of an installed package."""
+def own_place(error: BaseException) -> tuple[str, int] | None:
+    """File and line of the user's code that an error arose in: the innermost, neither ours nor of an installed package.
+
+    None where an error arose in no such code.
+    """
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return Path(error.filename).name, error.lineno
     own = [(f.f_code.co_filename, line) for f, line in traceback.walk_tb(error.__traceback__) if _is_own(f)]
