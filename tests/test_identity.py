@@ -252,7 +252,7 @@ def test_evaluation_leaves_training_alone(tmp_path: Path) -> None:
         for step in range(4):
             trainer.step(step)
             if scored:
-                trainer.evaluate()
+                trainer.evaluate(step)
                 Evaluation(world, TrainedModel(objective), BASE_EVAL).rides("sampled", 20)
         ends.append(b"".join(p.detach().numpy().tobytes() for p in objective.parameters()))
     assert ends[0] == ends[1]

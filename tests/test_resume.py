@@ -18,11 +18,12 @@ from worldbench.configuration import DataConfig, TrainConfig
 from worldbench.core.errors import Interrupted, RunError
 from worldbench.core.registry import models
 from worldbench.core.streams import generator
+from worldbench.curve import log_spaced
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.run import build, identify
 from worldbench.stream import TrainingStream
-from worldbench.trainer import Trainer, learning_rate, log_spaced, read_records
+from worldbench.trainer import Trainer, learning_rate
 
 OPTIONS = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", "--data.rides", "50"]
 OPTIONS += ["--train.steps", "150", "--train.batch", "8", "--train.threads", "1", "--train.save_every", "0.05", "--train.curve_documents", "20"]
@@ -146,23 +147,10 @@ def test_not_a_number_stops_and_keeps_the_last_good_state(tmp_path: Path) -> Non
     with pytest.raises(RunError, match=r"not a number at step 21.*lower --train.learning_rate"):
         t.train()
     again = trainer(tmp_path / "run", steps=40)
-    assert checkpoint.load_state(tmp_path / "run", again.objective, again.optimizer) == 20
+    about = checkpoint.load_state(tmp_path / "run", again.objective, again.optimizer)
+    assert about is not None
+    assert about.step == 20
     assert all(torch.isfinite(p).all() for p in again.objective.parameters())
-
-
-def test_damaged_state_is_told(tmp_path: Path) -> None:
-    t = trainer(tmp_path / "run", steps=4)
-    checkpoint.save_state(tmp_path / "run", 2, t.objective, t.optimizer)
-    path = checkpoint.state_path(tmp_path / "run")
-    path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(RunError, match="delete it and run the same command again"):
-        t.train()
-
-
-def test_unfinished_last_line_is_no_record(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text('{"kind": "train", "step": 1}\n{"kind": "train", "st')
-    assert [r["step"] for r in read_records(path)] == [1]
 
 
 def test_fixed_set_is_gone_through_in_a_new_order_each_epoch() -> None:

@@ -10,12 +10,12 @@ import pytest
 import torch
 from test_identity import BASE_ENV, job
 
-from worldbench import checkpoint
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.gpt import GPT, GPTConfig
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.objective import Objective
 from worldbench.baselines.rollout import Columns, other_places
+from worldbench.core.errors import Interrupted
 from worldbench.core.world import Documents
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.run import build, identify
@@ -101,9 +101,15 @@ def test_a_cut_run_goes_on_to_the_bit(world: TaxiWorld, tmp_path: Path) -> None:
     whole = trained(world, "nextlat", tmp_path / "whole", {"train": {"steps": 6, "clip": 0.05}, "model": {"sham": "cut"}})
     (tmp_path / "parts").mkdir()
     first = Trainer(world, build(identify(j, world)), j.groups["data"], j.groups["train"], 0, tmp_path / "parts")
-    for step in range(3):
-        first.step(step)
-    checkpoint.save_state(tmp_path / "parts", 3, first.objective, first.optimizer)
+    real = first.step
+
+    def stopping(step: int) -> dict[str, torch.Tensor]:
+        first.interrupted = step == 2
+        return real(step)
+
+    first.step = stopping  # type: ignore[method-assign]
+    with pytest.raises(Interrupted):
+        first.train()
     second = Trainer(world, build(identify(j, world)), j.groups["data"], j.groups["train"], 0, tmp_path / "parts")
     second.train()
     assert all(torch.equal(p, dict(whole.named_parameters())[name]) for name, p in second.objective.named_parameters())

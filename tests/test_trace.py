@@ -16,10 +16,10 @@ from worldbench.checkpoint import kept_steps, weights_path
 from worldbench.cli import main
 from worldbench.core.errors import InputError
 from worldbench.core.files import lock
+from worldbench.curve import log_spaced
 from worldbench.figures import filmstrip
 from worldbench.result import load_trace
 from worldbench.trace import TRACED
-from worldbench.trainer import log_spaced
 
 TINY = ["--env.length", "6", "--train.steps", "12", "--train.batch", "8", "--train.checkpoints", "4", "--train.curve_documents", "20", "--train.warmup", "2"]
 TINY += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2", "--eval.documents", "40", "--eval.probe_documents", "80", "--eval.pairs", "40"]

@@ -66,7 +66,7 @@ class Criterion:
         """All scores of its metric; those that are not numbers are left out."""
         settings = prepared.job.groups["eval"]
         if self.metric is None:
-            from worldbench.trainer import mean_loss
+            from worldbench.curve import mean_loss
 
             scores = {LOSS: mean_loss(model, prepared.world.sample(settings.seed, "test", 0, settings.documents))}
         else:

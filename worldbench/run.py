@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -118,16 +118,28 @@ def run_and_read(job: Job, out: Path, display: Display, *, wait: bool = False) -
     make_folder(folder)
     with lock(folder, wait=wait):
         result = folder / "result.json"
-        if result.exists() and read_json(result).get("identity", {}).get("evaluation") == prepared.evaluation:
+        scored = result.exists() and read_json(result).get("identity", {}).get("evaluation") == prepared.evaluation
+        if scored and (not job.trained or complete(prepared, folder) or _removed(prepared, folder)):
             display.say(f"done already: {result}")
+            if job.trained and not complete(prepared, folder):
+                display.say(f"its weights were removed; to train them again, delete {result} and repeat the command")
         else:
             write_config(folder, prepared)
-            with manifest(folder):
+            with manifest(folder, display.say):
                 model = train(prepared, folder, display) if job.trained else reference(prepared)
-                _score_and_write(prepared, model, folder, out, result, display)
+                if not scored:
+                    _score_and_write(prepared, model, folder, out, result, display)
         found = read_json(result)
         draw(folder, display)
     return result, found
+
+
+def _removed(prepared: Prepared, folder: Path) -> bool:
+    """Are there no weights at all, nor a state? Then somebody removed them on purpose, when the scores were made."""
+    from worldbench import checkpoint
+
+    folder = weights_folder(prepared, folder)
+    return not checkpoint.kept_steps(folder) and not checkpoint.state_path(folder).exists()
 
 
 def reference(prepared: Prepared) -> SequenceModel:
@@ -143,21 +155,24 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     """The trained model of a run folder; trains what is missing. Where its weights are another run's, trains that one, in the folder of its own beside it."""
     from worldbench.arithmetic import set_up
     from worldbench.baselines.trained import TrainedModel
+    from worldbench.curve import named
     from worldbench.trainer import Trainer
 
     job, world = prepared.job, prepared.world
     config = job.groups["train"]
     set_up(config.threads)
-    if (of := lender(prepared)) is not None and not finished(prepared, folder):
+    if (of := lender(prepared)) is not None and not complete(prepared, folder):
         other = make_folder(weights_folder(prepared, folder))
         with lock(other, wait=True):
-            if not finished(of, other):
+            if not complete(of, other):
                 display.say(f"training {of.job.model} first, whose weights {job.model} has: {other}")
                 write_config(other, of)
-                with manifest(other):
+                with manifest(other, display.say):
                     train(of, other, display)
-    if finished(prepared, folder):
+    if complete(prepared, folder):
         return at_step(prepared, folder, config.steps)
+    if finished(prepared, folder):
+        display.say(f"the weights of {named(gone(prepared, folder))} are gone: training again from the first step on")
     objective = build(prepared)
     with display.training(config.steps) as report:
         trainer = Trainer(world, objective, job.groups["data"], config, job.seed, folder, evaluation_seed=job.groups["eval"].seed, report=report)
@@ -179,15 +194,36 @@ def weights_folder(prepared: Prepared, folder: Path) -> Path:
 
 
 def finished(prepared: Prepared, folder: Path) -> bool:
-    """Is a run folder trained to its end?"""
+    """Is a run folder trained to its end, and are its last weights there?"""
     from worldbench import checkpoint
 
     folder = weights_folder(prepared, folder)
     return checkpoint.weights_path(folder, prepared.job.groups["train"].steps).exists() and not checkpoint.state_path(folder).exists()
 
 
+def complete(prepared: Prepared, folder: Path) -> bool:
+    """Is a run folder trained to its end, and are all weights there that it keeps?"""
+    return finished(prepared, folder) and not gone(prepared, folder)
+
+
+def gone(prepared: Prepared, folder: Path) -> list[int]:
+    """The steps whose weights should be in a run folder and are not."""
+    from worldbench import checkpoint
+
+    kept = set(checkpoint.kept_steps(weights_folder(prepared, folder)))
+    return [step for step in points(prepared) if step not in kept]
+
+
+def points(prepared: Prepared) -> list[int]:
+    """The steps whose weights a run keeps: the points of its learning curve."""
+    from worldbench.curve import log_spaced
+
+    config = prepared.job.groups["train"]
+    return log_spaced(config.steps, config.checkpoints)
+
+
 def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
-    """The model that the weights kept at a step make."""
+    """The model that the weights kept at a step make. Raises RunError, with the command that makes them again, for weights that are damaged."""
     from worldbench import checkpoint
     from worldbench.arithmetic import set_up
     from worldbench.baselines.trained import TrainedModel
@@ -195,7 +231,9 @@ def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
     config = prepared.job.groups["train"]
     set_up(config.threads)
     objective = build(prepared)
-    checkpoint.load_weights(checkpoint.weights_path(weights_folder(prepared, folder), step), objective)
+    command = (lender(prepared) or prepared).job.command()
+    path = checkpoint.weights_path(weights_folder(prepared, folder), step)
+    checkpoint.load_weights(path, objective, f"train again by the command of the run: {command}")
     return TrainedModel(objective.to(config.device), config.device)
 
 
@@ -265,7 +303,7 @@ def _score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, out
         scored = score(prepared.world, model, settings, evidence, announce)
     if job.model not in models.names() or job.seeded:
         _add_bounds(prepared, scored["scores"], out, display)
-    write_atomic(result, to_json(record(prepared, model, folder, scored)) + "\n")
+    write_atomic(result, to_json(record(prepared, model, folder, scored, display)) + "\n")
 
 
 def _add_bounds(prepared: Prepared, scores: dict[str, dict[str, Any]], out: Path, display: Display) -> None:
@@ -288,16 +326,28 @@ def _add_bounds(prepared: Prepared, scores: dict[str, dict[str, Any]], out: Path
                     scores[metric][bound] = {"model": name, **{k: v["value"] for k, v in measured[metric]["scores"].items()}}
 
 
-def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[str, Any]) -> dict[str, Any]:
+def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[str, Any], display: Display) -> dict[str, Any]:
     """The result, as JSON; deterministic given the run."""
-    from worldbench.trainer import read_records
-
     out = {"schema_version": SCHEMA_VERSION, **about(prepared, model)}
     if prepared.job.trained and lender(prepared) is None:
-        records = read_records(folder / "metrics.jsonl")
-        out["training"] = {"curve": [r for r in records if r["kind"] == "eval"]}
+        out["training"] = {"curve": learning_curve(prepared, folder, display.say)}
     out["card"] = prepared.world.card(prepared.documents())
     return out | scored
+
+
+def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Of a run that is trained to its end: as training wrote it, or computed again from the weights kept."""
+    from worldbench import checkpoint, curve
+
+    config = prepared.job.groups["train"]
+    about = checkpoint.read_about(checkpoint.weights_path(folder, config.steps))
+
+    def compute(step: int) -> dict[str, Any]:
+        seed = prepared.job.groups["eval"].seed if about.held_out is None else about.held_out
+        documents = prepared.world.sample(seed, "test", 0, config.curve_documents)
+        return curve.point(prepared.world, at_step(prepared, folder, step), documents, step)
+
+    return curve.of_run(folder / "metrics.jsonl", points(prepared), about.curve, compute, say)
 
 
 def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
@@ -349,7 +399,8 @@ def reopen(folder: Path, changes: list[str], display: Display, plugins: Sequence
     if prepared.job.trained and not finished(prepared, folder):
         where = weights_folder(prepared, folder)
         whose = "" if where == folder else f", whose weights {folder.name!r} has,"
-        raise InputError(f"{str(where)!r}{whose} is not trained to its end; run its command again first: {prepared.job.command()}")
+        what = "is not trained to its end, or its last weights are gone"
+        raise InputError(f"{str(where)!r}{whose} {what}; run its command again first: {prepared.job.command()}")
     return prepared
 
 
@@ -359,7 +410,7 @@ def evaluate(folder: Path, changes: list[str], display: Display, plugins: Sequen
     saved = saved_config(folder).identity
     name = "result.json" if prepared.evaluation == saved.evaluation else f"result-{prepared.evaluation[:10]}.json"
     with lock(folder):
-        model = train(prepared, folder, display) if prepared.job.trained else reference(prepared)
+        model = at_step(prepared, folder, prepared.job.groups["train"].steps) if prepared.job.trained else reference(prepared)
         _score_and_write(prepared, model, folder, folder.parent, folder / name, display)
     return folder / name
 

@@ -14,11 +14,12 @@ from typing import Any
 
 from worldbench import tables
 from worldbench.core.errors import InputError
-from worldbench.core.files import lock, make_folder, read_json, to_json, write_atomic
+from worldbench.core.files import lock, make_folder, read_json, remove, to_json, write_atomic
 from worldbench.core.registry import metrics
+from worldbench.curve import named
 from worldbench.display import Display, number
 from worldbench.result import TRACE_VERSION, load_trace
-from worldbench.run import Prepared, about, at_step, draw, identify, reopen, weights_folder
+from worldbench.run import Prepared, about, at_step, draw, gone, identify, points, reopen, weights_folder
 from worldbench.run_config import load_job, sorted_words
 
 AXIS = "excess_loss"
@@ -49,6 +50,7 @@ def trace_all(folders: list[Path], changes: list[str], display: Display, plugins
             identity = {"training": plan.prepared.training, "evaluation": plan.prepared.evaluation}
             if plan.path.exists() and read_json(plan.path).get("identity") == identity:
                 display.say(f"traced already: {plan.path}")
+                remove(partial_of(plan.path))  # a process may have been killed just before it did so
             else:
                 _score(plan, changes, display)
             draw(plan.folder, display)
@@ -59,6 +61,9 @@ def _plan(folder: Path, changes: list[str], display: Display, plugins: Sequence[
     prepared = reopen(folder, changes, display, plugins)
     if not prepared.job.trained:
         raise InputError(f"{str(folder)!r} has no checkpoints to trace: {prepared.job.model} is not trained")
+    if lost := gone(prepared, folder):
+        where = str(weights_folder(prepared, folder))
+        raise InputError(f"{where!r} lacks the weights of {named(lost)}; its command trains them again: {prepared.job.command()}")
     prepared, usual = _settled(prepared), _settled(identify(load_job(folder, sorted_words(changes)[1], plugins), prepared.world))
     name = "trace" if prepared.evaluation == usual.evaluation else f"trace-{prepared.evaluation[:10]}"
     return Plan(prepared, folder, folder / f"{name}.json")
@@ -72,33 +77,38 @@ def _settled(prepared: Prepared) -> Prepared:
 
 
 def _score(plan: Plan, changes: list[str], display: Display) -> None:
-    from worldbench import checkpoint
     from worldbench.scoring import score
 
     prepared, folder, path = plan.prepared, plan.folder, plan.path
     evidence = evidence_folder(path)
-    partial = path.with_suffix(".partial")
+    partial = partial_of(path)
     head: dict[str, Any] = {"schema_version": TRACE_VERSION, **about(prepared, at_step(prepared, folder, prepared.job.groups["train"].steps))}
     head["trace_command"] = " ".join(["worldbench", "trace", shlex.quote(folder.resolve().name), *map(shlex.quote, sorted_words(changes)[0])])
-    points = _points_done(partial, head["identity"])
-    evidence.mkdir(exist_ok=True)
-    for step in checkpoint.kept_steps(weights_folder(prepared, folder))[len(points) :]:
+    done = _points_done(partial, head["identity"], points(prepared))
+    make_folder(evidence)
+    for step in points(prepared)[len(done) :]:
         model = at_step(prepared, folder, step)
         with display.task(f"step {step}", lines=False) as announce:
             scored = score(prepared.world, model, prepared.job.groups["eval"], evidence / f"{step:08d}", announce)
-        points.append({"step": step, **scored})
-        write_atomic(partial, to_json(head | {"trace": points}) + "\n")
+        done.append({"step": step, **scored})
+        write_atomic(partial, to_json(head | {"trace": done}) + "\n")
         display.say(f"step {step}: " + ", ".join(f"{name} {m['primary']} {number(m['scores'][m['primary']]['value'])}" for name, m in scored["scores"].items()))
-    write_atomic(path, to_json(head | {"trace": points}) + "\n")
-    partial.unlink(missing_ok=True)
+    write_atomic(path, to_json(head | {"trace": done}) + "\n")
+    remove(partial)
 
 
-def _points_done(partial: Path, identity: dict[str, str]) -> list[dict[str, Any]]:
-    """What an earlier process scored before it was stopped, under the same identities."""
+def _points_done(partial: Path, identity: dict[str, str], steps: list[int]) -> list[dict[str, Any]]:
+    """What an earlier process scored before it was stopped, under the same identities: the first of `steps`."""
     if not partial.exists():
         return []
     record = read_json(partial)
-    return record["trace"] if record["identity"] == identity else []
+    done = record["trace"] if record["identity"] == identity else []
+    return done if [p["step"] for p in done] == steps[: len(done)] else []
+
+
+def partial_of(path: Path) -> Path:
+    """Where a trace is kept until its last checkpoint is scored."""
+    return path.with_suffix(".partial")
 
 
 def evidence_folder(path: Path) -> Path:

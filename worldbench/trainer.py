@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from worldbench import checkpoint
+from worldbench import checkpoint, curve, training_log
 from worldbench.arithmetic import guard, resolve_device, set_up
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.objective import Objective
 from worldbench.baselines.trained import TrainedModel
 from worldbench.configuration import DataConfig, TrainConfig
 from worldbench.core.errors import Diverged, Interrupted, RunError
-from worldbench.core.files import to_json, write_atomic
-from worldbench.core.model import SequenceModel, refuse_impossible
+from worldbench.core.files import make_folder, remove
+from worldbench.core.model import refuse_impossible
 from worldbench.core.world import Documents, World
 from worldbench.stream import TrainingStream
+from worldbench.training_log import TrainingLog
 
 FLOOR = 0.01
 """What a falling schedule falls to, as a share of the peak."""
 
 
-def log_spaced(steps: int, count: int) -> list[int]:
-    """At most `count` distinct steps from about steps / 200 to steps, evenly spaced in their logarithm; the last is always `steps`."""
-    if count == 1:
-        return [steps]
-    first = max(1, steps // 200)
-    points = {round(first * (steps / first) ** (k / (count - 1))) for k in range(count)}
-    return sorted(points | {steps})
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
@@ -91,11 +86,12 @@ class Trainer:
         self.objective = objective.to(self.device)
         self.optimizer = make_optimizer(self.objective, config)
         self.stream = TrainingStream(world, data, config, seed)
+        self.evaluation_seed = evaluation_seed
         self.held_out: Documents = world.sample(evaluation_seed, "test", 0, config.curve_documents)
-        self.points = log_spaced(config.steps, config.checkpoints)
+        self.points = curve.log_spaced(config.steps, config.checkpoints)
         self.interrupted = False
         self.tokens = 0
-        (folder / "checkpoint").mkdir(exist_ok=True)
+        make_folder(folder / "checkpoint")
 
     # One step
 
@@ -128,10 +124,8 @@ class Trainer:
         """Go on to the last step. Raises Interrupted (state saved), or Diverged when the loss is not a number (last good state kept)."""
         c = self.config
         guard(self.folder, self.device, checkpoint.state_path(self.folder).exists())
-        done = checkpoint.load_state(self.folder, self.objective, self.optimizer)
-        records = self._cut_back(done)
-        started = saved = time.monotonic()
-        with records.open("a", encoding="utf-8") as log:
+        with self._opened() as (done, log):
+            started = saved = time.monotonic()
             for step in range(done, c.steps):
                 losses = self.step(step)
                 done = step + 1
@@ -141,48 +135,57 @@ class Trainer:
                     values = {name: float(v) for name, v in losses.items()}
                     self._check_finite(values, done)
                     if done % c.log_every == 0 or done == 1:
-                        self._write(log, {"kind": "train", "step": done, "loss": values, "learning_rate": learning_rate(c, step)})
+                        log.write({"kind": "train", "step": done, "loss": values, "learning_rate": learning_rate(c, step)})
                     if self.report is not None:
                         self.report(done, c.steps, values, self.tokens, now - started)
                 if point:
                     self._check_weights(done)
-                    checkpoint.save_weights(self.folder, done, self.objective)
-                    self._write(log, {"kind": "eval", "step": done, **self.evaluate()})
+                    log.write(self.evaluate(done))
+                    log.flush()
+                    about = checkpoint.About(done, self.evaluation_seed, curve=log.curve)
+                    checkpoint.save_weights(self.folder, about, self.objective)
                 if (due or self.interrupted) and done < c.steps:
                     self._check_weights(done)
-                    checkpoint.save_state(self.folder, done, self.objective, self.optimizer)
+                    about = checkpoint.About(done, self.evaluation_seed, log=log.flush())
+                    checkpoint.save_state(self.folder, about, self.objective, self.optimizer)
                     saved = time.monotonic()
                 if self.interrupted and done < c.steps:
                     raise Interrupted(f"stopped after step {done} of {c.steps}, all saved; the same command goes on from there")
-        checkpoint.state_path(self.folder).unlink(missing_ok=True)
+        remove(checkpoint.state_path(self.folder))
 
-    def evaluate(self) -> dict[str, float]:
-        """Held-out loss, the loss of the exact law on the same documents (Bayes), and the excess, on streams that training never draws from."""
-        from worldbench.core.world import World as Base
-        from worldbench.metrics.excess_loss import divergences
-
-        model = TrainedModel(self.objective, self.device)
-        if type(self.world).law is Base.law:
-            return {"loss": mean_loss(model, self.held_out)}
-        _, _, kl, entropy, loss = divergences(self.world, model, self.held_out)
-        return {"loss": float(loss.mean()), "bayes": float(entropy.mean()), "excess": float(kl.mean())}
+    def evaluate(self, step: int) -> dict[str, Any]:
+        """The point of the learning curve that the weights make now, on documents that training never draws."""
+        return curve.point(self.world, TrainedModel(self.objective, self.device), self.held_out, step)
 
     # Files
 
-    def _cut_back(self, step: int) -> Path:
-        """metrics.jsonl without what was written after the state that training goes on from."""
-        path = self.folder / "metrics.jsonl"
-        kept = [r for r in read_records(path) if r["step"] <= step] if step else []
-        write_atomic(path, "".join(to_json(r, indent=None) + "\n" for r in kept))
-        return path
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[int, TrainingLog]]:
+        """How many steps are done, and metrics.jsonl as it was then: by the saved state, or nothing of either."""
+        path, state = self.folder / "metrics.jsonl", checkpoint.state_path(self.folder)
+        about = checkpoint.load_state(self.folder, self.objective, self.optimizer)
+        if about is None or about.log is None:
+            remove(checkpoint.weights_path(self.folder, self.config.steps))  # the last weights say that training is complete
+            with training_log.started(path) as log:
+                yield 0, log
+            return
+        self._check_state(about, state)
+        with training_log.resumed(path, about.log, state) as log:
+            yield about.step, log
 
-    @staticmethod
-    def _write(log: Any, record: dict[str, Any]) -> None:
-        try:
-            log.write(to_json(record, indent=None) + "\n")
-            log.flush()
-        except OSError as error:
-            raise RunError(f"cannot write {log.name!r} ({error.strerror}); the last saved state is intact, make room and run the same command again") from error
+    def _check_state(self, about: checkpoint.About, state: Path) -> None:
+        """Raises RunError where a saved state is not one of this training, or the weights kept before it are gone."""
+        again = f"or delete {str(state)!r} and run the same command again, which then trains from the first step on"
+        if not 0 < about.step < self.config.steps:
+            raise RunError(f"the saved state is of step {about.step} of {self.config.steps}; put the right one there, {again}")
+        if about.held_out != self.evaluation_seed:
+            raise RunError(
+                f"so far, the learning curve is on the documents of --eval.seed {about.held_out}, not {self.evaluation_seed}; "
+                f"repeat the command with that seed, {again}"
+            )
+        gone = [step for step in self.points if step <= about.step and not checkpoint.weights_path(self.folder, step).exists()]
+        if gone:
+            raise RunError(f"the weights of {curve.named(gone)} are gone, and training was beyond them; put them back, {again}")
 
     def _check_finite(self, losses: dict[str, float], step: int) -> None:
         if not all(math.isfinite(v) for v in losses.values()):
@@ -193,31 +196,3 @@ class Trainer:
         """A loss is that of the weights before the step: look at those that are about to be saved."""
         if not all(bool(torch.isfinite(p).all()) for p in self.objective.parameters()):
             raise Diverged(f"the weights are not numbers after step {step}; the last good checkpoint is kept, lower --train.learning_rate")
-
-
-def mean_loss(model: SequenceModel, documents: Documents) -> float:
-    """Mean -log p of what is asked for, for worlds without an exact law."""
-    from worldbench.metrics.evaluation import chunks
-
-    total, count = 0.0, 0
-    for part in chunks(documents):
-        targets = part.targets
-        row, at = np.nonzero(targets >= 0)
-        z = model.logits(part.inputs).astype(np.float64)[row, at]
-        z -= z.max(axis=1, keepdims=True)
-        total += float((np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(row)), targets[row, at]]).sum())
-        count += len(row)
-    return total / count
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of a metrics.jsonl; a last line that a killed process left unfinished is not one."""
-    if not path.exists():
-        return []
-    out = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            out.append(json.loads(line))
-        except ValueError:
-            break
-    return out

@@ -137,7 +137,7 @@ def _attempt(prepared: Prepared, criterion: Criterion, out: Path, display: Displ
             return read_json(path)
         write_config(folder, prepared)
         scores, failed = {}, None
-        with manifest(folder):
+        with manifest(folder, display.say):
             try:
                 model = train(prepared, folder, display)
                 with display.task("scoring"):

@@ -172,13 +172,19 @@ def read_regular(path: Path, limit: int = LIMIT) -> bytes:
     limit: the most bytes that the file may hold.
     Raises InputError for a path that is absent, unreadable, no regular file, or larger than `limit`.
     """
-    pieces, size = [], 0
-    with _opened(path) as handle:
-        while size <= limit and (piece := os.read(handle, min(PIECE, limit + 1 - size))):
-            pieces.append(piece)
-            size += len(piece)
-    if size > limit:
+    raw = read_start(path, limit + 1)
+    if len(raw) > limit:
         raise InputError(f"{str(path)!r} holds more than {limit:,} bytes, the most that is read of such a file; check that it is the right one")
+    return raw
+
+
+def read_start(path: Path, count: int) -> bytes:
+    """The first `count` bytes of a regular file, or all of a shorter one. Raises InputError as `read_regular` does, but for no size."""
+    pieces, left = [], count
+    with _opened(path) as handle:
+        while left and (piece := os.read(handle, min(PIECE, left))):
+            pieces.append(piece)
+            left -= len(piece)
     return b"".join(pieces)
 
 

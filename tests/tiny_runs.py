@@ -1,0 +1,46 @@
+"""Runs that take a fraction of a second, and what their folders hold."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worldbench import cli
+
+RUN = ["run", "hmm", "--model", "gpt", "--preset", "small"]
+SETTINGS = ["--train.steps", "4", "--train.batch", "4", "--train.checkpoints", "3", "--train.curve_documents", "8", "--train.threads", "1"]
+SETTINGS += ["--model.layers", "1", "--model.width", "8", "--model.heads", "1", "--eval.metrics", "next_token", "--eval.documents", "12", "--eval.trials", "12"]
+TIMES = ("manifest.json", ".lock")
+"""Files that differ from one process to the next."""
+
+
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Every file of every figure is written, with no picture in it: pictures take most of the time of a tiny run."""
+    from matplotlib.figure import Figure
+
+    patch.setattr(Figure, "savefig", lambda figure, file, **_: file.write(f"a figure of {len(figure.axes)} parts".encode()))
+
+
+def call(*argv: str | Path) -> tuple[int, str]:
+    """The exit code of a command line, and what it said on standard error."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        code = cli.main([str(word) for word in argv])
+    return code, said.getvalue()
+
+
+def run(out: Path, *more: str) -> tuple[int, str]:
+    return call(*RUN, *SETTINGS, *more, "--out", out)
+
+
+def folder(out: Path, model: str = "gpt") -> Path:
+    return next(out.glob(f"hmm-{model}-*"))
+
+
+def tree(path: Path, without: tuple[str, ...] = TIMES) -> dict[str, Any]:
+    """Every file below `path` and its bytes; None for a folder."""
+    return {str(p.relative_to(path)): p.read_bytes() if p.is_file() else None for p in sorted(path.rglob("*")) if p.name not in without}

@@ -1,0 +1,76 @@
+"""The learning curve: held-out loss at log-spaced steps, a function of the weights kept at each and of nothing else.
+
+Training writes each point to metrics.jsonl before it saves the weights. Where that file is no longer what training wrote, the points are computed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from worldbench.core.errors import InputError
+from worldbench.core.files import read_regular
+from worldbench.core.model import SequenceModel
+from worldbench.core.world import Documents, World
+from worldbench.training_log import LIMIT, Record, digest_of, lines
+
+
+def log_spaced(steps: int, count: int) -> list[int]:
+    """At most `count` distinct steps from about steps / 200 to steps, evenly spaced in their logarithm; the last is always `steps`."""
+    if count == 1:
+        return [steps]
+    first = max(1, steps // 200)
+    points = {round(first * (steps / first) ** (k / (count - 1))) for k in range(count)}
+    return sorted(points | {steps})
+
+
+def point(world: World, model: SequenceModel, documents: Documents, step: int) -> Record:
+    """A line of metrics.jsonl: held-out loss, the loss of the exact law on the same documents (Bayes), and the excess; where the world has no law, the loss."""
+    from worldbench.metrics.excess_loss import divergences
+
+    head = {"kind": "eval", "step": step}
+    if type(world).law is World.law:
+        return {**head, "loss": mean_loss(model, documents)}
+    _, _, kl, entropy, loss = divergences(world, model, documents)
+    return {**head, "loss": float(loss.mean()), "bayes": float(entropy.mean()), "excess": float(kl.mean())}
+
+
+def mean_loss(model: SequenceModel, documents: Documents) -> float:
+    """Mean -log p of what is asked for, for worlds without an exact law."""
+    from worldbench.metrics.evaluation import chunks
+
+    total, count = 0.0, 0
+    for part in chunks(documents):
+        targets = part.targets
+        row, at = np.nonzero(targets >= 0)
+        z = model.logits(part.inputs).astype(np.float64)[row, at]
+        z -= z.max(axis=1, keepdims=True)
+        total += float((np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(row)), targets[row, at]]).sum())
+        count += len(row)
+    return total / count
+
+
+def of_run(path: Path, steps: list[int], digest: str | None, compute: Callable[[int], Record], say: Callable[[str], None]) -> list[Record]:
+    """The points at `steps` of a run that is trained to its end.
+
+    path: its metrics.jsonl. digest: what its last weights say of the points in that file; None where an older version saved them. compute: the point at a
+    step, from the weights kept. What has to be computed again is said.
+    """
+    found: dict[int, Record] = {}
+    try:
+        points = [(line, record) for line, record in lines(read_regular(path, LIMIT)) if record["kind"] == "eval"]
+        why = f"{str(path)!r} lacks it, or holds another one than training wrote"
+        if digest in (None, digest_of([line for line, _ in points])):
+            found = {record["step"]: record for _, record in points}
+    except InputError as error:
+        why = str(error)
+    if missing := [step for step in steps if step not in found]:
+        say(f"the learning curve at {named(missing)} is computed again from the weights kept there: {why}")
+    return [found[step] if step in found else compute(step) for step in steps]
+
+
+def named(steps: list[int]) -> str:
+    """step 3; steps 3, 5."""
+    return f"step{'s' if len(steps) > 1 else ''} {', '.join(map(str, steps))}"

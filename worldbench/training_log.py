@@ -1,0 +1,152 @@
+"""metrics.jsonl: training losses and the points of the learning curve, a line each; and how much of the file a checkpoint stands for.
+
+Before a checkpoint is saved, the file is flushed to the disk. A saved state holds the file's length and digest (`Prefix`): training goes on from the state only
+where the file still begins with these bytes, and what comes after them is cut off. So the file is the same, however often training was stopped.
+Kept weights hold the digest of the curve's points alone, as how many training losses are written is no matter of the weights.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from worldbench.core.errors import InputError, RunError
+from worldbench.core.files import cannot_write, read_start, to_json, write_all, write_atomic
+
+LIMIT = 1 << 30
+"""The most bytes of a metrics.jsonl that are read."""
+
+Record = dict[str, Any]
+
+
+class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The first `length` bytes of a file, which have this SHA-256."""
+
+    length: int
+    sha256: str
+
+    @classmethod
+    def of(cls, raw: bytes) -> Prefix:
+        return cls(len(raw), hashlib.sha256(raw).hexdigest())
+
+    def read(self, path: Path) -> bytes | None:
+        """These bytes of the file; None where it no longer begins with them. Raises InputError for a file that cannot be read."""
+        raw = read_start(path, min(max(self.length, 0), LIMIT))
+        return raw if Prefix.of(raw) == self else None
+
+
+class TrainingLog:
+    """The file while training writes it. Made by `started` or `resumed`."""
+
+    def __init__(self, path: Path, handle: int, written: bytes) -> None:
+        self.path, self.handle = path, handle
+        self.length, self.digest = len(written), hashlib.sha256(written)
+        self.points = [line for line, record in lines(written) if record["kind"] == "eval"]
+
+    def write(self, record: Record) -> None:
+        """Append a line. Raises RunError where it cannot be written."""
+        line = f"{to_json(record, indent=None)}\n".encode()
+        try:
+            write_all(self.handle, line)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        self.length += len(line)
+        self.digest.update(line)
+        if record["kind"] == "eval":
+            self.points.append(line)
+
+    def flush(self) -> Prefix:
+        """Bring all lines to the disk; what there is of them now."""
+        try:
+            os.fsync(self.handle)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        return Prefix(self.length, self.digest.hexdigest())
+
+    @property
+    def curve(self) -> str:
+        """The digest of the points so far."""
+        return digest_of(self.points)
+
+
+class TrainLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="train"):
+    """loss: by term, in nats a token."""
+
+    step: int
+    loss: dict[str, float | None]
+    learning_rate: float
+
+
+class EvalLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="eval"):
+    """A point of the curve: held-out loss in nats a token."""
+
+    step: int
+    loss: float | None
+    bayes: float | None = None
+    excess: float | None = None
+
+
+def lines(raw: bytes) -> Iterator[tuple[bytes, Record]]:
+    """Each line of a metrics.jsonl and its record, up to the first that cannot be one: a killed process may leave its last line unfinished."""
+    for line in raw.splitlines(keepends=True):
+        try:
+            msgspec.json.decode(line, type=TrainLine | EvalLine)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return
+        yield line, msgspec.json.decode(line)
+
+
+def digest_of(points: list[bytes]) -> str:
+    """Of the lines of a curve's points."""
+    return hashlib.sha256(b"".join(points)).hexdigest()
+
+
+@contextlib.contextmanager
+def started(path: Path) -> Iterator[TrainingLog]:
+    """An empty file, in the place of whatever is there."""
+    write_atomic(path, b"")
+    with _appending(path, b"") as log:
+        yield log
+
+
+@contextlib.contextmanager
+def resumed(path: Path, prefix: Prefix, state: Path) -> Iterator[TrainingLog]:
+    """The file as it was when `state` was saved, without what was written after it.
+
+    Raises RunError where the file no longer begins with `prefix`: the training losses in it cannot be computed again.
+    """
+    try:
+        raw = prefix.read(path)
+        why = "it was cut or changed"
+    except InputError as error:
+        raw, why = None, str(error)
+    if raw is None:
+        raise RunError(
+            f"{str(path)!r} is not what training had written when it saved {str(state)!r} ({why}); put the file back, "
+            "or delete the saved state and run the same command again, which then trains from the first step on"
+        )
+    with _appending(path, raw) as log:
+        try:
+            os.ftruncate(log.handle, len(raw))
+            os.fsync(log.handle)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        yield log
+
+
+@contextlib.contextmanager
+def _appending(path: Path, written: bytes) -> Iterator[TrainingLog]:
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield TrainingLog(path, handle, written)
+    finally:
+        os.close(handle)
