@@ -1,4 +1,6 @@
-"""Reading a file that may be anything: a regular file of a bounded size is read, everything else is refused in a sentence, at once."""
+"""Reading a file that may be anything: a regular file of a bounded size is read, everything else is refused in a
+sentence, at once.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,12 @@ def test_json(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text('\ufeff{"a": [1]}', encoding="utf-8")
     assert read_json(path) == {"a": [1]}
-    for text, words in (("{", "is not JSON"), ("[" * 200_000, "is not JSON"), ("9" * 5000, "is not JSON"), ("", "is not JSON")):
+    for text, words in (
+        ("{", "is not JSON"),
+        ("[" * 200_000, "is not JSON"),
+        ("9" * 5000, "is not JSON"),
+        ("", "is not JSON"),
+    ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=words):
             read_json(path)

@@ -51,7 +51,9 @@ def test_the_part_of_a_killed_process_is_replaced(tmp_path: Path) -> None:
 
 
 def test_two_processes_that_write_one_file_do_not_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other one makes its part after ours was written: neither half of its file becomes official, nor is its part removed."""
+    """The other one makes its part after ours was written: neither half of its file becomes official, nor is its part
+    removed.
+    """
     part, real = tmp_path / ".result.json.part", os.fsync
 
     def other(handle: int) -> None:
@@ -76,15 +78,22 @@ def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == [".other.part", "result.json"]
 
 
-@pytest.mark.parametrize(("code", "way"), [(errno.ENOSPC, "make room"), (errno.EDQUOT, "make room"), (errno.EIO, "make it possible to write there")])
+@pytest.mark.parametrize(
+    ("code", "way"),
+    [(errno.ENOSPC, "make room"), (errno.EDQUOT, "make room"), (errno.EIO, "make it possible to write there")],
+)
 @pytest.mark.parametrize("at", ["open", "write", "fsync", "replace"])
-def test_a_failure_at_each_step_keeps_the_old_file(at: str, code: int, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_at_each_step_keeps_the_old_file(
+    at: str, code: int, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 
     (tmp_path / "result.json").write_text("old")
     monkeypatch.setattr(os, at, fail)
-    with pytest.raises(RunError, match=rf"cannot write '.*result\.json' \({os.strerror(code)}\).*intact, {way} and run"):
+    with pytest.raises(
+        RunError, match=rf"cannot write '.*result\.json' \({os.strerror(code)}\).*intact, {way} and run"
+    ):
         files.write_atomic(tmp_path / "result.json", "new")
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["result.json"]
@@ -135,14 +144,19 @@ def test_a_full_disk(tmp_path: Path) -> None:
     """What needs no bytes is done; what needs them is refused in a sentence, and nothing is lost."""
     with limited(0):
         folder = files.make_folder(tmp_path / "a" / "b")
-        with files.lock(folder), pytest.raises(RunError, match=r"cannot write .*File too large.*make room and run the same command again"):
+        with (
+            files.lock(folder),
+            pytest.raises(RunError, match=r"cannot write .*File too large.*make room and run the same command again"),
+        ):
             files.write_atomic(folder / "file", "new")
     assert os.listdir(folder) == [".lock"]
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # tests may run as root, who may write everywhere
-    with pytest.raises(InputError, match=r"cannot write to the folder '.*a' \(Permission denied\); choose another with --out"):
+    with pytest.raises(
+        InputError, match=r"cannot write to the folder '.*a' \(Permission denied\); choose another with --out"
+    ):
         files.make_folder(tmp_path / "a")
     with pytest.raises(InputError, match="cannot write to the folder"):
         files.make_folder(tmp_path / "a\0b")
@@ -155,12 +169,19 @@ def test_a_lock_clears_what_a_killed_process_left(tmp_path: Path) -> None:
         left.write_text("half")
     (tmp_path / "checkpoint" / ".link.part").symlink_to(tmp_path / "target.part")
     with files.lock(tmp_path):
-        assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == [".lock", "checkpoint", "target.part"]
+        assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*")) == [
+            ".lock",
+            "checkpoint",
+            "target.part",
+        ]
 
 
 def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / ".lock").symlink_to(tmp_path / "victim")
-    with pytest.raises(RunError, match=r"cannot open the lock '.*\.lock' \(it is a link\); remove it"), files.lock(tmp_path):
+    with (
+        pytest.raises(RunError, match=r"cannot open the lock '.*\.lock' \(it is a link\); remove it"),
+        files.lock(tmp_path),
+    ):
         pass
     assert not (tmp_path / "victim").exists()
 
@@ -196,7 +217,10 @@ def test_without_locks_the_work_goes_on_and_it_is_said_once(
     ]
 
 
-@pytest.mark.parametrize(("code", "words"), [(errno.EWOULDBLOCK, "another process is working"), (errno.EIO, r"cannot lock .*Input/output error.*--out")])
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(errno.EWOULDBLOCK, "another process is working"), (errno.EIO, r"cannot lock .*Input/output error.*--out")],
+)
 def test_why_there_is_no_lock(code: int, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuse(monkeypatch, code)
     with pytest.raises(RunError, match=words), files.lock(tmp_path):

@@ -12,8 +12,17 @@ import pytest
 from worldbench import cli
 
 RUN = ["run", "hmm", "--model", "gpt", "--preset", "small"]
-SETTINGS = ["--train.steps", "4", "--train.batch", "4", "--train.checkpoints", "3", "--train.curve_documents", "8", "--train.threads", "1"]
-SETTINGS += ["--model.layers", "1", "--model.width", "8", "--model.heads", "1", "--eval.metrics", "next_token", "--eval.documents", "12", "--eval.trials", "12"]
+OPTIONS = {
+    "train": {"steps": 4, "batch": 4, "checkpoints": 3, "curve_documents": 8, "threads": 1},
+    "model": {"layers": 1, "width": 8, "heads": 1},
+    "eval": {"metrics": "next_token", "documents": 12, "trials": 12},
+}
+SETTINGS = [
+    word
+    for group, options in OPTIONS.items()
+    for name, value in options.items()
+    for word in (f"--{group}.{name}", str(value))
+]
 TIMES = ("manifest.json", ".lock")
 """Files that differ from one process to the next."""
 
@@ -22,7 +31,9 @@ def draw_nothing(patch: pytest.MonkeyPatch) -> None:
     """Every file of every figure is written, with no picture in it: pictures take most of the time of a tiny run."""
     from matplotlib.figure import Figure
 
-    patch.setattr(Figure, "savefig", lambda figure, file, **_: file.write(f"a figure of {len(figure.axes)} parts".encode()))
+    patch.setattr(
+        Figure, "savefig", lambda figure, file, **_: file.write(f"a figure of {len(figure.axes)} parts".encode())
+    )
 
 
 def call(*argv: str | Path) -> tuple[int, str]:
@@ -43,4 +54,8 @@ def folder(out: Path, model: str = "gpt") -> Path:
 
 def tree(path: Path, without: tuple[str, ...] = TIMES) -> dict[str, Any]:
     """Every file below `path` and its bytes; None for a folder."""
-    return {str(p.relative_to(path)): p.read_bytes() if p.is_file() else None for p in sorted(path.rglob("*")) if p.name not in without}
+    return {
+        str(p.relative_to(path)): p.read_bytes() if p.is_file() else None
+        for p in sorted(path.rglob("*"))
+        if p.name not in without
+    }

@@ -1,9 +1,11 @@
 """Checkpoints: safetensors, written whole or not at all, and checked before anything in them is used. No pickle.
 
-`checkpoint/state.safetensors` holds everything that training needs to go on to the bit (weights, Adam's moments); the file is gone once training is complete.
+`checkpoint/state.safetensors` holds everything that training needs to go on to the bit (weights, Adam's moments); the
+file is gone once training is complete.
 `checkpoint/step-00000123.safetensors` holds weights alone, for log-spaced steps and the last.
 
-The metadata of each file has one key, `worldbench`, with JSON (`About`): the step, what metrics.jsonl held, and a digest of both and of all tensors.
+The metadata of each file has one key, `worldbench`, with JSON (`About`): the step, what metrics.jsonl held, and a
+digest of both and of all tensors.
 Weights of older versions have a key `step` instead, and no digest; they are read, a state of theirs is not.
 """
 
@@ -42,8 +44,9 @@ class Damaged(RunError):
 class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a file says of itself. Files of older versions say the step alone.
 
-    step: how many steps were done. held_out: the seed of the documents behind the learning curve. curve: of weights, the digest of the curve's points up to
-    this step. log: of a state, how much of metrics.jsonl had been written. sha256: of all this and of the tensors.
+    step: how many steps were done. held_out: the seed of the documents behind the learning curve. curve: of weights,
+    the digest of the curve's points up to this step. log: of a state, how much of metrics.jsonl had been written.
+    sha256: of all this and of the tensors.
     """
 
     step: int
@@ -75,7 +78,8 @@ def save_weights(folder: Path, about: About, module: torch.nn.Module) -> None:
 def load_weights(path: Path, module: torch.nn.Module, again: str = AGAIN) -> About:
     """Put the weights of a file into `module`. again: how they can be made again, for the error.
 
-    Raises Damaged unless the file holds every tensor of the module and no other, with its shape, all finite, after the step that its name says.
+    Raises Damaged unless the file holds every tensor of the module and no other, with its shape, all finite, after the
+    step that its name says.
     """
     step = int(path.stem.removeprefix("step-"))
     expected = _of_module(module)
@@ -112,7 +116,8 @@ def save_state(folder: Path, about: About, module: torch.nn.Module, optimizer: t
 def load_state(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> About | None:
     """Go on from the saved state: what it says of itself; None where no state was saved.
 
-    Raises Damaged unless the file holds every weight of the module, all moments of each parameter or none, and no other tensor, all finite.
+    Raises Damaged unless the file holds every weight of the module, all moments of each parameter or none, and no other
+    tensor, all finite.
     """
     path = state_path(folder)
     if not path.exists():
@@ -133,7 +138,9 @@ def load_state(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Opt
     for name, p in module.named_parameters():
         state = {key: tensors[f"{key}.{name}"] for key in MOMENTS if f"{key}.{name}" in tensors}
         if state:
-            optimizer.state[p] = {key: value.to(p.device) if key != "step" or fused else value for key, value in state.items()}
+            optimizer.state[p] = {
+                key: value.to(p.device) if key != "step" or fused else value for key, value in state.items()
+            }
     return about
 
 
@@ -146,7 +153,9 @@ def _moments(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[
     if not isinstance(optimizer, torch.optim.AdamW):
         return {}
     return {
-        name: {f"{key}.{name}": torch.empty((), dtype=torch.float32) if key == "step" else p.detach() for key in MOMENTS}
+        name: {
+            f"{key}.{name}": torch.empty((), dtype=torch.float32) if key == "step" else p.detach() for key in MOMENTS
+        }
         for name, p in module.named_parameters()
     }
 
@@ -157,9 +166,13 @@ def _write(path: Path, tensors: Tensors, about: About) -> None:
 
 
 def _read(path: Path, expected: Tensors, check: Callable[[Tensors, About], None], way: str) -> tuple[Tensors, About]:
-    """The tensors of a file that hold to its digest and pass `check`, which raises ValueError. way: what to do about a damaged one."""
+    """The tensors of a file that hold to its digest and pass `check`, which raises ValueError.
+
+    way: what to do about a damaged file, for the error.
+    """
     try:
-        raw = read_regular(path, 8 + HEADER + sum(tensor.numel() * tensor.element_size() for tensor in expected.values()))
+        size = sum(tensor.numel() * tensor.element_size() for tensor in expected.values())
+        raw = read_regular(path, 8 + HEADER + size)
         about = _about(_metadata(raw))
         tensors = load(raw)
         if about.sha256 is not None and about.sha256 != _digest(tensors, about):

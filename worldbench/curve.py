@@ -1,6 +1,7 @@
 """The learning curve: held-out loss at log-spaced steps, a function of the weights kept at each and of nothing else.
 
-Training writes each point to metrics.jsonl before it saves the weights. Where that file is no longer what training wrote, the points are computed again.
+Training writes each point to metrics.jsonl before it saves the weights. Where that file is no longer what training
+wrote, the points are computed again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from worldbench.training_log import LIMIT, Record, digest_of, lines
 
 
 def log_spaced(steps: int, count: int) -> list[int]:
-    """At most `count` distinct steps from about steps / 200 to steps, evenly spaced in their logarithm; the last is always `steps`."""
+    """At most `count` distinct steps from about steps / 200 to steps, evenly spaced in their logarithm.
+
+    The last is always `steps`.
+    """
     if count == 1:
         return [steps]
     first = max(1, steps // 200)
@@ -27,7 +31,10 @@ def log_spaced(steps: int, count: int) -> list[int]:
 
 
 def point(world: World, model: SequenceModel, documents: Documents, step: int) -> Record:
-    """A line of metrics.jsonl: held-out loss, the loss of the exact law on the same documents (Bayes), and the excess; where the world has no law, the loss."""
+    """A line of metrics.jsonl: held-out loss, the loss of the exact law on the same documents (Bayes), and the excess.
+
+    Where the world has no exact law, the held-out loss alone. All in nats a token.
+    """
     from worldbench.metrics.excess_loss import divergences
 
     head = {"kind": "eval", "step": step}
@@ -52,11 +59,13 @@ def mean_loss(model: SequenceModel, documents: Documents) -> float:
     return total / count
 
 
-def of_run(path: Path, steps: list[int], digest: str | None, compute: Callable[[int], Record], say: Callable[[str], None]) -> list[Record]:
+def of_run(
+    path: Path, steps: list[int], digest: str | None, compute: Callable[[int], Record], say: Callable[[str], None]
+) -> list[Record]:
     """The points at `steps` of a run that is trained to its end.
 
-    path: its metrics.jsonl. digest: what its last weights say of the points in that file; None where an older version saved them. compute: the point at a
-    step, from the weights kept. What has to be computed again is said.
+    path: its metrics.jsonl. digest: what its last weights say of the points in that file; None where an older version
+    saved them. compute: the point at a step, from the weights kept. say: gets a sentence on what is computed again.
     """
     found: dict[int, Record] = {}
     try:

@@ -1,8 +1,9 @@
-"""metrics.jsonl: training losses and the points of the learning curve, a line each; and how much of the file a checkpoint stands for.
+"""metrics.jsonl: training losses and the points of the learning curve, a line each; and its tie to the checkpoints.
 
-Before a checkpoint is saved, the file is flushed to the disk. A saved state holds the file's length and digest (`Prefix`): training goes on from the state only
-where the file still begins with these bytes, and what comes after them is cut off. So the file is the same, however often training was stopped.
-Kept weights hold the digest of the curve's points alone, as how many training losses are written is no matter of the weights.
+Before a checkpoint is saved, the file is flushed to the disk. A saved state holds the file's length and digest
+(`Prefix`). Training goes on from the state only where the file still begins with these bytes; what comes after them is
+cut off. So the file is the same, however often training was stopped.
+Kept weights hold the digest of the curve's points alone: weights do not depend on how many training losses are written.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return cls(len(raw), hashlib.sha256(raw).hexdigest())
 
     def read(self, path: Path) -> bytes | None:
-        """These bytes of the file; None where it no longer begins with them. Raises InputError for a file that cannot be read."""
+        """These bytes of the file; None where it no longer begins with them.
+
+        Raises InputError for a file that cannot be read.
+        """
         raw = read_start(path, min(max(self.length, 0), LIMIT))
         return raw if Prefix.of(raw) == self else None
 
@@ -93,7 +97,10 @@ class EvalLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_fiel
 
 
 def lines(raw: bytes) -> Iterator[tuple[bytes, Record]]:
-    """Each line of a metrics.jsonl and its record, up to the first that cannot be one: a killed process may leave its last line unfinished."""
+    """Each line of a metrics.jsonl and its record, up to the first that cannot be one.
+
+    A killed process may leave its last line unfinished.
+    """
     for line in raw.splitlines(keepends=True):
         try:
             msgspec.json.decode(line, type=TrainLine | EvalLine)

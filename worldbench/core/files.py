@@ -80,14 +80,17 @@ def make_folder(path: Path) -> Path:
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot write to the folder {str(path)!r} ({reason(error)}); choose another with --out") from error
+        raise InputError(
+            f"cannot write to the folder {str(path)!r} ({reason(error)}); choose another with --out"
+        ) from error
     return path
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write a whole file beside its place, flush it to the disk, move it there. The old file stays until then.
 
-    After a kill, `.NAME.part` may be left beside it. The next write of the same file, or the next `lock` of the folder, removes that one.
+    After a kill, `.NAME.part` may be left beside it. The next write of the same file, or the next `lock` of the folder,
+    removes that one.
     Links are never followed: neither one in the place of the file, which is replaced, nor one in the place of the part.
     Raises RunError; the old file is then as it was.
     """
@@ -101,7 +104,9 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             write_all(handle, raw)
             os.fsync(handle)
             if not _is(part, handle):
-                raise RunError(f"another process writes {str(path)!r} at the same time; wait for it and run the same command again")
+                raise RunError(
+                    f"another process writes {str(path)!r} at the same time; wait for it and run the same command again"
+                )
             os.replace(part, path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -151,7 +156,9 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
         sync_folder(path.parent)
     except OSError as error:
-        raise RunError(f"cannot remove {str(path)!r} ({reason(error)}); remove it and run the same command again") from error
+        raise RunError(
+            f"cannot remove {str(path)!r} ({reason(error)}); remove it and run the same command again"
+        ) from error
 
 
 def reason(error: OSError | ValueError) -> str:
@@ -163,23 +170,30 @@ def cannot_write(path: Path, error: OSError | ValueError) -> RunError:
     """The error of a write that failed."""
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     way = "make room" if full else "make it possible to write there"
-    return RunError(f"cannot write {str(path)!r} ({reason(error)}); what was saved before is intact, {way} and run the same command again")
+    return RunError(
+        f"cannot write {str(path)!r} ({reason(error)}); what was saved before is intact, "
+        f"{way} and run the same command again"
+    )
 
 
 def read_regular(path: Path, limit: int = LIMIT) -> bytes:
-    """The bytes of a regular file, or of the regular file that a link leads to. A FIFO or a device is refused and never waited for.
+    """The bytes of a regular file, or of the regular file that a link leads to. A FIFO or a device is never waited for.
 
     limit: the most bytes that the file may hold.
     Raises InputError for a path that is absent, unreadable, no regular file, or larger than `limit`.
     """
     raw = read_start(path, limit + 1)
     if len(raw) > limit:
-        raise InputError(f"{str(path)!r} holds more than {limit:,} bytes, the most that is read of such a file; check that it is the right one")
+        most = f"{limit:,} bytes, the most that is read of such a file"
+        raise InputError(f"{str(path)!r} holds more than {most}; check that it is the right one")
     return raw
 
 
 def read_start(path: Path, count: int) -> bytes:
-    """The first `count` bytes of a regular file, or all of a shorter one. Raises InputError as `read_regular` does, but for no size."""
+    """The first `count` bytes of a regular file, or all of a shorter one.
+
+    Raises InputError as `read_regular` does, but for no size.
+    """
     pieces, left = [], count
     with _opened(path) as handle:
         while left and (piece := os.read(handle, min(PIECE, left))):
@@ -201,7 +215,7 @@ def _opened(path: Path) -> Iterator[int]:
             os.close(handle)
     except InputError:
         raise
-    except (OSError, ValueError) as error:  # a ValueError: a name that no file can have, with a NUL or half a character in it
+    except (OSError, ValueError) as error:  # a ValueError: a name with a NUL or half a character, which no file has
         raise InputError(f"cannot read {str(path)!r} ({reason(error)})") from error
 
 
@@ -219,7 +233,9 @@ def read_text(path: Path, limit: int = LIMIT) -> str:
     try:
         text = read_regular(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError(f"{str(path)!r} is not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start})") from error
+        raise InputError(
+            f"{str(path)!r} is not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start})"
+        ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -234,14 +250,19 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
     except ValueError as error:
         raise InputError(f"{str(path)!r} is not JSON ({error})") from error
     except RecursionError as error:
-        raise InputError(f"{str(path)!r} is not JSON that can be read (its lists and objects are nested too deeply)") from error
+        raise InputError(
+            f"{str(path)!r} is not JSON that can be read (its lists and objects are nested too deeply)"
+        ) from error
 
 
 @contextlib.contextmanager
 def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold `folder` for this process (or wait until another lets go of it); the kernel lets go when the process ends, however it ends.
+    """Hold `folder` for this process. The kernel lets go of it when the process ends, however it ends.
 
-    What a killed process left half written in the folder is removed. Where the file system has no locks, the work goes on without one, and a warning says so.
+    wait: until another process lets go, instead of raising.
+
+    What a killed process left half written in the folder is removed. Where the file system has no locks, the work goes
+    on without one, and a warning says so.
     Raises RunError where another process holds the folder, or where it cannot be locked for another reason.
     """
     path = folder / ".lock"
@@ -249,7 +270,9 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
         handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
     except OSError as error:
         why = "it is a link" if error.errno == errno.ELOOP else reason(error)
-        raise RunError(f"cannot open the lock {str(path)!r} ({why}); remove it if it is there, or choose another folder with --out") from error
+        raise RunError(
+            f"cannot open the lock {str(path)!r} ({why}); remove it if it is there, or choose another folder with --out"
+        ) from error
     try:
         if _take(handle, folder, wait):
             _remove_parts(folder)
@@ -263,10 +286,14 @@ def _take(handle: int, folder: Path, wait: bool) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:
-        raise RunError(f"another process is working in {str(folder)!r}; wait for it, or choose another seed or --out") from error
+        raise RunError(
+            f"another process is working in {str(folder)!r}; wait for it, or choose another seed or --out"
+        ) from error
     except OSError as error:
         if error.errno not in UNSUPPORTED:
-            raise RunError(f"cannot lock {str(folder)!r} ({reason(error)}); see to its disk, or choose another folder with --out") from error
+            raise RunError(
+                f"cannot lock {str(folder)!r} ({reason(error)}); see to its disk, or choose another folder with --out"
+            ) from error
         _warn_unlocked(reason(error))
         return False
     return True
