@@ -38,10 +38,10 @@ def draw_nothing(patch: pytest.MonkeyPatch) -> None:
 
 def call(*argv: str | Path) -> tuple[int, str]:
     """The exit code of a command line, and what it said on standard error."""
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+    said, printed = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(printed):
         code = cli.main([str(word) for word in argv])
-    return code, said.getvalue()
+    return code, said.buffer.getvalue().decode()  # type: ignore[attr-defined]
 
 
 def run(out: Path, *more: str) -> tuple[int, str]:
