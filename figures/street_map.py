@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 """West, south, east, north."""
 
-FARTHEST = 1e9
-"""Metres: more than any position on the earth has."""
+FARTHEST = 1e10
+"""Metres: more than any map that is read has."""
 NEEDED: Named = {
     "places": Array("text", ("N+",)), "directions": Array("text", ("A",)),
     "metres": Array("float", ("N+", 2), least=-FARTHEST, most=FARTHEST),

@@ -13,8 +13,9 @@ from worldbench.core.model import SequenceModel
 from worldbench.core.statistics import mean_interval
 from worldbench.core.world import Vocabulary, World
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, NOT_A_DIRECTION, PAST_END, Reconstruction, reconstruct
-from worldbench.metrics.route_controls import completed_routes, ends_of, matched_errors, mistakes, uniform_errors
+from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, Reconstruction, reconstruct
+from worldbench.metrics.route_controls import FOUND, completed_routes, ends_of, matched_errors, mistakes, uniform_errors
+from worldbench.metrics.routes import NOT_A_DIRECTION, PAST_END, Moves, from_table, starts, stretches
 
 SHARES = ("edge_precision", "edge_recall", "failed_routes", "routes_without_red", "routes_with_red")
 DATA_BLOCK, DATA_LIMIT = 1024, 65_536
@@ -94,16 +95,16 @@ def over_orders(name: str, values: list[float]) -> Score:
 
 
 def measure_routes(
-    graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: np.ndarray, true: np.ndarray, *,
+    graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: Moves, true: Moves, *,
     degree: int, distance: float, orders: int, roll_back: bool, seed: int,
 ) -> Report:  # fmt: skip
-    """Everything that is measured on routes, whoever made them: origin, destination int [n], moves int [n, L] as `reconstruct` takes them.
+    """Everything that is measured on n routes, whoever made them: origin, destination int [n].
 
-    true: int [n, L'], a legal route for each pair that the controls are made of; pairs whose row is none are left out of the controls, and counted in a note.
+    true: a legal route for each pair that the controls are made of; pairs whose route is none are left out of the controls, and counted in a note.
     orders: how often the routes are drawn; the first time as given, then shuffled.
     """
 
-    def draw(o: np.ndarray, d: np.ndarray, m: np.ndarray, order: np.ndarray | None = None) -> Reconstruction:
+    def draw(o: np.ndarray, d: np.ndarray, m: Moves, order: np.ndarray | None = None) -> Reconstruction:
         return reconstruct(graph, o, d, m, degree=degree, distance=distance, roll_back=roll_back, order=order)
 
     drawings = []
@@ -129,7 +130,6 @@ def measure_routes(
             "status": first.status,
             "origin": np.asarray(origin, np.int32),
             "destination": np.asarray(destination, np.int32),
-            "moves": moves,
         },
     )
     if (streets := graph.street[first.edges[:, 0], first.edges[:, 2]].astype(str)).any():
@@ -143,7 +143,7 @@ def measure_routes(
     made = int(found.made.sum())
     report.scores["illegal_moves"] = Score(found.share, made)
     there = ends_of(graph, origin, true) == destination
-    o, d, t = origin[there], destination[there], true[there]
+    o, d, t = origin[there], destination[there], true.take(there)
     for name, wrong in (("uniform", uniform_errors(graph, o, t, found.share, seed)), ("matched", matched_errors(graph, o, t, found.rate, seed))):
         drawing = draw(o, d, wrong)
         report.scores[f"control_{name}_precision"] = Score(drawing.precision, len(o))
@@ -160,12 +160,18 @@ def measure_routes(
     return report
 
 
-def completed(graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: np.ndarray) -> np.ndarray:
-    """True routes by `completed_routes`, as `measure_routes` takes them: one NOT_A_DIRECTION where there is no way."""
-    routes, reached = completed_routes(graph, origin, destination, moves)
-    routes[~reached] = PAST_END
-    routes[~reached, 0] = NOT_A_DIRECTION
-    return routes
+def completed(
+    graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: Moves, most: int | None = None
+) -> tuple[Moves, np.ndarray]:
+    """True routes by `completed_routes`, as `measure_routes` takes them: one NOT_A_DIRECTION where none is found; and what
+    became of them, int8 [n]."""
+    routes, became = completed_routes(graph, origin, destination, moves, most)
+    reached = became == FOUND
+    lengths = np.where(reached, routes.lengths, 1)
+    start = starts(lengths)
+    words = np.full(start[-1], NOT_A_DIRECTION, np.int16)
+    words[stretches(start[:-1][reached], lengths[reached])] = routes.take(reached).words
+    return Moves(words, start, routes.width), became
 
 
 NO_MISTAKES = tuple(
@@ -212,20 +218,19 @@ class MapReconstruction(Metric):
         assert graph is not None
         rides = evaluation.rides(settings.reconstruction_decoding, settings.reconstruction_rides)
         origin, destination = world.route_ends(rides.prompts)
-        moves = routes_of(rides.tokens, rides.length, world.vocabulary, len(graph.directions))
-        true = routes_from_data(world, graph, seed, rides.prompts, rides.prompt_lengths)
+        table = routes_of(rides.tokens, rides.length, world.vocabulary, len(graph.directions))
+        moves = from_table(table)
+        true = from_table(routes_from_data(world, graph, seed, rides.prompts, rides.prompt_lengths))
         lacking = ends_of(graph, origin, true) != destination
         if lacking.any():
-            own = completed(graph, origin, destination, moves)
-            both = np.full((len(moves), max(own.shape[1], true.shape[1])), PAST_END, np.int16)
-            both[lacking, : own.shape[1]] = own[lacking]
-            both[~lacking, : true.shape[1]] = true[~lacking]
-            true = both
+            own, _ = completed(graph, origin, destination, moves)
+            true = true.followed_by(own).take(np.arange(len(moves)) + lacking * len(moves))
         report = measure_routes(
             graph, origin, destination, moves, true,
             degree=settings.reconstruction_degree, distance=settings.reconstruction_distance, orders=settings.reconstruction_orders,
             roll_back=settings.reconstruction_roll_back, seed=seed,
         )  # fmt: skip
+        report.arrays["moves"] = table
         failed = int((report.arrays["status"] == FAILED).sum())
         kept = "and draw nothing" if settings.reconstruction_roll_back else "and leave what they had drawn, as in the released code"
         report.notes.insert(0, f"{len(moves)} {settings.reconstruction_decoding} rides; {failed} of them could not be explained (in the order decoded), {kept}")

@@ -19,21 +19,23 @@ Choices that the source leaves open, or makes otherwise:
 
 The result is a drawing, not an estimate: it is given the true map and the ends of the routes, and depends on their order.
 
-Shape letters: N places, A directions, E true edges, R red (new) edges, n routes, L longest route in moves.
+Shape letters: N places, A directions, E true edges, R red (new) edges, n routes.
 """
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
 
 from worldbench.core.graph import Graph
+from worldbench.metrics.routes import Moves
 
 HALF_MILE = 804.672
 """Metres."""
-PAST_END, NOT_A_DIRECTION = -1, -2
-"""In `moves`: after the route's last token; a token that is no direction."""
+MOST_CACHED = 1 << 25
+"""Neighbours of nodes that are kept at once, where many nodes are near to many."""
 DRAWN, DRAWN_WITH_RED, FAILED = 0, 1, 2
 """What became of a route: explained by true edges alone; with the help of invented ones; not at all."""
 
@@ -79,7 +81,7 @@ def reconstruct(
     graph: Graph,
     origin: np.ndarray,
     destination: np.ndarray,
-    moves: np.ndarray,
+    moves: Moves,
     *,
     degree: int = 4,
     distance: float = HALF_MILE,
@@ -88,22 +90,24 @@ def reconstruct(
 ) -> Reconstruction:
     """Explain routes one after another (see the module).
 
-    origin, destination: int [n], places. moves: int [n, L], columns of `graph.directions`, PAST_END after a route's last move, NOT_A_DIRECTION for a token
-    that is none. degree: most used edges that may leave a node. distance: longest new edge, in metres. order: int [n], a permutation; None: as given.
+    origin, destination: int [n], places. degree: most used edges that may leave a node. distance: longest new edge, in
+    metres. order: int [n], a permutation; None: as given.
     """
-    lengths = np.where((moves == PAST_END).any(1), (moves == PAST_END).argmax(1), moves.shape[1])
-    proper = ~((moves < 0) & (np.arange(moves.shape[1])[None, :] < lengths[:, None])).any(1)
+    proper = np.ones(len(moves), bool)
+    proper[moves.row[moves.words < 0]] = False
     drawing = _Drawing(graph, degree, distance)
     ok = np.zeros(len(moves), bool)
-    slots: list[int] = []
+    slots = array("q")
     ends = np.zeros(len(moves), np.int64)
+    start = moves.start.tolist()
     sequence = np.arange(len(moves)) if order is None else np.asarray(order)
     for i in sequence.tolist():
         if proper[i]:
-            path, ok[i] = drawing.explain(int(origin[i]), int(destination[i]), moves[i, : lengths[i]].tolist(), roll_back)
-            slots += path
+            words = moves.words[start[i] : start[i + 1]].tolist()
+            path, ok[i] = drawing.explain(int(origin[i]), int(destination[i]), words, roll_back)
+            slots.extend(path)
             ends[i] = len(path)
-    return drawing.result(np.array(slots, np.int64), ends[sequence], sequence, ok)
+    return drawing.result(np.frombuffer(slots, np.int64), ends[sequence], sequence, ok)
 
 
 class _Drawing:
@@ -126,6 +130,7 @@ class _Drawing:
         self.used = [False] * len(self.targets)
         self.left: list[int] = np.maximum((graph.successor >= 0).sum(1), degree).tolist()  # used edges that each node still has room for
         self.near: dict[int, np.ndarray] = {}
+        self.cached = 0
         from scipy.spatial import KDTree
 
         self.tree = KDTree(graph.metres)
@@ -219,7 +224,7 @@ class _Drawing:
         new.append((slot, done))
         path.append(slot)
         # A candidate's own first uses can only take room away, so the bound is never too low: the first candidate that keeps its bound is the best.
-        bound = self.bounds(near, slot, destination, np.array(moves[done + 1 :]))
+        bound = self.bounds(near, slot, destination, moves, done + 1)
         while True:
             best = int(bound.argmax())
             if bound[best] < 1:
@@ -239,15 +244,18 @@ class _Drawing:
         self.undo(slot)
         return -1
 
-    def bounds(self, near: np.ndarray, new_slot: int, destination: int, rest: np.ndarray) -> np.ndarray:
-        """How many of the directions `rest` a valid sub-path from each candidate could spell, int [candidates]: exact but for room that it takes from itself.
+    def bounds(self, near: np.ndarray, new_slot: int, destination: int, moves: list[int], done: int) -> np.ndarray:
+        """How many of the directions from move `done` on a valid sub-path from each candidate could spell, int [candidates]:
+        exact but for room that it takes from itself.
 
         The new edge leads from its slot to the candidate in question.
         """
         a, nowhere = self.a, self.n
         best = np.zeros(len(near), np.int64)
         at = near
-        for k, turn in enumerate(rest.tolist()):
+        last = len(moves) - done - 1
+        for k in range(last + 1):
+            turn = moves[done + k]
             slots = at * a + turn
             at = self.targets[slots]
             if turn == new_slot % a:
@@ -255,7 +263,7 @@ class _Drawing:
                 if again.any():
                     at[again] = near[again]
             best[self.rooms[slots]] = k
-            if k == len(rest) - 1:
+            if k == last:
                 best[at == destination] = k + 1
             elif (at == nowhere).all():
                 break
@@ -265,11 +273,15 @@ class _Drawing:
         """The other nodes within `distance` metres, nearest first, then by index."""
         if node not in self.near:
             metres = self.graph.metres
+            if self.cached > MOST_CACHED:
+                self.near.clear()
+                self.cached = 0
             close = np.array(sorted(self.tree.query_ball_point(metres[node], self.distance * (1 + 1e-9) + 1e-9)), np.int64)
             close = close[close != node]
             gap = np.hypot(*(metres[close] - metres[node]).T)
             close, gap = close[gap <= self.distance], gap[gap <= self.distance]
-            self.near[node] = close[np.argsort(gap, kind="stable")]
+            self.near[node] = close[np.argsort(gap, kind="stable")].astype(np.int32)
+            self.cached += len(close)
         return self.near[node]
 
     def result(self, slots: np.ndarray, lengths: np.ndarray, sequence: np.ndarray, ok: np.ndarray) -> Reconstruction:

@@ -14,47 +14,68 @@ Both controls take one true route from the origin to the destination of each rid
 Where a model's red edges are as many as a control's, its rides look like those of the true map with random slips; where they are more, its mistakes are more
 than slips. Neither control has mistakes that depend on more than the intersection.
 
-Shape letters: N places, A directions, n routes, L longest route in moves.
+Shape letters: N places, A directions, n routes, W moves of all of them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.graph import UNREACHABLE, Graph
-from worldbench.metrics.reconstruction import PAST_END
-from worldbench.metrics.rollout import draw
+from worldbench.metrics.routes import Moves, starts, stretches
 
+NO_WAY, FOUND, TOO_LONG = 0, 1, 2
+"""What became of a shortest route: there is none, it is found, or it is left out lest all together take too much."""
+FEW = 32
+"""Routes that are followed one by one, where no more are left."""
 BLOCK = 256
 """Destinations whose distances are held at once."""
 
 
-def places_along(graph: Graph, origin: np.ndarray, moves: np.ndarray) -> np.ndarray:
-    """Where each move is made: int32 [n, L] for moves int [n, L]; -1 after the route's illegal move, its last one, and from a token that is no direction on."""
-    place = np.full(moves.shape, -1, np.int32)
-    at = np.asarray(origin, np.int32)
-    for t in range(moves.shape[1]):
-        turn = moves[:, t]
-        at = np.where(turn >= 0, at, -1)
-        if not (at >= 0).any():
-            break
-        place[:, t] = at
-        at = np.where(at >= 0, graph.successor[np.maximum(at, 0), np.maximum(turn, 0)], -1)
+def places_along(graph: Graph, origin: np.ndarray, moves: Moves) -> np.ndarray:
+    """Where each move is made: int32 [W]; -1 after the route's illegal move, and from a token that is no direction on."""
+    place = np.full(len(moves.words), -1, np.int32)
+    rows = np.flatnonzero(moves.lengths)
+    at = np.asarray(origin, np.int32)[rows]
+    step = 0
+    while len(rows) > FEW:
+        cell = moves.start[rows] + step
+        turn = moves.words[cell]
+        going = turn >= 0
+        rows, at, cell, turn = rows[going], at[going], cell[going], turn[going]
+        place[cell] = at
+        at = graph.successor[at, turn]
+        step += 1
+        going = (at >= 0) & (moves.lengths[rows] > step)
+        rows, at = rows[going], at[going]
+    if len(rows):  # a few long routes, whose steps would each be an array of a few
+        successor = graph.successor.tolist()
+        for row, here in zip(rows.tolist(), at.tolist()):
+            cell, along = int(moves.start[row]) + step, []
+            for turn in moves.words[cell : moves.start[row + 1]].tolist():
+                if here < 0 or turn < 0:
+                    break
+                along.append(here)
+                here = successor[here][turn]
+            place[cell : cell + len(along)] = along
     return place
 
 
-def ends_of(graph: Graph, origin: np.ndarray, moves: np.ndarray) -> np.ndarray:
-    """Where legal routes end: int [n]; -1 for a route that makes an illegal move or has a token that is no direction."""
-    at = np.asarray(origin, np.int64)
-    for turn in moves.T:
-        going = turn != PAST_END
-        if not going.any():
-            break
-        to = np.where((at >= 0) & (turn >= 0), graph.successor[np.maximum(at, 0), np.maximum(turn, 0)], -1)
-        at = np.where(going, to, at)
+def ends_of(graph: Graph, origin: np.ndarray, moves: Moves, place: np.ndarray | None = None) -> np.ndarray:
+    """Where legal routes end: int64 [n]; -1 for a route that makes an illegal move or has a token that is no direction.
+
+    place: what `places_along` says of them, where that is known.
+    """
+    place = places_along(graph, origin, moves) if place is None else place
+    at = np.asarray(origin, np.int64).copy()
+    some = moves.lengths > 0
+    last = moves.start[1:][some] - 1
+    known = place[last] >= 0
+    to = graph.successor[np.maximum(place[last], 0), np.maximum(moves.words[last], 0)]
+    at[some] = np.where(known, to, -1)
     return at
 
 
@@ -76,84 +97,126 @@ class Mistakes:
         return self.wrong / np.maximum(self.made, 1)[:, None]
 
 
-def mistakes(graph: Graph, origin: np.ndarray, moves: np.ndarray) -> Mistakes:
+def mistakes(graph: Graph, origin: np.ndarray, moves: Moves) -> Mistakes:
     """Count the illegal moves of routes."""
     n, a = graph.successor.shape
     place = places_along(graph, origin, moves)
     known = place >= 0
-    v, turn = place[known].astype(np.int64), moves[known].astype(np.int64)
+    v, turn = place[known].astype(np.int64), moves.words[known].astype(np.int64)
     illegal = graph.successor[v, turn] < 0
     wrong = np.bincount(v[illegal] * a + turn[illegal], minlength=n * a).reshape(n, a)
     return Mistakes(wrong, np.bincount(v, minlength=n))
 
 
-def uniform_errors(graph: Graph, origin: np.ndarray, moves: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """The uniform control: a copy of the true routes `moves` [n, L] with wrong directions. Draws: stream ("evaluation", seed, "control uniform"), by route."""
-    n, longest = moves.shape
-    uniform = streams.uniform(0, n, 2 * longest, "evaluation", seed, "control uniform")
+def uniform_errors(graph: Graph, origin: np.ndarray, moves: Moves, share: float, seed: int) -> Moves:
+    """The uniform control: a copy of true routes with wrong directions.
+
+    Draws: stream ("evaluation", seed, "control uniform"), by route; of a route's 2 * width numbers the first half chooses
+    its moves, the second their directions.
+    """
     place = places_along(graph, origin, moves)
     missing = graph.successor < 0
     lacks = (~missing).sum(1) < missing.shape[1]
-    row, step = np.nonzero((place >= 0) & lacks[place])
-    count = min(round(share * int((place >= 0).sum())), len(row))
-    chosen = np.argsort(uniform[row, step], kind="stable")[:count]
-    row, step = row[chosen], step[chosen]
-    out = moves.copy()
-    out[row, step] = draw(missing[place[row, step]].astype(float), uniform[row, longest + step]) if count else 0
-    return out
+    cell = np.flatnonzero((place >= 0) & lacks[place])
+    count = min(round(share * int((place >= 0).sum())), len(cell))
+    words = moves.words.copy()
+    if count:
+        stream = ("evaluation", seed, "control uniform")
+        row, step = moves.row[cell], cell - moves.start[moves.row[cell]]
+        chosen = np.argsort(streams.uniform_cells(row, step, 2 * moves.width, *stream), kind="stable")[:count]
+        chosen.sort()
+        cell = cell[chosen]
+        uniform = streams.uniform_cells(row[chosen], moves.width + step[chosen], 2 * moves.width, *stream)
+        words[cell] = _one_of(missing, place[cell], uniform)
+    return replace(moves, words=words)
 
 
-def matched_errors(graph: Graph, origin: np.ndarray, moves: np.ndarray, rate: np.ndarray, seed: int) -> np.ndarray:
-    """The matched control: a copy of the true routes `moves` [n, L], wrong as often as `rate` [N, A] says. Draws: ("evaluation", seed, "control matched")."""
-    n, longest = moves.shape
-    uniform = streams.uniform(0, n, longest, "evaluation", seed, "control matched")
+def _one_of(choices: np.ndarray, place: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """A uniform one of the directions that are there at each place: int16 [k] for choices bool [N, A], some in each row
+    of place [k], and uniform [k] in [0, 1). Direction by direction, so that no table [k, A] is made."""
+    wanted = uniform * choices.sum(1)[place]
+    passed, turn = np.zeros(len(place)), np.zeros(len(place), np.int16)
+    for there in choices.T:
+        passed += there[place]
+        turn += passed <= wanted
+    return turn
+
+
+def matched_errors(graph: Graph, origin: np.ndarray, moves: Moves, rate: np.ndarray, seed: int) -> Moves:
+    """The matched control: a copy of true routes, wrong as often as `rate` [N, A] says.
+
+    Draws: stream ("evaluation", seed, "control matched"), by route; one number for each of its `width` moves.
+    """
     place = places_along(graph, origin, moves)
-    row, step = np.nonzero((place >= 0) & (rate.sum(1) > 0)[place])
-    turn = (np.cumsum(rate, axis=1)[place[row, step]] <= uniform[row, step][:, None]).sum(1)
-    out = moves.copy()
-    out[row, step] = np.where(turn < rate.shape[1], turn, moves[row, step])
-    return out
+    cell = np.flatnonzero((place >= 0) & (rate.sum(1) > 0)[place])
+    row = moves.row[cell]
+    uniform = streams.uniform_cells(row, cell - moves.start[row], moves.width, "evaluation", seed, "control matched")
+    turn = np.zeros(len(cell), np.int16)
+    for below in np.cumsum(rate, axis=1).T:
+        turn += below[place[cell]] <= uniform
+    words = moves.words.copy()
+    words[cell] = np.where(turn < rate.shape[1], turn, words[cell])
+    return replace(moves, words=words)
 
 
-def shortest_routes(graph: Graph, origin: np.ndarray, destination: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A route of fewest moves for each pair (of several the one whose first directions come first): moves int16 [n, L], and bool [n], is there a way?"""
+def shortest_routes(
+    graph: Graph, origin: np.ndarray, destination: np.ndarray, most: int | None = None
+) -> tuple[Moves, np.ndarray]:
+    """A route of fewest moves for each pair (of several the one whose first directions come first), and what became of it.
+
+    most: moves of all routes together; those that would make more are TOO_LONG. None: any number.
+    Returns the routes, empty where none is found, and int8 [n], NO_WAY, FOUND or TOO_LONG.
+    """
     n = len(origin)
-    columns: list[np.ndarray] = []
-    reached = np.zeros(n, bool)
+    lengths = np.zeros(n, np.int64)
+    became = np.full(n, NO_WAY, np.int8)
+    found: list[tuple[np.ndarray, np.ndarray]] = []  # for each block of destinations: rows, and their moves end to end
     wanted, which = np.unique(destination, return_inverse=True)
     for low in range(0, len(wanted), BLOCK):
         rows = np.flatnonzero((which >= low) & (which < low + BLOCK))
         hops = graph.hops_to(wanted[low : low + BLOCK]).astype(np.int64)
         goal, at = which[rows] - low, np.asarray(origin, np.int64)[rows]
         left = hops[goal, at]
-        reached[rows] = left < UNREACHABLE
-        rows, goal, at, left = (x[left < UNREACHABLE] for x in (rows, goal, at, left))
-        step = 0
+        there = left < UNREACHABLE
+        if most is not None:
+            became[rows[there]] = TOO_LONG
+            there &= np.cumsum(np.where(there, left, 0)) + lengths.sum() <= most
+        rows, goal, at, left = (x[there] for x in (rows, goal, at, left))
+        became[rows], lengths[rows] = FOUND, left
+        start = starts(left)
+        words = np.empty(start[-1], np.int16)
+        found.append((rows, words))
+        cell = start[:-1]
         while (left > 0).any():
-            rows, goal, at, left = (x[left > 0] for x in (rows, goal, at, left))
-            if step == len(columns):
-                columns.append(np.full(n, PAST_END, np.int16))
+            cell, goal, at, left = (x[left > 0] for x in (cell, goal, at, left))
             to = graph.successor[at]
             closer = (to >= 0) & (hops[goal[:, None], np.maximum(to, 0)] == left[:, None] - 1)
             turn = closer.argmax(1)
-            columns[step][rows] = turn
-            at, left, step = to[np.arange(len(at)), turn].astype(np.int64), left - 1, step + 1
-    return np.stack(columns, axis=1) if columns else np.full((n, 1), PAST_END, np.int16), reached
+            words[cell] = turn
+            cell, at, left = cell + 1, to[np.arange(len(at)), turn].astype(np.int64), left - 1
+    start = starts(lengths)
+    out = np.empty(start[-1], np.int16)
+    for rows, words in found:
+        out[stretches(start[rows], lengths[rows])] = words
+    return Moves(out, start, max(1, int(lengths.max(initial=0)))), became
 
 
-def completed_routes(graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """True routes that stay with given ones: each as far as it is legal, then a shortest way from there to the destination. A legal one that arrives is itself.
+def completed_routes(
+    graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: Moves, most: int | None = None
+) -> tuple[Moves, np.ndarray]:
+    """True routes that stay with given ones: each as far as it is legal, then a shortest way from there to the destination.
 
-    moves: int [n, L]. Returns moves int16 [n, L'], and bool [n], is there a way?
+    A legal one that arrives is itself. Returns the routes, and what became of the shortest ways, as `shortest_routes` does.
     """
     place = places_along(graph, origin, moves)
-    to = np.where(place >= 0, graph.successor[np.maximum(place, 0), np.maximum(moves, 0)], -1)
-    legal = (to >= 0).sum(1)
-    rows = np.arange(len(moves))
-    at = np.where(legal > 0, to[rows, np.maximum(legal - 1, 0)], origin)
-    rest, reached = shortest_routes(graph, at, destination)
-    out = np.full((len(moves), moves.shape[1] + rest.shape[1]), PAST_END, np.int16)
-    out[:, : moves.shape[1]][to >= 0] = moves[to >= 0]
-    row, step = np.nonzero(rest >= 0)
-    out[row, legal[row] + step] = rest[row, step]
-    return out[:, : max(1, int((out >= 0).sum(1).max(initial=0)))], reached
+    to = np.where(place >= 0, graph.successor[np.maximum(place, 0), np.maximum(moves.words, 0)], -1)
+    legal = np.bincount(moves.row[to >= 0], minlength=len(moves))
+    at = np.asarray(origin, np.int64).copy()
+    at[legal > 0] = to[(moves.start[:-1] + legal - 1)[legal > 0]]
+    rest, became = shortest_routes(graph, at, destination, most)
+    lengths = legal + rest.lengths
+    start = starts(lengths)
+    words = np.empty(start[-1], np.int16)
+    words[stretches(start[:-1], legal)] = moves.words[to >= 0]
+    words[stretches(start[:-1] + legal, rest.lengths)] = rest.words
+    return Moves(words, start, max(1, int(lengths.max(initial=0)))), became

@@ -15,6 +15,7 @@ from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
 from worldbench.figures import learning_curves, street_map
 from worldbench.metrics.reconstruction import reconstruct
+from worldbench.metrics.routes import from_table
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small_maps import small_map
@@ -29,7 +30,7 @@ def evidence(path: Path, graph: Graph, wrong: float) -> dict[str, np.ndarray]:
         turn = np.array([rng.choice(np.flatnonzero(graph.successor[v] >= 0)) for v in destination])
         destination = graph.successor[destination, turn]
         moves[:, t] = np.where(rng.random(40) < wrong, rng.integers(8, size=40), turn)
-    r = reconstruct(graph, origin, destination, moves)
+    r = reconstruct(graph, origin, destination, from_table(moves))
     arrays = {name: getattr(r, name) for name in ("edges", "uses", "black", "red", "red_uses", "status")}
     arrays |= {"metres": graph.metres, "places": np.array(graph.places), "directions": np.array(graph.directions)}
     np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]

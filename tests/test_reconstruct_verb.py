@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 
 from worldbench.core.errors import InputError
+from worldbench.core.world import ARRIVED
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.map_reconstruction import METRIC
-from worldbench.metrics.reconstruction import NOT_A_DIRECTION
-from worldbench.reconstruct import add_arguments, read_routes, reconstruct_file, run
+from worldbench.metrics.routes import NOT_A_DIRECTION
+from worldbench.reconstruct import add_arguments, run
+from worldbench.reconstruction import reconstruct_file
+from worldbench.routes import read_routes
 
 LINE = "\n".join(["node,direction,to,x,y", *(f"{i},E,{i + 1},{i * 100},0\n{i + 1},W,{i},{(i + 1) * 100},0" for i in range(4))])
 ROUTES = """# rides over a line of five places
@@ -69,8 +72,10 @@ def test_a_ride_of_a_model_scores_the_same_as_text(tmp_path: Path) -> None:
     assert report.scores["red_edges"].value > 0
     rides = evaluation.rides("greedy", 60)
     text = "\n".join(world.vocabulary.text(np.concatenate([p, t])) for p, t in zip(rides.prompts, rides.tokens))
-    record = reconstruct_file(routes(tmp_path, text), "city:40", tmp_path, orders=3)
+    record = reconstruct_file(routes(tmp_path, text), "city:40", tmp_path, orders=3, connected=True)
     mine = {k: v["value"] for k, v in record["scores"].items() if not k.startswith("control_")}
+    valid = mine.pop("valid_routes")
+    assert valid == (rides.outcome == ARRIVED).mean()
     assert mine == {k: v.value for k, v in report.scores.items() if not k.startswith("control_")}
 
 
@@ -81,11 +86,12 @@ def test_routes_are_read_as_a_model_would_be_judged(tmp_path: Path, line: Path) 
     read = read_routes(routes(tmp_path, "0 2 E E\n0 2 E 3 E end\n2 2 end\n  0\t1  E end  \n"), graph)
     assert read.origin.tolist() == [0, 0, 2, 0]
     assert read.destination.tolist() == [2, 2, 2, 1]
-    assert read.moves.tolist() == [[0, 0, NOT_A_DIRECTION], [0, NOT_A_DIRECTION, 0], [-1, -1, -1], [0, -1, -1]]
-    assert read.without_end == 1
+    assert read.moves.table().tolist() == [[0, 0, NOT_A_DIRECTION], [0, NOT_A_DIRECTION, 0], [-1, -1, -1], [0, -1, -1]]
+    assert read.line.tolist() == [1, 2, 3, 4]
+    assert (read.without_end, read.naming_places, read.past_end, read.skipped) == (1, 1, 0, 0)
     record = reconstruct_file(tmp_path / "routes.txt", str(line), tmp_path)
     assert record["scores"]["failed_routes"]["value"] == 0.5
-    assert "4 routes; 2 of them could not be explained (1 of them for want of `end`)" in record["notes"][0]
+    assert "4 routes; 2 could not be explained (1 for want of `end`)" in record["notes"][0]
 
 
 def test_released_behaviour_keeps_what_a_failed_route_drew(tmp_path: Path) -> None:
@@ -97,22 +103,34 @@ def test_released_behaviour_keeps_what_a_failed_route_drew(tmp_path: Path) -> No
     assert released["settings"]["roll_back"] is False
 
 
-def test_every_problem_of_the_file_is_in_one_message(tmp_path: Path, line: Path) -> None:
-    text = "0 2 E E end\n0\nx 2 E end\n0 2 E up end\n0 2 end E\n0 9 E end\n"
+def test_lines_that_cannot_be_placed_are_left_out_and_said_or_refuse_the_file(tmp_path: Path, line: Path) -> None:
+    text = "0 2 E E end\n0\nx 2 E end\n0 2 E up end\n0 2 E E end E\n0 9 E end\n"
+    file = routes(tmp_path, text)
     with pytest.raises(InputError) as caught:
-        reconstruct_file(routes(tmp_path, text), str(line), tmp_path / "out")
+        reconstruct_file(file, str(line), tmp_path / "out", strict=True)
     told = str(caught.value)
     assert "line 2: an origin and a destination are needed" in told
     assert "line 3: the origin 'x' is no place of the map 'line'" in told
     assert "line 4: 'up' is neither a direction (E, W, N, NE, SE, S, SW, NW)" in told
-    assert "and 2 more lines" in told
+    assert "and 1 more line." in told
     assert "\n" not in told
     assert not (tmp_path / "out").exists()
+    record = reconstruct_file(file, str(line), tmp_path / "out")
+    assert {k: record["routes"][k] for k in ("count", "skipped", "past_end")} == {"count": 2, "skipped": 4, "past_end": 1}
+    assert record["scores"]["valid_routes"]["value"] == 1
+    notes = "; ".join(record["notes"])
+    assert "left out: 4 lines that cannot be placed on the map (line 2: an origin" in notes
+    assert "1 line went on" in notes
+    with np.load(record["folder"] / "evidence" / "map_reconstruction.npz") as data:
+        assert data["line"].tolist() == [1, 5]
+    alone = reconstruct_file(routes(tmp_path, "0 2 E E end\n0 2 E E end\n"), str(line), tmp_path / "alone")
+    assert alone["scores"] == record["scores"]
+    assert not any("left out: " in note for note in alone["notes"])
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "hold no route"), ("# nothing\n\n", "hold no route"), ("0 1 E\n1 2 E\n", "finishes with 'end'"), ("0 1 E end E\n", "words follow 'end'")],
+    [("", "hold no route"), ("# nothing\n\n", "hold no route"), ("0 1 E\n1 2 E\n", "finishes with 'end'"), ("9 1 E end\n", "the origin '9'")],
 )
 def test_files_without_routes_are_told(tmp_path: Path, line: Path, text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
@@ -127,7 +145,7 @@ def test_options_and_files_that_cannot_be_used_are_told(tmp_path: Path, line: Pa
     ):  # fmt: skip
         with pytest.raises(InputError, match=words):
             reconstruct_file(file, str(line), tmp_path, **options)
-    with pytest.raises(InputError, match="no file of routes"):
+    with pytest.raises(InputError, match="No such file"):
         reconstruct_file(tmp_path / "none.txt", str(line), tmp_path)
     with pytest.raises(InputError, match="neither a file nor one of"):
         reconstruct_file(file, "nowhere", tmp_path)
@@ -144,6 +162,8 @@ def test_the_verb_prints_scores_beside_their_controls(tmp_path: Path, line: Path
     printed = capsys.readouterr().out
     assert "5 routes on line" in printed
     assert "edge_precision" in printed
+    assert "valid: 0 of 5 routes" in printed
+    assert "valid_routes" in printed
     assert "reconstruction.json" in printed
     record = json.loads(next((tmp_path / "o").rglob("reconstruction.json")).read_text())
     assert (record["settings"]["degree"], record["settings"]["distance"]) == (3, 150)

@@ -19,8 +19,9 @@ from worldbench.core import streams
 from worldbench.core.graph import Graph
 from worldbench.core.world import Documents, Vocabulary
 from worldbench.metrics.map_reconstruction import METRIC, routes_from_data, routes_of
-from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, NOT_A_DIRECTION, reconstruct
+from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, reconstruct
 from worldbench.metrics.route_controls import completed_routes, ends_of, matched_errors, mistakes, places_along, shortest_routes, uniform_errors
+from worldbench.metrics.routes import NOT_A_DIRECTION, from_table
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small_maps import small_map
@@ -122,7 +123,7 @@ def test_agrees_with_the_literal_definition(n: int, seed: int, extra: int, degre
     origin, destination, moves = walks(graph, rng, 20, 10, wrong)
     moves[3, 0] = NOT_A_DIRECTION
     order = rng.permutation(20)
-    ours = reconstruct(graph, origin, destination, moves, degree=degree, distance=distance, roll_back=roll_back, order=order)
+    ours = reconstruct(graph, origin, destination, from_table(moves), degree=degree, distance=distance, roll_back=roll_back, order=order)
     black, red, status = literal(graph, origin, destination, moves, degree, distance, roll_back, order.tolist())
     assert {tuple(e) for e in ours.edges[ours.black].tolist()} == black
     assert {tuple(e) for e in ours.red.tolist()} == red
@@ -136,7 +137,7 @@ def test_agrees_with_the_literal_definition(n: int, seed: int, extra: int, degre
 def test_valid_routes_alone_need_nothing_new(n: int, seed: int, extra: int, degree: int) -> None:
     graph = small_map(n, seed, extra)
     origin, destination, moves = walks(graph, streams.generator("routes", seed), 30, 12, 0.0)
-    drawing = reconstruct(graph, origin, destination, moves, degree=degree)
+    drawing = reconstruct(graph, origin, destination, from_table(moves), degree=degree)
     assert (drawing.n_red, drawing.n_failed, (drawing.status == DRAWN).all()) == (0, 0, True)
     assert drawing.uses.sum() == (moves >= 0).sum()
     assert (drawing.black == (drawing.uses > 0)).all()
@@ -156,7 +157,7 @@ def draw(graph: Graph, *routes: tuple[int, int, list[int]], **options):
     moves = np.full((len(routes), max(len(r[2]) for r in routes)), -1)
     for row, route in zip(moves, routes):
         row[: len(route[2])] = route[2]
-    return reconstruct(graph, np.array([r[0] for r in routes]), np.array([r[1] for r in routes]), moves, **options)
+    return reconstruct(graph, np.array([r[0] for r in routes]), np.array([r[1] for r in routes]), from_table(moves), **options)
 
 
 def test_one_wrong_turn_is_one_red_edge_to_where_the_rest_can_be_followed() -> None:
@@ -317,7 +318,7 @@ def test_mistakes_and_both_controls_agree_with_their_literal_definitions(n: int,
     rng = streams.generator("routes", seed)
     origin, _, rides = walks(graph, rng, 25, 9, wrong)
     rides[3, 0] = NOT_A_DIRECTION
-    found = mistakes(graph, origin, rides)
+    found = mistakes(graph, origin, from_table(rides))
     by_turn, by_place = literal_mistakes(graph, origin, rides)
     assert {(int(v), int(a)): int(found.wrong[v, a]) for v, a in np.argwhere(found.wrong)} == dict(by_turn)
     assert {int(v): int(found.made[v]) for v in np.flatnonzero(found.made)} == dict(by_place)
@@ -325,14 +326,15 @@ def test_mistakes_and_both_controls_agree_with_their_literal_definitions(n: int,
     assert found.share == pytest.approx(share)
 
     start, goal, true = walks(graph, rng, 30, 9, 0.0)
-    assert ends_of(graph, start, true).tolist() == goal.tolist()
-    uniform, matched = uniform_errors(graph, start, true, found.share, seed), matched_errors(graph, start, true, found.rate, seed)
+    routes = from_table(true)
+    assert ends_of(graph, start, routes).tolist() == goal.tolist()
+    uniform, matched = uniform_errors(graph, start, routes, found.share, seed), matched_errors(graph, start, routes, found.rate, seed)
     draws = streams.uniform(0, 30, 18, "evaluation", seed, "control uniform")
     coins = streams.uniform(0, 30, 9, "evaluation", seed, "control matched")
     expected_uniform, expected_matched, candidates = true.copy(), true.copy(), []
     for i in range(30):
         places = literal_places(graph, int(start[i]), true[i].tolist())
-        assert places_along(graph, start, true)[i, : len(places) - 1].tolist() == places[:-1]
+        assert places_along(graph, start, routes)[routes.row == i].tolist() == places[:-1]
         for t, v in enumerate(places[:-1]):
             missing = [a for a in range(8) if graph.successor[v, a] < 0]
             if missing:
@@ -345,16 +347,17 @@ def test_mistakes_and_both_controls_agree_with_their_literal_definitions(n: int,
                     break
     for _, i, t, a in sorted(candidates)[: round(found.share * int((true >= 0).sum()))]:
         expected_uniform[i, t] = a
-    assert uniform.tolist() == expected_uniform.tolist()
-    assert matched.tolist() == expected_matched.tolist()
+    assert uniform.table().tolist() == expected_uniform.tolist()
+    assert matched.table().tolist() == expected_matched.tolist()
 
 
 def test_a_slip_of_the_true_map_is_what_the_uniform_control_makes() -> None:
     """Routes with random slips, given as a model's rides, have a control that is drawn with as many red streets as they are."""
     graph = small_map(60, 7, 60)
-    start, goal, true = walks(graph, streams.generator("routes", 1), 600, 12, 0.0)
+    start, goal, table = walks(graph, streams.generator("routes", 1), 600, 12, 0.0)
+    true = from_table(table)
     slips = uniform_errors(graph, start, true, 0.03, seed=5)
-    assert (slips != true).sum() == round(0.03 * (true >= 0).sum())
+    assert (slips.words != true.words).sum() == round(0.03 * len(true.words))
     share = mistakes(graph, start, slips).share
     assert share == pytest.approx(0.03, rel=0.2)
     red = [reconstruct(graph, start, goal, m, distance=300.0).n_red for m in (slips, uniform_errors(graph, start, true, share, seed=6))]
@@ -364,16 +367,17 @@ def test_a_slip_of_the_true_map_is_what_the_uniform_control_makes() -> None:
 
 def test_the_matched_control_errs_only_where_the_rides_did() -> None:
     graph = small_map(12, 3, 8)
-    start, _, true = walks(graph, streams.generator("routes", 2), 200, 12, 0.0)
-    rides = true.copy()
+    start, _, table = walks(graph, streams.generator("routes", 2), 200, 12, 0.0)
+    true = from_table(table)
+    rides = true.words.copy()
     place = places_along(graph, start, true)
     here = int(np.bincount(place[place >= 0]).argmax())
     turn = int(np.flatnonzero(graph.successor[here] < 0)[0])
     rides[place == here] = turn
-    found = mistakes(graph, start, rides)
+    found = mistakes(graph, start, replace(true, words=rides))
     assert found.rate[here, turn] == 1
-    matched = matched_errors(graph, start, true, found.rate, seed=0)
-    assert ((matched != true) == (place == here)).all()
+    matched = matched_errors(graph, start, true, found.rate, seed=0).words
+    assert ((matched != true.words) == (place == here)).all()
     assert (matched[place == here] == turn).all()
 
 
@@ -385,7 +389,7 @@ def test_shortest_routes_are_legal_arrive_and_are_as_short_as_breadth_first_sear
         graph = replace(graph, successor=np.where(graph.successor == 0, -1, graph.successor))
     origin, destination = np.divmod(np.arange(n * n), n)
     moves, reached = shortest_routes(graph, origin, destination)
-    for o, d, row, there in zip(origin.tolist(), destination.tolist(), moves.tolist(), reached.tolist()):
+    for o, d, row, there in zip(origin.tolist(), destination.tolist(), moves.table().tolist(), reached.tolist()):
         hops, queue = {o: 0}, deque([o])
         while queue:
             at = queue.popleft()
@@ -406,10 +410,11 @@ def test_completed_routes_keep_what_is_legal_and_go_on_by_a_shortest_way(n: int,
     graph = small_map(n, seed, extra)
     origin, destination, moves = walks(graph, streams.generator("routes", seed), 30, 8, wrong)
     hops = graph.hops_to(np.arange(n))
-    completed, reached = completed_routes(graph, origin, destination, moves)
+    completed, reached = completed_routes(graph, origin, destination, from_table(moves))
     assert reached.all()
+    assert completed.width == completed.lengths.max(initial=1)
     assert ends_of(graph, origin, completed).tolist() == destination.tolist()
-    for o, d, row, whole in zip(origin.tolist(), destination.tolist(), moves.tolist(), completed.tolist()):
+    for o, d, row, whole in zip(origin.tolist(), destination.tolist(), moves.tolist(), completed.table().tolist()):
         at, kept = o, []
         for turn in itertools.takewhile(lambda a: a >= 0, row):
             if graph.successor[at, turn] < 0:

@@ -73,6 +73,12 @@ def test_a_map_that_is_connected_is_the_same_whole(tmp_path: Path) -> None:
     assert (part.metres == whole.metres).all()
 
 
+def test_places_that_only_lead_to_themselves_are_laid_out(tmp_path: Path) -> None:
+    path = tmp_path / "loops.csv"
+    path.write_text("a,N,a\nb,N,b\n", encoding="utf-8")
+    assert np.abs(load_map(TaxiConfig(map=str(path)), whole=True).metres).max() < 1000
+
+
 def test_a_map_of_one_place_is_too_small(tmp_path: Path) -> None:
     path = tmp_path / "one.csv"
     path.write_text("a,N,a\n", encoding="utf-8")
@@ -105,7 +111,7 @@ def test_positions_come_from_a_street_map_that_shares_the_ids(town: Path, tmp_pa
     ("text", "words"),
     [
         ("node,lon,lat\na,0,0\nb,0,1\n", r"no position in the file of positions \('c', and 2 more\)"),
-        ("node,lon\na,0\n", "they must be node,lon,lat"),
+        ("node,lon\na,0\n", "have the columns 'node', 'lon'; they must be node,lon,lat"),
         ("a,0\n", "line 1: it has not three cells"),
         ("a,0,0\nb,200,0\nc,x,0\nd,0,91\ne,0,nan\n", "line 2: '200', '0' is no longitude .*line 3: .*and 1 more lines"),
         ("a,0,0\na,0,1\n", "line 2: the place 'a' has another position before"),
@@ -132,6 +138,9 @@ def test_a_table_gives_a_position_to_a_place_without_moves(tmp_path: Path) -> No
     path.write_text("node,direction,to,x,y\na,E,b,0,0\nb,,,100,0\n", encoding="utf-8")
     graph = load_map(TaxiConfig(map=str(path)), whole=True)
     assert graph.metres.tolist() == [[-50, 0], [50, 0]]
+    path.write_text("node,direction,to,x,y\na,E,b,0,0\nb,W,a,1e12,0\n", encoding="utf-8")
+    with pytest.raises(InputError, match="a position lies beyond a million kilometres"):
+        load_map(TaxiConfig(map=str(path)), whole=True)
     path.write_text("node,direction,to,x,y\na,E,b,0,0\n", encoding="utf-8")
     with pytest.raises(InputError, match="which a row node,,,x,y gives"):
         load_map(TaxiConfig(map=str(path)), whole=True)

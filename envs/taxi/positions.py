@@ -52,9 +52,8 @@ def _csv(path: Path) -> Positions:
                 columns = tuple(NAMES.get(c.lower(), c) for c in row)
                 if set(columns) & set(COLUMNS):
                     if sorted(columns) != sorted(COLUMNS):
-                        raise InputError(
-                            f"the positions {str(path)!r} have the columns {', '.join(row)}; they must be node,lon,lat"
-                        )
+                        found = ", ".join(repr(c[:40]) for c in row[:6])
+                        raise InputError(f"the positions {str(path)!r} have the columns {found}; they must be node,lon,lat")
                     continue
                 columns = COLUMNS
             if problem := _place(dict(zip(columns, row)) if len(row) == len(columns) else {}, out):

@@ -163,6 +163,6 @@ def _laid_out(successor: np.ndarray, whole: bool) -> np.ndarray:
     graph.add_edges_from(sorted(set(zip(low.tolist(), high.tolist()))))
     layout = nx.spring_layout(graph, seed=0, iterations=200 if len(successor) < 500 else 50)
     at = np.array([layout[i] for i in range(len(successor))], float)
-    gap = np.median(np.hypot(*(at[source] - at[target]).T)) if len(source) else 0.0
-    at = (at - at.mean(0)) * (LAID_OUT_MEDIAN / max(float(gap), 1e-9))
+    gap = float(np.median(np.hypot(*(at[source] - at[target]).T))) if len(source) else 1.0
+    at = (at - at.mean(0)) * (LAID_OUT_MEDIAN / max(gap, 1e-9))
     return np.round(at)

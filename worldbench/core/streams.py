@@ -14,6 +14,9 @@ import numpy as np
 PHILOX_WORDS = 4
 """Doubles per Philox counter: the stride of an item is a multiple of it."""
 
+SEEK, LONGEST_DRAW = 1 << 12, 1 << 20
+"""Doubles that are drawn in the time of one seek, about; doubles that are drawn at once."""
+
 Name = str | int
 
 
@@ -38,6 +41,29 @@ def uniform(start: int, count: int, width: int, *name: Name) -> np.ndarray:
     bits = np.random.Philox(key=int.from_bytes(_digest(name, 16), "little"))
     bits.advance(start * (stride // PHILOX_WORDS))
     return np.random.Generator(bits).random((count, stride))[:, :width]
+
+
+def uniform_cells(row: np.ndarray, column: np.ndarray, width: int, *name: Name) -> np.ndarray:
+    """Single cells of what `uniform` draws for items of `width` numbers: float64 [k], for row and column int [k].
+
+    Cells in ascending order, by row and then by column, are found fastest. Takes as much memory as there are cells,
+    however wide the rows are.
+    """
+    stride = -(-width // PHILOX_WORDS) * PHILOX_WORDS
+    at = np.asarray(row, np.int64) * stride + column
+    order = np.argsort(at, kind="stable") if (np.diff(at) < 0).any() else slice(None)
+    ascending = at[order]
+    # One long draw is cheaper than many seeks, and must not be long without an end.
+    breaks = np.flatnonzero((np.diff(ascending) > SEEK) | (np.diff(ascending // LONGEST_DRAW) > 0)) + 1
+    out = np.empty(len(at))
+    for run, cells in zip(np.split(ascending, breaks), np.split(np.arange(len(at))[order], breaks)):
+        if len(run):
+            first = int(run[0]) // PHILOX_WORDS
+            bits = np.random.Philox(key=int.from_bytes(_digest(name, 16), "little"))
+            bits.advance(first)
+            drawn = np.random.Generator(bits).random(int(run[-1]) + 1 - first * PHILOX_WORDS)
+            out[cells] = drawn[run - first * PHILOX_WORDS]
+    return out
 
 
 def uniform_rows(rows: np.ndarray, width: int, *name: Name) -> np.ndarray:
