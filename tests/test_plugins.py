@@ -100,6 +100,14 @@ def test_what_is_run_is_what_the_digest_is_of(tmp_path: Path) -> None:
     assert "replaced" not in models.names()
 
 
+def test_another_process_runs_the_same_or_nothing(tmp_path: Path) -> None:
+    source = read_plugin(written(tmp_path / "mine.py", registering("model", "same")))
+    assert read_plugin(source.path, source.sha256).run().registers == (("model", "same"),)
+    written(source.path, registering("model", "other"))
+    with pytest.raises(InputError, match="has changed since the command was started"):
+        read_plugin(source.path, source.sha256)
+
+
 def test_two_plugins_of_one_name_are_two_modules(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

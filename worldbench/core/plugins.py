@@ -100,13 +100,20 @@ _run: dict[str, Plugin] = {}
 """What was run in this process, by digest."""
 
 
-def read_plugin(path: Path) -> Source:
-    """Read a plugin file, without running it. Raises InputError for what is not a Python file that can be read."""
+def read_plugin(path: Path, sha256: str | None = None) -> Source:
+    """Read a plugin file, without running it.
+
+    sha256: what the file must hold, where another process has run it.
+    Raises InputError for what is not a Python file that can be read, and for another content.
+    """
     if not path.exists():
         raise InputError(f"there is no plugin file {str(path)!r}")
     if path.suffix != ".py":
         raise InputError(f"the plugin {str(path)!r} is not a Python file; its name must end in .py")
-    return Source(path, read_regular(path, LIMIT))
+    source = Source(path, read_regular(path, LIMIT))
+    if sha256 is not None and source.sha256 != sha256:
+        raise InputError(f"the plugin {str(path)!r} has changed since the command was started; start it again")
+    return source
 
 
 def load_plugin(path: Path) -> Plugin:
