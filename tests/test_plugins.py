@@ -219,6 +219,23 @@ def test_references_do_not_depend_on_a_plugins_model(tmp_path: Path) -> None:
     assert {path for path in tmp_path.glob("hmm-*") if "gpt" not in path.name and "mine" not in path.name} == references
 
 
+def test_the_version_of_a_package_is_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an installed package registers through an entry point."""
+    (tmp_path / "some_models.py").write_text(f"def register(registry):\n    {LOSS.strip().replace(chr(10), chr(10) + '    ')}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(models, "_entries", dict(models._entries))
+    named = []
+    for version in ("1.0", "1.1"):
+        info = tmp_path / "some_models.dist-info"
+        info.mkdir(exist_ok=True)
+        written(info / "METADATA", f"Metadata-Version: 2.1\nName: some-models\nVersion: {version}\n")
+        written(info / "entry_points.txt", "[worldbench.models]\nmine = some_models:register\n")
+        assert models["mine"].plugin == f"some-models {version}"
+        named = run(tmp_path / "runs")
+        models.remove({"mine"})
+    assert len(named) == 2
+
+
 # Nothing is run unasked
 
 

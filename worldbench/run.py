@@ -96,8 +96,10 @@ def identify(job: Job, world: World) -> Prepared:
         training["model_name"] = job.model
     elif job.seeded:
         training |= {"options": identity_fields(job.groups["model"]), "seed": job.seed, "numpy": numpy.__version__}
-    if plugins := sorted(plugin.sha256 for plugin in job.plugins if plugin.trains):
-        training["plugins"] = plugins
+    plugins = {plugin.sha256 for plugin in job.plugins if plugin.trains}
+    plugins |= {worlds[job.world].plugin, models[job.model].plugin}  # of an installed package: its version
+    if plugins - {""}:
+        training["plugins"] = sorted(plugins - {""})
     settings = job.groups["eval"]
     entries = [metrics[name] for name in settings.metrics or metrics.names()]
     versions = {e.name: [e.load().version, e.plugin] if e.plugin else e.load().version for e in entries}

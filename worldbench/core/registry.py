@@ -26,7 +26,8 @@ class Entry:
     trained: a model that training makes; else one that is there at once. seeded: a model that is not trained, but depends on the run's seed.
     weights_of: the model whose runs, under the same options, train this one's weights.
     presets: of a world, {name: worldbench.core.presets.Preset}, the default one first, or `module:attribute` of that.
-    plugin: the SHA-256 of the plugin file that registered it; "" for what is built in or installed.
+    plugin: the SHA-256 of the plugin file that registered it, or the name and version of the installed package; "" for
+    what is built in.
     """
 
     name: str
@@ -95,7 +96,7 @@ class Registry:
         )
 
     def claim(self, names: set[str], plugin: str) -> None:
-        """Note the plugin that registered these names."""
+        """Note the plugin file or the package that registered these names."""
         for name in names:
             self._entries[name] = replace(self._entries[name], plugin=plugin)
 
@@ -116,7 +117,10 @@ class Registry:
         self._open()
         if name not in self._entries:
             for point in importlib.metadata.entry_points(group=f"worldbench.{self.kind}s", name=name):
+                before = set(self._entries)
                 point.load()(self)
+                package = "a package" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+                self.claim(set(self._entries) - before, package)
         if name not in self._entries:
             raise unknown(self.kind, name, self._entries)
         return self._entries[name]
