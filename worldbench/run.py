@@ -20,6 +20,7 @@ from worldbench.core.files import identity_hash, lock, make_folder, read_json, t
 from worldbench.core.model import SequenceModel, refuse_impossible
 from worldbench.core.options import identity_fields, named_files
 from worldbench.core.registry import metrics, models, worlds
+from worldbench.core.text import counted
 from worldbench.core.world import World
 from worldbench.display import Display
 from worldbench.result import SCHEMA_VERSION, environment
@@ -115,8 +116,8 @@ def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
 def run_and_read(job: Job, out: Path, display: Display, *, wait: bool = False) -> tuple[Path, dict[str, Any]]:
     """`run`, and the result as it was when the run's folder was still held: another process may score it anew after."""
     prepared = prepare(job, display)
-    display.say(prepared.world.summary(prepared.documents()))
     folder = prepared.folder(make_folder(out))
+    display.say(prepared.world.summary(prepared.documents()), f"folder: {folder}")
     make_folder(folder)
     with lock(folder, wait=wait):
         result = folder / "result.json"
@@ -176,6 +177,8 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     if finished(prepared, folder):
         display.say(f"the weights of {named(gone(prepared, folder))} are gone: training again from the first step on")
     objective = build(prepared)
+    size = f"{counted(objective.parameter_count(), 'parameter')}, {counted(config.steps, 'step')} of {counted(config.batch, 'row')}"
+    display.say(f"training {job.model}: {size}, {config.device}, {counted(config.threads, 'thread')}")
     with display.training(config.steps) as report:
         trainer = Trainer(world, objective, job.groups["data"], config, job.seed, folder, evaluation_seed=job.groups["eval"].seed, report=report)
         with stop_signals(trainer):

@@ -28,15 +28,17 @@ def score(
     limit_blas()
     evaluation = Evaluation(world, model, settings)
     out: dict[str, dict[str, Any]] = {"scores": {}, "not_applicable": {}}
+    chosen: dict[str, Metric] = {}
     for name in settings.metrics or metrics.names():
         metric: Metric = metrics[name].load()
         reason = metric.applies(world, model)
-        if reason is not None:
+        if reason is None:
+            chosen[name] = metric
+        else:
             out["not_applicable"][name] = reason
-            continue
-        announce(name)
-        report = metric.measure(evaluation)
-        out["scores"][name] = _record(metric, report, evidence)
+    for number, (name, metric) in enumerate(chosen.items(), 1):
+        announce(f"{name} ({number} of {len(chosen)})")
+        out["scores"][name] = _record(metric, metric.measure(evaluation), evidence)
     return out
 
 
