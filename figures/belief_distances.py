@@ -13,7 +13,7 @@ import numpy as np
 from worldbench.core.arrays import Array, Named
 from worldbench.core.errors import InputError
 from worldbench.figures import evidence as files
-from worldbench.figures.style import INK, paper_style, save, write_csv
+from worldbench.figures.style import INK, literal, paper_style, save, write_csv
 
 PANELS = {
     "distance_probed": "probed beliefs",
@@ -54,7 +54,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             if name == shown[0]:
                 axis.set_ylabel("distance between")
         if title:
-            figure.suptitle(title, fontsize=9, color=INK)
+            figure.suptitle(literal(title), fontsize=9, color=INK)
         paths = save(figure, stem)
     rows = zip(*(arrays[n][:MOST_ROWS].tolist() for n in ("distance_belief", *shown)))
     return [*paths, write_csv(stem.with_name(f"{stem.name}.csv"), ["distance_belief", *shown], rows)]

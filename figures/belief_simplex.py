@@ -13,7 +13,7 @@ import numpy as np
 
 from worldbench.core.errors import InputError
 from worldbench.figures import evidence as files
-from worldbench.figures.style import GREY, INK, paper_style, save, write_csv
+from worldbench.figures.style import GREY, INK, literal, paper_style, save, write_csv
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 MOST_DISTINCT, LEAST_SIZE = 100, 9.0
@@ -64,7 +64,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             axes[0].set_ylabel("second principal component")
         _frame(axes[0], true, probed, plane)
         if title:
-            figure.suptitle(title, fontsize=9, color=INK)
+            figure.suptitle(literal(title), fontsize=9, color=INK)
         paths = save(figure, stem)
     states = [f"belief_{i}" for i in range(belief.shape[1])] + [f"probed_{i}" for i in range(belief.shape[1])]
     rows = (

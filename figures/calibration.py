@@ -11,7 +11,7 @@ from typing import Any
 
 from worldbench.core.files import read_json
 from worldbench.core.statistics import mean_interval
-from worldbench.figures.style import BLUE, GREY, INK, RED, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
 
 COLOURS = {"deleted": BLUE, "added": "#2a9d5c", "rewired": RED, "noise": "#e08a1e", "blur": "#7d5ba6", "drift": "#8c564b"}
 LINES = {"oracle": (INK, "-"), "random-legal": (GREY, "--"), "uniform": (GREY, ":"), "ngram": (GREY, "-."), "untrained": ("#c0c0c0", "-")}
@@ -32,8 +32,6 @@ def curve(ladder: list[dict[str, Any]], metric: str, score: str) -> list[tuple[f
 
 def draw(record_path: Path, stem: Path) -> list[Path]:
     """Write `stem`.png, `stem`.svg and `stem`-curves.csv."""
-    import matplotlib.pyplot as plt
-
     record = read_json(record_path)
     panels = [(name, m["primary"]) for name, m in record["metrics"].items() if name in record["references"] and m["direction"] != "none"]
     if not panels:
@@ -42,7 +40,10 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
     rows = -(-len(panels) // columns)
     written: list[tuple[Any, ...]] = []
     with paper_style():
-        figure, axes = plt.subplots(rows, columns, figsize=(2.2 * columns, 1.75 * rows + 0.8), squeeze=False)
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(2.2 * columns, 1.75 * rows + 0.8))
+        axes = figure.subplots(rows, columns, squeeze=False)
         handles: dict[str, Any] = {}
         for k, axis in enumerate(axes.ravel()):
             if k >= len(panels):
@@ -69,7 +70,7 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
                 written += [(metric, score, kind, *p) for p in points]
             margin = 0.06 * (max(shown, default=1.0) - min(shown, default=0.0)) or 0.06
             axis.set_ylim(min(shown, default=0.0) - margin, max(shown, default=1.0) + margin)
-            axis.set_title(f"{metric}\n{score}", fontsize=7)
+            axis.set_title(f"{literal(metric)}\n{literal(score)}", fontsize=7)
             axis.set_xticks(range(1 + max((len(ladder) - 1 for ladder in record["ladders"].values()), default=0)))
         order = [n for n in (*LINES, *COLOURS) if n in handles]
         sizes = {k: " ".join(f"{r['size']:g}" for r in ladder[1:]) for k, ladder in record["ladders"].items()}
@@ -79,6 +80,5 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
         )  # fmt: skip
         figure.tight_layout(rect=(0, 0.85 / (1.75 * rows + 0.8), 1, 1))
         paths = save(figure, stem)
-        plt.close(figure)
     paths.append(write_csv(stem.with_name(f"{stem.name}-curves.csv"), ["metric", "score", "kind", "size", "mean", "low", "high"], written))
     return paths

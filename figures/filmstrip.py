@@ -15,7 +15,7 @@ import numpy as np
 from worldbench.core.errors import InputError
 from worldbench.core.files import read_json
 from worldbench.figures import evidence as files
-from worldbench.figures.style import GREY, INK, paper_style, save, write_csv
+from worldbench.figures.style import GREY, INK, literal, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,7 +70,7 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
                 axis.set_ylim(low[1] - room[1], high[1] + room[1])
         axes[0].set_ylabel(labels[1])
         if title:
-            figure.suptitle(title, fontsize=9, color=INK)
+            figure.suptitle(literal(title), fontsize=9, color=INK)
         paths = save(figure, out)
     states = [f"belief_{i + 1}" for i in range(belief.shape[1])]
     rows = [

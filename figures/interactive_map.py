@@ -15,7 +15,9 @@ from jinja2 import Environment, StrictUndefined
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import write_atomic
+from worldbench.core.text import visible
 from worldbench.figures import street_map
+from worldbench.figures.style import LONGEST
 
 FAILED = 2
 """In `status`: a ride that could not be explained."""
@@ -43,7 +45,7 @@ def page(data: dict[str, np.ndarray], title: str = "") -> str:
     name = str(data["map"].reshape(-1)[0]) if "map" in data else ""
     used, true, red = int(data["black"].sum()), len(data["edges"]), len(data["red"])
     return environment.from_string(_asset("html.j2")).render(
-        title=title or "A model's street map",
+        title=visible(title, LONGEST) or "A model's street map",
         map=name,
         counts={
             "true": true,

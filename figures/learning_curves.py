@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from worldbench.core.errors import InputError
-from worldbench.figures.style import BLUE, GREY, INK, RED, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def draw(records: Path | Sequence[dict[str, Any]], out: Path, *, title: str = ""
         if excess:
             _excesses(axes[1], excess)
         if title:
-            figure.suptitle(title, fontsize=9, color=INK)
+            figure.suptitle(literal(title), fontsize=9, color=INK)
         paths = save(figure, out)
     return [*paths, _table(rows, out.with_name(f"{out.name}.csv"))]
 

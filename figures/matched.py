@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldbench.core.errors import InputError
-from worldbench.figures.style import BLUE, GREY, INK, RED, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -58,7 +58,7 @@ def draw(runs: Sequence[tuple[str, dict[str, Any]]], out: Path, *, title: str = 
         _draw(axes, lines, frontier, controls)
         figure.legend(loc="outside lower center", ncols=2)
         if title:
-            axes.set_title(title, color=INK)
+            axes.set_title(literal(title), color=INK)
         paths = save(figure, out)
     rows = [("run", label, seed, step, None, x, y) for label, seed, points in lines for step, x, y in points]
     rows += [("lookup", "", None, None, k, x, y) for k, x, y in frontier] + [("control", name, None, None, None, None, y) for name, y in controls.items()]
@@ -95,7 +95,8 @@ def _draw(
         drawn = [(x, y) for _, x, y in points if x > 0]
         if drawn:
             xs, ys = zip(*drawn)
-            axes.plot(xs, ys, color=colours[label], linewidth=1, marker="o", markersize=2.4, alpha=0.85, zorder=4, label=label if label not in named else None)
+            name = literal(label) if label not in named else None
+            axes.plot(xs, ys, color=colours[label], linewidth=1, marker="o", markersize=2.4, alpha=0.85, zorder=4, label=name)
             axes.plot(xs[-1:], ys[-1:], color=colours[label], marker="o", markersize=4.5, linewidth=0, zorder=5)
             named.add(label)
     axes.set_xscale("log")

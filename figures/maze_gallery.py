@@ -15,7 +15,7 @@ import numpy as np
 from worldbench.core.arrays import Array, Named
 from worldbench.core.errors import InputError
 from worldbench.figures import evidence as files
-from worldbench.figures.style import BLUE, INK, RED, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, INK, RED, literal, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,7 +76,7 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
         if title:
-            figure.suptitle(title, fontsize=9, color=INK)
+            figure.suptitle(literal(title), fontsize=9, color=INK)
         keys = [
             Line2D([], [], color=BLUE, alpha=0.28, linewidth=6, label="the path"),
             Line2D([], [], color=INK, linewidth=1.3, label="model, right"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from worldbench.core.arrays import Array, Named
 from worldbench.figures import evidence as files
-from worldbench.figures.style import BLUE, GREY, INK, RED, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
 
 LOSS = Array("float", ("L+",), finite=False)
 """Infinite where a model gives a token of the law no probability."""
@@ -47,7 +47,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             axis.set_xlabel("tokens seen after the prompt")
             axis.grid(True, which="major", color=GREY, linewidth=0.3, alpha=0.4)
         if title:
-            figure.suptitle(title, fontsize=9, color=INK)
+            figure.suptitle(literal(title), fontsize=9, color=INK)
         paths = save(figure, stem)
     columns = ["position", "n", "loss", "bayes", "excess"] + (["exact_bayes"] if exact is not None else [])
     values = [arrays[n] for n in ("by_position", "by_n", "by_loss", "by_bayes", "by_kl")] + ([exact] if exact is not None else [])

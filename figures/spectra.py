@@ -11,7 +11,7 @@ import numpy as np
 
 from worldbench.core.arrays import Array, Named
 from worldbench.figures import evidence as files
-from worldbench.figures.style import BLUE, GREY, INK, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GREY, INK, literal, paper_style, save, write_csv
 
 CURVES = {
     "singular_values": ("hidden states", INK, "-"),
@@ -46,7 +46,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
         axis.grid(True, which="major", color=GREY, linewidth=0.3, alpha=0.4)
         axis.legend(loc="best")
         if title:
-            axis.set_title(title, fontsize=9, color=INK)
+            axis.set_title(literal(title), fontsize=9, color=INK)
         paths = save(figure, stem)
     longest = max(len(s) for s in shares.values())
     rows = ([i + 1, *(float(s[i]) if i < len(s) else None for s in shares.values())] for i in range(longest))

@@ -14,7 +14,7 @@ import numpy as np
 
 from worldbench.core.arrays import Array, Named
 from worldbench.figures import evidence as files
-from worldbench.figures.style import GREY, INK, RED, paper_style, save, write_csv
+from worldbench.figures.style import GREY, INK, RED, literal, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,7 +167,7 @@ def frame(box: Box, title: str) -> tuple[Figure, Axes, float]:
     axes.set_ylim(box[1], box[3])
     axes.set_axis_off()
     if title:
-        figure.text(0.5, 1 - 0.17 / total_height, title, ha="center", va="center", fontsize=9, color=INK)
+        figure.text(0.5, 1 - 0.17 / total_height, literal(title), ha="center", va="center", fontsize=9, color=INK)
     return figure, axes, 1 / (inches_per_metre * 72)
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from worldbench.core import cells
+from worldbench.core.errors import InputError
 from worldbench.core.files import write_atomic
+from worldbench.core.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,13 +41,47 @@ _RC: dict[Any, Any] = {
 }
 
 
+LONGEST = 160
+"""Characters of a text in a figure; a longer one is cut, and says so."""
+
+
 @contextmanager
 def paper_style() -> Iterator[None]:
-    """Within it, figures look like a paper's, and an SVG's ids do not change from one drawing to the next."""
-    import matplotlib
+    """Within it, figures look like a paper's, on every machine: matplotlib's own defaults and ours, no user's settings.
 
-    with matplotlib.rc_context(_RC):
+    Raises InputError where matplotlib cannot be loaded for the file of settings that it finds.
+    """
+    matplotlib = _matplotlib()
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_RC)
+        # The letters are DejaVu Sans everywhere; a name in a script that it lacks is drawn as boxes.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
+
+
+def _matplotlib() -> Any:
+    """The module. It reads a file of settings and wants a folder of its own when it is loaded, neither of which we use."""
+    log = logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.ERROR)  # it warns of each setting that it does not know, and of a home that it cannot write to
+    try:
+        import matplotlib
+        import matplotlib.figure
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"matplotlib cannot be loaded ({error}); look for a file named matplotlibrc here, in $MATPLOTLIBRC or in "
+            "~/.config/matplotlib, and for a folder for temporary files that can be written to"
+        ) from error
+    finally:
+        log.setLevel(level)
+    return matplotlib
+
+
+def literal(text: str) -> str:
+    """A name as it is drawn: a dollar sign is a dollar sign and begins no formula, and no character acts."""
+    shown = visible(text, LONGEST).replace("$", r"\$")
+    return f" {shown}" if shown.startswith("_") else shown  # a legend leaves out labels that begin with an underscore
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:
@@ -60,7 +99,7 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     """A table with a header line; floats by repr, None as nothing."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerow([cells.csv(name) for name in columns])
+    writer.writerows([cells.csv(value) for value in row] for row in rows)
     write_atomic(path, buffer.getvalue())
     return path
