@@ -9,7 +9,7 @@ import sys
 from worldbench import last_net, verbs
 from worldbench.arguments import FOLDERS, NAMED, VERBS, Finished, parsers, unknown_flag
 from worldbench.console import steady
-from worldbench.core.errors import WorldbenchError, unknown
+from worldbench.core.errors import InputError, WorldbenchError, unknown
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,6 +58,8 @@ def _dispatch(argv: list[str]) -> int:
     if not named and arguments.verb in NAMED and rest and not rest[0].startswith("-"):
         arguments.subject = rest.pop(0)
     if arguments.verb is None:
+        if rest:
+            raise InputError(f"unknown option {rest[0]}; see worldbench --help")
         top.print_help()
         return 0
     if rest and arguments.verb not in (*NAMED, *FOLDERS):

@@ -54,7 +54,7 @@ def build(paths: list[Path], columns: list[str] | None = None) -> list[Row]:
         rows.append(_row(records[: None if seeds else 1], tuple(seeds), wanted))
     rows = _told_apart(rows, [records[0] for records in groups.values()])
     order = {"uniform": 0, "random-legal": 1, "ngram": 2, "untrained": 3, "corrupted": 8, "oracle": 9}
-    return sorted(rows, key=lambda r: (r.world, r.arm, order.get(r.label.split()[0], 5), r.label, r.tuned))
+    return sorted(rows, key=lambda r: (r.world, r.arm, order.get(r.label.partition(" ")[0], 5), r.label, r.tuned))
 
 
 def settings_key(record: dict[str, Any]) -> str:

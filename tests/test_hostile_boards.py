@@ -1,0 +1,202 @@
+"""Every board and table over records whose every name a stranger wrote: nothing acts, and rows and columns stay whole.
+
+The records are published ones with a hostile string in each place that holds text. A verb prints them, or refuses them
+in one sentence that is as harmless.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile import STRINGS, check_csv, check_json, check_markdown, check_table
+
+from worldbench.cli import main
+
+RESULTS = Path(__file__).resolve().parent.parent / "results"
+RUN = next(iter(sorted((RESULTS / "taxi-village" / "quick").glob("taxi-gpt-*/result.json"))))
+TRACE = next(iter(sorted((RESULTS / "hmm-rrxor" / "small").glob("hmm-gpt-*/trace*.json"))))
+DECODED = RESULTS / "decoding" / "decode-village-mtp-greedy.json"
+CHECKED = RESULTS / "calibration" / "hmm-rrxor" / "check.json"
+BENCH = RESULTS / "bench" / "256.json"
+Record = dict[str, Any]
+
+
+def metric(record: Record, text: str) -> Record:
+    """A metric of a result whose scores, references and notes have hostile names."""
+    found = copy.deepcopy(record["scores"]["valid_trajectories"])
+    found["scores"] = {text: found["scores"]["arrives_sampled"], "legal_sampled": found["scores"]["legal_sampled"]}
+    found |= {"primary": text, "notes": [text, f"a note, {text}"], "series": {}, "evidence_sha256": "0" * 64}
+    for which in ("floor", "ceiling"):
+        found[which] = {"model": text, text: 0.5}
+    return found
+
+
+def result(text: str, model: str, seed: int = 0) -> Record:
+    """A result with `text` in each place that holds text."""
+    record = json.loads(RUN.read_text(encoding="utf-8"))
+    kept = record["scores"]["next_token"]
+    record["scores"] = {"next_token": kept, text or "empty": metric(record, text or "empty")}
+    record |= {"preset": text, "command": text, "seed": seed, "not_applicable": {text: text}}
+    record["world"] |= {"world": text, "map_digest": text}
+    record["model"] |= {"name": model, "hidden": text}
+    record["config"]["model"]["state"] = text
+    record["config"]["env"]["map"] = text
+    record["tuning"] = {"trials": 4, "seeds": 1, "criterion": text, "record": "0" * 16}
+    return record
+
+
+def put(path: Path, record: Record) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By the name of the string: a folder with hostile results of hostile models, and one of two that are compared."""
+    out = {}
+    for number, (name, text) in enumerate(STRINGS.items()):
+        out[name] = folder = tmp_path_factory.mktemp(f"runs{number}")
+        put(folder / "board" / "result.json", result(text, model=text))
+        put(folder / "board" / "result-1.json", result("plain", model="gpt"))
+        for seed in range(3):
+            for model in ("gpt", "nextlat"):
+                put(folder / "pair" / f"result-{model}-{seed}.json", result(text, model, seed))
+    return out
+
+
+Verb = Callable[[Path, str, str], list[str]]
+VERBS: dict[str, Verb] = {
+    "leaderboard": lambda folder, text, form: ["leaderboard", str(folder / "board"), "--format", form],
+    "columns": lambda folder, text, form: ["leaderboard", str(folder / "board"), "--format", form, "--columns", "next_token"],
+    "compare": lambda folder, text, form: ["compare", "gpt", "nextlat", str(folder / "pair"), "--format", form],
+}
+COLUMNS = {"leaderboard": None, "columns": 6, "compare": None}
+
+
+@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_boards(verb: str, form: str, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    shown = 0
+    for name, text in STRINGS.items():
+        code = main(VERBS[verb](runs[name], text, form))
+        out, told = capsys.readouterr()
+        assert code in (0, 2), (name, told)
+        harmless_sentence(told, code)
+        if code:
+            continue
+        shown += 1
+        if form == "markdown":
+            head = out.splitlines()[1]  # the rule below the head
+            check_markdown(out, columns=head.count("|") - 1)
+        else:
+            {"table": check_table, "csv": check_csv, "json": check_json}[form](out)
+        assert out.strip()
+    assert shown >= 0.9 * len(STRINGS)
+
+
+def harmless_sentence(told: str, code: int) -> None:
+    check_table(told)
+    assert len(told.splitlines()) == (1 if code else 0), told[:500]
+    assert len(told) < 5000
+    if code:
+        assert told.startswith("worldbench: ")
+
+
+@pytest.mark.parametrize("columns", [None, 40, 80])
+def test_a_result_a_trace_and_a_list(
+    columns: int | None, runs: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from worldbench.core.errors import InputError
+    from worldbench.display import print_result
+    from worldbench.result import load_result
+    from worldbench.trace import show
+
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+    trace = json.loads(TRACE.read_text(encoding="utf-8"))
+    shown = 0
+    for name, text in STRINGS.items():
+        changed = {**trace, "model": {**trace["model"], "name": text}, "preset": text, "trace_command": text}
+        changed["trace"] = [
+            {"step": p["step"], "scores": {text or "empty": metric({"scores": {"valid_trajectories": any_metric()}}, text or "empty")}, "not_applicable": {}}
+            for p in trace["trace"]
+        ]
+        put(tmp_path / "trace.json", changed)
+        code = main(["validate", str(runs[name]), str(tmp_path / "trace.json")])
+        out, told = capsys.readouterr()
+        harmless_sentence(told, code)
+        check_table(out)
+        assert code == 2 or len(out.splitlines()) == 9
+        shows: list[tuple[Callable[[Path], Any], Path]] = [
+            (lambda path: print_result(load_result(path)), runs[name] / "board" / "result.json"),
+            (show, tmp_path / "trace.json"),
+        ]
+        for show_it, path in shows:
+            try:
+                show_it(path)
+            except InputError:
+                continue
+            shown += 1
+            out = capsys.readouterr().out
+            check_table(out)
+            if columns is not None:
+                from rich.cells import cell_len
+
+                assert max(cell_len(line) for line in out.splitlines()) <= columns
+    assert shown >= 1.8 * len(STRINGS)
+
+
+def any_metric() -> Record:
+    return json.loads(RUN.read_text(encoding="utf-8"))["scores"]["valid_trajectories"]
+
+
+def infected(value: Any, text: str, keep: tuple[str, ...]) -> Any:
+    """`value` with `text` for every string in it, but for those under the keys in `keep`."""
+    if isinstance(value, dict):
+        return {k: v if k in keep else infected(v, text, keep) for k, v in value.items()}
+    if isinstance(value, list):
+        return [infected(v, text, keep) for v in value]
+    return text if isinstance(value, str) else value
+
+
+def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What decode, check and bench print of their records."""
+    from worldbench import bench, check, decode
+
+    checked = json.loads(CHECKED.read_text(encoding="utf-8"))
+    for text in STRINGS.values():
+        put(tmp_path / "decode.json", infected(json.loads(DECODED.read_text(encoding="utf-8")), text, ("choice", "device")))
+        decode.show(tmp_path / "decode.json")
+        record = infected(checked, text, ("direction", "primary", "metric"))
+        record["references"] = {name: dict(zip((text, "oracle"), by.values())) for name, by in record["references"].items()}
+        check.show(record)
+        check_table(capsys.readouterr().out)
+        record = infected(json.loads(BENCH.read_text(encoding="utf-8")), text, ("clock", "device"))
+        check_table(bench.render(record, "table"))
+        check_json(bench.render(record, "json"))
+        check_markdown(bench.render(record, "markdown"), columns=len(bench.HEAD))
+
+
+def test_words_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hostile word as a verb, a world, an option, a file, a model: one harmless sentence."""
+    monkeypatch.chdir(tmp_path)
+    for text in STRINGS.values():
+        for argv in (
+            [text], ["run", text], ["run", "taxi", f"--{text}"], ["run", "taxi", "--model", text], ["leaderboard", text],
+            ["run", "taxi", "--env.map", text or "none"], ["run", "--config", text], ["figures", text], ["validate", text],
+            ["compare", text, "gpt", "."], ["decode", text], ["eval", text], ["score", "taxi", "--callable", text],
+        ):  # fmt: skip
+            if argv in ([""], ["run", ""]) or "\x00" in text:  # no process is started with a NUL among its words
+                continue
+            code = main(argv)
+            out, told = capsys.readouterr()
+            assert code in (1, 2), (argv[:3], out[:300], told[-600:])
+            check_table(told)
+            lines = [line for line in told.splitlines() if line.startswith("worldbench: ")]
+            assert lines == told.splitlines()[-1:], (argv, told[:1000])
