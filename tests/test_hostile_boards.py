@@ -192,7 +192,7 @@ def test_words_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path:
             ["run", "taxi", "--env.map", text or "none"], ["run", "--config", text], ["figures", text], ["validate", text],
             ["compare", text, "gpt", "."], ["decode", text], ["eval", text], ["score", "taxi", "--callable", text],
         ):  # fmt: skip
-            if argv in ([""], ["run", ""]) or "\x00" in text:  # no process is started with a NUL among its words
+            if (not text and argv != ["run", "taxi", "--model", ""]) or "\x00" in text:  # no process is started with a NUL
                 continue
             code = main(argv)
             out, told = capsys.readouterr()

@@ -64,7 +64,7 @@ def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base
     recipe, world, preset, plugins = _basis(arguments)
     for group, values in (base or {}).items():
         recipe[group] = {**values, **recipe.get(group, {})}
-    name = model or recipe.get("model", {}).get("name") or "gpt"
+    name = model if model is not None else recipe.get("model", {}).get("name", "gpt")
     _ = models[name]
     seed = getattr(arguments, "seed", None)
     seed = seed if seed is not None else recipe.get("seed", 0)
