@@ -19,6 +19,11 @@ def draw_run(folder: Path) -> list[Path]:
     return list(drawn(folder))
 
 
+def drawable(folder: Path) -> bool:
+    """Whether a folder has any file that figures are drawn from."""
+    return any((folder / name).exists() for name in ("evidence", "metrics.jsonl")) or any(folder.glob("trace*.json"))
+
+
 def drawn(folder: Path) -> Iterator[Path]:
     """Draw whatever the folder's files allow into `<folder>/figures`; each file as soon as it is written.
 

@@ -15,6 +15,7 @@ from small_maps import small_map
 
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.untrained import make_untrained
+from worldbench.cli import main
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
 from worldbench.core.files import lock
@@ -124,6 +125,13 @@ def test_the_verb_ends_in_one_sentence_and_holds_the_folder(run: Path) -> None:
     assert ended.stdout.split() == [str(run / "figures" / f"spectra.{kind}") for kind in ("png", "svg", "csv")]
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stderr.startswith("worldbench: cannot read")
+
+
+def test_a_folder_that_is_no_run_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / ".mine.part").touch()
+    assert main(["figures", str(tmp_path)]) == 2
+    assert "holds nothing to draw" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == [".mine.part"]
 
 
 MAZES = {

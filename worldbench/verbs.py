@@ -283,7 +283,7 @@ def leaderboard_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.core.files import lock
-    from worldbench.figures.run_figures import drawn
+    from worldbench.figures.run_figures import drawable, drawn
 
     if arguments.together is not None:
         from worldbench.trace import draw_together
@@ -295,10 +295,11 @@ def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
         if not folder.is_dir():
             raise InputError(f"{str(folder)!r} is not a run folder")
         nothing = True
-        with lock(folder):
-            for path in drawn(folder):
-                put_path(path)
-                nothing = False
+        if drawable(folder):  # else it is not a folder of ours, and is left as it is
+            with lock(folder):
+                for path in drawn(folder):
+                    put_path(path)
+                    nothing = False
         if nothing:
             raise InputError(f"{str(folder)!r} holds nothing to draw: neither metrics.jsonl nor evidence")
     return 0
