@@ -10,11 +10,20 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
 
+from worldbench.core.text import visible, with_short_words
+
 
 class WorldbenchError(Exception):
-    """Anything the command line reports as one sentence, without a traceback."""
+    """Anything the command line reports as one sentence, without a traceback.
+
+    What the sentence quotes may come from any file: it stands on one line, without characters that are not seen, and
+    very long words are cut.
+    """
 
     exit_code = 1
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(visible(with_short_words(sentence)))
 
 
 class InputError(WorldbenchError, ValueError):

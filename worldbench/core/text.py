@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+LONGEST_WORD = 512
+"""Characters of a word in a sentence; a longer one is cut to BEGINNING. Names of files have up to 255."""
+BEGINNING = 100
+_LONG = re.compile(rf"\S{{{LONGEST_WORD + 1},}}|\s{{{LONGEST_WORD + 1},}}")
 
 
 def counted(count: int, noun: str, plural: str | None = None) -> str:
@@ -26,6 +30,11 @@ def visible(text: str, most: int | None = None) -> str:
     if not text.isprintable():
         text = "".join(c if c.isprintable() else _escape(c) for c in text)
     return text + cut
+
+
+def with_short_words(text: str) -> str:
+    """`text` in which words of more than LONGEST_WORD characters are cut, and their numbers of characters added."""
+    return _LONG.sub(lambda found: f"{found[0][:BEGINNING]}.. ({len(found[0]):,} characters)", text)
 
 
 def encodable(text: str) -> str:
