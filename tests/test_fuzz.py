@@ -13,7 +13,6 @@ from fuzz_readers import READERS, Reader
 from isolation import Probe, in_worker
 
 
-
 def tried(name: str, reader: Reader, folder: Path) -> None:
     """Asserts that every damaged input is read or refused, and that there are some of both."""
 
@@ -31,6 +30,8 @@ def tried(name: str, reader: Reader, folder: Path) -> None:
     report = in_worker(work)
     assert not report.faults, report.told()
     assert report.read + report.refused == reader.count
+    assert report.refused > 0
+    assert (report.read == 0) if reader.signed else (report.read > 0)
 
 
 @pytest.mark.slow
