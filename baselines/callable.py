@@ -21,6 +21,7 @@ class CallableModel(SequenceModel):
 
     rows: the most that it is called with at once; None: as many as make LOGITS_AT_ONCE logits. network: is it an
     nn.Module? (`user_code.parts`) Decoding computes each prefix anew. Logits and hidden states at padding are ignored.
+    It HasHidden (`core/model.py`) if the function returns hidden states for a single token.
     """
 
     def __init__(
@@ -33,18 +34,20 @@ class CallableModel(SequenceModel):
     ) -> None:
         self.function, self.vocabulary, self.name, self.rows, self.network = function, vocabulary, name, rows, network
         probe = np.array([[vocabulary.actions[0]]])
-        self.hidden_name = "the function's second value" if self._call(probe)[1] is not None else ""
+        if self._call(probe)[1] is not None:
+            self.hidden_name, self.hidden, self.layers = "the function's second value", self._hidden, self._layers
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         return np.concatenate([self._call(part)[0] for part in self._chunks(tokens)])
 
-    def hidden(self, tokens: np.ndarray) -> np.ndarray | None:
-        if not self.hidden_name:
-            return None
+    def _hidden(self, tokens: np.ndarray) -> np.ndarray:
         found = [self._call(part)[1] for part in self._chunks(tokens)]
         if any(h is None for h in found):
             raise InputError(f"{self.name} returned hidden states at first, and none for tokens of shape {tokens.shape}")
         return np.concatenate([h for h in found if h is not None])
+
+    def _layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        return {self.hidden_name: self._hidden(tokens)}
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> PlainDecoder:
         refuse_condition(self.name, condition)

@@ -14,9 +14,10 @@ from worldbench.baselines import prefixes
 from worldbench.baselines.from_states import FromStates, StateDecoder, StateDynamics
 from worldbench.baselines.references import Oracle
 from worldbench.core import streams
+from worldbench.core.abilities import Able, HasDamage, HasLaw, require
 from worldbench.core.errors import InputError
 from worldbench.core.model import Decoder, Dynamics
-from worldbench.core.world import ILLEGAL, OPEN, Documents, States, World
+from worldbench.core.world import ILLEGAL, OPEN, Automaton, Documents, States, World
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,19 +56,17 @@ class Corrupted(FromStates):
     """The exact law of a damaged world, with noise. Where a prefix takes a move that its map lacks it is lost: uniform over its own legal moves from there."""
 
     name = "corrupted"
+    needs = (Automaton, HasLaw)
 
     def __init__(self, world: World, config: CorruptedConfig | None = None, seed: int = 0) -> None:
         super().__init__(world)
         self.config = config or CorruptedConfig()
-        self.own = world
+        self.own: Able = world
         c = self.config
         if c.deleted or c.added or c.rewired:
-            self.own = world.damaged(c.deleted, c.added, c.rewired, seed)
+            require((HasDamage,), world)
+            self.own = self.own.damaged(c.deleted, c.added, c.rewired, seed)
         self._key = np.uint64(streams.integer("noise", seed))
-
-    @classmethod
-    def impossible(cls, world: World) -> str | None:
-        return None if type(world).law is not World.law else f"the exact law of the world {world.name!r} is not known"
 
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> CorruptedStates:
         own = self.own.start(tokens, lengths)
@@ -84,12 +83,11 @@ class Corrupted(FromStates):
         own.put(np.flatnonzero(lost), states.own.take(lost))
         return CorruptedStates(own, lost, prefixes.extend(states.prefix, np.asarray(tokens)))
 
-    def action_law(self, states: States) -> np.ndarray:
+    def answer_law(self, states: States) -> np.ndarray:
         assert isinstance(states, CorruptedStates)
         law = self.own.law(states.own)
-        assert law is not None
         if states.lost.any():
-            legal = self.own.legal(states.own.take(states.lost)).astype(float)
+            legal = np.zeros_like(law[states.lost]) if self.own.labelled else self.own.legal(states.own.take(states.lost)).astype(float)
             legal[~legal.any(axis=1)] = 1
             law[states.lost] = legal / legal.sum(axis=1, keepdims=True)
         if self.config.noise:

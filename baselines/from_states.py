@@ -1,6 +1,6 @@
-"""Models made from the world's exact state: a law over actions for every state, and hidden states, dynamics and swaps that are the state itself.
+"""Models made from the world's exact state: a law of what is asked for in every state, and hidden states, dynamics and swaps that are the state itself.
 
-Shape letters: N, B rows, T tokens, P prompt tokens, A actions, V vocabulary, D width.
+Shape letters: N, B rows, T tokens, P prompt tokens, A answers, V vocabulary, D width.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from functools import cached_property
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.errors import InputError
-from worldbench.core.model import Decoder, Dynamics, SequenceModel, refuse_condition
+from worldbench.core.abilities import Able, HasBeliefs, HasHistories
+from worldbench.core.model import Decoder, Dynamics, SequenceModel, refuse_condition, refuse_impossible
 from worldbench.core.states import Replay
-from worldbench.core.world import Documents, States, World
+from worldbench.core.world import Automaton, Documents, States, World
 
 MOST_CLASSES = 128
 """A target with more classes than this is encoded by random signs, not one-hot."""
@@ -28,14 +28,15 @@ RANGE_DOCUMENTS = 2000
 class FromStates(SequenceModel):
     """A model that knows the world's exact state and gives a law of what is asked for."""
 
+    needs = (Automaton,)
+
     def __init__(self, world: World) -> None:
-        if (reason := self.impossible(world)) is not None:
-            raise InputError(reason)
-        self.world = world
+        refuse_impossible(self, world)
+        self.world: Able = world
 
     @abc.abstractmethod
-    def action_law(self, states: States) -> np.ndarray:
-        """float64 [N, A]; rows sum to 1."""
+    def answer_law(self, states: States) -> np.ndarray:
+        """The law of what is asked for, over the answers: float64 [N, A]; rows sum to 1."""
 
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> States:
         """The model's state after each prompt."""
@@ -46,10 +47,10 @@ class FromStates(SequenceModel):
         return self.world.step(states, tokens)
 
     def state_logits(self, states: States) -> np.ndarray:
-        """float32 [N, V]: log of the law, -inf for tokens that are no actions or have probability 0."""
+        """float32 [N, V]: log of the law, -inf for tokens that are no answers or have probability 0."""
         out = np.full((len(states), len(self.world.vocabulary)), -np.inf, np.float32)
         with np.errstate(divide="ignore"):
-            out[:, list(self.world.vocabulary.answers)] = np.log(self.action_law(states))
+            out[:, list(self.world.vocabulary.answers)] = np.log(self.answer_law(states))
         return out
 
     def walked(self, tokens: np.ndarray) -> Iterator[tuple[np.ndarray, int, States]]:
@@ -106,8 +107,8 @@ class StateDecoder(Decoder):
 class Exact(FromStates):
     """A model whose hidden state is its exact state: what the metrics of geometry and transition must find in it.
 
-    hidden = [every field of the state, as numbers; each class of `World.targets` one-hot (or, beyond 128 classes, in a fixed random code of 256 signs);
-    each coordinate]. Its dynamics takes a step of the state; its head reads the law off it.
+    hidden = [every field of the state, as numbers; each class of `Automaton.targets` one-hot (or, beyond 128 classes, in a
+    fixed random code of 256 signs); each coordinate; the belief, if the world has one]. Its dynamics takes a step of the state; its head reads the law off it.
     """
 
     hidden_name = "the exact state, encoded"
@@ -125,7 +126,7 @@ class Exact(FromStates):
         found = [states for _, _, states in self.walked(documents.tokens)]
         first = self.start(*_prompts(world))
         found += [self.step(first, np.array([token])) for token in range(len(world.vocabulary))]
-        if type(world).draw_states is not World.draw_states:
+        if isinstance(world, HasHistories):
             corners = np.array(list(itertools.product((0.0, 1 - 1e-9), repeat=4)))
             found.append(world.draw_states(corners))
         out = {}
@@ -156,6 +157,8 @@ class Exact(FromStates):
         parts = [np.asarray(getattr(states, name), np.float32).reshape(len(states), -1) for name, _, _ in self._fields]
         for name, value in self.world.targets(states).items():
             parts.append(self._codes[name][value] if name in self._codes else np.asarray(value, np.float32))
+        if isinstance(self.world, HasBeliefs):
+            parts.append(np.asarray(self.world.beliefs(states), np.float32))
         return np.concatenate(parts, axis=1)
 
     def decode(self, hidden: np.ndarray) -> States:
@@ -174,6 +177,9 @@ class Exact(FromStates):
         for rows, t, states in self.walked(np.asarray(tokens)):
             out[rows, t] = self.encode(states)
         return out
+
+    def layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        return {self.hidden_name: self.hidden(tokens)}
 
     def head(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         return self.state_logits(self.decode(hidden))
@@ -199,6 +205,6 @@ class StateDynamics:
         return self.model.encode(self.model.step(self.model.decode(hidden), tokens))
 
 
-def _prompts(world: World) -> tuple[np.ndarray, np.ndarray]:
+def _prompts(world: Automaton) -> tuple[np.ndarray, np.ndarray]:
     one = world.sample(0, "train", 0, 1)
     return one.tokens[:, : int(one.prompt_length[0])], one.prompt_length

@@ -5,31 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from worldbench.baselines.from_states import Exact, FromStates
+from worldbench.core.abilities import HasLaw
 from worldbench.core.model import Decoder, SequenceModel, refuse_condition
-from worldbench.core.world import States, World
+from worldbench.core.world import Automaton, States, World
 
 
 class Oracle(Exact):
     """The exact next-token law of the data: the ceiling of every metric of behaviour, and 0 of excess loss."""
 
     name = "oracle"
+    needs = (Automaton, HasLaw)
 
-    @classmethod
-    def impossible(cls, world: World) -> str | None:
-        return None if type(world).law is not World.law else f"the exact law of the world {world.name!r} is not known"
-
-    def action_law(self, states: States) -> np.ndarray:
-        law = self.world.law(states)
-        assert law is not None
-        return law
+    def answer_law(self, states: States) -> np.ndarray:
+        return self.world.law(states)
 
 
 class RandomLegal(FromStates):
     """Uniform over what the world's rule allows: knows the map, and nothing of where it is asked to go."""
 
     name = "random-legal"
+    serves_labels = False
 
-    def action_law(self, states: States) -> np.ndarray:
+    def answer_law(self, states: States) -> np.ndarray:
         legal = self.world.legal(states)
         legal = np.where(legal.any(axis=1, keepdims=True), legal, True)
         return legal / legal.sum(axis=1, keepdims=True)

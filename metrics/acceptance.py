@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.abilities import Able, HasDistance
 from worldbench.core.metric import Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.sampling import draw
 from worldbench.core.states import Replay
-from worldbench.core.world import OPEN, Documents, States, World
-from worldbench.metrics.rollout import draw, probabilities
+from worldbench.core.world import OPEN, Automaton, Documents, States, World
+from worldbench.metrics.rollout import probabilities
 
 ATTEMPTS = 50
 ROWS = 1024
@@ -50,13 +52,13 @@ class Pairs:
         return Documents.concat([d.take(slice(low, high)) for d in (self.first, self.second)])
 
 
-def most_moves(world: World, states: States) -> np.ndarray:
+def most_moves(world: Automaton, states: States) -> np.ndarray:
     """Most tokens of a history, so that the goal is still well within the budget: below the longest walk - the shortest way - 3."""
-    distance = world.distance(states)
-    return world.longest - 5 - (np.zeros(len(states), np.int64) if distance is None else distance)
+    distance = world.distance(states) if isinstance(world, HasDistance) else np.zeros(len(states), np.int64)
+    return world.longest - 5 - distance
 
 
-def draw_pairs(world: World, seed: int, count: int, name: str, *, same: bool) -> Pairs:
+def draw_pairs(world: Able, seed: int, count: int, name: str, *, same: bool) -> Pairs:
     """Trials of the stream `name`: histories of k moves, k uniform in 1 .. most_moves, into one drawn state (`same`: two different histories) or into two
     different ones. A draw that will not do is redrawn whole with the next attempt.
     """
@@ -152,23 +154,21 @@ def _sample_chunk(
     return Sampled(tokens.reshape(*shape, limit), length.reshape(shape), rejected.reshape(shape), laws)
 
 
-def by_map(world: World) -> Accept:
+def by_map(world: Automaton) -> Accept:
     """Map-truth: what the world's rule allows."""
     return world.legal
 
 
-def by_law(world: World, eps: float) -> Accept:
+def by_law(world: Able, eps: float) -> Accept:
     """Law-truth: what the exact law gives more than eps; nothing once ended or lost."""
 
     def accept(states: States) -> np.ndarray:
-        law = world.law(states)
-        assert law is not None
-        return (law > eps) & (np.asarray(world.outcome(states)) == OPEN)[:, None]
+        return (world.law(states) > eps) & (np.asarray(world.outcome(states)) == OPEN)[:, None]
 
     return accept
 
 
-def accepted_by(world: World, accept: Accept, states: States, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
+def accepted_by(world: Automaton, accept: Accept, states: States, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
     """Does the truth accept each suffix, int [M, K] of which `length` count, after its state? bool [M, K]: token by token (True beyond the length)."""
     column = world.vocabulary.action_of_token
     out = np.ones(tokens.shape, bool)
@@ -187,7 +187,7 @@ class Boundary:
     length: np.ndarray
 
 
-def true_boundary(world: World, accept: Accept, first: States, second: States, depth: int) -> Boundary:
+def true_boundary(world: Automaton, accept: Accept, first: States, second: States, depth: int) -> Boundary:
     """All true boundary suffixes up to `depth` tokens, level by level, all trials at once."""
     actions = np.array(world.vocabulary.actions)
     owner = np.arange(len(first))

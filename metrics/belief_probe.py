@@ -11,9 +11,10 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.abilities import Able, HasBeliefs, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
-from worldbench.core.model import SequenceModel
-from worldbench.core.world import Documents, World
+from worldbench.core.model import HasHidden, SequenceModel
+from worldbench.core.world import Automaton, Documents, World
 from worldbench.metrics.belief_geometry import correlation, distances, draw_pairs
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import Positions, layers_at, positions
@@ -74,6 +75,7 @@ class BeliefProbe(Metric):
     name, version, direction = "belief_probe", 2, "higher"
     line = "is the exact belief an affine function of the hidden state"
     primary = "r2"
+    needs, needs_of_model, serves_labels = (Automaton, HasBeliefs), (HasHidden,), True
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
@@ -89,12 +91,8 @@ class BeliefProbe(Metric):
         Damage("r2_nonlinear", "any", "any", "any", "any", blur="worse", monotone=True),
     )
 
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        if not model.hidden_name:
-            return f"the model {model.name!r} has no hidden states"
-        belief = world.targets(positions(world, world.sample(0, "test", 0, 1)).states).get("belief")
-        if belief is None:
-            return f"the world {world.name!r} has no belief: its state is known after every prefix"
+    def applies(self, world: Able, model: SequenceModel) -> str | None:
+        belief = world.beliefs(positions(world, world.sample(0, "test", 0, 1)).states)
         if belief.shape[1] < 2:
             return f"the belief of the world {world.name!r} is over a single state: there is nothing to know"
         if world.longest < 2:
@@ -108,7 +106,7 @@ class BeliefProbe(Metric):
         chosen, w = distinct_prefixes(documents, at)
         row, length = at.row[chosen], at.prefix_length[chosen]
         states = at.states.take(chosen)
-        belief, law = world.targets(states)["belief"], world.law(states)
+        belief, law = world.beliefs(states), world.law(states) if isinstance(world, HasLaw) else None
         rng = streams.generator("evaluation", seed, "belief probe")
         half = halves(length, rng)
 
@@ -182,7 +180,7 @@ class BeliefProbe(Metric):
         """By k: R^2 of the mean belief given the last k tokens, and the excess loss of the mean law given them: the best that a memory of k tokens can do, so
         the means are over all prefixes; a prefix of at most k tokens is known whole."""
         out: dict[str, list] = {"k": [], "r2": [], "excess": []}
-        for k in range(1, world.context - 1):
+        for k in range(1, world.input_length):
             group = table_groups(documents, row, length, k)
             n = int(group.max()) + 1
             mean, _ = mean_by_group(group, belief, w, n)

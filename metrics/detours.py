@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from worldbench.core.abilities import HasBudget
 from worldbench.core.errors import InputError
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
-from worldbench.core.model import SequenceModel
-from worldbench.core.world import ARRIVED, World
+from worldbench.core.world import ARRIVED, Automaton
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import Kind
@@ -34,6 +34,7 @@ class Detours(Metric):
     name, version, direction = "detours", 2, "higher"
     line = "share of rides that arrive while a referee forces legal turns"
     primary = "arrives_p0.5"
+    needs = (Automaton, HasBudget)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": tuple(Expectation(score_name("arrives", kind, p), 1, 1) for kind in KINDS for p in EvalConfig.detours),
         "random-legal": tuple(Expectation(score_name("arrives", "random", p), 0, 0.95) for p in EvalConfig.detours),
@@ -41,11 +42,6 @@ class Detours(Metric):
     damage: ClassVar[tuple[Damage, ...]] = tuple(
         Damage(score, "worse", "worse", "worse", "unchanged") for score in ("arrives_p0.5", "arrives_adversarial_p0.1", "arrives_second_p0.5")
     )
-
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        if type(world).within_budget is World.within_budget:
-            return f"the world {world.name!r} has no budget of moves to keep detours within"
-        return None
 
     def measure(self, evaluation: Evaluation) -> Report:
         report, settings = Report({}), evaluation.settings

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from worldbench.core.metric import Metric, Report, Score
-from worldbench.core.model import SequenceModel
-from worldbench.core.world import World
+from worldbench.core.model import HasHidden
 from worldbench.metrics.evaluation import Evaluation, chunks
 
 
@@ -37,10 +36,8 @@ class EffectiveRank(Metric):
     name, version, direction = "effective_rank", 1, "none"
     line = "how many directions the hidden states spread over"
     primary = "rank"
+    needs_of_model, serves_labels = (HasHidden,), True
     floor = ceiling = None
-
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        return None if model.hidden_name else f"the model {model.name!r} has no hidden states"
 
     def measure(self, evaluation: Evaluation) -> Report:
         wanted, model = evaluation.settings.rank_tokens, evaluation.model
@@ -65,13 +62,12 @@ class EffectiveRank(Metric):
         return Report(scores, arrays=arrays, notes=notes)
 
 
-def _states(evaluation: Evaluation, model: SequenceModel, wanted: int) -> np.ndarray:
+def _states(evaluation: Evaluation, model: HasHidden, wanted: int) -> np.ndarray:
     """The first `wanted` hidden states, float64 [wanted, D]; fewer where there are no more."""
     parts, have = [], 0
     for part in chunks(evaluation.documents):
         row, t = np.nonzero(part.targets >= 0)
         h = model.hidden(part.inputs)
-        assert h is not None
         parts.append(h[row, t].astype(np.float64))
         have += len(row)
         if have >= wanted:

@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
+from worldbench.core.abilities import Able, HasLaw
 from worldbench.core.model import SequenceModel
 from worldbench.core.states import replay
-from worldbench.core.world import Documents, States, World
+from worldbench.core.world import Automaton, Documents, States, World
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.rollout import CHUNK, Choice, Kind, Rides, roll_out
 
@@ -19,7 +20,8 @@ class Evaluation:
     """One model scored in one world. Draws nothing from any training stream."""
 
     def __init__(self, world: World, model: SequenceModel, settings: EvalConfig | None = None) -> None:
-        self.world, self.model = world, model
+        self.world: Able = world
+        self.model: Able = model
         self.settings = settings or EvalConfig()
         self.seed = self.settings.seed
         self._rides: dict[tuple[str, float, str], Rides] = {}
@@ -67,7 +69,7 @@ class Truth:
     law: np.ndarray | None
 
 
-def walk(world: World, documents: Documents) -> Iterator[tuple[int, np.ndarray, States]]:
+def walk(world: Automaton, documents: Documents) -> Iterator[tuple[int, np.ndarray, States]]:
     """Walk documents through the world, all rows at once: for each number of tokens seen, the rows int [M] of which something is asked there, and their
     states."""
     labels = documents.labels
@@ -78,18 +80,17 @@ def walk(world: World, documents: Documents) -> Iterator[tuple[int, np.ndarray, 
             yield seen, rows[asked], here.take(asked)
 
 
-def truth(world: World, documents: Documents) -> Truth:
+def truth(world: Automaton, documents: Documents) -> Truth:
     """The world's view of every place where something is asked for."""
     n, width = documents.tokens.shape
     width += documents.labels is not None
-    scored, legal, law = np.zeros((n, width), bool), np.zeros((n, width, len(world.vocabulary.actions)), bool), None
+    scored, legal = np.zeros((n, width), bool), np.zeros((n, width, len(world.vocabulary.actions)), bool)
+    law = np.zeros((n, width, len(world.vocabulary.answers))) if isinstance(world, HasLaw) else None
     for seen, rows, here in walk(world, documents):
         scored[rows, seen] = True
         legal[rows, seen] = world.legal(here)
-        exact = world.law(here)
-        if exact is not None:
-            law = np.zeros((n, width, exact.shape[1])) if law is None else law
-            law[rows, seen] = exact
+        if law is not None and isinstance(world, HasLaw):
+            law[rows, seen] = world.law(here)
     return Truth(documents, scored, legal, law)
 
 
@@ -97,3 +98,10 @@ def chunks(documents: Documents) -> Iterator[Documents]:
     """Documents in chunks that bound the memory of logits and of the exact law."""
     for i in range(0, len(documents), CHUNK):
         yield documents.take(slice(i, i + CHUNK))
+
+
+def single_prompt(world: World) -> str | None:
+    """Why metrics of rides from distinct prompts do not apply; None where they do."""
+    if len(world.prompts(0, 2)[0]) < 2:
+        return f"the world {world.name!r} has a single prompt: there are no distinct rides to ask for"
+    return None

@@ -6,21 +6,21 @@ from typing import ClassVar
 
 import numpy as np
 
+from worldbench.core.abilities import Able, HasEntropies, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.statistics import ratio_interval
-from worldbench.core.world import Documents, World
+from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
 
-def divergences(world: World, model: SequenceModel, documents: Documents) -> tuple[np.ndarray, ...]:
+def divergences(world: Able, model: SequenceModel, documents: Documents) -> tuple[np.ndarray, ...]:
     """At every place where something is asked for: row [M], tokens seen [M], KL(law || model) [M], entropy of the law [M], -log model(answer) [M]; nats."""
     rows, places, kl, entropy, loss = [], [], [], [], []
     answers = np.array(world.vocabulary.answers)
     done = 0
     for part in chunks(documents):
         known = truth(world, part)
-        assert known.law is not None
         row, t = np.nonzero(known.scored)
         law = known.law[row, t]
         z = model.logits(part.inputs)[row, t - 1].astype(np.float64)
@@ -57,6 +57,8 @@ class ExcessLoss(Metric):
     name, version, direction = "excess_loss", 1, "lower"
     line = "nats lost against the exact law of the data, 0 for the law itself"
     primary = "kl"
+    needs = (Automaton, HasLaw)
+    serves_labels = True
     floor = None
     # The oracle's logits are float32.
     # Random-legal may be the exact law (golden mean), or nearly (Z1R): no divergence is negative, and more is not to be had of it in every world.
@@ -66,11 +68,6 @@ class ExcessLoss(Metric):
         "uniform": (Expectation("kl", 0.01, np.inf),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (Damage("kl", "worse", "worse", "worse", "worse", monotone=True, direction="lower"),)
-
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        if type(world).law is World.law:
-            return f"the exact law of the world {world.name!r} is not known"
-        return None
 
     def measure(self, evaluation: Evaluation) -> Report:
         documents = evaluation.documents
@@ -83,8 +80,8 @@ class ExcessLoss(Metric):
         n_at = np.bincount(place)
         at = np.flatnonzero(n_at)
         curve = {"position": at, "n": n_at[at], **{name: (np.bincount(place, x) / np.maximum(n_at, 1))[at] for name, x in per_document.items()}}
-        exact = evaluation.world.expected_entropies()
-        if exact is not None:
+        exact = evaluation.world.expected_entropies() if isinstance(evaluation.world, HasEntropies) else np.full(len(n_at), np.nan)
+        if np.isfinite(exact[at]).all():
             curve["exact_bayes"] = exact[at]
             scores["exact_bayes"] = Score(float(n_at[at] @ exact[at] / n_at.sum()), int(n_at.sum()))
         series = {"by_position": {name: x.tolist() for name, x in curve.items()}}

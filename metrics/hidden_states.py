@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldbench.core.model import SequenceModel
-from worldbench.core.world import Documents, States, World
+from worldbench.core.model import HasHidden
+from worldbench.core.world import Automaton, Documents, States
 from worldbench.metrics.evaluation import chunks, walk
 
 
@@ -23,7 +23,7 @@ class Positions:
     states: States
 
 
-def positions(world: World, documents: Documents) -> Positions:
+def positions(world: Automaton, documents: Documents) -> Positions:
     """Every place where something is asked for, with the state there."""
     rows, lengths, states = [], [], []
     for t, row, here in walk(world, documents):
@@ -35,21 +35,19 @@ def positions(world: World, documents: Documents) -> Positions:
     return Positions(row[order], length[order], States.concat(states).take(order))
 
 
-def hidden_at(model: SequenceModel, documents: Documents, row: np.ndarray, prefix_length: np.ndarray) -> np.ndarray:
+def hidden_at(model: HasHidden, documents: Documents, row: np.ndarray, prefix_length: np.ndarray) -> np.ndarray:
     """The hidden state after the first `prefix_length` [M] tokens of document `row` [M] (ascending): float64 [M, D]."""
     return layers_at(model, documents, row, prefix_length, last_only=True)[model.hidden_name]
 
 
-def layers_at(model: SequenceModel, documents: Documents, row: np.ndarray, prefix_length: np.ndarray, last_only: bool = False) -> dict[str, np.ndarray]:
+def layers_at(model: HasHidden, documents: Documents, row: np.ndarray, prefix_length: np.ndarray, last_only: bool = False) -> dict[str, np.ndarray]:
     """The same by layer."""
     out: dict[str, list[np.ndarray]] = {}
     done = 0
     for part in chunks(documents):
         inside = np.flatnonzero((row >= done) & (row < done + len(part)))
         if last_only:
-            h = model.hidden(part.inputs)
-            assert h is not None
-            found = {model.hidden_name: h}
+            found = {model.hidden_name: model.hidden(part.inputs)}
         else:
             found = model.layers(part.inputs)
         for name, h in found.items():

@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from worldbench.core.abilities import Able, HasDistance, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
-from worldbench.core.world import ARRIVED, OPEN, World
-from worldbench.metrics.evaluation import Evaluation
+from worldbench.core.world import ARRIVED, OPEN, Automaton, World
+from worldbench.metrics.evaluation import Evaluation, single_prompt
+from worldbench.metrics.rollout import moves_of
 
 WITHIN = (1, 5, 10, 50)
 """Per cent by which a ride may exceed the shortest."""
@@ -20,7 +22,7 @@ PROMPTS = 200
 _ceilings: weakref.WeakKeyDictionary[World, float | None] = weakref.WeakKeyDictionary()
 
 
-def ceiling(world: World) -> float | None:
+def ceiling(world: Able) -> float | None:
     """Share of a few held-out prompts that the exact law, always taking its likeliest token, answers by a shortest ride. None: the law is not known."""
     if world not in _ceilings:
         prompts, lengths = world.prompts(0, PROMPTS)
@@ -28,14 +30,12 @@ def ceiling(world: World) -> float | None:
         order = np.argsort(world.vocabulary.actions)  # the first token of several that are likeliest, as in a roll-out
         actions = np.array(world.vocabulary.actions)[order]
         hops, moves, share = world.distance(states), np.zeros(len(prompts), np.int64), None
-        for _ in range(world.longest if hops is not None else 0):
-            if (law := world.law(states)) is None:
-                break
-            token = actions[law[:, order].astype(np.float32).argmax(1)]
-            moves += (world.outcome(states) == OPEN) & ~world.vocabulary.closes(token)
-            states = world.step(states, token)
-        else:
-            share = float(((world.outcome(states) == ARRIVED) & (moves == hops)).mean()) if hops is not None else None
+        if isinstance(world, HasLaw):
+            for _ in range(world.longest):
+                token = actions[world.law(states)[:, order].astype(np.float32).argmax(1)]
+                moves += (world.outcome(states) == OPEN) & ~world.vocabulary.closes(token)
+                states = world.step(states, token)
+            share = float(((world.outcome(states) == ARRIVED) & (moves == hops)).mean())
         _ceilings[world] = share
     return _ceilings[world]
 
@@ -53,6 +53,7 @@ class Lookahead(Metric):
     name, version, direction = "lookahead", 1, "higher"
     line = "share of greedy rides that arrive by a shortest path"
     primary = "shortest"
+    needs = (Automaton, HasDistance)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("shortest", 0.1, 1), Expectation("within_50", 0.1, 1)),
         "random-legal": (Expectation("shortest", 0, 0.5),),
@@ -60,12 +61,9 @@ class Lookahead(Metric):
     }
     damage: ClassVar[tuple[Damage, ...]] = (Damage("shortest", "worse", "any", "worse", "worse"),)
 
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        prompts, lengths = world.prompts(0, 2)
-        if len(prompts) < 2:
-            return f"the world {world.name!r} has a single prompt: there are no distinct rides to ask for"
-        if world.distance(world.start(prompts, lengths)) is None:
-            return f"the world {world.name!r} has no distances: there is no shortest ride"
+    def applies(self, world: Able, model: SequenceModel) -> str | None:
+        if (reason := single_prompt(world)) is not None:
+            return reason
         share = ceiling(world)
         if share is not None and share < LEAST:
             return f"the exact law's own greedy rides are shortest in {share:.0%} of prompts: a model that drives by it has nothing to show"
@@ -73,7 +71,7 @@ class Lookahead(Metric):
 
     def measure(self, evaluation: Evaluation) -> Report:
         rides = evaluation.rides("greedy", evaluation.settings.trials)
-        moves = rides.length - 1  # without `end`
+        moves = moves_of(evaluation.world, rides)
         arrived = (rides.outcome == ARRIVED) & (rides.distance >= 0)
         report = Report({"shortest": Score.rate(arrived & (moves == rides.distance))})
         for share in WITHIN:

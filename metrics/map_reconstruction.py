@@ -7,11 +7,12 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.abilities import HasMap
 from worldbench.core.graph import Graph
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.statistics import mean_interval
-from worldbench.core.world import Vocabulary, World
+from worldbench.core.world import Automaton, Vocabulary, World
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, Reconstruction, reconstruct
 from worldbench.metrics.route_controls import FOUND, completed_routes, ends_of, matched_errors, mistakes, uniform_errors
@@ -199,6 +200,7 @@ class MapReconstruction(Metric):
     name, version, direction = "map_reconstruction", 2, "higher"
     line = "the street map that explains the rides: true edges black, invented ones red"
     primary = "edge_precision"
+    needs = (Automaton, HasMap)
     floor = None
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
@@ -210,12 +212,11 @@ class MapReconstruction(Metric):
     damage: ClassVar[tuple[Damage, ...]] = (Damage("edge_precision", "unchanged", "worse", "worse", "unchanged"),)
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
-        return None if world.graph() is not None else f"the world {world.name!r} has no street map"
+        return f"rides of the world {world.name!r} have no end that would say where they stop" if world.vocabulary.end is None else None
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, settings, seed = evaluation.world, evaluation.settings, evaluation.seed
         graph = world.graph()
-        assert graph is not None
         rides = evaluation.rides(settings.reconstruction_decoding, settings.reconstruction_rides)
         origin, destination = world.route_ends(rides.prompts)
         table = routes_of(rides.tokens, rides.length, world.vocabulary, len(graph.directions))

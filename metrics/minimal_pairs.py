@@ -9,19 +9,20 @@ from typing import ClassVar
 
 import numpy as np
 
+from worldbench.core.abilities import Able, HasLaw, HasMinimalPairs
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.states import Replay
-from worldbench.core.world import World
+from worldbench.core.world import Automaton
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import roll_out
-from worldbench.metrics.solved_paths import no_tellings, true_paths
+from worldbench.metrics.solved_paths import true_paths
 
 SAME, BETWEEN = -1, -2
 
 
 def first_change(
-    world: World, first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], path: np.ndarray, length: np.ndarray
+    world: Able, first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], path: np.ndarray, length: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Follow a true path (int [N, L], `length` [N] tokens) of the first prompts in both worlds of prompts. Where does it stop being one of the second's?
 
@@ -34,8 +35,6 @@ def first_change(
     for (t, rows, left), (_, _, right) in zip(a, b):
         token = path[rows, t]
         laws = world.law(left), world.law(right)
-        assert laws[0] is not None
-        assert laws[1] is not None
         excluded = laws[1][np.arange(len(rows)), column[token]] == 0
         common = ((laws[0] > 0) & (laws[1] > 0)).any(axis=1)
         place[rows[excluded]] = np.where(common, BETWEEN, t)[excluded]
@@ -57,6 +56,7 @@ class MinimalPairs(Metric):
     name, version, direction = "minimal_pairs", 1, "higher"
     line = "does moving one wall change the path where it should, and only there"
     primary = "recall"
+    needs = (Automaton, HasMinimalPairs, HasLaw)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("recall", 1, 1), Expectation("precision", 1, 1)),
@@ -69,9 +69,6 @@ class MinimalPairs(Metric):
         Damage("recall", "worse", "worse", "worse", "any", monotone=True),
         Damage("precision", "any", "worse", "any", "any"),
     )
-
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        return no_tellings(world)
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, seed, n = evaluation.world, evaluation.model, evaluation.seed, evaluation.settings.structure_trials
@@ -95,7 +92,7 @@ class MinimalPairs(Metric):
         return report
 
     @staticmethod
-    def _right(world: World, model: SequenceModel, prompts: list[tuple[np.ndarray, np.ndarray]], path: np.ndarray, place: np.ndarray) -> np.ndarray:
+    def _right(world: Able, model: SequenceModel, prompts: list[tuple[np.ndarray, np.ndarray]], path: np.ndarray, place: np.ndarray) -> np.ndarray:
         """bool [2, N]: is the most likely token after the first `place` tokens of the path one that the law gives a chance?"""
         column, n = world.vocabulary.action_of_token, len(path)
         if not n:
@@ -109,7 +106,6 @@ class MinimalPairs(Metric):
             prefix[row, lengths[row] + step] = path[row, step]
             top = model.decoder(prefix, lengths + place).logits.argmax(axis=1)
             law = world.law(Replay(world, world.start(tokens, lengths), path, 0, place).finish())
-            assert law is not None
             hits.append((column[top] >= 0) & (law[np.arange(n), np.maximum(column[top], 0)] > 0))
         return np.stack(hits)
 

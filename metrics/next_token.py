@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.world import Automaton
 from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
 
@@ -20,6 +21,7 @@ class NextToken(Metric):
     name, version, direction = "next_token", 1, "higher"
     line = "share of held-out positions whose most likely token is legal"
     primary = "top1_legal"
+    needs = (Automaton,)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {"oracle": (Expectation("top1_legal", 1, 1),), "random-legal": (Expectation("top1_legal", 1, 1),)}
     damage: ClassVar[tuple[Damage, ...]] = (Damage("top1_legal", "any", "worse", "worse", "any"),)

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from worldbench.core.abilities import HasDistance, HasShifts
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
-from worldbench.core.model import SequenceModel
-from worldbench.core.world import ARRIVED, World
+from worldbench.core.world import ARRIVED, Automaton
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.rollout import roll_out
+from worldbench.metrics.rollout import moves_of, roll_out
 
 
 class OutOfDistribution(Metric):
@@ -23,6 +23,7 @@ class OutOfDistribution(Metric):
     name, version, direction = "out_of_distribution", 1, "higher"
     line = "share of prompts of other laws in the same words that are solved"
     primary = "optimal"
+    needs = (Automaton, HasShifts, HasDistance)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": tuple(Expectation(name, 1, 1) for name in ("optimal", "reaches", "optimal_own", "optimal_loops", "optimal_smaller", "optimal_wilson")),
         "random-legal": (Expectation("optimal", 0, 0.6),),
@@ -33,9 +34,6 @@ class OutOfDistribution(Metric):
         Damage("optimal_own", "worse", "worse", "worse", "unchanged"),
     )
 
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        return None if world.shifted() else f"the world {world.name!r} has no prompts of another law in the same words"
-
     def measure(self, evaluation: Evaluation) -> Report:
         world, seed, n = evaluation.world, evaluation.seed, evaluation.settings.shift_trials
         report = Report({})
@@ -43,7 +41,7 @@ class OutOfDistribution(Metric):
             prompts, lengths = other.prompts(seed, n)
             rides = evaluation.rides("greedy", n) if name == "own" else roll_out(other, evaluation.model, prompts, lengths, seed, "greedy")
             reaches = rides.outcome == ARRIVED
-            report.arrays |= {f"reaches_{name}": reaches, f"optimal_{name}": reaches & (rides.length - 1 == rides.distance)}
+            report.arrays |= {f"reaches_{name}": reaches, f"optimal_{name}": reaches & (moves_of(other, rides) == rides.distance)}
         for what in ("optimal", "reaches"):
             by_shift = {k: v for k, v in report.arrays.items() if k.startswith(f"{what}_")}
             shifts = [v for k, v in by_shift.items() if k != f"{what}_own"]

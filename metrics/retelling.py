@@ -9,14 +9,14 @@ from typing import ClassVar
 
 import numpy as np
 
+from worldbench.core.abilities import HasTellings
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
-from worldbench.core.world import Documents, World
+from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.evaluation import Evaluation, chunks
 from worldbench.metrics.excess_loss import ratio
 from worldbench.metrics.rollout import probabilities, roll_out
 from worldbench.metrics.sequence_compression import jensen_shannon
-from worldbench.metrics.solved_paths import no_tellings
 
 
 def laws(model: SequenceModel, documents: Documents) -> tuple[np.ndarray, np.ndarray]:
@@ -41,6 +41,7 @@ class Retelling(Metric):
     name, version, direction = "retelling", 1, "lower"
     line = "distance of the path laws between two tellings of one maze"
     primary = "jensen_shannon"
+    needs = (Automaton, HasTellings)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         model: (Expectation("jensen_shannon", 0, 1e-3), Expectation("identical", 1, 1)) for model in ("oracle", "random-legal", "uniform")
@@ -49,9 +50,6 @@ class Retelling(Metric):
         Damage("jensen_shannon", "worse", "worse", "worse", "worse", direction="lower"),
         Damage("identical", "worse", "worse", "worse", "any"),
     )
-
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        return no_tellings(world)
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, seed = evaluation.world, evaluation.model, evaluation.seed

@@ -15,8 +15,10 @@ from typing import Literal
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.abilities import Able, HasBudget, HasDistance, require
 from worldbench.core.model import SequenceModel
-from worldbench.core.world import ARRIVED, ILLEGAL, World
+from worldbench.core.sampling import draw
+from worldbench.core.world import ARRIVED, ILLEGAL, Automaton, World
 
 Choice = Literal["greedy", "sampled"]
 Kind = Literal["random", "adversarial", "second"]
@@ -54,6 +56,11 @@ class Rides:
         return Rides(*(np.concatenate([getattr(p, f) for p in parts]) for f in Rides.__dataclass_fields__))
 
 
+def moves_of(world: World, rides: Rides) -> np.ndarray:
+    """Tokens of each ride without its `end`, int [N]; of use for rides that have one, or where the world has none."""
+    return rides.length - (world.vocabulary.end is not None)
+
+
 def probabilities(logits: np.ndarray) -> np.ndarray:
     """Softmax over the last axis in float64; -inf gives 0."""
     z = logits.astype(np.float64)
@@ -61,12 +68,6 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     np.exp(z, out=z)
     z /= z.sum(axis=-1, keepdims=True)
     return z
-
-
-def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One index a row from unnormalised weights [N, K], some above 0, by inverse distribution at uniform [N] in [0, 1); never one of weight 0."""
-    cumulative = np.cumsum(weights, axis=1)
-    return np.argmax(cumulative > (uniform * cumulative[:, -1])[:, None], axis=1)
 
 
 def sample(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
@@ -91,7 +92,7 @@ def forced_turn(logits: np.ndarray, allowed: np.ndarray, uniform: np.ndarray, ki
 
 
 def roll_out(
-    world: World, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float = 0.0, start: int = 0,
+    world: Able, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float = 0.0, start: int = 0,
     kind: Kind = "random",
 ) -> Rides:  # fmt: skip
     """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, whichever model and chunk it is decoded in.
@@ -99,6 +100,7 @@ def roll_out(
     detour: with this probability a choice (whatever it was) is replaced by another legal turn after which the goal is within the budget (metrics.md, section
     2); where there is no other, it stands. kind: which other one, see `forced_turn`; whether a step is forced is drawn alike for every kind.
     """
+    require((Automaton, HasBudget) if detour else (Automaton,), world)
     chunks = [
         _roll_out_chunk(world, model, prompts[i : i + CHUNK], lengths[i : i + CHUNK], seed, choice, detour, start + i, kind)
         for i in range(0, len(prompts), CHUNK)
@@ -107,7 +109,7 @@ def roll_out(
 
 
 def _roll_out_chunk(
-    world: World, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float, start: int, kind: Kind
+    world: Able, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float, start: int, kind: Kind
 ) -> Rides:
     n, limit, vocabulary = len(prompts), world.longest, world.vocabulary
     action_token, column = np.array(vocabulary.actions), vocabulary.action_of_token
@@ -116,7 +118,7 @@ def _roll_out_chunk(
     tokens = np.full((n, limit), vocabulary.pad, np.int32)
     length, legal_tokens, forced = (np.zeros(n, np.int64) for _ in range(3))
     states = world.start(prompts, lengths).copy()
-    distance = world.distance(states)
+    distance = world.distance(states) if isinstance(world, HasDistance) else np.full(n, -1)
     decoder = model.decoder(prompts, lengths)
     decoding = np.arange(n)  # the rows that the decoder holds; finished ones are dropped when they are many
     running = np.ones(n, bool)
@@ -127,7 +129,6 @@ def _roll_out_chunk(
             chosen = sample(decoder.logits, sampling[decoding, t])
         if forcing is not None:
             allowed = world.within_budget(states.take(decoding))
-            assert allowed is not None
             own = column[chosen]
             other = allowed & (np.arange(len(action_token))[None, :] != own[:, None])
             replace = (forcing[decoding, 2 * t] < detour) & other.any(axis=1) & running[decoding]
@@ -155,5 +156,5 @@ def _roll_out_chunk(
         decoder.extend(full[decoding][:, None])
     return Rides(
         prompts, lengths, tokens, length, np.asarray(world.outcome(states), np.int8), legal_tokens,
-        np.full(n, -1) if distance is None else distance, forced,
+        distance, forced,
     )  # fmt: skip

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from worldbench.core.abilities import HasHistories
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
-from worldbench.core.model import SequenceModel
-from worldbench.core.world import World
+from worldbench.core.world import Automaton
 from worldbench.metrics.acceptance import accepted_by, by_map, draw_pairs, sample_suffixes
 from worldbench.metrics.evaluation import Evaluation
 
@@ -34,6 +34,7 @@ class SequenceCompression(Metric):
     name, version, direction = "sequence_compression", 1, "higher"
     line = "share of states whose two histories accept the same suffixes"
     primary = "compression"
+    needs = (Automaton, HasHistories)
     floor = None
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("compression", 1, 1), Expectation("suffixes_accepted", 1, 1), Expectation("jensen_shannon", 0, 1e-3)),
@@ -45,9 +46,6 @@ class SequenceCompression(Metric):
         Damage("compression_illegal", "worse", "any", "worse", "unchanged"),
         Damage("jensen_shannon", "worse", "any", "worse", "worse", direction="lower"),
     )
-
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        return None if world.has_histories else f"the world {world.name!r} cannot walk backwards from a state"
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, settings = evaluation.world, evaluation.settings

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from worldbench.core.abilities import HasHistories, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
-from worldbench.core.world import World
+from worldbench.core.world import Automaton
 from worldbench.metrics.acceptance import Boundary, Pairs, accepted_by, by_law, by_map, draw_pairs, sample_suffixes, true_boundary
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.suffixes import score_suffixes
@@ -47,6 +48,7 @@ class SequenceDistinction(Metric):
     name, version, direction = "sequence_distinction", 1, "higher"
     line = "precision and recall of the suffixes that tell two states apart"
     primary = "recall_map"
+    needs = (Automaton, HasHistories)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("precision_law", 1, 1), Expectation("recall_law", 1, 1), Expectation("precision_map", 0.7, 1)),
@@ -59,9 +61,6 @@ class SequenceDistinction(Metric):
         Damage("precision_law", "any", "any", "worse", "any"),
     )
 
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        return None if world.has_histories else f"the world {world.name!r} cannot walk backwards from a state"
-
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, c = evaluation.world, evaluation.model, evaluation.settings
         pairs = draw_pairs(world, evaluation.seed, c.structure_trials, "distinction", same=False)
@@ -72,7 +71,7 @@ class SequenceDistinction(Metric):
         trial, suffix = np.nonzero(s.rejected)
         tokens, length = s.tokens[trial, suffix], s.length[trial, suffix]
         report = Report({})
-        truths = {"map": by_map(world)} | ({"law": by_law(world, c.eps)} if type(world).law is not World.law else {})
+        truths = {"map": by_map(world)} | ({"law": by_law(world, c.eps)} if isinstance(world, HasLaw) else {})
         for kind, accept in truths.items():
             after = [accepted_by(world, accept, states.take(trial), tokens, length).all(axis=1) for states in (first, second)]
             apart = np.asarray(after[0] & ~after[1])

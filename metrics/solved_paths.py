@@ -10,48 +10,32 @@ from typing import Any, ClassVar
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.abilities import Able, HasDistance, HasDrawings, HasLaw, HasTellings
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
-from worldbench.core.model import SequenceModel
+from worldbench.core.sampling import continuations
 from worldbench.core.states import Replay
-from worldbench.core.world import ARRIVED, OPEN, World
+from worldbench.core.world import ARRIVED, OPEN, Automaton
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.rollout import Rides, draw
+from worldbench.metrics.rollout import Rides, moves_of
 
 
-def no_tellings(world: World) -> str | None:
-    """Why metrics of worlds whose prompts tell a rule of their own do not apply; None where they do."""
-    return None if world.has_tellings else f"the prompts of the world {world.name!r} tell no rule of their own: its map is the same for all"
-
-
-def true_paths(world: World, prompts: np.ndarray, lengths: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def true_paths(world: Able, prompts: np.ndarray, lengths: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A continuation of each prompt drawn from the exact law: tokens int32 [N, L], padded; their number [N], the end included; and at how many of them a
     token that the path had not had was also legal ("forks": the end and the way back are none).
     """
     n, limit, v = len(prompts), world.longest, world.vocabulary
-    actions = np.array(v.actions)
-    uniform = streams.uniform(0, n, limit, "evaluation", seed, "true paths")
-    tokens, length, forks = np.full((n, limit), v.pad, np.int32), np.zeros(n, np.int64), np.zeros(n, np.int64)
-    states = world.start(prompts, lengths).copy()
-    fresh = np.ones((n, len(actions)), bool)
-    for t in range(limit):
-        rows = np.flatnonzero(np.asarray(world.outcome(states)) == OPEN)
-        if not len(rows):
-            break
-        here = states.take(rows)
-        law = world.law(here)
-        assert law is not None
-        chosen = draw(law, uniform[rows, t])
-        taken = actions[chosen]
-        fork = (world.legal(here) & fresh[rows]).sum(axis=1) > 1
-        tokens[rows, t] = taken
-        length[rows] += 1
-        forks[rows] += fork & ~v.closes(taken)
-        fresh[rows, chosen] = False
-        states.put(rows, world.step(here, taken))
+    tokens, length = continuations(
+        world, prompts, lengths, streams.uniform(0, n, limit, "evaluation", seed, "true paths")
+    )
+    column, fresh, forks = v.action_of_token, np.ones((n, len(v.actions)), bool), np.zeros(n, np.int64)
+    for t, rows, here in Replay(world, world.start(prompts, lengths), tokens, 0, length):
+        taken = tokens[rows, t]
+        forks[rows] += ((world.legal(here) & fresh[rows]).sum(axis=1) > 1) & ~v.closes(taken)
+        fresh[rows, column[taken]] = False
     return tokens, length, forks
 
 
-def likely(world: World, rides: Rides) -> np.ndarray:
+def likely(world: Able, rides: Rides) -> np.ndarray:
     """bool [N, L]: was each token of a ride one that the exact law gives a chance, and every token before it legal?"""
     column = world.vocabulary.action_of_token
     out = np.zeros(rides.tokens.shape, bool)
@@ -62,7 +46,6 @@ def likely(world: World, rides: Rides) -> np.ndarray:
         rows, here = rows[going], here.take(going)
         token = rides.tokens[rows, t]
         law = world.law(here)
-        assert law is not None
         out[rows, t] = (column[token] >= 0) & (law[np.arange(len(rows)), np.maximum(column[token], 0)] > 0)
     return out
 
@@ -86,6 +69,7 @@ class SolvedPaths(Metric):
     name, version, direction = "solved_paths", 1, "higher"
     line = "share of mazes told in unseen prompts whose path is found: exactly, legally, shortest"
     primary = "exact_greedy"
+    needs = (Automaton, HasTellings, HasLaw)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
             *(Expectation(f"{what}_{choice}", 1, 1) for what in ("reaches", "optimal") for choice in ("greedy", "sampled")),
@@ -100,27 +84,24 @@ class SolvedPaths(Metric):
         Damage("reaches_sampled", "any", "worse", "worse", "unchanged", tolerance=0.005),
     )
 
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        return no_tellings(world)
-
     def measure(self, evaluation: Evaluation) -> Report:
         world, report = evaluation.world, Report({})
         prompts, lengths = evaluation.prompts(evaluation.settings.trials)
         truth, length, forks = true_paths(world, prompts, lengths, evaluation.seed)
-        report.arrays |= {"true_tokens": truth, "true_length": length, "forks": forks, **world.drawing(prompts, lengths)}
+        report.arrays |= {"true_tokens": truth, "true_length": length, "forks": forks}
+        if isinstance(world, HasDrawings):
+            report.arrays |= world.drawing(prompts, lengths)
         for choice in ("sampled", "greedy"):
             rides = evaluation.rides(choice, evaluation.settings.trials)
             reaches = rides.outcome == ARRIVED
-            hits = {
-                "exact": (rides.tokens == truth).all(axis=1),
-                "reaches": reaches,
-                "optimal": reaches & (rides.length - 1 == rides.distance),
-            }
+            hits = {"exact": (rides.tokens == truth).all(axis=1), "reaches": reaches}
+            if isinstance(world, HasDistance):
+                hits["optimal"] = reaches & (moves_of(world, rides) == rides.distance)
             report.scores |= {f"{name}_{choice}": Score.rate(hit) for name, hit in hits.items()}
             report.arrays |= {f"{choice}_tokens": rides.tokens, f"{choice}_length": rides.length, f"{choice}_outcome": rides.outcome}
             report.arrays[f"{choice}_likely"] = likely(world, rides)
             if choice == "greedy":
-                report.series |= {"by_moves": split_by("moves", length - 2, hits), "by_forks": split_by("forks", forks, hits)}
+                report.series |= {"by_moves": split_by("moves", np.maximum(length - 2, 0), hits), "by_forks": split_by("forks", forks, hits)}
         if len(prompts) < evaluation.settings.trials:
             report.notes.append(f"{len(prompts)} trials: there are no more held-out prompts (asked: {evaluation.settings.trials})")
         return report

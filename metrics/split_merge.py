@@ -16,14 +16,15 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.abilities import Able, HasHistories, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.sampling import draw
 from worldbench.core.statistics import Z95
-from worldbench.core.world import OPEN, Documents, States, World
+from worldbench.core.world import OPEN, Automaton, Documents, States, World
 from worldbench.metrics.acceptance import draw_pairs
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.excess_loss import ratio
-from worldbench.metrics.rollout import draw
 from worldbench.metrics.suffixes import score_suffixes, take
 
 CLIP = 3.0
@@ -52,7 +53,7 @@ class _Nodes:
     states: list[States]
     log_law: np.ndarray
 
-    def step(self, world: World, row: np.ndarray, tokens: np.ndarray, log_p: np.ndarray) -> _Nodes:
+    def step(self, world: Automaton, row: np.ndarray, tokens: np.ndarray, log_p: np.ndarray) -> _Nodes:
         states = [world.step(s.take(row), tokens) for s in self.states]
         longer = np.concatenate([self.tokens[row], tokens[:, None]], axis=1)
         return _Nodes(self.owner[row], longer, states, self.log_law[:, row] + log_p)
@@ -60,24 +61,22 @@ class _Nodes:
     def take(self, rows: np.ndarray) -> _Nodes:
         return _Nodes(self.owner[rows], self.tokens[rows], [s.take(rows) for s in self.states], self.log_law[:, rows])
 
-    def open(self, world: World) -> np.ndarray:
+    def open(self, world: Automaton) -> np.ndarray:
         """bool: does it go on after every prefix after which it is possible?"""
         going = np.stack([np.asarray(world.outcome(s)) == OPEN for s in self.states])
         return np.asarray((going | ~np.isfinite(self.log_law)).all(axis=0))
 
 
-def _log_laws(world: World, nodes: _Nodes) -> np.ndarray:
+def _log_laws(world: Able, nodes: _Nodes) -> np.ndarray:
     """log of both laws, float64 [2, F, A]; -inf everywhere once a suffix is impossible."""
     out = []
     with np.errstate(divide="ignore"):
         for states, log_law in zip(nodes.states, nodes.log_law):
-            law = world.law(states)
-            assert law is not None
-            out.append(np.where(np.isfinite(log_law)[:, None], np.log(law), -np.inf))
+            out.append(np.where(np.isfinite(log_law)[:, None], np.log(world.law(states)), -np.inf))
     return np.stack(out)
 
 
-def suffixes_of(world: World, first: States, second: States, longest: int, limit: int, seed: int, name: str) -> Suffixes:
+def suffixes_of(world: Able, first: States, second: States, longest: int, limit: int, seed: int, name: str) -> Suffixes:
     """All suffixes of at most `longest` tokens that either law makes possible; where a pair has more than `limit`, that many, half drawn from each law."""
     actions = np.array(world.vocabulary.actions)
     n = len(first)
@@ -110,7 +109,7 @@ def suffixes_of(world: World, first: States, second: States, longest: int, limit
     )
 
 
-def _drawn(world: World, start: _Nodes, longest: int, limit: int, seed: int, name: str) -> list[_Nodes]:
+def _drawn(world: Able, start: _Nodes, longest: int, limit: int, seed: int, name: str) -> list[_Nodes]:
     """`limit` suffixes a pair, the even ones drawn from the first law, the odd ones from the second."""
     actions = np.array(world.vocabulary.actions)
     uniform = np.concatenate([streams.uniform(int(i), 1, limit * longest, "evaluation", seed, f"{name} drawn").reshape(limit, longest) for i in start.owner])
@@ -136,7 +135,7 @@ def _difference(log_p: np.ndarray) -> np.ndarray:
     return np.clip(np.where(np.isnan(d), 0.0, d), -CLIP, CLIP)
 
 
-def errors(world: World, model: SequenceModel, first: Documents, second: Documents, longest: int, limit: int, seed: int, name: str) -> np.ndarray:
+def errors(world: Able, model: SequenceModel, first: Documents, second: Documents, longest: int, limit: int, seed: int, name: str) -> np.ndarray:
     """By pair: E (D_M - D_W)^2, E D_W^2, E D_M^2, and how many suffixes: float64 [4, N]."""
     n = len(first)
     s = suffixes_of(world, world.after(first), world.after(second), longest, limit, seed, name)
@@ -179,14 +178,13 @@ _pools: weakref.WeakKeyDictionary[World, tuple[int, tuple[Documents, np.ndarray,
 """The last pool of each world: the same for every model, and the dearest part where mazes are drawn."""
 
 
-def prefix_pool(world: World, seed: int) -> tuple[Documents, np.ndarray, np.ndarray]:
+def prefix_pool(world: Able, seed: int) -> tuple[Documents, np.ndarray, np.ndarray]:
     """Prefixes of held-out documents, the predictive key of the state after each [N, k], and all aliased pairs among them [P, 2] in random order."""
     kept = _pools.get(world)
     if kept is None or kept[0] != seed:
         pool = cut(world, world.sample(seed, "test", 0, POOL), streams.uniform(0, POOL, 1, "evaluation", seed, "split pool")[:, 0])
         states = world.after(pool)
         law, key = world.law(states), world.key(states)[1]
-        assert law is not None
         rng = streams.generator("evaluation", seed, "split aliased")
         alike = within(np.concatenate([_last(pool, 2), np.rint(law * 1e9).astype(np.int64)], axis=1), rng)
         kept = _pools[world] = seed, (pool, key, alike[(key[alike[:, 0]] != key[alike[:, 1]]).any(axis=1)])
@@ -204,6 +202,7 @@ class SplitMerge(Metric):
     name, version, direction = "split_merge", 1, "higher"
     line = "does the law of what follows differ between prefixes as the world's does"
     primary = "split"
+    needs = (Automaton, HasLaw)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("split", 1 - 1e-6, 1), Expectation("merge", 1 - 1e-6, 1), Expectation("split_aliased", 1 - 1e-6, 1)),
@@ -214,9 +213,6 @@ class SplitMerge(Metric):
         Damage("split", "worse", "worse", "worse", "worse", monotone=True),
         Damage("merge", "any", "any", "any", "worse"),
     )
-
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        return f"the exact law of the world {world.name!r} is not known" if type(world).law is World.law else None
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, c, seed = evaluation.world, evaluation.settings, evaluation.seed
@@ -253,7 +249,7 @@ class SplitMerge(Metric):
         return report
 
     @staticmethod
-    def _random(world: World, seed: int, count: int) -> tuple[Documents, Documents]:
+    def _random(world: Able, seed: int, count: int) -> tuple[Documents, Documents]:
         """Prefixes of held-out documents, two by two, in different states."""
         uniform = streams.uniform(0, 2 * count, 1, "evaluation", seed, "split random")[:, 0]
         prefixes = cut(world, world.sample(seed, "test", 0, 2 * count), uniform)
@@ -262,9 +258,9 @@ class SplitMerge(Metric):
         return take(prefixes, 2 * apart), take(prefixes, 2 * apart + 1)
 
     @staticmethod
-    def _same(world: World, seed: int, count: int, pool: Documents, key: np.ndarray) -> tuple[Documents, Documents]:
+    def _same(world: Able, seed: int, count: int, pool: Documents, key: np.ndarray) -> tuple[Documents, Documents]:
         """Prefixes two by two in one state, whose last three tokens differ."""
-        if world.has_histories:
+        if isinstance(world, HasHistories):
             pairs = draw_pairs(world, seed, count, "merge", same=True)
             first, second = pairs.first, pairs.second
             keep = np.flatnonzero((_last(first, 3) != _last(second, 3)).any(axis=1))

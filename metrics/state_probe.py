@@ -8,19 +8,19 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
-from worldbench.core.model import SequenceModel
-from worldbench.core.world import World
+from worldbench.core.model import HasHidden, SequenceModel
+from worldbench.core.world import Automaton
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.excess_loss import ratio
 from worldbench.metrics.hidden_states import Positions, hidden_at, layers_at, positions
 from worldbench.metrics.linear_probe import fit_affine, fit_discriminant, r_squared
 
 
-def _targets(world: World, at: Positions) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Classes and coordinates; a belief has a metric of its own."""
+def _targets(world: Automaton, at: Positions) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Classes and coordinates."""
     found = world.targets(at.states)
     classes = {k: v for k, v in found.items() if v.dtype.kind in "iu"}
-    return classes, {k: v for k, v in found.items() if v.dtype.kind == "f" and k != "belief"}
+    return classes, {k: v for k, v in found.items() if v.dtype.kind == "f"}
 
 
 class StateProbe(Metric):
@@ -34,6 +34,7 @@ class StateProbe(Metric):
     name, version, direction = "state_probe", 1, "higher"
     line = "can a linear map read the state off the hidden state"
     primary = "node"
+    needs, needs_of_model, serves_labels = (Automaton,), (HasHidden,), True
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
@@ -46,9 +47,7 @@ class StateProbe(Metric):
         *(Damage(f"{name}_r2", "any", "any", "any", "any", blur="worse") for name in ("metres", "moves_to_go", "ways")),
     )
 
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        if not model.hidden_name:
-            return f"the model {model.name!r} has no hidden states"
+    def applies(self, world: Automaton, model: SequenceModel) -> str | None:
         one = world.sample(0, "test", 0, 1)
         classes, coordinates = _targets(world, positions(world, one))
         return None if classes or coordinates else f"the world {world.name!r} names no state to be probed for"

@@ -10,18 +10,19 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.abilities import Able, HasHistories, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
-from worldbench.core.model import ALL_LAYERS, Decoder, SequenceModel, log_softmax
-from worldbench.core.world import OPEN, Documents, World
+from worldbench.core.model import ALL_LAYERS, Decoder, HasHidden, HasSwap, log_softmax
+from worldbench.core.sampling import draw
+from worldbench.core.world import OPEN, Automaton, Documents
 from worldbench.metrics.acceptance import draw_pairs
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.excess_loss import ratio
-from worldbench.metrics.rollout import draw
 from worldbench.metrics.suffixes import take
 from worldbench.metrics.transition_consistency import FLOOR, law_kl
 
 
-def futures(world: World, donors: Documents, count: int, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def futures(world: Able, donors: Documents, count: int, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tokens drawn from the exact law after each donor [N, K], the law before each of them [N, K + 1, A], and which of these are before the end [N, K + 1]."""
     actions = np.array(world.vocabulary.actions)
     states = world.after(donors)
@@ -29,7 +30,6 @@ def futures(world: World, donors: Documents, count: int, uniform: np.ndarray) ->
     laws, open_ = [], []
     for k in range(count + 1):
         law = world.law(states)
-        assert law is not None
         laws.append(law)
         open_.append(np.asarray(world.outcome(states)) == OPEN)
         if k < count:
@@ -75,6 +75,7 @@ class StateSwap(Metric):
     name, version, direction = "state_swap", 1, "higher"
     line = "does the future follow a hidden state that is put in another's place"
     primary = "donor_law"
+    needs, needs_of_model = (Automaton, HasLaw, HasHistories), (HasHidden, HasSwap)
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
@@ -85,15 +86,6 @@ class StateSwap(Metric):
     }  # fmt: skip
 
     damage: ClassVar[tuple[Damage, ...]] = (Damage("donor_law", "any", "any", "any", "any", drift="worse", monotone=True),)
-
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        if type(world).law is World.law:
-            return f"the exact law of the world {world.name!r} is not known"
-        if not world.has_histories:
-            return f"the world {world.name!r} cannot walk backwards from a state"
-        if type(model).swapped is SequenceModel.swapped:
-            return f"hidden states of the model {model.name!r} cannot be replaced"
-        return None
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, c, seed = evaluation.world, evaluation.model, evaluation.settings, evaluation.seed
@@ -110,9 +102,7 @@ class StateSwap(Metric):
             return continued(model.decoder(documents.tokens, documents.length), tokens)
 
         def swapped(documents: Documents, donors: Documents, layer: str, tokens: np.ndarray) -> np.ndarray:
-            decoder = model.swapped(documents, donors, layer)
-            assert decoder is not None
-            return continued(decoder, tokens)
+            return continued(model.swapped(documents, donors, layer), tokens)
 
         tokens, laws, open_ = futures(world, other.second, c.swap_tokens, uniform[: len(other)])
         width = laws.shape[2]

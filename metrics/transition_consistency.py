@@ -10,9 +10,10 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.abilities import HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
-from worldbench.core.model import Dynamics, SequenceModel, log_softmax
-from worldbench.core.world import Documents, World
+from worldbench.core.model import Dynamics, FitsDynamics, HasHead, HasHidden, SequenceModel, log_softmax
+from worldbench.core.world import Automaton, Documents, World
 from worldbench.metrics.evaluation import Evaluation, truth
 from worldbench.metrics.excess_loss import ratio
 from worldbench.metrics.hidden_states import hidden_at, positions
@@ -40,10 +41,10 @@ class Linear:
         self.fitted, self.one_hot = fitted, np.eye(len(world.vocabulary.actions))[world.vocabulary.action_of_token]
 
     @classmethod
-    def fit(cls, world: World, model: SequenceModel, documents: Documents) -> Linear:
+    def fit(cls, world: Automaton, model: HasHidden, documents: Documents) -> Linear:
         at = positions(world, documents)
         h = hidden_at(model, documents, at.row, at.prefix_length)
-        follows = np.flatnonzero(np.diff(at.row) == 0)
+        follows = np.flatnonzero((np.diff(at.row) == 0) & (np.diff(at.prefix_length) == 1))
         tokens = documents.tokens[at.row[follows], at.prefix_length[follows]]
         one_hot = np.eye(len(world.vocabulary.actions))[world.vocabulary.action_of_token[tokens]]
         return cls(fit_affine(np.concatenate([h[follows], one_hot], axis=1), h[follows + 1]), world)
@@ -52,9 +53,9 @@ class Linear:
         return self.fitted(np.concatenate([hidden, self.one_hot[tokens]], axis=1)).astype(np.float32)
 
 
-def law_kl(law: np.ndarray, logits: np.ndarray, actions: np.ndarray) -> np.ndarray:
+def law_kl(law: np.ndarray, logits: np.ndarray, answers: np.ndarray) -> np.ndarray:
     """KL(law || softmax(logits)) by row, log probabilities cut off at log 1e-9: float64 [M]."""
-    log_model = np.fmax(log_softmax(logits)[:, actions], FLOOR)  # also where there is no law at all
+    log_model = np.fmax(log_softmax(logits)[:, answers], FLOOR)  # also where there is no law at all
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(law > 0, law * (np.log(law) - log_model), 0.0).sum(axis=1)
 
@@ -73,6 +74,7 @@ class TransitionConsistency(Metric):
     name, version, direction = "transition_consistency", 1, "higher"
     line = "does the hidden state and the next token determine the next hidden state"
     primary = "normalised"
+    needs, needs_of_model, serves_labels = (Automaton, HasLaw), (HasHidden, HasHead, FitsDynamics), True
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
@@ -86,16 +88,8 @@ class TransitionConsistency(Metric):
     )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
-        if type(world).law is World.law:
-            return f"the exact law of the world {world.name!r} is not known"
-        if not model.hidden_name:
-            return f"the model {model.name!r} has no hidden states"
         if world.longest < 2:
             return f"documents of the world {world.name!r} have one predicted token: there is no transition"
-        one = world.sample(0, "test", 0, 1)
-        h = model.hidden(one.tokens[:, :-1])
-        if h is None or model.head(h[:, -1], one.tokens[:, -2]) is None:
-            return f"no next-token law can be read off the hidden states of {model.name!r}"
         return None
 
     def measure(self, evaluation: Evaluation) -> Report:
@@ -105,27 +99,27 @@ class TransitionConsistency(Metric):
         spare = world.sample(seed, "test", n, c.dynamics_documents)
         rolled: dict[str, Dynamics] = {"copy": Copy(), "linear": Linear.fit(world, model, spare)}
         fitted, own = model.fit_dynamics(spare, c.dynamics_steps, seed), model.dynamics()
-        rolled |= ({"posthoc": fitted} if fitted is not None else {}) | ({"own": own} if own is not None else {})
+        rolled |= {"posthoc": fitted} | ({"own": own} if own is not None else {})
 
         known = truth(world, documents)
-        assert known.law is not None
         at = positions(world, documents)
         h = hidden_at(model, documents, at.row, at.prefix_length).astype(np.float32)
-        index = np.full(documents.tokens.shape, -1, np.int64)
+        index = np.full(known.scored.shape, -1, np.int64)
         index[at.row, at.prefix_length] = np.arange(len(at.row))
         uniform = streams.uniform(0, n, STARTS, "evaluation", seed, "transition starts")
-        room = documents.length - documents.prompt_length
-        start = (documents.prompt_length[:, None] + uniform * room[:, None]).astype(np.int64)
-        pairs = np.unique(np.stack([np.repeat(np.arange(n), STARTS), start.ravel()], axis=1), axis=0)
-        row, t = pairs[:, 0], pairs[:, 1]
-        actions = np.array(world.vocabulary.actions)
-        state = dict.fromkeys(rolled, h[index[row, t]])
+        places = np.bincount(at.row, minlength=n)
+        chosen = (np.cumsum(places) - places)[:, None] + (uniform * places[:, None]).astype(np.int64)
+        chosen = np.unique(chosen[places > 0])
+        row, t = at.row[chosen], at.prefix_length[chosen]
+        answers = np.array(world.vocabulary.answers)
+        state = dict.fromkeys(rolled, h[chosen])
         rng = streams.generator("evaluation", seed, "transition strangers")
         curves: dict[str, list[float]] = {"step": [], "n": [], "direct": [], "stranger": [], **{name: [] for name in rolled}}
         total = {name: np.zeros(n) for name in ("direct", "stranger", *rolled)}
         count = np.zeros(n)
         for step in range(1, c.horizon + 1):
-            on = np.flatnonzero((t + step < documents.length[row]) & (index[row, np.minimum(t + step, documents.tokens.shape[1] - 1)] >= 0))
+            ahead = t + step
+            on = np.flatnonzero((ahead < index.shape[1]) & (index[row, np.minimum(ahead, index.shape[1] - 1)] >= 0))
             if not len(on):
                 break
             row, t = row[on], t[on]
@@ -136,8 +130,7 @@ class TransitionConsistency(Metric):
             true = h[index[row, t + step]]
             for name, hidden in {"direct": true, "stranger": true[rng.permutation(len(true))], **state}.items():
                 logits = model.head(hidden, documents.tokens[row, t + step - 1])
-                assert logits is not None
-                kl = law_kl(law, logits, actions)
+                kl = law_kl(law, logits, answers)
                 curves[name].append(float(kl.mean()))
                 if step <= SUMMED:
                     total[name] += np.bincount(row, kl, minlength=n)

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
-from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, World
-from worldbench.metrics.evaluation import Evaluation
+from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton
+from worldbench.metrics.evaluation import Evaluation, single_prompt
 from worldbench.metrics.rollout import Rides
 
 HOP_BINS = (0, 5, 10, 20, 40, 60, 80, 100)
@@ -36,6 +36,7 @@ class ValidTrajectories(Metric):
     name, version, direction = "valid_trajectories", 1, "higher"
     line = "share of rides from unseen prompts that stay legal and end at the destination"
     primary = "arrives_sampled"
+    needs = (Automaton,)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("arrives_sampled", 1, 1), Expectation("arrives_greedy", 1, 1), Expectation("step_legality_sampled", 1, 1)),
         "random-legal": (Expectation("legal_sampled", 1, 1), Expectation("illegal_token_sampled", 0, 0), Expectation("arrives_sampled", 0, 0.9)),
@@ -46,10 +47,8 @@ class ValidTrajectories(Metric):
         Damage("legal_greedy", "unchanged", "worse", "worse", "unchanged"),
     )
 
-    def applies(self, world: World, model: SequenceModel) -> str | None:
-        if len(world.prompts(0, 2)[0]) < 2:
-            return f"the world {world.name!r} has a single prompt: there are no distinct rides to ask for"
-        return None
+    def applies(self, world: Automaton, model: SequenceModel) -> str | None:
+        return single_prompt(world)
 
     def measure(self, evaluation: Evaluation) -> Report:
         report = Report({})

@@ -44,7 +44,7 @@ class Erring(FromStates):
 
     name = "erring"
 
-    def action_law(self, states: States) -> np.ndarray:
+    def answer_law(self, states: States) -> np.ndarray:
         law = self.world.law(states)
         assert law is not None
         _, fine = self.world.key(states)
@@ -58,7 +58,7 @@ class Confident(FromStates):
 
     name = "confident"
 
-    def action_law(self, states: States) -> np.ndarray:
+    def answer_law(self, states: States) -> np.ndarray:
         legal = self.world.legal(states)
         return np.eye(legal.shape[1])[legal.argmax(axis=1)]
 
@@ -211,7 +211,7 @@ def test_the_least_likely_turn_is_the_hardest(world: TaxiWorld) -> None:
     class Forgetful(FromStates):
         name = "forgetful"
 
-        def action_law(self, states: States) -> np.ndarray:
+        def answer_law(self, states: States) -> np.ndarray:
             law = self.world.law(states)
             assert law is not None
             return law
@@ -220,7 +220,7 @@ def test_the_least_likely_turn_is_the_hardest(world: TaxiWorld) -> None:
             """Believes that it stayed where it was after a turn that it gave less than .1."""
             after = self.world.step(states, tokens)
             column = self.world.vocabulary.action_of_token[tokens]
-            unlikely = np.flatnonzero(self.action_law(states)[np.arange(len(states)), column] < 0.1)
+            unlikely = np.flatnonzero(self.answer_law(states)[np.arange(len(states)), column] < 0.1)
             after.put(unlikely, states.take(unlikely))
             return after
 
@@ -275,7 +275,7 @@ def test_a_shortest_driver_scores_one(seed: int) -> None:
     class Nearing(FromStates):
         name = "nearing"
 
-        def action_law(self, states: Any) -> np.ndarray:
+        def answer_law(self, states: Any) -> np.ndarray:
             nxt = w.graph().successor[states.place]
             to_go = np.where(nxt >= 0, w.hops(np.maximum(nxt, 0), states.destination[:, None]), 1 << 14)
             turn = np.where(states.place == states.destination, nxt.shape[1], to_go.argmin(axis=1))
@@ -312,5 +312,5 @@ def test_where_there_is_no_distance() -> None:
         patch.setitem(__import__("sys").modules, spec.name, module)
         spec.loader.exec_module(module)
         ring = module.Ring(module.RingConfig())
-        assert "no distances" in (LOOKAHEAD.applies(ring, Oracle(ring)) or "")
-        assert "budget" in (DETOURS.applies(ring, Oracle(ring)) or "")
+        assert "no distances" in (LOOKAHEAD.not_applicable(ring, Oracle(ring)) or "")
+        assert "budget" in (DETOURS.not_applicable(ring, Oracle(ring)) or "")

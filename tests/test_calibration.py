@@ -45,7 +45,7 @@ class OnStates(FromStates):
         super().__init__(world)
         self.function, self.name = law, name
 
-    def action_law(self, states: States) -> np.ndarray:
+    def answer_law(self, states: States) -> np.ndarray:
         return self.function(self.world, states)
 
 
@@ -68,7 +68,7 @@ def test_metrics_say_what_references_score(metric_name: str, reference: type[Fro
     assert metric.direction in ("higher", "lower", "none")
     assert metric.version >= 1
     model = reference(world)
-    reason = metric.applies(world, model)
+    reason = metric.not_applicable(world, model)
     if reason is not None:
         assert len(reason.split()) > 3
         return
@@ -93,7 +93,7 @@ def test_every_score_that_a_metric_speaks_of_is_one_that_it_gives() -> None:
         for model in (Oracle(world), make_untrained(world, GPTConfig(layers=1, heads=2, width=16))):
             for entry in metrics:
                 metric: Metric = entry.load()
-                if metric.applies(world, model) is None:
+                if metric.not_applicable(world, model) is None:
                     given.setdefault(metric.name, set()).update(metric.measure(Evaluation(world, model, FEW)).scores)
     for entry in metrics:
         metric = entry.load()

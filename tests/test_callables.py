@@ -18,6 +18,7 @@ from worldbench.baselines.references import Oracle
 from worldbench.baselines.user_code import UserFunction, load_callable
 from worldbench.cli import main
 from worldbench.core.errors import InputError
+from worldbench.core.model import HasHidden
 from worldbench.core.world import Vocabulary
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
@@ -83,7 +84,7 @@ def test_torch_tensors_of_any_precision(dtype: torch.dtype) -> None:
     out = model.logits(np.array([[A, B]]))
     assert out.dtype == np.float32
     np.testing.assert_array_equal(out, np.broadcast_to(np.arange(7), (1, 2, 7)))
-    assert model.hidden(np.array([[A]])) is None
+    assert not isinstance(model, HasHidden)
     assert model.hidden_name == ""
 
 
@@ -129,14 +130,14 @@ class Foreign:
 def test_the_logits_are_found(wrap: Any) -> None:
     model, tokens = CallableModel(lambda tokens: wrap(shifted(tokens)), WORDS), np.array([[A, LEFT, B]])
     np.testing.assert_array_equal(model.logits(tokens), shifted(tokens))
-    assert model.hidden(tokens) is None
+    assert not isinstance(model, HasHidden)
 
 
 def test_hidden_states_come_second() -> None:
     model = CallableModel(lambda tokens: (shifted(tokens), np.zeros((*tokens.shape, 4))), WORDS)
-    hidden = model.hidden(np.array([[A, B]]))
-    assert hidden is not None
-    assert hidden.shape == (1, 2, 4)
+    assert isinstance(model, HasHidden)
+    assert model.hidden(np.array([[A, B]])).shape == (1, 2, 4)
+    assert list(model.layers(np.array([[A, B]]))) == [model.hidden_name]
     assert model.hidden_name == "the function's second value"
 
 
@@ -159,9 +160,7 @@ def test_what_stands_at_padding_is_ignored() -> None:
     inside = tokens != PAD
     np.testing.assert_array_equal(model.logits(tokens)[inside], shifted(tokens)[inside])
     assert np.isfinite(model.logits(tokens)).all()
-    hidden = model.hidden(tokens)
-    assert hidden is not None
-    assert np.isfinite(hidden).all()
+    assert np.isfinite(model.hidden(tokens)).all()
 
 
 @pytest.mark.parametrize("rows", [None, 1, 2, 5, 100])

@@ -214,7 +214,7 @@ def test_states_are_beliefs(world: HMM) -> None:
         assert states.belief == pytest.approx(beliefs[:, length - 1], abs=1e-9)
         assert (states.status == (ARRIVED if length == 9 else OPEN)).all()
         assert world.law(states) == pytest.approx(np.maximum(world.process.law(beliefs[:, length - 1]), 0), abs=1e-9)
-        assert world.targets(states)["belief"] is states.belief
+        assert world.beliefs(states) is states.belief
 
 
 def test_impossible_tokens_are_lost() -> None:

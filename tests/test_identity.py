@@ -168,7 +168,7 @@ class Clumsy(Exact):
 
     name = "clumsy"
 
-    def action_law(self, states: States) -> np.ndarray:
+    def answer_law(self, states: States) -> np.ndarray:
         law = self.world.law(states)
         assert law is not None
         any_turn = np.full_like(law, 1 / (law.shape[1] - 1))

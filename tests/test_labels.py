@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from literal_losses import by_hand
 
 from worldbench.baselines.batch import pack
 from worldbench.baselines.dynamics import neighbours
@@ -102,33 +102,6 @@ def test_neighbours_reach_the_last_token_that_is_read() -> None:
 
 
 # Losses
-
-
-def by_hand(objective: Objective, documents: Documents) -> dict[str, torch.Tensor]:
-    """Document by document, position by position."""
-    asked: list[torch.Tensor] = []
-    smooth: dict[int, list[torch.Tensor]] = {}
-    kl: dict[int, list[torch.Tensor]] = {}
-    horizon = objective.config.horizon if isinstance(objective, NextLat) else 0
-    assert documents.labels is not None
-    for n in range(len(documents)):
-        tokens = torch.from_numpy(documents.tokens[n, : documents.length[n]].astype(np.int64))
-        h, label = objective.encode(tokens[None])[0], documents.labels[n]
-        asked += [F.cross_entropy(objective.head(h[t]), torch.tensor(int(label[t]))) for t in range(len(tokens)) if label[t] >= 0]
-        for t in range(len(tokens)):
-            state = h[t]
-            for i in range(1, horizon + 1):
-                if t + i >= len(tokens):
-                    break
-                state = objective.dynamics(state, objective.embed(tokens[t + i]))  # type: ignore[operator]
-                smooth.setdefault(i, []).append(F.smooth_l1_loss(state, h[t + i].detach()))
-                if label[t + i] >= 0:
-                    teacher, student = (F.log_softmax(objective.head(x), dim=-1) for x in (h[t + i].detach(), state))
-                    kl.setdefault(i, []).append((teacher.exp() * (teacher - student)).sum())
-    out = {"next_token": torch.stack(asked).mean()}
-    if horizon:
-        out |= {name: sum(torch.stack(x).mean() for x in terms.values()) / horizon for name, terms in (("next_h", smooth), ("kl", kl))}  # type: ignore[misc]
-    return out
 
 
 @pytest.mark.parametrize(("rows", "width"), [(8, 6), (2, 30)], ids=["single", "packed"])

@@ -94,8 +94,8 @@ def test_every_metric_applies_or_says_why(ragged: SolveWorld, tmp_path: Path) ->
         assert {"solved_paths", "retelling", "minimal_pairs", "out_of_distribution", "valid_trajectories", "lookahead"} <= set(record["scores"])
         assert "backwards" in record["not_applicable"]["sequence_compression"]
     for name in ("solved_paths", "retelling", "minimal_pairs"):
-        assert "tell no rule" in metrics[name].load().applies(HMM(), Uniform(HMM()))
-    assert "same words" in metrics["out_of_distribution"].load().applies(HMM(), Uniform(HMM()))
+        assert "tell no rule" in metrics[name].load().not_applicable(HMM(), Uniform(HMM()))
+    assert "same words" in metrics["out_of_distribution"].load().not_applicable(HMM(), Uniform(HMM()))
 
 
 def test_noise_is_a_damage_only_where_there_is_a_choice(world: SolveWorld) -> None:

@@ -157,9 +157,9 @@ def test_lookahead_says_where_its_ceiling_leaves_no_room() -> None:
         oracle = Oracle(world)
         scored = LOOKAHEAD.measure(Evaluation(world, oracle, EvalConfig(trials=PROMPTS))).scores["shortest"].value
         assert ceiling(world) == pytest.approx(scored)
-        assert (LOOKAHEAD.applies(world, oracle) is None) == (scored >= LEAST)
-    assert LOOKAHEAD.applies(short, Oracle(short)) is None
-    assert "greedy rides are shortest in 0% of prompts" in str(LOOKAHEAD.applies(long, Oracle(long)))
+        assert (LOOKAHEAD.not_applicable(world, oracle) is None) == (scored >= LEAST)
+    assert LOOKAHEAD.not_applicable(short, Oracle(short)) is None
+    assert "greedy rides are shortest in 0% of prompts" in str(LOOKAHEAD.not_applicable(long, Oracle(long)))
 
 
 # Figures

@@ -15,9 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worldbench.baselines.references import Uniform
 from worldbench.core import streams
 from worldbench.core.graph import Graph
 from worldbench.core.world import Documents, Vocabulary
+from worldbench.envs.hmm.world import HMM
 from worldbench.metrics.map_reconstruction import METRIC, routes_from_data, routes_of
 from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, reconstruct
 from worldbench.metrics.route_controls import completed_routes, ends_of, matched_errors, mistakes, places_along, shortest_routes, uniform_errors
@@ -268,7 +270,7 @@ def test_rides_that_draw_nothing_have_no_precision_and_say_so() -> None:
 
 
 def test_other_worlds_are_told_why_not() -> None:
-    assert METRIC.applies(SimpleNamespace(graph=lambda: None, name="noise"), None) == "the world 'noise' has no street map"  # pyright: ignore[reportArgumentType]
+    assert METRIC.not_applicable(HMM(), Uniform(HMM())) == "the world 'hmm' has no street map"
 
 
 # Released behaviour

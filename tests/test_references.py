@@ -11,7 +11,7 @@ import pytest
 from worldbench.baselines.from_states import FromStates
 from worldbench.baselines.references import Oracle, RandomLegal
 from worldbench.core.errors import InputError
-from worldbench.core.world import ARRIVED, ILLEGAL, OPEN, Documents, States, Vocabulary, World
+from worldbench.core.world import ARRIVED, ILLEGAL, OPEN, Automaton, Documents, States, Vocabulary
 
 PAD, END, A, B, C, LEFT, RIGHT = range(7)
 
@@ -23,10 +23,10 @@ class RingStates(States):
     outcome: np.ndarray
 
 
-class Ring(World[RingStates]):
+class Lawless(Automaton[RingStates]):
     """Prompt: origin, destination. Right is taken three times out of four until the goal, then the end. No left turn from C. Columns: left, right, end."""
 
-    name, version, context, prompt_length, longest = "ring", 1, 8, 2, 6
+    name, version, context, prompt_length, longest = "lawless", 1, 8, 2, 6
     vocabulary = Vocabulary(("pad", "end", "A", "B", "C", "left", "right"), PAD, END, (LEFT, RIGHT, END))
 
     def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
@@ -49,12 +49,6 @@ class Ring(World[RingStates]):
         there = states.at == states.goal
         return np.stack([states.at != 2, np.ones_like(there), there], axis=1) & (states.outcome == OPEN)[:, None]
 
-    def law(self, states: RingStates) -> np.ndarray | None:
-        out = np.where((states.at == 2)[:, None], [0.0, 1.0, 0.0], [0.25, 0.75, 0.0])
-        out[states.at == states.goal] = [0, 0, 1]
-        out[states.outcome != OPEN] = 1 / 3
-        return out
-
     def outcome(self, states: RingStates) -> np.ndarray:
         return states.outcome
 
@@ -65,9 +59,14 @@ class Ring(World[RingStates]):
         return {}
 
 
-class Lawless(Ring):
-    name = "lawless"
-    law = World.law  # type: ignore[assignment]
+class Ring(Lawless):
+    name = "ring"
+
+    def law(self, states: RingStates) -> np.ndarray:
+        out = np.where((states.at == 2)[:, None], [0.0, 1.0, 0.0], [0.25, 0.75, 0.0])
+        out[states.at == states.goal] = [0, 0, 1]
+        out[states.outcome != OPEN] = 1 / 3
+        return out
 
 
 # From A to C: right to B, left to A, left to C, and the end; what comes after it is one token too many.

@@ -15,6 +15,7 @@ from typing import Any
 
 from worldbench import tables
 from worldbench.calibration import Rung, Verdict, judge
+from worldbench.core.abilities import Able, HasDamage
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import identity_hash, make_folder, to_json, write_atomic
 from worldbench.core.metric import Damage, Metric
@@ -62,18 +63,19 @@ class Plan:
             return [NOISE[i] for i in chosen]
         if kind in ("blur", "drift"):
             return [(BLUR if kind == "blur" else DRIFT)[i] for i in chosen]
+        damageable = world.damageable() if isinstance(world, HasDamage) else 0
         out: list[float] = []
         for i in chosen:
-            out.append(max(round(SHARES[i] * world.damageable()), (int(out[-1]) if out else 0) + 1))
+            out.append(max(round(SHARES[i] * damageable), (int(out[-1]) if out else 0) + 1))
         return out
 
 
 def kinds(world: World) -> list[str]:
     """The damage that can be done in a world. Noise on logits does nothing to a law that leaves no choice."""
-    return [*(MAP_KINDS if type(world).damaged is not World.damaged else ()), *(("noise",) if leaves_choice(world) else ()), "blur", "drift"]
+    return [*(MAP_KINDS if isinstance(world, HasDamage) else ()), *(("noise",) if leaves_choice(world) else ()), "blur", "drift"]
 
 
-def leaves_choice(world: World) -> bool:
+def leaves_choice(world: Able) -> bool:
     """Does the exact law anywhere give more than one token a chance? (Judged on 200 documents.)"""
     known = truth(world, world.sample(0, "test", 0, 200))
     return known.law is None or bool((known.law[known.scored].max(axis=1) < 1).any())
@@ -92,7 +94,7 @@ def measure(world: World, model: SequenceModel, settings: EvalConfig, chosen: li
     """{metric: {score: value}} of the metrics that apply."""
     evaluation, out = Evaluation(world, model, settings), {}
     for metric in chosen:
-        if metric.applies(world, model) is None:
+        if metric.not_applicable(world, model) is None:
             out[metric.name] = {k: s.value for k, s in metric.measure(evaluation).scores.items()}
     return out
 
@@ -143,12 +145,13 @@ def check(world: World, plan: Plan, display: Display, groups: Callable[[str], An
             continue
         model = make(world, groups(entry.name), 0) if entry.seeded else make(world)
         for metric in chosen:
-            if (reason := metric.applies(world, model)) is not None:
+            if (reason := metric.not_applicable(world, model)) is not None:
                 reasons.setdefault(metric.name, {})[entry.name] = reason
         for name, scores in measure(world, model, plan.settings, chosen).items():
             by_reference.setdefault(name, {})[entry.name] = scores
     ladders: dict[str, list[Rung]] = {}
-    if "oracle" in {r for scores in by_reference.values() for r in scores} or not by_reference:
+    measured = {name for scores in by_reference.values() for name in scores}
+    if "oracle" in measured or (not measured and models["oracle"].load().impossible(world) is None):
         ladders = _ladders(world, plan, chosen, display, workers)
     verdicts = judge(chosen, by_reference, ladders)
     return {

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from worldbench.core.abilities import HasLaw
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.registry import metrics
 from worldbench.core.world import World
@@ -36,7 +37,7 @@ class Criterion:
     def parse(cls, text: str | None, world: World) -> Criterion:
         """`METRIC`, `METRIC.SCORE`, either with `:higher` or `:lower` where nothing states what is better, or `loss`. None: the world's usual one."""
         if text is None:
-            text = LOSS if type(world).law is World.law else EXCESS
+            text = EXCESS if isinstance(world, HasLaw) else LOSS
         told, _, asked = text.partition(":")
         if asked not in ("", "higher", "lower"):
             raise InputError(f"the direction of --criterion is higher or lower, not {asked!r}{nearest(asked, ('higher', 'lower'))}")
@@ -80,7 +81,7 @@ class Criterion:
         """Raises InputError where a model cannot be judged by it. model: of the same kind, trained or not."""
         if self.metric is None:
             return
-        reason = metrics[self.metric].load().applies(prepared.world, model)
+        reason = metrics[self.metric].load().not_applicable(prepared.world, model)
         if reason is not None:
             raise InputError(f"{prepared.job.model} cannot be tuned by {self.name}: {reason}")
         if not self.primary and self.score not in (scores := self.measure(prepared, model)):

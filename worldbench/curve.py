@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from worldbench.core.abilities import HasLaw
 from worldbench.core.errors import InputError
 from worldbench.core.files import read_regular
 from worldbench.core.model import SequenceModel
@@ -38,7 +39,7 @@ def point(world: World, model: SequenceModel, documents: Documents, step: int) -
     from worldbench.metrics.excess_loss import divergences
 
     head = {"kind": "eval", "step": step}
-    if type(world).law is World.law:
+    if not isinstance(world, HasLaw):
         return {**head, "loss": mean_loss(model, documents)}
     _, _, kl, entropy, loss = divergences(world, model, documents)
     return {**head, "loss": float(loss.mean()), "bayes": float(entropy.mean()), "excess": float(kl.mean())}

@@ -31,7 +31,7 @@ def score(
     chosen: dict[str, Metric] = {}
     for name in settings.metrics or metrics.names():
         metric: Metric = metrics[name].load()
-        reason = metric.applies(world, model)
+        reason = metric.not_applicable(world, model)
         if reason is None:
             chosen[name] = metric
         else:

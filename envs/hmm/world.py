@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.world import ARRIVED, ILLEGAL, OPEN, Documents, States, Vocabulary, World
+from worldbench.core.world import ARRIVED, ILLEGAL, OPEN, Automaton, Documents, States, Vocabulary
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import named
 from worldbench.envs.hmm.mixed_states import label, myopic_entropies
@@ -35,7 +35,7 @@ class HMMStates(States):
     status: np.ndarray
 
 
-class HMM(World[HMMStates]):
+class HMM(Automaton[HMMStates]):
     """A hidden Markov process, or a generalised one, with exact beliefs (Shai et al. 2024, arXiv 2405.15943).
 
     State: the belief over the process's hidden states after the tokens so far, and how many they are. Words: padding, the start token, the process's tokens.
@@ -104,13 +104,14 @@ class HMM(World[HMMStates]):
         both = np.concatenate([label(states.belief, SAME), states.status[:, None].astype(np.int64)], axis=1)
         return both, both
 
-    def targets(self, states: HMMStates) -> dict[str, np.ndarray]:
-        return {"belief": states.belief}
+    def beliefs(self, states: HMMStates) -> np.ndarray:
+        return states.belief
 
-    def expected_entropies(self) -> np.ndarray | None:
-        """The myopic entropies h_L of the process (L = 0: after the start token), None where that would take over 200,000 beliefs."""
+    def expected_entropies(self) -> np.ndarray:
+        """The myopic entropies h_L of the process (L = 0: after the start token); NaN from where that would take over
+        200,000 beliefs."""
         h = self._myopic
-        return h if len(h) == self.longest else None
+        return np.concatenate([h, np.full(self.longest - len(h), np.nan)])
 
     @cached_property
     def _myopic(self) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.world import Documents, World
+from worldbench.core.world import Documents
 from worldbench.envs.maze import text_format
 from worldbench.envs.maze.edits import check_damage, misread, move_one
 from worldbench.envs.maze.generators import TREES
@@ -140,7 +140,7 @@ class SolveWorld(Solving):
         tokens, told = tell(entries, said.flip, said.origin, said.target, self.rows, self.columns, prompts.shape[1])
         return tokens, np.where(done, told, 0).astype(np.int32)
 
-    def shifted(self) -> dict[str, World[SolveStates]]:
+    def shifted(self) -> dict[str, SolveWorld]:
         return dict(self._shifted)
 
     @cached_property

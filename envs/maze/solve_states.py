@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, States, World
+from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton, States
 from worldbench.envs.maze import text_format
 from worldbench.envs.maze.grid import UNREACHED, distances, from_walls, neighbours, walls
 from worldbench.envs.maze.problems import packed, wall_at
@@ -32,7 +32,7 @@ class SolveStates(States):
     status: np.ndarray
 
 
-class Solving(World[SolveStates]):
+class Solving(Automaton[SolveStates]):
     """The automaton of a grid of cells: which maze it is, the prompt says. (Documents: `solve.py`.)"""
 
     def __init__(self, rows: int, columns: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 
 from worldbench.core.graph import Graph
-from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Documents, States, Vocabulary, World
+from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton, Documents, States, Vocabulary
 from worldbench.envs.rides import controls
 from worldbench.envs.rides.config import RideConfig
 from worldbench.envs.rides.law import LawTable
@@ -35,7 +35,7 @@ class RideStates(States):
 C = TypeVar("C", bound=RideConfig)
 
 
-class RideWorld(World[RideStates], Generic[C]):
+class RideWorld(Automaton[RideStates], Generic[C]):
     """Rides over any map. A world of its own says which map its options name, and what its places are called.
 
     place_words: the word for a place, and for several. dropped: what the map's report counts as left out, in words.
@@ -202,6 +202,9 @@ class RideWorld(World[RideStates], Generic[C]):
 
     def graph(self) -> Graph:
         return self._graph
+
+    def damageable(self) -> int:
+        return len(self._graph.edges)
 
     def damaged(self, deleted: int, added: int, rewired: int, seed: int) -> Self:
         from worldbench.envs.rides.damage import damaged_map

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
+from worldbench.core.abilities import Able, asks_for_labels, lacking
 from worldbench.core.model import SequenceModel
 from worldbench.core.statistics import normal_interval, wilson
 from worldbench.core.world import World
@@ -53,8 +54,8 @@ class Report:
 class Evaluation(Protocol):
     """What a metric works on: a model in a world, named random streams, sizes, and work that metrics share."""
 
-    world: World
-    model: SequenceModel
+    world: Able
+    model: Able
     settings: Any
     seed: int
 
@@ -104,6 +105,8 @@ class Metric(abc.ABC):
 
     Attributes:
         name, version: a change that alters any score raises the version.
+        needs, needs_of_model: the abilities that it asks of a world and of a model.
+        serves_labels: does it make sense where documents ask for labels of their own, not for the next token?
         primary: the score that boards print.
         direction: which way is better; "none" where low or high is not better.
         floor, ceiling: the reference models whose scores bound the primary from below and above.
@@ -114,6 +117,9 @@ class Metric(abc.ABC):
     name: ClassVar[str]
     version: ClassVar[int]
     line: ClassVar[str]
+    needs: ClassVar[tuple[type, ...]] = ()
+    needs_of_model: ClassVar[tuple[type, ...]] = ()
+    serves_labels: ClassVar[bool] = False
     primary: ClassVar[str]
     direction: ClassVar[Direction]
     floor: ClassVar[str | None] = "random-legal"
@@ -121,8 +127,14 @@ class Metric(abc.ABC):
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {}
     damage: ClassVar[tuple[Damage, ...]] = ()
 
-    def applies(self, world: World, model: SequenceModel) -> str | None:
+    def not_applicable(self, world: World, model: SequenceModel) -> str | None:
         """None, or the reason why this metric says nothing about that model in that world."""
+        reason = None if self.serves_labels else asks_for_labels(world)
+        reason = reason or lacking(self.needs, world) or lacking(self.needs_of_model, model)
+        return reason or self.applies(world, model)
+
+    def applies(self, world: Able, model: Able) -> str | None:
+        """None, or what is particular to this metric: why it says nothing although both have all that it needs."""
         return None
 
     @abc.abstractmethod

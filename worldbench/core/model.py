@@ -6,10 +6,11 @@ Shape letters: B rows, T tokens, P prompt tokens, K new tokens, V vocabulary, D 
 from __future__ import annotations
 
 import abc
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
+from worldbench.core.abilities import asks_for_labels, lacking, without
 from worldbench.core.errors import InputError
 from worldbench.core.world import Documents, World
 
@@ -69,62 +70,89 @@ class Dynamics(Protocol):
         ...
 
 
+@without("the model {name!r} has no hidden states")
+@runtime_checkable
+class HasHidden(Protocol):
+    hidden_name: str
+    """Which tensor `hidden` is, for the tables: latent rank moves with the choice."""
+
+    def hidden(self, tokens: np.ndarray, /) -> np.ndarray:
+        """The hidden states that the head reads, float32 [B, T, D]."""
+        ...
+
+    def layers(self, tokens: np.ndarray, /) -> dict[str, np.ndarray]:
+        """Hidden states by layer, first to last, each float32 [B, T, D]; the last one is `hidden`."""
+        ...
+
+
+@without("no next-token law can be read off the hidden states of the model {name!r}")
+@runtime_checkable
+class HasHead(Protocol):
+    def head(self, hidden: np.ndarray, tokens: np.ndarray, /) -> np.ndarray:
+        """The next-token logits read off hidden states float32 [N, D]: float32 [N, V].
+
+        tokens int [N]: the last token that each state has read, which some heads read too.
+        """
+        ...
+
+
+@without("no dynamics can be fitted to the hidden states of the model {name!r}")
+@runtime_checkable
+class FitsDynamics(Protocol):
+    def fit_dynamics(self, documents: Documents, steps: int, seed: int, /) -> Dynamics:
+        """A transition fitted to the frozen model's hidden states on these documents: the post-hoc dynamics probe."""
+        ...
+
+
+@without("hidden states of the model {name!r} cannot be replaced")
+@runtime_checkable
+class HasSwap(Protocol):
+    def swapped(self, documents: Documents, donors: Documents, layer: str, /) -> Decoder:
+        """Continue `documents` with the hidden state of their last token, at `layer` (a key of `layers`, or
+        ALL_LAYERS), replaced by that of the donors' last.
+
+        Equal lengths row by row. The layers above are computed from the replaced state; earlier positions keep what
+        they were.
+        """
+        ...
+
+
 class SequenceModel(abc.ABC):
-    """Anything that gives a next-token law after a prefix."""
+    """Anything that gives a law of what is asked for after a prefix, as a rule of the next token.
+
+    What more it can do are abilities, as those of worlds are: HasHidden, HasHead, FitsDynamics, HasSwap.
+    needs: the abilities of a world that it is made from. serves_labels: does it make sense where documents ask for
+    labels of their own?
+    """
 
     name: str
+    hidden_name: str = ""
+    needs: ClassVar[tuple[type, ...]] = ()
+    serves_labels: ClassVar[bool] = True
 
     @classmethod
     def impossible(cls, world: World) -> str | None:
         """None, or the reason why this model cannot be had in that world (an oracle needs an exact law)."""
-        return None
+        return (None if cls.serves_labels else asks_for_labels(world)) or lacking(cls.needs, world)
 
     @abc.abstractmethod
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Scores of the next token after every prefix: tokens int [B, T] (padding at the end is ignored) -> float32 [B, T, V]."""
+        """Scores of what is asked for after every prefix: tokens int [B, T] (padding at the end is ignored) ->
+        float32 [B, T, V]."""
 
     @abc.abstractmethod
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> Decoder:
         """Start decoding after prompts int [B, P], of which the first `lengths` [B] tokens of each row count.
 
-        condition: the tokens int [B, S] that the document is to end in (-1 after the last where they are fewer), for models that can be told; the law is then
-        that of the next token given both. Raises InputError where the model cannot.
+        condition: the tokens int [B, S] that the document is to end in (-1 after the last where they are fewer), for
+        models that can be told; the law is then that of the next token given both. Raises InputError where the model
+        cannot.
         """
-
-    def hidden(self, tokens: np.ndarray) -> np.ndarray | None:
-        """The hidden state that the head reads, float32 [B, T, D]; None for models without one."""
-        return None
-
-    hidden_name: str = ""
-    """Which tensor `hidden` is, for the tables: latent rank moves with the choice. Empty: the model has none."""
-
-    def layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
-        """Hidden states by layer, first to last, each float32 [B, T, D]; the last one is `hidden`. Empty for models without any."""
-        h = self.hidden(tokens)
-        return {} if h is None else {self.hidden_name: h}
-
-    def head(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray | None:
-        """The next-token logits read off hidden states float32 [N, D]: float32 [N, V]; None for models whose head is not known.
-
-        tokens int [N]: the last token that each state has read, which some heads read too.
-        """
-        return None
 
     def untrained(self, seed: int) -> SequenceModel | None:
-        """A freshly initialised model of the same shape (the control of every probe); None where there is no such thing."""
+        """A freshly initialised model of the same shape (the control of every probe); None: there is no such thing."""
         return None
 
     def dynamics(self) -> Dynamics | None:
-        """The model's own transition of hidden states, if it was trained with one."""
-        return None
-
-    def fit_dynamics(self, documents: Documents, steps: int, seed: int) -> Dynamics | None:
-        """A transition fitted after the fact to the frozen model's hidden states on these documents: the post-hoc dynamics probe. None: it cannot be had."""
-        return None
-
-    def swapped(self, documents: Documents, donors: Documents, layer: str) -> Decoder | None:
-        """Continue `documents` with the hidden state of their last token, at `layer` (a key of `layers`, or ALL_LAYERS), replaced by that of the donors' last.
-
-        Equal lengths row by row. The layers above are computed from the replaced state; earlier positions keep what they were. None: it cannot be done.
-        """
+        """The model's own transition of hidden states; None: it was trained without one."""
         return None

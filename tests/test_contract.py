@@ -1,0 +1,351 @@
+"""The contract of worlds: whatever a world lacks, every registered metric and objective works on it or says why not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from literal_losses import by_hand
+from toy_worlds import TOYS, Letters, Riddles, Sums
+
+from worldbench.baselines.batch import pack
+from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.objective import Objective
+from worldbench.baselines.recurrent import GRU, RecurrentConfig
+from worldbench.baselines.references import Oracle, RandomLegal, Uniform
+from worldbench.baselines.trained import TrainedModel
+from worldbench.baselines.untrained import make_untrained
+from worldbench.check import SMALLER, Plan, check
+from worldbench.cli import main
+from worldbench.configuration import DataConfig, TrainConfig
+from worldbench.core import abilities
+from worldbench.core.abilities import ABILITIES, HasDamage, HasHistories, HasLaw, HasShifts, lacking
+from worldbench.core.errors import InputError, RunError
+from worldbench.core.metric import Metric, Report
+from worldbench.core.model import FitsDynamics, HasHead, HasHidden, HasSwap, SequenceModel
+from worldbench.core.registry import metrics, models, worlds
+from worldbench.core.world import Automaton, Documents, World
+from worldbench.display import Display
+from worldbench.envs.hmm.config import HMMConfig
+from worldbench.envs.hmm.world import HMM
+from worldbench.envs.maze.config import MazeConfig
+from worldbench.envs.maze.nav import MazeWorld
+from worldbench.envs.maze.solve import SolveWorld
+from worldbench.envs.maze.solve_config import SolveConfig
+from worldbench.envs.taxi.config import TaxiConfig
+from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.metrics.config import EvalConfig
+from worldbench.metrics.evaluation import Evaluation, truth
+from worldbench.metrics.excess_loss import divergences
+from worldbench.metrics.rollout import roll_out
+from worldbench.stream import TrainingStream
+from worldbench.trainer import Trainer
+
+SMALL = EvalConfig(
+    trials=20, documents=30, detours=(0.5,), structure_trials=12, shift_trials=6, suffixes=5, pairs=10, probe_documents=60,
+    dynamics_documents=20, dynamics_steps=4, horizon=5, swap_pairs=8, reconstruction_rides=10, reconstruction_orders=2,
+    rank_tokens=100,
+)  # fmt: skip
+APPLY = {
+    "letters": {"effective_rank"},
+    "riddles": {
+        "next_token", "valid_trajectories", "lookahead", "retelling", "out_of_distribution", "effective_rank",
+    },
+    "sums-3-own-0": {"excess_loss", "state_probe", "belief_probe", "transition_consistency", "effective_rank"},
+    "sums-4-shared-1": {"excess_loss", "state_probe", "belief_probe", "transition_consistency", "effective_rank"},
+}  # fmt: skip
+"""Of a trained network, by toy world: the metrics that apply."""
+TRAINED = [e.name for e in models if e.trained]
+LOOK_AHEAD = {"bst", "mtp", "jtp"}
+
+
+@pytest.fixture
+def registered() -> Iterator[None]:
+    """The toys as worlds that the command line knows."""
+    for name, world in TOYS.items():
+        worlds.add(name, "a toy", lambda world=world: world)
+        worlds._entries[name].target.settle = lambda config: (config, "")
+    yield
+    for name in TOYS:
+        worlds._entries.pop(name)
+
+
+def network(world: World) -> TrainedModel:
+    return make_untrained(world, GPTConfig(layers=1, heads=2, width=16))
+
+
+def references(world: World) -> list[SequenceModel]:
+    """Every model that can be had without training."""
+    out = []
+    for entry in models:
+        make = entry.load()
+        if entry.trained or getattr(make, "impossible", lambda _: None)(world) is not None:
+            continue
+        small = {"ngram": {"documents": 200}, "untrained": {"layers": 1, "width": 16}, "corrupted": {"rewired": 0, "noise": 0.3}}
+        out.append(make(world, entry.load_config()(**small.get(entry.name, {})), 0) if entry.seeded else make(world))
+    return out
+
+
+# Metrics
+
+
+@pytest.mark.parametrize("name", metrics.names())
+@pytest.mark.parametrize("toy", TOYS)
+def test_every_metric_works_or_says_why_not(toy: str, name: str) -> None:
+    world, metric = TOYS[toy], metrics[name].load()
+    model = network(world)
+    reason = metric.not_applicable(world, model)
+    assert (reason is None) == (name in APPLY[toy]), reason
+    if reason is not None:
+        assert toy in reason
+        return
+    report = metric.measure(Evaluation(world, model, SMALL))
+    assert isinstance(report, Report)
+    assert metric.primary in report.scores or toy in reason_without_primary(name)
+    assert all(score.n >= 0 for score in report.scores.values())
+
+
+def reason_without_primary(name: str) -> str:
+    """Scores that have another name in the toys: the state probe's primary is a street's node."""
+    return "sums-3-own-0 sums-4-shared-1" if name == "state_probe" else ""
+
+
+@pytest.mark.parametrize("toy", TOYS)
+def test_every_reference_is_scored_by_every_metric_or_told_why_not(toy: str) -> None:
+    world = TOYS[toy]
+    made = references(world)
+    expected = {"uniform", "ngram", "untrained"} | (set() if toy == "letters" else {"random-legal"} if toy == "riddles" else {"oracle", "corrupted"})
+    assert {model.name for model in made} == expected
+    for model in made:
+        for name in metrics.names():
+            metric = metrics[name].load()
+            if metric.not_applicable(world, model) is None:
+                assert metric.measure(Evaluation(world, model, SMALL)).scores
+
+
+@pytest.mark.parametrize("toy", TOYS)
+def test_check_goes_through(toy: str) -> None:
+    settings = EvalConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in {**SMALLER, **{f: getattr(SMALL, f) for f in SMALLER}}.items()})
+    record = check(TOYS[toy], Plan(settings, corruptions=2, rungs=1), Display(quiet=True), lambda name: models[name].load_config()(), 1)
+    assert record["references"]
+    assert bool(record["ladders"]) == isinstance(TOYS[toy], HasLaw)
+
+
+def test_one_sentence_for_every_metric() -> None:
+    """What a world or a model lacks is said in the same words by all metrics that need it."""
+    world = Letters()
+    needing = [m for m in (metrics[n].load() for n in metrics.names()) if m.needs]
+    assert {m.not_applicable(world, network(world)) for m in needing} == {"the world 'letters' has no states that can be followed from token to token"}
+    hidden = [m for m in (metrics[n].load() for n in metrics.names()) if HasHidden in m.needs_of_model]
+    said = {m.not_applicable(HMM(), Uniform(HMM())) for m in hidden if not m.needs or lacking(m.needs, HMM()) is None}
+    assert len(hidden) > 3
+    assert said == {"the model 'uniform' has no hidden states"}
+
+
+def test_every_need_has_its_sentence() -> None:
+    used = {need for m in (metrics[n].load() for n in metrics.names()) for need in (*m.needs, *m.needs_of_model)}
+    used |= {need for e in models for need in getattr(e.load(), "needs", ())}
+    assert {*ABILITIES, Automaton, HasHidden, HasHead, HasSwap, FitsDynamics} >= used
+    assert {*ABILITIES, *used} <= abilities._WITHOUT.keys()
+
+
+def test_a_metric_of_ones_own_needs_an_ability_of_ones_own() -> None:
+    class Sings:
+        """An ability that no world has."""
+
+    class Song(Metric):
+        name, version, direction, line, primary = "song", 1, "none", "", "notes"
+        needs = (Automaton, Sings)
+
+        def measure(self, evaluation: Evaluation) -> Report:
+            raise AssertionError
+
+    assert Song().not_applicable(HMM(), Uniform(HMM())) == "'hmm' is no Sings"
+    assert "labels of its own" in str(Song().not_applicable(Sums(), Uniform(Sums())))
+
+
+def test_rides_are_refused_where_there_are_no_states() -> None:
+    with pytest.raises(InputError, match="'letters' has no states"):
+        roll_out(Letters(), Uniform(Letters()), *Letters().prompts(0, 3), 0, "greedy")
+    with pytest.raises(InputError, match="'riddles' has no budget"):
+        roll_out(Riddles(), Uniform(Riddles()), *Riddles().prompts(0, 3), 0, "greedy", detour=0.5)
+
+
+# Worlds that stand for another
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8)), MazeWorld(MazeConfig(rows=3)), SolveWorld(SolveConfig(rows=3)), Riddles(),
+    ],
+    ids=lambda world: world.name,
+)  # fmt: skip
+def test_damaged_and_shifted_worlds_can_do_what_theirs_can(world: World) -> None:
+    others = [world.damaged(0, 0, 1, 0)] if isinstance(world, HasDamage) else []
+    others += list(world.shifted().values()) if isinstance(world, HasShifts) else []
+    assert others
+    for other in others:
+        assert [isinstance(other, a) for a in (Automaton, *ABILITIES)] == [isinstance(world, a) for a in (Automaton, *ABILITIES)]
+
+
+def test_which_world_can_do_what() -> None:
+    has = {w.name: {a.__name__ for a in ABILITIES if isinstance(w, a)} for w in (HMM(), TaxiWorld(TaxiConfig(map="city:20")), SolveWorld())}
+    assert has == {
+        "hmm": {"HasLaw", "HasEntropies", "HasBeliefs"},
+        "taxi": {"HasLaw", "HasHistories", "HasDistance", "HasBudget", "HasMap", "HasDamage"},
+        "maze-solve": {
+            "HasLaw", "HasDistance", "HasBudget", "HasTellings", "HasMinimalPairs", "HasDrawings", "HasShifts", "HasDamage",
+        },
+    }  # fmt: skip
+
+
+def test_entropies_that_would_take_too_long_are_no_numbers() -> None:
+    short, long = HMM(HMMConfig(process="mess3", length=4)), HMM(HMMConfig(process="mess3", length=16))
+    assert np.isfinite(short.expected_entropies()).all()
+    assert len(long.expected_entropies()) == 16
+    assert np.isnan(long.expected_entropies()[-1])
+    report = metrics["excess_loss"].load().measure(Evaluation(long, Oracle(long), EvalConfig(documents=20)))
+    assert "exact_bayes" not in report.scores
+
+
+# Objectives
+
+
+def options(name: str) -> dict[str, int]:
+    return {"layers": 1, "width": 16} | ({} if name in ("gru", "lstm") else {"heads": 2}) | ({"horizon": 2} if name in LOOK_AHEAD - {"bst"} else {})
+
+
+@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("row_tokens", [0, 20], ids=["single", "packed"])
+@pytest.mark.parametrize("toy", TOYS)
+def test_every_objective_trains_or_says_why_not(toy: str, row_tokens: int, name: str, tmp_path: Path) -> None:
+    world, kind = TOYS[toy], models[name].load()
+    objective = kind(models[name].load_config()(**options(name)), len(world.vocabulary), world.context, 0, world.vocabulary.pad)
+    config = TrainConfig(steps=3, batch=4, row_tokens=row_tokens, curve_documents=10, warmup=1, device="cpu", checkpoints=1)
+    if world.labelled and name in LOOK_AHEAD:
+        with pytest.raises(InputError, match=f"{name} learns from the tokens that follow.*labels of its own.*gpt, nextlat, gru, lstm.* can"):
+            Trainer(world, objective, DataConfig(), config, 0, tmp_path)
+        return
+    trainer = Trainer(world, objective, DataConfig(), config, 0, tmp_path)
+    before = {k: v.clone() for k, v in objective.state_dict().items()}
+    trainer.train()
+    assert any(not torch.equal(v, before[k]) for k, v in objective.state_dict().items())
+    curve = trainer.evaluate()
+    assert curve.keys() == ({"loss", "bayes", "excess"} if isinstance(world, HasLaw) else {"loss"})
+    assert all(math.isfinite(v) for v in curve.values())
+    if world.labelled:
+        assert curve["bayes"] == pytest.approx(0, abs=1e-9)
+        assert curve["excess"] == pytest.approx(curve["loss"])
+
+
+def test_every_objective_says_whether_it_serves_labels() -> None:
+    assert {n for n in TRAINED if not models[n].load().serves_labels} == LOOK_AHEAD
+    assert not Objective.serves_labels
+
+
+@pytest.mark.parametrize("world", [Sums(3, True, 0), Sums(4, False, 1)], ids=lambda world: world.name)
+@pytest.mark.parametrize("row_tokens", [0, 30])
+@pytest.mark.parametrize(
+    ("kind", "config"),
+    [
+        (GPT, GPTConfig(layers=1, heads=2, width=16)), (GRU, RecurrentConfig(width=16)),
+        (NextLat, NextLatConfig(layers=1, heads=2, width=16, horizon=2, lambda_kl=0.5)),
+    ],
+)  # fmt: skip
+def test_what_is_learned_are_the_labels(kind: type[Objective], config: GPTConfig, row_tokens: int, world: Sums) -> None:
+    """The batch of a first step asks for running sums, added up here one by one, and the loss is that of these."""
+    train = TrainConfig(batch=3, row_tokens=row_tokens)
+    stream = TrainingStream(world, DataConfig(), train, 0)
+    documents = stream.documents(0)
+    batch = pack(documents, 3, stream.width)
+    assert documents.labels is not None
+    first = world.vocabulary.answers[0]
+    for tokens, length, labels in zip(documents.tokens, documents.length, documents.labels):
+        total = 0
+        for t in range(length):
+            total += int(tokens[t]) - 1
+            assert labels[t] == first + total % world.size
+    assert stream.width == (row_tokens or world.context)
+    objective = kind(config, len(world.vocabulary), world.context, 0).double()
+    kept = []
+    for r in range(3):  # of every row, the documents that are whole in it, or the start of the one that is cut off
+        for j in range(int(batch.document[r].max()) + 1):
+            n, size = r * len(documents) // 3 + j, int((batch.document[r] == j).sum())
+            one = documents.take(slice(n, n + 1))
+            assert one.labels is not None
+            kept.append(Documents(one.tokens, np.minimum(one.length, size), one.prompt_length, np.where(np.arange(world.context) < size, one.labels, -1)))
+    expected = by_hand(objective, Documents.concat(kept))
+    for name, value in objective.backward(batch, objective.counts(batch)).items():
+        torch.testing.assert_close(value, expected[name].detach(), rtol=1e-9, atol=1e-12)
+
+
+def test_a_world_that_hides_its_labels_is_refused(tmp_path: Path) -> None:
+    class Hides(Sums):
+        labelled = False
+
+    class Boasts(Letters):
+        labelled = True
+
+    for world, said in ((Hides(), "does not say so"), (Boasts(), "its documents have none")):
+        objective = GPT(GPTConfig(layers=1, heads=2, width=16), len(world.vocabulary), world.context, 0)
+        with pytest.raises(RunError, match=said):
+            Trainer(world, objective, DataConfig(), TrainConfig(steps=1, curve_documents=5, device="cpu"), 0, tmp_path)
+
+
+# The exact view of labels
+
+
+@pytest.mark.parametrize("world", [Sums(3, True, 0), Sums(4, False, 1)], ids=lambda world: world.name)
+def test_truth_of_labels(world: Sums) -> None:
+    documents = world.sample(0, "test", 0, 40)
+    known = truth(world, documents)
+    assert known.law is not None
+    assert known.scored.shape == (40, world.context + 1)
+    row, seen = np.nonzero(known.scored)
+    assert known.scored.sum(axis=1).tolist() == documents.length.tolist()
+    column = world.vocabulary.answer_of_token[documents.answer(row, seen)]
+    assert (known.law[row, seen, column] == 1).all()
+    _, _, kl, entropy, loss = divergences(world, Oracle(world), documents)
+    assert kl == pytest.approx(0, abs=1e-6)
+    assert entropy == pytest.approx(0)
+    assert loss == pytest.approx(0, abs=1e-6)
+    _, _, kl, _, loss = divergences(world, Uniform(world), documents)
+    assert loss == pytest.approx(np.log(len(world.vocabulary)))
+    assert kl == pytest.approx(loss)
+
+
+def test_legal_tokens_are_no_answers_where_labels_are_asked_for() -> None:
+    assert RandomLegal.impossible(Sums()) == f"the world {Sums().name!r} asks for labels of its own, not for the next token"
+    assert isinstance(Sums(), HasHistories)  # and still no suffix is sampled from a model that answers with labels
+    assert "labels of its own" in str(metrics["sequence_compression"].load().not_applicable(Sums(), network(Sums())))
+
+
+# The whole way
+
+
+TINY = [
+    "--train.steps", "2", "--train.batch", "4", "--train.checkpoints", "1", "--train.curve_documents", "8", "--model.layers", "1", "--model.width", "16",
+    "--eval.trials", "8", "--eval.documents", "12", "--eval.structure_trials", "6", "--eval.pairs", "6", "--eval.dynamics_documents", "12",
+    "--eval.dynamics_steps", "3", "--eval.probe_documents", "30", "--eval.shift_trials", "6",
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize("toy", TOYS)
+def test_a_run_from_end_to_end(toy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", toy, "--model", "nextlat", *TINY, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
+    assert len(list(tmp_path.glob(f"{toy}-nextlat-*/result.json"))) == 1
+    assert main(["run", toy, "--model", "bst", *TINY, "--out", str(tmp_path)]) == (2 if TOYS[toy].labelled else 0)
+    said = capsys.readouterr().err
+    if TOYS[toy].labelled:
+        assert "labels of its own" in said
+        assert not list(tmp_path.glob(f"{toy}-bst-*"))
+        (run,) = tmp_path.glob(f"{toy}-nextlat-*")
+        assert main(["decode", str(run)]) == 2
+        assert "do not continue prompts" in capsys.readouterr().err

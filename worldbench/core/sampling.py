@@ -1,0 +1,54 @@
+"""Draws from laws: one answer a row, and whole continuations of prompts by a world's exact law.
+
+Shape letters: N rows, K weights, P prompt tokens, L tokens of a continuation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldbench.core.abilities import Able
+from worldbench.core.documents import Documents
+from worldbench.core.states import OPEN
+
+
+def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """One index a row from unnormalised weights [N, K], some above 0, by inverse distribution at uniform [N] in [0, 1);
+    never one of weight 0."""
+    cumulative = np.cumsum(weights, axis=1)
+    return np.argmax(cumulative > (uniform * cumulative[:, -1])[:, None], axis=1)
+
+
+def continuations(
+    world: Able, prompts: np.ndarray, lengths: np.ndarray, uniform: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """A continuation of each prompt int [N, P] (the first `lengths` [N] tokens of each row), drawn from the exact law of
+    an Automaton that HasLaw: tokens int32 [N, L], padded, and how many there are [N].
+
+    uniform: [N, L] in [0, 1). A row goes on while its state is open, for at most L tokens.
+    """
+    n, limit = uniform.shape
+    actions = np.array(world.vocabulary.actions)
+    tokens, length = np.full((n, limit), world.vocabulary.pad, np.int32), np.zeros(n, np.int64)
+    states = world.start(prompts, lengths).copy()
+    for t in range(limit):
+        rows = np.flatnonzero(np.asarray(world.outcome(states)) == OPEN)
+        if not len(rows):
+            break
+        here = states.take(rows)
+        taken = actions[draw(world.law(here), uniform[rows, t])]
+        tokens[rows, t] = taken
+        length[rows] += 1
+        states.put(rows, world.step(here, taken))
+    return tokens, length
+
+
+def documents_by_law(world: Able, prompts: np.ndarray, lengths: np.ndarray, uniform: np.ndarray) -> Documents:
+    """Prompts and a continuation of each, see `continuations`: documents of `world.context` tokens."""
+    tokens, length = continuations(world, prompts, lengths, uniform)
+    n = len(prompts)
+    out = np.full((n, world.context + tokens.shape[1]), world.vocabulary.pad, np.int32)
+    given = np.arange(prompts.shape[1])[None, :] < lengths[:, None]
+    out[:, : prompts.shape[1]] = np.where(given, prompts, world.vocabulary.pad)
+    out[np.arange(n)[:, None], lengths[:, None] + np.arange(tokens.shape[1])] = tokens
+    return Documents(out[:, : world.context], (lengths + length).astype(np.int32), lengths.astype(np.int32))
