@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.abilities import Able, HasBeliefs, HasLaw
+from worldbench.core.abilities import Able, HasBeliefs, exact_law
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden, SequenceModel
 from worldbench.core.world import Automaton, Documents, World
@@ -106,7 +106,7 @@ class BeliefProbe(Metric):
         chosen, w = distinct_prefixes(documents, at)
         row, length = at.row[chosen], at.prefix_length[chosen]
         states = at.states.take(chosen)
-        belief, law = world.beliefs(states), world.law(states) if isinstance(world, HasLaw) else None
+        belief, law = world.beliefs(states), exact_law(world, states)
         rng = streams.generator("evaluation", seed, "belief probe")
         half = halves(length, rng)
 

@@ -21,6 +21,7 @@ def divergences(world: Able, model: SequenceModel, documents: Documents) -> tupl
     done = 0
     for part in chunks(documents):
         known = truth(world, part)
+        assert known.law is not None
         row, t = np.nonzero(known.scored)
         law = known.law[row, t]
         z = model.logits(part.inputs)[row, t - 1].astype(np.float64)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from worldbench.core.abilities import Able, HasDistance, HasLaw
+from worldbench.core.abilities import HasDistance, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import ARRIVED, OPEN, Automaton, World
@@ -22,15 +22,16 @@ PROMPTS = 200
 _ceilings: weakref.WeakKeyDictionary[World, float | None] = weakref.WeakKeyDictionary()
 
 
-def ceiling(world: Able) -> float | None:
+def ceiling(world: Automaton) -> float | None:
     """Share of a few held-out prompts that the exact law, always taking its likeliest token, answers by a shortest ride. None: the law is not known."""
     if world not in _ceilings:
-        prompts, lengths = world.prompts(0, PROMPTS)
-        states = world.start(prompts, lengths)
-        order = np.argsort(world.vocabulary.actions)  # the first token of several that are likeliest, as in a roll-out
-        actions = np.array(world.vocabulary.actions)[order]
-        hops, moves, share = world.distance(states), np.zeros(len(prompts), np.int64), None
-        if isinstance(world, HasLaw):
+        share = None
+        if isinstance(world, HasLaw) and isinstance(world, HasDistance):
+            prompts, lengths = world.prompts(0, PROMPTS)
+            states = world.start(prompts, lengths)
+            order = np.argsort(world.vocabulary.actions)  # the first token of several that are likeliest, as in a roll-out
+            actions = np.array(world.vocabulary.actions)[order]
+            hops, moves = world.distance(states), np.zeros(len(prompts), np.int64)
             for _ in range(world.longest):
                 token = actions[world.law(states)[:, order].astype(np.float32).argmax(1)]
                 moves += (world.outcome(states) == OPEN) & ~world.vocabulary.closes(token)
@@ -61,7 +62,7 @@ class Lookahead(Metric):
     }
     damage: ClassVar[tuple[Damage, ...]] = (Damage("shortest", "worse", "any", "worse", "worse"),)
 
-    def applies(self, world: Able, model: SequenceModel) -> str | None:
+    def applies(self, world: Automaton, model: SequenceModel) -> str | None:
         if (reason := single_prompt(world)) is not None:
             return reason
         share = ceiling(world)

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.abilities import Able, HasBudget, HasDistance, require
+from worldbench.core.abilities import HasBudget, HasDistance, require
 from worldbench.core.model import SequenceModel
 from worldbench.core.sampling import draw
 from worldbench.core.world import ARRIVED, ILLEGAL, Automaton, World
@@ -92,7 +92,7 @@ def forced_turn(logits: np.ndarray, allowed: np.ndarray, uniform: np.ndarray, ki
 
 
 def roll_out(
-    world: Able, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float = 0.0, start: int = 0,
+    world: Automaton, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float = 0.0, start: int = 0,
     kind: Kind = "random",
 ) -> Rides:  # fmt: skip
     """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, whichever model and chunk it is decoded in.
@@ -109,7 +109,7 @@ def roll_out(
 
 
 def _roll_out_chunk(
-    world: Able, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float, start: int, kind: Kind
+    world: Automaton, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float, start: int, kind: Kind
 ) -> Rides:
     n, limit, vocabulary = len(prompts), world.longest, world.vocabulary
     action_token, column = np.array(vocabulary.actions), vocabulary.action_of_token
@@ -119,6 +119,7 @@ def _roll_out_chunk(
     length, legal_tokens, forced = (np.zeros(n, np.int64) for _ in range(3))
     states = world.start(prompts, lengths).copy()
     distance = world.distance(states) if isinstance(world, HasDistance) else np.full(n, -1)
+    within_budget = world.within_budget if isinstance(world, HasBudget) else None
     decoder = model.decoder(prompts, lengths)
     decoding = np.arange(n)  # the rows that the decoder holds; finished ones are dropped when they are many
     running = np.ones(n, bool)
@@ -127,8 +128,8 @@ def _roll_out_chunk(
             chosen = decoder.logits.argmax(axis=1)
         else:
             chosen = sample(decoder.logits, sampling[decoding, t])
-        if forcing is not None:
-            allowed = world.within_budget(states.take(decoding))
+        if forcing is not None and within_budget is not None:
+            allowed = within_budget(states.take(decoding))
             own = column[chosen]
             other = allowed & (np.arange(len(action_token))[None, :] != own[:, None])
             replace = (forcing[decoding, 2 * t] < detour) & other.any(axis=1) & running[decoding]

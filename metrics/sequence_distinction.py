@@ -62,7 +62,8 @@ class SequenceDistinction(Metric):
     )
 
     def measure(self, evaluation: Evaluation) -> Report:
-        world, model, c = evaluation.world, evaluation.model, evaluation.settings
+        world: Automaton = evaluation.world
+        model, c = evaluation.model, evaluation.settings
         pairs = draw_pairs(world, evaluation.seed, c.structure_trials, "distinction", same=False)
         if not len(pairs):
             return pairs.none(self.primary)

@@ -85,7 +85,8 @@ class SolvedPaths(Metric):
     )
 
     def measure(self, evaluation: Evaluation) -> Report:
-        world, report = evaluation.world, Report({})
+        world: Automaton = evaluation.world
+        report = Report({})
         prompts, lengths = evaluation.prompts(evaluation.settings.trials)
         truth, length, forks = true_paths(world, prompts, lengths, evaluation.seed)
         report.arrays |= {"true_tokens": truth, "true_length": length, "forks": forks}

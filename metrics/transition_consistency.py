@@ -102,9 +102,11 @@ class TransitionConsistency(Metric):
         rolled |= {"posthoc": fitted} | ({"own": own} if own is not None else {})
 
         known = truth(world, documents)
+        assert known.law is not None
         at = positions(world, documents)
         h = hidden_at(model, documents, at.row, at.prefix_length).astype(np.float32)
-        index = np.full(known.scored.shape, -1, np.int64)
+        width = known.scored.shape[1]
+        index = np.full((n, width), -1, np.int64)
         index[at.row, at.prefix_length] = np.arange(len(at.row))
         uniform = streams.uniform(0, n, STARTS, "evaluation", seed, "transition starts")
         places = np.bincount(at.row, minlength=n)
@@ -119,7 +121,7 @@ class TransitionConsistency(Metric):
         count = np.zeros(n)
         for step in range(1, c.horizon + 1):
             ahead = t + step
-            on = np.flatnonzero((ahead < index.shape[1]) & (index[row, np.minimum(ahead, index.shape[1] - 1)] >= 0))
+            on = np.flatnonzero((ahead < width) & (index[row, np.minimum(ahead, width - 1)] >= 0))
             if not len(on):
                 break
             row, t = row[on], t[on]

@@ -48,6 +48,11 @@ def require(needs: Iterable[type], of: Any) -> None:
         raise InputError(reason)
 
 
+def exact_law(world: World, states: Any) -> np.ndarray | None:
+    """The law of the world in these states, float64 [N, A]; None where it is not known."""
+    return world.law(states) if isinstance(world, HasLaw) else None
+
+
 def asks_for_labels(world: World) -> str | None:
     """The sentence on a world whose documents ask for labels of their own; None: it asks for the next token."""
     return f"the world {world.name!r} asks for labels of its own, not for the next token" if world.labelled else None
