@@ -113,8 +113,8 @@ class Blurred(Oracle):
     @cached_property
     def _scale(self) -> np.ndarray:
         documents = self.world.sample(0, "train", 0, 200)
-        h = super().hidden(documents.tokens[:, :-1])
-        return h[np.arange(h.shape[1])[None, :] < documents.length[:, None] - 1].std(axis=0)
+        h = super().hidden(documents.inputs)
+        return h[np.arange(h.shape[1])[None, :] < documents.input_length[:, None]].std(axis=0)
 
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
         out = super().hidden(tokens)

@@ -154,6 +154,13 @@ def test_every_need_has_its_sentence() -> None:
     assert {*ABILITIES, *used} <= abilities._WITHOUT.keys()
 
 
+def test_the_documentation_lists_every_ability() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "your-own-world.md").read_text(encoding="utf-8")
+    for ability in ABILITIES:
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{ability.__name__}` |")]
+        assert all(f"`{name}(" in line for name in vars(ability) if not name.startswith("_")), line
+
+
 def test_a_metric_of_ones_own_needs_an_ability_of_ones_own() -> None:
     class Sings:
         """An ability that no world has."""
