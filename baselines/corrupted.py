@@ -87,7 +87,9 @@ class Corrupted(FromStates):
         assert isinstance(states, CorruptedStates)
         law = self.own.law(states.own)
         if states.lost.any():
-            legal = np.zeros_like(law[states.lost]) if self.own.labelled else self.own.legal(states.own.take(states.lost)).astype(float)
+            legal = np.ones_like(law[states.lost])
+            if not self.own.labelled:
+                legal = self.own.legal(states.own.take(states.lost)).astype(float)
             legal[~legal.any(axis=1)] = 1
             law[states.lost] = legal / legal.sum(axis=1, keepdims=True)
         if self.config.noise:

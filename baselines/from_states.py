@@ -1,4 +1,5 @@
-"""Models made from the world's exact state: a law of what is asked for in every state, and hidden states, dynamics and swaps that are the state itself.
+"""Models made from the world's exact state: a law of what is asked for in every state, and hidden states, dynamics and
+swaps that are the state itself.
 
 Shape letters: N, B rows, T tokens, P prompt tokens, A answers, V vocabulary, D width.
 """
@@ -107,8 +108,9 @@ class StateDecoder(Decoder):
 class Exact(FromStates):
     """A model whose hidden state is its exact state: what the metrics of geometry and transition must find in it.
 
-    hidden = [every field of the state, as numbers; each class of `Automaton.targets` one-hot (or, beyond 128 classes, in a
-    fixed random code of 256 signs); each coordinate; the belief, if the world has one]. Its dynamics takes a step of the state; its head reads the law off it.
+    hidden = [every field of the state, as numbers; each class of `Automaton.targets` one-hot (or, beyond 128 classes,
+    in a fixed random code of 256 signs); each coordinate; the belief, if the world has one]. Its dynamics takes a step
+    of the state; its head reads the law off it.
     """
 
     hidden_name = "the exact state, encoded"

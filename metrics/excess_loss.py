@@ -81,7 +81,8 @@ class ExcessLoss(Metric):
         n_at = np.bincount(place)
         at = np.flatnonzero(n_at)
         curve = {"position": at, "n": n_at[at], **{name: (np.bincount(place, x) / np.maximum(n_at, 1))[at] for name, x in per_document.items()}}
-        exact = evaluation.world.expected_entropies() if isinstance(evaluation.world, HasEntropies) else np.full(len(n_at), np.nan)
+        world = evaluation.world
+        exact = world.expected_entropies() if isinstance(world, HasEntropies) else np.full(len(n_at), np.nan)
         if np.isfinite(exact[at]).all():
             curve["exact_bayes"] = exact[at]
             scores["exact_bayes"] = Score(float(n_at[at] @ exact[at] / n_at.sum()), int(n_at.sum()))

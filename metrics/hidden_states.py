@@ -40,7 +40,9 @@ def hidden_at(model: HasHidden, documents: Documents, row: np.ndarray, prefix_le
     return layers_at(model, documents, row, prefix_length, last_only=True)[model.hidden_name]
 
 
-def layers_at(model: HasHidden, documents: Documents, row: np.ndarray, prefix_length: np.ndarray, last_only: bool = False) -> dict[str, np.ndarray]:
+def layers_at(
+    model: HasHidden, documents: Documents, row: np.ndarray, prefix_length: np.ndarray, last_only: bool = False
+) -> dict[str, np.ndarray]:
     """The same by layer."""
     out: dict[str, list[np.ndarray]] = {}
     done = 0

@@ -29,7 +29,7 @@ def ceiling(world: Automaton) -> float | None:
         if isinstance(world, HasLaw) and isinstance(world, HasDistance):
             prompts, lengths = world.prompts(0, PROMPTS)
             states = world.start(prompts, lengths)
-            order = np.argsort(world.vocabulary.actions)  # the first token of several that are likeliest, as in a roll-out
+            order = np.argsort(world.vocabulary.actions)  # of several likeliest tokens the first, as in a roll-out
             actions = np.array(world.vocabulary.actions)[order]
             hops, moves = world.distance(states), np.zeros(len(prompts), np.int64)
             for _ in range(world.longest):

@@ -212,7 +212,9 @@ class MapReconstruction(Metric):
     damage: ClassVar[tuple[Damage, ...]] = (Damage("edge_precision", "unchanged", "worse", "worse", "unchanged"),)
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
-        return f"rides of the world {world.name!r} have no end that would say where they stop" if world.vocabulary.end is None else None
+        if world.vocabulary.end is None:
+            return f"rides of the world {world.name!r} have no end that would say where they stop"
+        return None
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, settings, seed = evaluation.world, evaluation.settings, evaluation.seed

@@ -22,7 +22,11 @@ SAME, BETWEEN = -1, -2
 
 
 def first_change(
-    world: Able, first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], path: np.ndarray, length: np.ndarray
+    world: Able,
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+    path: np.ndarray,
+    length: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Follow a true path (int [N, L], `length` [N] tokens) of the first prompts in both worlds of prompts. Where does it stop being one of the second's?
 
@@ -92,7 +96,13 @@ class MinimalPairs(Metric):
         return report
 
     @staticmethod
-    def _right(world: Able, model: SequenceModel, prompts: list[tuple[np.ndarray, np.ndarray]], path: np.ndarray, place: np.ndarray) -> np.ndarray:
+    def _right(
+        world: Able,
+        model: SequenceModel,
+        prompts: list[tuple[np.ndarray, np.ndarray]],
+        path: np.ndarray,
+        place: np.ndarray,
+    ) -> np.ndarray:
         """bool [2, N]: is the most likely token after the first `place` tokens of the path one that the law gives a chance?"""
         column, n = world.vocabulary.action_of_token, len(path)
         if not n:

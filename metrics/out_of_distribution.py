@@ -41,7 +41,8 @@ class OutOfDistribution(Metric):
             prompts, lengths = other.prompts(seed, n)
             rides = evaluation.rides("greedy", n) if name == "own" else roll_out(other, evaluation.model, prompts, lengths, seed, "greedy")
             reaches = rides.outcome == ARRIVED
-            report.arrays |= {f"reaches_{name}": reaches, f"optimal_{name}": reaches & (moves_of(other, rides) == rides.distance)}
+            optimal = reaches & (moves_of(other, rides) == rides.distance)
+            report.arrays |= {f"reaches_{name}": reaches, f"optimal_{name}": optimal}
         for what in ("optimal", "reaches"):
             by_shift = {k: v for k, v in report.arrays.items() if k.startswith(f"{what}_")}
             shifts = [v for k, v in by_shift.items() if k != f"{what}_own"]

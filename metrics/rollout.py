@@ -92,9 +92,16 @@ def forced_turn(logits: np.ndarray, allowed: np.ndarray, uniform: np.ndarray, ki
 
 
 def roll_out(
-    world: Automaton, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float = 0.0, start: int = 0,
+    world: Automaton,
+    model: SequenceModel,
+    prompts: np.ndarray,
+    lengths: np.ndarray,
+    seed: int,
+    choice: Choice,
+    detour: float = 0.0,
+    start: int = 0,
     kind: Kind = "random",
-) -> Rides:  # fmt: skip
+) -> Rides:
     """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, whichever model and chunk it is decoded in.
 
     detour: with this probability a choice (whatever it was) is replaced by another legal turn after which the goal is within the budget (metrics.md, section
@@ -109,7 +116,15 @@ def roll_out(
 
 
 def _roll_out_chunk(
-    world: Automaton, model: SequenceModel, prompts: np.ndarray, lengths: np.ndarray, seed: int, choice: Choice, detour: float, start: int, kind: Kind
+    world: Automaton,
+    model: SequenceModel,
+    prompts: np.ndarray,
+    lengths: np.ndarray,
+    seed: int,
+    choice: Choice,
+    detour: float,
+    start: int,
+    kind: Kind,
 ) -> Rides:
     n, limit, vocabulary = len(prompts), world.longest, world.vocabulary
     action_token, column = np.array(vocabulary.actions), vocabulary.action_of_token

@@ -19,7 +19,9 @@ from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import Rides, moves_of
 
 
-def true_paths(world: Able, prompts: np.ndarray, lengths: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def true_paths(
+    world: Able, prompts: np.ndarray, lengths: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A continuation of each prompt drawn from the exact law: tokens int32 [N, L], padded; their number [N], the end included; and at how many of them a
     token that the path had not had was also legal ("forks": the end and the way back are none).
     """
@@ -102,7 +104,8 @@ class SolvedPaths(Metric):
             report.arrays |= {f"{choice}_tokens": rides.tokens, f"{choice}_length": rides.length, f"{choice}_outcome": rides.outcome}
             report.arrays[f"{choice}_likely"] = likely(world, rides)
             if choice == "greedy":
-                report.series |= {"by_moves": split_by("moves", np.maximum(length - 2, 0), hits), "by_forks": split_by("forks", forks, hits)}
+                report.series["by_moves"] = split_by("moves", np.maximum(length - 2, 0), hits)
+                report.series["by_forks"] = split_by("forks", forks, hits)
         if len(prompts) < evaluation.settings.trials:
             report.notes.append(f"{len(prompts)} trials: there are no more held-out prompts (asked: {evaluation.settings.trials})")
         return report

@@ -135,7 +135,16 @@ def _difference(log_p: np.ndarray) -> np.ndarray:
     return np.clip(np.where(np.isnan(d), 0.0, d), -CLIP, CLIP)
 
 
-def errors(world: Able, model: SequenceModel, first: Documents, second: Documents, longest: int, limit: int, seed: int, name: str) -> np.ndarray:
+def errors(
+    world: Able,
+    model: SequenceModel,
+    first: Documents,
+    second: Documents,
+    longest: int,
+    limit: int,
+    seed: int,
+    name: str,
+) -> np.ndarray:
     """By pair: E (D_M - D_W)^2, E D_W^2, E D_M^2, and how many suffixes: float64 [4, N]."""
     n = len(first)
     s = suffixes_of(world, world.after(first), world.after(second), longest, limit, seed, name)

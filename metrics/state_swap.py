@@ -22,7 +22,9 @@ from worldbench.metrics.suffixes import take
 from worldbench.metrics.transition_consistency import FLOOR, law_kl
 
 
-def futures(world: Able, donors: Documents, count: int, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def futures(
+    world: Able, donors: Documents, count: int, uniform: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tokens drawn from the exact law after each donor [N, K], the law before each of them [N, K + 1, A], and which of these are before the end [N, K + 1]."""
     actions = np.array(world.vocabulary.actions)
     states = world.after(donors)

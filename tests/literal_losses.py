@@ -12,7 +12,8 @@ from worldbench.core.world import Documents
 
 
 def by_hand(objective: Objective, documents: Documents) -> dict[str, torch.Tensor]:
-    """The terms of the next-token objectives and of NextLat on documents with labels, which are read to their last token."""
+    """The terms of the next-token objectives and of NextLat on documents with labels, which are read to their last
+    token."""
     asked: list[torch.Tensor] = []
     smooth: dict[int, list[torch.Tensor]] = {}
     kl: dict[int, list[torch.Tensor]] = {}
@@ -21,7 +22,11 @@ def by_hand(objective: Objective, documents: Documents) -> dict[str, torch.Tenso
     for n in range(len(documents)):
         tokens = torch.from_numpy(documents.tokens[n, : documents.length[n]].astype(np.int64))
         h, label = objective.encode(tokens[None])[0], documents.labels[n]
-        asked += [F.cross_entropy(objective.head(h[t]), torch.tensor(int(label[t]))) for t in range(len(tokens)) if label[t] >= 0]
+        asked += [
+            F.cross_entropy(objective.head(h[t]), torch.tensor(int(label[t])))
+            for t in range(len(tokens))
+            if label[t] >= 0
+        ]
         for t in range(len(tokens)):
             state = h[t]
             for i in range(1, horizon + 1):
@@ -34,5 +39,8 @@ def by_hand(objective: Objective, documents: Documents) -> dict[str, torch.Tenso
                     kl.setdefault(i, []).append((teacher.exp() * (teacher - student)).sum())
     out = {"next_token": torch.stack(asked).mean()}
     if horizon:
-        out |= {name: sum(torch.stack(x).mean() for x in terms.values()) / horizon for name, terms in (("next_h", smooth), ("kl", kl))}  # type: ignore[misc]
+        out |= {
+            name: sum(torch.stack(x).mean() for x in terms.values()) / horizon
+            for name, terms in (("next_h", smooth), ("kl", kl))
+        }
     return out

@@ -47,9 +47,9 @@ from worldbench.stream import TrainingStream
 from worldbench.trainer import Trainer
 
 SMALL = EvalConfig(
-    trials=20, documents=30, detours=(0.5,), structure_trials=12, shift_trials=6, suffixes=5, pairs=10, probe_documents=60,
-    dynamics_documents=20, dynamics_steps=4, horizon=5, swap_pairs=8, reconstruction_rides=10, reconstruction_orders=2,
-    rank_tokens=100,
+    trials=20, documents=30, detours=(0.5,), structure_trials=12, shift_trials=6, suffixes=5, pairs=10,
+    probe_documents=60, dynamics_documents=20, dynamics_steps=4, horizon=5, swap_pairs=8, reconstruction_rides=10,
+    reconstruction_orders=2, rank_tokens=100,
 )  # fmt: skip
 APPLY = {
     "letters": {"effective_rank"},
@@ -86,7 +86,11 @@ def references(world: World) -> list[SequenceModel]:
         make = entry.load()
         if entry.trained or getattr(make, "impossible", lambda _: None)(world) is not None:
             continue
-        small = {"ngram": {"documents": 200}, "untrained": {"layers": 1, "width": 16}, "corrupted": {"rewired": 0, "noise": 0.3}}
+        small = {
+            "ngram": {"documents": 200},
+            "untrained": {"layers": 1, "width": 16},
+            "corrupted": {"rewired": 0, "noise": 0.3},
+        }
         out.append(make(world, entry.load_config()(**small.get(entry.name, {})), 0) if entry.seeded else make(world))
     return out
 
@@ -119,7 +123,9 @@ def reason_without_primary(name: str) -> str:
 def test_every_reference_is_scored_by_every_metric_or_told_why_not(toy: str) -> None:
     world = TOYS[toy]
     made = references(world)
-    expected = {"uniform", "ngram", "untrained"} | (set() if toy == "letters" else {"random-legal"} if toy == "riddles" else {"oracle", "corrupted"})
+    expected = {"uniform", "ngram", "untrained"} | (
+        set() if toy == "letters" else {"random-legal"} if toy == "riddles" else {"oracle", "corrupted"}
+    )
     assert {model.name for model in made} == expected
     for model in made:
         for name in metrics.names():
@@ -130,8 +136,19 @@ def test_every_reference_is_scored_by_every_metric_or_told_why_not(toy: str) -> 
 
 @pytest.mark.parametrize("toy", TOYS)
 def test_check_goes_through(toy: str) -> None:
-    settings = EvalConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in {**SMALLER, **{f: getattr(SMALL, f) for f in SMALLER}}.items()})
-    record = check(TOYS[toy], Plan(settings, corruptions=2, rungs=1), Display(quiet=True), lambda name: models[name].load_config()(), 1)
+    settings = EvalConfig(
+        **{
+            k: tuple(v) if isinstance(v, list) else v
+            for k, v in {**SMALLER, **{f: getattr(SMALL, f) for f in SMALLER}}.items()
+        }
+    )
+    record = check(
+        TOYS[toy],
+        Plan(settings, corruptions=2, rungs=1),
+        Display(quiet=True),
+        lambda name: models[name].load_config()(),
+        1,
+    )
     assert record["references"]
     assert bool(record["ladders"]) == isinstance(TOYS[toy], HasLaw)
 
@@ -140,7 +157,9 @@ def test_one_sentence_for_every_metric() -> None:
     """What a world or a model lacks is said in the same words by all metrics that need it."""
     world = Letters()
     needing = [m for m in (metrics[n].load() for n in metrics.names()) if m.needs]
-    assert {m.not_applicable(world, network(world)) for m in needing} == {"the world 'letters' has no states that can be followed from token to token"}
+    assert {m.not_applicable(world, network(world)) for m in needing} == {
+        "the world 'letters' has no states that can be followed from token to token"
+    }
     hidden = [m for m in (metrics[n].load() for n in metrics.names()) if HasHidden in m.needs_of_model]
     said = {m.not_applicable(HMM(), Uniform(HMM())) for m in hidden if not m.needs or lacking(m.needs, HMM()) is None}
     assert len(hidden) > 3
@@ -189,7 +208,8 @@ def test_rides_are_refused_where_there_are_no_states() -> None:
 @pytest.mark.parametrize(
     "world",
     [
-        TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8)), MazeWorld(MazeConfig(rows=3)), SolveWorld(SolveConfig(rows=3)), Riddles(),
+        TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8)), MazeWorld(MazeConfig(rows=3)),
+        SolveWorld(SolveConfig(rows=3)), Riddles(),
     ],
     ids=lambda world: world.name,
 )  # fmt: skip
@@ -198,16 +218,22 @@ def test_damaged_and_shifted_worlds_can_do_what_theirs_can(world: World) -> None
     others += list(world.shifted().values()) if isinstance(world, HasShifts) else []
     assert others
     for other in others:
-        assert [isinstance(other, a) for a in (Automaton, *ABILITIES)] == [isinstance(world, a) for a in (Automaton, *ABILITIES)]
+        assert [isinstance(other, a) for a in (Automaton, *ABILITIES)] == [
+            isinstance(world, a) for a in (Automaton, *ABILITIES)
+        ]
 
 
 def test_which_world_can_do_what() -> None:
-    has = {w.name: {a.__name__ for a in ABILITIES if isinstance(w, a)} for w in (HMM(), TaxiWorld(TaxiConfig(map="city:20")), SolveWorld())}
+    has = {
+        w.name: {a.__name__ for a in ABILITIES if isinstance(w, a)}
+        for w in (HMM(), TaxiWorld(TaxiConfig(map="city:20")), SolveWorld())
+    }
     assert has == {
         "hmm": {"HasLaw", "HasEntropies", "HasBeliefs"},
         "taxi": {"HasLaw", "HasHistories", "HasDistance", "HasBudget", "HasMap", "HasDamage"},
         "maze-solve": {
-            "HasLaw", "HasDistance", "HasBudget", "HasTellings", "HasMinimalPairs", "HasDrawings", "HasShifts", "HasDamage",
+            "HasLaw", "HasDistance", "HasBudget", "HasTellings", "HasMinimalPairs", "HasDrawings", "HasShifts",
+            "HasDamage",
         },
     }  # fmt: skip
 
@@ -225,7 +251,11 @@ def test_entropies_that_would_take_too_long_are_no_numbers() -> None:
 
 
 def options(name: str) -> dict[str, int]:
-    return {"layers": 1, "width": 16} | ({} if name in ("gru", "lstm") else {"heads": 2}) | ({"horizon": 2} if name in LOOK_AHEAD - {"bst"} else {})
+    return (
+        {"layers": 1, "width": 16}
+        | ({} if name in ("gru", "lstm") else {"heads": 2})
+        | ({"horizon": 2} if name in LOOK_AHEAD - {"bst"} else {})
+    )
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -233,10 +263,17 @@ def options(name: str) -> dict[str, int]:
 @pytest.mark.parametrize("toy", TOYS)
 def test_every_objective_trains_or_says_why_not(toy: str, row_tokens: int, name: str, tmp_path: Path) -> None:
     world, kind = TOYS[toy], models[name].load()
-    objective = kind(models[name].load_config()(**options(name)), len(world.vocabulary), world.context, 0, world.vocabulary.pad)
-    config = TrainConfig(steps=3, batch=4, row_tokens=row_tokens, curve_documents=10, warmup=1, device="cpu", checkpoints=1)
+    objective = kind(
+        models[name].load_config()(**options(name)), len(world.vocabulary), world.context, 0, world.vocabulary.pad
+    )
+    config = TrainConfig(
+        steps=3, batch=4, row_tokens=row_tokens, curve_documents=10, warmup=1, device="cpu", checkpoints=1
+    )
     if world.labelled and name in LOOK_AHEAD:
-        with pytest.raises(InputError, match=f"{name} learns from the tokens that follow.*labels of its own.*gpt, nextlat, gru, lstm.* can"):
+        with pytest.raises(
+            InputError,
+            match=f"{name} learns from the tokens that follow.*labels of its own.*gpt, nextlat, gru, lstm.* can",
+        ):
             Trainer(world, objective, DataConfig(), config, 0, tmp_path)
         return
     trainer = Trainer(world, objective, DataConfig(), config, 0, tmp_path)
@@ -286,7 +323,14 @@ def test_what_is_learned_are_the_labels(kind: type[Objective], config: GPTConfig
             n, size = r * len(documents) // 3 + j, int((batch.document[r] == j).sum())
             one = documents.take(slice(n, n + 1))
             assert one.labels is not None
-            kept.append(Documents(one.tokens, np.minimum(one.length, size), one.prompt_length, np.where(np.arange(world.context) < size, one.labels, -1)))
+            kept.append(
+                Documents(
+                    one.tokens,
+                    np.minimum(one.length, size),
+                    one.prompt_length,
+                    np.where(np.arange(world.context) < size, one.labels, -1),
+                )
+            )
     expected = by_hand(objective, Documents.concat(kept))
     for name, value in objective.backward(batch, objective.counts(batch)).items():
         torch.testing.assert_close(value, expected[name].detach(), rtol=1e-9, atol=1e-12)
@@ -328,7 +372,10 @@ def test_truth_of_labels(world: Sums) -> None:
 
 
 def test_legal_tokens_are_no_answers_where_labels_are_asked_for() -> None:
-    assert RandomLegal.impossible(Sums()) == f"the world {Sums().name!r} asks for labels of its own, not for the next token"
+    assert (
+        RandomLegal.impossible(Sums())
+        == f"the world {Sums().name!r} asks for labels of its own, not for the next token"
+    )
     assert isinstance(Sums(), HasHistories)  # and still no suffix is sampled from a model that answers with labels
     assert "labels of its own" in str(metrics["sequence_compression"].load().not_applicable(Sums(), network(Sums())))
 
@@ -337,8 +384,9 @@ def test_legal_tokens_are_no_answers_where_labels_are_asked_for() -> None:
 
 
 TINY = [
-    "--train.steps", "2", "--train.batch", "4", "--train.checkpoints", "1", "--train.curve_documents", "8", "--model.layers", "1", "--model.width", "16",
-    "--eval.trials", "8", "--eval.documents", "12", "--eval.structure_trials", "6", "--eval.pairs", "6", "--eval.dynamics_documents", "12",
+    "--train.steps", "2", "--train.batch", "4", "--train.checkpoints", "1", "--train.curve_documents", "8",
+    "--model.layers", "1", "--model.width", "16", "--eval.trials", "8", "--eval.documents", "12",
+    "--eval.structure_trials", "6", "--eval.pairs", "6", "--eval.dynamics_documents", "12",
     "--eval.dynamics_steps", "3", "--eval.probe_documents", "30", "--eval.shift_trials", "6",
 ]  # fmt: skip
 

@@ -1,4 +1,5 @@
-"""Documents that ask for labels of their own: how they are laid into rows, and that the losses are those of the labels, written out by hand."""
+"""Documents that ask for labels of their own: how they are laid into rows, and that the losses are those of the labels,
+written out by hand."""
 
 from __future__ import annotations
 
@@ -38,7 +39,9 @@ def labelled(every: bool = True) -> Documents:
 def test_plain_documents_ask_for_the_next_token(prompt: int, packed: bool) -> None:
     rng = np.random.default_rng(prompt)
     length = rng.integers(1, LONGEST + 1, N).astype(np.int32)
-    plain = Documents(rng.integers(1, V, (N, LONGEST)).astype(np.int32), length, np.minimum(prompt, length).astype(np.int32))
+    plain = Documents(
+        rng.integers(1, V, (N, LONGEST)).astype(np.int32), length, np.minimum(prompt, length).astype(np.int32)
+    )
     for n in range(N):
         for t in range(LONGEST):
             asked = plain.prompt_length[n] <= t + 1 < length[n]
@@ -62,7 +65,9 @@ def test_taken_and_joined() -> None:
     d = labelled()
     parts = [d.take(slice(0, 3)), d.take(np.array([3, 4])), d.take(np.arange(N) >= 5)]
     again = Documents.concat(parts)
-    assert all(np.array_equal(getattr(again, f), getattr(d, f)) for f in ("tokens", "length", "prompt_length", "labels"))
+    assert all(
+        np.array_equal(getattr(again, f), getattr(d, f)) for f in ("tokens", "length", "prompt_length", "labels")
+    )
     plain = Documents(d.tokens, d.length, d.prompt_length)
     mixed = Documents.concat([plain, d])
     assert mixed.labels is not None
@@ -108,7 +113,8 @@ def test_neighbours_reach_the_last_token_that_is_read() -> None:
 @pytest.mark.parametrize(
     ("kind", "config"),
     [
-        (GPT, GPTConfig(layers=1, heads=2, width=16)), (GRU, RecurrentConfig(width=16)), (LSTM, RecurrentConfig(width=16)),
+        (GPT, GPTConfig(layers=1, heads=2, width=16)), (GRU, RecurrentConfig(width=16)),
+        (LSTM, RecurrentConfig(width=16)),
         (NextLat, NextLatConfig(layers=1, heads=2, width=16, horizon=2, lambda_h=1.0, lambda_kl=0.5)),
     ],
 )  # fmt: skip
@@ -131,4 +137,6 @@ def test_losses_of_labels_by_hand(kind: type[Objective], config: GPTConfig, rows
     expected["next_token"].backward(retain_graph=True)
     if kind is not NextLat:  # NextLat's other terms stop some gradients, which test_nextlat.py looks at
         for name, p in objective.named_parameters():
-            torch.testing.assert_close(gradient[name], torch.zeros_like(p) if p.grad is None else p.grad, rtol=1e-8, atol=1e-12)
+            torch.testing.assert_close(
+                gradient[name], torch.zeros_like(p) if p.grad is None else p.grad, rtol=1e-8, atol=1e-12
+            )

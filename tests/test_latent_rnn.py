@@ -179,7 +179,8 @@ def test_a_run_has_the_weights_of_the_nextlat_run(out: Path) -> None:
         assert ours["config"][group] == theirs["config"][group]
     assert ours["seed"] == theirs["seed"] == 0
     prepared = prepare(load_job(nextlat, []), Display(quiet=True))
-    reasons = {name: metrics[name].load().not_applicable(prepared.world, at_step(prepared, nextlat, 4)) for name in metrics.names()}
+    model = at_step(prepared, nextlat, 4)
+    reasons = {name: metrics[name].load().not_applicable(prepared.world, model) for name in metrics.names()}
     assert ours["not_applicable"] == {name: reason for name, reason in reasons.items() if reason is not None}
     assert set(ours["scores"]) == {name for name, reason in reasons.items() if reason is None}
     for name in ("excess_loss", "next_token"):

@@ -263,7 +263,8 @@ def test_belief_probe_controls() -> None:
     report = belief_probe.METRIC.measure(Evaluation(mess3, Oracle(mess3), EvalConfig(probe_documents=500)))
     assert report.scores["law_r2"].value == pytest.approx(1, abs=1e-6)
     # Worlds whose state is known have no belief; models without hidden states no probe.
-    assert belief_probe.METRIC.not_applicable(TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8)), Oracle(HMM())) is not None
+    city = TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8))
+    assert "'taxi' has no belief" in str(belief_probe.METRIC.not_applicable(city, Oracle(HMM())))
 
 
 def test_each_half_is_predicted_by_the_other() -> None:

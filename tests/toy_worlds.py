@@ -1,4 +1,5 @@
-"""Worlds that lack what the built-in ones have: no states, no law, labels instead of next tokens. For tests of the contract."""
+"""Worlds that lack what the built-in ones have: no states, no law, labels instead of next tokens. For tests of the
+contract."""
 
 from __future__ import annotations
 
@@ -65,8 +66,8 @@ class RiddleStates(States):
 
 
 class Riddles(Plain, Automaton[RiddleStates]):
-    """Tellings and no law: a prompt names `size` of four letters, in any order; three of these letters follow, and the end.
-    Which of them, no law says."""
+    """Tellings and no law: a prompt names `size` of four letters, in any order; three of these letters follow, and the
+    end. Which of them, no law says."""
 
     name, context, prompt_length, longest = "riddles", 8, 4, 4
     vocabulary = Vocabulary(("<pad>", "end", "?", *"abcd"), pad=0, end=1, actions=(3, 4, 5, 6, 1))

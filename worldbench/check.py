@@ -72,7 +72,8 @@ class Plan:
 
 def kinds(world: World) -> list[str]:
     """The damage that can be done in a world. Noise on logits does nothing to a law that leaves no choice."""
-    return [*(MAP_KINDS if isinstance(world, HasDamage) else ()), *(("noise",) if leaves_choice(world) else ()), "blur", "drift"]
+    of_map = MAP_KINDS if isinstance(world, HasDamage) else ()
+    return [*of_map, *(("noise",) if leaves_choice(world) else ()), "blur", "drift"]
 
 
 def leaves_choice(world: Able) -> bool:

@@ -1,8 +1,9 @@
 """What a world can do beyond what every world must: small protocols, asked for with `isinstance(world, HasLaw)`.
 
-A world has an ability if its class has the methods; nothing is declared or registered. A metric names what it needs (`Metric.needs`), and so does a model
-that is made from a world; why one does not apply is said here, in the same words for all. A world that stands for another (damaged, shifted, wrapped) must
-be of a class that has the methods which the other has: `isinstance` does not see what `__getattr__` would hand on.
+A world has an ability if its class has the methods; nothing is declared or registered. A metric names what it needs
+(`Metric.needs`), and so does a model that is made from a world; why one does not apply is said here, in the same words
+for all. A world that stands for another (damaged, shifted, wrapped) must be of a class that has the methods which the
+other has: `isinstance` does not see what `__getattr__` would hand on.
 
 Shape letters: N rows, A answers or actions, P prompt tokens, S entries of a belief.
 """
@@ -25,7 +26,8 @@ _WITHOUT: dict[type, str] = {Automaton: "the world {name!r} has no states that c
 
 
 def without(sentence: str) -> Callable[[T], T]:
-    """Decorates an ability with the sentence that is said of those who lack it; {name!r} stands for the name of the world or model."""
+    """Decorates an ability with the sentence that is said of those who lack it; {name!r} stands for the name of the
+    world or model."""
 
     def keep(ability: T) -> T:
         _WITHOUT[ability] = sentence
@@ -66,8 +68,8 @@ Able: TypeAlias = Any
 @runtime_checkable
 class HasLaw(Protocol):
     def law(self, states: Any, /) -> np.ndarray:
-        """The data's exact law of what is asked for, float64 [N, A], over the vocabulary's answers (as a rule the next token, over the actions). Where no
-        document leads: uniform over what is legal, else over all."""
+        """The data's exact law of what is asked for, float64 [N, A], over the vocabulary's answers (as a rule the next
+        token, over the actions). Where no document leads: uniform over what is legal, else over all."""
         ...
 
 
@@ -75,8 +77,9 @@ class HasLaw(Protocol):
 @runtime_checkable
 class HasEntropies(Protocol):
     def expected_entropies(self) -> np.ndarray:
-        """By place after the prompt, the expected entropy of the exact law there, in nats, over all documents: what no model's loss can fall below. float64,
-        `longest` of them; NaN where it is known only as a mean over sampled documents."""
+        """By place after the prompt, the expected entropy of the exact law there, in nats, over all documents: what no
+        model's loss can fall below. float64, `longest` of them; NaN where it is known only as a mean over sampled
+        documents."""
         ...
 
 
@@ -84,11 +87,13 @@ class HasEntropies(Protocol):
 @runtime_checkable
 class HasHistories(Protocol):
     def draw_states(self, uniform: np.ndarray, /) -> Any:
-        """A state a row, uniform over the world's structural states that are still open, from draws [N, 4] in [0, 1)."""
+        """A state a row, uniform over the world's structural states that are still open, from draws [N, 4], each from
+        0 up to 1."""
         ...
 
     def histories(self, states: Any, moves: np.ndarray, uniform: np.ndarray, /) -> Documents:
-        """A random prefix for each state: a prompt, then `moves` [N] legal tokens that lead to the structural key of the state (a random backward walk).
+        """A random prefix for each state: a prompt, then `moves` [N] legal tokens that lead to the structural key of
+        the state (a random backward walk).
 
         uniform: [N, W] in [0, 1), W at least the most moves. A row without such a prefix has length 0.
         """
@@ -107,7 +112,8 @@ class HasDistance(Protocol):
 @runtime_checkable
 class HasBudget(Protocol):
     def within_budget(self, states: Any, /) -> np.ndarray:
-        """bool [N, A]: legal moves (no end) after which the goal can still be reached within the budget: the rule of detours."""
+        """bool [N, A]: legal moves (no end) after which the goal can still be reached within the budget: the rule of
+        detours."""
         ...
 
 
@@ -135,7 +141,8 @@ class HasBeliefs(Protocol):
 @runtime_checkable
 class HasTellings(Protocol):
     def retold(self, documents: Documents, seed: int, /) -> Documents:
-        """The same documents with each prompt told another way, so that the state after it is the same; lengths stay. A longer request extends a shorter."""
+        """The same documents with each prompt told another way, so that the state after it is the same; lengths stay. A
+        longer request extends a shorter."""
         ...
 
 
@@ -143,7 +150,8 @@ class HasTellings(Protocol):
 @runtime_checkable
 class HasMinimalPairs(Protocol):
     def minimal_pairs(self, prompts: np.ndarray, lengths: np.ndarray, seed: int, /) -> tuple[np.ndarray, np.ndarray]:
-        """Each prompt with one fact of its rule changed and all else told alike, [N, P], and its length, 0 where that cannot be."""
+        """Each prompt with one fact of its rule changed and all else told alike, [N, P], and its length, 0 where that
+        cannot be."""
         ...
 
 
@@ -159,7 +167,8 @@ class HasDrawings(Protocol):
 @runtime_checkable
 class HasShifts(Protocol):
     def shifted(self) -> Mapping[str, World]:
-        """Worlds of the same words and abilities whose prompts come from another law, by name: what training did not show."""
+        """Worlds of the same words and abilities whose prompts come from another law, by name: what training did not
+        show."""
         ...
 
 
@@ -171,12 +180,13 @@ class HasDamage(Protocol):
         ...
 
     def damaged(self, deleted: int, added: int, rewired: int, seed: int) -> World:
-        """A world of the same abilities on a map with so many edges deleted, added and led elsewhere; what is held out stays held out. More damage keeps what
-        less did."""
+        """A world of the same abilities on a map with so many edges deleted, added and led elsewhere; what is held out
+        stays held out. More damage keeps what less did."""
         ...
 
 
 ABILITIES: tuple[type, ...] = (
-    HasLaw, HasEntropies, HasHistories, HasDistance, HasBudget, HasMap, HasBeliefs, HasTellings, HasMinimalPairs, HasDrawings, HasShifts, HasDamage,
+    HasLaw, HasEntropies, HasHistories, HasDistance, HasBudget, HasMap, HasBeliefs, HasTellings, HasMinimalPairs,
+    HasDrawings, HasShifts, HasDamage,
 )  # fmt: skip
 """All of them."""

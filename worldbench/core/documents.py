@@ -15,7 +15,8 @@ import numpy as np
 class Vocabulary:
     """Token ids and their words.
 
-    pad: stands behind the end of documents, and in none of them. end: the token that closes a document; None where documents just stop.
+    pad: stands behind the end of documents, and in none of them. end: the token that closes a document; None where
+    documents just stop.
     actions: the ids that may follow a prompt, in the order of the columns of `legal`.
     labels: the ids that documents ask for, in the order of the columns of `law`, where these are not the actions.
     """
@@ -63,7 +64,8 @@ class Documents:
     """Whole sequences.
 
     tokens: int32 [N, T], padded. length: int32 [N]. prompt_length: int32 [N], so many first tokens are given.
-    labels: int32 [N, T], what is asked for after each token, -1 where nothing is. None: the next token, from the last token of the prompt on.
+    labels: int32 [N, T], what is asked for after each token, -1 where nothing is. None: the next token, from the last
+    token of the prompt on.
     """
 
     tokens: np.ndarray
@@ -83,11 +85,14 @@ class Documents:
         following = np.full((n, width), -1, np.int32)
         following[:, :-1] = self.tokens[:, 1:]
         place = np.arange(1, width + 1)[None, :]
-        return np.where((place >= self.prompt_length[:, None]) & (place < self.length[:, None]), following, np.int32(-1))
+        return np.where(
+            (place >= self.prompt_length[:, None]) & (place < self.length[:, None]), following, np.int32(-1)
+        )
 
     @property
     def input_length(self) -> np.ndarray:
-        """int [N]: how many first tokens of each document a model reads. The last token is read only where something is asked for after it."""
+        """int [N]: how many first tokens of each document a model reads. The last token is read only where something is
+        asked for after it."""
         if self.labels is None or not len(self):
             return self.length - 1
         last = self.labels[np.arange(len(self)), np.maximum(self.length - 1, 0)]
@@ -100,7 +105,8 @@ class Documents:
         return self.tokens if int(self.input_length.max(initial=0)) == width else self.tokens[:, : width - 1]
 
     def answer(self, rows: np.ndarray, prefix_length: np.ndarray) -> np.ndarray:
-        """int32 [M]: what is asked for after the first `prefix_length` [M] tokens of documents `rows` [M]; only for places where something is."""
+        """int32 [M]: what is asked for after the first `prefix_length` [M] tokens of documents `rows` [M]; only for
+        places where something is."""
         return self.tokens[rows, prefix_length] if self.labels is None else self.labels[rows, prefix_length - 1]
 
     def take(self, rows: np.ndarray | slice) -> Documents:
@@ -111,6 +117,8 @@ class Documents:
     @staticmethod
     def concat(parts: Sequence[Documents]) -> Documents:
         """All documents of several parts, in order. The parts have rows of one width."""
-        tokens, length, prompt_length = (np.concatenate([getattr(p, f) for p in parts]) for f in ("tokens", "length", "prompt_length"))
+        tokens, length, prompt_length = (
+            np.concatenate([getattr(p, f) for p in parts]) for f in ("tokens", "length", "prompt_length")
+        )
         plain = all(p.labels is None for p in parts)
         return Documents(tokens, length, prompt_length, None if plain else np.concatenate([p.targets for p in parts]))

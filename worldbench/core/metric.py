@@ -16,7 +16,8 @@ from worldbench.core.world import World
 
 @dataclass(frozen=True)
 class Score:
-    """One number, the trials behind it, and its 95% interval over those trials (None where trials are not exchangeable)."""
+    """One number, the trials behind it, and its 95% interval over those trials (None where trials are not
+    exchangeable)."""
 
     value: float
     n: int
@@ -43,7 +44,8 @@ class Score:
 
 @dataclass
 class Report:
-    """scores: by name. series: curves, {column: values}. arrays: per-trial outcomes and what figures need, for `evidence/<metric>.npz`. notes: sentences."""
+    """scores: by name. series: curves, {column: values}. arrays: per-trial outcomes and what figures need, for
+    `evidence/<metric>.npz`. notes: sentences."""
 
     scores: dict[str, Score]
     series: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
@@ -79,10 +81,10 @@ Effect = Literal["worse", "unchanged", "any"]
 class Damage:
     """What damage to an exact model does to one of its scores, in expectation over corruptions of the same size.
 
-    deleted, added, rewired: edges of its map; noise: Gaussian logit noise of its own for every prefix; blur: noise on its hidden states; drift: noise on
-    those that its dynamics makes or that a swap puts in. "worse": worse than undamaged (by `direction`, that of the score); "unchanged": equal to within
-    `tolerance`; "any": nothing is claimed. monotone: where it says "worse", also
-    rung by rung.
+    deleted, added, rewired: edges of its map; noise: Gaussian logit noise of its own for every prefix; blur: noise on
+    its hidden states; drift: noise on those that its dynamics makes or that a swap puts in. "worse": worse than
+    undamaged (by `direction`, that of the score); "unchanged": equal to within `tolerance`; "any": nothing is claimed.
+    monotone: where it says "worse", also rung by rung.
     """
 
     score: str
@@ -110,8 +112,10 @@ class Metric(abc.ABC):
         primary: the score that boards print.
         direction: which way is better; "none" where low or high is not better.
         floor, ceiling: the reference models whose scores bound the primary from below and above.
-        expects: by reference model, the bounds its scores must keep; `check` and the tests hold them against measurements.
-        damage: what each kind of damage to the oracle does to its scores; held against ladders of damage in the same way.
+        expects: by reference model, the bounds its scores must keep; `check` and the tests hold them against
+        measurements.
+        damage: what each kind of damage to the oracle does to its scores; held against ladders of damage in the same
+        way.
     """
 
     name: ClassVar[str]

@@ -52,11 +52,14 @@ class Decoder(abc.ABC):
 def refuse_condition(name: str, condition: np.ndarray | None) -> None:
     """For models whose law cannot be conditioned on what follows."""
     if condition is not None:
-        raise InputError(f"{name} cannot be told what follows: of the models here only bst, which encodes suffixes, can")
+        raise InputError(
+            f"{name} cannot be told what follows: of the models here only bst, which encodes suffixes, can"
+        )
 
 
 def refuse_impossible(model: Any, world: World) -> None:
-    """Raises InputError where a model (what makes it: a class or a function) cannot be had in a world, with the reason."""
+    """Raises InputError where a model (what makes it: a class or a function) cannot be had in a world, with the
+    reason."""
     reason = getattr(model, "impossible", lambda _: None)(world)
     if reason is not None:
         raise InputError(reason)

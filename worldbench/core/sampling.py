@@ -22,8 +22,8 @@ def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 def continuations(
     world: Able, prompts: np.ndarray, lengths: np.ndarray, uniform: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A continuation of each prompt int [N, P] (the first `lengths` [N] tokens of each row), drawn from the exact law of
-    an Automaton that HasLaw: tokens int32 [N, L], padded, and how many there are [N].
+    """A continuation of each prompt int [N, P] (the first `lengths` [N] tokens of each row), drawn from the exact law
+    of an Automaton that HasLaw: tokens int32 [N, L], padded, and how many there are [N].
 
     uniform: [N, L] in [0, 1). A row goes on while its state is open, for at most L tokens.
     """

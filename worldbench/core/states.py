@@ -46,7 +46,9 @@ class States:
         def joined(values: list[Any]) -> Any:
             return type(values[0]).concat(values) if isinstance(values[0], States) else np.concatenate(values)
 
-        return dataclasses.replace(parts[0], **{f.name: joined([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(parts[0])})
+        return dataclasses.replace(
+            parts[0], **{f.name: joined([getattr(p, f.name) for p in parts]) for f in dataclasses.fields(parts[0])}
+        )
 
     def _each(self, change: Callable[[Any], Any]) -> Self:
         return dataclasses.replace(self, **{f.name: change(getattr(self, f.name)) for f in dataclasses.fields(self)})
@@ -71,17 +73,26 @@ class Machine(Protocol):
 
 
 class Replay(Generic[S]):
-    """Follows the states of N rows along tokens int [N, T]: row n reads those from column `first` [n] up to `last` [n] (itself not read).
+    """Follows the states of N rows along tokens int [N, T]: row n reads those from column `first` [n] up to `last` [n]
+    (itself not read).
 
         for t, rows, here in Replay(machine, states, tokens, first, last): ...
 
-    t: the column of the token that comes next; rows int [M]: the rows that read it, ascending; here: their states before it. Columns that no row reads are
-    passed over. ends: each row's state after its last token comes too, as if one more token followed.
-    `states` holds the state of every row, and after the loop that behind its last token. The given states are not changed.
+    t: the column of the token that comes next; rows int [M]: the rows that read it, ascending; here: their states
+    before it. Columns that no row reads are passed over. ends: each row's state after its last token comes too, as if
+    one more token followed. `states` holds the state of every row, and after the loop that behind its last token. The
+    given states are not changed.
     """
 
     def __init__(
-        self, machine: Machine, states: S, tokens: np.ndarray, first: np.ndarray | int = 0, last: np.ndarray | int | None = None, *, ends: bool = False
+        self,
+        machine: Machine,
+        states: S,
+        tokens: np.ndarray,
+        first: np.ndarray | int = 0,
+        last: np.ndarray | int | None = None,
+        *,
+        ends: bool = False,
     ) -> None:
         n = len(states)
         self.machine, self.states, self.tokens, self.ends = machine, states.copy(), np.asarray(tokens), ends

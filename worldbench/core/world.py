@@ -1,8 +1,8 @@
 """What a world is: a source of documents; and what an automaton is: a world with an exact state after every prefix.
 
-What a world can do beyond that (a law, distances, a map ..) are abilities, see `abilities.py`. Everything that follows from them (validity, detours, the
-oracle, excess loss) is written once, for all worlds. This file gives all that a world of one's own imports.
-Shape letters: N rows, T tokens, P prompt tokens, A actions.
+What a world can do beyond that (a law, distances, a map ..) are abilities, see `abilities.py`. Everything that follows
+from them (validity, detours, the oracle, excess loss) is written once, for all worlds. This file gives all that a world
+of one's own imports. Shape letters: N rows, T tokens, P prompt tokens, A actions.
 """
 
 from __future__ import annotations
@@ -44,25 +44,30 @@ class World(abc.ABC):
 
     @property
     def input_length(self) -> int:
-        """Most tokens of a document that a model reads: without labels of their own, nothing is asked for after the last token."""
+        """Most tokens of a document that a model reads: without labels of their own, nothing is asked for after the
+        last token."""
         return self.context - (not self.labelled)
 
     @classmethod
     def settle(cls, config: Any) -> tuple[Any, str]:
-        """The options with everything automatic decided, and a sentence to announce it ("" where nothing was). Called before a run gets its identity."""
+        """The options with everything automatic decided, and a sentence to announce it ("" where nothing was). Called
+        before a run gets its identity."""
         return config, ""
 
     @abc.abstractmethod
     def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
-        """Documents start .. start + count - 1 of the split ("train" or "test"): a pure function of (seed, split, index)."""
+        """Documents start .. start + count - 1 of the split ("train" or "test"): a pure function of (seed, split,
+        index)."""
 
     @abc.abstractmethod
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """At most `count` distinct held-out prompts, in an order drawn from `seed`: tokens [N, P], lengths [N]. A longer request extends a shorter one."""
+        """At most `count` distinct held-out prompts, in an order drawn from `seed`: tokens [N, P], lengths [N]. A
+        longer request extends a shorter one."""
 
     @abc.abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What the data depends on, as JSON: digests of maps, bounds. It enters the identity of every run; paths and clocks do not."""
+        """What the data depends on, as JSON: digests of maps, bounds. It enters the identity of every run; paths and
+        clocks do not."""
 
     def summary(self, documents: int) -> str:
         """One line for people, said when a run starts."""
@@ -70,14 +75,16 @@ class World(abc.ABC):
 
     @abc.abstractmethod
     def card(self, documents: int) -> dict[str, Any]:
-        """For people: what it is, counts, digests, the held-out rule, how hard a test it is when training draws that many documents."""
+        """For people: what it is, counts, digests, the held-out rule, how hard a test it is when training draws that
+        many documents."""
 
 
 class Automaton(World, Generic[S]):
     """A world whose exact state after every prefix is known, and which tokens its rule allows there."""
 
     def prompt_lengths(self, tokens: np.ndarray) -> np.ndarray:
-        """How many first tokens of each row int [N, T] are its prompt, int [N]; more than T where the row does not hold all of it. Default: all alike."""
+        """How many first tokens of each row int [N, T] are its prompt, int [N]; more than T where the row does not hold
+        all of it. Default: all alike."""
         return np.full(len(tokens), self.prompt_length)
 
     @abc.abstractmethod
@@ -97,7 +104,8 @@ class Automaton(World, Generic[S]):
         """int8 [N]: OPEN, ARRIVED, ILLEGAL or MISPLACED_END."""
 
     def key(self, states: S) -> tuple[np.ndarray, np.ndarray]:
-        """Which states count as equal, int64 [N, k] each, equal rows for equal states: for the rule (structural), and for the law (predictive, finer).
+        """Which states count as equal, int64 [N, k] each, equal rows for equal states: for the rule (structural), and
+        for the law (predictive, finer).
 
         Default: every field of the states, for both.
         """
