@@ -35,19 +35,19 @@ class CallableModel(SequenceModel):
         self.function, self.vocabulary, self.name, self.rows, self.network = function, vocabulary, name, rows, network
         probe = np.array([[vocabulary.actions[0]]])
         if self._call(probe)[1] is not None:
-            self.hidden_name, self.hidden, self.layers = "the function's second value", self._hidden, self._layers
+            self.hidden_name, self.hidden, self.layers = "the function's second value", self._states, self._layers
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         return np.concatenate([self._call(part)[0] for part in self._chunks(tokens)])
 
-    def _hidden(self, tokens: np.ndarray) -> np.ndarray:
+    def _states(self, tokens: np.ndarray) -> np.ndarray:
         found = [self._call(part)[1] for part in self._chunks(tokens)]
         if any(h is None for h in found):
             raise InputError(f"{self.name} returned hidden states at first, and none for tokens of shape {tokens.shape}")
         return np.concatenate([h for h in found if h is not None])
 
     def _layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
-        return {self.hidden_name: self._hidden(tokens)}
+        return {self.hidden_name: self._states(tokens)}
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> PlainDecoder:
         refuse_condition(self.name, condition)

@@ -11,7 +11,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
-from worldbench.core.model import SequenceModel, log_softmax
+from worldbench.core.model import HasHidden, SequenceModel, log_softmax
 from worldbench.core.world import Documents, World
 
 ROWS = 8
@@ -33,7 +33,7 @@ class Answer:
 
     @classmethod
     def of(cls, model: SequenceModel, tokens: np.ndarray) -> Answer:
-        return cls(np.exp(log_softmax(model.logits(tokens))), model.hidden(tokens) if model.hidden_name else None)
+        return cls(np.exp(log_softmax(model.logits(tokens))), model.hidden(tokens) if isinstance(model, HasHidden) else None)
 
     def differs(self, other: Answer, where: np.ndarray, most: float) -> str | None:
         """What differs from the first columns of `other` by more than `most` at the places bool [N, T], if anything."""
