@@ -287,6 +287,30 @@ def test_a_state_beyond_the_last_step(halfway: Path) -> None:
     assert "the saved state is of step 4 of 4; put the right one there, or delete" in said
 
 
+@pytest.mark.parametrize("saved", [False, True])
+@pytest.mark.parametrize("at", [1, 4])
+def test_a_kill_around_the_weights_loses_no_point(at: int, saved: bool, tmp_path: Path, done: Path) -> None:
+    """Just before the weights of a step are saved, or just after, where no state was saved yet.
+
+    A slow test sends SIGKILL, at every change to the disk.
+    """
+    real = checkpoint.save_weights
+
+    def save_weights(folder: Path, about: checkpoint.About, module: object) -> None:
+        if about.step != at or saved:
+            real(folder, about, module)  # type: ignore[arg-type]
+        if about.step == at:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checkpoint, "save_weights", save_weights)
+        assert tiny_runs.run(tmp_path)[0] == 130
+    code, said = tiny_runs.run(tmp_path)
+    assert code == 0
+    assert "again" not in said
+    assert tiny_runs.tree(tmp_path) == tiny_runs.tree(done)
+
+
 # The manifest
 
 
