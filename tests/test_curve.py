@@ -13,9 +13,7 @@ import pytest
 import tiny_runs
 from safetensors.torch import load, save
 
-from worldbench import checkpoint, training_log
-from worldbench.core.errors import InputError, RunError
-from worldbench.training_log import Prefix
+from worldbench import checkpoint
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -114,8 +112,7 @@ def older(path: Path) -> None:
 
 
 def test_a_run_of_an_older_version_that_was_killed_before_its_last_point(unscored: Path, done: Path) -> None:
-    """It wrote its last weights first, so its curve may lack the last point: that one is computed, the others are read.
-    """
+    """It wrote its last weights first, so its curve may lack the last point: that one is computed, the others are read."""
     folder = tiny_runs.folder(unscored)
     for path in folder.glob("checkpoint/*.safetensors"):
         older(path)
@@ -171,8 +168,7 @@ def test_damaged_last_weights_are_no_dead_end(copy: Path, done: Path) -> None:
     assert code == 1
     assert (
         "is damaged (its digest is another one: bits of it have changed); "
-        "delete it and train again by the command of the run"
-        in said
+        "delete it and train again by the command of the run" in said
     )
     checkpoint.weights_path(folder, 4).unlink()
     code, said = tiny_runs.call("eval", folder, "--quiet")
@@ -331,68 +327,29 @@ def test_a_damaged_manifest_does_not_stop_a_run(content: str | None, unscored: P
     assert tiny_runs.tree(unscored) == tiny_runs.tree(done)
 
 
-# The file
+# Files that once ended in a traceback
+
+CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases" / "run-files"
+BROKEN = {name: sorted(CASES.glob(f"{name}-*")) for name in ("manifest", "metrics-resume")}
 
 
-def line(step: int) -> dict[str, object]:
-    return {"kind": "eval", "step": step, "loss": 0.5}
+def test_the_broken_files_beside_the_checkout_are_there() -> None:
+    if not all(BROKEN.values()):
+        pytest.skip(f"the broken manifests and metrics files are not beside this checkout ({CASES.name})")
 
 
-def test_a_log_goes_on_where_a_prefix_ends(tmp_path: Path) -> None:
-    path, state = tmp_path / "metrics.jsonl", tmp_path / "state"
-    with training_log.started(path) as log:
-        log.write(line(1))
-        prefix = log.flush()
-        log.write(line(2))
-    assert prefix == Prefix.of(f"{json.dumps(line(1))}\n".encode())
-    for _ in range(2):
-        with training_log.resumed(path, prefix, state) as log:
-            log.write(line(3))
-            assert log.flush() == Prefix.of(path.read_bytes())
-            assert log.curve == training_log.digest_of(path.read_bytes().splitlines(keepends=True))
-        assert [json.loads(written) for written in path.read_text().splitlines()] == [line(1), line(3)]
-    with training_log.started(path):
-        assert path.read_bytes() == b""
-    with (
-        pytest.raises(RunError, match=r"is not what training had written .*cut or changed"),
-        training_log.resumed(path, prefix, state),
-    ):
-        pass
+@pytest.mark.parametrize("case", BROKEN["manifest"], ids=lambda path: path.name)
+def test_broken_manifests(case: Path, unscored: Path, done: Path) -> None:
+    shutil.copyfile(case, tiny_runs.folder(unscored) / "manifest.json")
+    code, said = tiny_runs.run(unscored)
+    assert code == 0, said
+    assert "begins anew" in said
+    assert tiny_runs.tree(unscored) == tiny_runs.tree(done)
 
 
-def test_a_log_follows_no_link(tmp_path: Path) -> None:
-    (tmp_path / "victim").write_text("mine")
-    path = tmp_path / "metrics.jsonl"
-    path.symlink_to("victim")
-    with pytest.raises(RunError, match="cannot write"), training_log.resumed(path, Prefix.of(b""), tmp_path / "state"):
-        pass
-    with training_log.started(path) as log:
-        log.write(line(1))
-    assert (tmp_path / "victim").read_text() == "mine"
-
-
-@pytest.mark.parametrize("length", [-5, 2**62])
-def test_a_prefix_of_a_length_that_no_file_has(length: int, tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_bytes(b"x")
-    assert Prefix(length, "").read(path) is None
-    with pytest.raises(InputError):
-        Prefix(length, "").read(tmp_path / "absent")
-
-
-BAD = (
-    b"",
-    b"1",
-    b"{}",
-    b'{"kind": "train", "st',
-    b'{"kind": "eval", "step": "1", "loss": 1.0}',
-    b'{"kind": "other", "step": 1}',
-    b"\xff",
-    b"[" * 10_000,
-)
-
-
-@pytest.mark.parametrize("bad", BAD)
-def test_lines_end_at_the_first_that_is_none(bad: bytes) -> None:
-    good = b'{"kind": "train", "step": 1, "loss": {"a": null}, "learning_rate": 0.1}\n'
-    assert [record["step"] for _, record in training_log.lines(good + bad + b"\n" + good)] == [1]
+@pytest.mark.parametrize("case", BROKEN["metrics-resume"], ids=lambda path: path.name)
+def test_broken_metrics_of_a_stopped_run(case: Path, halfway: Path) -> None:
+    shutil.copyfile(case, tiny_runs.folder(halfway) / "metrics.jsonl")
+    code, said = tiny_runs.run(halfway)
+    assert code == 1
+    assert "is not what training had written when it saved" in said

@@ -6,7 +6,6 @@ The query is that of the published benchmark (Vafa et al. 2024, arXiv 2406.03689
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gzip
 import os
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from worldbench.core.errors import InputError, WorldbenchError
-from worldbench.core.files import read_json, sha256, to_json, write_atomic
+from worldbench.core.files import lock, make_folder, read_json, sha256, to_json, write_atomic
 
 PLACE = "Manhattan, New York City, New York, USA"
 DATE = "2024-05-05T00:00:00Z"
@@ -56,7 +55,8 @@ def manhattan() -> Path:
     """
     path, record = _paths()
     if not cached():
-        with _only_one(path.parent):
+        make_folder(path.parent, "set WORLDBENCH_CACHE to another")
+        with lock(path.parent, wait=True):
             if not cached():  # else another process downloaded it meanwhile
                 _download(path, record)
     known = read_json(record)
@@ -145,18 +145,3 @@ def _settings(osmnx: Any) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(osmnx.settings, name, value)
-
-
-@contextlib.contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """One download at a time; others wait for it. The kernel lets go when the process ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-    except OSError as error:
-        raise InputError(f"cannot write to the cache folder {str(folder)!r} ({error.strerror}); set WORLDBENCH_CACHE to another") from error
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -70,8 +70,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def make_folder(path: Path) -> Path:
-    """Create a folder and those above it, or say in one sentence why that cannot be."""
+def make_folder(path: Path, way: str = "choose another with --out") -> Path:
+    """Create a folder and those above it. way: what to do where that cannot be, for the error.
+
+    Raises InputError.
+    """
     try:
         absent = list(itertools.takewhile(lambda folder: not folder.is_dir(), (path, *path.parents)))
         path.mkdir(parents=True, exist_ok=True)
@@ -80,9 +83,7 @@ def make_folder(path: Path) -> Path:
         if not os.access(path, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot write to the folder {str(path)!r} ({reason(error)}); choose another with --out"
-        ) from error
+        raise InputError(f"cannot write to the folder {str(path)!r} ({reason(error)}); {way}") from error
     return path
 
 
