@@ -30,20 +30,26 @@ def terminal(
 ) -> str:  # fmt: skip
     """A table as text for standard output, as wide as that is.
 
-    fixed: so many first columns name a row, and stand in each part of a table that does not fit. right: columns of
-    numbers. styles: of each row, such as "bold", in a terminal with colors.
+    fixed: so many first columns name a row, and stand in each part of a table that does not fit; those that are the
+    same in each row are then said once, above. right: columns of numbers. styles: of each row, such as "bold", in a terminal with colors.
     """
     names = [console.fit(cells.terminal(h)) for h in head]
     rows = [[console.fit(cells.terminal(cell)) for cell in row] for row in body]
     styles = styles or [""] * len(rows)
     wide = [max(map(_length, (names[i], *(row[i] for row in rows)))) + FRAME for i in range(len(names))]
     most = console.width()
-    blocks = _blocks(wide, fixed, most)
     parts = [*_title(title, most)]
+    naming = list(range(fixed))
+    if sum(wide) + 1 > most and len(rows) > 1:  # what all rows share is said once, above
+        shared = [i for i in naming if all(row[i] == rows[0][i] for row in rows)]
+        naming = [i for i in naming if i not in shared] or naming[:1]
+        parts += _title(", ".join(f"{names[i]}: {rows[0][i]}" for i in shared if i not in naming and rows[0][i]), most)
+    others = range(fixed, len(names))
+    blocks = _blocks(wide, naming, others, most)
     if blocks is None:
-        parts += [_lines(names, row, style, most) for row, style in zip(rows, styles)]
+        parts += [_lines(names, row, naming, others, style, most) for row, style in zip(rows, styles)]
     else:
-        parts += [_table(names, rows, styles, [*range(fixed), *block], right) for block in blocks]
+        parts += [_table(names, rows, styles, [*naming, *block], right) for block in blocks]
     return "\n".join(parts)
 
 
@@ -55,17 +61,17 @@ def note(text: str) -> str:
     return "\n".join(_printed(Text(line, style="dim")) for line in lines)
 
 
-def _blocks(wide: list[int], fixed: int, most: int) -> list[list[int]] | None:
+def _blocks(wide: list[int], naming: list[int], others: Collection[int], most: int) -> list[list[int]] | None:
     """Which further columns stand in each table; None where rows of lines read better."""
-    room = most - sum(wide[:fixed]) - 1
+    room = most - sum(wide[i] for i in naming) - 1
     blocks: list[list[int]] = [[]]
-    for i in range(fixed, len(wide)):
+    for i in others:
         if blocks[-1] and sum(wide[j] for j in blocks[-1]) + wide[i] > room:
             blocks.append([])
         blocks[-1].append(i)
-    if room < max((wide[i] for block in blocks for i in block), default=0):
+    if room < max((wide[i] for i in others), default=0):
         return None
-    thin = len(wide) - fixed < LEAST_COLUMNS * len(blocks)
+    thin = len(others) < LEAST_COLUMNS * len(blocks)
     return None if len(blocks) > MOST_BLOCKS and thin else blocks
 
 
@@ -107,15 +113,20 @@ def _table(
     return _printed(table)
 
 
-def _lines(names: list[str], row: list[str], style: str, most: int) -> str:
-    """A row as lines: its first cell, and below it each further cell that holds something, after its column's name."""
+def _lines(
+    names: list[str], row: list[str], naming: list[int], others: Collection[int], style: str, most: int
+) -> str:
+    """A row as lines: what names it, and below it each further cell that holds something, after its column's name."""
     from rich.text import Text
 
-    indent = len(row[0]) - len(row[0].lstrip())
-    out = [_printed(Text(line, style=style)) for line in _wrapped(row[0], most)]
-    for name, cell in zip(names[1:], row[1:]):
-        if cell:
-            out += _wrapped(f"{' ' * indent}  {name}: {cell}", most)
+    first = row[naming[0]]
+    if len(naming) > 1:
+        first = ", ".join(f"{names[i]}: {row[i]}" for i in naming if row[i])
+    indent = len(first) - len(first.lstrip())
+    out = [_printed(Text(line, style=style)) for line in _wrapped(first, most)]
+    for i in others:
+        if row[i]:
+            out += _wrapped(f"{' ' * indent}  {names[i]}: {row[i]}", most)
     return "\n".join(out)
 
 
