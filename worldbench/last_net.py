@@ -60,7 +60,7 @@ def caught(error: BaseException, argv: list[str]) -> int:
 
 def _place(error: BaseException) -> str:
     """The file and line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
 
 
