@@ -9,31 +9,34 @@ import math
 from pathlib import Path
 from typing import Any
 
-from worldbench.core.files import read_json
 from worldbench.core.statistics import mean_interval
 from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.records.check import Check, Rung
+from worldbench.records.reading import read
 
 COLOURS = {"deleted": BLUE, "added": "#2a9d5c", "rewired": RED, "noise": "#e08a1e", "blur": "#7d5ba6", "drift": "#8c564b"}
 LINES = {"oracle": (INK, "-"), "random-legal": (GREY, "--"), "uniform": (GREY, ":"), "ngram": (GREY, "-."), "untrained": ("#c0c0c0", "-")}
 
 
-def curve(ladder: list[dict[str, Any]], metric: str, score: str) -> list[tuple[float, float, float, float]]:
+def curve(ladder: list[Rung], metric: str, score: str) -> list[tuple[float, float, float, float]]:
     """(size, mean, low, high) at each rung that has the score; t intervals over corruptions."""
     out = []
     for rung in ladder:
-        values = rung["values"].get(metric, {}).get(score)
-        if not values or any(v is None or not math.isfinite(v) for v in values):
+        values = rung.values.get(metric, {}).get(score)
+        known = [v for v in values or [] if v is not None and math.isfinite(v)]
+        if not values or len(known) < len(values):
             continue
-        m = mean_interval(values)
+        m = mean_interval(known)
         low, high = m.interval or (m.value, m.value)
-        out.append((rung["size"], m.value, low, high))
+        out.append((rung.size, m.value, low, high))
     return out
 
 
 def draw(record_path: Path, stem: Path) -> list[Path]:
     """Write `stem`.png, `stem`.svg and `stem`-curves.csv."""
-    record = read_json(record_path)
-    panels = [(name, m["primary"]) for name, m in record["metrics"].items() if name in record["references"] and m["direction"] != "none"]
+    record = read(record_path, Check)
+    judged = {name: m for name, m in record.metrics.items() if m.direction != "none"}
+    panels = [(name, m.primary) for name, m in judged.items() if name in record.references]
     if not panels:
         return []
     columns = min(4, len(panels))
@@ -51,29 +54,29 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
                 continue
             metric, score = panels[k]
             for model, (colour, style) in LINES.items():
-                value = record["references"][metric].get(model, {}).get(score)
+                value = record.references[metric].get(model, {}).get(score)
                 if value is not None and math.isfinite(value):
                     handles.setdefault(model, axis.axhline(value, color=colour, linestyle=style, linewidth=0.8, zorder=1))
-            shown = [v for m in LINES if (v := record["references"][metric].get(m, {}).get(score)) is not None and math.isfinite(v)]
-            for kind, ladder in record["ladders"].items():
+            shown = [v for m in LINES if (v := record.references[metric].get(m, {}).get(score)) is not None and math.isfinite(v)]
+            for kind, ladder in record.ladders.items():
                 points = curve(ladder, metric, score)
                 if len(points) < 2:
                     continue
-                claimed = kind in record["metrics"][metric]["claims"]
+                claimed = kind in record.metrics[metric].claims
                 shown += [v for p in points for v in p[1:]] if claimed else []
                 x = list(range(len(points)))
                 style = {"marker": "o", "markersize": 2.2, "linewidth": 1, "linestyle": "-" if claimed else ":"}
-                (line,) = axis.plot(x, [p[1] for p in points], color=COLOURS[kind], zorder=3, **style)
-                axis.fill_between(x, [p[2] for p in points], [p[3] for p in points], color=COLOURS[kind], alpha=0.18, linewidth=0, zorder=2)
+                (line,) = axis.plot(x, [p[1] for p in points], color=COLOURS.get(kind, INK), zorder=3, **style)
+                axis.fill_between(x, [p[2] for p in points], [p[3] for p in points], color=COLOURS.get(kind, INK), alpha=0.18, linewidth=0, zorder=2)
                 if claimed:
                     handles.setdefault(kind, line)
                 written += [(metric, score, kind, *p) for p in points]
             margin = 0.06 * (max(shown, default=1.0) - min(shown, default=0.0)) or 0.06
             axis.set_ylim(min(shown, default=0.0) - margin, max(shown, default=1.0) + margin)
             axis.set_title(f"{literal(metric)}\n{literal(score)}", fontsize=7)
-            axis.set_xticks(range(1 + max((len(ladder) - 1 for ladder in record["ladders"].values()), default=0)))
+            axis.set_xticks(range(1 + max((len(ladder) - 1 for ladder in record.ladders.values()), default=0)))
         order = [n for n in (*LINES, *COLOURS) if n in handles]
-        sizes = {k: " ".join(f"{r['size']:g}" for r in ladder[1:]) for k, ladder in record["ladders"].items()}
+        sizes = {k: " ".join(f"{r.size:g}" for r in ladder[1:]) for k, ladder in record.ladders.items()}
         figure.legend(
             [handles[n] for n in order], [f"{n} {sizes[n]}" if n in sizes else n for n in order], loc="lower center", ncols=min(4, len(order)),
             title="across: rungs of damage, from none (0) to the largest",

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from worldbench.core.errors import InputError
-from worldbench.core.files import read_json
 from worldbench.figures import evidence as files
 from worldbench.figures.style import GREY, INK, literal, paper_style, save, write_csv
+from worldbench.records.finding import evidence_folder
+from worldbench.records.reading import read
+from worldbench.records.runs import Point, Trace
+from worldbench.records.scores import value_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,13 +37,12 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
 
     trace: a trace file with its evidence folder beside it. Errors: InputError where the evidence is missing or is not of these checkpoints.
     """
-    record = read_json(trace)
-    points = [p for p in record["trace"] if "belief_probe" in p["scores"]]
+    points = [p for p in read(trace, Trace).trace if "belief_probe" in p.scores]
     if not points:
         return []
-    chosen = [points[i] for i in spaced([_score(p, "excess_loss", "kl") for p in points], PANELS)]
-    folder = trace.with_name(trace.stem.replace("trace", "trace-evidence", 1))
-    films = [files.read(folder / f"{p['step']:08d}" / "belief_probe.npz", files.BELIEFS) for p in chosen]
+    chosen = [points[i] for i in spaced([_loss(p) for p in points], PANELS)]
+    folder = evidence_folder(trace)
+    films = [files.read(folder / f"{p.step:08d}" / "belief_probe.npz", files.BELIEFS) for p in chosen]
     belief = films[0]["belief"]
     if any(not np.array_equal(f["belief"], belief) for f in films):
         raise InputError(f"the evidence in {str(folder)!r} is not of one evaluation; delete it and {trace.name}, and trace the run again")
@@ -51,7 +53,7 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
         return []
     colour = colours(belief)
     order = np.argsort(-films[0]["weight"][drawn], kind="stable")[::-1]  # rare prefixes below
-    heads = [f"step {p['step']:,}\n{_told(p)}" for p in chosen]
+    heads = [f"step {p.step:,}\n{_told(p)}" for p in chosen]
     panels = [*(project(f["predicted"][drawn], belief) for f in films), project(belief, belief)]
     with paper_style():
         from matplotlib.figure import Figure
@@ -75,7 +77,7 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
     states = [f"belief_{i + 1}" for i in range(belief.shape[1])]
     rows = [
         (kind, step, int(film), *np.round([*place, *truth], 6).tolist())
-        for kind, step, places in [*(("probed", p["step"], panel) for p, panel in zip(chosen, panels)), ("exact", None, panels[-1])]
+        for kind, step, places in [*(("probed", p.step, panel) for p, panel in zip(chosen, panels)), ("exact", None, panels[-1])]
         for film, place, truth in zip(drawn, places, belief)
     ]
     return [*paths, write_csv(out.with_name(f"{out.name}.csv"), ("kind", "step", "prefix", "x", "y", *states), rows)]
@@ -87,7 +89,7 @@ def spaced(loss: list[float | None], count: int) -> list[int]:
     if n <= count:
         return list(range(n))
     at = np.arange(n, dtype=float)
-    if all(x is not None and x > 0 for x in loss):
+    if all(x is not None and 0 < x < np.inf for x in loss):
         at = -np.log(np.array(loss, float))
     chosen = {0, n - 1}
     for goal in np.linspace(at[0], at[-1], count)[1:-1]:
@@ -139,10 +141,12 @@ def _panel(axis: Axes, place: np.ndarray, colour: np.ndarray, corners: np.ndarra
     axis.set_ylim(-0.14, 1.02)
 
 
-def _score(point: dict[str, Any], metric: str, score: str) -> float | None:
-    return point["scores"].get(metric, {}).get("scores", {}).get(score, {}).get("value")
+def _loss(point: Point) -> float | None:
+    return value_of(point.scores, "excess_loss.kl")
 
 
-def _told(point: dict[str, Any]) -> str:
-    r2, loss = _score(point, "belief_probe", "r2"), _score(point, "excess_loss", "kl")
+def _told(point: Point) -> str:
+    r2, loss = point.scores["belief_probe"].value("r2"), _loss(point)
     return ", ".join(([] if r2 is None else [f"R² {r2:.2f}"]) + ([] if loss is None else [f"excess {loss:.2g}"]))
+
+

@@ -5,15 +5,16 @@ Reads the records of a run (`metrics.jsonl`), nothing else. Losses in nats per p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from worldbench.core.errors import InputError
 from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.records.lines import EvalLine, Line, TrainLine, read_lines
+from worldbench.records.scores import finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,21 +24,25 @@ MAIN = "next_token"
 BINS_PER_DECADE = 12
 
 
-def draw(records: Path | Sequence[dict[str, Any]], out: Path, *, title: str = "", bayes: float | None = None) -> list[Path]:
+def draw(
+    records: Path | Sequence[Line], out: Path, *, title: str = "", bayes: float | None = None
+) -> list[Path]:
     """Draw the curves to `out`.png and .svg, with all losses in `out`.csv. Returns the files written.
 
-    records: a metrics.jsonl file, or its records: {"kind": "train", "step", "loss": {term: value}} and {"kind": "eval", "step", "loss", "bayes"?, "excess"?}.
-    bayes: the exact law's loss, where the records do not hold it. Without one, there is no line and no excess panel.
+    records: a metrics.jsonl file, or its lines. bayes: the exact law's loss, where the lines do not hold it. Without
+    one, there is no line and no excess panel.
     Errors: InputError for a file that cannot be read or holds no losses.
     """
-    rows = _read(records) if isinstance(records, Path) else list(records)
-    train = [(r["step"], r["loss"][MAIN]) for r in rows if r["kind"] == "train" and r["loss"].get(MAIN) is not None]
-    held_out = [(r["step"], r["loss"]) for r in rows if r["kind"] == "eval" and r["loss"] is not None]
+    rows = read_lines(records) if isinstance(records, Path) else list(records)
+    trained = [r for r in rows if isinstance(r, TrainLine)]
+    tested = [r for r in rows if isinstance(r, EvalLine)]
+    train = [(r.step, loss) for r in trained if (loss := finite(r.loss.get(MAIN))) is not None]
+    held_out = [(r.step, loss) for r in tested if (loss := finite(r.loss)) is not None]
     if not train and not held_out:
-        raise InputError(f"there are no losses to draw in {str(records) if isinstance(records, Path) else 'these records'!r}")
-    exact = next((r["bayes"] for r in reversed(rows) if r["kind"] == "eval" and r.get("bayes") is not None), bayes)
-    excess = [(r["step"], _excess(r, exact)) for r in rows if r["kind"] == "eval"]
-    excess = [(step, value) for step, value in excess if value is not None and value > 0]
+        where = str(records) if isinstance(records, Path) else "these records"
+        raise InputError(f"there are no losses to draw in {where!r}")
+    exact = next((r.bayes for r in reversed(tested) if finite(r.bayes) is not None), bayes)
+    excess = [(r.step, value) for r in tested if (value := finite(_excess(r, exact))) is not None and value > 0]
     with paper_style():
         from matplotlib.figure import Figure
 
@@ -52,25 +57,10 @@ def draw(records: Path | Sequence[dict[str, Any]], out: Path, *, title: str = ""
     return [*paths, _table(rows, out.with_name(f"{out.name}.csv"))]
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    """The records of a file; a last line that a killed process left unfinished is not one."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise InputError(f"cannot read {str(path)!r} ({error.strerror}); it is the file metrics.jsonl of a run") from error
-    rows: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
-    return rows
-
-
-def _excess(record: dict[str, Any], exact: float | None) -> float | None:
-    if record.get("excess") is not None:
-        return record["excess"]
-    return record["loss"] - exact if exact is not None and record["loss"] is not None else None
+def _excess(record: EvalLine, exact: float | None) -> float | None:
+    if record.excess is not None:
+        return record.excess
+    return record.loss - exact if exact is not None and record.loss is not None else None
 
 
 def _losses(axes: Axes, train: list[tuple[int, float]], held_out: list[tuple[int, float]], exact: float | None) -> None:
@@ -105,13 +95,13 @@ def _smoothed(step: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return np.exp(np.bincount(which, np.log(np.maximum(step, 1))) / count), np.bincount(which, loss) / count
 
 
-def _table(rows: list[dict[str, Any]], path: Path) -> Path:
+def _table(rows: list[Line], path: Path) -> Path:
     """One line per record; a column per training term, and the held-out loss, Bayes loss and excess."""
-    terms = list(dict.fromkeys(term for r in rows if r["kind"] == "train" for term in r["loss"]))
+    terms = list(dict.fromkeys(term for r in rows if isinstance(r, TrainLine) for term in r.loss))
     lines = []
     for r in rows:
-        if r["kind"] == "train":
-            lines.append((r["step"], "train", *(r["loss"].get(t) for t in terms), None, None, None))
-        elif r["kind"] == "eval":
-            lines.append((r["step"], "eval", *(None for _ in terms), r["loss"], r.get("bayes"), r.get("excess")))
+        if isinstance(r, TrainLine):
+            lines.append((r.step, "train", *(r.loss.get(t) for t in terms), None, None, None))
+        else:
+            lines.append((r.step, "eval", *(None for _ in terms), r.loss, r.bayes, r.excess))
     return write_csv(path, ("step", "kind", *(f"train_{t}" for t in terms), "held_out", "bayes", "excess"), lines)

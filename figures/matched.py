@@ -7,12 +7,14 @@ Reads trace files. Losses in nats per predicted token.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldbench.core.errors import InputError
 from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.records.runs import Trace
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,30 +28,30 @@ LOWEST = -0.3
 """R^2 below this leaves the picture (a probe that is far off on a few prefixes has any R^2 at all); the CSV holds it."""
 
 
-def applies(record: dict[str, Any]) -> bool:
+def applies(record: Trace) -> bool:
     """Does a trace hold what is drawn here?"""
-    scores = record["trace"][-1]["scores"]
-    return all(metric in scores and score in scores[metric]["scores"] for metric, score in (LOSS, BELIEF))
+    return all(name in record.scores and score in record.scores[name].scores for name, score in (LOSS, BELIEF))
 
 
-def draw(runs: Sequence[tuple[str, dict[str, Any]]], out: Path, *, title: str = "") -> list[Path]:
+def draw(runs: Sequence[tuple[str, Trace]], out: Path, *, title: str = "") -> list[Path]:
     """Draw `out`.png and .svg, with all points in `out`.csv. Returns the files written.
 
-    runs: a label and a trace's record each; runs of one label (seeds) share a colour. Errors: InputError where a trace lacks either score, or where the runs
-    are not of one world and one evaluation (their frontiers would differ).
+    runs: a label and a trace each; runs of one label (seeds) share a colour. Errors: InputError where a trace lacks
+    either score, or where the runs are not of one world and one evaluation (their frontiers would differ).
     """
     if not runs:
         raise InputError("there are no traces to draw")
     for label, record in runs:
         if not applies(record):
             raise InputError(f"the trace of {label} lacks {'.'.join(BELIEF)} or {'.'.join(LOSS)}; trace it with --eval.metrics {LOSS[0]} {BELIEF[0]}")
-    if any((r["world"], r["identity"]["evaluation"]) != (runs[0][1]["world"], runs[0][1]["identity"]["evaluation"]) for _, r in runs):
+    first = runs[0][1]
+    if any((r.world, r.identity.evaluation) != (first.world, first.identity.evaluation) for _, r in runs):
         raise InputError("the traces are not of one world and one evaluation; draw those that agree together")
-    lines = [(label, record["seed"], _points(record)) for label, record in runs]
-    last = runs[0][1]["trace"][-1]["scores"][BELIEF[0]]
-    lookup = last["series"].get("lookup", {})
-    frontier = list(zip(lookup.get("k", []), lookup.get("excess", []), lookup.get("r2", [])))
-    controls = {k: last["scores"][k]["value"] for k in CONTROLS if last["scores"].get(k, {}).get("value") is not None}
+    lines = [(label, record.seed, _points(record)) for label, record in runs]
+    last = first.scores[BELIEF[0]]
+    frontier = last.curve("lookup", "k", "excess", "r2")
+    values = {name: last.value(name) for name in CONTROLS}
+    controls = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
     with paper_style():
         from matplotlib.figure import Figure
 
@@ -65,14 +67,17 @@ def draw(runs: Sequence[tuple[str, dict[str, Any]]], out: Path, *, title: str = 
     return [*paths, write_csv(out.with_name(f"{out.name}.csv"), ("kind", "label", "seed", "step", "k", "excess", "r2"), rows)]
 
 
-def _points(record: dict[str, Any]) -> list[tuple[int, float, float]]:
-    """(step, excess loss, R^2) of every checkpoint that has both."""
-    found = [(p["step"], *(p["scores"][m]["scores"][s]["value"] for m, s in (LOSS, BELIEF))) for p in record["trace"]]
+def _points(record: Trace) -> list[tuple[int, float, float]]:
+    """(step, excess loss, R^2) of every checkpoint that has both as finite numbers."""
+    found = [(p.step, *(p.scores[m].scores[s].finite for m, s in (LOSS, BELIEF))) for p in record.trace]
     return [(step, x, y) for step, x, y in found if x is not None and y is not None]
 
 
 def _draw(
-    axes: Axes, lines: list[tuple[str, Any, list[tuple[int, float, float]]]], frontier: list[tuple[int, float, float]], controls: dict[str, float]
+    axes: Axes,
+    lines: list[tuple[str, Any, list[tuple[int, float, float]]]],
+    frontier: list[tuple[float, ...]],
+    controls: dict[str, float],
 ) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -81,14 +86,14 @@ def _draw(
         axes.axhline(y, color=GREY, linewidth=0.7, linestyle=CONTROLS[name][1], label=CONTROLS[name][0], zorder=1)
     losses = [x for _, _, points in lines for _, x, _ in points if x > 0]
     low, high = min(losses, default=0.01) / 1.5, max(losses, default=1.0) * 1.25
-    shown = [(k, x, y) for k, x, y in frontier if x > 0]
+    shown = [(k, x, y) for k, x, y in frontier if 0 < x < math.inf and math.isfinite(y)]
     if shown:
         name = "table of the last k tokens"
         axes.plot([x for _, x, _ in shown], [y for *_, y in shown], color=INK, linewidth=1.1, linestyle=(0, (4, 2)), zorder=2, label=name)
         for k, x, y in shown:
             if low <= x <= high:
                 axes.plot([x], [y], color=INK, marker="s", markersize=2.6, linewidth=0, zorder=3)
-                axes.annotate(str(k), (x, y), xytext=(4, 2), textcoords="offset points", fontsize=6, color=INK, zorder=6)
+                axes.annotate(f"{k:g}", (x, y), xytext=(4, 2), textcoords="offset points", fontsize=6, color=INK, zorder=6)
     colours = dict(zip(dict.fromkeys(label for label, _, _ in lines), itertools.cycle(COLOURS)))
     named: set[str] = set()
     for label, _seed, points in lines:

@@ -8,26 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from worldbench.core.errors import InputError, RunError
-from worldbench.core.files import read_json
+from worldbench.records.finding import PATTERNS, evidence_folder, own_result
+from worldbench.records.folder import Config
+from worldbench.records.reading import read
+from worldbench.records.runs import Trace
 
 Figure = Callable[[], list[Path]]
 """Draws one figure; the files written."""
 
 
-def draw_run(folder: Path) -> list[Path]:
-    """Draw whatever the folder's files allow into `<folder>/figures`; the files written. Errors: see `drawn`."""
-    return list(drawn(folder))
+def draw_run(folder: Path, result: Path | None = None) -> list[Path]:
+    """Draw whatever the folder's files allow into `<folder>/figures`; the files written. See `drawn`."""
+    return list(drawn(folder, result))
 
 
 def drawable(folder: Path) -> bool:
     """Whether a folder has any file that figures are drawn from."""
-    return any((folder / name).exists() for name in ("evidence", "metrics.jsonl")) or any(folder.glob("trace*.json"))
+    return any(any(folder.glob(name)) for name in ("evidence*", "metrics.jsonl", PATTERNS["trace"]))
 
 
-def drawn(folder: Path) -> Iterator[Path]:
+def drawn(folder: Path, result: Path | None = None) -> Iterator[Path]:
     """Draw whatever the folder's files allow into `<folder>/figures`; each file as soon as it is written.
 
-    A figure whose file is damaged does not keep the others from being drawn.
+    result: the evaluation whose evidence is drawn; None: the run's own (`own_result`). A figure whose file is damaged
+    does not keep the others from being drawn.
     Errors: InputError, after all the others are drawn, that says what is wrong with each damaged file; RunError where
     nothing can be written.
     """
@@ -37,7 +41,9 @@ def drawn(folder: Path) -> Iterator[Path]:
     try:
         out.mkdir(exist_ok=True)
         title = _title(folder)
-        for figure in (*_evidence_figures(folder / "evidence", out, title), *_training_figures(folder, out, title)):
+        result = own_result(folder) if result is None else result
+        evidence = folder / "evidence" if result is None else evidence_folder(result)
+        for figure in (*_evidence_figures(evidence, out, title), *_training_figures(folder, out, title)):
             try:
                 for path in figure():
                     written += 1
@@ -83,7 +89,7 @@ def _training_figures(folder: Path, out: Path, title: str) -> Iterator[Figure]:
 
     if (folder / "metrics.jsonl").exists():
         yield lambda: learning_curves.draw(folder / "metrics.jsonl", out / "learning", title=title)
-    for trace in sorted(folder.glob("trace*.json")):
+    for trace in sorted(folder.glob(PATTERNS["trace"])):
         yield from (partial(draw, trace, out, title) for draw in (_filmstrip, _matched))
 
 
@@ -91,7 +97,7 @@ def _filmstrip(trace: Path, out: Path, title: str) -> list[Path]:
     from worldbench.figures import filmstrip
 
     ending = trace.stem.removeprefix("trace")
-    if not trace.with_name(f"trace-evidence{ending}").is_dir():
+    if not evidence_folder(trace).is_dir():
         return []
     return filmstrip.draw(trace, out / f"filmstrip{ending}", title=title)
 
@@ -99,11 +105,11 @@ def _filmstrip(trace: Path, out: Path, title: str) -> list[Path]:
 def _matched(trace: Path, out: Path, title: str) -> list[Path]:
     from worldbench.figures import matched
 
-    record = read_json(trace)
+    record = read(trace, Trace)
     if not matched.applies(record):
         return []
     ending = trace.stem.removeprefix("trace")
-    return matched.draw([(record["model"]["name"], record)], out / f"matched{ending}", title=title)
+    return matched.draw([(record.model.name, record)], out / f"matched{ending}", title=title)
 
 
 def _title(folder: Path) -> str:
@@ -111,8 +117,8 @@ def _title(folder: Path) -> str:
     path = folder / "config.json"
     if not path.exists():
         return folder.name
-    config = read_json(path)
-    seed = f", seed {config['seed']}" if "train" in config["groups"] else ""
-    rides = config["groups"].get("data", {}).get("rides")
+    config = read(path, Config)
+    seed = f", seed {config.seed}" if "train" in config.groups else ""
+    rides = config.number("data", "rides")
     arm = "" if rides is None else (f", {rides:,} documents" if rides else ", unlimited documents")
-    return f"{config['model']} ({config['preset']}{arm}{seed})"
+    return f"{config.model} ({config.preset}{arm}{seed})"

@@ -84,11 +84,11 @@ def leave_out() -> None:
     import pytest
     import tiny_runs
 
-    import worldbench.result
+    import worldbench.environment
 
     patch = pytest.MonkeyPatch()
     tiny_runs.draw_nothing(patch)
-    patch.setattr(worldbench.result, "commit", lambda: {})
+    patch.setattr(worldbench.environment, "commit", lambda: {})
     patch.setattr(os, "fsync", lambda handle: None)
 
 

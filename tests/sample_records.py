@@ -1,16 +1,19 @@
-"""Made-up records of every kind, whole and small, for tests that change one thing about them."""
+"""Made-up records of every kind, whole and small, for tests that change one thing about them; and those of runs."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from worldbench.core.budget import Budget
 from worldbench.core.files import identity_hash
 from worldbench.records import bench, check, decoding, folder, reconstruction, runs, tuning
+from worldbench.records.finding import own_result
 from worldbench.records.lines import EvalLine
 from worldbench.records.parts import Environment, Identity, Model, Parameters, Record
+from worldbench.records.reading import read
 from worldbench.records.scores import Bound, Metric, Score
 
 WORLD = {"world": "taxi", "version": 1, "map_digest": "0123456789", "min_moves": 5}
@@ -38,7 +41,8 @@ def metric(values: Mapping[str, float | None], *, version: int = 1, direction: A
 
 def head(model: str = "gpt", seed: int | None = 0, **changes: Any) -> dict[str, Any]:
     """The fields of `Head`. config, world: merged into those above, group by group."""
-    config = {group: {**values, **changes.get("config", {}).get(group, {})} for group, values in CONFIG.items()}
+    merged = changes.get("config", {})
+    config = {group: {**values, **merged.get(group, {})} for group, values in CONFIG.items()}
     return {
         "world": {**WORLD, **changes.get("world", {})},
         "model": Model(name=model, hidden="final norm", parameters=Parameters(training=10, inference=10)),
@@ -246,7 +250,9 @@ def benched() -> bench.Bench:
         threads=1,
         clock="processor",
         repeats=2,
-        shape={"name": "small"},
+        shape=bench.Shape(
+            name="small", preset="quick", layers=2, heads=1, width=8, vocabulary=9, tokens=8, batch=2, shortest=2, longest=8
+        ),
         vocabulary=9,
         models=[cost],
         rows=bench.RowFacts(of="random documents", rows=2, width=8, tokens=14, scored=12),
@@ -262,3 +268,10 @@ def every_kind() -> list[Record]:
     """One record of each kind."""
     more = [reconstructed(), benched()]
     return [result(), trace(), config(), manifest(), arithmetic(), tuned(), trial(), decode(), checked(), *more]
+
+
+def result_of(run: Path) -> runs.Result:
+    """The result of a run's own evaluation."""
+    path = own_result(run)
+    assert path is not None
+    return read(path, runs.Result)

@@ -21,6 +21,8 @@ from worldbench.cli import main
 from worldbench.core.errors import RunError
 from worldbench.core.registry import models
 from worldbench.operations import Operations, count_operations
+from worldbench.records.bench import Bench, Memory
+from worldbench.records.reading import read
 from worldbench.timing import build, measure_apart, rows_of
 
 B, T, V, LAYERS, HEADS, D = 3, 24, 40, 2, 2, 16
@@ -113,7 +115,7 @@ def test_memory_holds_weights_gradients_and_moments() -> None:
     plan = Plan(labels=("gpt",), shape="small", changes=TINY | {"width": 128, "vocabulary": 20_000, "layers": 1})
     parameters = build(plan, "gpt", rows_of(plan)).parameter_count()
     measured = measure_apart(plan, "gpt")
-    assert measured["bytes"] is None or 4 * 4 * parameters < measured["bytes"] < 4 * 4 * 4 * parameters
+    assert measured.bytes is None or 4 * 4 * parameters < measured.bytes < 4 * 4 * 4 * parameters
 
 
 def test_a_process_that_fails_is_told_in_one_sentence() -> None:
@@ -147,7 +149,7 @@ def test_large_blocks_are_reused() -> None:
 
 @pytest.fixture
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worldbench.timing.measure_apart", lambda plan, label: {"bytes": 3 << 20, "what": "not measured"})
+    monkeypatch.setattr("worldbench.timing.measure_apart", lambda plan, label: Memory(bytes=3 << 20, what="not measured"))
 
 
 def bench(out: Path, *words: str) -> dict[str, Any]:
@@ -159,6 +161,7 @@ def bench(out: Path, *words: str) -> dict[str, Any]:
 @pytest.mark.usefixtures("no_processes")
 def test_every_trained_model_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = bench(tmp_path, "--shape", "small", *WORDS)
+    typed = read(tmp_path / "bench.json", Bench)
     assert [m["label"] for m in record["models"]] == TRAINED
     table = capsys.readouterr().out
     for m in record["models"]:
@@ -172,9 +175,9 @@ def test_every_trained_model_is_measured(tmp_path: Path, capsys: pytest.CaptureF
     assert record["clock"] == "processor"
     assert {"processor", "torch"} <= set(record["environment"])
     for form, mark in (("table", "┃"), ("markdown", "|--:|")):
-        assert mark in render(record, form)
-        assert all(name in render(record, form) for name in TRAINED)
-    assert json.loads(render(record, "json")) == record
+        assert mark in render(typed, form)
+        assert all(name in render(typed, form) for name in TRAINED)
+    assert json.loads(render(typed, "json")) == record
 
 
 @pytest.mark.usefixtures("no_processes")

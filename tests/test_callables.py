@@ -25,6 +25,7 @@ from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
+from worldbench.records.scores import Scores
 from worldbench.scoring import score
 
 CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
@@ -452,11 +453,11 @@ def city() -> TaxiWorld:
     return TaxiWorld(TaxiConfig(map="city:24", min_moves=2, max_moves=20))
 
 
-def scored(user: UserFunction, world: TaxiWorld) -> dict[str, Any]:
+def scored(user: UserFunction, world: TaxiWorld) -> Scores:
     model = CallableModel(user.call, world.vocabulary, user.name, network=user.network)
     require_next_token_model(model, world, 0)
     few = EvalConfig(metrics=("next_token", "valid_trajectories", "effective_rank"), trials=10, documents=10, rank_tokens=20)
-    return score(world, model, few, None)["scores"]
+    return score(world, model, few, None).scores
 
 
 @pytest.mark.parametrize("name", [*GOOD, *SAID])

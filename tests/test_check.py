@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 import pytest
+from sample_records import checked
 
 from worldbench.calibration import Rung, judge, judge_damage, judge_references, judge_sight
-from worldbench.check import MAP_KINDS, SHARES, Plan, check, kinds, require, write
+from worldbench.check import MAP_KINDS, SHARES, Plan, check, failures, kinds, require, write
 from worldbench.cli import main
 from worldbench.configuration import group_types, preset_groups
 from worldbench.core.errors import InputError, RunError
@@ -21,6 +22,8 @@ from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
+from worldbench.records.check import Check
+from worldbench.records.reading import read
 
 CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)
 
@@ -104,17 +107,17 @@ def record() -> dict:
 
 
 def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path) -> None:
-    failed = [v for v in record["verdicts"] if v["holds"] is False]
+    failed = failures(record)
     assert failed == []
-    assert set(record["ladders"]) == {*MAP_KINDS, "noise", "blur", "drift"}
+    assert set(record.ladders) == {*MAP_KINDS, "noise", "blur", "drift"}
     for name in metrics.names():
         metric = metrics[name].load()
-        if metric.direction != "none" and "oracle" not in record["not_applicable"].get(name, {}):
-            assert [v for v in record["verdicts"] if v["metric"] == name], f"{name} states nothing that could fail"
+        if metric.direction != "none" and "oracle" not in record.not_applicable.get(name, {}):
+            assert [v for v in record.verdicts if v.metric == name], f"{name} states nothing that could fail"
     folder = write(record, tmp_path)
     require(record, folder)
     assert {p.name for p in folder.iterdir()} >= {"check.json", "calibration.csv", "calibration.png", "calibration-curves.csv"}
-    assert json.loads((folder / "check.json").read_text())["verdicts"] == record["verdicts"]
+    assert read(folder / "check.json", Check).verdicts == record.verdicts
 
 
 @pytest.mark.parametrize("process", ["rrxor", "z1r", "golden_mean"])
@@ -122,12 +125,12 @@ def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(p
     world = HMM(HMMConfig(process=process, length=12))
     chosen = EvalConfig(**{**SMALL.__dict__, "pairs": 40, "probe_features": 50})
     record = check(world, Plan(chosen, corruptions=6, rungs=2), Display(quiet=True), options, workers=1)
-    assert [v for v in record["verdicts"] if v["holds"] is False] == []
-    assert set(record["ladders"]) == {"noise", "blur", "drift"}
-    judged = {v["metric"] for v in record["verdicts"]}
+    assert failures(record) == []
+    assert set(record.ladders) == {"noise", "blur", "drift"}
+    judged = {v.metric for v in record.verdicts}
     assert judged >= {"next_token", "split_merge", "excess_loss", "belief_probe", "transition_consistency"}
     for name in set(metrics.names()) - judged - {"effective_rank"}:
-        assert "oracle" in record["not_applicable"][name]
+        assert "oracle" in record.not_applicable[name]
 
 
 def test_workers_change_nothing(record: dict) -> None:
@@ -138,7 +141,7 @@ def test_workers_change_nothing(record: dict) -> None:
 
 def test_a_failing_statement_is_an_error(tmp_path: Path) -> None:
     made = {"made": {"oracle": {"x": 0.5}, "uniform": {"x": 0.1}}}
-    record = {"verdicts": [v.__dict__ for v in judge([Made()], made, {})]}
+    record = msgspec.structs.replace(checked(), verdicts=judge([Made()], made, {}))
     with pytest.raises(RunError, match="1 of 3 statements fail, of made"):
         require(record, tmp_path)
 

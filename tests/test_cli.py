@@ -11,8 +11,11 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from sample_records import result_of
 
 from worldbench.cli import main
+from worldbench.records.reading import read
+from worldbench.records.runs import Result
 
 TINY = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", "--eval.trials", "20", "--eval.documents", "20"]
 TINY += ["--eval.reconstruction_rides", "20", "--eval.rank_tokens", "40"]
@@ -89,7 +92,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> st
 def test_mistakes(argv: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert said in refused(capsys, *argv)
-    assert not (tmp_path / "runs").exists() or not any(p.is_file() and p.name == "result.json" for p in (tmp_path / "runs").rglob("*"))
+    assert not (tmp_path / "runs").exists() or not any(p.is_file() and p.name.startswith("result") for p in (tmp_path / "runs").rglob("*"))
 
 
 @pytest.mark.parametrize(
@@ -169,12 +172,14 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
     assert "arrives_sampled" in printed
     folders = sorted((tmp_path / "runs").glob("taxi-nextlat-quick-s0-*"))
     assert len(folders) == 1
-    result = folders[0] / "result.json"
+    (result,) = folders[0].glob("result-*.json")
     before = result.read_bytes()
-    record = json.loads(before)
-    assert record["scores"]["valid_trajectories"]["ceiling"]["arrives_sampled"] == 1
-    assert record["scores"]["valid_trajectories"]["floor"]["model"] == "random-legal"
-    assert record["config"]["env"]["map"] == "city:24"
+    record = read(result, Result)
+    assert record.scores["valid_trajectories"].bound("ceiling", "arrives_sampled") == 1
+    assert record.scores["valid_trajectories"].floor is not None
+    assert record.scores["valid_trajectories"].floor.model == "random-legal"
+    assert record.config["env"]["map"] == "city:24"
+    assert result.name == f"result-{record.identity.evaluation[:10]}.json"
     assert str(tmp_path) not in before.decode()
     for name in ("map.png", "map.svg", "map.csv", "learning.png", "learning.csv"):
         assert (folders[0] / "figures" / name).stat().st_size > 50
@@ -184,12 +189,14 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
     assert result.read_bytes() == before
 
     assert main(["eval", str(folders[0]), "--eval.trials", "10"]) == 0
-    others = list(folders[0].glob("result-*.json"))
+    others = [path for path in folders[0].glob("result-*.json") if path != result]
     assert len(others) == 1
-    assert json.loads(others[0].read_text())["scores"]["valid_trajectories"]["scores"]["arrives_sampled"]["n"] == 10
+    assert read(others[0], Result).scores["valid_trajectories"].scores["arrives_sampled"].n == 10
     assert result.read_bytes() == before
     assert "--eval" in refused(capsys, "eval", str(folders[0]), "--train.steps", "9")
-    others[0].unlink()
+    for path in (tmp_path / "runs").rglob("result-*.json"):  # of the references too
+        if read(path, Result).config["eval"]["trials"] == 10:
+            path.unlink()
 
     capsys.readouterr()
     for form in ("table", "markdown", "csv", "json"):
@@ -208,10 +215,13 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
 
     assert main(["figures", str(folders[0])]) == 0
     assert main(["validate", str(tmp_path / "runs")]) == 0
-    result.write_bytes(before[: len(before) // 2])
-    assert "not JSON" in refused(capsys, "validate", str(result))
-    result.write_text('{"schema_version": 99}')
-    assert "newer worldbench" in refused(capsys, "validate", str(result))
+    for damaged, told in ((before[: len(before) // 2], "not JSON"), (before.replace(b": 2,", b": 99,", 1), "newer")):
+        result.write_bytes(damaged)
+        capsys.readouterr()
+        assert main(["validate", str(tmp_path / "runs")]) == 2
+        printed = capsys.readouterr()
+        assert told in printed.out
+        assert printed.err.startswith("worldbench: 1 of ")
 
 
 def test_score_a_function_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,10 +244,10 @@ def test_score_a_function_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_pa
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     assert main(["score", "taxi", "--callable", "mine:flat", *tiny]) == 0
     capsys.readouterr()
-    result = json.loads(next(Path("runs").glob("taxi-callable-*/result.json")).read_text())
-    assert result["scores"]["effective_rank"]["scores"]["rank"]["value"] == pytest.approx(1)
-    assert result["scores"]["valid_trajectories"]["scores"]["arrives_sampled"]["value"] < 0.2
-    assert "score taxi --callable mine:flat" in result["command"]
+    result = result_of(next(Path("runs").glob("taxi-callable-*")))
+    assert result.scores["effective_rank"].value("rank") == pytest.approx(1)
+    assert (result.scores["valid_trajectories"].value("arrives_sampled") or 0) < 0.2
+    assert "score taxi --callable mine:flat" in result.command
     assert "NaN among its logits" in refused(capsys, "score", "taxi", "--callable", "mine:nan", *tiny)
     assert "not a function" in refused(capsys, "score", "taxi", "--callable", "mine:answer", *tiny)
 
@@ -264,10 +274,10 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     assert "Traceback" not in failed.stderr
     assert "run the same command again" in failed.stderr.splitlines()[-1]
     assert not list(tmp_path.rglob("*.part"))
-    assert not list(tmp_path.rglob("taxi-gpt*/result.json"))
+    assert not list(tmp_path.rglob("taxi-gpt*/result-*.json"))
     done = in_process(tmp_path, *argv)
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.rglob("taxi-gpt*/result.json"))
+    assert list(tmp_path.rglob("taxi-gpt*/result-*.json"))
 
 
 HOSTILE = {
@@ -351,7 +361,7 @@ def test_auto_without_a_network_is_announced_and_named(capsys: pytest.CaptureFix
     assert main(["run", "taxi", "--model", "oracle", *short]) == 0
     told = capsys.readouterr().err
     assert "city:48, a generated city, because there is no network" in told
-    record = json.loads(next(tmp_path.glob("taxi-oracle-*/result.json")).read_text())
-    assert record["config"]["env"]["map"] == "city:48"
-    assert "--env.map city:48" in record["command"]
-    assert "--env.region all" in record["command"]
+    record = result_of(next(tmp_path.glob("taxi-oracle-*")))
+    assert record.config["env"]["map"] == "city:48"
+    assert "--env.map city:48" in record.command
+    assert "--env.region all" in record.command

@@ -5,15 +5,22 @@ from __future__ import annotations
 import csv
 import io
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_records import identity, metric, result
 from scipy import stats
 
+from worldbench.cli import main
 from worldbench.compare import compare, render
 from worldbench.core.errors import InputError
-from worldbench.core.statistics import equivalence, holm
+from worldbench.core.statistics import Mean, equivalence, holm
+from worldbench.leaderboard import build, settings_told_apart
+from worldbench.leaderboard import render as board
+from worldbench.records import reading
+from worldbench.variant import told_apart
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "results" / "taxi-village" / "quick"
@@ -21,28 +28,14 @@ A, B = [0.61, 0.58, 0.66, 0.63, 0.60], [0.72, 0.70, 0.71, 0.77, 0.69]
 
 
 def write(folder: Path, model: str, seed: int | None, scores: dict[str, float | None], **changes: Any) -> Path:
-    """A result file with the metrics `a`, `b`, .. of one score each, named `x`; `better` lower for the metric `kl`."""
-    record: dict[str, Any] = {
-        "schema_version": 1,
-        "world": {"world": "taxi", "version": 1, "map_digest": "0123456789"},
-        "model": {"name": model},
-        "preset": "quick",
-        "seed": seed,
-        "command": f"worldbench run taxi --model {model} --seed {seed}",
-        "config": {"env": {}, "data": {"rides": 8000}, "model": {}, "train": {"steps": 10}, "eval": {}},
-        "identity": {"training": f"{model} {seed}", "evaluation": "e"},
-        "scores": {
-            name: {
-                "version": changes.get("version", 1), "direction": "lower" if name == "kl" else "higher", "primary": "x",
-                "scores": {"x": {"value": value, "n": 100, "interval": None}, "y": {"value": 0.5, "n": 100, "interval": None}},
-            }
-            for name, value in scores.items()
-        },
-    }  # fmt: skip
-    for key in ("world", "config", "identity"):
-        record[key] = {**record[key], **changes.get(key, {})}
+    """A result file with the metrics `a`, `b`, .. of a primary score `x`; `better` lower for the metric `kl`."""
+    version = changes.pop("version", 1)
+    metrics = {
+        name: metric({"x": value, "y": 0.5}, version=version, direction="lower" if name == "kl" else "higher")
+        for name, value in scores.items()
+    }
     path = folder / f"result-{len(list(folder.glob('*.json')))}.json"
-    path.write_text(json.dumps(record))
+    reading.write(path, result(model, seed, metrics, **changes))
     return path
 
 
@@ -100,10 +93,11 @@ def test_two_seeds_decide_nothing(tmp_path: Path) -> None:
     assert (row.p, row.interval, row.unpaired) == (None, None, (2, 3, 4))
     assert row.mean_b == pytest.approx(0.71)  # over the shared seeds
     (tmp_path / "more").mkdir()
-    pair(tmp_path / "more", A, B, identity={"evaluation": "other"})
+    pair(tmp_path / "more", A, B, evaluation="other")
     rows = compare("gpt", "nextlat", [tmp_path])
     (decided,) = [r for r in rows if r.p is not None]
-    assert len(rows) == 2
+    assert [r.arm.partition(" ")[0] for r in rows] == ["scarce", "scarce"]
+    assert len({r.arm for r in rows}) == 2  # which evaluation each is of
     assert decided.p_holm == decided.p  # what decides nothing does not count in the correction
 
 
@@ -117,7 +111,7 @@ def test_seeds_are_paired_by_name_not_by_place(tmp_path: Path) -> None:
     assert row.difference == pytest.approx(-0.102)
 
 
-@pytest.mark.parametrize("other", [{"world": {"map_digest": "98765"}}, {"config": {"data": {"rides": 0}}}, {"identity": {"evaluation": "other"}}])
+@pytest.mark.parametrize("other", [{"world": {"map_digest": "98765"}}, {"config": {"data": {"rides": 0}}}, {"evaluation": "other"}])
 def test_what_differs_is_never_paired(other: dict[str, Any], tmp_path: Path) -> None:
     for seed in range(4):
         write(tmp_path, "gpt", seed, {"m": A[seed]})
@@ -139,6 +133,67 @@ def test_metric_versions_and_missing_scores(tmp_path: Path) -> None:
     (row,) = compare("gpt", "nextlat", [tmp_path / "versions"])
     assert row.verdict == "not paired: different versions of the metric m"
     assert row.difference is None
+
+
+def test_infinite_scores_are_not_tested(tmp_path: Path) -> None:
+    for seed in range(4):
+        write(tmp_path, "gpt", seed, {"m": float("inf") if seed == 1 else A[seed]})
+        write(tmp_path, "nextlat", seed, {"m": B[seed]})
+    (row,) = compare("gpt", "nextlat", [tmp_path])
+    assert row.verdict == "not paired: infinite on 1 of 4 shared seeds"
+    cells = {r.label: r.cells["m.x"] for r in build([tmp_path])}
+    assert cells["gpt"] == Mean(float("inf"), 4, None)
+    assert "inf" in board([r for r in build([tmp_path]) if r.label == "gpt"], "markdown")
+
+
+def test_strangers_files_are_left_out_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair(tmp_path, A, B)
+    (tmp_path / "results_2026.json").write_text('{"results": {}}')
+    for words in (["leaderboard"], ["compare", "gpt", "nextlat"]):
+        assert main([*words, str(tmp_path)]) == 0
+        told = capsys.readouterr()
+        assert "results_2026" not in told.out
+        (line,) = told.err.splitlines()
+        assert str(tmp_path / "results_2026.json") in line
+        assert main([*words, str(tmp_path), str(tmp_path / "results_2026.json")]) == 2
+        assert "is not a result file" in capsys.readouterr().err
+
+
+def test_rows_say_what_tells_them_apart(tmp_path: Path) -> None:
+    """Settings; versions of metrics; options of the evaluation; and the evaluation's name where nothing else differs."""
+    write(tmp_path, "gpt", 0, {"m": 0.5})
+    write(tmp_path, "gpt", 0, {"m": 0.5}, config={"model": {"layers": 4}})
+    write(tmp_path, "nextlat", 0, {"m": 0.5})
+    write(tmp_path, "nextlat", 0, {"m": 0.5}, version=2, evaluation="two")
+    write(tmp_path, "mtp", 0, {"m": 0.5})
+    write(tmp_path, "mtp", 0, {"m": 0.5}, config={"eval": {"trials": 7}}, evaluation="seven")
+    write(tmp_path, "jtp", 0, {"m": 0.5})
+    write(tmp_path, "jtp", 0, {"m": 0.5}, evaluation="other")
+    names = [identity(evaluation=name).evaluation[:10] for name in ("e", "other")]
+    assert sorted(row.label for row in build([tmp_path])) == sorted(
+        f"{model} {told}"
+        for model, both in {
+            "gpt": ["model.layers=2", "model.layers=4"],
+            "nextlat": ["m.version=1", "m.version=2"],
+            "mtp": ["eval.trials=50", "eval.trials=7"],
+            "jtp": [f"evaluation={name}" for name in names],
+        }.items()
+        for told in both
+    )
+
+
+def test_a_board_of_many_different_rows_takes_time_in_proportion(tmp_path: Path) -> None:
+    """Told apart by a setting each: the work on the board, without reading the files, grows with the rows."""
+    times = []
+    for count in (250, 1000):
+        records = [result(scores={}, config={"model": {"width": i}}) for i in range(count)]
+        start = time.process_time()
+        labels = settings_told_apart(records)
+        names = told_apart(records)
+        times.append(time.process_time() - start)
+        assert labels[7] == ["model.width=7"]
+        assert names[7] == "gpt[width=7]"
+    assert times[1] < 10 * max(times[0], 0.01)
 
 
 def test_several_settings_are_paired_by_training_options_or_refused(tmp_path: Path) -> None:

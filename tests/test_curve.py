@@ -14,6 +14,8 @@ import tiny_runs
 from safetensors.torch import load, save
 
 from worldbench import checkpoint
+from worldbench.records.reading import read
+from worldbench.records.runs import Result, Trace
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,7 +42,7 @@ def copy(done: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def unscored(copy: Path) -> Path:
     """Trained to its end, and not scored."""
-    (tiny_runs.folder(copy) / "result.json").unlink()
+    tiny_runs.result(tiny_runs.folder(copy)).unlink()
     return copy
 
 
@@ -88,21 +90,22 @@ def test_the_curve_is_computed_again_where_the_log_is_not_what_training_wrote(
     left = log.read_bytes() if log.exists() else None
     code, said = tiny_runs.run(unscored)
     assert "the learning curve at steps 1, 2, 4 is computed again from the weights kept there" in said
-    assert (tiny_runs.folder(unscored) / "result.json").read_bytes() == (
-        tiny_runs.folder(done) / "result.json"
-    ).read_bytes()
+    ours, theirs = (tiny_runs.result(tiny_runs.folder(out)) for out in (unscored, done))
+    assert ours.read_bytes() == theirs.read_bytes()
     assert (log.read_bytes() if log.exists() else None) == left
     assert code in (0, 2)
     assert "Traceback" not in said
 
 
 def test_eval_too_has_the_whole_curve(copy: Path, done: Path) -> None:
-    (tiny_runs.folder(copy) / "metrics.jsonl").unlink()
-    code, said = tiny_runs.call("eval", tiny_runs.folder(copy), "--eval.trials", "13")
+    folder = tiny_runs.folder(copy)
+    own = tiny_runs.result(folder)
+    (folder / "metrics.jsonl").unlink()
+    code, said = tiny_runs.call("eval", folder, "--eval.trials", "13")
     assert code == 0, said
     assert "computed again" in said
-    record = json.loads(next(tiny_runs.folder(copy).glob("result-*.json")).read_text())
-    assert record["training"] == json.loads((tiny_runs.folder(done) / "result.json").read_text())["training"]
+    record = read(tiny_runs.result(folder, own), Result)
+    assert record.training == read(tiny_runs.result(tiny_runs.folder(done)), Result).training
 
 
 def older(path: Path) -> None:
@@ -120,7 +123,7 @@ def test_a_run_of_an_older_version_that_was_killed_before_its_last_point(unscore
     code, said = tiny_runs.run(unscored)
     assert code == 0, said
     assert "the learning curve at step 4 is computed again" in said
-    assert (folder / "result.json").read_bytes() == (tiny_runs.folder(done) / "result.json").read_bytes()
+    assert tiny_runs.result(folder).read_bytes() == tiny_runs.result(tiny_runs.folder(done)).read_bytes()
 
 
 # Weights that are gone or damaged
@@ -156,7 +159,8 @@ def test_damaged_weights_in_the_middle(copy: Path, done: Path) -> None:
     assert "the weights of step 2 are gone: training again from the first step on" in said
     code, said = tiny_runs.call("trace", folder, "--quiet")
     assert code == 0, said
-    assert [p["step"] for p in json.loads((folder / "trace.json").read_text())["trace"]] == [1, 2, 4]
+    (trace,) = folder.glob("trace-*.json")
+    assert [p.step for p in read(trace, Trace).trace] == [1, 2, 4]
     after = tiny_runs.tree(copy)
     assert {name: after.get(name) for name in tiny_runs.tree(done)} == tiny_runs.tree(done)
 
@@ -265,12 +269,13 @@ def test_a_curve_is_computed_again_on_the_documents_of_its_training(tmp_path: Pa
     """Not on those of the evaluation that asks for it."""
     assert tiny_runs.run(tmp_path, "--eval.seed", "5")[0] == 0
     folder = tiny_runs.folder(tmp_path)
-    wanted = json.loads((folder / "result.json").read_text())["training"]
+    own = tiny_runs.result(folder)
+    wanted = read(own, Result).training
     (folder / "metrics.jsonl").unlink()
     code, said = tiny_runs.call("eval", folder, "--eval.seed", "0", "--eval.trials", "13")
     assert code == 0, said
-    assert json.loads(next(folder.glob("result-*.json")).read_text())["training"] == wanted
-    assert wanted != json.loads((tiny_runs.folder(done) / "result.json").read_text())["training"]
+    assert read(tiny_runs.result(folder, own), Result).training == wanted
+    assert wanted != read(tiny_runs.result(tiny_runs.folder(done)), Result).training
 
 
 def test_a_state_beyond_the_last_step(halfway: Path) -> None:

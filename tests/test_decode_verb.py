@@ -16,6 +16,7 @@ from worldbench.cli import main
 from worldbench.core.errors import InputError
 from worldbench.core.files import lock
 from worldbench.decode import Arm, Settings, acceptance, costs, expected_per_round, suggested_threshold
+from worldbench.records.finding import own_result
 
 TINY = ["--env.length", "12", "--eval.documents", "20", "--eval.metrics", "next_token"]
 TRAIN = ["--train.steps", "10", "--train.batch", "16", "--train.checkpoints", "1", "--train.curve_documents", "20", "--train.warmup", "2"]
@@ -50,11 +51,13 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> st
 
 @pytest.mark.parametrize("model", ["nextlat", "mtp", "jtp"])
 def test_a_record_adds_up(model: str, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
-    untouched = (runs[model] / "result.json").read_bytes()
+    result = own_result(runs[model])
+    assert result is not None
+    untouched = result.read_bytes()
     r = decoded(runs[model], "--tokens", "10", "--adaptive", "0.4")
     out = capsys.readouterr().out
     assert "identical to plain decoding" in out
-    assert r["schema_version"] == 1
+    assert r["kind"] == "decode"
     assert r["model"]["name"] == model
     assert r["decode"]["lengths"] == ([1, 2, 4, 8, 12] if model == "nextlat" else [1, 2, 3])
     assert r["decode"]["threads"] == 1
@@ -77,7 +80,7 @@ def test_a_record_adds_up(model: str, runs: dict[str, Path], capsys: pytest.Capt
         assert len(arm["tested"]) == arm["length"]
     assert r["best"]["length"] in r["decode"]["lengths"]
     assert r["best"]["suggested_threshold"] is None
-    assert (runs[model] / "result.json").read_bytes() == untouched
+    assert result.read_bytes() == untouched
     assert "--adaptive 0.4" in r["decode_command"]
 
 
@@ -154,9 +157,9 @@ def test_best_length_and_threshold_by_hand() -> None:
     assert expected_per_round(np.array([0.8, 0.5, 0.0]), 2) == pytest.approx(1 + 0.8 + 0.4)
     for made in arms:
         made.wall, made.processor = [1.0], [1.0]
-    told = module.summary(arms, Settings(), None)
-    assert told["best"]["predicted_length"] == 2
-    assert told["best"]["predicted_speed_up"] == pytest.approx(2.2 / 5 * 4)
+    told = module.summary(arms, None)
+    assert told["best"].predicted_length == 2
+    assert told["best"].predicted_speed_up == pytest.approx(2.2 / 5 * 4)
 
 
 def test_settings_in_words() -> None:

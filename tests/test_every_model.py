@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from sample_records import result_of
 
 from worldbench.cli import main
 from worldbench.core.registry import metrics, models
-from worldbench.result import load_result
 
 TINY = [
     "--train.steps", "4", "--train.batch", "6", "--train.checkpoints", "2", "--train.curve_documents", "8", "--model.layers", "2", "--model.width", "16",
@@ -32,10 +32,12 @@ def test_no_trained_model_is_left_out() -> None:
 @pytest.mark.parametrize(("world", "model"), CASES)
 def test_a_run_from_end_to_end(world: str, model: str, tmp_path: Path) -> None:
     assert main(["run", world, "--model", model, "--preset", "small", *WORLDS[world], *TINY, "--out", str(tmp_path), "--quiet"]) == 0
-    record = load_result(next(tmp_path.glob(f"{world}-{model}-*/result.json")))
-    assert record["scores"].keys() | record["not_applicable"].keys() == set(metrics.names())
+    record = result_of(next(tmp_path.glob(f"{world}-{model}-*")))
+    assert record.scores.keys() | record.not_applicable.keys() == set(metrics.names())
     hidden = {"state_probe", "transition_consistency", "effective_rank", "belief_probe", "state_swap"}
-    absent = {name: reason for name, reason in record["not_applicable"].items() if name in hidden}
+    absent = {name: reason for name, reason in record.not_applicable.items() if name in hidden}
     assert all("hidden states" not in reason for reason in absent.values()), absent
-    assert {"transition_consistency", "effective_rank", "state_swap" if world == "taxi" else "belief_probe"} <= record["scores"].keys()
-    assert record["model"]["parameters"]["inference"] <= record["model"]["parameters"]["training"]
+    assert {"transition_consistency", "effective_rank", "state_swap" if world == "taxi" else "belief_probe"} <= record.scores.keys()
+    parameters = record.model.parameters
+    assert parameters is not None
+    assert parameters.inference <= parameters.training

@@ -39,7 +39,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "process").write_text(request.param)
     scored = score(world, make_untrained(world, GPTConfig(layers=1, heads=1, width=16)), SETTINGS, folder / "evidence")
-    assert set(scored["not_applicable"]) == ({"belief_probe"} if request.param == "coin" else set())
+    assert set(scored.not_applicable) == ({"belief_probe"} if request.param == "coin" else set())
     return folder
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sample_records import result_of
 
 from worldbench.cli import main
 from worldbench.core.plugins import load_plugin
@@ -21,14 +21,14 @@ def test_ring_world(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     plugin = ["--plugin", str(EXAMPLES / "ring.py"), "--out", str(tmp_path)]
     assert main(["run", "ring", "--model", "nextlat", *plugin, *TINY, "--env.size", "8"]) == 0
     assert main(["run", "ring", "--model", "oracle", *plugin, "--eval.documents", "40", "--env.size", "8"]) == 0
-    result = json.loads(next(tmp_path.glob("ring-nextlat-*/result.json")).read_text())
-    assert result["world"]["size"] == 8
-    assert result["scores"]["valid_trajectories"]["ceiling"]["arrives_sampled"] == 1
-    assert result["scores"]["excess_loss"]["ceiling"]["kl"] == pytest.approx(0, abs=1e-6)
-    assert result["scores"]["excess_loss"]["scores"]["kl"]["value"] < 1.5
-    assert "no street map" in result["not_applicable"]["map_reconstruction"]
-    assert "budget" in result["not_applicable"]["detours"]
-    assert "--plugin ring.py" in result["command"]
+    result = result_of(next(tmp_path.glob("ring-nextlat-*")))
+    assert result.world["size"] == 8
+    assert result.scores["valid_trajectories"].bound("ceiling", "arrives_sampled") == 1
+    assert result.scores["excess_loss"].bound("ceiling", "kl") == pytest.approx(0, abs=1e-6)
+    assert (result.scores["excess_loss"].value("kl") or 0) < 1.5
+    assert "no street map" in result.not_applicable["map_reconstruction"]
+    assert "budget" in result.not_applicable["detours"]
+    assert "--plugin ring.py" in result.command
     folder = next(tmp_path.glob("ring-nextlat-*"))
     assert main(["eval", str(folder), "--eval.documents", "20", "--plugin", str(EXAMPLES / "ring.py")]) == 0
     capsys.readouterr()
@@ -57,8 +57,8 @@ def test_a_function_scored(capsys: pytest.CaptureFixture[str], tmp_path: Path, m
     monkeypatch.chdir(EXAMPLES)
     options = ["--env.map", "city:40", "--env.region", "all", "--eval.trials", "20", "--eval.documents", "20", "--eval.reconstruction_rides", "20"]
     assert main(["score", "taxi", "--callable", "my_model:logits", *options, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
-    result = json.loads(next(tmp_path.glob("taxi-callable-*/result.json")).read_text())
-    assert result["scores"]["valid_trajectories"]["scores"]["arrives_sampled"]["value"] < result["scores"]["valid_trajectories"]["ceiling"]["arrives_sampled"]
+    arrives = result_of(next(tmp_path.glob("taxi-callable-*"))).scores["valid_trajectories"]
+    assert (arrives.value("arrives_sampled") or 0) < (arrives.bound("ceiling", "arrives_sampled") or 0)
 
 
 PLUGIN = '''
@@ -105,9 +105,9 @@ def test_a_model_and_a_metric_from_a_plugin(capsys: pytest.CaptureFixture[str], 
     options = ["--plugin", str(tmp_path / "mine.py"), "--out", str(tmp_path / "runs"), "--env.map", "city:24", "--env.region", "all", "--env.max_moves", "9"]
     options += ["--model.share", "0.25", "--train.steps", "3", "--train.batch", "4", "--model.layers", "1", "--eval.metrics", "length", "next_token"]
     assert main(["run", "taxi", "--model", "smoothed", *options]) == 0, capsys.readouterr().err
-    result = json.loads(next((tmp_path / "runs").glob("taxi-smoothed-*/result.json")).read_text())
-    assert set(result["scores"]) == {"length", "next_token"}
-    assert result["config"]["model"]["share"] == 0.25
+    result = result_of(next((tmp_path / "runs").glob("taxi-smoothed-*")))
+    assert set(result.scores) == {"length", "next_token"}
+    assert result.config["model"]["share"] == 0.25
 
 
 def test_broken_plugins(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

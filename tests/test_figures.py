@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -16,6 +17,8 @@ from worldbench.core.graph import Graph
 from worldbench.figures import learning_curves, street_map
 from worldbench.metrics.reconstruction import reconstruct
 from worldbench.metrics.routes import from_table
+from worldbench.records.lines import Line
+from worldbench.records.parts import decoded
 
 sys.path.insert(0, str(Path(__file__).parent))
 from small_maps import small_map
@@ -104,13 +107,17 @@ def test_curves_are_drawn_from_a_file_whose_last_line_may_be_torn(tmp_path: Path
     assert [r["step"] for r in rows if r["excess"]] == ["1", "20", "400"]
     assert rows[0]["train_next_token"] == "3.6"
     first = paths[1].read_bytes()
-    assert learning_curves.draw(records(), tmp_path / "curves", title="a run")[1].read_bytes() == first
+    assert learning_curves.draw(typed(records()), tmp_path / "curves", title="a run")[1].read_bytes() == first
 
 
 def test_a_world_without_a_law_has_one_panel(tmp_path: Path) -> None:
-    narrow = learning_curves.draw(records(bayes=False), tmp_path / "narrow")[0]
-    wide = learning_curves.draw(records(bayes=False), tmp_path / "wide", bayes=0.6)[0]
+    narrow = learning_curves.draw(typed(records(bayes=False)), tmp_path / "narrow")[0]
+    wide = learning_curves.draw(typed(records(bayes=False)), tmp_path / "wide", bayes=0.6)[0]
     assert width(narrow) < width(wide)
+
+
+def typed(lines: list[dict]) -> list[Line]:
+    return msgspec.convert(lines, list[Line], dec_hook=decoded)
 
 
 def width(png: Path) -> int:
@@ -129,3 +136,8 @@ def test_no_losses_is_told(tmp_path: Path) -> None:
         learning_curves.draw([], tmp_path / "curves")
     with pytest.raises(InputError, match="cannot read"):
         learning_curves.draw(tmp_path / "absent.jsonl", tmp_path / "curves")
+    whole = '{"kind": "eval", "step": 1, "loss": 2.0}\n'
+    for line in ("{}", "1", '{"kind": "eval", "step": "1", "loss": 2.0}', '{"kind": "eval", "step": 1, "loss": NaN}'):
+        (tmp_path / "metrics.jsonl").write_text(f"{whole}{line}\n{whole}")
+        with pytest.raises(InputError, match="line 2 is not a line"):
+            learning_curves.draw(tmp_path / "metrics.jsonl", tmp_path / "curves")

@@ -10,42 +10,42 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_records import metric, result, trace
 from scipy import stats
 
 from worldbench.compare import compare, render
 from worldbench.core.errors import InputError
 from worldbench.matched import at_matched_loss, crossing
-from worldbench.result import load_trace
+from worldbench.records import reading
+from worldbench.records.reading import read
+from worldbench.records.runs import Result, Trace
+from worldbench.records.scores import Scores
 from worldbench.variant import Variant, told_apart
 
 Curve = list[tuple[float, float | None]]
 """(excess loss, score of the metric `m`) at each checkpoint."""
 
 
-def record(name: str, seed: int, **config: Any) -> dict[str, Any]:
-    train = {"steps": 8, "learning_rate": 0.001}
-    return {
-        "schema_version": 1, "world": {"world": "hmm", "version": 1}, "model": {"name": name}, "preset": "small", "seed": seed,
-        "command": f"worldbench run hmm --model {name} --seed {seed}", "identity": {"training": f"{name} {seed}", "evaluation": "e"},
-        "config": {"env": {}, "data": {"rides": 0}, "model": config.get("model", {}), "train": train | config.get("train", {}), "eval": {}},
-    }  # fmt: skip
+def record(name: str, seed: int, **config: Any) -> Result:
+    return result(name, seed, {}, **settings(config))
 
 
-def metrics_at(loss: float, score: float | None) -> dict[str, Any]:
-    def metric(direction: str, name: str, value: float | None) -> dict[str, Any]:
-        return {"version": 1, "direction": direction, "primary": name, "scores": {name: {"value": value, "n": 50, "interval": None}}}
+def settings(config: dict[str, Any]) -> dict[str, Any]:
+    plain = {"data": {"rides": 0}, "train": {"steps": 8}}
+    return {"world": {"world": "hmm"}, "config": plain | config}
 
-    return {"excess_loss": metric("lower", "kl", loss), "m": metric("higher", "x", score)}
+
+def metrics_at(loss: float, score: float | None) -> Scores:
+    return {"excess_loss": metric({"kl": loss}, direction="lower"), "m": metric({"x": score})}
 
 
 def write(folder: Path, name: str, seed: int, curve: Curve, **config: Any) -> Path:
     """A run folder with a result (the last checkpoint's scores) and a trace, at steps 1, 2, 4, .."""
     run = folder / f"{name}-{seed}-{len(list(folder.glob('*')))}"
     run.mkdir()
-    head = record(name, seed, **config)
-    (run / "result.json").write_text(json.dumps(head | {"scores": metrics_at(*curve[-1])}))
-    points = [{"step": 2**i, "scores": metrics_at(*point)} for i, point in enumerate(curve)]
-    (run / "trace.json").write_text(json.dumps(head | {"trace": points}))
+    reading.write(run / "result.json", result(name, seed, metrics_at(*curve[-1]), **settings(config)))
+    points = {2**i: metrics_at(*point) for i, point in enumerate(curve)}
+    reading.write(run / "trace.json", trace(name, seed, points, **settings(config)))
     return run
 
 
@@ -126,13 +126,13 @@ def test_a_seed_that_was_never_seen_at_the_level_is_missing(tmp_path: Path) -> N
 
 
 def test_a_score_that_one_side_of_the_level_lacks_is_missing(tmp_path: Path) -> None:
-    one = load_trace(write(tmp_path, "gpt", 0, [(1.0, None), (0.1, 0.5)]) / "trace.json")
+    one = read(write(tmp_path, "gpt", 0, [(1.0, None), (0.1, 0.5)]) / "trace.json", Trace)
     for other, lost in (([(1.0, 0.1), (0.3, 0.2)], True), ([(1.0, 0.1), (0.1, 0.2)], False)):
-        two = load_trace(write(tmp_path, "nextlat", 0, other) / "trace.json")
-        a, b = at_matched_loss({0: one}, {0: two}, "excess_loss.kl")
-        assert (a[0]["scores"]["m"]["scores"]["x"]["value"] is None) == lost
-        assert b[0]["scores"]["m"]["scores"]["x"]["value"] == 0.2
-    assert one["scores"]["m"]["scores"]["x"]["value"] == 0.5  # the trace itself is as it was
+        two = read(write(tmp_path, "nextlat", 0, other) / "trace.json", Trace)
+        both = at_matched_loss({0: one}, {0: two}, "excess_loss.kl")
+        assert (both.ours[0].scores["m"].value("x") is None) == lost
+        assert both.theirs[0].scores["m"].value("x") == 0.2
+    assert one.scores["m"].value("x") == 0.5  # the trace itself is as it was
 
 
 def test_refusals(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_variants_are_picked_and_told_apart() -> None:
     assert len(Variant.parse("nextlat").of(records)) == 8
     assert len(Variant.parse("nextlat[horizon=4]").of(records)) == 4
     chosen = Variant.parse("nextlat[horizon=4,lambda_kl=1]").of(records)
-    assert [(r["config"]["model"]["horizon"], r["config"]["model"]["lambda_kl"], r["seed"]) for r in chosen] == [(4, 1.0, 0), (4, 1.0, 1)]
+    assert [(r.config["model"]["horizon"], r.config["model"]["lambda_kl"], r.seed) for r in chosen] == [(4, 1.0, 0), (4, 1.0, 1)]
     assert len(Variant.parse("nextlat model.steps=4 decay=true").of(records)) == 4
     assert told_apart(records)[::2] == [f"nextlat[horizon={h},lambda_kl={kl},model.steps={h}]" for h in (1, 4) for kl in (0.1, 1)] + ["gpt"]
     for label, mine in zip(told_apart(records), records):

@@ -90,9 +90,9 @@ def test_only_paths_are_scored_in_training(ragged: SolveWorld) -> None:
 def test_every_metric_applies_or_says_why(ragged: SolveWorld, tmp_path: Path) -> None:
     for model in models(ragged):
         record = score(ragged, model, SMALL, tmp_path)
-        assert set(record["scores"]) | set(record["not_applicable"]) == set(metrics.names())
-        assert {"solved_paths", "retelling", "minimal_pairs", "out_of_distribution", "valid_trajectories", "lookahead"} <= set(record["scores"])
-        assert "backwards" in record["not_applicable"]["sequence_compression"]
+        assert set(record.scores) | set(record.not_applicable) == set(metrics.names())
+        assert {"solved_paths", "retelling", "minimal_pairs", "out_of_distribution", "valid_trajectories", "lookahead"} <= set(record.scores)
+        assert "backwards" in record.not_applicable["sequence_compression"]
     for name in ("solved_paths", "retelling", "minimal_pairs"):
         assert "tell no rule" in metrics[name].load().not_applicable(HMM(), Uniform(HMM()))
     assert "same words" in metrics["out_of_distribution"].load().not_applicable(HMM(), Uniform(HMM()))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sample_records import result_of
 
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
 from worldbench.baselines.references import Oracle, RandomLegal
@@ -235,8 +235,8 @@ def test_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ["--eval.trials", "20", "--eval.documents", "20", "--eval.metrics", "valid_trajectories", "map_reconstruction", "--eval.reconstruction_rides", "20"]
     assert main(["run", "maze", "--preset", "small", "--model", "gpt", *tiny, *small, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
     folder = next(tmp_path.glob("maze-gpt-small-*"))
-    result = json.loads((folder / "result.json").read_text())
-    assert result["world"]["world"] == "maze"
-    assert result["card"]["cells"] == 16
-    assert result["scores"]["valid_trajectories"]["ceiling"]["arrives_sampled"] == 1
+    result = result_of(folder)
+    assert result.world_name == "maze"
+    assert result.card["cells"] == 16
+    assert result.scores["valid_trajectories"].bound("ceiling", "arrives_sampled") == 1
     assert (folder / "figures" / "maze.png").is_file()

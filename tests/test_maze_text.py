@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sample_records import result_of
 
 from worldbench.cli import main
 from worldbench.core.errors import InputError
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.maze.text_format import from_text, parse, read, to_text, write
+from worldbench.records.reading import text
 
 LINE = (
     "<ADJLIST_START> (1,1) <--> (1,0) ; (0,0) <--> (1,0) ; (0,1) <--> (1,1) ; <ADJLIST_END> <ORIGIN_START> (0,0) <ORIGIN_END> "
@@ -94,11 +95,11 @@ def test_tested_on_the_mazes_of_a_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert not listed & {row.tobytes() for row in trained}
     command = ["run", "maze-solve", "--model", "oracle", "--env.rows", "3", "--env.file", str(tmp_path / "mine.txt"), "--out", str(tmp_path / "runs")]
     assert main([*command, "--eval.metrics", "solved_paths", "excess_loss"]) == 0, capsys.readouterr().err
-    result = json.loads(next((tmp_path / "runs").glob("*/result.json")).read_text())
-    assert result["scores"]["solved_paths"]["scores"]["exact_greedy"]["value"] == 1
-    assert result["scores"]["solved_paths"]["scores"]["exact_greedy"]["n"] == len(np.unique(keys[0], axis=0))
-    assert result["config"]["env"]["file"] == "mine.txt"
-    assert str(tmp_path) not in json.dumps(result)
+    result = result_of(next((tmp_path / "runs").glob("*")))
+    exact = result.scores["solved_paths"].scores["exact_greedy"]
+    assert (exact.value, exact.n) == (1, len(np.unique(keys[0], axis=0)))
+    assert result.config["env"]["file"] == "mine.txt"
+    assert str(tmp_path) not in text(result)
     (tmp_path / "mine.txt").write_text("nonsense\n")
     assert main([*command, "--eval.metrics", "solved_paths"]) == 2
     assert "mine.txt, line 1: 'nonsense' is no word" in capsys.readouterr().err

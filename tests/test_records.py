@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from sample_records import checked, every_kind, full_metric, identity, result, trace
 
+from worldbench.cli import main
 from worldbench.core.errors import InputError, RunError
 from worldbench.records.finding import PATTERNS, evidence_folder, find, own_result, result_path
 from worldbench.records.parts import Record
@@ -131,7 +132,7 @@ def test_a_curve_is_read_where_all_columns_are_numbers(tmp_path: Path) -> None:
 
 def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     """What a plugin says of its world may be anything."""
-    for card, told in (({"a": object()}, "type object"), ({"a": 1 << 70}, "64 bits"), ({"a": "\ud800"}, "surrogates")):
+    for card, told in (({"a": object()}, "type object"), ({"a": 1 << 70}, "64 bits"), ({"a": 1j}, "type complex")):
         with pytest.raises(RunError, match=told):
             write(tmp_path / "result.json", msgspec.structs.replace(result(), card=card))
     assert not (tmp_path / "result.json").exists()
@@ -253,6 +254,23 @@ def test_a_file_that_was_not_named_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "result-1.json").unlink()
     with pytest.raises(InputError, match="results_2026"):
         find([tmp_path], Result)
+
+
+def test_validate_goes_over_all_that_is_or_claims_to_be_a_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, record in KIND.items():
+        write(tmp_path / (f"{kind}-1.json" if "*" in PATTERNS[kind] else PATTERNS[kind]), record)
+    write(tmp_path / "named-otherwise.json", result())
+    (tmp_path / "settings.json").write_text('{"indent": 4}')
+    assert main(["validate", str(tmp_path)]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) == len(KIND) + 1
+    (tmp_path / "trial-2.json").write_text("{}")
+    assert main(["validate", str(tmp_path)]) == 2
+    both = capsys.readouterr()
+    assert f"{str(tmp_path / 'trial-2.json')!r} is not a record" in both.out
+    assert both.err == f"worldbench: 1 of {len(KIND) + 2} files cannot be read; what is wrong with them is above\n"
 
 
 # Mutations

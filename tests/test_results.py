@@ -15,7 +15,10 @@ from worldbench.cli import main
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics, models, worlds
 from worldbench.leaderboard import build
-from worldbench.result import find_results, load_result, load_trace
+from worldbench.records.finding import evidence_folder
+from worldbench.records.lines import EvalLine, read_lines
+from worldbench.records.reading import read
+from worldbench.records.runs import Result, Trace
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = sorted((ROOT / "results").rglob("result.json"))
@@ -28,18 +31,17 @@ def test_there_are_published_results() -> None:
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: p.parent.name)
 def test_published_result_loads(path: Path) -> None:
-    record = load_result(path)
-    assert record["world"]["world"] in worlds.names()
-    assert record["model"]["name"] in models.names()
-    assert set(record["scores"]) <= set(metrics.names())
-    assert record["command"].startswith("worldbench run ")
-    assert "/" not in record["config"]["env"].get("map", "")
-    assert not record["environment"]["dirty"]
-    for name, metric in record["scores"].items():
-        assert metric["primary"] in metric["scores"]
-        evidence = path.parent / "evidence" / f"{name}.npz"
-        if "evidence_sha256" in metric and evidence.exists():
-            assert hashlib.sha256(evidence.read_bytes()).hexdigest() == metric["evidence_sha256"]
+    record = read(path, Result)
+    assert record.world_name in worlds.names()
+    assert record.model.name in models.names()
+    assert set(record.scores) <= set(metrics.names())
+    assert record.command.startswith("worldbench run ")
+    assert "/" not in record.config["env"].get("map", "")
+    assert not record.environment.dirty
+    for name, metric in record.scores.items():
+        evidence = evidence_folder(path) / f"{name}.npz"
+        if metric.evidence_sha256 is not None and evidence.exists():
+            assert hashlib.sha256(evidence.read_bytes()).hexdigest() == metric.evidence_sha256
             with np.load(evidence, allow_pickle=False) as arrays:
                 assert arrays.files
 
@@ -47,17 +49,23 @@ def test_published_result_loads(path: Path) -> None:
 @pytest.mark.parametrize("path", TRACES, ids=lambda p: p.parent.name)
 def test_published_trace_loads(path: Path) -> None:
     """Beside the result of its run, of the same weights, with the evidence that is kept as it was written."""
-    record, result = load_trace(path), load_result(path.parent / "result.json")
-    assert record["identity"]["training"] == result["identity"]["training"]
-    assert record["trace"][-1]["step"] == record["config"]["train"]["steps"]
-    assert record["trace_command"].startswith(f"worldbench trace {path.parent.name}")
-    assert not record["environment"]["dirty"]
-    for point in record["trace"]:
-        for name, metric in point["scores"].items():
+    record, result = read(path, Trace), read(path.parent / "result.json", Result)
+    assert record.identity.training == result.identity.training
+    assert record.trace[-1].step == record.config["train"]["steps"]
+    assert record.trace_command.startswith(f"worldbench trace {path.parent.name}")
+    assert not record.environment.dirty
+    for point in record.trace:
+        for name, metric in point.scores.items():
             assert name in metrics.names()
-            evidence = path.with_name(path.stem.replace("trace", "trace-evidence", 1)) / f"{point['step']:08d}" / f"{name}.npz"
+            evidence = evidence_folder(path) / f"{point.step:08d}" / f"{name}.npz"
             if evidence.exists():
-                assert hashlib.sha256(evidence.read_bytes()).hexdigest() == metric["evidence_sha256"]
+                assert hashlib.sha256(evidence.read_bytes()).hexdigest() == metric.evidence_sha256
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results").rglob("metrics.jsonl")), ids=lambda p: p.parent.name)
+def test_published_learning_curve_loads(path: Path) -> None:
+    training = read(path.parent / "result.json", Result).training
+    assert training is None or training.curve == [line for line in read_lines(path) if isinstance(line, EvalLine)]
 
 
 def test_readme_tables_are_the_leaderboards(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,9 +97,3 @@ def test_results_from_before_an_option_share_a_row_with_those_at_its_default(tmp
         record["config"]["model"] |= {"sham": sham} if sham else {}
         (tmp_path / f"result-{i}.json").write_text(json.dumps(record))
     assert sorted(len(row.seeds) for row in build([tmp_path], ["excess_loss"])) == [1, 4]
-
-
-def test_finding_results(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "result.json").write_text(json.dumps({"schema_version": 1}))
-    assert find_results([tmp_path]) == [tmp_path / "a" / "result.json"]

@@ -8,8 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from sample_records import result_of
 
 import worldbench.scoring
 from worldbench.checkpoint import kept_steps, weights_path
@@ -18,7 +20,9 @@ from worldbench.core.errors import InputError
 from worldbench.core.files import lock
 from worldbench.curve import log_spaced
 from worldbench.figures import filmstrip
-from worldbench.result import load_trace
+from worldbench.records.finding import evidence_folder
+from worldbench.records.reading import read
+from worldbench.records.runs import Trace
 from worldbench.trace import TRACED
 
 TINY = ["--env.length", "6", "--train.steps", "12", "--train.batch", "8", "--train.checkpoints", "4", "--train.curve_documents", "20", "--train.warmup", "2"]
@@ -72,37 +76,45 @@ def count_scoring(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -
     return calls
 
 
+def trace_of(folder: Path) -> Path:
+    """The one trace of a run."""
+    (path,) = folder.glob("trace-*.json")
+    return path
+
+
 def test_every_kept_checkpoint_is_scored_and_the_last_is_the_result(traced: Path) -> None:
-    record, result = load_trace(traced / "trace.json"), json.loads((traced / "result.json").read_text())
-    steps = [p["step"] for p in record["trace"]]
+    record, result = read(trace_of(traced), Trace), result_of(traced)
+    steps = [p.step for p in record.trace]
     assert steps == kept_steps(traced) == log_spaced(12, 4)
-    assert set(record["scores"]) == set(TRACED) - {"valid_trajectories", "state_probe"}  # one prompt, and no state but the belief
-    assert set(record["trace"][0]["not_applicable"]) == {"valid_trajectories", "state_probe"}
-    for name, metric in record["scores"].items():
-        bounds = {k: result["scores"][name][k] for k in ("floor", "ceiling") if k in result["scores"][name]}
-        assert metric | bounds == result["scores"][name]
-    kl = [p["scores"]["excess_loss"]["scores"]["kl"] for p in record["trace"]]
-    assert len({s["value"] for s in kl}) == len(steps)
-    assert all(s["interval"][0] < s["value"] < s["interval"][1] for s in kl)
-    for point in record["trace"]:
-        for name, metric in point["scores"].items():
-            if "evidence_sha256" in metric:
-                raw = (traced / "trace-evidence" / f"{point['step']:08d}" / f"{name}.npz").read_bytes()
-                assert hashlib.sha256(raw).hexdigest() == metric["evidence_sha256"]
-    assert record["identity"]["training"] == result["identity"]["training"]
-    assert record["trace_command"] == f"worldbench trace {traced.name}"
-    assert not (traced / "trace.partial").exists()
+    assert trace_of(traced).name == f"trace-{record.identity.evaluation[:10]}.json"
+    # One prompt, and no state but the belief.
+    assert set(record.scores) == set(TRACED) - {"valid_trajectories", "state_probe"}
+    assert set(record.trace[0].not_applicable) == {"valid_trajectories", "state_probe"}
+    for name, metric in record.scores.items():
+        bounds = {k: getattr(result.scores[name], k) for k in ("floor", "ceiling")}
+        assert msgspec.structs.replace(metric, **bounds) == result.scores[name]
+    kl = [p.scores["excess_loss"].scores["kl"] for p in record.trace]
+    assert len({s.value for s in kl}) == len(steps)
+    assert all(s.interval[0] < s.value < s.interval[1] for s in kl)
+    for point in record.trace:
+        for name, metric in point.scores.items():
+            if metric.evidence_sha256 is not None:
+                raw = (evidence_folder(trace_of(traced)) / f"{point.step:08d}" / f"{name}.npz").read_bytes()
+                assert hashlib.sha256(raw).hexdigest() == metric.evidence_sha256
+    assert record.identity.training == result.identity.training
+    assert record.trace_command == f"worldbench trace {traced.name}"
+    assert not list(traced.glob("*.partial"))
 
 
 def test_it_is_traced_once(traced: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    before = (traced / "trace.json").read_bytes()
+    before = trace_of(traced).read_bytes()
     calls = count_scoring(monkeypatch)
     assert main(["trace", str(traced), "--eval.documents", "40"]) == 0  # the run's own options, said again
     told = capsys.readouterr()
     assert "traced already" in told.err
     assert "excess_loss kl" in told.out
     assert not calls
-    assert (traced / "trace.json").read_bytes() == before
+    assert trace_of(traced).read_bytes() == before
 
 
 def test_a_stopped_trace_goes_on_and_ends_in_the_same_bytes(finished: Path, traced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,40 +122,48 @@ def test_a_stopped_trace_goes_on_and_ends_in_the_same_bytes(finished: Path, trac
     with monkeypatch.context() as patch:
         assert len(count_scoring(patch, stop_at=2)) == 0
         assert main(["trace", str(folder), "--quiet"]) == 130
-    assert not (folder / "trace.json").exists()
+    assert not list(folder.glob("trace-*.json"))
     calls = count_scoring(monkeypatch)
     assert main(["trace", str(folder), "--quiet"]) == 0
     assert len(calls) == len(kept_steps(folder)) - 2
-    assert (folder / "trace.json").read_bytes() == (traced / "trace.json").read_bytes()
-    assert not (folder / "trace.partial").exists()
+    assert trace_of(folder).read_bytes() == trace_of(traced).read_bytes()
+    assert not list(folder.glob("*.partial"))
 
 
-def test_what_was_half_traced_under_other_options_is_not_taken_over(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_half_traced_under_other_options_or_damaged_is_not_taken_over(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = copy(finished, tmp_path)
     with monkeypatch.context() as patch:
         count_scoring(patch, stop_at=1)
         assert main(["trace", str(folder), "--quiet"]) == 130
-    partial = folder / "trace.partial"
+    (partial,) = folder.glob("*.partial")
     record = json.loads(partial.read_text())
-    partial.write_text(json.dumps(record | {"identity": record["identity"] | {"evaluation": "of another version"}}))
-    calls = count_scoring(monkeypatch)
-    assert main(["trace", str(folder), "--quiet"]) == 0
-    assert len(calls) == len(kept_steps(folder))
+    other = json.dumps(record | {"identity": record["identity"] | {"evaluation": "0" * 16}})
+    for damaged in (other, "{}", partial.read_text()[:-9]):
+        partial.write_text(damaged)
+        with monkeypatch.context() as patch:
+            calls = count_scoring(patch)
+            assert main(["trace", str(folder)]) == 0
+        assert len(calls) == len(kept_steps(folder))
+        assert ("starts over" in capsys.readouterr().err) == (damaged != other)
+        trace_of(folder).unlink()
 
 
 def test_other_options_stand_beside(traced: Path, tmp_path: Path) -> None:
     folder = copy(traced, tmp_path)
-    before = (folder / "trace.json").read_bytes()
+    own = trace_of(folder)
+    before = own.read_bytes()
     assert main(["trace", str(folder), "--eval.metrics", "belief_probe", "--eval.documents", "30", "--quiet"]) == 0
-    (other,) = folder.glob("trace-*.json")
-    record = load_trace(other)
-    assert list(record["scores"]) == ["excess_loss", "belief_probe"]  # the loss is always among them
-    assert record["scores"]["excess_loss"]["scores"]["kl"]["n"] == 30
-    assert record["trace_command"] == f"worldbench trace {folder.name} --eval.metrics belief_probe --eval.documents 30"
+    (other,) = set(folder.glob("trace-*.json")) - {own}
+    record = read(other, Trace)
+    assert list(record.scores) == ["excess_loss", "belief_probe"]  # the loss is always among them
+    assert record.scores["excess_loss"].scores["kl"].n == 30
+    assert record.trace_command == f"worldbench trace {folder.name} --eval.metrics belief_probe --eval.documents 30"
     ending = other.stem.removeprefix("trace")
     assert {p.name for p in (folder / f"trace-evidence{ending}").iterdir()} == {f"{s:08d}" for s in kept_steps(folder)}
     assert (folder / "figures" / f"filmstrip{ending}.png").exists()
-    assert (folder / "trace.json").read_bytes() == before
+    assert own.read_bytes() == before
 
 
 def test_refusals(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -173,22 +193,25 @@ def test_refusals(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_traces_are_validated(traced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", str(traced)]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert len(told) == 2
-    assert "5 metrics at 4 checkpoints" in told[1]
-    record = json.loads((traced / "trace.json").read_text())
+    kinds = [line.partition(": ")[2].partition(",")[0] for line in told]
+    assert sorted(kinds) == ["arithmetic", "config", "manifest", "result", "trace"]
+    assert sum(line.endswith("trace, gpt in hmm, 5 metrics at 4 checkpoints") for line in told) == 1
+    record = json.loads(trace_of(traced).read_text())
     points = record["trace"]
     lost = json.loads(json.dumps(points))
     del lost[1]["scores"]["belief_probe"]["scores"]["r2"]
     for name, damage, said in (
         ("newer", {"schema_version": 99}, "newer worldbench"),
-        ("order", {"trace": points[::-1]}, "steps do not go up"),
-        ("empty", {"trace": []}, "lacks the scores"),
+        ("order", {"trace": points[::-1]}, "do not go up"),
+        ("empty", {"trace": []}, "holds no checkpoint"),
         ("mixed", {"trace": [points[0] | {"scores": {}}, *points[1:]]}, "same metrics"),
-        ("lost", {"trace": lost}, "lacks its score r2"),
+        ("lost", {"trace": lost}, "primary score 'r2'"),
     ):
         path = tmp_path / f"trace-{name}.json"
         path.write_text(json.dumps(record | damage))
-        assert said in refused(capsys, "validate", str(path))
+        capsys.readouterr()
+        assert main(["validate", str(path)]) == 2
+        assert said in capsys.readouterr().out
 
 
 def test_runs_are_drawn_and_compared(finished: Path, traced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -203,33 +226,42 @@ def test_runs_are_drawn_and_compared(finished: Path, traced: Path, tmp_path: Pat
     assert {p.name for p in (tmp_path / "fig").iterdir()} == {"matched.png", "matched.svg", "matched.csv"}
     drawn = (tmp_path / "fig" / "matched.csv").read_text()
     assert drawn.count("run,nextlat[horizon=1],") == drawn.count("run,nextlat[horizon=2],") == drawn.count("run,gpt,") == 4
-    (folders[0] / "trace.json").rename(folders[0] / "trace-0123456789.json")  # as other options name it
-    assert main(["figures", *map(str, folders), "--together", str(tmp_path / "fig")]) == 0
+    own = trace_of(folders[0])
+    own.rename(folders[0] / "trace.json")  # as it was named once
+    evidence_folder(own).rename(folders[0] / "trace-evidence")
+    assert main(["trace", str(folders[0])]) == 0
+    assert "traced already" in capsys.readouterr().err
+    together = ["figures", *map(str, folders), "--together", str(tmp_path / "fig")]
+    assert main(together) == 0
     assert (tmp_path / "fig" / "matched.csv").read_text() == drawn
-    shutil.copy(folders[0] / "trace-0123456789.json", folders[0] / "trace-9876543210.json")
-    assert "keep one of them" in refused(capsys, "figures", *map(str, folders), "--together", str(tmp_path / "fig"))
-    (folders[0] / "trace-9876543210.json").unlink()
-    (folders[0] / "trace-0123456789.json").rename(folders[0] / "trace.json")
+    assert main(["trace", str(folders[0]), "--eval.documents", "30", "--quiet"]) == 0
+    assert main(together) == 0  # by the evaluation that all have
+    assert (tmp_path / "fig" / "matched.csv").read_text() == drawn
+    own.unlink(missing_ok=True)
+    (folders[0] / "trace.json").rename(tmp_path / "kept.json")
+    assert "no evaluation in common" in refused(capsys, *together)
+    trace_of(folders[0]).unlink()
+    (tmp_path / "kept.json").rename(folders[0] / "trace.json")
     for a, b in (("nextlat[horizon=1]", "nextlat[horizon=2]"), ("gpt", "nextlat model.horizon=1")):
         capsys.readouterr()
         assert main(["compare", a, b, str(tmp_path), "--matched", "excess_loss.kl", "--columns", "belief_probe", "--format", "json"]) == 0
         (row,) = json.loads(capsys.readouterr().out)
         assert (row["a"], row["b"], row["matched"], row["seeds"]) == (a, b, "excess_loss.kl", [0])
-        records = [load_trace(p / "trace.json") for p in folders if row["levels"]]
-        least = [min(p["scores"]["excess_loss"]["scores"]["kl"]["value"] for p in r["trace"]) for r in records]
+        records = [read(next(p.glob("trace*.json")), Trace) for p in folders if row["levels"]]
+        least = [min(p.scores["excess_loss"].value("kl") or 0 for p in r.trace) for r in records]
         pair = (least[1], least[2]) if a.startswith("nextlat") else (least[0], least[1])
         assert row["levels"] == [max(pair)]
     shutil.rmtree(folders[0] / "trace-evidence")
     assert main(["figures", str(folders[0])]) == 0  # a trace that was kept without its evidence
-    with pytest.raises(InputError, match="no evidence of a belief probe"):
+    with pytest.raises(InputError, match=r"cannot read .*belief_probe"):
         filmstrip.draw(folders[0] / "trace.json", tmp_path / "film")
 
 
 def test_evidence_is_what_the_probe_saw(traced: Path) -> None:
-    record = load_trace(traced / "trace.json")
-    for point in record["trace"]:
-        with np.load(traced / "trace-evidence" / f"{point['step']:08d}" / "belief_probe.npz", allow_pickle=False) as e:
+    record = read(trace_of(traced), Trace)
+    for point in record.trace:
+        with np.load(evidence_folder(trace_of(traced)) / f"{point.step:08d}" / "belief_probe.npz", allow_pickle=False) as e:
             w = e["weight"] / e["weight"].sum()
             rest = w @ ((e["belief"] - e["predicted"]) ** 2).sum(axis=1)
             total = w @ ((e["belief"] - w @ e["belief"]) ** 2).sum(axis=1)
-        assert 1 - rest / total == pytest.approx(point["scores"]["belief_probe"]["scores"]["r2"]["value"])
+        assert 1 - rest / total == pytest.approx(point.scores["belief_probe"].value("r2"))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
-import json
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+import sample_records
+from sample_records import metric
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.figures import filmstrip, matched
+from worldbench.records.reading import write
+from worldbench.records.runs import Trace
 
 STEPS = {1: (1.0, 0.1), 4: (0.5, 0.3), 9: (0.4, 0.4), 20: (0.1, 0.6), 60: (0.05, 0.8), 90: (0.04, 0.85), 100: (0.01, 0.95)}
 """step: (excess loss, R^2)."""
@@ -23,22 +26,25 @@ def beliefs(states: int, count: int = 60) -> np.ndarray:
     return raw / raw.sum(axis=1, keepdims=True)
 
 
-def trace(folder: Path, belief: np.ndarray, seed: int = 0, model: str = "gpt", evaluation: str = "e", lookup: bool = True) -> dict[str, Any]:
+def trace(
+    folder: Path, belief: np.ndarray, seed: int = 0, model: str = "gpt", evaluation: str = "e", lookup: bool = True
+) -> Trace:
     """A trace with its evidence, whose probes blend the mean belief into the exact one: not at all at the last step."""
-    points = []
+    points = {}
     for step, (loss, r2) in STEPS.items():
         blend = 0 if step == 100 else 1 - r2
         place = folder / "trace-evidence" / f"{step:08d}"
         place.mkdir(parents=True)
         predicted = (1 - blend) * belief + blend * belief.mean(axis=0)
-        np.savez(place / "belief_probe.npz", belief=belief, predicted=predicted, weight=np.arange(len(belief), 0, -1.0), prefix_length=np.ones(len(belief)))
-        probe = {"r2": r2, "law_r2": 0.4, "r2_untrained": 0.1}
+        weight, length = np.arange(len(belief), 0, -1.0), np.ones(len(belief))
+        np.savez(place / "belief_probe.npz", belief=belief, predicted=predicted, weight=weight, prefix_length=length)
         series = {"lookup": {"k": [1, 2, 3], "r2": [0.2, 0.7, 1.0], "excess": [0.3, 0.02, 0.0]}} if lookup else {}
-        scores = {"excess_loss": {"primary": "kl", "scores": {"kl": {"value": loss}}, "series": {}}}
-        scores["belief_probe"] = {"primary": "r2", "scores": {k: {"value": v} for k, v in probe.items()}, "series": series}
-        points.append({"step": step, "scores": scores})
-    record = {"world": {"world": "hmm"}, "model": {"name": model}, "seed": seed, "identity": {"evaluation": evaluation}, "trace": points}
-    (folder / "trace.json").write_text(json.dumps(record))
+        points[step] = {
+            "excess_loss": metric({"kl": loss}, direction="lower"),
+            "belief_probe": metric({"r2": r2, "law_r2": 0.4, "r2_untrained": 0.1}, series=series),
+        }
+    record = sample_records.trace(model, seed, points, evaluation=evaluation)
+    write(folder / "trace.json", record)
     return record
 
 
@@ -88,9 +94,11 @@ def test_beliefs_that_are_no_probabilities_are_drawn_by_component(tmp_path: Path
 def test_what_has_no_beliefs_that_vary_is_not_drawn(tmp_path: Path) -> None:
     record = trace(tmp_path, np.ones((10, 1)))
     assert filmstrip.draw(tmp_path / "trace.json", tmp_path / "film") == []
-    for point in record["trace"]:
-        del point["scores"]["belief_probe"]
-    (tmp_path / "trace.json").write_text(json.dumps(record))
+    without = [
+        msgspec.structs.replace(point, scores={"excess_loss": point.scores["excess_loss"]}) for point in record.trace
+    ]
+    record = msgspec.structs.replace(record, trace=without)
+    write(tmp_path / "trace.json", record)
     assert filmstrip.draw(tmp_path / "trace.json", tmp_path / "film") == []
     assert not matched.applies(record)
     with pytest.raises(InputError, match=r"lacks belief_probe\.r2"):

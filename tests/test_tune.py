@@ -26,6 +26,8 @@ from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.maze.text_format import write as write_mazes
 from worldbench.leaderboard import build
+from worldbench.records.reading import read
+from worldbench.records.tuning import Tuning
 from worldbench.search import draws, space, weights
 from worldbench.tune import require_equal, shared_documents
 
@@ -51,7 +53,7 @@ def recipe(out: Path, model: str) -> Path:
 
 
 def results(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(out.glob("hmm-*/result.json"))]
+    return [json.loads(path.read_text()) for path in sorted(out.glob("hmm-*/result-*.json"))]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
@@ -283,7 +285,7 @@ def test_the_preset_tuned_and_untuned_are_two_results(tmp_path: Path) -> None:
 def test_the_budget_is_a_column_where_there_is_one(reported: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     rows = build([reported])
     assert {(r.label.split()[0], len(r.seeds), r.tuned) for r in rows} >= {("gpt", 1, "-"), ("gpt", 2, "3x2"), ("nextlat", 2, "3x2"), ("oracle", 0, "-")}
-    untuned = [p for p in reported.glob("hmm-*/result.json") if "tuned" not in p.parent.name]
+    untuned = [p for p in reported.glob("hmm-*/result-*.json") if "tuned" not in p.parent.name]
     for form, head in (("markdown", "| world | arm | model | seeds | tuned | kl |"), ("csv", "world,arm,model,seeds,tuned,kl mean"), ("table", "tuned")):
         assert main(["leaderboard", str(reported), "--format", form]) == 0
         assert head in capsys.readouterr().out
@@ -314,9 +316,9 @@ def test_seeds_of_tuning_are_never_reported(tuned: Path, tmp_path: Path, capsys:
 
 
 def test_unequal_trials_are_no_comparison(tuned: Path) -> None:
-    records = list(tunings(tuned).values())
+    records = [read(path, Tuning) for path in tuned.glob("tune-*/tuning.json")]
     require_equal(records)
-    records[1]["trials"].pop()
+    records[1].trials.pop()
     with pytest.raises(RunError, match=r"4 trainings and .* 6: that is no comparison"):
         require_equal(records)
 

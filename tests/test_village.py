@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from graphml_files import Edge, document, saved
+from sample_records import result_of
 
 from worldbench.cli import main
 from worldbench.configuration import resolve
@@ -108,11 +108,11 @@ def test_the_default_preset_runs_on_a_map_from_elsewhere(tmp_path: Path, capsys:
     short = ["--eval.trials", "5", "--eval.documents", "5", "--eval.metrics", "next_token"]
     assert main(["run", "taxi", "--model", "oracle", "--env.map", str(path), *short, "--out", str(tmp_path)]) == 0
     assert "does not hold Greenwich Village" in capsys.readouterr().err
-    record = json.loads(next(tmp_path.glob("taxi-oracle-*/result.json")).read_text())
-    assert record["config"]["env"]["region"] == "50@52.5055,13.4055"
-    assert "--env.region 50@52.5055,13.4055" in record["command"]
+    record = result_of(next(tmp_path.glob("taxi-oracle-*")))
+    assert record.config["env"]["region"] == "50@52.5055,13.4055"
+    assert "--env.region 50@52.5055,13.4055" in record.command
 
     asked = ["--env.map", str(path), "--env.region", "50@52.5055,13.4055", *short]
     prepared = prepare(resolve("taxi", "oracle", preset="quick", seed=0, options=asked), Display())
-    assert record["identity"]["training"] == prepared.training
+    assert record.identity.training == prepared.training
     assert "Greenwich" not in capsys.readouterr().err

@@ -52,6 +52,12 @@ def folder(out: Path, model: str = "gpt") -> Path:
     return next(out.glob(f"hmm-{model}-*"))
 
 
+def result(run: Path, *others: Path) -> Path:
+    """The one result of a run's folder, beside the others that are named."""
+    (path,) = set(run.glob("result-*.json")) - set(others)
+    return path
+
+
 def tree(path: Path, without: tuple[str, ...] = TIMES) -> dict[str, Any]:
     """Every file below `path` and its bytes; None for a folder."""
     return {

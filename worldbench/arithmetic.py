@@ -18,9 +18,9 @@ from torch.nn import functional as F
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError, RunError
+from worldbench.environment import processor
 from worldbench.records.folder import Arithmetic
 from worldbench.records.reading import read, write
-from worldbench.result import processor
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of glibc's malloc.h."""

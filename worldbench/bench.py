@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from worldbench import tables
 from worldbench.bench_plan import REFERENCE, Plan
 from worldbench.core import cells
 from worldbench.core.errors import InputError
-from worldbench.core.files import make_folder, to_json, write_atomic
+from worldbench.core.files import make_folder
 from worldbench.core.text import counted
+from worldbench.records import reading
+from worldbench.records.bench import Bench, Cost
 
 CHANGES = (
     ("layers", "N", "blocks"),
@@ -87,9 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def write(record: dict[str, Any], out: Path) -> Path:
+def write(record: Bench, out: Path) -> Path:
     path = make_folder(out) / "bench.json"
-    write_atomic(path, to_json(record) + "\n")
+    reading.write(path, record)
     return path
 
 
@@ -97,42 +98,45 @@ HEAD = ["model", "parameters", "to predict", "step", "quartiles", "forward, back
 HEAD += [f"step / {REFERENCE}", "by operations", "of the ceiling", "memory"]
 
 
-def render(record: dict[str, Any], form: str) -> str:
+def render(record: Bench, form: str) -> str:
     """The record as a table for people or for Markdown, or as JSON."""
     if form == "json":
-        return cells.json(record)
-    body = [_row(model, record["clock"]) for model in record["models"]]
+        return cells.json(reading.content_of(record))
+    body = [_row(model, record.clock) for model in record.models]
     if form == "markdown":
         notes = map(cells.markdown_line, _notes(record))
         return "\n".join([tables.markdown(HEAD, body, right=range(1, len(HEAD))), "", *notes])
     return "\n".join([tables.terminal(HEAD, body, 1, right=range(1, len(HEAD))), *map(tables.note, _notes(record))])
 
 
-def _row(m: dict[str, Any], clock: str) -> list[str]:
+def _row(m: Cost, clock: str) -> list[str]:
     from statistics import median
 
-    seconds = [m["step"], *m["quartiles"], *(median(m["seconds"][part][clock]) for part in ("forward_backward", "optimiser"))]
+    parts = (m.seconds.forward_backward, m.seconds.optimiser)
+    seconds = [m.step, *m.quartiles, *(median(getattr(part, clock)) for part in parts)]
     step, low, high, pass_, optimiser = (f"{s:.2f}" if max(seconds) >= 10 else f"{s:.3f}" for s in seconds)
-    memory = "-" if m["memory"]["bytes"] is None else f"{m['memory']['bytes'] / 2**20:,.0f} MiB"
-    ratios = [f"{m['ratio']:.2f}", f"{m['ratio_by_operations']:.2f}", f"{m['share_of_ceiling']:.0%}"]
+    memory = "-" if m.memory.bytes is None else f"{m.memory.bytes / 2**20:,.0f} MiB"
+    ratios = [f"{m.ratio:.2f}", f"{m.ratio_by_operations:.2f}", f"{m.share_of_ceiling:.0%}"]
     return [
-        m["label"], f"{m['parameters']:,}", f"{m['inference_parameters']:,}", f"{step} s", f"{low} .. {high}", f"{pass_} s", f"{optimiser} s",
-        f"{m['tokens_per_second']:,.0f}", *ratios, memory,
+        m.label, f"{m.parameters:,}", f"{m.inference_parameters:,}", f"{step} s", f"{low} .. {high}", f"{pass_} s",
+        f"{optimiser} s", f"{m.tokens_per_second:,.0f}", *ratios, memory,
     ]  # fmt: skip
 
 
-def _notes(record: dict[str, Any]) -> list[str]:
-    e, rows, ceiling, shape = record["environment"], record["rows"], record["ceiling"], record["shape"]
-    where = f"{e['processor']}, {counted(record['threads'], 'thread')}" if record["device"] == "cpu" else record["device"]
+def _notes(record: Bench) -> list[str]:
+    e, rows, ceiling, shape = record.environment, record.rows, record.ceiling, record.shape
+    where = f"{e.processor}, {counted(record.threads, 'thread')}" if record.device == "cpu" else record.device
     sizes = []
     if shape is not None:
-        layers, heads = counted(shape["layers"], "layer"), counted(shape["heads"], "attention head")
-        sizes = [f"{layers} of {shape['width']}, {heads}, vocabulary {shape['vocabulary']:,}"]
-    data = f"{counted(rows['rows'], 'row')} of {counted(rows['width'], 'token')} ({rows['of']})"
+        layers, heads = counted(shape.layers, "layer"), counted(shape.heads, "attention head")
+        sizes = [f"{layers} of {shape.width}, {heads}, vocabulary {shape.vocabulary:,}"]
+    data = f"{counted(rows.rows, 'row')} of {counted(rows.width, 'token')} ({rows.of})"
+    rate = f"{ceiling.operations_per_second / 1e9:.1f} billion operations a second"
+    clock = "processor, in this process" if record.clock == "processor" else "clock on the wall"
     return [
-        "; ".join([f"{where}, torch {e['torch']}", *sizes, data, counted(record["repeats"], "round")]),
-        f"seconds of the {'processor, in this process' if record['clock'] == 'processor' else 'clock on the wall'}: medians",
+        "; ".join([f"{where}, torch {e.torch}", *sizes, data, counted(record.repeats, "round")]),
+        f"seconds of the {clock}: medians",
         f"{HEAD[8]}: median of the rounds' ratios; of the ceiling: operations of forward and backward, in their time",
-        f"ceiling: {ceiling['operations_per_second'] / 1e9:.1f} billion operations a second ({ceiling['product']})",
-        f"memory: {record['models'][0]['memory']['what']}",
+        f"ceiling: {rate} ({ceiling.product})",
+        f"memory: {record.models[0].memory.what}",
     ]

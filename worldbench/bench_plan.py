@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from worldbench.core.errors import InputError, unknown
 
-SCHEMA_VERSION = 1
 REFERENCE = "gpt"
 """What the others are compared with; always measured."""
 PROMPT, END = 2, 1
@@ -83,7 +82,7 @@ class Plan:
         """The shape, as changed; of use where no world is named."""
         return dataclasses.replace(SHAPES[self.shape], **self.changes)
 
-    def clock_on(self, device: str) -> str:
+    def clock_on(self, device: str) -> Literal["processor", "wall"]:
         """`processor` with one thread on the CPU: the time of another process on the same core is not the model's; else `wall`."""
         if self.clock != "auto":
             return self.clock

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from worldbench.core.metric import Metric
 from worldbench.core.statistics import mean_interval
+from worldbench.records.check import Verdict
 
 EXACT = 1e-6
 """Numbers that must be equal may differ by rounding: the references' logits are float32."""
@@ -26,18 +27,6 @@ class Rung:
 
     size: float
     values: Values = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """One statement of a metric about itself, and whether the measurements bear it out; None: it could not be judged, for what it speaks of was not measured
-    (an option left it out), or is no number.
-    """
-
-    metric: str
-    statement: str
-    measured: str
-    holds: bool | None
 
 
 def _number(value: float) -> str:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from worldbench import tables
-from worldbench.calibration import Rung, Verdict, judge
+from worldbench.calibration import Rung, judge
 from worldbench.core.abilities import Able, HasDamage
 from worldbench.core.errors import InputError, RunError
-from worldbench.core.files import identity_hash, make_folder, to_json, write_atomic
+from worldbench.core.files import identity_hash, make_folder, write_atomic
 from worldbench.core.metric import Damage, Metric
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics, models
@@ -25,6 +27,8 @@ from worldbench.core.world import World
 from worldbench.display import Display
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation, truth
+from worldbench.records import check as records
+from worldbench.records.check import Check, CheckedMetric, Verdict
 
 SHARES = (1 / 75, 2 / 75, 4 / 75, 8 / 75, 15 / 75)
 """Edges damaged, as shares of the map's (metrics.md, section 6: 1, 2, 4, 8, 15 of 75)."""
@@ -130,8 +134,8 @@ def _map(function: Callable[[Any], Any], tasks: list[Any], workers: int) -> Iter
         yield from pool.imap(function, tasks)
 
 
-def check(world: World, plan: Plan, display: Display, groups: Callable[[str], Any], workers: int = 1) -> dict[str, Any]:
-    """The whole calibration of a world, as a record. groups: the options of a reference model that has any, by its name."""
+def check(world: World, plan: Plan, display: Display, groups: Callable[[str], Any], workers: int = 1) -> Check:
+    """The whole calibration of a world. groups: the options of a reference model that has any, by its name."""
     names = plan.settings.metrics or metrics.names()
     chosen = [metrics[n].load() for n in names]
     by_reference: dict[str, dict[str, dict[str, float]]] = {}
@@ -155,18 +159,24 @@ def check(world: World, plan: Plan, display: Display, groups: Callable[[str], An
     if "oracle" in measured or (not measured and models["oracle"].load().impossible(world) is None):
         ladders = _ladders(world, plan, chosen, display, workers)
     verdicts = judge(chosen, by_reference, ladders)
-    return {
-        "world": world.identity(),
-        "card": world.card(0),
-        "settings": dataclasses.asdict(plan.settings),
-        "corruptions": plan.corruptions,
-        "rungs": plan.rungs,
-        "metrics": {m.name: {"version": m.version, "primary": m.primary, "direction": m.direction, "claims": _claims(m)} for m in chosen},
-        "references": by_reference,
-        "not_applicable": reasons,
-        "ladders": {k: [{"size": r.size, "values": r.values} for r in ladder] for k, ladder in ladders.items()},
-        "verdicts": [dataclasses.asdict(v) for v in verdicts],
-    }
+    return Check(
+        world=world.identity(),
+        card=world.card(0),
+        settings=dataclasses.asdict(plan.settings),
+        corruptions=plan.corruptions,
+        rungs=plan.rungs,
+        metrics={
+            m.name: CheckedMetric(version=m.version, primary=m.primary, direction=m.direction, claims=_claims(m))
+            for m in chosen
+        },
+        references=by_reference,
+        not_applicable=reasons,
+        ladders={
+            kind: [records.Rung(size=rung.size, values=rung.values) for rung in ladder]
+            for kind, ladder in ladders.items()
+        },
+        verdicts=verdicts,
+    )
 
 
 def _ladders(world: World, plan: Plan, chosen: list[Metric], display: Display, workers: int) -> dict[str, list[Rung]]:
@@ -199,61 +209,67 @@ def _ladders(world: World, plan: Plan, chosen: list[Metric], display: Display, w
     return out
 
 
-def write(record: dict[str, Any], out: Path) -> Path:
+def write(record: Check, out: Path) -> Path:
     """`<out>/check-<world>-<identity>/`: check.json and calibration.csv, and the figures."""
     from worldbench.figures import calibration
+    from worldbench.records import reading
 
-    name = identity_hash([record["world"], record["settings"], record["corruptions"], record["rungs"], record["metrics"]])[:10]
-    folder = make_folder(make_folder(out) / f"check-{record['world']['world']}-{name}")
-    write_atomic(folder / "check.json", to_json(record) + "\n")
+    metrics_ = msgspec.to_builtins(record.metrics)
+    name = identity_hash([record.world, record.settings, record.corruptions, record.rungs, metrics_])[:10]
+    folder = make_folder(make_folder(out) / f"check-{record.world['world']}-{name}")
+    reading.write(folder / "check.json", record)
     rows: list[list[Any]] = []
-    for metric, by_model in record["references"].items():
+    for metric, by_model in record.references.items():
         for model, scores in by_model.items():
             rows += [[metric, score, model, "", "", value] for score, value in scores.items()]
-    for kind, ladder in record["ladders"].items():
+    for kind, ladder in record.ladders.items():
         for rung in ladder:
-            for metric, scores in rung["values"].items():
+            for metric, scores in rung.values.items():
                 for score, values in scores.items():
-                    rows += [[metric, score, kind, f"{rung['size']:g}", c, v] for c, v in enumerate(values)]
+                    rows += [[metric, score, kind, f"{rung.size:g}", c, v] for c, v in enumerate(values)]
     head = ["metric", "score", "model", "size", "corruption", "value"]
     write_atomic(folder / "calibration.csv", tables.csv(head, rows) + "\n")
     calibration.draw(folder / "check.json", folder / "calibration")
     return folder
 
 
-def show(record: dict[str, Any]) -> None:
-    """The calibration table: each metric's primary score by reference and at the largest damage; then every statement that failed."""
-    references = list(dict.fromkeys(m for scores in record["references"].values() for m in scores))
-    largest = {kind: f"{kind} {ladder[-1]['size']:g}" for kind, ladder in record["ladders"].items()}
+def show(record: Check) -> None:
+    """The calibration table: each metric's primary score by reference and at the largest damage; then every statement
+    that failed.
+    """
+    references = list(dict.fromkeys(m for scores in record.references.values() for m in scores))
+    largest = {kind: f"{kind} {ladder[-1].size:g}" for kind, ladder in record.ladders.items()}
     body = []
-    for name, metric in record["metrics"].items():
-        mine = [v for v in record["verdicts"] if v["metric"] == name]
-        cells = [record["references"].get(name, {}).get(r, {}).get(metric["primary"]) for r in references]
-        for ladder in record["ladders"].values():
-            values = ladder[-1]["values"].get(name, {}).get(metric["primary"])
+    for name, metric in record.metrics.items():
+        mine = [v for v in record.verdicts if v.metric == name]
+        cells = [record.references.get(name, {}).get(r, {}).get(metric.primary) for r in references]
+        for ladder in record.ladders.values():
+            values = [v for v in ladder[-1].values.get(name, {}).get(metric.primary, []) if v is not None]
             cells.append(sum(values) / len(values) if values else None)
-        judged = [v["holds"] for v in mine if v["holds"] is not None]
+        judged = [v.holds for v in mine if v.holds is not None]
         held = f"{sum(judged)} of {len(judged)}" if judged else "none"
         held += f" ({len(mine) - len(judged)} not judged)" if len(mine) > len(judged) else ""
-        body.append([f"{name}.{metric['primary']}", metric["direction"], held, *("-" if c is None else f"{c:.3f}" for c in cells)])
+        numbers = ("-" if c is None else f"{c:.3f}" for c in cells)
+        body.append([f"{name}.{metric.primary}", metric.direction, held, *numbers])
     head = ["metric", "better", "statements hold", *references, *largest.values()]
-    print(tables.terminal(head, body, 1, title=f"calibration of {record['world']['world']}"))
-    for v in record["verdicts"]:
-        if v["holds"] is not True:
-            outcome = "fails" if v["holds"] is False else "not judged"
-            print(tables.note(f"{outcome}: {v['metric']}: {v['statement']}; measured {v['measured']}"))
+    print(tables.terminal(head, body, 1, title=f"calibration of {record.world['world']}"))
+    for v in record.verdicts:
+        if v.holds is not True:
+            outcome = "fails" if v.holds is False else "not judged"
+            print(tables.note(f"{outcome}: {v.metric}: {v.statement}; measured {v.measured}"))
 
 
-def failures(record: dict[str, Any]) -> list[Verdict]:
-    return [Verdict(**v) for v in record["verdicts"] if v["holds"] is False]
+def failures(record: Check) -> list[Verdict]:
+    return [v for v in record.verdicts if v.holds is False]
 
 
-def require(record: dict[str, Any], folder: Path) -> None:
+def require(record: Check, folder: Path) -> None:
     """Raises RunError where a metric is blind or a statement of it fails."""
     failed = failures(record)
     if failed:
         names = ", ".join(dict.fromkeys(v.metric for v in failed))
-        raise RunError(f"{len(failed)} of {len(record['verdicts'])} statements fail, of {names}; all of them are in {folder / 'check.json'}")
+        share = f"{len(failed)} of {len(record.verdicts)} statements fail"
+        raise RunError(f"{share}, of {names}; all of them are in {folder / 'check.json'}")
 
 
 def workers_by_default() -> int:

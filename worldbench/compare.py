@@ -6,6 +6,7 @@ a paired one; p values are corrected for all comparisons of the table (Holm); fe
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -17,14 +18,14 @@ from worldbench.core import cells
 from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash
 from worldbench.core.statistics import equivalence, holm, paired_t
-from worldbench.matched import at_matched_loss, load_traces, resolve
-from worldbench.result import find_results, load_result
+from worldbench.matched import Matched, at_matched_loss, load_traces
+from worldbench.records.finding import find
+from worldbench.records.runs import Result
+from worldbench.records.scores import value_of
 from worldbench.variant import Variant, told_apart
 
 LEVEL = 0.05
 FEWEST_SEEDS = 3
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,21 @@ class _Draft:
 
 
 def compare(
-    a: str, b: str, paths: list[Path], columns: list[str] | None = None, margin: float | None = None, matched: str | None = None
+    a: str,
+    b: str,
+    paths: list[Path],
+    columns: list[str] | None = None,
+    margin: float | None = None,
+    matched: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Comparison]:
-    """Model `a` against model `b` over result files: a row per world, arm and score.
+    """Model `a` against model `b` over result files: a row per world, arm, evaluation and score.
 
-    a, b: a model's name, with options where it comes with several (`Variant`). columns: `metric` or `metric.score`; None takes every metric's primary score.
-    margin: also ask whether they are equivalent to within it, in the score's own units. matched: a loss, named likewise, at which they are compared, from the
-    traces of their runs. Raises InputError where there is nothing to pair, or where it is not clear what to pair.
+    a, b: a model's name, with options where it comes with several (`Variant`). columns: `metric` or `metric.score`;
+    None takes every metric's primary score. margin: also ask whether they are equivalent to within it, in the score's
+    own units. matched: a loss, named likewise, at which they are compared, from the traces of their runs. say: is given
+    a line for each file below a folder that could not be read and was left out. Raises InputError where there is
+    nothing to pair, or where it is not clear what to pair.
     """
     if a == b:
         raise InputError(f"a comparison needs two models, not {a!r} twice")
@@ -86,87 +95,125 @@ def compare(
         raise InputError(f"--margin must be above 0, in units of the score, not {margin}")
     two = (Variant.parse(a), Variant.parse(b))
     if matched is None:
-        records = [load_result(path) for path in find_results(paths)]
+        found = find(paths, Result)
+        for line in found.told():
+            say(line)
+        records, traces = [record for _, record in found.records], None
     else:
-        records = load_traces(paths, lambda results: [r for variant in two for r in variant.of(results)])
+        traces = load_traces(paths, lambda results: [r for variant in two for r in variant.of(results)], say)
+        records = [trace.at(trace.scores) for trace in traces]
     for record in (r for variant in two for r in variant.of(records)):
         budget.refuse_reporting(record)
     both = [(_of(two[0], found), _of(two[1], found)) for found in _alike(two, records)]
     both = [(ours, theirs) for ours, theirs in both if ours and theirs]
     if not both:
         raise InputError(_nothing_to_pair(two, records))
-    if any(r is s for ours, theirs in both for r in ours.values() for s in theirs.values()):
+    if any({id(r) for r in ours.values()} & {id(r) for r in theirs.values()} for ours, theirs in both):
         raise InputError(f"{a!r} and {b!r} name the same runs; name an option in which they differ")
     paired = [r for ours, theirs in both for r in (*ours.values(), *theirs.values())]
-    wanted = [leaderboard.whole_name(paired, c) for c in columns] if columns else leaderboard.primary_scores(paired)
-    if matched is not None:
-        loss = resolve(paired, matched)
-        both = [at_matched_loss(ours, theirs, loss) for ours, theirs in both]
+    wanted = leaderboard.primary_scores(paired)
+    if columns:
+        wanted = [leaderboard.whole_name(paired, c) for c in columns]
+    pairs = [Matched(ours, theirs, "") for ours, theirs in both]
+    if matched is not None and traces is not None:
+        loss = leaderboard.whole_name(paired, matched)
+        of = {id(record): trace for record, trace in zip(records, traces)}
+        pairs = [
+            at_matched_loss(*({seed: of[id(r)] for seed, r in mine.items()} for mine in each), loss) for each in both
+        ]
         wanted = [c for c in wanted if c != loss]
-    drafts = [d for ours, theirs in both for column in wanted if (d := _draft(two, ours, theirs, column)) is not None]
+    drafts = [
+        draft
+        for pair, arm in zip(pairs, _arms(pairs))
+        for column in wanted
+        if (draft := _draft(two, pair, arm, column)) is not None
+    ]
     return sorted(_judged(drafts, margin), key=lambda r: (r.world, r.arm))
 
 
-def _alike(two: tuple[Variant, Variant], records: list[Record]) -> list[list[Record]]:
-    """Results that may be compared: equal in world, data and evaluation, and, where a model comes with several settings there, in the training options too."""
+def _alike(two: tuple[Variant, Variant], records: list[Result]) -> list[list[Result]]:
+    """Results that may be compared: equal in world, data and evaluation.
+
+    Where a model comes with several settings there, equal in the training options too.
+    """
     out = []
-    for found in _grouped(records, lambda r: [r["world"], r["config"].get("data"), r["identity"]["evaluation"]]):
+    for found in _grouped(records, lambda r: [r.world, r.config.get("data"), r.identity.evaluation]):
         settings = [{leaderboard.settings_key(r) for r in variant.of(found)} for variant in two]
-        out += _grouped(found, lambda r: r["config"].get("train")) if max(map(len, settings)) > 1 else [found]
+        out += _grouped(found, lambda r: r.config.get("train")) if max(map(len, settings)) > 1 else [found]
     return out
 
 
-def _grouped(records: list[Record], key: Callable[[Record], Any]) -> list[list[Record]]:
-    groups: dict[str, list[Record]] = defaultdict(list)
+def _grouped(records: list[Result], key: Callable[[Result], Any]) -> list[list[Result]]:
+    groups: dict[str, list[Result]] = defaultdict(list)
     for record in records:
         groups[identity_hash(key(record))].append(record)
     return list(groups.values())
 
 
-def _of(variant: Variant, records: list[Record]) -> dict[int, Record]:
-    """The results of a variant by seed. Refused where they differ in more than the seed."""
+def _of(variant: Variant, records: list[Result]) -> dict[int, Result]:
+    """The results of a variant by seed. Raises InputError where they differ in more than the seed."""
     mine = variant.of(records)
     if len({leaderboard.settings_key(r) for r in mine}) > 1:
         labels = sorted(set(told_apart(mine)))
         named = f"; name one, such as {labels[0]!r}" if len(labels) > 1 else "; name the result files of one"
-        raise InputError(f"{variant.label} comes with more than one setting under the same training options ({', '.join(labels)}){named}")
-    by_seed = {r["seed"]: r for r in mine}
+        several = f"{variant.label} comes with more than one setting under the same training options"
+        raise InputError(f"{several} ({', '.join(labels)}){named}")
+    by_seed = {r.seed: r for r in mine if r.seed is not None}
     if len(by_seed) < len(mine):
-        seeds = [r["seed"] for r in mine]
-        raise InputError(f"{mine[0]['command']}: seed {max(seeds, key=seeds.count)} comes more than once; name each result once")
+        seed = leaderboard.twice([r.seed for r in mine if r.seed is not None])
+        raise InputError(f"{mine[0].command}: seed {seed} comes more than once; name each result once")
     return by_seed
 
 
-def _nothing_to_pair(two: tuple[Variant, Variant], records: list[Record]) -> str:
+def _nothing_to_pair(two: tuple[Variant, Variant], records: list[Result]) -> str:
     for variant in two:
         if (reason := variant.missing(records)) is not None:
             return reason
-    return f"no results of {two[0].label!r} and {two[1].label!r} agree in world, data and evaluation; score both under the same options first"
+    both = f"no results of {two[0].label!r} and {two[1].label!r} agree in world, data and evaluation"
+    return f"{both}; score both under the same options first"
 
 
-def _draft(two: tuple[Variant, Variant], ours: dict[int, Record], theirs: dict[int, Record], column: str) -> _Draft | None:
+def _arms(pairs: list[Matched]) -> list[str]:
+    """The data of each group, and the evaluation where one place has several."""
+    firsts = [next(iter(pair.ours.values())) for pair in pairs]
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, first in enumerate(firsts):
+        places[leaderboard.place(first)].append(i)
+    out = [leaderboard.place(first)[1] for first in firsts]
+    for alike in places.values():
+        told = leaderboard.evaluations_told_apart([firsts[i] for i in alike])
+        for i, words in zip(alike, told):
+            out[i] = " ".join(filter(None, (out[i], *words)))
+    return out
+
+
+def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -> _Draft | None:
     """The values of one score on the shared seeds; None where neither model has the metric."""
-    name = column.partition(".")[0]
-    holders = [r for r in (*ours.values(), *theirs.values()) if name in r["scores"]]
+    ours, theirs, name = pair.ours, pair.theirs, column.partition(".")[0]
+    holders = [r.scores[name] for r in (*ours.values(), *theirs.values()) if name in r.scores]
     if not holders:
         return None
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
-    world, arm = leaderboard.place(next(iter(ours.values())))
-    fields = {
-        "world": world, "arm": arm, "score": column, "better": holders[0]["scores"][name]["direction"],
+    first, second = next(iter(ours.values())), next(iter(theirs.values()))
+    fields: dict[str, Any] = {
+        "world": leaderboard.place(first)[0], "arm": arm, "score": column, "better": holders[0].direction,
         "a": two[0].label, "b": two[1].label, "seeds": seeds, "unpaired": tuple(sorted(ours.keys() ^ theirs.keys())),
-        "tuned_a": budget.cell(next(iter(ours.values()))), "tuned_b": budget.cell(next(iter(theirs.values()))),
+        "tuned_a": budget.cell(first), "tuned_b": budget.cell(second),
     }  # fmt: skip
-    if seeds and "matched" in ours[seeds[0]]:
-        fields |= {"matched": ours[seeds[0]]["matched"]["column"], "levels": tuple(ours[s]["matched"]["level"] for s in seeds)}
-        fields |= {"steps_a": tuple(ours[s]["matched"]["step"] for s in seeds), "steps_b": tuple(theirs[s]["matched"]["step"] for s in seeds)}
-    pairs = [(leaderboard.score_of(ours[s], column), leaderboard.score_of(theirs[s], column)) for s in seeds]
-    values = [(x["value"], y["value"]) for x, y in pairs if x is not None and y is not None and x["value"] is not None and y["value"] is not None]
-    if len({r["scores"][name]["version"] for r in holders}) > 1:
+    if seeds and pair.column:
+        fields |= {"matched": pair.column, "levels": tuple(pair.levels[s] for s in seeds)}
+        fields |= {"steps_a": tuple(pair.steps[s][0] for s in seeds), "steps_b": tuple(pair.steps[s][1] for s in seeds)}
+    both = [(value_of(ours[s].scores, column), value_of(theirs[s].scores, column)) for s in seeds]
+    values = [(x, y) for x, y in both if x is not None and y is not None]
+    infinite = sum(not (math.isfinite(x) and math.isfinite(y)) for x, y in values)
+    if len({m.version for m in holders}) > 1:
         fields["verdict"], values = f"not paired: different versions of the metric {name}", []
     elif len(values) < len(seeds):
         unmatched = " at the matched loss" if None in fields.get("levels", ()) else ""
-        fields["verdict"], values = f"missing: {len(values)} of {len(seeds)} shared seeds have it{unmatched}", []
+        fields["verdict"] = f"missing: {len(values)} of {len(seeds)} shared seeds have it{unmatched}"
+        values = []
+    elif infinite:
+        fields["verdict"], values = f"not paired: infinite on {infinite} of {len(seeds)} shared seeds", []
     elif len(seeds) < FEWEST_SEEDS:
         fields["verdict"] = f"no power ({len(seeds)} shared seeds of at least {FEWEST_SEEDS})"
     return _Draft(fields, [x for x, _ in values], [y for _, y in values])

@@ -26,6 +26,7 @@ from worldbench.core.errors import InputError, nearest
 from worldbench.core.options import EXECUTION, LATER, identity_fields, named_files
 from worldbench.core.plugins import Plugin
 from worldbench.core.registry import models, worlds
+from worldbench.records.parts import INFINITE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,24 +299,49 @@ def _overlay(group: str, base: Any, values: dict[str, Any]) -> Any:
     return dataclasses.replace(base, **checked)
 
 
+def from_json(group: str, cls: type, values: dict[str, Any]) -> dict[str, Any]:
+    """The options of a group in a config.json, each checked as in a recipe; one that is not there has its default.
+
+    Raises InputError for an option that the group does not have, and for a value that it cannot take.
+    """
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]
+    for key in values:
+        if key not in names:
+            raise InputError(f"unknown option {group}.{key}{nearest(key, names)}")
+    out = {}
+    for f in dataclasses.fields(cls):
+        if f.name in values:
+            out[f.name] = _coerce(f"{group}.{f.name}", values[f.name], hints[f.name])
+        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise InputError(f"{group}.{f.name} is not there")
+        else:
+            out[f.name] = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+    return out
+
+
 def _coerce(where: str, value: Any, hint: Any) -> Any:
-    """A TOML value as the field's type wants it; whole numbers may stand for floats, nothing else is converted."""
+    """A TOML or JSON value as the field's type wants it; a whole number may stand for a float, and null for None."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
-        return _coerce(where, value, next(a for a in arguments if a is not type(None)))
+        others = [a for a in arguments if a is not type(None)]
+        return None if value is None and len(others) < len(arguments) else _coerce(where, value, others[0])
     if origin is Literal:
-        if value in arguments:
+        if isinstance(value, (str, int, float)) and value in arguments:
             return value
-        raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}{nearest(str(value), map(str, arguments))}")
-    if origin is tuple:
+        close = nearest(str(value), map(str, arguments))
+        raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}{close}")
+    if origin in (tuple, list):
         if isinstance(value, (list, tuple)):
-            return tuple(_coerce(where, v, arguments[0]) for v in value)
+            return origin(_coerce(where, v, arguments[0]) for v in value)
         raise InputError(f"{where} must be a list, not {value!r}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is float and isinstance(value, str) and value in INFINITE:  # as JSON writes it
+        return INFINITE[value]
     if type(value) is hint:
         return value
-    raise InputError(f"{where} must be of type {hint.__name__}, not {value!r}")
+    raise InputError(f"{where} must be of type {getattr(hint, '__name__', hint)}, not {value!r}")
 
 
 # Command line

@@ -73,8 +73,8 @@ class Criterion:
         else:
             from worldbench.scoring import score
 
-            scored = score(prepared.world, model, settings, None)["scores"][self.metric]["scores"]
-            scores = {name: s["value"] for name, s in scored.items() if s["value"] is not None}
+            scored = score(prepared.world, model, settings, None).scores[self.metric].scores
+            scores = {name: s.value for name, s in scored.items() if s.value is not None}
         return {name: value for name, value in scores.items() if math.isfinite(value)}
 
     def require(self, prepared: Prepared, model: SequenceModel) -> None:

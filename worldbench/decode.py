@@ -20,12 +20,14 @@ import numpy as np
 
 from worldbench import tables
 from worldbench.core.errors import InputError, RunError
-from worldbench.core.files import identity_hash, lock, read_json, to_json, write_atomic
+from worldbench.core.files import identity_hash, lock
 from worldbench.core.text import counted
 from worldbench.display import Display, print_notes
+from worldbench.records import decoding as records
+from worldbench.records.decoding import Asked, Decoding
+from worldbench.records.reading import read, write
 from worldbench.run import about, at_step, reopen
 
-DECODE_VERSION = 1
 LENGTHS = (1, 2, 4, 8, 12)
 NO_LIMIT = 1e-30
 """A threshold that stops no draft, and has chances counted."""
@@ -138,16 +140,18 @@ def decode(
             for repeat in range(settings.repeats):
                 announce(f"repeat {repeat + 1} of {settings.repeats}")
                 bench.pass_over(arms[repeat % len(arms) :] + arms[: repeat % len(arms)])
-        record = {
-            "schema_version": DECODE_VERSION,
+        asked = dataclasses.asdict(settings) | {
+            "lengths": lengths, **bench.resolved(), "threads": torch.get_num_threads()
+        }  # fmt: skip
+        record = Decoding(
             **about(prepared, model),
-            "decode_command": " ".join(["worldbench", "decode", shlex.quote(folder.resolve().name), *words]),
-            "decode": dataclasses.asdict(settings) | {"lengths": lengths, **bench.resolved(), "threads": torch.get_num_threads()},
-            "device": train.device,
-            **summary(arms, settings, threshold if settings.adaptive is None else None),
-            "identical": compare_greedy(arms, bench, model) if settings.choice == "greedy" else None,
-        }
-        write_atomic(path, to_json(record) + "\n")
+            decode_command=" ".join(["worldbench", "decode", shlex.quote(folder.resolve().name), *words]),
+            decode=Asked(**asked),
+            device=train.device,
+            **summary(arms, threshold if settings.adaptive is None else None),
+            identical=compare_greedy(arms, bench, model) if settings.choice == "greedy" else None,
+        )
+        write(path, record)
     return path
 
 
@@ -239,27 +243,30 @@ def suggested_threshold(arms: list[Arm], pilot: Arm) -> float:
     return max(tried, key=lambda x: float((1 + np.minimum(kept, drafted[x])).sum() / (base + each * drafted[x]).sum()))
 
 
-def summary(arms: list[Arm], settings: Settings, suggested: float | None) -> dict[str, Any]:
-    """Everything measured, as JSON."""
+def summary(arms: list[Arm], suggested: float | None) -> dict[str, Any]:
+    """Everything measured, as fields of the record."""
     plain, drafting = arms[0], arms[1:]
     base, each = costs(arms)
     longest = max((arm for arm in drafting if not arm.plan.threshold), key=lambda arm: arm.plan.length)
     rates = acceptance(longest)
     told = [_told(arm, plain) for arm in drafting]
-    predicted = {n: expected_per_round(rates, n) / (base + n * each) for n in range(1, longest.plan.length + 1)}
+    predicted = {
+        n: expected_per_round(rates, n) / (base + n * each) for n in range(1, longest.plan.length + 1)
+    }
     best = max(predicted, key=lambda n: predicted[n])
-    fixed = [t for t in told if not t["threshold"]]
+    fixed = [t for t in told if not t.threshold]
+    forwards = plain.counts.rounds / max(1, plain.counts.tokens - plain.counts.rows)
     return {
-        "plain": {**_common(plain), "forwards_per_token": plain.counts.rounds / max(1, plain.counts.tokens - plain.counts.rows)},
+        "plain": records.Plain(**_common(plain), forwards_per_token=forwards),
         "arms": told,
-        "costs_ms": {"round_without_drafts": base, "each_draft": each},
+        "costs_ms": records.Costs(round_without_drafts=base, each_draft=each),
         "acceptance_by_position": rates.tolist(),
-        "best": {
-            "length": max(fixed, key=lambda t: t["speed_up"]["median"])["length"],
-            "predicted_length": best,
-            "predicted_speed_up": predicted[best] * plain.step_ms,
-            "suggested_threshold": suggested,
-        },
+        "best": records.BestLength(
+            length=max(fixed, key=lambda t: t.speed_up.median).length,
+            predicted_length=best,
+            predicted_speed_up=predicted[best] * plain.step_ms,
+            suggested_threshold=suggested,
+        ),
     }
 
 
@@ -275,33 +282,33 @@ def _common(arm: Arm) -> dict[str, Any]:
     }
 
 
-def _told(arm: Arm, plain: Arm) -> dict[str, Any]:
+def _told(arm: Arm, plain: Arm) -> records.Arm:
     c, steps = arm.counts, max(1, arm.counts.forwards - arm.batches)
     per_token = [x / y for x, y in zip(arm.wall, plain.wall)]
     work = [x / y for x, y in zip(arm.processor, plain.processor)]
-    scale = plain.counts.tokens / max(1, c.tokens)  # sampled continuations are of one law, not of one length
-    return {
-        "length": arm.plan.length,
-        "threshold": arm.plan.threshold,
+    scale = plain.counts.tokens / max(1, c.tokens)  # sampled continuations have one distribution, but not one length
+    return records.Arm(
+        length=arm.plan.length,
+        threshold=arm.plan.threshold,
         **_common(arm),
-        "drafted_per_round": c.drafted / max(1, c.rounds),
-        "accepted_per_round": float(c.accepted.sum()) / max(1, c.rounds),
-        "tokens_per_round": arm.per_round,
-        "forwards_per_token": c.rounds / max(1, c.tokens - c.rows),
-        "tested": c.tested.tolist(),
-        "accepted": c.accepted.tolist(),
-        "draft_ms": 1000 * c.seconds["draft"] / steps,
-        "verify_ms": 1000 * c.seconds["forward"] / steps,
-        "speed_up": _spread([1 / (x * scale) for x in per_token]),
-        "processor_speed_up": _spread([1 / (x * scale) for x in work]),
-    }
+        drafted_per_round=c.drafted / max(1, c.rounds),
+        accepted_per_round=float(c.accepted.sum()) / max(1, c.rounds),
+        tokens_per_round=arm.per_round,
+        forwards_per_token=c.rounds / max(1, c.tokens - c.rows),
+        tested=c.tested.tolist(),
+        accepted=c.accepted.tolist(),
+        draft_ms=1000 * c.seconds["draft"] / steps,
+        verify_ms=1000 * c.seconds["forward"] / steps,
+        speed_up=_spread([1 / (x * scale) for x in per_token]),
+        processor_speed_up=_spread([1 / (x * scale) for x in work]),
+    )
 
 
-def _spread(values: list[float]) -> dict[str, Any]:
-    return {"median": statistics.median(values), "low": min(values), "high": max(values), "repeats": values}
+def _spread(values: list[float]) -> records.Spread:
+    return records.Spread(median=statistics.median(values), low=min(values), high=max(values), repeats=values)
 
 
-def compare_greedy(arms: list[Arm], bench: Bench, model: Any) -> dict[str, Any]:
+def compare_greedy(arms: list[Arm], bench: Bench, model: Any) -> records.Identical:
     """Are all arms' continuations the plain ones, token by token? Raises RunError where they differ by more than rounding can explain."""
     plain = np.concatenate(arms[0].tokens)
     rows = 0
@@ -317,37 +324,35 @@ def compare_greedy(arms: list[Arm], bench: Bench, model: Any) -> dict[str, Any]:
                     f"decoding with {arm.plan} went wrong at token {at} of prompt {r}: it differs from plain decoding where the best two logits are "
                     f"{top[1] - top[0]:.2g} apart; please report this"
                 )
-    return {"rows": len(plain) * (len(arms) - 1), "different": rows, "all": rows == 0}
+    return records.Identical(rows=len(plain) * (len(arms) - 1), different=rows, all=rows == 0)
 
 
 def show(path: Path) -> None:
     """The record as a table."""
-    r = read_json(path)
-    s, plain = r["decode"], r["plain"]
-    where = r["device"]
-    if where == "cpu":
-        where = f"{r['environment']['processor']}, {counted(s['threads'], 'thread')}"
-    print_notes([
-        f"{r['model']['name']} in {r['world']['world']}, {s['choice']}, {counted(s['prompts'], 'prompt')}, batch {s['batch']}, {where}",
-        f"plain: {plain['round_ms']:.2f} ms a token, {plain['tokens_per_second']:.0f} tokens/s, {counted(plain['tokens'], 'token')}",
-    ])  # fmt: skip
-    head = ["drafts", "tokens a round", "forwards a token", "draft ms", "verify ms", "speed-up", "lowest .. highest", "of processor time"]
+    r = read(path, Decoding)
+    s, plain = r.decode, r.plain
+    where = f"{r.environment.processor}, {counted(s.threads, 'thread')}" if r.device == "cpu" else r.device
+    who = f"{r.model.name} in {r.world_name}, {s.choice}, {counted(s.prompts, 'prompt')}"
+    rate = f"{plain.round_ms:.2f} ms a token, {plain.tokens_per_second:.0f} tokens/s"
+    print_notes([f"{who}, batch {s.batch}, {where}", f"plain: {rate}, {counted(plain.tokens, 'token')}"])
+    head = ["drafts", "tokens a round", "forwards a token", "draft ms", "verify ms", "speed-up"]
+    head += ["lowest .. highest", "of processor time"]
     body = [
         [
-            str(a["length"]) if not a["threshold"] else f"to {a['length']}, chance {a['threshold']:g}",
-            f"{a['tokens_per_round']:.2f}", f"{a['forwards_per_token']:.3f}", f"{a['draft_ms']:.2f}", f"{a['verify_ms']:.2f}", f"{a['speed_up']['median']:.2f}",
-            f"{a['speed_up']['low']:.2f} .. {a['speed_up']['high']:.2f}", f"{a['processor_speed_up']['median']:.2f}",
+            str(a.length) if not a.threshold else f"to {a.length}, chance {a.threshold:g}",
+            f"{a.tokens_per_round:.2f}", f"{a.forwards_per_token:.3f}", f"{a.draft_ms:.2f}", f"{a.verify_ms:.2f}",
+            f"{a.speed_up.median:.2f}", f"{a.speed_up.low:.2f} .. {a.speed_up.high:.2f}",
+            f"{a.processor_speed_up.median:.2f}",
         ]
-        for a in r["arms"]
+        for a in r.arms
     ]  # fmt: skip
     print(tables.terminal(head, body, 1))
-    notes = ["acceptance by draft: " + " ".join(f"{x:.2f}" for x in r["acceptance_by_position"])]
-    best = r["best"]
-    predicted = f"{best['predicted_length']} (speed-up {best['predicted_speed_up']:.2f})"
-    notes.append(f"best length: {best['length']} of those tried; by acceptance and costs {predicted}")
-    if (same := r["identical"]) is not None:
+    notes = ["acceptance by draft: " + " ".join(f"{x:.2f}" for x in r.acceptance_by_position)]
+    predicted = f"{r.best.predicted_length} (speed-up {r.best.predicted_speed_up:.2f})"
+    notes.append(f"best length: {r.best.length} of those tried; by acceptance and costs {predicted}")
+    if (same := r.identical) is not None:
         told = "identical to plain decoding, token by token"
-        if not same["all"]:
-            told = f"{same['different']} differ from plain decoding, each where two logits tie"
-        notes.append(f"{counted(same['rows'], 'continuation')}: {told}")
+        if not same.all:
+            told = f"{same.different} differ from plain decoding, each where two logits tie"
+        notes.append(f"{counted(same.rows, 'continuation')}: {told}")
     print_notes(notes)

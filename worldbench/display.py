@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 from worldbench import console, tables
 from worldbench.core.text import counted, visible
+
+if TYPE_CHECKING:
+    from worldbench.records.runs import Result
+    from worldbench.records.scores import Metric, Which
 
 Reporter = Callable[[int, int, dict[str, float], int, float], None]
 """(steps done, steps, losses, tokens this session, seconds this session)."""
@@ -102,31 +106,31 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def print_result(record: dict[str, Any]) -> None:
+def print_result(record: Result) -> None:
     """The scores of one result: floor, score with its interval, ceiling."""
-    title = f"{record['model']['name']} in {record['world']['world']}"
-    if record["seed"] is not None:
-        title += f", seed {record['seed']}"
-    if tuning := record.get("tuning"):
-        title += f", tuned by {counted(tuning['trials'], 'trial')} x {tuning['seeds']}"
+    title = f"{record.model.name} in {record.world_name}"
+    if record.seed is not None:
+        title += f", seed {record.seed}"
+    if record.tuning is not None:
+        title += f", tuned by {counted(record.tuning.trials, 'trial')} x {record.tuning.seeds}"
     arrow = {"higher": "up", "lower": "down", "none": "-"}
     body: list[list[str]] = []
     styles: list[str] = []
-    for name, metric in record["scores"].items():
-        body.append([f"{name} ({arrow[metric['direction']]})", *[""] * 5])
+    for name, metric in record.scores.items():
+        body.append([f"{name} ({arrow[metric.direction]})", *[""] * 5])
         styles.append("bold")
-        for key in sorted(metric["scores"], key=lambda k: k != metric["primary"]):
-            s = metric["scores"][key]
-            interval = f"{number(s['interval'][0])} .. {number(s['interval'][1])}" if s["interval"] else ""
+        for key in sorted(metric.scores, key=lambda k: k != metric.primary):
+            s = metric.scores[key]
+            interval = f"{number(s.interval[0])} .. {number(s.interval[1])}" if s.interval else ""
             both = bound(metric, "floor", key), bound(metric, "ceiling", key)
-            body.append([f"  {key}", both[0], number(s["value"]), interval, both[1], str(s["n"])])
-            styles.append("bold" if key == metric["primary"] else "dim")
+            body.append([f"  {key}", both[0], number(s.value), interval, both[1], str(s.n)])
+            styles.append("bold" if key == metric.primary else "dim")
     head = ["metric (better)", "floor", "score", "95% over trials", "ceiling", "n"]
     used = [i for i in range(len(head)) if i in (0, 2) or any(row[i] for row in body)]
     body = [[row[i] for i in used] for row in body]
     print(tables.terminal([head[i] for i in used], body, 1, title=title, right=range(1, len(used)), styles=styles))
-    notes = [f"{name}: {note}" for name, metric in record["scores"].items() for note in metric["notes"]]
-    notes += [f"{name}: not applicable: {reason}" for name, reason in record["not_applicable"].items()]
+    notes = [f"{name}: {note}" for name, metric in record.scores.items() for note in metric.notes]
+    notes += [f"{name}: not applicable: {reason}" for name, reason in record.not_applicable.items()]
     print_notes(notes)
 
 
@@ -136,8 +140,8 @@ def print_notes(notes: list[str]) -> None:
         print(tables.note(note))
 
 
-def bound(metric: dict[str, Any], which: str, key: str) -> str:
-    value = metric.get(which, {}).get(key)
+def bound(metric: Metric, which: Which, key: str) -> str:
+    value = metric.bound(which, key)
     return "" if value is None else number(value)
 
 

@@ -1,7 +1,7 @@
 """A run: settle the world, train, score beside its references, draw. A directory that the same command goes on in.
 
-The training identity names the directory; what is scored in it, and how, is the evaluation identity, kept in the result. Nothing that is execution alone
-(where to, how often to save) enters either.
+The training identity names the directory; the evaluation identity, of what is scored in it and how, names the result.
+Nothing that is execution alone (where to, how often to save) enters either.
 """
 
 from __future__ import annotations
@@ -11,21 +11,31 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from worldbench.budget import told
+import msgspec
+
 from worldbench.configuration import Job
 from worldbench.core.errors import InputError, Interrupted, RunError
-from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
+from worldbench.core.files import identity_hash, lock, make_folder
 from worldbench.core.model import SequenceModel, refuse_impossible
 from worldbench.core.options import identity_fields, named_files
 from worldbench.core.registry import metrics, models, worlds
 from worldbench.core.text import counted
 from worldbench.core.world import World
 from worldbench.display import Display
-from worldbench.result import SCHEMA_VERSION, environment
-from worldbench.run_config import differences, load_job, saved_config, write_config
+from worldbench.environment import environment
+from worldbench.records.finding import evidence_folder, result_path
+from worldbench.records.lines import EvalLine
+from worldbench.records.parts import Identity, Lender, Model, Parameters, decoded
+from worldbench.records.reading import read, write
+from worldbench.records.runs import Result, Training
+from worldbench.records.scores import Bound, Scores
+from worldbench.run_config import differences, is_own, load_job, saved_config, write_config
 from worldbench.run_files import manifest
+
+if TYPE_CHECKING:
+    from worldbench.scoring import Scored
 
 RUN_VERSION = 1
 """Raised when training the same settings gives other weights."""
@@ -42,6 +52,10 @@ class Prepared:
     evaluation: str
     content: dict[str, Any]
 
+    @property
+    def identity(self) -> Identity:
+        return Identity(training=self.training, evaluation=self.evaluation)
+
     def documents(self) -> int:
         """How many different documents training draws; 0 for models that are not trained."""
         from worldbench.stream import documents_seen
@@ -52,8 +66,9 @@ class Prepared:
     def folder(self, out: Path) -> Path:
         """Of its own for each budget of tuning, so that a result that claims one never takes the place of one that does not."""
         seed = f"-s{self.job.seed}" if self.job.seeded else ""
-        tuned = "" if self.job.tuned is None else f"-tuned-{identity_hash(told(self.job.tuned))[:8]}"
-        return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}{tuned}"
+        tuned = self.job.tuned
+        budget = "" if tuned is None else f"-tuned-{identity_hash({'tuning': msgspec.structs.asdict(tuned)})[:8]}"
+        return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}{budget}"
 
 
 def prepare(job: Job, display: Display) -> Prepared:
@@ -113,28 +128,41 @@ def run(job: Job, out: Path, display: Display, *, wait: bool = False) -> Path:
     return run_and_read(job, out, display, wait=wait)[0]
 
 
-def run_and_read(job: Job, out: Path, display: Display, *, wait: bool = False) -> tuple[Path, dict[str, Any]]:
+def run_and_read(job: Job, out: Path, display: Display, *, wait: bool = False) -> tuple[Path, Result]:
     """`run`, and the result as it was when the run's folder was still held: another process may score it anew after."""
     prepared = prepare(job, display)
     folder = prepared.folder(make_folder(out))
     display.say(prepared.world.summary(prepared.documents()), f"folder: {folder}")
     make_folder(folder)
     with lock(folder, wait=wait):
-        result = folder / "result.json"
-        scored = result.exists() and read_json(result).get("identity", {}).get("evaluation") == prepared.evaluation
+        result = result_path(folder, prepared.identity)
+        scored = done(result, prepared)
         if scored and (not job.trained or complete(prepared, folder) or _removed(prepared, folder)):
             display.say(f"done already: {result}")
             if job.trained and not complete(prepared, folder):
                 display.say(f"its weights were removed; to train them again, delete {result} and repeat the command")
+            if not is_own(folder, prepared.identity):
+                write_config(folder, prepared)
         else:
             write_config(folder, prepared)
             with manifest(folder, display.say):
                 model = train(prepared, folder, display) if job.trained else reference(prepared)
                 if not scored:
                     _score_and_write(prepared, model, folder, out, result, display)
-        found = read_json(result)
-        draw(folder, display)
+        found = read(result, Result)
+        draw(folder, display, result)
     return result, found
+
+
+def done(result: Path, prepared: Prepared) -> bool:
+    """Does a result file answer the job already? Raises RunError where the file is the result of another run."""
+    if not result.exists():
+        return False
+    record = read(result, Result)
+    if (record.identity, record.tuning) != (prepared.identity, prepared.job.tuned):
+        other = f"is the result of another run ({record.command})"
+        raise RunError(f"{str(result)!r} {other}; move it to a folder of its own")
+    return True
 
 
 def _removed(prepared: Prepared, folder: Path) -> bool:
@@ -293,9 +321,10 @@ def score_callable(
     prepared = dataclasses.replace(prepared, job=job, content=content, training=identity_hash(content))
     folder = make_folder(make_folder(out) / f"{job.world}-callable-{prepared.training[:10]}")
     with lock(folder):
-        _score_and_write(prepared, model, folder, out, folder / "result.json", display)
-        draw(folder, display)
-    return folder / "result.json"
+        result = result_path(folder, prepared.identity)
+        _score_and_write(prepared, model, folder, out, result, display)
+        draw(folder, display, result)
+    return result
 
 
 def _score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, out: Path, result: Path, display: Display) -> None:
@@ -303,16 +332,16 @@ def _score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, out
     from worldbench.scoring import score
 
     job, settings = prepared.job, prepared.job.groups["eval"]
-    evidence = folder / ("evidence" if result.stem == "result" else f"evidence-{prepared.evaluation[:10]}")
     with display.task("scoring") as announce:
-        scored = score(prepared.world, model, settings, evidence, announce)
+        scored = score(prepared.world, model, settings, evidence_folder(result), announce)
     if job.model not in models.names() or job.seeded:
-        _add_bounds(prepared, scored["scores"], out, display)
-    write_atomic(result, to_json(record(prepared, model, folder, scored, display)) + "\n")
+        scored = dataclasses.replace(scored, scores=_with_bounds(prepared, scored.scores, out, display))
+    write(result, record(prepared, model, folder, scored, display))
 
 
-def _add_bounds(prepared: Prepared, scores: dict[str, dict[str, Any]], out: Path, display: Display) -> None:
-    """Floor and ceiling of each metric: the scores of its reference models on the same prompts, from runs of their own."""
+def _with_bounds(prepared: Prepared, scores: Scores, out: Path, display: Display) -> Scores:
+    """The scores with their floors and ceilings: those of reference models on the same prompts, from other runs."""
+    bounds: dict[str, dict[str, Bound]] = {name: {} for name in scores}
     wanted = {n: {k: getattr(metrics[n].load(), k) for k in ("floor", "ceiling")} for n in scores}
     for name in sorted({m for both in wanted.values() for m in both.values() if m}):
         cls = models[name].load()
@@ -324,20 +353,28 @@ def _add_bounds(prepared: Prepared, scores: dict[str, dict[str, Any]], out: Path
         plugins = tuple(plugin for plugin in prepared.job.plugins if plugin.serves(prepared.job.world, name))
         job = dataclasses.replace(prepared.job, model=name, groups=groups, given=given, tuned=None, plugins=plugins)
         display.say(f"scoring {name} on the same prompts")
-        measured = run_and_read(job, out, display.quieter(), wait=True)[1]["scores"]
+        measured = run_and_read(job, out, display.quieter(), wait=True)[1].scores
         for metric, both in wanted.items():
             for bound, reference_name in both.items():
                 if reference_name == name and metric in measured:
-                    scores[metric][bound] = {"model": name, **{k: v["value"] for k, v in measured[metric]["scores"].items()}}
+                    values = {k: s.value for k, s in measured[metric].scores.items()}
+                    bounds[metric][bound] = Bound(model=name, scores=values)
+    return {name: msgspec.structs.replace(metric, **bounds[name]) for name, metric in scores.items()}
 
 
-def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: dict[str, Any], display: Display) -> dict[str, Any]:
-    """The result, as JSON; deterministic given the run."""
-    out = {"schema_version": SCHEMA_VERSION, **about(prepared, model)}
+def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: Scored, display: Display) -> Result:
+    """The result; deterministic given the run."""
+    training = None
     if prepared.job.trained and lender(prepared) is None:
-        out["training"] = {"curve": learning_curve(prepared, folder, display.say)}
-    out["card"] = prepared.world.card(prepared.documents())
-    return out | scored
+        curve = learning_curve(prepared, folder, display.say)
+        training = Training(curve=msgspec.convert(curve, list[EvalLine], dec_hook=decoded))
+    return Result(
+        **about(prepared, model),
+        training=training,
+        card=prepared.world.card(prepared.documents()),
+        scores=scored.scores,
+        not_applicable=scored.not_applicable,
+    )
 
 
 def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -356,24 +393,25 @@ def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None])
 
 
 def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
-    """What was run, on what, and how: the head of every record of a run."""
-    job = prepared.job
-    out: dict[str, Any] = {
+    """What was run, on what, and how: the fields of `Head`, for every record of a run."""
+    job, of = prepared.job, lender(prepared) if prepared.job.trained else None
+    counted = getattr(model, "parameters", None) if job.trained else None
+    return {
         "world": prepared.world_identity,
-        "model": {"name": job.model, "hidden": model.hidden_name or None},
+        "model": Model(
+            name=job.model,
+            hidden=model.hidden_name or None,
+            parameters=None if counted is None else Parameters(**counted),
+            weights_of=None if of is None else Lender(name=of.job.model, training=of.training),
+        ),
         "preset": job.preset,
         "seed": job.seed if job.seeded else None,
         "command": job.command(),
         "config": config_of(job),
-        "identity": {"training": prepared.training, "evaluation": prepared.evaluation},
+        "identity": prepared.identity,
         "environment": environment(),
-        **told(job.tuned),
+        "tuning": job.tuned,
     }
-    if job.trained:
-        out["model"]["parameters"] = getattr(model, "parameters", None)
-        if (of := lender(prepared)) is not None:
-            out["model"]["weights_of"] = {"name": of.job.model, "training": of.training}
-    return out
 
 
 def config_of(job: Job) -> dict[str, dict[str, Any]]:
@@ -410,18 +448,19 @@ def reopen(folder: Path, changes: list[str], display: Display, plugins: Sequence
 
 
 def evaluate(folder: Path, changes: list[str], display: Display, plugins: Sequence[Path] = ()) -> Path:
-    """Score a finished run again, under other evaluation settings; training is not touched."""
+    """Score a finished run again, under evaluation settings that may have changed; training is not touched."""
     prepared = reopen(folder, changes, display, plugins)
-    saved = saved_config(folder).identity
-    name = "result.json" if prepared.evaluation == saved.evaluation else f"result-{prepared.evaluation[:10]}.json"
+    result = result_path(folder, prepared.identity)
     with lock(folder):
-        model = at_step(prepared, folder, prepared.job.groups["train"].steps) if prepared.job.trained else reference(prepared)
-        _score_and_write(prepared, model, folder, folder.parent, folder / name, display)
-    return folder / name
+        done(result, prepared)  # refuses to write over the result of another run
+        steps = prepared.job.groups["train"].steps if prepared.job.trained else 0
+        model = at_step(prepared, folder, steps) if prepared.job.trained else reference(prepared)
+        _score_and_write(prepared, model, folder, folder.parent, result, display)
+    return result
 
 
-def draw(folder: Path, display: Display) -> list[Path]:
-    """The figures of a run folder, from its files."""
+def draw(folder: Path, display: Display, result: Path | None = None) -> list[Path]:
+    """The figures of a run folder, from its files. result: which evaluation's (None: the run's own)."""
     from worldbench.figures.run_figures import draw_run
 
-    return draw_run(folder)
+    return draw_run(folder, result)

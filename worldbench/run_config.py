@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worldbench.configuration import Job, group_types, parse_options
+from worldbench.configuration import Job, from_json, group_types, parse_options
 from worldbench.core.errors import InputError
 from worldbench.core.files import clean
 from worldbench.core.options import file_options, named_files
@@ -42,7 +42,7 @@ def write_config(folder: Path, prepared: Prepared) -> None:
             for p in job.plugins
         ],
         groups=groups,
-        identity=Identity(training=prepared.training, evaluation=prepared.evaluation),
+        identity=prepared.identity,
         training=prepared.content,
         tuning=job.tuned,
     )
@@ -56,6 +56,14 @@ def saved_config(folder: Path) -> Config:
     return read(folder / "config.json", Config)
 
 
+def is_own(folder: Path, identity: Identity) -> bool:
+    """Does the folder's `config.json` name this evaluation as the run's own? Where it cannot be read, it does not."""
+    try:
+        return saved_config(folder).identity == identity
+    except InputError:
+        return False
+
+
 def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> Job:
     """The job of a run folder, with evaluation options and the places of its files changed.
 
@@ -65,7 +73,7 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
     saved = saved_config(folder)
     loaded = run_plugins(folder, saved.plugins, plugins)
     types_ = group_types(saved.world, saved.model)
-    values = {g: {k: tuple(v) if isinstance(v, list) else v for k, v in v.items()} for g, v in saved.groups.items()}
+    values = _values(folder / "config.json", saved, types_)
     movable = {f"--env.{name}": name for name in (file_options(types_["env"]) if "env" in types_ else ())}
     given = {word.split("=", 1)[0] for word in changes if word.startswith("--")}
     for option in sorted(given):
@@ -83,10 +91,25 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
     if "--eval.metrics" in given:  # the run's own may be of a plugin that is not named this time
         values["eval"]["metrics"] = ()
     _require_metrics(folder, values["eval"]["metrics"], saved.plugins)
-    groups = {g: types_[g](**values[g]) for g in types_}
+    try:
+        groups = {g: types_[g](**values[g]) for g in types_}
+    except InputError as error:
+        raise InputError(f"{str(folder / 'config.json')!r} cannot be used: {error}; {saved.remedy}") from error
     open_ = {g: types_[g] for g in ("env", "eval") if g in types_}
     groups |= parse_options(open_, {g: groups[g] for g in open_}, changes, "worldbench eval RUN")
     return Job(saved.world, saved.model, saved.preset, saved.seed, groups, saved.given, loaded, saved.tuning)
+
+
+def _values(path: Path, saved: Config, types_: dict[str, type]) -> dict[str, dict[str, Any]]:
+    """The saved options, each of the type that the world and the model want. Raises InputError."""
+    if types_.keys() != saved.groups.keys():
+        has, wants = (", ".join(sorted(names)) or "nothing" for names in (saved.groups, types_))
+        what = f"its groups of options are {has}, and those of {saved.model} in {saved.world} are {wants}"
+        raise InputError(f"{str(path)!r} cannot be used: {what}; {saved.remedy}")
+    try:
+        return {group: from_json(group, cls, saved.groups[group]) for group, cls in types_.items()}
+    except InputError as error:
+        raise InputError(f"{str(path)!r} cannot be used: {error}; {saved.remedy}") from error
 
 
 def run_plugins(folder: Path, saved: list[PluginFile], named: Sequence[Path]) -> tuple[Plugin, ...]:

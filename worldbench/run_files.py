@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from worldbench.core.errors import InputError, RunError
-from worldbench.core.files import read_json, to_json, write_atomic
-from worldbench.result import environment
+from worldbench.environment import environment
+from worldbench.records.folder import Manifest, Session
+from worldbench.records.reading import read, write
 
 
 @contextmanager
@@ -24,37 +26,39 @@ def manifest(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     path = folder / "manifest.json"
     sessions = _sessions(path, say)
     started = time.time()
-    entry = {"argv": sys.argv, "pid": os.getpid(), "started": _clock(started), "environment": environment(), "outcome": "killed"}
-    write_atomic(path, to_json({"sessions": [*sessions, entry]}) + "\n")
+    entry = Session(
+        argv=sys.argv,
+        pid=os.getpid(),
+        started=_clock(started),
+        environment=environment(),
+        outcome="killed",
+    )
+    write(path, Manifest(sessions=[*sessions, entry]))
+    outcome = "killed"
     try:
         yield
-        entry["outcome"] = "done"
+        outcome = "done"
     except BaseException as error:
-        entry["outcome"] = f"{type(error).__name__}: {error}"
+        outcome = f"{type(error).__name__}: {error}"
         raise
     finally:
-        entry["seconds"] = round(time.time() - started, 2)
+        entry = msgspec.structs.replace(entry, outcome=outcome, seconds=round(time.time() - started, 2))
         try:
-            write_atomic(path, to_json({"sessions": [*sessions, entry]}) + "\n")
+            write(path, Manifest(sessions=[*sessions, entry]))
         except RunError:
-            if entry["outcome"] == "done":
+            if outcome == "done":
                 raise
 
 
-def _sessions(path: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
+def _sessions(path: Path, say: Callable[[str], None]) -> list[Session]:
     """Of the processes that worked here before."""
     if not path.exists():
         return []
     try:
-        saved = read_json(path)
-        sessions = saved.get("sessions") if isinstance(saved, dict) else None
-        if isinstance(sessions, list) and all(isinstance(session, dict) for session in sessions):
-            return sessions
-        why = f"{str(path)!r} lacks a list of sessions"
+        return read(path, Manifest).sessions
     except InputError as error:
-        why = str(error)
-    say(f"{why}: the list of the processes that worked here begins anew")
-    return []
+        say(f"{error}; the list of the processes that worked here begins anew")
+        return []
 
 
 def _clock(seconds: float) -> str:

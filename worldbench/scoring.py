@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from worldbench.arithmetic import limit_blas
 from worldbench.core.arrays import npz
@@ -16,18 +16,28 @@ from worldbench.core.registry import metrics
 from worldbench.core.world import World
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
+from worldbench.records import scores as records
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Every metric's scores, and why each of the others says nothing about the model."""
+
+    scores: records.Scores
+    not_applicable: dict[str, str]
 
 
 def score(
-    world: World, model: SequenceModel, settings: EvalConfig, evidence: Path | None, announce: Callable[[str], None] = lambda _: None
-) -> dict[str, dict[str, Any]]:
-    """{"scores": {metric: {version, direction, primary, scores, series, notes, evidence}}, "not_applicable": {metric: reason}}.
-
-    Per-trial arrays go to `<evidence>/<metric>.npz`, their digest into the record.
-    """
+    world: World,
+    model: SequenceModel,
+    settings: EvalConfig,
+    evidence: Path | None,
+    announce: Callable[[str], None] = lambda _: None,
+) -> Scored:
+    """Per-trial arrays go to `<evidence>/<metric>.npz`, their digest into the record."""
     limit_blas()
     evaluation = Evaluation(world, model, settings)
-    out: dict[str, dict[str, Any]] = {"scores": {}, "not_applicable": {}}
+    out = Scored({}, {})
     chosen: dict[str, Metric] = {}
     for name in settings.metrics or metrics.names():
         metric: Metric = metrics[name].load()
@@ -35,25 +45,26 @@ def score(
         if reason is None:
             chosen[name] = metric
         else:
-            out["not_applicable"][name] = reason
+            out.not_applicable[name] = reason
     for number, (name, metric) in enumerate(chosen.items(), 1):
         announce(f"{name} ({number} of {len(chosen)})")
-        out["scores"][name] = _record(metric, metric.measure(evaluation), evidence)
+        out.scores[name] = _record(metric, metric.measure(evaluation), evidence)
     return out
 
 
-def _record(metric: Metric, report: Report, evidence: Path | None) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "version": metric.version,
-        "direction": metric.direction,
-        "primary": metric.primary if metric.primary in report.scores else next(iter(report.scores)),
-        "scores": {k: {"value": s.value, "n": s.n, "interval": s.interval} for k, s in report.scores.items()},
-        "series": report.series,
-        "notes": report.notes,
-    }
+def _record(metric: Metric, report: Report, evidence: Path | None) -> records.Metric:
+    digest = None
     if evidence is not None and report.arrays:
         raw = npz(report.arrays)
         evidence.mkdir(exist_ok=True)
         write_atomic(evidence / f"{metric.name}.npz", raw)
-        record["evidence_sha256"] = hashlib.sha256(raw).hexdigest()
-    return record
+        digest = hashlib.sha256(raw).hexdigest()
+    return records.Metric(
+        version=metric.version,
+        direction=metric.direction,
+        primary=metric.primary if metric.primary in report.scores else next(iter(report.scores)),
+        scores={name: records.Score.of(measured) for name, measured in report.scores.items()},
+        series=report.series,
+        notes=report.notes,
+        evidence_sha256=digest,
+    )

@@ -13,13 +13,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 
 from worldbench.arithmetic import resolve_device, set_up
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.objective import Objective
-from worldbench.bench_plan import PROMPT, REFERENCE, SCHEMA_VERSION, Plan, Shape
+from worldbench.bench_plan import PROMPT, REFERENCE, Plan, Shape
 from worldbench.configuration import TrainConfig
 from worldbench.core import streams
 from worldbench.core.errors import RunError
@@ -27,8 +28,9 @@ from worldbench.core.model import refuse_impossible
 from worldbench.core.registry import models
 from worldbench.core.world import Documents
 from worldbench.display import Display
+from worldbench.environment import environment
 from worldbench.operations import Operations, count_operations
-from worldbench.result import environment
+from worldbench.records import bench as records
 from worldbench.trainer import apply_gradients, make_optimizer
 
 
@@ -143,19 +145,19 @@ def products(trunk: Any, vocabulary: int, positions: int, device: str) -> list[P
     return out
 
 
-def measure_apart(plan: Plan, label: str) -> dict[str, Any]:
-    """{bytes, what}: the peak of a model of a plan. Raises RunError where the process fails, for want of memory, say."""
+def measure_apart(plan: Plan, label: str) -> records.Memory:
+    """The peak of a model of a plan. Raises RunError where the process fails, for want of memory, say."""
     job = json.dumps({"plan": dataclasses.asdict(plan), "label": label})
     threads = {"OMP_NUM_THREADS": str(plan.threads)}
     done = subprocess.run([sys.executable, "-m", "worldbench.footprint"], input=job, capture_output=True, text=True, env=os.environ | threads)
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
         raise RunError(f"the process that measures the memory of {label!r} failed ({last[0]}); a smaller --batch or --layers needs less")
-    return json.loads(done.stdout.splitlines()[-1])
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=records.Memory)
 
 
-def measure(plan: Plan, display: Display) -> dict[str, Any]:
-    """The whole measurement, as a record."""
+def measure(plan: Plan, display: Display) -> records.Bench:
+    """The whole measurement."""
     device = resolve_device(plan.device, "--device")
     labels = plan.labels if REFERENCE in plan.labels else (REFERENCE, *plan.labels)
     configs = {label: plan.config(label) for label in labels}
@@ -183,43 +185,79 @@ def measure(plan: Plan, display: Display) -> dict[str, Any]:
 
 
 def _record(
-    plan: Plan, rows: Rows, batch: Batch, device: str, entrants: list[Entrant], alone: list[Product], memory: dict[str, Any], configs: dict[str, Any]
-) -> dict[str, Any]:
+    plan: Plan,
+    rows: Rows,
+    batch: Batch,
+    device: str,
+    entrants: list[Entrant],
+    alone: list[Product],
+    memory: dict[str, records.Memory],
+    configs: dict[str, Any],
+) -> records.Bench:
     clock = plan.clock_on(device)
     best = max(alone, key=lambda product: product.rate(clock))
     reference = next(e for e in entrants if e.label == REFERENCE)
-    assert reference.operations is not None
     tokens = int(batch.valid.sum())
-    out = []
-    for e in entrants:
-        assert e.operations is not None
-        passes, other = (np.array(getattr(x.forward_backward, clock)) for x in (e, reference))
-        step, other_step = (np.add(p, getattr(x.optimiser, clock)) for p, x in ((passes, e), (other, reference)))
-        out.append({
-            "label": e.label, "model": configs[e.label][0], "options": dataclasses.asdict(configs[e.label][1]),
-            "parameters": e.objective.parameter_count(), "inference_parameters": e.objective.inference_parameters(),
-            "operations": e.operations.total, "operations_by_kind": e.operations.by_kind, "largest_tensor": e.operations.largest,
-            "seconds": {"forward_backward": dataclasses.asdict(e.forward_backward), "optimiser": dataclasses.asdict(e.optimiser)},
-            "step": float(np.median(step)), "quartiles": np.quantile(step, (0.25, 0.75)).tolist(), "tokens_per_second": tokens / float(np.median(step)),
-            "ratio": float(np.median(step / other_step)), "ratio_forward_backward": float(np.median(passes / other)),
-            "ratio_by_operations": e.operations.total / reference.operations.total,
-            "share_of_ceiling": e.operations.total / float(np.median(passes)) / best.rate(clock),
-            "memory": memory[e.label],
-        })  # fmt: skip
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "environment": environment(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "threads": plan.threads,
-        "clock": clock,
-        "repeats": plan.repeats,
-        "shape": None if plan.world is not None else {"name": plan.shape, **dataclasses.asdict(plan.sized())},
-        "rows": {"of": rows.told, "rows": len(batch.tokens), "width": batch.tokens.shape[1], "tokens": tokens, "scored": int(batch.scored.sum())},
-        "vocabulary": rows.vocabulary,
-        "ceiling": {"operations_per_second": best.rate(clock), "product": best.name, "products": [_product(p, clock) for p in alone]},
-        "models": out,
-    }
+    shape = None
+    if plan.world is None:
+        shape = records.Shape(name=plan.shape, **dataclasses.asdict(plan.sized()))
+    return records.Bench(
+        environment=environment(),
+        device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        threads=plan.threads,
+        clock=clock,
+        repeats=plan.repeats,
+        shape=shape,
+        rows=records.RowFacts(
+            of=rows.told,
+            rows=len(batch.tokens),
+            width=batch.tokens.shape[1],
+            tokens=tokens,
+            scored=int(batch.scored.sum()),
+        ),
+        vocabulary=rows.vocabulary,
+        ceiling=records.Ceiling(
+            operations_per_second=best.rate(clock),
+            product=best.name,
+            products=[_product(p, clock) for p in alone],
+        ),
+        models=[_cost(e, reference, clock, tokens, best.rate(clock), memory[e.label], configs[e.label]) for e in entrants],
+    )
 
 
-def _product(p: Product, clock: str) -> dict[str, Any]:
-    return {"name": p.name, "size": list(p.size), "operations_per_second": p.rate(clock), "seconds": dataclasses.asdict(p.times)}
+def _cost(
+    e: Entrant, reference: Entrant, clock: str, tokens: int, ceiling: float, memory: records.Memory, config: Any
+) -> records.Cost:
+    """config: (name of the model, its options). ceiling: operations a second."""
+    assert e.operations is not None
+    assert reference.operations is not None
+    passes, other = (np.array(getattr(x.forward_backward, clock)) for x in (e, reference))
+    step, other_step = (np.add(p, getattr(x.optimiser, clock)) for p, x in ((passes, e), (other, reference)))
+    low, high = np.quantile(step, (0.25, 0.75)).tolist()
+    return records.Cost(
+        label=e.label,
+        model=config[0],
+        options=dataclasses.asdict(config[1]),
+        parameters=e.objective.parameter_count(),
+        inference_parameters=e.objective.inference_parameters(),
+        operations=e.operations.total,
+        operations_by_kind=e.operations.by_kind,
+        largest_tensor=e.operations.largest,
+        seconds=records.Parts(forward_backward=_seconds(e.forward_backward), optimiser=_seconds(e.optimiser)),
+        step=float(np.median(step)),
+        quartiles=(low, high),
+        tokens_per_second=tokens / float(np.median(step)),
+        ratio=float(np.median(step / other_step)),
+        ratio_forward_backward=float(np.median(passes / other)),
+        ratio_by_operations=e.operations.total / reference.operations.total,
+        share_of_ceiling=e.operations.total / float(np.median(passes)) / ceiling,
+        memory=memory,
+    )
+
+
+def _product(p: Product, clock: str) -> records.Product:
+    return records.Product(name=p.name, size=p.size, operations_per_second=p.rate(clock), seconds=_seconds(p.times))
+
+
+def _seconds(times: Times) -> records.Seconds:
+    return records.Seconds(wall=times.wall, processor=times.processor)

@@ -1,7 +1,8 @@
 """A trace: the scores of a finished run at every checkpoint that it keeps, for comparison at matched loss and for pictures of how knowledge comes about.
 
-`trace.json` holds them under the run's own evaluation options and the metrics of `TRACED`; other options make `trace-<identity>.json` beside it. The arrays of
-each metric go to `trace-evidence/<step>/<metric>.npz`. A trace that is stopped goes on behind the last checkpoint that was scored, and ends in the same bytes.
+A trace is named by its evaluation identity: `trace-<identity>.json`, with the arrays of each metric in
+`trace-evidence-<identity>/<step>/<metric>.npz`. A trace that is stopped goes on behind the last checkpoint that was
+scored, and ends in the same bytes.
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from worldbench import tables
-from worldbench.core.errors import InputError
-from worldbench.core.files import lock, make_folder, read_json, remove, to_json, write_atomic
+from worldbench.core.errors import InputError, RunError
+from worldbench.core.files import lock, make_folder, remove
 from worldbench.core.registry import metrics
 from worldbench.curve import named
 from worldbench.display import Display, number
-from worldbench.result import TRACE_VERSION, load_trace
+from worldbench.records.finding import PATTERNS, evidence_folder, trace_path
+from worldbench.records.reading import read, write
+from worldbench.records.runs import Point, Trace
 from worldbench.run import Prepared, about, at_step, draw, gone, identify, points, reopen, weights_folder
-from worldbench.run_config import load_job, sorted_words
+from worldbench.run_config import sorted_words
 
 AXIS = "excess_loss"
 """Always traced: comparison at matched loss needs it."""
@@ -47,8 +49,7 @@ def trace_all(folders: list[Path], changes: list[str], display: Display, plugins
     plans = [_plan(folder, changes, display, plugins) for folder in folders]
     for plan in plans:
         with lock(plan.folder):
-            identity = {"training": plan.prepared.training, "evaluation": plan.prepared.evaluation}
-            if plan.path.exists() and read_json(plan.path).get("identity") == identity:
+            if _done(plan):
                 display.say(f"traced already: {plan.path}")
                 remove(partial_of(plan.path))  # a process may have been killed just before it did so
             else:
@@ -63,10 +64,21 @@ def _plan(folder: Path, changes: list[str], display: Display, plugins: Sequence[
         raise InputError(f"{str(folder)!r} has no checkpoints to trace: {prepared.job.model} is not trained")
     if lost := gone(prepared, folder):
         where = str(weights_folder(prepared, folder))
-        raise InputError(f"{where!r} lacks the weights of {named(lost)}; its command trains them again: {prepared.job.command()}")
-    prepared, usual = _settled(prepared), _settled(identify(load_job(folder, sorted_words(changes)[1], plugins), prepared.world))
-    name = "trace" if prepared.evaluation == usual.evaluation else f"trace-{prepared.evaluation[:10]}"
-    return Plan(prepared, folder, folder / f"{name}.json")
+        again = f"its command trains them again: {prepared.job.command()}"
+        raise InputError(f"{where!r} lacks the weights of {named(lost)}; {again}")
+    prepared = _settled(prepared)
+    return Plan(prepared, folder, trace_path(folder, prepared.identity))
+
+
+def _done(plan: Plan) -> bool:
+    """Is the run traced already? Raises RunError where the file is the trace of another run."""
+    if not plan.path.exists():
+        return False
+    record = read(plan.path, Trace)
+    if (record.identity, record.tuning) != (plan.prepared.identity, plan.prepared.job.tuned):
+        other = f"is the trace of another run ({record.command})"
+        raise RunError(f"{str(plan.path)!r} {other}; move it to a folder of its own")
+    return True
 
 
 def _settled(prepared: Prepared) -> Prepared:
@@ -81,29 +93,35 @@ def _score(plan: Plan, changes: list[str], display: Display) -> None:
 
     prepared, folder, path = plan.prepared, plan.folder, plan.path
     evidence = evidence_folder(path)
-    partial = partial_of(path)
-    head: dict[str, Any] = {"schema_version": TRACE_VERSION, **about(prepared, at_step(prepared, folder, prepared.job.groups["train"].steps))}
-    head["trace_command"] = " ".join(["worldbench", "trace", shlex.quote(folder.resolve().name), *map(shlex.quote, sorted_words(changes)[0])])
-    done = _points_done(partial, head["identity"], points(prepared))
+    partial, steps = partial_of(path), points(prepared)
+    head = about(prepared, at_step(prepared, folder, prepared.job.groups["train"].steps))
+    words = [folder.resolve().name, *sorted_words(changes)[0]]
+    head["trace_command"] = " ".join(["worldbench", "trace", *map(shlex.quote, words)])
+    done = _points_done(partial, plan, steps, display)
     make_folder(evidence)
-    for step in points(prepared)[len(done) :]:
+    for step in steps[len(done) :]:
         model = at_step(prepared, folder, step)
         with display.task(f"step {step}", lines=False) as announce:
             scored = score(prepared.world, model, prepared.job.groups["eval"], evidence / f"{step:08d}", announce)
-        done.append({"step": step, **scored})
-        write_atomic(partial, to_json(head | {"trace": done}) + "\n")
-        display.say(f"step {step}: " + ", ".join(f"{name} {m['primary']} {number(m['scores'][m['primary']]['value'])}" for name, m in scored["scores"].items()))
-    write_atomic(path, to_json(head | {"trace": done}) + "\n")
+        done.append(Point(step=step, scores=scored.scores, not_applicable=scored.not_applicable))
+        write(partial, Trace(**head, trace=done))
+        told = (f"{name} {m.primary} {number(m.value(m.primary))}" for name, m in scored.scores.items())
+        display.say(f"step {step}: " + ", ".join(told))
+    write(path, Trace(**head, trace=done))
     remove(partial)
 
 
-def _points_done(partial: Path, identity: dict[str, str], steps: list[int]) -> list[dict[str, Any]]:
-    """What an earlier process scored before it was stopped, under the same identities: the first of `steps`."""
+def _points_done(partial: Path, plan: Plan, steps: list[int], display: Display) -> list[Point]:
+    """What an earlier process scored before it was stopped: the first of the steps, under the same identities."""
     if not partial.exists():
         return []
-    record = read_json(partial)
-    done = record["trace"] if record["identity"] == identity else []
-    return done if [p["step"] for p in done] == steps[: len(done)] else []
+    try:
+        record = read(partial, Trace)
+    except InputError as error:
+        display.say(f"the trace starts over: {error}")
+        return []
+    same = (record.identity, record.tuning) == (plan.prepared.identity, plan.prepared.job.tuned)
+    return record.trace if same and [p.step for p in record.trace] == steps[: len(record.trace)] else []
 
 
 def partial_of(path: Path) -> Path:
@@ -111,32 +129,42 @@ def partial_of(path: Path) -> Path:
     return path.with_suffix(".partial")
 
 
-def evidence_folder(path: Path) -> Path:
-    """Of a trace file: trace.json has trace-evidence, trace-0123456789.json has trace-evidence-0123456789."""
-    return path.with_name(path.stem.replace("trace", "trace-evidence", 1))
-
-
 def show(path: Path) -> None:
     """The primary scores of a trace by step."""
-    record = load_trace(path)
-    columns = [(name, m["primary"]) for name, m in record["scores"].items()]
+    record = read(path, Trace)
+    columns = [(name, m.primary) for name, m in record.scores.items()]
     head = ["step", *(f"{name} {score}" for name, score in columns)]
-    body = [[str(p["step"]), *(number(p["scores"][n]["scores"][s]["value"]) for n, s in columns)] for p in record["trace"]]
+    body = [[str(p.step), *(number(p.scores[n].value(s)) for n, s in columns)] for p in record.trace]
     print(tables.terminal(head, body, 1, right=range(len(head))))
 
 
 def draw_together(folders: list[Path], out: Path) -> list[Path]:
-    """One figure over the traces of several runs, R^2 of the probed belief against excess loss, into `out`; the files written."""
+    """One figure over the traces of several runs, R^2 of the probed belief against excess loss; the files written.
+
+    out: the folder that the figure is put into.
+    """
     from worldbench.figures import matched
     from worldbench.variant import told_apart
 
-    found = {folder: [folder / "trace.json"] if (folder / "trace.json").exists() else sorted(folder.glob("trace-*.json")) for folder in folders}
+    found = {folder: sorted(folder.glob(PATTERNS["trace"])) for folder in folders}
     without = [str(folder) for folder, traces in found.items() if not traces]
     if without:
-        raise InputError(f"there is no trace.json in {', '.join(without)}; first: worldbench trace {' '.join(without)}")
-    for folder, traces in found.items():
-        if len(traces) > 1:
-            raise InputError(f"{str(folder)!r} has traces under several options ({', '.join(t.name for t in traces)}) and none under its own; keep one of them")
-    records = [load_trace(traces[0]) for traces in found.values()]
-    title = f"{records[0]['world']['world']} {records[0]['world'].get('process', '')} {records[0]['preset']}".replace("  ", " ")
+        first = f"first: worldbench trace {' '.join(without)}"
+        raise InputError(f"there is no trace in {', '.join(without)}; {first}")
+    records = list(_of_one_evaluation(found).values())
+    world = records[0].world
+    title = f"{records[0].world_name} {world.get('process', '')} {records[0].preset}".replace("  ", " ")
     return matched.draw(list(zip(told_apart(records), records)), make_folder(out) / "matched", title=title)
+
+
+def _of_one_evaluation(found: dict[Path, list[Path]]) -> dict[Path, Trace]:
+    """The trace of each folder under the evaluation that all folders have. Raises InputError where that is not one."""
+    records = {folder: [read(path, Trace) for path in traces] for folder, traces in found.items()}
+    named = {folder: {r.identity.evaluation: r for r in mine} for folder, mine in records.items()}
+    common = set.intersection(*(set(mine) for mine in named.values()))
+    if len(common) != 1:
+        names = ", ".join(str(path) for traces in found.values() for path in traces)
+        several = "more than one evaluation" if common else "no evaluation"
+        raise InputError(f"the runs have traces under {several} in common ({names}); trace all under the same options")
+    (evaluation,) = common
+    return {folder: mine[evaluation] for folder, mine in named.items()}

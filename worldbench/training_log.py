@@ -19,6 +19,8 @@ import msgspec
 
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import cannot_write, read_start, to_json, write_all, write_atomic
+from worldbench.records.lines import Line
+from worldbench.records.parts import decoded
 
 LIMIT = 1 << 30
 """The most bytes of a metrics.jsonl that are read."""
@@ -79,32 +81,16 @@ class TrainingLog:
         return digest_of(self.points)
 
 
-class TrainLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="train"):
-    """loss: by term, in nats a token."""
-
-    step: int
-    loss: dict[str, float | None]
-    learning_rate: float
-
-
-class EvalLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="kind", tag="eval"):
-    """A point of the curve: held-out loss in nats a token."""
-
-    step: int
-    loss: float | None
-    bayes: float | None = None
-    excess: float | None = None
-
-
 def lines(raw: bytes) -> Iterator[tuple[bytes, Record]]:
     """Each line of a metrics.jsonl and its record, up to the first that cannot be one.
 
     A killed process may leave its last line unfinished.
     """
+    decoder = msgspec.json.Decoder(Line, dec_hook=decoded)
     for line in raw.splitlines(keepends=True):
         try:
-            msgspec.json.decode(line, type=TrainLine | EvalLine)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+            decoder.decode(line)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         yield line, msgspec.json.decode(line)
 

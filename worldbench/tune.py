@@ -13,27 +13,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from worldbench import tables
 from worldbench.configuration import Job, to_toml
 from worldbench.core.budget import TUNING_SEEDS, Budget
 from worldbench.core.errors import Diverged, InputError, RunError
-from worldbench.core.files import identity_hash, lock, make_folder, read_json, to_json, write_atomic
+from worldbench.core.files import identity_hash, lock, make_folder, write_atomic
 from worldbench.core.world import Documents, World
 from worldbench.criterion import Criterion
 from worldbench.display import Display
-from worldbench.result import environment
+from worldbench.environment import environment
+from worldbench.records.reading import read, write
+from worldbench.records.tuning import Amount, Best, Bounds, JudgedBy, Seeds, Trial, TrialRun, TunedModel, Tuning
 from worldbench.run import Prepared, build, config_of, identify, prepare, train
 from worldbench.run_config import write_config
 from worldbench.run_files import manifest
 from worldbench.search import Range, draws, space
 
 TUNING_VERSION = 1
+"""Raised when a tuning of the same plan tries other settings."""
 TRIALS = "tune-trials"
 """The folder of the trials' runs: shared by all tunings below one folder, so that more trials or seeds train only what is new."""
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -117,24 +119,24 @@ def _tune(prepared: Prepared, job: Job, criterion: Criterion, plan: Plan, shared
         if path.exists():
             display.say(f"done already: {path}")
         else:
-            trials = []
+            trials: list[Trial] = []
             for number, (settings, trial) in enumerate(zip(drawn, runs)):
                 record = _trial(number, settings, [_attempt(r, criterion, out / TRIALS, display) for r in trial], criterion)
                 which = f"trial {number} ({'the preset; ' if not number else ''}{number + 1} of {plan.trials})"
-                display.say(f"{job.model} {which}: {_told(settings)}: {criterion.name} {_number(record['value'])}")
+                display.say(f"{job.model} {which}: {_told(settings)}: {criterion.name} {_number(record.value)}")
                 trials.append(record)
-            write_atomic(path, to_json(_record(runs[0][0], job, criterion, plan, ranges, shared, trials)) + "\n")
+            write(path, _record(runs[0][0], job, criterion, plan, ranges, shared, trials))
         _write_recipe(path, prepared, job)
     return path
 
 
-def _attempt(prepared: Prepared, criterion: Criterion, out: Path, display: Display) -> Record:
-    """Train and score once: {seed, folder, training, scores, failed}. What is done already is read."""
+def _attempt(prepared: Prepared, criterion: Criterion, out: Path, display: Display) -> TrialRun:
+    """Train and score once. What is done already is read."""
     folder = make_folder(prepared.folder(out))
     path = folder / f"trial-{identity_hash([prepared.evaluation, criterion.metric])[:10]}.json"
     with lock(folder, wait=True):
         if path.exists():
-            return read_json(path)
+            return _done(path, prepared)
         write_config(folder, prepared)
         scores, failed = {}, None
         with manifest(folder, display.say):
@@ -144,76 +146,98 @@ def _attempt(prepared: Prepared, criterion: Criterion, out: Path, display: Displ
                     scores = criterion.measure(prepared, model)
             except (Diverged, ArithmeticError, np.linalg.LinAlgError) as error:
                 failed = str(error)
-        record: Record = {"seed": prepared.job.seed, "folder": folder.name, "training": prepared.training, "scores": scores, "failed": failed}
-        write_atomic(path, to_json(record) + "\n")
+        seed, training = prepared.job.seed, prepared.training
+        record = TrialRun(seed=seed, folder=folder.name, training=training, scores=dict(scores), failed=failed)
+        write(path, record)
     return record
 
 
-def _trial(number: int, settings: dict[str, float], runs: list[Record], criterion: Criterion) -> Record:
+def _done(path: Path, prepared: Prepared) -> TrialRun:
+    record = read(path, TrialRun)
+    if (record.seed, record.training) != (prepared.job.seed, prepared.training):
+        raise RunError(f"{str(path)!r} is the trial of another training (seed {record.seed}); move it away")
+    return record
+
+
+def _trial(number: int, settings: dict[str, float], runs: list[TrialRun], criterion: Criterion) -> Trial:
     """value: the mean over seeds; None where a seed failed, or gave no number."""
-    values = [run["scores"].get(criterion.score) for run in runs]
-    runs = [run if v is not None or run["failed"] else {**run, "failed": f"{criterion.name} is not a number"} for run, v in zip(runs, values)]
-    mean = None if None in values else sum(values) / len(values)
-    return {"trial": number, "settings": settings, "value": mean, "runs": runs}
+    values = [run.scores.get(criterion.score) for run in runs]
+    lost = f"{criterion.name} is not a number"
+    runs = [
+        msgspec.structs.replace(run, failed=lost) if value is None and not run.failed else run
+        for run, value in zip(runs, values)
+    ]
+    known = [value for value in values if value is not None]
+    mean = sum(known) / len(known) if len(known) == len(values) else None
+    return Trial(trial=number, settings=settings, value=mean, runs=runs)
 
 
-def _record(first: Prepared, job: Job, criterion: Criterion, plan: Plan, ranges: list[Range], shared: float, trials: list[Record]) -> Record:
+def _record(
+    first: Prepared, job: Job, criterion: Criterion, plan: Plan, ranges: list[Range], shared: float, trials: list[Trial]
+) -> Tuning:
     """Everything that was tried, and what came of it; no clock in it."""
-    best = criterion.best([t["value"] for t in trials])
-    command = ["worldbench", "tune", job.world, "--models", job.model, "--trials", plan.trials, "--seeds", plan.seeds]
-    command += [*(["--criterion", plan.criterion] if plan.criterion else []), "--preset", job.preset, *job.options()]
-    return {
-        "schema_version": TUNING_VERSION,
-        "world": first.world_identity,
-        "model": {"name": job.model},
-        "preset": job.preset,
-        "command": " ".join(map(str, command)),
-        "budget": {"trials": plan.trials, "seeds": plan.seeds},
-        "criterion": {"score": criterion.name, "direction": criterion.direction, "evaluation": first.evaluation},
-        "seeds": {"training": list(TUNING_SEEDS[: plan.seeds]), "evaluation": TUNING_SEEDS[0], "shared_documents": shared},
-        "space": {r.option: {"start": r.start, "low": r.low, "high": r.high} for r in ranges},
-        "config": config_of(first.job),
-        "best": None if best is None else {"trial": best, "value": trials[best]["value"], "settings": trials[best]["settings"]},
-        "trials": trials,
-        "environment": environment(),
-    }
+    place = criterion.best([t.value for t in trials])
+    best = None
+    if place is not None and (value := trials[place].value) is not None:
+        best = Best(trial=place, value=value, settings=trials[place].settings)
+    words = ["worldbench", "tune", job.world, "--models", job.model, "--trials", plan.trials, "--seeds", plan.seeds]
+    words += [*(["--criterion", plan.criterion] if plan.criterion else []), "--preset", job.preset, *job.options()]
+    seeds = list(TUNING_SEEDS[: plan.seeds])
+    return Tuning(
+        world=first.world_identity,
+        model=TunedModel(name=job.model),
+        preset=job.preset,
+        command=" ".join(map(str, words)),
+        budget=Amount(trials=plan.trials, seeds=plan.seeds),
+        criterion=JudgedBy(score=criterion.name, direction=criterion.direction, evaluation=first.evaluation),
+        seeds=Seeds(training=seeds, evaluation=TUNING_SEEDS[0], shared_documents=shared),
+        space={r.option: Bounds(start=r.start, low=r.low, high=r.high) for r in ranges},
+        config=config_of(first.job),
+        best=best,
+        trials=trials,
+        environment=environment(),
+    )
 
 
 def _write_recipe(path: Path, prepared: Prepared, job: Job) -> None:
     """`best.toml`: the job with the chosen settings, and the budget behind them; the world as it was settled."""
-    record = read_json(path)
-    if record["best"] is None:
+    record = read(path, Tuning)
+    if record.best is None:
         return
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    budget = Budget(record["budget"]["trials"], record["budget"]["seeds"], record["criterion"]["score"], digest)
+    budget = Budget(record.budget.trials, record.budget.seeds, record.criterion.score, digest)
     groups = job.groups | ({"env": prepared.job.groups["env"]} if "env" in job.groups else {})
-    best = dataclasses.replace(job, groups=groups, tuned=budget).changed(record["best"]["settings"])
+    best = dataclasses.replace(job, groups=groups, tuned=budget).changed(record.best.settings)
     write_atomic(path.with_name("best.toml"), to_toml(best, path.parent))
 
 
-def require_equal(records: list[Record]) -> None:
+def require_equal(records: list[Tuning]) -> None:
     """Raises RunError where a model had fewer trials, finished or failed, than another: that is no comparison."""
-    done = {r["model"]["name"]: sum(len(t["runs"]) for t in r["trials"]) for r in records}
+    done = {r.model.name: sum(len(t.runs) for t in r.trials) for r in records}
     fewest, most = min(done, key=lambda name: done[name]), max(done, key=lambda name: done[name])
     if done[fewest] < done[most]:
-        raise RunError(f"{fewest} has had {done[fewest]} trainings and {most} {done[most]}: that is no comparison; run the same command again to finish them")
+        unequal = f"{fewest} has had {done[fewest]} trainings and {most} {done[most]}"
+        raise RunError(f"{unequal}: that is no comparison; run the same command again to finish them")
 
 
 def show(paths: list[Path]) -> None:
-    """One table of the tuned models. Raises RunError where they had unequal trials, or where every trial of one failed."""
-    records = [read_json(path) for path in paths]
+    """One table of the tuned models. Raises RunError where they had unequal trials, or every trial of one failed."""
+    records = [read(path, Tuning) for path in paths]
     require_equal(records)
-    criterion = records[0]["criterion"]["score"]
+    criterion = records[0].criterion.score
     body = []
     for r in records:
-        best, failed = r["best"], sum(t["value"] is None for t in r["trials"])
-        chosen = ["-", "-", "every trial failed"] if best is None else [_number(best["value"]), str(best["trial"]), _told(best["settings"])]
-        budget = f"{r['budget']['trials']}x{r['budget']['seeds']}"
-        body.append([r["model"]["name"], budget, str(failed), _number(r["trials"][0]["value"]), *chosen])
+        best, failed = r.best, sum(t.value is None for t in r.trials)
+        chosen = ["-", "-", "every trial failed"]
+        if best is not None:
+            chosen = [_number(best.value), str(best.trial), _told(best.settings)]
+        tuned = f"{r.budget.trials}x{r.budget.seeds}"
+        body.append([r.model.name, tuned, str(failed), _number(r.trials[0].value), *chosen])
     head = ["model", "tuned", "failed", f"{criterion} of the preset", "of the best", "trial", "its settings"]
     print(tables.terminal(head, body, 1))
-    if lost := [r["model"]["name"] for r in records if r["best"] is None]:
-        raise RunError(f"every trial of {', '.join(lost)} failed, the preset's too; start from a lower --train.learning_rate")
+    if lost := [r.model.name for r in records if r.best is None]:
+        every = f"every trial of {', '.join(lost)} failed, the preset's too"
+        raise RunError(f"{every}; start from a lower --train.learning_rate")
 
 
 def _told(settings: dict[str, float]) -> str:

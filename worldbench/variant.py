@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from worldbench import budget, leaderboard
+from worldbench import budget
 from worldbench.core.errors import InputError, nearest
+from worldbench.differences import differing, plain
+from worldbench.records.parts import Head
 
-Record = dict[str, Any]
+Run = TypeVar("Run", bound=Head)
 
 
 @dataclass(frozen=True)
@@ -31,29 +35,33 @@ class Variant:
             raise InputError(f"{text!r} names no model: write NAME, or NAME[option=value,..] such as 'nextlat[horizon=4]'")
         return cls(text.strip(), name, tuple((p[1], p[2]) for p in pairs if p is not None))
 
-    def of(self, records: list[Record]) -> list[Record]:
-        """Those of its results that were trained from a seed. Raises InputError for an option that the model does not have, or that two groups have."""
-        mine = [r for r in records if r["model"]["name"] == self.model and r["seed"] is not None]
-        wanted = [(self._whole(option, mine), value) for option, value in self.options] if mine else []
-        return [r for r in mine if all(name in training_options(r) and _same(training_options(r)[name], value) for name, value in wanted)]
+    def of(self, records: list[Run]) -> list[Run]:
+        """Those of its results that were trained from a seed.
 
-    def missing(self, records: list[Record]) -> str | None:
-        """Why there is no result of it; None where there is one."""
-        names = {r["model"]["name"] for r in records}
+        Raises InputError for an option that the model does not have, or that two groups have.
+        """
+        mine = [(r, training_options(r)) for r in records if r.model.name == self.model and r.seed is not None]
+        known = [options for _, options in mine]
+        wanted = [(self._whole(option, known), value) for option, value in self.options] if mine else []
+        return [r for r, o in mine if all(name in o and _same(o[name], value) for name, value in wanted)]
+
+    def missing(self, records: list[Run]) -> str | None:
+        """Why there is no result of the variant; None where there is one."""
+        names = {r.model.name for r in records}
         if self.model not in names:
             return f"there is no result of {self.model!r}{nearest(self.model, names)}"
-        mine = [r for r in records if r["model"]["name"] == self.model and r["seed"] is not None]
+        mine = [training_options(r) for r in records if r.model.name == self.model and r.seed is not None]
         if not mine:
             return f"{self.model!r} has no training seeds to pair on; `worldbench leaderboard` shows it beside the others"
         if self.of(records):
             return None
         told = []
         for name in (self._whole(option, mine) for option, _ in self.options):
-            told.append(f"{name} {' and '.join(sorted({leaderboard.plain(training_options(r).get(name)) for r in mine}))}")
+            told.append(f"{name} {' and '.join(sorted({plain(options.get(name)) for options in mine}))}")
         return f"there is no result of {self.label!r}; there is {self.model} with {', '.join(told)}"
 
-    def _whole(self, option: str, records: list[Record]) -> str:
-        names = list(dict.fromkeys(name for r in records for name in training_options(r)))
+    def _whole(self, option: str, known: list[dict[str, Any]]) -> str:
+        names = list(dict.fromkeys(name for options in known for name in options))
         whole = [name for name in names if option in (name, name.partition(".")[2])]
         if not whole:
             raise InputError(f"{self.model} has no training option {option!r}{nearest(option, [*names, *(n.partition('.')[2] for n in names)])}")
@@ -62,25 +70,32 @@ class Variant:
         return whole[0]
 
 
-def training_options(record: Record) -> dict[str, Any]:
-    """`group.field` -> value of all that training was set to, and `tuning.tuned`, the trials x seeds that it was chosen from ("-": it was not)."""
-    groups = leaderboard.training_settings(record) | {"tuning": {"tuned": budget.cell(record)}}
+def training_options(record: Head) -> dict[str, Any]:
+    """`group.field` -> value of all that training was set to.
+
+    `tuning.tuned` is the trials x seeds that the settings were chosen from ("-": they were not tuned).
+    """
+    groups = record.training_settings() | {"tuning": {"tuned": budget.cell(record)}}
     return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
 
 
-def told_apart(records: list[Record]) -> list[str]:
-    """A label for each result, such as `nextlat[horizon=4]`: the model, and those training options in which results of its name differ."""
-    out = []
-    for record in records:
-        alike = [training_options(r) for r in records if r["model"]["name"] == record["model"]["name"]]
-        mine = training_options(record)
-        short = [name.partition(".")[2] for name in mine]
-        told = [
-            f"{short_name if short.count(short_name) == 1 else name}={leaderboard.plain(value)}"
-            for (name, value), short_name in zip(mine.items(), short)
-            if any(other.get(name) != value for other in alike)
-        ]
-        out.append(record["model"]["name"] + (f"[{','.join(told)}]" if told else ""))
+def told_apart(records: Sequence[Head]) -> list[str]:
+    """A label for each result, such as `nextlat[horizon=4]`: the model, and the training options that tell results of
+    its name apart.
+    """
+    alike: dict[str, list[int]] = defaultdict(list)
+    for i, record in enumerate(records):
+        alike[record.model.name].append(i)
+    out = [record.model.name for record in records]
+    for places in alike.values():
+        options = [training_options(records[i]) for i in places]
+        for i, mine, names in zip(places, options, differing(options, absent=True)):
+            short = Counter(name.partition(".")[2] for name in mine)
+            told = [
+                f"{name.partition('.')[2] if short[name.partition('.')[2]] == 1 else name}={plain(mine[name])}"
+                for name in names
+            ]
+            out[i] += f"[{','.join(told)}]" if told else ""
     return out
 
 
@@ -91,4 +106,4 @@ def _same(value: Any, text: str) -> bool:
             return float(text) == value
         except ValueError:
             return False
-    return leaderboard.plain(value).lower() == text.lower()
+    return plain(value).lower() == text.lower()

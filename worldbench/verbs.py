@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worldbench.arguments import FOLDERS, parsers, unknown_flag
 from worldbench.console import put_path
 from worldbench.core.errors import InputError
-from worldbench.core.text import counted, visible
+from worldbench.core.text import visible
 
 if TYPE_CHECKING:
     from worldbench.core.plugins import Plugin
@@ -95,12 +95,13 @@ def run_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
         print(to_toml(job), end="")
         return 0
     from worldbench.display import Display, print_result
-    from worldbench.result import load_result
+    from worldbench.records.reading import read
+    from worldbench.records.runs import Result
     from worldbench.run import run
 
     display = Display(quiet=arguments.quiet)
     path = run(job, arguments.out, display)
-    print_result(load_result(path))
+    print_result(read(path, Result))
     display.say(f"result: {path}", f"figures: {path.parent / 'figures'}")
     return 0
 
@@ -114,11 +115,12 @@ def eval_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
             raise InputError("which run? worldbench eval takes a run folder")
         return _help("eval", {"eval": EvalConfig}, {"eval": EvalConfig()})
     from worldbench.display import Display, print_result
-    from worldbench.result import load_result
+    from worldbench.records.reading import read
+    from worldbench.records.runs import Result
     from worldbench.run import evaluate
 
     path = evaluate(Path(arguments.subject), rest, Display(quiet=arguments.quiet), arguments.plugin)
-    print_result(load_result(path))
+    print_result(read(path, Result))
     return 0
 
 
@@ -154,11 +156,13 @@ def score_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     except _HelpWanted as wanted:
         return _help("score", wanted.types, wanted.defaults)
     from worldbench.display import Display, print_result
-    from worldbench.result import load_result
+    from worldbench.records.reading import read
+    from worldbench.records.runs import Result
     from worldbench.run import score_callable
 
-    path = score_callable(job, spec, arguments.out, Display(quiet=arguments.quiet), rows=arguments.batch_limit, threads=arguments.threads)
-    print_result(load_result(path))
+    display, rows = Display(quiet=arguments.quiet), arguments.batch_limit
+    path = score_callable(job, spec, arguments.out, display, rows=rows, threads=arguments.threads)
+    print_result(read(path, Result))
     return 0
 
 
@@ -269,15 +273,25 @@ def bench_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 def compare_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.compare import compare, render
+    from worldbench.display import Display
 
-    print(render(compare(arguments.a, arguments.b, arguments.results, arguments.columns, arguments.margin, arguments.matched), arguments.format))
+    a, b, left_out = arguments.a, arguments.b, list[str]()
+    columns, margin, matched = arguments.columns, arguments.margin, arguments.matched
+    rows = compare(a, b, arguments.results, columns, margin, matched, left_out.append)
+    print(render(rows, arguments.format))
+    for line in left_out:
+        Display().say(line)
     return 0
 
 
 def leaderboard_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
+    from worldbench.display import Display
     from worldbench.leaderboard import build, render
 
-    print(render(build(arguments.results, arguments.columns), arguments.format))
+    left_out = list[str]()
+    print(render(build(arguments.results, arguments.columns, left_out.append), arguments.format))
+    for line in left_out:
+        Display().say(line)
     return 0
 
 
@@ -325,12 +339,18 @@ def ls_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def validate_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from worldbench.result import find_records, is_trace, load_result, load_trace
+    from worldbench.records.finding import everything
+    from worldbench.records.reading import read_any
+    from worldbench.records.summary import summary
 
-    for path in find_records(arguments.files):
-        traced = is_trace(path)
-        record = load_trace(path) if traced else load_result(path)
-        told = f"{path}: schema {record['schema_version']}, {record['model']['name']} in {record['world']['world']}, "
-        told += counted(len(record["scores"]), "metric")
-        print(visible(f"{told} at {counted(len(record['trace']), 'checkpoint')}" if traced else told, 500))
+    wrong = 0
+    found = everything(arguments.files)
+    for path in found:
+        try:
+            print(visible(f"{path}: {summary(read_any(path))}", 500))
+        except InputError as error:
+            wrong += 1
+            print(visible(str(error), 500))
+    if wrong:
+        raise InputError(f"{wrong} of {len(found)} files cannot be read; what is wrong with them is above")
     return 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
 
 from worldbench.records.parts import Count, Environment, Part, Real, Record
 
@@ -12,6 +14,21 @@ class Seconds(Part, frozen=True, kw_only=True):
 
     wall: list[float]
     processor: list[float]
+
+
+class Shape(Part, frozen=True, kw_only=True):
+    """Of the models and of the random documents that they train on."""
+
+    name: str
+    preset: str
+    layers: Count
+    heads: Count
+    width: Count
+    vocabulary: Count
+    tokens: Count
+    batch: Count
+    shortest: Count
+    longest: Count
 
 
 class RowFacts(Part, frozen=True, kw_only=True):
@@ -90,8 +107,8 @@ class Bench(Record, frozen=True, kw_only=True):
     threads: Count
     clock: Literal["processor", "wall"]
     repeats: Count
-    shape: dict[str, Any] | None
+    shape: Shape | None
     rows: RowFacts
     vocabulary: Count
     ceiling: Ceiling
-    models: list[Cost]
+    models: Annotated[list[Cost], msgspec.Meta(min_length=1)]

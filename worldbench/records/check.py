@@ -26,7 +26,7 @@ class Rung(Part, frozen=True, kw_only=True):
     values: dict[str, dict[str, list[Real | None]]]
 
 
-class Verdict(Part, frozen=True, kw_only=True):
+class Verdict(Part, frozen=True):
     """A statement of a metric about itself. holds: None where it could not be judged."""
 
     metric: str

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from worldbench.core.errors import InputError
+from worldbench.core.files import read_regular
 from worldbench.records.folder import Config
 from worldbench.records.parts import Identity, Record
-from worldbench.records.reading import read, read_any
+from worldbench.records.reading import LIMIT, kind_of, parsed, read, read_any
 from worldbench.records.runs import Result, Trace
 
 PATTERNS = {
@@ -65,6 +66,36 @@ def files(paths: list[Path], kinds: tuple[str, ...]) -> list[tuple[Path, bool]]:
         else:
             raise InputError(f"there is no file or folder {str(path)!r}")
     return found
+
+
+def everything(paths: list[Path]) -> list[Path]:
+    """Files that are named, or lie below the folders named and have the name, or the content, of a record.
+
+    Raises InputError for a path that does not exist, and for a folder without records.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*.json") if _named(file) or _recognized(file))
+            if not inside:
+                raise InputError(f"there is no record below {str(path)!r}")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise InputError(f"there is no file or folder {str(path)!r}")
+    return found
+
+
+def _named(path: Path) -> bool:
+    return any(path.match(pattern) for pattern in PATTERNS.values())
+
+
+def _recognized(path: Path) -> bool:
+    try:
+        return kind_of(parsed(read_regular(path, LIMIT))) is not None
+    except (InputError, ValueError):
+        return False
 
 
 def find(paths: list[Path], *kinds: type[R]) -> Found[R]:

@@ -7,7 +7,18 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from worldbench.core.budget import Budget
-from worldbench.records.parts import Count, Digest, Environment, Identity, Key, Part, Real, Record, Settings
+from worldbench.records.parts import (
+    Count,
+    Digest,
+    Environment,
+    Identity,
+    Key,
+    Part,
+    Real,
+    Record,
+    Settings,
+    check_numbers,
+)
 
 
 class PluginFile(Part, frozen=True, kw_only=True):
@@ -42,6 +53,13 @@ class Config(Record, frozen=True, kw_only=True):
     identity: Identity
     training: dict[str, Any] | None = None
     tuning: Budget | None = None
+
+    def __post_init__(self) -> None:
+        check_numbers("groups", self.groups)
+
+    def number(self, group: str, name: str) -> int | None:
+        """A whole number among NUMBERS; None where the run has no such option."""
+        return self.groups.get(group, {}).get(name)
 
 
 class Session(Part, frozen=True, kw_only=True):

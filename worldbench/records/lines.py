@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from worldbench.records.parts import Count, Part, Real, Values
+from pathlib import Path
+
+import msgspec
+
+from worldbench.core.errors import InputError
+from worldbench.core.files import read_regular
+from worldbench.records.parts import Count, Part, Real, Values, decoded
+
+LIMIT = 1 << 27
+"""The most bytes of a metrics.jsonl that are read: 128 MiB, about a million lines."""
 
 
 class TrainLine(Part, frozen=True, kw_only=True, tag_field="kind", tag="train"):
@@ -25,3 +34,23 @@ class EvalLine(Part, frozen=True, kw_only=True, tag_field="kind", tag="eval"):
 
 
 Line = TrainLine | EvalLine
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The lines of a metrics.jsonl; the last one is passed over where a process was stopped while it wrote that line.
+
+    Raises InputError for a file that cannot be read, and for a line that is not one of these.
+    """
+    lines = read_regular(path, LIMIT).split(b"\n")
+    decoder = msgspec.json.Decoder(Line, dec_hook=decoded)
+    out: list[Line] = []
+    for number, raw in enumerate(lines, 1):
+        try:
+            if raw.strip():
+                out.append(decoder.decode(raw))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            if number == len(lines):  # without a newline: it was never finished
+                break
+            what = f"line {number} is not a line of a metrics.jsonl ({error})"
+            raise InputError(f"{str(path)!r} is damaged: {what}; delete the run's folder and repeat its command") from error
+    return out

@@ -120,10 +120,7 @@ class Head(Part, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         check_world(self.world)
-        for group, name in NUMBERS:
-            value = self.config.get(group, {}).get(name)
-            if value is not None and (type(value) is not int or value < 0):
-                raise ValueError(f"`config.{group}.{name}` must be a whole number of at least 0")
+        check_numbers("config", self.config)
 
     @property
     def world_name(self) -> str:
@@ -142,6 +139,14 @@ NUMBERS = (("data", "rides"), ("train", "steps"), ("eval", "seed"))
 """Options that records are read by."""
 
 
+def check_numbers(field: str, settings: Settings) -> None:
+    """Raises ValueError where an option of NUMBERS is not a whole number, or below 0."""
+    for group, name in NUMBERS:
+        value = settings.get(group, {}).get(name)
+        if value is not None and (type(value) is not int or value < 0):
+            raise ValueError(f"`{field}.{group}.{name}` must be a whole number of at least 0")
+
+
 def check_world(world: dict[str, Any]) -> None:
     """The identity of a world has keys of the world's own; these are read. Raises ValueError."""
     if not isinstance(world.get("world"), str):
@@ -149,3 +154,25 @@ def check_world(world: dict[str, Any]) -> None:
     for name in ("map_digest", "process"):
         if not isinstance(world.get(name, ""), str):
             raise ValueError(f"`world.{name}` must be a string")
+
+
+def marked(value: Any) -> Any:
+    """JSON for any record: infinite numbers as "inf" and "-inf", None for NaN."""
+    if isinstance(value, dict):
+        return {str(name): marked(child) for name, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [marked(child) for child in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
+    return value
+
+
+def decoded(kind: type, value: Any) -> Any:
+    """For msgspec's `dec_hook`: numbers that may be infinite, which it has no type for."""
+    if kind is Real:
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return Real(value)
+        if isinstance(value, str) and value in INFINITE:
+            return Real(INFINITE[value])
+        raise ValueError('Expected a number, "inf" or "-inf"')
+    raise NotImplementedError(kind)

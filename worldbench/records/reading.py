@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +15,7 @@ from worldbench.records.bench import Bench
 from worldbench.records.check import Check
 from worldbench.records.decoding import Decoding
 from worldbench.records.folder import Arithmetic, Config, Manifest
-from worldbench.records.parts import INFINITE, Real, Record
+from worldbench.records.parts import Record, decoded, marked
 from worldbench.records.reconstruction import Reconstruction
 from worldbench.records.runs import Result, Trace
 from worldbench.records.tuning import TrialRun, Tuning
@@ -77,24 +76,22 @@ def kind_of(content: dict[str, Any]) -> type[Record] | None:
     return next((kind for kind in KINDS if all(mark in content for mark in kind.marks)), None)
 
 
+def content_of(record: Record) -> dict[str, Any]:
+    """What the file holds, as JSON has it."""
+    fields = msgspec.to_builtins(record, enc_hook=_encoded)
+    return {"schema_version": VERSION, "kind": record.kind, **marked(fields)}
+
+
 def text(record: Record) -> str:
     """The whole file. Raises RunError where it could not be read again: what a plugin measured or says of its world may
     be anything.
     """
     try:
-        out = (
-            to_json(
-                {
-                    "schema_version": VERSION,
-                    "kind": record.kind,
-                    **_plain(msgspec.to_builtins(record, enc_hook=_encoded)),
-                }
-            )
-            + "\n"
-        )
+        out = to_json(content_of(record)) + "\n"
         _typed(Path(record.kind), parsed(out.encode()), type(record))
     except (InputError, TypeError, ValueError, RecursionError) as error:
-        raise RunError(f"the {record.kind} cannot be written, because it could not be read again: {error}") from error
+        unreadable = f"the {record.kind} cannot be written, because it could not be read again"
+        raise RunError(f"{unreadable}: {error}") from error
     return out
 
 
@@ -141,7 +138,7 @@ def _typed(path: Path, content: dict[str, Any], kind: type[R]) -> R:
         kind.kind, {name: value for name, value in content.items() if name not in ("schema_version", "kind")}, version
     )
     try:
-        return msgspec.convert(raw, kind, dec_hook=_decoded)
+        return msgspec.convert(raw, kind, dec_hook=decoded)
     except msgspec.ValidationError as error:
         raise InputError(
             f"{str(path)!r} is not a {kind.kind} file that can be read: {_where(raw, kind, str(error))}; {kind.remedy}"
@@ -192,17 +189,6 @@ def _bounded(value: Any, path: str, depth: int) -> None:
             )
 
 
-def _decoded(kind: type, value: Any) -> Any:
-    """What msgspec has no type for: a number that may be infinite."""
-    if kind is Real:
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            return Real(value)
-        if isinstance(value, str) and value in INFINITE:
-            return Real(INFINITE[value])
-        raise ValueError('Expected a number, "inf" or "-inf"')
-    raise NotImplementedError(kind)
-
-
 def _encoded(value: Any) -> Any:
     if isinstance(value, float):
         return float(value)
@@ -213,17 +199,6 @@ def _encoded(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     raise TypeError(f"a value of type {type(value).__name__} is no JSON")
-
-
-def _plain(value: Any) -> Any:
-    """With infinite numbers by name, and None for NaN."""
-    if isinstance(value, dict):
-        return {str(name): _plain(child) for name, child in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(child) for child in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None if math.isnan(value) else "inf" if value > 0 else "-inf"
-    return value
 
 
 def _where(raw: dict[str, Any], kind: type[Record], message: str) -> str:
@@ -269,7 +244,7 @@ def _culprit(raw: dict[str, Any], kind: type[Record], place: dict[str, Any], mes
 
 def _message(raw: dict[str, Any], kind: type[Record]) -> str:
     try:
-        msgspec.convert(raw, kind, dec_hook=_decoded)
+        msgspec.convert(raw, kind, dec_hook=decoded)
     except msgspec.ValidationError as error:
         return str(error)
     return ""

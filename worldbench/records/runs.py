@@ -26,7 +26,7 @@ class Result(Record, Head, frozen=True, kw_only=True):
     kind: ClassVar[str] = "result"
     marks: ClassVar[tuple[str, ...]] = ("identity", "scores")
     versioned: ClassVar[bool] = True
-    remedy: ClassVar[str] = "leave the file out, or repeat its run"
+    remedy: ClassVar[str] = "leave the file out, or delete it and repeat its run"
 
     training: Training | None = None
     card: dict[str, Any]

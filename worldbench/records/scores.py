@@ -10,7 +10,7 @@ from worldbench.core.metric import Direction
 from worldbench.core.metric import Score as Measured
 from worldbench.records.parts import INFINITE, Count, Digest, Part, Real, Values
 
-Effect = Literal["floor", "ceiling"]
+Which = Literal["floor", "ceiling"]
 
 
 class Score(Part, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class Score(Part, frozen=True, kw_only=True):
     @property
     def finite(self) -> float | None:
         """The value, where it is a finite number."""
-        return self.value if self.value is not None and math.isfinite(self.value) else None
+        return finite(self.value)
 
 
 class Bound(Part, frozen=True, kw_only=True):
@@ -68,7 +68,7 @@ class Metric(Part, frozen=True, kw_only=True):
         """None where the metric lacks the score, or the score its value."""
         return self.scores[score].value if score in self.scores else None
 
-    def bound(self, which: Effect, score: str) -> float | None:
+    def bound(self, which: Which, score: str) -> float | None:
         """What the floor or the ceiling has for a score; None where it has nothing."""
         reference = self.floor if which == "floor" else self.ceiling
         return None if reference is None else reference.scores.get(score)
@@ -93,3 +93,8 @@ def value_of(scores: Scores, column: str) -> float | None:
     """The value that `metric.score` names; None where it is not there."""
     name, _, score = column.partition(".")
     return scores[name].value(score) if name in scores else None
+
+
+def finite(value: float | None) -> float | None:
+    """The value, where it is a finite number."""
+    return value if value is not None and math.isfinite(value) else None

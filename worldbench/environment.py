@@ -1,0 +1,57 @@
+"""The versions and the hardware that the last digits of a result depend on."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+from worldbench.records.parts import Environment
+
+
+def environment() -> Environment:
+    """Of this process."""
+    import numpy
+    import torch
+
+    import worldbench
+
+    return Environment(
+        worldbench=worldbench.__version__,
+        python=platform.python_version(),
+        torch=str(torch.__version__),
+        numpy=numpy.__version__,
+        processor=processor(),
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        **commit(),
+    )
+
+
+def processor() -> str:
+    """The name of this machine's processor."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def commit() -> dict[str, Any]:
+    """The commit of the checkout that worldbench runs from; nothing for an installed wheel."""
+    import subprocess
+
+    import worldbench
+
+    root = Path(worldbench.__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {}
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {}

@@ -1,0 +1,47 @@
+"""A record in a few words, for `worldbench validate`."""
+
+from __future__ import annotations
+
+from worldbench.core.text import counted
+from worldbench.records.bench import Bench
+from worldbench.records.check import Check
+from worldbench.records.decoding import Decoding
+from worldbench.records.folder import Arithmetic, Config, Manifest
+from worldbench.records.parts import Head, Record
+from worldbench.records.reconstruction import Reconstruction
+from worldbench.records.runs import Result, Trace
+from worldbench.records.tuning import TrialRun, Tuning
+
+
+def summary(record: Record) -> str:
+    """The kind of a record, and what it is about."""
+    return f"{record.kind}, {_about(record)}"
+
+
+def _about(record: Record) -> str:
+    who = f"{record.model.name} in {record.world_name}" if isinstance(record, Head) else ""
+    match record:
+        case Result():
+            return f"{who}, {counted(len(record.scores), 'metric')}"
+        case Trace():
+            return f"{who}, {counted(len(record.scores), 'metric')} at {counted(len(record.trace), 'checkpoint')}"
+        case Decoding():
+            return f"{who}, {counted(len(record.arms), 'way')} of drafting"
+        case Config():
+            return f"{record.model} in {record.world}, preset {record.preset}"
+        case Manifest():
+            return counted(len(record.sessions), "process", "processes")
+        case Arithmetic():
+            return record.device
+        case Tuning():
+            return f"{record.model.name} in {record.world['world']}, {counted(len(record.trials), 'trial')}"
+        case TrialRun():
+            return f"of {record.folder}" + (f", failed: {record.failed}" if record.failed else "")
+        case Check():
+            return f"{record.world['world']}, {counted(len(record.verdicts), 'statement')}"
+        case Reconstruction():
+            return f"{counted(record.routes.count, 'route')} on {record.map.name}"
+        case Bench():
+            return counted(len(record.models), "model")
+    return "read"
+
