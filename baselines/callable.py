@@ -10,6 +10,7 @@ import numpy as np
 from worldbench.baselines.user_code import parts
 from worldbench.core.errors import InputError, WorldbenchError, describe
 from worldbench.core.model import Decoder, SequenceModel, refuse_condition
+from worldbench.core.text import counted
 from worldbench.core.world import Vocabulary
 
 LOGITS_AT_ONCE = 1 << 26
@@ -77,7 +78,7 @@ class CallableModel(SequenceModel):
             last = logits.shape in ((len(tokens), wanted[2]), (len(tokens), 1, wanted[2]))
             raise InputError(
                 f"{self.name} returned logits of shape {logits.shape} for {_told(tokens)}; they must be {wanted}: the "
-                f"last is the world's vocabulary of {wanted[2]} words"
+                f"last is the world's vocabulary of {counted(wanted[2], 'word')}"
                 + (", and a score of the next word is needed after every token, not after the last one alone" if last else "")
             )
         highest = logits.max(axis=-1)

@@ -15,7 +15,7 @@ from jinja2 import Environment, StrictUndefined
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import write_atomic
-from worldbench.core.text import visible
+from worldbench.core.text import counted, visible
 from worldbench.figures import street_map
 from worldbench.figures.style import LONGEST
 
@@ -83,7 +83,7 @@ def contents(data: dict[str, np.ndarray]) -> dict[str, Any]:
     }
     if "streets" in data:
         if len(data["streets"]) != len(edges):
-            raise InputError(f"the evidence names {len(data['streets'])} streets for {len(edges)} edges; score the run again")
+            raise InputError(f"the evidence names {counted(len(data['streets']), 'street')} for {counted(len(edges), 'edge')}; score the run again")
         names, which = np.unique(data["streets"].astype(str), return_inverse=True)
         out["streets"], out["street"] = names.tolist(), which.reshape(-1).tolist()
     return out

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worldbench.core.text import counted
 from worldbench.figures import street_map
 from worldbench.figures.street_map import Drawn
 from worldbench.figures.style import GREY, INK, RED, paper_style, save, write_csv
@@ -75,9 +76,9 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
     used = data["black"].astype(bool)
     elsewhere = _bent(red.take(~through), grid.side)
     kinds = (("true", true.take(used)), ("unused", true.take(~used)), ("through a wall", red.take(through)), ("elsewhere", elsewhere))
-    failed = f"{int((data['status'] == 2).sum()):,} of {len(data['status']):,} rides not explained"
+    failed = f"{int((data['status'] == 2).sum()):,} of {counted(len(data['status']), 'ride')} not explained"
     legend = (
-        (f"passages used: {int(used.sum()):,} of {len(edges):,} moves", INK),
+        (f"passages used: {int(used.sum()):,} of {counted(len(edges), 'move')}", INK),
         (f"never used: {int((~used).sum()):,}", UNUSED),
         (f"through walls: {int(through.sum()):,}; to other cells: {int((~through).sum()):,}", RED),
         (failed, None),

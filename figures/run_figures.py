@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from worldbench.core.errors import InputError, RunError
+from worldbench.core.text import counted
 from worldbench.records.finding import PATTERNS, evidence_folder, own_result
 from worldbench.records.folder import Config
 from worldbench.records.reading import read
@@ -120,5 +121,5 @@ def _title(folder: Path) -> str:
     config = read(path, Config)
     seed = f", seed {config.seed}" if "train" in config.groups else ""
     rides = config.number("data", "rides")
-    arm = "" if rides is None else (f", {rides:,} documents" if rides else ", unlimited documents")
+    arm = "" if rides is None else (f", {counted(rides, 'document')}" if rides else ", unlimited documents")
     return f"{config.model} ({config.preset}{arm}{seed})"

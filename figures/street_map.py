@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worldbench.core.arrays import Array, Named
+from worldbench.core.text import counted
 from worldbench.figures import evidence as files
 from worldbench.figures.style import GREY, INK, RED, literal, paper_style, save, write_csv
 
@@ -77,7 +78,7 @@ def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) 
     black, red = _black(data), invented(data)
     whole = _padded(np.concatenate([metres, red.points()]))
     part = box or _densest(metres, red, whole)
-    failed = f"{int((data['status'] == 2).sum()):,} of {len(data['status']):,} rides not explained"
+    failed = f"{int((data['status'] == 2).sum()):,} of {counted(len(data['status']), 'ride')} not explained"
     words = (data["places"], data["directions"])
     counts = (f"true streets used: {len(black.ends):,} of {len(data['edges']):,}", f"invented streets: {len(red.ends):,}", failed)
     paths = _picture(black, red, whole, out, title, counts, words, mark=part)

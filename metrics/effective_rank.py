@@ -6,6 +6,7 @@ import numpy as np
 
 from worldbench.core.metric import Metric, Report, Score
 from worldbench.core.model import HasHidden
+from worldbench.core.text import counted
 from worldbench.metrics.evaluation import Evaluation, chunks
 
 
@@ -52,7 +53,7 @@ class EffectiveRank(Metric):
         }
         notes = [f"hidden state: {model.hidden_name}, width {h.shape[1]}"]
         if n < wanted:
-            notes.append(f"{n} hidden states: there are no more (asked: {wanted})")
+            notes.append(f"{counted(n, 'hidden state', commas=False)}: there are no more (asked: {wanted})")
         arrays = {"singular_values": s, "singular_values_centred": centred}
         untrained = model.untrained(evaluation.seed)
         if untrained is not None:

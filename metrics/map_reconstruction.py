@@ -12,6 +12,7 @@ from worldbench.core.graph import Graph
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.statistics import mean_interval
+from worldbench.core.text import counted
 from worldbench.core.world import Automaton, Vocabulary, World
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, Reconstruction, reconstruct
@@ -155,7 +156,12 @@ def measure_routes(
             report.notes.append(f"no route of the {name} control could be explained: its precision is undefined")
     report.arrays["control_rides"] = np.flatnonzero(there).astype(np.int32)
     if len(o) < len(moves):
-        report.notes.append(f"{len(moves) - len(o)} rides have no true route between their ends, and are left out of the controls")
+        report.notes.append(
+            counted(
+                len(moves) - len(o), "ride has no true route between its ends, and is left out",
+                "rides have no true route between their ends, and are left out", commas=False,
+            ) + " of the controls"
+        )  # fmt: skip
     if not made:
         report.notes.append("no ride names a direction: there are no illegal moves to hold the controls against")
     return report
@@ -238,7 +244,7 @@ class MapReconstruction(Metric):
         kept = "and draw nothing" if settings.reconstruction_roll_back else "and leave what they had drawn, as in the released code"
         report.notes.insert(0, f"{len(moves)} {settings.reconstruction_decoding} rides; {failed} of them could not be explained (in the order decoded), {kept}")
         if len(moves) < settings.reconstruction_rides:
-            report.notes.append(f"{len(moves)} rides: there are no more held-out prompts (asked: {settings.reconstruction_rides})")
+            report.notes.append(f"{counted(len(moves), 'ride', commas=False)}: there are no more held-out prompts (asked: {settings.reconstruction_rides})")
         if lacking.any():
             report.notes.append(f"{int(lacking.sum())} true routes of the controls are no draws from the data, but the rides themselves, completed")
         return report

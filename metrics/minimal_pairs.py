@@ -13,6 +13,7 @@ from worldbench.core.abilities import Able, HasLaw, HasMinimalPairs
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.states import Replay
+from worldbench.core.text import counted
 from worldbench.core.world import Automaton
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import roll_out
@@ -90,7 +91,8 @@ class MinimalPairs(Metric):
             {"recall": Score.rate(np.asarray(right.all(axis=0))), "precision": Score.rate(same)},
             arrays={"place": place, "equal": equal, "right_before": right[0], "right_after": right[1], "same": same},
         )
-        report.notes.append(f"{len(moved)} pairs whose path changes, {len(kept)} whose path stays, {len(rows) - len(moved) - len(kept)} in between")
+        changed, between = counted(len(moved), "pair", commas=False), len(rows) - len(moved) - len(kept)
+        report.notes.append(f"{changed} whose path changes, {len(kept)} whose path stays, {between} in between")
         if len(rows) < len(prompts):
             report.notes.append(f"{len(prompts) - len(rows)} of {len(prompts)} prompts have no passage that could be moved so")
         return report

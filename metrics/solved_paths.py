@@ -14,6 +14,7 @@ from worldbench.core.abilities import Able, HasDistance, HasDrawings, HasLaw, Ha
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.sampling import continuations
 from worldbench.core.states import Replay
+from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, OPEN, Automaton
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import Rides, moves_of
@@ -107,7 +108,7 @@ class SolvedPaths(Metric):
                 report.series["by_moves"] = split_by("moves", np.maximum(length - 2, 0), hits)
                 report.series["by_forks"] = split_by("forks", forks, hits)
         if len(prompts) < evaluation.settings.trials:
-            report.notes.append(f"{len(prompts)} trials: there are no more held-out prompts (asked: {evaluation.settings.trials})")
+            report.notes.append(f"{counted(len(prompts), 'trial', commas=False)}: there are no more held-out prompts (asked: {evaluation.settings.trials})")
         return report
 
 

@@ -21,6 +21,7 @@ from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.sampling import draw
 from worldbench.core.statistics import Z95
+from worldbench.core.text import counted
 from worldbench.core.world import OPEN, Automaton, Documents, States, World
 from worldbench.metrics.acceptance import draw_pairs
 from worldbench.metrics.evaluation import Evaluation
@@ -243,7 +244,7 @@ class SplitMerge(Metric):
             report.scores["split_aliased"] = _one_minus(aliased[0], aliased[1])
             report.arrays |= {"aliased_error": aliased[0], "aliased_truth": aliased[1]}
         else:
-            report.notes.append(f"no split_aliased: only {found} aliased pairs among {POOL:,} prefixes")
+            report.notes.append(f"no split_aliased: only {counted(found, 'aliased pair', commas=False)} among {POOL:,} prefixes")
         same = self._same(world, seed, c.pairs, pool, key)
         if len(same[0]) >= min(FEWEST, c.pairs):
             if len(same[0]) < c.pairs:
@@ -254,7 +255,8 @@ class SplitMerge(Metric):
             report.scores["merge"] = Score(1 - value / truth, len(merged), (1 - value / truth - half, 1 - value / truth + half))
             report.arrays["merge_error"] = merged
         else:
-            report.notes.append(f"no merge: only {len(same[0])} pairs of prefixes lead to one state with different last tokens")
+            pairs = counted(len(same[0]), "pair of prefixes leads", "pairs of prefixes lead", commas=False)
+            report.notes.append(f"no merge: only {pairs} to one state with different last tokens")
         return report
 
     @staticmethod

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton
 from worldbench.metrics.evaluation import Evaluation, single_prompt
 from worldbench.metrics.rollout import Rides
@@ -70,7 +71,7 @@ class ValidTrajectories(Metric):
             report.arrays |= {f"{choice}_outcome": outcome, f"{choice}_length": rides.length, f"{choice}_tokens": rides.tokens}
             report.arrays |= {"prompts": rides.prompts, "distance": rides.distance}
         if len(rides) < evaluation.settings.trials:
-            report.notes.append(f"{len(rides)} trials: there are no more held-out prompts (asked: {evaluation.settings.trials})")
+            report.notes.append(f"{counted(len(rides), 'trial', commas=False)}: there are no more held-out prompts (asked: {evaluation.settings.trials})")
         return report
 
 

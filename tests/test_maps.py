@@ -223,7 +223,7 @@ def test_box(real: Streets) -> None:
         ("50@-74.0027,40.7335", "km from the map.*latitude comes first"),
         ("50@95,40.7335", "latitude .-90..90. comes first"),
         ("50@40,-999", "latitude .-90..90. comes first"),
-        ("9000@40.7335,-74.0027", "asks for 9000 intersections, but 'manhattan' has 4490"),
+        ("9000@40.7335,-74.0027", "asks for 9,000 intersections, but 'manhattan' has 4490"),
         ("51,0,52,1", "holds 0 intersections of 'manhattan'; try a larger box .the map spans 40.7"),
     ],
 )

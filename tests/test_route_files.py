@@ -269,7 +269,7 @@ def test_routes_may_end_and_begin_outside_the_connected_part(tmp_path: Path) -> 
     assert valid["interval"] == pytest.approx([0.2307, 0.8824], abs=1e-4)  # Wilson
     assert scores["edge_recall"] == 4 / 8
     assert scores["red_edges"] == 1  # d, E: back to a
-    assert any("1 rides have no true route between their ends" in note for note in record["notes"])
+    assert any("1 ride has no true route between its ends" in note for note in record["notes"])
     with pytest.raises(InputError, match=r"a place has no way out \('d'\)"):
         reconstruct_file(file, str(town), tmp_path / "out", connected=True)
 

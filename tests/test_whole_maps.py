@@ -113,7 +113,7 @@ def test_positions_come_from_a_street_map_that_shares_the_ids(town: Path, tmp_pa
         ("node,lon,lat\na,0,0\nb,0,1\n", r"no position in the file of positions \('c', and 2 more\)"),
         ("node,lon\na,0\n", "have the columns 'node', 'lon'; they must be node,lon,lat"),
         ("a,0\n", "line 1: it has not three cells"),
-        ("a,0,0\nb,200,0\nc,x,0\nd,0,91\ne,0,nan\n", "line 2: '200', '0' is no longitude .*line 3: .*and 1 more lines"),
+        ("a,0,0\nb,200,0\nc,x,0\nd,0,91\ne,0,nan\n", "line 2: '200', '0' is no longitude .*line 3: .*and 1 more line\\."),
         ("a,0,0\na,0,1\n", "line 2: the place 'a' has another position before"),
         ("node,lon,lat\n", "hold no place"),
     ],

@@ -23,6 +23,7 @@ from worldbench.core.files import identity_hash, make_folder, write_atomic
 from worldbench.core.metric import Damage, Metric
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics, models
+from worldbench.core.text import counted
 from worldbench.core.world import World
 from worldbench.display import Display
 from worldbench.metrics.config import EvalConfig
@@ -195,7 +196,7 @@ def _ladders(world: World, plan: Plan, chosen: list[Metric], display: Display, w
             except InputError as error:
                 display.say(f"no ladder of {kind} edges: {error}")
                 continue
-            display.say(f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes[1:])}), {plan.corruptions} corruptions each")
+            display.say(f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes[1:])}), {counted(plan.corruptions, 'corruption')} each")
             tasks = [(kind, size, c) for size in sizes for c in range(plan.corruptions if size else 1)]
             ladder = {size: Rung(size) for size in sizes}
             for (_, size, _), scores in zip(tasks, _map(_one, tasks, workers)):

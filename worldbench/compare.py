@@ -18,6 +18,7 @@ from worldbench.core import cells
 from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash
 from worldbench.core.statistics import equivalence, holm, paired_t
+from worldbench.core.text import counted
 from worldbench.matched import Matched, at_matched_loss, load_traces
 from worldbench.records.finding import find
 from worldbench.records.runs import Result
@@ -210,12 +211,12 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         fields["verdict"], values = f"not paired: different versions of the metric {name}", []
     elif len(values) < len(seeds):
         unmatched = " at the matched loss" if None in fields.get("levels", ()) else ""
-        fields["verdict"] = f"missing: {len(values)} of {len(seeds)} shared seeds have it{unmatched}"
+        fields["verdict"] = f"missing: {len(values)} of {counted(len(seeds), 'shared seed')} have it{unmatched}"
         values = []
     elif infinite:
-        fields["verdict"], values = f"not paired: infinite on {infinite} of {len(seeds)} shared seeds", []
+        fields["verdict"], values = f"not paired: infinite on {infinite} of {counted(len(seeds), 'shared seed')}", []
     elif len(seeds) < FEWEST_SEEDS:
-        fields["verdict"] = f"no power ({len(seeds)} shared seeds of at least {FEWEST_SEEDS})"
+        fields["verdict"] = f"no power ({counted(len(seeds), 'shared seed')} of at least {FEWEST_SEEDS})"
     return _Draft(fields, [x for x, _ in values], [y for _, y in values])
 
 

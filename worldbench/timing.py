@@ -26,6 +26,7 @@ from worldbench.core import streams
 from worldbench.core.errors import RunError
 from worldbench.core.model import refuse_impossible
 from worldbench.core.registry import models
+from worldbench.core.text import counted
 from worldbench.core.world import Documents
 from worldbench.display import Display
 from worldbench.environment import environment
@@ -164,7 +165,7 @@ def measure(plan: Plan, display: Display) -> records.Bench:
     rows = rows_of(plan)
     set_up(plan.threads)
     batch = rows.batch.to(device)
-    display.say(f"memory: {len(labels)} processes, one after the other")
+    display.say(f"memory: {counted(len(labels), 'process', 'processes')}, one after the other")
     memory = {label: measure_apart(plan, label) for label in labels}
     entrants = []
     for label in labels:

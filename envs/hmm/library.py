@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from worldbench.core.errors import InputError, nearest, unknown
+from worldbench.core.text import counted
 from worldbench.envs.hmm.process import Process
 
 
@@ -118,7 +119,7 @@ def mixture(parts: list[Process], weights: list[float] | None = None) -> Process
         raise InputError(f"the parts of a mixture must have equally many tokens, not {', '.join(str(p.n_tokens) for p in parts)}")
     w = np.full(len(parts), 1 / len(parts)) if weights is None else np.asarray(weights, float)
     if len(w) != len(parts) or (w < 0).any() or not w.sum() > 0:
-        raise InputError(f"a mixture of {len(parts)} processes needs as many weights, none of them negative, not {weights}")
+        raise InputError(f"a mixture of {counted(len(parts), 'process', 'processes')} needs as many weights, none of them negative, not {weights}")
     w = w / w.sum()
     size = sum(p.n_states for p in parts)
     t, start, at = np.zeros((v, size, size)), np.zeros(size), 0

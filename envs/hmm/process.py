@@ -16,6 +16,7 @@ from functools import cached_property
 import numpy as np
 
 from worldbench.core.errors import InputError
+from worldbench.core.text import counted
 from worldbench.envs.hmm import mixed_states
 from worldbench.envs.hmm.mixed_states import MixedStates
 
@@ -50,7 +51,7 @@ class Process:
         object.__setattr__(self, "transition", t)
         object.__setattr__(self, "words", self.words or tuple(str(x) for x in range(len(t))))
         if len(self.words) != len(t):
-            raise InputError(f"the process {self.name!r} has {len(t)} matrices and {len(self.words)} words")
+            raise InputError(f"the process {self.name!r} has {counted(len(t), 'matrix', 'matrices')} and {counted(len(self.words), 'word')}")
         if len(set(self.words)) < len(self.words):
             raise InputError(f"the process {self.name!r} has two tokens of one name: {', '.join(self.words)}")
         object.__setattr__(self, "phi", self._functional(t.sum(0)))

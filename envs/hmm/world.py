@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, OPEN, Automaton, Documents, States, Vocabulary
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import named
@@ -125,8 +126,9 @@ class HMM(Automaton[HMMStates]):
 
     def summary(self, documents: int) -> str:
         p = self.process
-        told = f"{p.name}: {p.n_tokens} tokens, {p.n_states} states, entropy rate {p.entropy_rate():.4f} nats, documents of {self.longest} tokens"
-        return told + (f"; {documents:,} documents" if documents else "")
+        told = f"{p.name}: {counted(p.n_tokens, 'token')}, {counted(p.n_states, 'state')}, "
+        told += f"entropy rate {p.entropy_rate():.4f} nats, documents of {counted(self.longest, 'token')}"
+        return told + (f"; {counted(documents, 'document')}" if documents else "")
 
     def card(self, documents: int) -> dict[str, Any]:
         p, depth = self.process, min(self.longest, 6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worldbench.core.errors import InputError, nearest
+from worldbench.core.text import counted
 from worldbench.envs.maze.generators import GENERATORS
 from worldbench.envs.rides.config import RideConfig
 
@@ -38,7 +39,7 @@ class MazeConfig(RideConfig):
             if not 1 <= getattr(self, name) <= LARGEST:
                 raise InputError(f"env.{name} must lie between 1 and {LARGEST}, not {getattr(self, name)}")
         if self.rows * self.columns < 3:
-            raise InputError(f"env.rows and env.columns make {self.rows * self.columns} cells; a maze has at least 3")
+            raise InputError(f"env.rows and env.columns make {counted(self.rows * self.columns, 'cell')}; a maze has at least 3")
         if self.percolation is not None:
             if self.generator not in PERCOLATION:
                 raise InputError(f"env.percolation does not apply to env.generator {self.generator!r}; it applies to {' and '.join(PERCOLATION)}")

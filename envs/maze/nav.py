@@ -64,7 +64,12 @@ class MazeWorld(RideWorld[MazeConfig]):
 
     name, version = "maze", 1
     place_words = ("cell", "cells")
-    dropped: ClassVar[dict[str, str]] = {"cells_outside_largest_part": "cells outside the largest connected part"}
+    dropped: ClassVar[dict[str, tuple[str, str]]] = {
+        "cells_outside_largest_part": (
+            "cell outside the largest connected part",
+            "cells outside the largest connected part",
+        ),
+    }
 
     def __init__(self, config: MazeConfig | None = None, graph: Graph | None = None, held_out: HeldOut | None = None) -> None:
         """graph: None makes the maze that the options name. held_out: None derives it from the maze."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.text import counted
 from worldbench.core.world import Documents
 from worldbench.envs.maze import text_format
 from worldbench.envs.maze.edits import check_damage, misread, move_one
@@ -189,9 +190,9 @@ class SolveWorld(Solving):
     def summary(self, documents: int) -> str:
         c = self.config
         loops = f", walls opened with probability {c.open_share:g}" if c.open_share else ""
-        told = f"mazes of {self.rows} x {self.columns} cells, {c.generator}{loops}; prompts of at most {self.prompt_length} tokens"
+        told = f"mazes of {self.rows} x {self.columns} cells, {c.generator}{loops}; prompts of at most {counted(self.prompt_length, 'token')}"
         told += f"; tested on the {len(self.listed):,} of {Path(c.file).name}" if self.listed else ""
-        return told + (f"; {documents:,} mazes to learn from" if documents else "")
+        return told + (f"; {counted(documents, 'maze')} to learn from" if documents else "")
 
     def card(self, documents: int) -> dict[str, Any]:
         c, d = self.config, self.sample(0, "train", 0, 1000)

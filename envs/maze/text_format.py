@@ -18,6 +18,7 @@ import numpy as np
 
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import write_atomic
+from worldbench.core.text import counted
 from worldbench.core.world import Documents, Vocabulary
 from worldbench.envs.maze.grid import UNREACHED, distances, from_walls, walls
 
@@ -188,7 +189,7 @@ def from_text(lines: Iterable[str], rows: int, columns: int, source: str = "text
     documents = Documents(tokens, length, prompt_length)
     if (longer := _roundabout(documents, rows, columns)) is not None:
         row, moves, least = longer
-        raise InputError(f"{source}, line {numbers[row]}: the path has {moves} moves, and {least} would do")
+        raise InputError(f"{source}, line {numbers[row]}: the path has {counted(int(moves), 'move')}, and {least} would do")
     return documents
 
 

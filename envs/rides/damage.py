@@ -12,6 +12,7 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
+from worldbench.core.text import counted
 
 
 def damaged_map(graph: Graph, deleted: int, added: int, rewired: int, seed: int) -> Graph:
@@ -27,7 +28,7 @@ def damaged_map(graph: Graph, deleted: int, added: int, rewired: int, seed: int)
     order = rng.permutation(len(edges))
     shift = rng.random(len(edges))
     if rewired > len(edges):
-        raise InputError(f"only {len(edges)} edges of {graph.name} can be rewired, not {rewired}")
+        raise InputError(f"only {counted(len(edges), 'edge')} of {graph.name} can be rewired, not {rewired}")
     for e in order[:rewired]:
         source, target, direction = edges[e]
         others = np.setdiff1d(np.arange(n), [source, target])
@@ -45,12 +46,12 @@ def damaged_map(graph: Graph, deleted: int, added: int, rewired: int, seed: int)
             degree[source] -= 1
             gone += 1
     if gone < deleted:
-        raise InputError(f"only {gone} edges of {graph.name} can be deleted so that every place keeps a way out, not {deleted}")
+        raise InputError(f"only {counted(gone, 'edge')} of {graph.name} can be deleted so that every place keeps a way out, not {deleted}")
 
     rng = streams.generator("damage", "added", graph.digest, seed)
     free = np.argwhere(graph.successor < 0)
     if added > len(free):
-        raise InputError(f"only {len(free)} edges can be added to {graph.name}, not {added}")
+        raise InputError(f"only {counted(len(free), 'edge')} can be added to {graph.name}, not {added}")
     places = rng.random(len(free))
     for i in rng.permutation(len(free))[:added]:
         source, direction = free[i]

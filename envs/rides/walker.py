@@ -17,6 +17,7 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
+from worldbench.core.text import counted
 
 CHUNK = 2048
 """Rides walked together: their working set stays in a core's cache."""
@@ -59,7 +60,8 @@ class Walker:
     def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
         degree = (graph.successor >= 0).sum(1)
         if (degree == 0).any():
-            raise InputError(f"{int((degree == 0).sum())} places of {graph.name} have no way out; take its strongly connected part")
+            stuck = counted(int((degree == 0).sum()), f"place of {graph.name} has", f"places of {graph.name} have")
+            raise InputError(f"{stuck} no way out; take its strongly connected part")
         self.graph, self.min_moves, self.max_moves, self.held_out = graph, min_moves, max_moves, held_out
         # One gather a step: `choices` is a common multiple of all degrees, so that a uniform integer below it, looked up, is a uniform turn.
         self.choices = lcm(*np.unique(degree).tolist())

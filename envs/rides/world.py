@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 import numpy as np
 
 from worldbench.core.graph import Graph
+from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton, Documents, States, Vocabulary
 from worldbench.envs.rides import controls
 from worldbench.envs.rides.config import RideConfig
@@ -38,11 +39,12 @@ C = TypeVar("C", bound=RideConfig)
 class RideWorld(Automaton[RideStates], Generic[C]):
     """Rides over any map. A world of its own says which map its options name, and what its places are called.
 
-    place_words: the word for a place, and for several. dropped: what the map's report counts as left out, in words.
+    place_words: the word for a place, and for several. dropped: what the map's report counts as left out, in words for
+    one and for several.
     """
 
     place_words: ClassVar[tuple[str, str]]
-    dropped: ClassVar[dict[str, str]]
+    dropped: ClassVar[dict[str, tuple[str, str]]]
 
     def __init__(self, config: C, graph: Graph, held_out: HeldOut | None = None) -> None:
         """held_out: None derives it from the map."""
@@ -227,10 +229,11 @@ class RideWorld(Automaton[RideStates], Generic[C]):
 
     def summary(self, documents: int) -> str:
         report = self._graph.report
-        dropped = [f"{report[key]} {word}" for key, word in self.dropped.items() if report.get(key)]
-        told = f"{self._graph.name}: {self._graph.n_places:,} {self.place_words[1]}, {len(self._graph.edges):,} moves"
+        dropped = [counted(int(report[key]), *words) for key, words in self.dropped.items() if report.get(key)]
+        places, moves = counted(self._graph.n_places, *self.place_words), counted(len(self._graph.edges), "move")
+        told = f"{self._graph.name}: {places}, {moves}"
         told += f" (dropped: {', '.join(dropped)})" if dropped else ""
-        return told + (f"; {documents:,} rides, {documents / self._graph.n_places**2:.2g} a pair" if documents else "")
+        return told + (f"; {counted(documents, 'ride')}, {documents / self._graph.n_places**2:.2g} a pair" if documents else "")
 
     def card(self, documents: int) -> dict[str, Any]:
         g, (low, high) = self._graph, (self.config.min_moves, self.config.max_moves)

@@ -18,6 +18,7 @@ import numpy as np
 
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph, largest_component
+from worldbench.core.text import counted
 from worldbench.envs.taxi.regions import FEWEST_PLACES, FEWEST_WHOLE, Part, around_the_middle, cut, parse_region
 from worldbench.envs.taxi.streets import DIRECTIONS, Streets, bearing, project, sector
 
@@ -119,7 +120,7 @@ def _connected(streets: Streets, kept: np.ndarray, whole: bool) -> tuple[Part, d
     if whole:
         if n < FEWEST_WHOLE:
             raise InputError(
-                f"the map {streets.name!r} has {n} intersections, and at least {FEWEST_WHOLE} are needed; "
+                f"the map {streets.name!r} has {counted(n, 'intersection')}, and at least {FEWEST_WHOLE} are needed; "
                 "choose a larger map"
             )
         counts: dict[str, int | str] = {"places_outside_largest_part": 0, "places_cut_off_by_collisions": 0}
@@ -127,7 +128,7 @@ def _connected(streets: Streets, kept: np.ndarray, whole: bool) -> tuple[Part, d
     inside = largest_component(n, source, target) if n else np.zeros(0, dtype=bool)
     if inside.sum() < FEWEST_PLACES:
         raise InputError(
-            f"the map {streets.name!r} has {n} intersections, but no {FEWEST_PLACES} of them can all reach each other "
+            f"the map {streets.name!r} has {counted(n, 'intersection')}, but no {FEWEST_PLACES} of them can all reach each other "
             "by its one-way moves; choose a larger map"
         )
     every = has_direction(streets)

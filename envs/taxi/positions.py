@@ -14,6 +14,7 @@ from pathlib import Path
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import read_text
+from worldbench.core.text import counted
 
 Positions = dict[str, tuple[float, float]]
 """Longitude and latitude in degrees, by place."""
@@ -63,7 +64,7 @@ def _csv(path: Path) -> Positions:
             f"the positions {str(path)!r} are not CSV (line {reader.line_num}: {error}); write node,lon,lat"
         ) from error
     if problems:
-        more = f"; and {len(problems) - SHOWN:,} more lines" if len(problems) > SHOWN else ""
+        more = f"; and {counted(len(problems) - SHOWN, 'more line')}" if len(problems) > SHOWN else ""
         first = "; ".join(problems[:SHOWN])
         raise InputError(
             f"the positions {str(path)!r} cannot be used: {first}{more}. A line reads: node,lon,lat, in degrees"

@@ -13,6 +13,7 @@ import numpy as np
 
 from worldbench.core.errors import InputError
 from worldbench.core.graph import largest_component
+from worldbench.core.text import counted
 from worldbench.envs.taxi.streets import EARTH_RADIUS, Streets, distance, wrap_degrees
 
 FEWEST_PLACES = 3
@@ -73,7 +74,7 @@ def parse_region(text: str) -> Nearest | Box | None:
     if match := re.fullmatch(rf"\s*([0-9]{{1,9}})\s*@{number},{number}", text, re.ASCII):
         count, point = int(match[1]), (float(match[2]), float(match[3]))
         if count < FEWEST_PLACES:
-            raise InputError(f"env.region {text!r} asks for {count} intersections; ask for at least {FEWEST_PLACES}")
+            raise InputError(f"env.region {text!r} asks for {counted(count, 'intersection')}; ask for at least {FEWEST_PLACES}")
         if all(map(np.isfinite, point)):
             return Nearest(count, point)
     if match := re.fullmatch(f"{number},{number},{number},{number}", text, re.ASCII):
@@ -116,7 +117,7 @@ def cut(
         lon, lat = streets.position[where].T
         extent = f"the map spans {lat.min():.4f},{lon.min():.4f},{lat.max():.4f},{lon.max():.4f}"
         raise InputError(
-            f"env.region {text!r} holds {len(chosen)} intersections of {streets.name!r}{spread}; try {hint}"
+            f"env.region {text!r} holds {counted(len(chosen), 'intersection')} of {streets.name!r}{spread}; try {hint}"
             + (f" ({extent})" if streets.globe else "")
         )
     lost = int(len(chosen) - kept.sum())
@@ -141,7 +142,7 @@ def _nearest(streets: Streets, where: np.ndarray, region: Nearest, text: str) ->
         )
     if region.count > len(where):
         raise InputError(
-            f"env.region {text!r} asks for {region.count} intersections, but {streets.name!r} has {len(where)}; "
+            f"env.region {text!r} asks for {counted(region.count, 'intersection')}, but {streets.name!r} has {len(where)}; "
             "ask for fewer, or 'all'"
         )
     return np.argsort(away, kind="stable")[: region.count]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worldbench.core.text import counted
 from worldbench.envs.taxi.containers import GEOJSON, GEOJSON_TYPES, NODE_LINK
 from worldbench.envs.taxi.reading import FARTHEST, Refused, content, number, quoted
 
@@ -120,7 +121,7 @@ def _columns(row: list[str]) -> tuple[tuple[str, ...], bool]:
     names = [c.lower() for c in row]
     if sum(name in COLUMNS for name in names) < 2:
         if len(row) not in (3, 5):
-            raise Refused(f"has {len(row)} columns in its first row and no header, where 3 or 5 are needed")
+            raise Refused(f"has {counted(len(row), 'column')} in its first row and no header, where 3 or 5 are needed")
         return COLUMNS[: len(row)], False
     unknown = [name for name in names if name not in COLUMNS]
     if unknown:

@@ -30,6 +30,7 @@ import numpy as np
 
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph, largest_component
+from worldbench.core.text import counted
 from worldbench.envs.taxi.moves import place_order
 from worldbench.envs.taxi.reading import Refused, quoted
 from worldbench.envs.taxi.regions import FEWEST_PLACES, FEWEST_WHOLE
@@ -112,7 +113,7 @@ def _cut(
     if whole and len(places) < FEWEST_WHOLE:
         raise Refused(f"has {len(places)} place, and at least {FEWEST_WHOLE} are needed")
     if not whole and inside.sum() < FEWEST_PLACES:
-        raise Refused(f"has {len(places)} places, but no {FEWEST_PLACES} of them can all reach each other by its moves")
+        raise Refused(f"has {counted(len(places), 'place')}, but no {FEWEST_PLACES} of them can all reach each other by its moves")
     stays = inside[moves[:, 0]] & inside[moves[:, 2]]
     new = np.cumsum(inside) - 1
     n = int(inside.sum())

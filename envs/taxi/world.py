@@ -23,13 +23,25 @@ class TaxiWorld(RideWorld[TaxiConfig]):
 
     name, version = "taxi", 1
     place_words = ("intersection", "intersections")
-    dropped: ClassVar[dict[str, str]] = {
-        "loops_dropped": "loops",
-        "parallel_dropped": "parallel streets",
-        "collisions_dropped": "streets that share a direction with a shorter one",
-        "places_outside_largest_part": "intersections outside the largest strongly connected part",
-        "places_cut_off_by_collisions": "intersections that only such streets join to the others",
-        "places_lost_in_region": "intersections at the edge of the region",
+    dropped: ClassVar[dict[str, tuple[str, str]]] = {
+        "loops_dropped": ("loop", "loops"),
+        "parallel_dropped": ("parallel street", "parallel streets"),
+        "collisions_dropped": (
+            "street that shares a direction with a shorter one",
+            "streets that share a direction with a shorter one",
+        ),
+        "places_outside_largest_part": (
+            "intersection outside the largest strongly connected part",
+            "intersections outside the largest strongly connected part",
+        ),
+        "places_cut_off_by_collisions": (
+            "intersection that only such streets join to the others",
+            "intersections that only such streets join to the others",
+        ),
+        "places_lost_in_region": (
+            "intersection at the edge of the region",
+            "intersections at the edge of the region",
+        ),
     }
 
     def __init__(self, config: TaxiConfig, graph: Graph | None = None, held_out: HeldOut | None = None) -> None:

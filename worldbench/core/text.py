@@ -11,9 +11,12 @@ BEGINNING = 100
 _LONG = re.compile(rf"\S{{{LONGEST_WORD + 1},}}|\s{{{LONGEST_WORD + 1},}}")
 
 
-def counted(count: int, noun: str, plural: str | None = None) -> str:
-    """`1 node`, `2 nodes`, `1,000 nodes`; `counted(2, "entry", "entries")` where an s is not enough."""
-    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
+def counted(count: int, noun: str, plural: str | None = None, *, commas: bool = True) -> str:
+    """`1 node`, `2 nodes`, `1,000 nodes`; `counted(2, "entry", "entries")` where an s is not enough.
+
+    commas: between thousands. False in the notes of results, whose bytes stay as they are.
+    """
+    return f"{format(count, ',' if commas else '')} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def visible(text: str, most: int | None = None) -> str:

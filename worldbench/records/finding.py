@@ -14,6 +14,7 @@ from typing import Generic, TypeVar
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import read_regular
+from worldbench.core.text import counted
 from worldbench.records.folder import Config
 from worldbench.records.parts import Identity, Record
 from worldbench.records.reading import LIMIT, kind_of, parsed, read, read_any
@@ -113,7 +114,7 @@ def find(paths: list[Path], *kinds: type[R]) -> Found[R]:
                 raise
             found.left_out.append((path, str(error)))
     if not found.records:
-        more = f"; and {len(found.left_out) - 1} more files" if len(found.left_out) > 1 else ""
+        more = f"; and {counted(len(found.left_out) - 1, 'more file')}" if len(found.left_out) > 1 else ""
         raise InputError(f"no file there can be read: {found.left_out[0][1]}{more}")
     return found
 
