@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from worldbench.baselines.callable import CallableModel
 from worldbench.baselines.causality import require_next_token_model
@@ -248,6 +251,40 @@ def test_mistakes_that_come_later(function: Any, message: str) -> None:
     model, tokens = CallableModel(function, WORDS), np.full((3, 5), A)
     with pytest.raises(InputError, match=message):
         model.hidden(tokens) if model.hidden_name else model.logits(tokens)
+
+
+ARRAYS = hnp.arrays(
+    st.sampled_from([np.float16, np.float32, np.float64, np.int8, np.int64, np.uint8, bool, complex, "U2", "S3", object, "M8[s]"]),
+    st.sampled_from([(), (7,), (3, 7), (3, 5), (3, 5, 7), (3, 5, 6), (3, 5, 2), (0,), (3, 5, 0), (1, 5, 7), (3, 1, 7), (3, 5, 7, 1)]),
+)
+TENSORS = st.builds(
+    lambda shape, dtype, layout: torch.ones(shape).to(dtype).to_sparse() if layout and shape else torch.ones(shape).to(dtype),
+    st.sampled_from([(), (3, 5, 7), (3, 5), (3, 5, 2)]),
+    st.sampled_from([torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.complex64]),
+    st.booleans(),
+)
+ANYTHING = st.recursive(
+    ARRAYS | TENSORS | st.none() | st.text(max_size=3) | st.floats() | st.integers() | st.builds(object),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.lists(inner, max_size=3).map(tuple)
+    | st.dictionaries(st.sampled_from(["logits", "x"]), inner)
+    | st.builds(Plain, inner),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=400)
+@given(value=ANYTHING)
+def test_whatever_is_returned_is_read_or_refused(value: Any) -> None:
+    """In one sentence, whatever it is; what is read are finite numbers of the right shape."""
+    tokens, told = np.full((3, 5), A), ""
+    try:
+        logits = CallableModel(lambda t: zeros(t) if t.shape == (1, 1) else value, WORDS).logits(tokens)
+    except InputError as error:
+        told, logits = str(error), zeros(tokens)
+    assert "\n" not in told
+    assert (logits.shape, logits.dtype) == ((3, 5, 7), np.float32)
+    assert not np.isnan(logits).any()
 
 
 # A next-token model?
