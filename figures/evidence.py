@@ -9,6 +9,7 @@ import numpy as np
 
 from worldbench.core import arrays
 from worldbench.core.arrays import Array, Named
+from worldbench.records.finding import evidence_digest
 
 BELIEFS: Named = {
     "belief": Array("float", ("M+", "S+")), "predicted": Array("float", ("M+", "S+")), "weight": Array("float", ("M+",), least=0),
@@ -19,14 +20,15 @@ BELIEFS: Named = {
 def read(path: Path, needed: Named, optional: Named | None = None) -> dict[str, np.ndarray]:
     """The arrays of an evidence file, each of the kind and shape asked for (see `core/arrays.py`).
 
-    Errors: InputError that names the file, what is wrong, and the command that makes it anew.
+    The file must have the digest that its record has for it. Errors: InputError that names the file, what is wrong, and
+    the command that makes it anew.
     """
-    return arrays.read_npz(path, needed, optional, again=made_by(path))
+    return arrays.read_npz(path, needed, optional, again=made_by(path), sha256=evidence_digest(path))
 
 
 def names(path: Path) -> set[str]:
     """The arrays that an evidence file holds; none where there is no such file. Errors: InputError as of `read`."""
-    return arrays.names_in(path, again=made_by(path)) if path.exists() else set()
+    return arrays.names_in(path, again=made_by(path), sha256=evidence_digest(path)) if path.exists() else set()
 
 
 def made_by(path: Path) -> str:

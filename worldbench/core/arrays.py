@@ -6,6 +6,7 @@ that are asked for, after the sizes that the file claims have been held against 
 
 from __future__ import annotations
 
+import hashlib
 import io
 import math
 import zipfile
@@ -74,14 +75,18 @@ def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
 # Reading
 
 
-def read_npz(path: Path, needed: Named, optional: Named | None = None, *, again: str) -> dict[str, np.ndarray]:
+def read_npz(
+    path: Path, needed: Named, optional: Named | None = None, *, again: str, sha256: str | None = None
+) -> dict[str, np.ndarray]:
     """The arrays that are needed, and those of the optional ones that the file has. Others are left unread.
 
-    again: what makes the file anew, as a whole clause; it ends the sentence of every error.
-    Errors: InputError for a file that cannot be read, lacks an array, or has one that is not what it must be.
+    again: what makes the file anew, as a whole clause; it ends the sentence of every error. sha256: what the digest of
+    the file must be; None where nobody knows.
+    Errors: InputError for a file that cannot be read, is another one, lacks an array, or has one that is not what it
+    must be.
     """
     wanted = {**needed, **(optional or {})}
-    with _members(path, again) as (archive, members):
+    with _members(path, again, sha256) as (archive, members):
         missing = [name for name in needed if name not in members]
         if missing:
             raise _Refused(f"lacks {', '.join(missing)}")
@@ -96,17 +101,21 @@ def read_npz(path: Path, needed: Named, optional: Named | None = None, *, again:
     return arrays
 
 
-def names_in(path: Path, *, again: str) -> set[str]:
-    """The arrays that a file holds. Errors: InputError for a file that cannot be read."""
-    with _members(path, again) as (_, members):
+def names_in(path: Path, *, again: str, sha256: str | None = None) -> set[str]:
+    """The arrays that a file holds. Errors: InputError for a file that cannot be read, or is another one."""
+    with _members(path, again, sha256) as (_, members):
         return set(members)
 
 
 @contextmanager
-def _members(path: Path, again: str) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+def _members(
+    path: Path, again: str, sha256: str | None
+) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """The archive and its members by the names of the arrays; within it, whatever is wrong becomes one InputError."""
     try:
         raw = read_regular(path, LARGEST_FILE)
+        if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
+            raise _Refused("is not the file that its record names: it was changed, or is of another evaluation")
         # Before zipfile makes an object of each entry: an entry begins with these bytes, which chance hardly ever writes.
         if raw.count(b"PK\x01\x02") > MOST_MEMBERS:
             raise _Refused(f"holds more than {MOST_MEMBERS:,} arrays")

@@ -18,6 +18,7 @@ from worldbench.core.text import counted
 from worldbench.records.folder import Config
 from worldbench.records.parts import Identity, Record
 from worldbench.records.reading import LIMIT, kind_of, parsed, read, read_any
+from worldbench.records.reconstruction import Reconstruction
 from worldbench.records.runs import Result, Trace
 
 PATTERNS = {
@@ -157,6 +158,33 @@ def evidence_folder(path: Path) -> Path:
         else path.stem.replace("result", "evidence", 1)
     )
     return path.with_name(evidence)
+
+
+def evidence_digest(path: Path) -> str | None:
+    """The SHA-256 that the record of an evidence file has for it; None where there is no record beside the file.
+
+    Raises InputError for a record that cannot be read, or that has no such file.
+    """
+    folder, step = path.parent, None
+    if folder.parent.name.startswith("trace-evidence"):
+        folder, step = folder.parent, folder.name
+    kind = "trace" if folder.name.startswith("trace-evidence") else "result"
+    old = "trace-evidence" if kind == "trace" else "evidence"
+    file = folder.with_name(folder.name.replace(old, kind, 1) + ".json")
+    digests: dict[str, str | None] = {}
+    if not file.exists():
+        file = folder.with_name("reconstruction.json")
+        if not file.exists():
+            return None
+        digests = {path.stem: read(file, Reconstruction).evidence_sha256}
+    elif kind == "result":
+        digests = {name: metric.evidence_sha256 for name, metric in read(file, Result).scores.items()}
+    else:
+        points = [point for point in read(file, Trace).trace if step == f"{point.step:08d}"]
+        digests = {name: metric.evidence_sha256 for point in points for name, metric in point.scores.items()}
+    if digests.get(path.stem) is None:
+        raise InputError(f"{str(path)!r} is not of {file.name!r}, which has no digest of such a file; delete it")
+    return digests[path.stem]
 
 
 def own_result(folder: Path) -> Path | None:
