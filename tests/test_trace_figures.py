@@ -13,6 +13,7 @@ from sample_records import metric
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
+from worldbench.core.files import sha256
 from worldbench.figures import filmstrip, matched
 from worldbench.records.reading import write
 from worldbench.records.runs import Trace
@@ -27,12 +28,22 @@ def beliefs(states: int, count: int = 60) -> np.ndarray:
 
 
 def trace(
-    folder: Path, belief: np.ndarray, seed: int = 0, model: str = "gpt", evaluation: str = "e", lookup: bool = True
+    folder: Path,
+    belief: np.ndarray,
+    seed: int = 0,
+    model: str = "gpt",
+    evaluation: str = "e",
+    lookup: bool = True,
+    odd: np.ndarray | None = None,
 ) -> Trace:
-    """A trace with its evidence, whose probes blend the mean belief into the exact one: not at all at the last step."""
+    """A trace with its evidence, whose probes blend the mean belief into the exact one: not at all at the last step.
+
+    odd: other beliefs, for the last step alone.
+    """
     points = {}
     for step, (loss, r2) in STEPS.items():
         blend = 0 if step == 100 else 1 - r2
+        belief = odd if odd is not None and step == 100 else belief
         place = folder / "trace-evidence" / f"{step:08d}"
         place.mkdir(parents=True)
         predicted = (1 - blend) * belief + blend * belief.mean(axis=0)
@@ -41,7 +52,11 @@ def trace(
         series = {"lookup": {"k": [1, 2, 3], "r2": [0.2, 0.7, 1.0], "excess": [0.3, 0.02, 0.0]}} if lookup else {}
         points[step] = {
             "excess_loss": metric({"kl": loss}, direction="lower"),
-            "belief_probe": metric({"r2": r2, "law_r2": 0.4, "r2_untrained": 0.1}, series=series),
+            "belief_probe": metric(
+                {"r2": r2, "law_r2": 0.4, "r2_untrained": 0.1},
+                series=series,
+                evidence_sha256=sha256(place / "belief_probe.npz"),
+            ),
         }
     record = sample_records.trace(model, seed, points, evaluation=evaluation)
     write(folder / "trace.json", record)
@@ -110,8 +125,11 @@ def test_evidence_of_another_evaluation_is_refused(tmp_path: Path) -> None:
     place = tmp_path / "trace-evidence" / "00000100" / "belief_probe.npz"
     other = beliefs(3, 50)
     np.savez(place, belief=other, predicted=other, weight=np.ones(50))
-    with pytest.raises(InputError, match="not of one evaluation"):
+    with pytest.raises(InputError, match=r"is not the file that its record names.* delete trace\.json"):
         filmstrip.draw(tmp_path / "trace.json", tmp_path / "film")
+    trace(tmp_path / "two", beliefs(3), odd=other)
+    with pytest.raises(InputError, match="not of one evaluation"):
+        filmstrip.draw(tmp_path / "two" / "trace.json", tmp_path / "film")
     place.unlink()
     with pytest.raises(InputError, match=r"cannot read .* delete trace\.json, and worldbench trace .* makes it again"):
         filmstrip.draw(tmp_path / "trace.json", tmp_path / "film")

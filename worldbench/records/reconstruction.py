@@ -19,12 +19,18 @@ class MapFacts(Part, frozen=True, kw_only=True):
 
 
 class RouteFacts(Part, frozen=True, kw_only=True):
-    """name, sha256: of the file. without_end: how many of the routes do not say that they have arrived."""
+    """name, sha256: of the file. without_end: how many of the routes do not say that they have arrived. past_end: lines
+    that went on after their first end. naming_places: routes with a place among the directions. skipped: lines that
+    cannot be placed on the map.
+    """
 
     name: str
     sha256: Digest
     count: Count
     without_end: Count
+    past_end: Count = 0
+    naming_places: Count = 0
+    skipped: Count = 0
 
 
 class Reconstruction(Record, frozen=True, kw_only=True):
