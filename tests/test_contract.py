@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -280,7 +281,7 @@ def test_every_objective_trains_or_says_why_not(toy: str, row_tokens: int, name:
     before = {k: v.clone() for k, v in objective.state_dict().items()}
     trainer.train()
     assert any(not torch.equal(v, before[k]) for k, v in objective.state_dict().items())
-    curve = {k: v for k, v in trainer.evaluate(3).items() if k not in ("kind", "step")}
+    curve = {k: v for k, v in msgspec.to_builtins(trainer.evaluate(3)).items() if k not in ("kind", "step")}
     assert curve.keys() == ({"loss", "bayes", "excess"} if isinstance(world, HasLaw) else {"loss"})
     assert all(math.isfinite(v) for v in curve.values())
     if world.labelled:

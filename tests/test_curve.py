@@ -59,6 +59,7 @@ DAMAGE: dict[str, Callable[[str], str | None]] = {
     "cut in a line": lambda text: text[:-20],
     "cut after a line": lambda text: text.rstrip().rpartition("\n")[0] + "\n",
     "a bad line": lambda text: text.replace('"kind"', "kind", 3),
+    "not an object": lambda text: "1\n" + text,
     "another number": change,
 }
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from worldbench import training_log
 from worldbench.core.errors import InputError, RunError
+from worldbench.records.lines import EvalLine
 from worldbench.training_log import Prefix
 
 
-def line(step: int) -> dict[str, object]:
-    return {"kind": "eval", "step": step, "loss": 0.5}
+def line(step: int) -> EvalLine:
+    return EvalLine(step=step, loss=0.5)
+
+
+def written(*steps: int) -> bytes:
+    return b"".join(b'{"kind": "eval", "step": %d, "loss": 0.5}\n' % step for step in steps)
 
 
 def test_a_log_goes_on_where_a_prefix_ends(tmp_path: Path) -> None:
@@ -22,13 +26,13 @@ def test_a_log_goes_on_where_a_prefix_ends(tmp_path: Path) -> None:
         log.write(line(1))
         prefix = log.flush()
         log.write(line(2))
-    assert prefix == Prefix.of(f"{json.dumps(line(1))}\n".encode())
+    assert prefix == Prefix.of(written(1))
     for _ in range(2):
         with training_log.resumed(path, prefix, state) as log:
             log.write(line(3))
             assert log.flush() == Prefix.of(path.read_bytes())
             assert log.curve == training_log.digest_of(path.read_bytes().splitlines(keepends=True))
-        assert [json.loads(written) for written in path.read_text().splitlines()] == [line(1), line(3)]
+        assert path.read_bytes() == written(1, 3)
     with training_log.started(path):
         assert path.read_bytes() == b""
     with (
@@ -73,4 +77,4 @@ BAD = (
 @pytest.mark.parametrize("bad", BAD)
 def test_lines_end_at_the_first_that_is_none(bad: bytes) -> None:
     good = b'{"kind": "train", "step": 1, "loss": {"a": null}, "learning_rate": 0.1}\n'
-    assert [record["step"] for _, record in training_log.lines(good + bad + b"\n" + good)] == [1]
+    assert [found.step for _, found in training_log.lines(good + bad + b"\n" + good)] == [1]

@@ -13,10 +13,11 @@ import numpy as np
 
 from worldbench.core.abilities import HasLaw
 from worldbench.core.errors import InputError
-from worldbench.core.files import read_regular
+from worldbench.core.files import clean, read_regular
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, World
-from worldbench.training_log import LIMIT, Record, digest_of, lines
+from worldbench.records.lines import EvalLine
+from worldbench.training_log import LIMIT, digest_of, lines
 
 
 def log_spaced(steps: int, count: int) -> list[int]:
@@ -31,18 +32,18 @@ def log_spaced(steps: int, count: int) -> list[int]:
     return sorted(points | {steps})
 
 
-def point(world: World, model: SequenceModel, documents: Documents, step: int) -> Record:
-    """A line of metrics.jsonl: held-out loss, the loss of the exact law on the same documents (Bayes), and the excess.
+def point(world: World, model: SequenceModel, documents: Documents, step: int) -> EvalLine:
+    """Held-out loss, the loss of the exact law on the same documents (Bayes), and the excess. All in nats a token.
 
-    Where the world has no exact law, the held-out loss alone. All in nats a token.
+    Where the world has no exact law, the held-out loss alone. None for what is not a finite number.
     """
     from worldbench.metrics.excess_loss import divergences
 
-    head = {"kind": "eval", "step": step}
     if not isinstance(world, HasLaw):
-        return {**head, "loss": mean_loss(model, documents)}
+        return EvalLine(step=step, loss=clean(mean_loss(model, documents)))
     _, _, kl, entropy, loss = divergences(world, model, documents)
-    return {**head, "loss": float(loss.mean()), "bayes": float(entropy.mean()), "excess": float(kl.mean())}
+    losses = {"loss": loss, "bayes": entropy, "excess": kl}
+    return EvalLine(step=step, **{name: clean(float(values.mean())) for name, values in losses.items()})
 
 
 def mean_loss(model: SequenceModel, documents: Documents) -> float:
@@ -61,19 +62,19 @@ def mean_loss(model: SequenceModel, documents: Documents) -> float:
 
 
 def of_run(
-    path: Path, steps: list[int], digest: str | None, compute: Callable[[int], Record], say: Callable[[str], None]
-) -> list[Record]:
+    path: Path, steps: list[int], digest: str | None, compute: Callable[[int], EvalLine], say: Callable[[str], None]
+) -> list[EvalLine]:
     """The points at `steps` of a run that is trained to its end.
 
     path: its metrics.jsonl. digest: what its last weights say of the points in that file; None where an older version
     saved them. compute: the point at a step, from the weights kept. say: gets a sentence on what is computed again.
     """
-    found: dict[int, Record] = {}
+    found: dict[int, EvalLine] = {}
     try:
-        points = [(line, record) for line, record in lines(read_regular(path, LIMIT)) if record["kind"] == "eval"]
+        written = [(raw, line) for raw, line in lines(read_regular(path, LIMIT)) if isinstance(line, EvalLine)]
         why = f"{str(path)!r} lacks it, or holds another one than training wrote"
-        if digest in (None, digest_of([line for line, _ in points])):
-            found = {record["step"]: record for _, record in points}
+        if digest in (None, digest_of([raw for raw, _ in written])):
+            found = {line.step: line for _, line in written}
     except InputError as error:
         why = str(error)
     if missing := [step for step in steps if step not in found]:

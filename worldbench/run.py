@@ -27,7 +27,7 @@ from worldbench.display import Display
 from worldbench.environment import environment
 from worldbench.records.finding import evidence_folder, result_path
 from worldbench.records.lines import EvalLine
-from worldbench.records.parts import Identity, Lender, Model, Parameters, decoded
+from worldbench.records.parts import Identity, Lender, Model, Parameters
 from worldbench.records.reading import read, write
 from worldbench.records.runs import Result, Training
 from worldbench.records.scores import Bound, Scores
@@ -366,8 +366,7 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: Score
     """The result; deterministic given the run."""
     training = None
     if prepared.job.trained and lender(prepared) is None:
-        curve = learning_curve(prepared, folder, display.say)
-        training = Training(curve=msgspec.convert(curve, list[EvalLine], dec_hook=decoded))
+        training = Training(curve=learning_curve(prepared, folder, display.say))
     return Result(
         **about(prepared, model),
         training=training,
@@ -377,14 +376,14 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: Score
     )
 
 
-def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> list[dict[str, Any]]:
+def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> list[EvalLine]:
     """Of a run that is trained to its end: as training wrote it, or computed again from the weights kept."""
     from worldbench import checkpoint, curve
 
     config = prepared.job.groups["train"]
     about = checkpoint.read_about(checkpoint.weights_path(folder, config.steps))
 
-    def compute(step: int) -> dict[str, Any]:
+    def compute(step: int) -> EvalLine:
         seed = prepared.job.groups["eval"].seed if about.held_out is None else about.held_out
         documents = prepared.world.sample(seed, "test", 0, config.curve_documents)
         return curve.point(prepared.world, at_step(prepared, folder, step), documents, step)

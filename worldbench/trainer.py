@@ -23,6 +23,7 @@ from worldbench.core.errors import Diverged, Interrupted, RunError
 from worldbench.core.files import make_folder, remove
 from worldbench.core.model import refuse_impossible
 from worldbench.core.world import Documents, World
+from worldbench.records.lines import EvalLine, TrainLine
 from worldbench.stream import TrainingStream
 from worldbench.training_log import TrainingLog
 
@@ -135,7 +136,7 @@ class Trainer:
                     values = {name: float(v) for name, v in losses.items()}
                     self._check_finite(values, done)
                     if done % c.log_every == 0 or done == 1:
-                        log.write({"kind": "train", "step": done, "loss": values, "learning_rate": learning_rate(c, step)})
+                        log.write(TrainLine(step=done, loss=values, learning_rate=learning_rate(c, step)))
                     if self.report is not None:
                         self.report(done, c.steps, values, self.tokens, now - started)
                 if point:
@@ -153,7 +154,7 @@ class Trainer:
                     raise Interrupted(f"stopped after step {done} of {c.steps}, all saved; the same command goes on from there")
         remove(checkpoint.state_path(self.folder))
 
-    def evaluate(self, step: int) -> dict[str, Any]:
+    def evaluate(self, step: int) -> EvalLine:
         """The point of the learning curve that the weights make now, on documents that training never draws."""
         return curve.point(self.world, TrainedModel(self.objective, self.device), self.held_out, step)
 

@@ -13,19 +13,16 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import cannot_write, read_start, to_json, write_all, write_atomic
-from worldbench.records.lines import Line
+from worldbench.records.lines import EvalLine, Line
 from worldbench.records.parts import decoded
 
 LIMIT = 1 << 30
 """The most bytes of a metrics.jsonl that are read."""
-
-Record = dict[str, Any]
 
 
 class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,19 +50,19 @@ class TrainingLog:
     def __init__(self, path: Path, handle: int, written: bytes) -> None:
         self.path, self.handle = path, handle
         self.length, self.digest = len(written), hashlib.sha256(written)
-        self.points = [line for line, record in lines(written) if record["kind"] == "eval"]
+        self.points = [raw for raw, line in lines(written) if isinstance(line, EvalLine)]
 
-    def write(self, record: Record) -> None:
+    def write(self, line: Line) -> None:
         """Append a line. Raises RunError where it cannot be written."""
-        line = f"{to_json(record, indent=None)}\n".encode()
+        raw = f"{to_json(msgspec.to_builtins(line), indent=None)}\n".encode()
         try:
-            write_all(self.handle, line)
+            write_all(self.handle, raw)
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        self.length += len(line)
-        self.digest.update(line)
-        if record["kind"] == "eval":
-            self.points.append(line)
+        self.length += len(raw)
+        self.digest.update(raw)
+        if isinstance(line, EvalLine):
+            self.points.append(raw)
 
     def flush(self) -> Prefix:
         """Bring all lines to the disk; what there is of them now."""
@@ -81,18 +78,18 @@ class TrainingLog:
         return digest_of(self.points)
 
 
-def lines(raw: bytes) -> Iterator[tuple[bytes, Record]]:
-    """Each line of a metrics.jsonl and its record, up to the first that cannot be one.
+def lines(raw: bytes) -> Iterator[tuple[bytes, Line]]:
+    """Each line of a metrics.jsonl and what it says, up to the first that cannot be one.
 
     A killed process may leave its last line unfinished.
     """
     decoder = msgspec.json.Decoder(Line, dec_hook=decoded)
     for line in raw.splitlines(keepends=True):
         try:
-            decoder.decode(line)
+            found = decoder.decode(line)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
-        yield line, msgspec.json.decode(line)
+        yield line, found
 
 
 def digest_of(points: list[bytes]) -> str:
