@@ -6,7 +6,7 @@ Shape letters: B rows, P prompt tokens, K new tokens, S cached tokens, V vocabul
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,8 +15,15 @@ from torch import Tensor
 from worldbench.baselines.backbone import Cache, Step
 from worldbench.core.model import Decoder
 
-if TYPE_CHECKING:
-    from worldbench.baselines.objective import Objective
+
+class Readable(Protocol):
+    """What cached decoding needs of an objective."""
+
+    trunk: Any
+
+    def embed(self, tokens: Tensor) -> Tensor: ...
+
+    def head(self, h: Tensor, tokens: Tensor) -> Tensor: ...
 
 
 class SwappableDecoder(Decoder):
@@ -41,7 +48,7 @@ class CachedDecoder(SwappableDecoder):
     length, a mask hides the columns before the first token of each row.
     """
 
-    def __init__(self, objective: Objective, device: str, prompts: np.ndarray, lengths: np.ndarray) -> None:
+    def __init__(self, objective: Readable, device: str, prompts: np.ndarray, lengths: np.ndarray) -> None:
         self.objective, self.device = objective, torch.device(device)
         trunk, widest = objective.trunk, int(lengths.max())
         self._skip = torch.from_numpy(widest - np.asarray(lengths, np.int64)).to(self.device)

@@ -27,7 +27,7 @@ LONGEST = 60
 
 def command(request: dict[str, Any], reply: int) -> None:
     """What the child does."""
-    from worldbench import cli
+    from worldbench.cli.main import main as cli
 
     printed, said = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     sys.stdout, sys.stderr = printed, said
@@ -84,11 +84,11 @@ def leave_out() -> None:
     import pytest
     import tiny_runs
 
-    import worldbench.environment
+    import worldbench.training.environment
 
     patch = pytest.MonkeyPatch()
     tiny_runs.draw_nothing(patch)
-    patch.setattr(worldbench.environment, "commit", lambda: {})
+    patch.setattr(worldbench.training.environment, "commit", lambda: {})
     patch.setattr(os, "fsync", lambda handle: None)
 
 

@@ -14,15 +14,15 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from worldbench import arithmetic
 from worldbench.baselines.references import Oracle
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError, RunError
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.metrics.config import EvalConfig
-from worldbench.scoring import score
-from worldbench.trainer import Trainer
+from worldbench.runs.scoring import score
+from worldbench.training import arithmetic
+from worldbench.training.trainer import Trainer
 
 SHORT = ["--train.steps", "9", "--train.batch", "4", "--train.curve_documents", "5", "--env.length", "5", "--model.layers", "1"]
 SHORT += ["--model.width", "16", "--model.heads", "1", "--eval.metrics", "next_token", "--eval.documents", "5", "--quiet"]
@@ -173,9 +173,9 @@ def test_what_may_go_on(change: dict[str, str], way: str | None, tmp_path: Path)
 
 def test_bench_clips_the_groups_that_training_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     from worldbench.baselines.gpt import GPT, GPTConfig
-    from worldbench.configuration import TrainConfig
-    from worldbench.timing import apply_gradients
-    from worldbench.trainer import make_optimizer
+    from worldbench.settings.train import TrainConfig
+    from worldbench.studies.bench.timing import apply_gradients
+    from worldbench.training.trainer import make_optimizer
 
     objective, config = GPT(GPTConfig(layers=1, heads=1, width=16), 7, 9, 0, 0), TrainConfig(clip=0.5)
     one, *rest = objective.parameters()

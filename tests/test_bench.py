@@ -15,15 +15,15 @@ import torch
 from worldbench.baselines import bst, jtp
 from worldbench.baselines.backbone import swiglu_width
 from worldbench.baselines.batch import Batch
-from worldbench.bench import render
-from worldbench.bench_plan import Plan
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.errors import RunError
 from worldbench.core.registry import models
-from worldbench.operations import Operations, count_operations
 from worldbench.records.bench import Bench, Memory
 from worldbench.records.reading import read
-from worldbench.timing import build, measure_apart, rows_of
+from worldbench.studies.bench.operations import Operations, count_operations
+from worldbench.studies.bench.plan import Plan
+from worldbench.studies.bench.report import render
+from worldbench.studies.bench.timing import build, measure_apart, rows_of
 
 B, T, V, LAYERS, HEADS, D = 3, 24, 40, 2, 2, 16
 TINY = {"layers": LAYERS, "heads": HEADS, "width": D, "vocabulary": V, "tokens": T, "batch": B, "shortest": 4, "longest": 15}
@@ -126,8 +126,8 @@ def test_a_process_that_fails_is_told_in_one_sentence() -> None:
 BLOCKS = """
 import resource
 import torch
-import worldbench.trainer
-from worldbench.arithmetic import keep_freed_memory
+import worldbench.training.trainer
+from worldbench.training.arithmetic import keep_freed_memory
 def new_pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.empty(48 << 18).fill_(1.0)
@@ -149,7 +149,7 @@ def test_large_blocks_are_reused() -> None:
 
 @pytest.fixture
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worldbench.timing.measure_apart", lambda plan, label: Memory(bytes=3 << 20, what="not measured"))
+    monkeypatch.setattr("worldbench.studies.bench.timing.measure_apart", lambda plan, label: Memory(bytes=3 << 20, what="not measured"))
 
 
 def bench(out: Path, *words: str) -> dict[str, Any]:

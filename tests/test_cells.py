@@ -9,8 +9,7 @@ import json
 import pytest
 from hostile import STRINGS, acting, check_csv, check_markdown
 
-from worldbench import tables
-from worldbench.core import cells
+from worldbench.core import cells, tables
 from worldbench.core.text import counted, encodable, visible
 
 ALL = pytest.mark.parametrize("text", STRINGS.values(), ids=STRINGS.keys())

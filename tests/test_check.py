@@ -9,14 +9,10 @@ import msgspec
 import pytest
 from sample_records import checked
 
-from worldbench.calibration import Rung, judge, judge_damage, judge_references, judge_sight
-from worldbench.check import MAP_KINDS, SHARES, Plan, check, failures, kinds, require, write
-from worldbench.cli import main
-from worldbench.configuration import group_types, preset_groups
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.registry import metrics
-from worldbench.display import Display
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
@@ -24,6 +20,10 @@ from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
 from worldbench.records.check import Check
 from worldbench.records.reading import read
+from worldbench.runs.display import Display
+from worldbench.settings.resolve import group_types, preset_groups
+from worldbench.studies.check.calibration import Rung, judge, judge_damage, judge_references, judge_sight
+from worldbench.studies.check.checking import MAP_KINDS, SHARES, Plan, check, failures, kinds, require, write
 
 CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)
 

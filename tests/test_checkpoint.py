@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load, save
 from torch import nn
 
-from worldbench import checkpoint
-from worldbench.checkpoint import About, Damaged
 from worldbench.core.errors import RunError
-from worldbench.training_log import Prefix
+from worldbench.training import checkpoint
+from worldbench.training.checkpoint import About, Damaged
+from worldbench.training.training_log import Prefix
 
 LOG = Prefix.of(b"")
 CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases" / "run-files"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sample_records import result_of
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
 
@@ -142,7 +142,7 @@ def test_options_that_cannot_be_read(words: list[str], said: str, capsys: pytest
 
 
 def test_the_command_of_a_job_is_read_back() -> None:
-    from worldbench.configuration import resolve
+    from worldbench.settings.resolve import resolve
 
     options = ["--model.stop_head", "False", "--model.mask", "landing", "--model.lambda_h", "0.5", "--eval.reconstruction_roll_back", "False"]
     job = resolve("taxi", "nextlat", preset="quick", seed=0, options=options)
@@ -341,9 +341,9 @@ def test_a_checkout_without_an_install_says_so() -> None:
 
 
 def test_the_village_is_where_the_map_holds_it(manhattan_map: Path) -> None:
-    from worldbench.configuration import resolve
     from worldbench.envs.taxi.config import VILLAGE
     from worldbench.envs.taxi.world import TaxiWorld
+    from worldbench.settings.resolve import resolve
 
     for preset in ("quick", "small"):
         env = resolve("taxi", "gpt", preset=preset, seed=0, options=["--env.map", str(manhattan_map)]).groups["env"]

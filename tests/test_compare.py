@@ -13,14 +13,14 @@ import pytest
 from sample_records import identity, metric, result
 from scipy import stats
 
-from worldbench.cli import main
-from worldbench.compare import compare, render
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.statistics import Mean, equivalence, holm
-from worldbench.leaderboard import build, settings_told_apart
-from worldbench.leaderboard import render as board
 from worldbench.records import reading
-from worldbench.variant import told_apart
+from worldbench.records.compare import compare, render
+from worldbench.records.leaderboard import build, settings_told_apart
+from worldbench.records.leaderboard import render as board
+from worldbench.records.variant import told_apart
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "results" / "taxi-village" / "quick"

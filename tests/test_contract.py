@@ -21,9 +21,7 @@ from worldbench.baselines.recurrent import GRU, RecurrentConfig
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.baselines.trained import TrainedModel
 from worldbench.baselines.untrained import make_untrained
-from worldbench.check import SMALLER, Plan, check
-from worldbench.cli import main
-from worldbench.configuration import DataConfig, TrainConfig
+from worldbench.cli.main import main
 from worldbench.core import abilities
 from worldbench.core.abilities import ABILITIES, HasDamage, HasHistories, HasLaw, HasShifts, lacking
 from worldbench.core.errors import InputError, RunError
@@ -31,7 +29,6 @@ from worldbench.core.metric import Metric, Report
 from worldbench.core.model import FitsDynamics, HasHead, HasHidden, HasSwap, SequenceModel
 from worldbench.core.registry import metrics, models, worlds
 from worldbench.core.world import Automaton, Documents, World
-from worldbench.display import Display
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.maze.config import MazeConfig
@@ -44,8 +41,11 @@ from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation, truth
 from worldbench.metrics.excess_loss import divergences
 from worldbench.metrics.rollout import roll_out
-from worldbench.stream import TrainingStream
-from worldbench.trainer import Trainer
+from worldbench.runs.display import Display
+from worldbench.settings.train import DataConfig, TrainConfig
+from worldbench.studies.check.checking import SMALLER, Plan, check
+from worldbench.training.stream import TrainingStream
+from worldbench.training.trainer import Trainer
 
 SMALL = EvalConfig(
     trials=20, documents=30, detours=(0.5,), structure_trials=12, shift_trials=6, suffixes=5, pairs=10,

@@ -13,9 +13,9 @@ import pytest
 import tiny_runs
 from safetensors.torch import load, save
 
-from worldbench import checkpoint
 from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace
+from worldbench.training import checkpoint
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -208,7 +208,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def stop_after(out: Path, steps: int, *more: str) -> None:
-    from worldbench.trainer import Trainer
+    from worldbench.training.trainer import Trainer
 
     real = Trainer.step
 

@@ -15,7 +15,7 @@ from small_maps import small_map
 
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.untrained import make_untrained
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
 from worldbench.core.files import lock
@@ -24,7 +24,7 @@ from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.figures import maze_gallery
 from worldbench.figures.run_figures import draw_run, drawn
 from worldbench.metrics.config import EvalConfig
-from worldbench.scoring import score
+from worldbench.runs.scoring import score
 
 CASES = Path(__file__).parent.parent / ".." / "shared" / "cases" / "run-files"
 METRIC_OF = {"effective_rank": "effective_rank", "excess_loss": "excess_loss", "street": "map_reconstruction", "folder": "map_reconstruction"}

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from worldbench import decode as module
 from worldbench.baselines.speculative import Plan
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.files import lock
-from worldbench.decode import Arm, Settings, acceptance, costs, expected_per_round, suggested_threshold
 from worldbench.records.finding import own_result
+from worldbench.studies import decode as module
+from worldbench.studies.decode import Arm, Settings, acceptance, costs, expected_per_round, suggested_threshold
 
 TINY = ["--env.length", "12", "--eval.documents", "20", "--eval.metrics", "next_token"]
 TRAIN = ["--train.steps", "10", "--train.batch", "16", "--train.checkpoints", "1", "--train.curve_documents", "20", "--train.warmup", "2"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sample_records import result_of
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.registry import metrics, models
 
 TINY = [

@@ -22,7 +22,7 @@ from worldbench.figures.run_figures import draw_run
 from worldbench.metrics import effective_rank, excess_loss
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.scoring import score
+from worldbench.runs.scoring import score
 
 SETTINGS = EvalConfig(metrics=("belief_probe", "excess_loss", "effective_rank"), probe_documents=150, documents=60, rank_tokens=200)
 

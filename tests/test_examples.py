@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sample_records import result_of
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.plugins import load_plugin
 from worldbench.core.registry import worlds
 from worldbench.metrics.evaluation import truth

@@ -12,7 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worldbench.baselines.gpt import GPT
-from worldbench.configuration import resolve
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.envs.hmm.config import HMMConfig
@@ -20,6 +19,7 @@ from worldbench.envs.hmm.library import mixture, named, product
 from worldbench.envs.hmm.mixed_states import label
 from worldbench.envs.hmm.process import Process
 from worldbench.envs.hmm.world import HMM
+from worldbench.settings.resolve import resolve
 
 
 def probability(p: Process, word: str) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from hostile import STRINGS, check_csv, check_json, check_markdown, check_table
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.text import encodable
 from worldbench.records.bench import Bench
 from worldbench.records.check import Check
@@ -119,8 +119,8 @@ def test_a_result_a_trace_and_a_list(
     columns: int | None, runs: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from worldbench.core.errors import InputError
-    from worldbench.display import print_result
-    from worldbench.trace import show
+    from worldbench.runs.display import print_result
+    from worldbench.runs.trace import show
 
     if columns is not None:
         monkeypatch.setenv("COLUMNS", str(columns))
@@ -172,7 +172,9 @@ def infected(value: Any, text: str, keep: tuple[str, ...]) -> Any:
 
 def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """What decode, check and bench print of their records."""
-    from worldbench import bench, check, decode
+    from worldbench.studies import decode
+    from worldbench.studies.bench import report as bench
+    from worldbench.studies.check import checking as check
 
     checked = json.loads(CHECKED.read_text(encoding="utf-8"))
     for text in map(encodable, STRINGS.values()):  # no record holds a lone surrogate

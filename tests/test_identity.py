@@ -14,7 +14,6 @@ import pytest
 from worldbench.baselines.from_states import Exact
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.trained import TrainedModel
-from worldbench.configuration import DataConfig, Job, TrainConfig
 from worldbench.core.files import to_json
 from worldbench.core.options import identity_fields
 from worldbench.core.registry import models, worlds
@@ -29,9 +28,12 @@ from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.run import build, identify
-from worldbench.scoring import score
-from worldbench.trainer import Trainer
+from worldbench.runs.prepared import identify
+from worldbench.runs.scoring import score
+from worldbench.runs.weights import build
+from worldbench.settings.job import Job
+from worldbench.settings.train import DataConfig, TrainConfig
+from worldbench.training.trainer import Trainer
 
 BASE_ENV = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
 BASE_TRAIN = TrainConfig(

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hostile import acting
 
-from worldbench import verbs
-from worldbench.cli import main
+from worldbench.cli import verbs
+from worldbench.cli.main import main
 
 
 class Strange(BaseException):

@@ -11,20 +11,22 @@ import pytest
 import torch
 from test_cli import SHORT, TINY
 
-from worldbench import checkpoint
 from worldbench.baselines.batch import pack
 from worldbench.baselines.latent_rnn import LatentRNN
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.trained import TrainedModel
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError, Interrupted
 from worldbench.core.model import ALL_LAYERS, SequenceModel
 from worldbench.core.registry import metrics, models
 from worldbench.core.world import Documents
-from worldbench.display import Display
-from worldbench.run import at_step, build, prepare, run, weights_folder
-from worldbench.run_config import load_job
-from worldbench.trainer import Trainer
+from worldbench.runs.config_file import load_job
+from worldbench.runs.display import Display
+from worldbench.runs.prepared import prepare
+from worldbench.runs.run import run
+from worldbench.runs.weights import at_step, build, weights_folder
+from worldbench.training import checkpoint
+from worldbench.training.trainer import Trainer
 
 V, CONTEXT = 19, 30
 CONFIG = NextLatConfig(layers=2, heads=2, width=16, horizon=2)
@@ -256,7 +258,7 @@ def test_an_unfinished_nextlat_run_is_gone_on_with(out: Path, tmp_path: Path) ->
 
 
 def test_it_takes_the_preset_of_nextlat() -> None:
-    from worldbench.presets import preset_values
+    from worldbench.settings.presets import preset_values
 
     for preset in ("quick", "standard"):
         assert preset_values("taxi", "nextlat-rnn", preset) == preset_values("taxi", "nextlat", preset) != preset_values("taxi", "gpt", preset)

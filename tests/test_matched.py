@@ -13,14 +13,14 @@ import pytest
 from sample_records import metric, result, trace
 from scipy import stats
 
-from worldbench.compare import compare, render
 from worldbench.core.errors import InputError
-from worldbench.matched import at_matched_loss, crossing
 from worldbench.records import reading
+from worldbench.records.compare import compare, render
+from worldbench.records.matched import at_matched_loss, crossing
 from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace
 from worldbench.records.scores import Scores
-from worldbench.variant import Variant, told_apart
+from worldbench.records.variant import Variant, told_apart
 
 Curve = list[tuple[float, float | None]]
 """(excess loss, score of the metric `m`) at each checkpoint."""

@@ -14,7 +14,6 @@ from worldbench.baselines.from_states import FromStates, StateDecoder
 from worldbench.baselines.ngram import NGram
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.baselines.untrained import make_untrained
-from worldbench.check import kinds, leaves_choice
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
 from worldbench.core.model import SequenceModel
@@ -28,7 +27,8 @@ from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.minimal_pairs import first_change
 from worldbench.metrics.solved_paths import true_paths
-from worldbench.scoring import score
+from worldbench.runs.scoring import score
+from worldbench.studies.check.checking import kinds, leaves_choice
 
 LOOPS = SolveConfig(rows=4, columns=5, generator="depth-first-percolation", percolation=0.3)
 SMALL = EvalConfig(

@@ -12,7 +12,7 @@ from sample_records import result_of
 
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
 from worldbench.baselines.references import Oracle, RandomLegal
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
 from worldbench.core.graph import UNREACHABLE

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sample_records import result_of
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig

@@ -15,9 +15,9 @@ import pytest
 import terminals
 from rich.cells import cell_len
 
-from worldbench import console, tables
-from worldbench.cli import main
-from worldbench.display import Display, Lines, number
+from worldbench.cli.main import main
+from worldbench.core import console, tables
+from worldbench.runs.display import Display, Lines, number
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = ROOT / "results" / "taxi-village" / "quick"
@@ -228,7 +228,7 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_progress_interprets_no_name(tmp_path: Path) -> None:
     """A status line and a bar with names that are markup to rich."""
-    code = "from worldbench.display import Display\nd = Display()\nwith d.task('[/]') as say:\n    say('[bold]x\\x1b[31m')\n"
+    code = "from worldbench.runs.display import Display\nd = Display()\nwith d.task('[/]') as say:\n    say('[bold]x\\x1b[31m')\n"
     code += "with d.training(3) as report:\n    report(1, 3, {'[/red]': 1.0}, 5, 1.0)\n"
     status, told = terminals.run([sys.executable, "-c", code], 120, tmp_path)
     assert status == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core import plugins
 from worldbench.core.errors import InputError
 from worldbench.core.plugins import load_plugin, load_plugins, read_plugin
@@ -173,7 +173,7 @@ def test_an_edited_loss_is_another_run(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_a_stopped_run_does_not_go_on_with_another_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldbench.trainer import Trainer
+    from worldbench.training.trainer import Trainer
 
     file, real = written(tmp_path / "mine.py", LOSS), Trainer.step
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from worldbench.cli import main
-from worldbench.configuration import group_types, preset_groups, resolve
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.plugins import load_plugin
 from worldbench.core.presets import NONE
 from worldbench.core.registry import models, worlds
-from worldbench.presets import SIZES, default_preset, preset_values, presets_of
+from worldbench.settings.presets import SIZES, default_preset, preset_values, presets_of
+from worldbench.settings.resolve import group_types, preset_groups, resolve
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 BUILT_IN = ("taxi", "hmm", "maze", "maze-solve")

@@ -13,13 +13,17 @@ import pytest
 import torch
 from test_identity import BASE_ENV, BASE_TRAIN
 
-from worldbench import shipped
-from worldbench.cli import main
-from worldbench.configuration import DataConfig, Job, load_recipe, resolve
+from worldbench.cli.main import main
 from worldbench.core.registry import models
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.run import build, identify
-from worldbench.trainer import Trainer
+from worldbench.runs.prepared import identify
+from worldbench.runs.weights import build
+from worldbench.settings import shipped
+from worldbench.settings.job import Job
+from worldbench.settings.recipe import load_recipe
+from worldbench.settings.resolve import resolve
+from worldbench.settings.train import DataConfig
+from worldbench.training.trainer import Trainer
 
 NAMES = shipped.names()
 SAME_AS_PRESET = {"nextlat-horizon-4": "quick", "nextlat-horizon-8": "standard"}
@@ -110,7 +114,7 @@ def test_config_takes_a_name(capsys: pytest.CaptureFixture[str], tmp_path: Path,
 
 
 def test_ls_lists_them_without_torch(tmp_path: Path) -> None:
-    code = "import sys; from worldbench.cli import main; main(['ls']); print('torch' in sys.modules)"
+    code = "import sys; from worldbench.cli.main import main; main(['ls']); print('torch' in sys.modules)"
     lines = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
     assert lines[-1] == "False"
     told = lines[lines.index("recipes") + 1 : -1]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from worldbench.cli.reconstruct import add_arguments, run
 from worldbench.core.errors import InputError
 from worldbench.core.world import ARRIVED
 from worldbench.envs.taxi.config import TaxiConfig
@@ -17,9 +18,8 @@ from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.map_reconstruction import METRIC
 from worldbench.metrics.routes import NOT_A_DIRECTION
-from worldbench.reconstruct import add_arguments, run
-from worldbench.reconstruction import reconstruct_file
-from worldbench.routes import read_routes
+from worldbench.studies.reconstruction import reconstruct_file
+from worldbench.studies.routes import read_routes
 
 LINE = "\n".join(["node,direction,to,x,y", *(f"{i},E,{i + 1},{i * 100},0\n{i + 1},W,{i},{(i + 1) * 100},0" for i in range(4))])
 ROUTES = """# rides over a line of five places

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from sample_records import checked, every_kind, full_metric, identity, result, trace
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError, RunError
 from worldbench.records.finding import PATTERNS, evidence_folder, find, own_result, result_path
 from worldbench.records.parts import Record

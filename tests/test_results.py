@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics, models, worlds
-from worldbench.leaderboard import build
 from worldbench.records.finding import evidence_folder
+from worldbench.records.leaderboard import build
 from worldbench.records.lines import EvalLine, read_lines
 from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace

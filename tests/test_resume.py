@@ -13,17 +13,18 @@ import numpy as np
 import pytest
 import torch
 
-from worldbench import checkpoint
-from worldbench.configuration import DataConfig, TrainConfig
 from worldbench.core.errors import Interrupted, RunError
 from worldbench.core.registry import models
 from worldbench.core.streams import generator
-from worldbench.curve import log_spaced
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.run import build, identify
-from worldbench.stream import TrainingStream
-from worldbench.trainer import Trainer, learning_rate
+from worldbench.runs.prepared import identify
+from worldbench.runs.weights import build
+from worldbench.settings.train import DataConfig, TrainConfig
+from worldbench.training import checkpoint
+from worldbench.training.curve import log_spaced
+from worldbench.training.stream import TrainingStream
+from worldbench.training.trainer import Trainer, learning_rate
 
 OPTIONS = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", "--data.rides", "50"]
 OPTIONS += ["--train.steps", "150", "--train.batch", "8", "--train.threads", "1", "--train.save_every", "0.05", "--train.curve_documents", "20"]

@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_maps import small_map
 
-from worldbench import routes as reader
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
@@ -25,8 +24,9 @@ from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
 from worldbench.metrics import route_controls
 from worldbench.metrics.routes import NOT_A_DIRECTION, from_table
-from worldbench.reconstruction import Settings, measure, reconstruct_file
-from worldbench.routes import read_routes, with_directions
+from worldbench.studies import routes as reader
+from worldbench.studies.reconstruction import Settings, measure, reconstruct_file
+from worldbench.studies.routes import read_routes, with_directions
 
 CASES = Path(__file__).parent.parent / ".." / "shared" / "cases"
 SQUARE = """node,direction,to,x,y
@@ -192,7 +192,7 @@ def test_true_routes_of_the_controls_are_bounded(tmp_path: Path, monkeypatch: py
     ring = saved(tmp_path, "\n".join(f"p{i:03},N,p{(i + 1) % 400:03}" for i in range(400)), "ring.csv")
     graph = load_map(TaxiConfig(map=str(ring)))
     read = read_routes(saved(tmp_path, "".join(f"p000 p{i:03} end\n" for i in range(400))), graph)
-    monkeypatch.setattr("worldbench.reconstruction.MOVES_COMPLETED", 0.01)
+    monkeypatch.setattr("worldbench.studies.reconstruction.MOVES_COMPLETED", 0.01)
     report = measure(graph, read, Settings(orders=1))
     assert report.arrays["control_rides"].tolist() == list(range(141))  # 0 + 1 + .. + 140 moves are at most 10,000
     notes = "; ".join(report.notes)

@@ -18,8 +18,9 @@ from worldbench.baselines.rollout import Columns, other_places
 from worldbench.core.errors import Interrupted
 from worldbench.core.world import Documents
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.run import build, identify
-from worldbench.trainer import Trainer
+from worldbench.runs.prepared import identify
+from worldbench.runs.weights import build
+from worldbench.training.trainer import Trainer
 
 V, CONTEXT = 19, 30
 SHAPE = {"layers": 2, "heads": 2, "width": 16}

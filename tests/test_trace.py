@@ -13,17 +13,17 @@ import numpy as np
 import pytest
 from sample_records import result_of
 
-import worldbench.scoring
-from worldbench.checkpoint import kept_steps, weights_path
-from worldbench.cli import main
+import worldbench.runs.scoring
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.files import lock
-from worldbench.curve import log_spaced
 from worldbench.figures import filmstrip
 from worldbench.records.finding import evidence_folder
 from worldbench.records.reading import read
 from worldbench.records.runs import Trace
-from worldbench.trace import TRACED
+from worldbench.runs.trace import TRACED
+from worldbench.training.checkpoint import kept_steps, weights_path
+from worldbench.training.curve import log_spaced
 
 TINY = ["--env.length", "6", "--train.steps", "12", "--train.batch", "8", "--train.checkpoints", "4", "--train.curve_documents", "20", "--train.warmup", "2"]
 TINY += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2", "--eval.documents", "40", "--eval.probe_documents", "80", "--eval.pairs", "40"]
@@ -64,7 +64,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> st
 def count_scoring(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:
     """How many checkpoints are scored from here on; the one numbered `stop_at` is interrupted."""
     calls: list[int] = []
-    score = worldbench.scoring.score
+    score = worldbench.runs.scoring.score
 
     def counted(*arguments: Any) -> Any:
         if len(calls) == stop_at:
@@ -72,7 +72,7 @@ def count_scoring(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -
         calls.append(1)
         return score(*arguments)
 
-    monkeypatch.setattr(worldbench.scoring, "score", counted)
+    monkeypatch.setattr(worldbench.runs.scoring, "score", counted)
     return calls
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from worldbench import training_log
 from worldbench.core.errors import InputError, RunError
 from worldbench.records.lines import EvalLine
-from worldbench.training_log import Prefix
+from worldbench.training import training_log
+from worldbench.training.training_log import Prefix
 
 
 def line(step: int) -> EvalLine:

@@ -12,24 +12,24 @@ from typing import Any
 
 import pytest
 
-import worldbench.run
-import worldbench.tune
-from worldbench.cli import main
-from worldbench.compare import compare, render
-from worldbench.configuration import resolve
+import worldbench.runs.run
+import worldbench.studies.tune.tuning
+from worldbench.cli.main import main
 from worldbench.core.budget import TUNING_SEEDS, Budget
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.registry import models
-from worldbench.criterion import Criterion
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.maze.text_format import write as write_mazes
-from worldbench.leaderboard import build
+from worldbench.records.compare import compare, render
+from worldbench.records.leaderboard import build
 from worldbench.records.reading import read
 from worldbench.records.tuning import Tuning
-from worldbench.search import draws, space, weights
-from worldbench.tune import require_equal, shared_documents
+from worldbench.settings.resolve import resolve
+from worldbench.studies.tune.criterion import Criterion
+from worldbench.studies.tune.search import draws, space, weights
+from worldbench.studies.tune.tuning import require_equal, shared_documents
 
 TRAINED = [e.name for e in models if e.trained]
 TINY = ["--env.length", "6", "--train.steps", "6", "--train.batch", "8", "--train.warmup", "2", "--train.curve_documents", "20"]
@@ -67,7 +67,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> st
 def count_training(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[str]:
     """The models that are trained from here on; the training numbered `stop_at` is interrupted."""
     calls: list[str] = []
-    train = worldbench.tune.train
+    train = worldbench.studies.tune.tuning.train
 
     def counted(prepared: Any, *rest: Any) -> Any:
         if len(calls) == stop_at:
@@ -75,14 +75,14 @@ def count_training(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) 
         calls.append(prepared.job.model)
         return train(prepared, *rest)
 
-    monkeypatch.setattr(worldbench.tune, "train", counted)
+    monkeypatch.setattr(worldbench.studies.tune.tuning, "train", counted)
     return calls
 
 
 @pytest.fixture(scope="module", autouse=True)
 def without_figures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worldbench.run, "draw", lambda folder, display: [])
+        patch.setattr(worldbench.runs.run, "draw", lambda *_: [])
         yield
 
 
@@ -346,7 +346,7 @@ def test_other_criteria_score_the_same_trials(criterion: str, tuned: Path, tmp_p
     for folder in out.glob("tune-hmm-*"):
         shutil.rmtree(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("worldbench.trainer.Trainer.train", None)  # the weights are there
+        patch.setattr("worldbench.training.trainer.Trainer.train", None)  # the weights are there
         tune(out, "--models", "gpt", "--trials", "3", "--criterion", criterion, "--eval.probe_documents", "60")
     record = tunings(out)["gpt"]
     values = [t["value"] for t in record["trials"]]

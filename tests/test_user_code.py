@@ -13,13 +13,13 @@ import pytest
 from worldbench.baselines.callable import CallableModel
 from worldbench.baselines.causality import require_next_token_model
 from worldbench.baselines.user_code import UserFunction, load_callable
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
 from worldbench.records.scores import Scores
-from worldbench.scoring import score
+from worldbench.runs.scoring import score
 
 CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 CITY = TaxiConfig(map="city:24", min_moves=2, max_moves=9)

@@ -9,16 +9,16 @@ import pytest
 from graphml_files import Edge, document, saved
 from sample_records import result_of
 
-from worldbench.cli import main
-from worldbench.configuration import resolve
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError
-from worldbench.display import Display
 from worldbench.envs.taxi.config import VILLAGE, TaxiConfig
 from worldbench.envs.taxi.maps import load_map, settle
 from worldbench.envs.taxi.moves import village
 from worldbench.envs.taxi.streets import Streets
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.run import prepare
+from worldbench.runs.display import Display
+from worldbench.runs.prepared import prepare
+from worldbench.settings.resolve import resolve
 
 
 def town(folder: Path, side: int, south: float = 52.5, west: float = 13.4, name: str = "town.graphml", crs: str = "epsg:4326") -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from worldbench import cli
+from worldbench.cli import main as cli
 
 RUN = ["run", "hmm", "--model", "gpt", "--preset", "small"]
 OPTIONS = {

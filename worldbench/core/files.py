@@ -36,6 +36,10 @@ KINDS = {
 }  # fmt: skip
 
 
+INFINITE = {"inf": math.inf, "-inf": -math.inf}
+"""How records write numbers that JSON lacks."""
+
+
 def clean(value: Any) -> Any:
     """`value` with tuples as lists, numbers that JSON lacks (nan, inf) as None, and text that UTF-8 can hold."""
     if isinstance(value, str):

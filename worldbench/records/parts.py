@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 import msgspec
 
 from worldbench.core.budget import Budget
+from worldbench.core.files import INFINITE
 
 if TYPE_CHECKING:
     Real = float
@@ -32,7 +33,6 @@ Values = dict[str, Real | None]
 Settings = dict[str, dict[str, Any]]
 """Option group -> option -> any JSON value: which options there are depends on the world and the model."""
 
-INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -6,9 +6,10 @@ import itertools
 import math
 from typing import Any, Literal
 
+from worldbench.core.files import INFINITE
 from worldbench.core.metric import Direction
 from worldbench.core.metric import Score as Measured
-from worldbench.records.parts import INFINITE, Count, Digest, Part, Real, Values
+from worldbench.records.parts import Count, Digest, Part, Real, Values
 
 Which = Literal["floor", "ceiling"]
 

@@ -1,0 +1,91 @@
+"""`worldbench reconstruct FILE`: the verb, and what it prints."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from worldbench.metrics.reconstruction import HALF_MILE
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the verb."""
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="text, one route a line: origin destination direction .. direction end")
+    add(
+        "--map", required=True, metavar="MAP",
+        help="manhattan, city:N, a GraphML file, or a table: CSV node,direction,to[,x,y] or JSON; taken as it is",
+    )  # fmt: skip
+    add("--positions", type=Path, metavar="FILE", help="where the places of a table are: CSV node,lon,lat, or GraphML")
+    add("--region", default="all", metavar="REGION", help="the part of a street map that routes are on (default all)")
+    add(
+        "--connected", action="store_true",
+        help="only the part of the map in which every place can reach every other, as worlds have it",
+    )  # fmt: skip
+    add("--city-seed", type=int, default=0, metavar="N", help="which generated city (default 0)")
+    add("--strict", action="store_true", help="refuse a file with a line that cannot be placed; else it is left out")
+    add("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where the result is put (default runs)")
+    add("--degree", type=int, default=4, metavar="N", help="most streets used that may leave a place (default 4)")
+    add(
+        "--distance", type=float, default=HALF_MILE, metavar="METRES",
+        help=f"longest invented street (default {HALF_MILE}, half a mile)",
+    )  # fmt: skip
+    add("--orders", type=int, default=5, metavar="N", help="orders of the routes to draw them in (default 5)")
+    add(
+        "--directions", nargs="+", default=[], metavar="WORD",
+        help="further words that are directions, though no street of the map has them",
+    )  # fmt: skip
+    add(
+        "--released", action="store_true",
+        help="failed routes leave their streets behind, as in the released code of Vafa et al.",
+    )  # fmt: skip
+    add("--seed", type=int, default=0, metavar="N", help="of the orders and the controls (default 0)")
+    add("--json", action="store_true", help="print the record as JSON, and nothing else")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score, draw, print."""
+    from worldbench.core import cells
+    from worldbench.core.text import visible
+    from worldbench.studies.reconstruction import reconstruct_file
+
+    record = reconstruct_file(
+        arguments.file, arguments.map, arguments.out, degree=arguments.degree, distance=arguments.distance,
+        orders=arguments.orders, roll_back=not arguments.released, seed=arguments.seed, region=arguments.region,
+        city_seed=arguments.city_seed, directions=tuple(arguments.directions), positions=arguments.positions,
+        connected=arguments.connected, strict=arguments.strict,
+    )  # fmt: skip
+    folder = record["folder"]
+    if arguments.json:
+        print(cells.json({**record, "folder": str(folder)}))
+        return 0
+    show(record)
+    for what, path in (("result", folder / "reconstruction.json"), ("figures", folder / "figures")):
+        print(visible(f"{what}: {path}"))
+    return 0
+
+
+def show(record: dict[str, Any]) -> None:
+    """A table of the scores, with their intervals and the controls of those that have some; then the notes."""
+    from worldbench.core import tables
+    from worldbench.core.text import counted
+    from worldbench.runs.display import number, print_notes
+
+    controlled = {"edge_precision": "precision", "red_edges": "red", "failed_routes": "failed"}
+    scores, over = record["scores"], f"95% over {counted(record['settings']['orders'], 'order')}"
+    head, body = ["score", "value", over, "uniform control", "matched control"], []
+    for name, s in scores.items():
+        if name.startswith("control_"):
+            continue
+        interval = f"{number(s['interval'][0])} .. {number(s['interval'][1])}" if s["interval"] else ""
+        if name == "valid_routes":
+            interval += " (over routes)"
+        beside = [
+            number(scores[f"control_{c}_{controlled[name]}"]["value"]) if name in controlled else ""
+            for c in ("uniform", "matched")
+        ]
+        body.append([name, number(s["value"]), interval, *beside])
+    title = f"{counted(record['routes']['count'], 'route')} on {record['map']['name']}"
+    print(tables.terminal(head, body, 1, title=title, right=range(1, 5)))
+    print_notes(record["notes"])

@@ -1,0 +1,28 @@
+"""What a record says of the tuning behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worldbench.core.budget import TUNING_SEEDS
+from worldbench.core.errors import InputError
+from worldbench.records.parts import Head
+
+
+def cell(record: Head) -> str:
+    """Trials x seeds behind a result's settings; "-" where they were not tuned."""
+    return "-" if record.tuning is None else record.tuning.cell
+
+
+def spent(record: Head) -> dict[str, Any]:
+    """What must agree for two results to share a row: which file holds the trials need not."""
+    tuning = record.tuning
+    return {} if tuning is None else {"trials": tuning.trials, "seeds": tuning.seeds, "criterion": tuning.criterion}
+
+
+def refuse_reporting(record: Head) -> None:
+    """Raises InputError for a result that was trained or scored on a seed of tuning."""
+    for name, seed in (("seed", record.seed), ("eval.seed", record.number("eval", "seed"))):
+        if seed is not None and seed in TUNING_SEEDS:
+            kept = f"{name} {seed} is one of tuning's, and its results are never reported"
+            raise InputError(f"{record.command}: {kept}; leave out this file")

@@ -1,0 +1,325 @@
+"""Two models, score by score, on the training seeds that they share.
+
+Only results that agree in world, data, evaluation and metric versions are paired. A seed names the same data in the same order for both models, so the test is
+a paired one; p values are corrected for all comparisons of the table (Holm); fewer than three shared seeds decide nothing. At matched loss: `matched.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from worldbench.core import cells, tables
+from worldbench.core.errors import InputError
+from worldbench.core.files import identity_hash
+from worldbench.core.statistics import equivalence, holm, paired_t
+from worldbench.core.text import counted
+from worldbench.records import budget, leaderboard
+from worldbench.records.finding import find
+from worldbench.records.matched import Matched, at_matched_loss, load_traces
+from worldbench.records.runs import Result
+from worldbench.records.scores import value_of
+from worldbench.records.variant import Variant, told_apart
+
+LEVEL = 0.05
+FEWEST_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One score of models a and b on their shared seeds.
+
+    better: which way is better ("higher", "lower", "none"). mean_a, mean_b, difference (a - b), interval (95%, paired t), p, p_holm: None where nothing is
+    decided. p_equivalent: that the models differ by `margin` or more, Holm-adjusted likewise. unpaired: seeds that only one of the two has. matched: the loss
+    that both were brought to, and its level by shared seed; steps_a, steps_b: the training steps at which they reach it. tuned_a, tuned_b: trials x seeds that
+    their settings were chosen from, and "-" for none.
+    """
+
+    world: str
+    arm: str
+    score: str
+    better: str
+    a: str
+    b: str
+    seeds: tuple[int, ...]
+    unpaired: tuple[int, ...]
+    mean_a: float | None
+    mean_b: float | None
+    difference: float | None
+    interval: tuple[float, float] | None
+    p: float | None
+    p_holm: float | None
+    margin: float | None
+    p_equivalent: float | None
+    verdict: str
+    matched: str = ""
+    levels: tuple[float | None, ...] = ()
+    steps_a: tuple[float | None, ...] = ()
+    steps_b: tuple[float | None, ...] = ()
+    tuned_a: str = "-"
+    tuned_b: str = "-"
+
+
+@dataclass
+class _Draft:
+    """A comparison before the correction: its fields, and the values by shared seed."""
+
+    fields: dict[str, Any]
+    a: list[float]
+    b: list[float]
+
+
+def compare(
+    a: str,
+    b: str,
+    paths: list[Path],
+    columns: list[str] | None = None,
+    margin: float | None = None,
+    matched: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Comparison]:
+    """Model `a` against model `b` over result files: a row per world, arm, evaluation and score.
+
+    a, b: a model's name, with options where it comes with several (`Variant`). columns: `metric` or `metric.score`;
+    None takes every metric's primary score. margin: also ask whether they are equivalent to within it, in the score's
+    own units. matched: a loss, named likewise, at which they are compared, from the traces of their runs. say: is given
+    a line for each file below a folder that could not be read and was left out. Raises InputError where there is
+    nothing to pair, or where it is not clear what to pair.
+    """
+    if a == b:
+        raise InputError(f"a comparison needs two models, not {a!r} twice")
+    if margin is not None and not margin > 0:
+        raise InputError(f"--margin must be above 0, in units of the score, not {margin}")
+    two = (Variant.parse(a), Variant.parse(b))
+    if matched is None:
+        found = find(paths, Result)
+        for line in found.told():
+            say(line)
+        records, traces = [record for _, record in found.records], None
+    else:
+        traces = load_traces(paths, lambda results: [r for variant in two for r in variant.of(results)], say)
+        records = [trace.at(trace.scores) for trace in traces]
+    for record in (r for variant in two for r in variant.of(records)):
+        budget.refuse_reporting(record)
+    both = [(_of(two[0], found), _of(two[1], found)) for found in _alike(two, records)]
+    both = [(ours, theirs) for ours, theirs in both if ours and theirs]
+    if not both:
+        raise InputError(_nothing_to_pair(two, records))
+    if any({id(r) for r in ours.values()} & {id(r) for r in theirs.values()} for ours, theirs in both):
+        raise InputError(f"{a!r} and {b!r} name the same runs; name an option in which they differ")
+    paired = [r for ours, theirs in both for r in (*ours.values(), *theirs.values())]
+    wanted = leaderboard.primary_scores(paired)
+    if columns:
+        wanted = [leaderboard.whole_name(paired, c) for c in columns]
+    pairs = [Matched(ours, theirs, "") for ours, theirs in both]
+    if matched is not None and traces is not None:
+        loss = leaderboard.whole_name(paired, matched)
+        of = {id(record): trace for record, trace in zip(records, traces)}
+        pairs = [
+            at_matched_loss(*({seed: of[id(r)] for seed, r in mine.items()} for mine in each), loss) for each in both
+        ]
+        wanted = [c for c in wanted if c != loss]
+    drafts = [
+        draft
+        for pair, arm in zip(pairs, _arms(pairs))
+        for column in wanted
+        if (draft := _draft(two, pair, arm, column)) is not None
+    ]
+    return sorted(_judged(drafts, margin), key=lambda r: (r.world, r.arm))
+
+
+def _alike(two: tuple[Variant, Variant], records: list[Result]) -> list[list[Result]]:
+    """Results that may be compared: equal in world, data and evaluation.
+
+    Where a model comes with several settings there, equal in the training options too.
+    """
+    out = []
+    for found in _grouped(records, lambda r: [r.world, r.config.get("data"), r.identity.evaluation]):
+        settings = [{leaderboard.settings_key(r) for r in variant.of(found)} for variant in two]
+        out += _grouped(found, lambda r: r.config.get("train")) if max(map(len, settings)) > 1 else [found]
+    return out
+
+
+def _grouped(records: list[Result], key: Callable[[Result], Any]) -> list[list[Result]]:
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for record in records:
+        groups[identity_hash(key(record))].append(record)
+    return list(groups.values())
+
+
+def _of(variant: Variant, records: list[Result]) -> dict[int, Result]:
+    """The results of a variant by seed. Raises InputError where they differ in more than the seed."""
+    mine = variant.of(records)
+    if len({leaderboard.settings_key(r) for r in mine}) > 1:
+        labels = sorted(set(told_apart(mine)))
+        named = f"; name one, such as {labels[0]!r}" if len(labels) > 1 else "; name the result files of one"
+        several = f"{variant.label} comes with more than one setting under the same training options"
+        raise InputError(f"{several} ({', '.join(labels)}){named}")
+    by_seed = {r.seed: r for r in mine if r.seed is not None}
+    if len(by_seed) < len(mine):
+        seed = leaderboard.twice([r.seed for r in mine if r.seed is not None])
+        raise InputError(f"{mine[0].command}: seed {seed} comes more than once; name each result once")
+    return by_seed
+
+
+def _nothing_to_pair(two: tuple[Variant, Variant], records: list[Result]) -> str:
+    for variant in two:
+        if (reason := variant.missing(records)) is not None:
+            return reason
+    both = f"no results of {two[0].label!r} and {two[1].label!r} agree in world, data and evaluation"
+    return f"{both}; score both under the same options first"
+
+
+def _arms(pairs: list[Matched]) -> list[str]:
+    """The data of each group, and the evaluation where one place has several."""
+    firsts = [next(iter(pair.ours.values())) for pair in pairs]
+    places: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for i, first in enumerate(firsts):
+        places[leaderboard.place(first)].append(i)
+    out = [leaderboard.place(first)[1] for first in firsts]
+    for alike in places.values():
+        told = leaderboard.evaluations_told_apart([firsts[i] for i in alike])
+        for i, words in zip(alike, told):
+            out[i] = " ".join(filter(None, (out[i], *words)))
+    return out
+
+
+def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -> _Draft | None:
+    """The values of one score on the shared seeds; None where neither model has the metric."""
+    ours, theirs, name = pair.ours, pair.theirs, column.partition(".")[0]
+    holders = [r.scores[name] for r in (*ours.values(), *theirs.values()) if name in r.scores]
+    if not holders:
+        return None
+    seeds = tuple(sorted(ours.keys() & theirs.keys()))
+    first, second = next(iter(ours.values())), next(iter(theirs.values()))
+    fields: dict[str, Any] = {
+        "world": leaderboard.place(first)[0], "arm": arm, "score": column, "better": holders[0].direction,
+        "a": two[0].label, "b": two[1].label, "seeds": seeds, "unpaired": tuple(sorted(ours.keys() ^ theirs.keys())),
+        "tuned_a": budget.cell(first), "tuned_b": budget.cell(second),
+    }  # fmt: skip
+    if seeds and pair.column:
+        fields |= {"matched": pair.column, "levels": tuple(pair.levels[s] for s in seeds)}
+        fields |= {"steps_a": tuple(pair.steps[s][0] for s in seeds), "steps_b": tuple(pair.steps[s][1] for s in seeds)}
+    both = [(value_of(ours[s].scores, column), value_of(theirs[s].scores, column)) for s in seeds]
+    values = [(x, y) for x, y in both if x is not None and y is not None]
+    infinite = sum(not (math.isfinite(x) and math.isfinite(y)) for x, y in values)
+    if len({m.version for m in holders}) > 1:
+        fields["verdict"], values = f"not paired: different versions of the metric {name}", []
+    elif len(values) < len(seeds):
+        unmatched = " at the matched loss" if None in fields.get("levels", ()) else ""
+        fields["verdict"] = f"missing: {len(values)} of {counted(len(seeds), 'shared seed')} have it{unmatched}"
+        values = []
+    elif infinite:
+        fields["verdict"], values = f"not paired: infinite on {infinite} of {counted(len(seeds), 'shared seed')}", []
+    elif len(seeds) < FEWEST_SEEDS:
+        fields["verdict"] = f"no power ({counted(len(seeds), 'shared seed')} of at least {FEWEST_SEEDS})"
+    return _Draft(fields, [x for x, _ in values], [y for _, y in values])
+
+
+def _judged(drafts: list[_Draft], margin: float | None) -> list[Comparison]:
+    """Verdicts, with p values adjusted over all drafts that have any."""
+    decided = [d for d in drafts if "verdict" not in d.fields]
+    tests = [paired_t(d.a, d.b) for d in decided]
+    adjusted = holm([t.p for t in tests])
+    alike = holm([equivalence(d.a, d.b, margin) for d in decided]) if margin is not None else [None] * len(decided)
+    done = {id(d): (t, p, e) for d, t, p, e in zip(decided, tests, adjusted, alike)}
+    out = []
+    for d in drafts:
+        means: dict[str, Any] = {"mean_a": _mean(d.a), "mean_b": _mean(d.b), "difference": _mean([x - y for x, y in zip(d.a, d.b)])}
+        if id(d) not in done:
+            out.append(Comparison(**d.fields, **means, interval=None, p=None, p_holm=None, margin=margin, p_equivalent=None))
+            continue
+        test, p_holm, p_equivalent = done[id(d)]
+        verdict = "not separable"
+        if p_holm < LEVEL:
+            verdict = f"{d.fields['a'] if test.difference > 0 else d.fields['b']} higher"
+        if p_equivalent is not None and p_equivalent < LEVEL:
+            within = f"equivalent (margin {margin:g})"
+            verdict = within if p_holm >= LEVEL else f"{verdict}, but {within}"
+        judged: dict[str, Any] = {"interval": test.interval, "p": test.p, "p_holm": p_holm, "p_equivalent": p_equivalent, "verdict": verdict}
+        out.append(Comparison(**d.fields, **means, margin=margin, **judged))
+    return out
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
+
+
+def render(rows: list[Comparison], form: str) -> str:
+    """The comparisons as a terminal table, Markdown, CSV or JSON (the last two with every field, unrounded)."""
+    if not rows:
+        raise InputError("there is nothing to compare: no result has a score")
+    if form == "json":
+        return cells.json([asdict(r) for r in rows])
+    if form == "csv":
+        flat = [_flat(r) for r in rows]
+        return tables.csv(list(flat[0]), [list(r.values()) for r in flat])
+    a, b = rows[0].a, rows[0].b
+    head = ["world", "arm", "score", "better", "seeds", a, b, f"{a} - {b}", "95%", "p", "p (Holm)"]
+    asked = rows[0].margin is not None
+    head += [*(["p equivalent"] if asked else []), "verdict"]
+    body = [
+        [
+            r.world, r.arm, r.score, r.better, str(len(r.seeds)), _number(r.mean_a), _number(r.mean_b), _number(r.difference),
+            "" if r.interval is None else f"{_number(r.interval[0])} .. {_number(r.interval[1])}", _p(r.p), _p(r.p_holm),
+            *([_p(r.p_equivalent)] if asked else []), r.verdict,
+        ]
+        for r in rows
+    ]  # fmt: skip
+    told = [*_levels(rows), *_budgets(rows)]
+    if form == "markdown":
+        return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in told)])
+    return "\n".join([tables.terminal(head, body, 3), *map(tables.note, told)])
+
+
+def _levels(rows: list[Comparison]) -> list[str]:
+    """A sentence for each world and arm that was matched: the level of each seed, when each model reaches it, and the mean."""
+    out: dict[str, None] = {}
+    for r in rows:
+        if not r.matched:
+            continue
+        seeds = [
+            f"seed {seed} not matched (one of them is below the other's least loss from its first checkpoint)"
+            if level is None or at is None or bt is None
+            else f"seed {seed} {level:.3g} (steps {at:.0f} and {bt:.0f})"
+            for seed, level, at, bt in zip(r.seeds, r.levels, r.steps_a, r.steps_b)
+        ]
+        known = [level for level in r.levels if level is not None]
+        mean = f"; mean {sum(known) / len(known):.3g}" if known else ""
+        out.setdefault(f"{' '.join(filter(None, (r.world, r.arm)))}: matched at the least {r.matched} that both reach: {', '.join(seeds)}{mean}")
+    return list(out)
+
+
+def _budgets(rows: list[Comparison]) -> list[str]:
+    """A sentence for each world and arm where either model was tuned: trials x seeds, and whether they had the same."""
+    out: dict[str, None] = {}
+    for r in rows:
+        if (r.tuned_a, r.tuned_b) != ("-", "-"):
+            fair = "" if r.tuned_a == r.tuned_b else "; the budgets are not equal, so a difference may be that of tuning"
+            out.setdefault(f"{' '.join(filter(None, (r.world, r.arm)))}: tuned (trials x seeds): {r.a} {r.tuned_a}, {r.b} {r.tuned_b}{fair}")
+    return list(out)
+
+
+def _flat(row: Comparison) -> dict[str, Any]:
+    """One CSV row: the interval in two columns, seeds in one."""
+    out: dict[str, Any] = {}
+    for key, value in asdict(row).items():
+        if key == "interval":
+            out["low"], out["high"] = value or ("", "")
+        elif key in ("seeds", "unpaired", "levels", "steps_a", "steps_b"):
+            out[key] = " ".join("-" if v is None else str(v) for v in value)
+        else:
+            out[key] = "" if value is None else value
+    return out

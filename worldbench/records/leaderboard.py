@@ -1,0 +1,255 @@
+"""One table over many results: a row per world, settings and model; means over training seeds with t intervals.
+
+Results that differ in world, version, data, evaluation, metric version or the budget of tuning never share a row; what a row lacks is shown as missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from worldbench.core import cells, tables
+from worldbench.core.errors import InputError, nearest
+from worldbench.core.files import identity_hash
+from worldbench.core.options import later_defaults
+from worldbench.core.registry import models
+from worldbench.core.statistics import Mean, mean_interval
+from worldbench.records import budget
+from worldbench.records.differences import differing, plain
+from worldbench.records.finding import find
+from worldbench.records.parts import marked
+from worldbench.records.runs import Result
+from worldbench.records.scores import Score
+from worldbench.settings.train import TrainConfig
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the board.
+
+    label: what a person calls the model and its settings. seeds: of training. cells: by column; None where missing.
+    command: repeats one of its runs. tuned: trials x seeds.
+    """
+
+    world: str
+    arm: str
+    label: str
+    seeds: tuple[int, ...]
+    cells: dict[str, Mean | None]
+    n: dict[str, int]
+    command: str
+    tuned: str = "-"
+
+
+def build(
+    paths: list[Path], columns: list[str] | None = None, say: Callable[[str], None] = lambda line: None
+) -> list[Row]:
+    """Group results that differ only in their training seed. A seed that comes twice in a row is refused.
+
+    say: is given a line for each file below a folder that could not be read and was left out.
+    """
+    found = find(paths, Result)
+    groups: dict[str, list[Result]] = defaultdict(list)
+    for _, record in found.records:
+        budget.refuse_reporting(record)
+        groups[settings_key(record)].append(record)
+    everything = [record for _, record in found.records]
+    wanted = [whole_name(everything, c) for c in columns] if columns else primary_scores(everything)
+    rows = []
+    for records in groups.values():
+        records.sort(key=lambda r: (r.seed is None, r.seed or 0))
+        seeds = [r.seed for r in records if r.seed is not None]
+        if len(set(seeds)) != len(records) and seeds:
+            raise InputError(f"{records[0].command}: seed {twice(seeds)} comes more than once; name each result once")
+        rows.append(_row(records[: None if seeds else 1], tuple(seeds), wanted))
+    rows = _told_apart(rows, [records[0] for records in groups.values()])
+    for line in found.told():
+        say(line)
+    order = {"uniform": 0, "random-legal": 1, "ngram": 2, "untrained": 3, "corrupted": 8, "oracle": 9}
+    return sorted(rows, key=lambda r: (r.world, r.arm, order.get(r.label.partition(" ")[0], 5), r.label, r.tuned))
+
+
+def twice(seeds: list[int]) -> int:
+    """The seed that comes most often."""
+    return Counter(seeds).most_common(1)[0][0]
+
+
+def settings_key(record: Result) -> str:
+    """Equal for results that differ in nothing but their training seed."""
+    versions = {name: m.version for name, m in record.scores.items()}
+    name, settings = record.model.name, record.training_settings()
+    later = {"train": later_defaults(TrainConfig), "model": _later_of(name)}
+    settings = {
+        group: {k: v for k, v in values.items() if later.get(group, {}).get(k, k) != v}
+        for group, values in settings.items()
+    }
+    return identity_hash(
+        [record.world, name, settings, record.identity.evaluation, versions, budget.spent(record)]
+    )
+
+
+@functools.cache
+def _later_of(model: str) -> dict[str, Any]:
+    """Of a model's options, those that came later, and their defaults: a result from before they were there is one at
+    their default.
+    """
+    try:
+        entry = models[model]
+    except InputError:  # of a plugin that is not loaded
+        return {}
+    return later_defaults(entry.load_config()) if entry.config is not None else {}
+
+
+def primary_scores(records: list[Result]) -> list[str]:
+    """`metric.score` of every metric in any of the results, in their order."""
+    seen: dict[str, None] = {}
+    for record in records:
+        for name, metric in record.scores.items():
+            seen.setdefault(f"{name}.{metric.primary}")
+    return list(seen)
+
+
+def whole_name(records: list[Result], column: str) -> str:
+    """`metric.score` for a column asked for as `metric`.
+
+    Raises InputError where no result has the metric, or none of them the score (a reference may lack it).
+    """
+    name, _, score = column.partition(".")
+    having = [r.scores[name] for r in records if name in r.scores]
+    if not having:
+        raise InputError(f"no result has the metric {name!r}{nearest(name, {n for r in records for n in r.scores})}")
+    key = score or having[0].primary
+    if not any(key in m.scores for m in having):
+        close = nearest(key, {k for m in having for k in m.scores})
+        raise InputError(f"the metric {name} has no score {key!r}{close}")
+    return f"{name}.{key}"
+
+
+def place(record: Result) -> tuple[str, str]:
+    """What a person calls the world and the data.
+
+    Returns (world and preset, "scarce" or "stream"; nothing for a model that has no data).
+    """
+    world, rides = record.world, record.number("data", "rides")
+    where = f"{record.world_name} {world.get('map_digest', identity_hash(world))[:8]} {record.preset}"
+    return where, "" if rides is None else ("stream" if rides == 0 else "scarce")
+
+
+def _told_apart(rows: list[Row], records: list[Result]) -> list[Row]:
+    """Rows of one name in one place with what they differ in after the name: settings, or the evaluation."""
+    labels = [row.label for row in rows]
+    for told in (settings_told_apart, evaluations_told_apart):
+        alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
+        for i, row in enumerate(rows):
+            alike[row.world, row.arm, labels[i], "" if told is settings_told_apart else row.tuned].append(i)
+        for places in alike.values():
+            for i, words in zip(places, told([records[i] for i in places])):
+                labels[i] = " ".join([labels[i], *words])
+    return [replace(row, label=label) for row, label in zip(rows, labels)]
+
+
+def settings_told_apart(records: list[Result]) -> list[list[str]]:
+    """`group.field=value` for what each result's settings differ in from another's."""
+    return _words([_settings(record) for record in records])
+
+
+def evaluations_told_apart(records: list[Result]) -> list[list[str]]:
+    """What each result's evaluation differs in from another's: its options, else versions of metrics, else its name."""
+    if len({record.identity.evaluation for record in records}) == 1:
+        return [[] for _ in records]
+    options = [{f"eval.{name}": v for name, v in record.config.get("eval", {}).items()} for record in records]
+    versions = [{f"{name}.version": metric.version for name, metric in record.scores.items()} for record in records]
+    words = _words([o | v for o, v in zip(options, versions)])
+    times = Counter(map(tuple, words))
+    return [
+        [*mine, f"evaluation={record.identity.evaluation[:10]}"] if times[tuple(mine)] > 1 or not mine else mine
+        for mine, record in zip(words, records)
+    ]
+
+
+def _words(options: list[dict[str, Any]]) -> list[list[str]]:
+    return [[f"{name}={plain(mine[name])}" for name in names] for names, mine in zip(differing(options), options)]
+
+
+def _settings(record: Result) -> dict[str, Any]:
+    chosen_by = {name: v for name, v in budget.spent(record).items() if name == "criterion"}  # the rest is a column
+    groups = record.training_settings() | {"eval": record.config.get("eval", {}), "tuning": chosen_by}
+    return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+
+
+def _row(records: list[Result], seeds: tuple[int, ...], columns: list[str]) -> Row:
+    first = records[0]
+    cells: dict[str, Mean | None] = {}
+    trials: dict[str, int] = {}
+    for column in columns:
+        scores = [s for s in (score_of(r, column) for r in records) if s is not None]
+        cells[column] = _mean([s.value for s in scores]) if len(scores) == len(records) else None
+        trials[column] = scores[0].n if scores else 0
+    return Row(*place(first), first.model.name, seeds, cells, trials, first.command, budget.cell(first))
+
+
+def _mean(values: list[float | None]) -> Mean | None:
+    """None where a value is missing; an infinite one makes the mean infinite, without an interval."""
+    known = [v for v in values if v is not None]
+    if len(known) < len(values):
+        return None
+    if all(map(math.isfinite, known)):
+        return mean_interval(known)
+    mean = sum(known)
+    return None if math.isnan(mean) else Mean(mean, len(known), None)
+
+
+def score_of(record: Result, column: str) -> Score | None:
+    """The score that a column names; None where the result lacks it."""
+    name, _, score = column.partition(".")
+    return record.scores[name].scores.get(score) if name in record.scores else None
+
+
+def cell(mean: Mean | None) -> str:
+    if mean is None:
+        return "missing"
+    digits = 3 if abs(mean.value) < 10 else 1
+    text = f"{mean.value:.{digits}f}"
+    if mean.interval is not None:
+        text += f" ±{mean.interval[1] - mean.value:.{digits}f}"
+    return text
+
+
+def render(rows: list[Row], form: str) -> str:
+    """The board as a terminal table, Markdown, CSV or JSON."""
+    if not rows:
+        raise InputError("there are no results to show")
+    columns, any_tuned = list(rows[0].cells), any(r.tuned != "-" for r in rows)
+    if form == "json":
+        return cells.json(
+            marked([
+                {
+                    "world": r.world, "arm": r.arm, "model": r.label, "seeds": r.seeds, **({"tuned": r.tuned} if any_tuned else {}), "command": r.command,
+                    "scores": {c: None if m is None else {"mean": m.value, "seeds": m.n, "interval": m.interval, "trials": r.n[c]} for c, m in r.cells.items()},
+                }
+                for r in rows
+            ])
+        )  # fmt: skip
+    names = ["world", "arm", "model", "seeds", *(["tuned"] if any_tuned else [])]
+    head = [*names, *(c.partition(".")[2] or c for c in columns)]
+    body = [
+        [r.world, r.arm, r.label, str(len(r.seeds)) if r.seeds else "-", *([r.tuned] if any_tuned else []), *(cell(r.cells[c]) for c in columns)] for r in rows
+    ]
+    if form == "markdown":
+        return tables.markdown(head, body)
+    if form == "csv":
+        lines = []
+        for r, row in zip(rows, body):
+            numbers: list[Any] = []
+            for c in columns:
+                m = r.cells[c]
+                numbers += ["", "", ""] if m is None else [m.value, *(m.interval or ("", ""))]
+            lines.append([*row[: len(names)], *numbers, r.command])
+        parts = [f"{h} {part}" for h in head[len(names) :] for part in ("mean", "low", "high")]
+        return tables.csv([*names, *parts, "command"], lines)
+    return tables.terminal(head, body, len(names))

@@ -1,0 +1,192 @@
+"""`config.json` of a run folder: every setting of the run. Its job is read again from there, to be scored again.
+
+What the folder says is data: no code that it names is run, and files that moved are named on the command line.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worldbench.core.errors import InputError
+from worldbench.core.files import clean
+from worldbench.core.options import file_options, named_files
+from worldbench.core.plugins import Plugin, read_plugin
+from worldbench.core.registry import metrics
+from worldbench.records.folder import Config, PluginFile
+from worldbench.records.parts import Identity
+from worldbench.records.reading import read, write
+from worldbench.settings.job import Job
+from worldbench.settings.options import parse_options
+from worldbench.settings.recipe import from_json
+from worldbench.settings.resolve import group_types
+
+if TYPE_CHECKING:
+    from worldbench.runs.prepared import Prepared
+
+
+def write_config(folder: Path, prepared: Prepared) -> None:
+    """`config.json`: what `load_job` reads. Files by their whole paths."""
+    job = prepared.job
+    groups = {g: dataclasses.asdict(v) for g, v in job.groups.items()}
+    for group, values in job.groups.items():
+        groups[group] |= {name: str(path.resolve()) for name, path in named_files(values).items()}
+    config = Config(
+        world=job.world,
+        model=job.model,
+        preset=job.preset,
+        seed=job.seed,
+        given=job.given,
+        plugins=[
+            PluginFile(path=str(Path(p.path).resolve()), sha256=p.sha256, registers=list(p.registers))
+            for p in job.plugins
+        ],
+        groups=groups,
+        identity=prepared.identity,
+        training=prepared.content,
+        tuning=job.tuned,
+    )
+    write(folder / "config.json", config)
+
+
+def saved_config(folder: Path) -> Config:
+    """A run folder's `config.json`. Raises InputError where there is none, or none that can be read."""
+    if not (folder / "config.json").exists():
+        raise InputError(f"{str(folder)!r} is not a run folder: it has no config.json")
+    return read(folder / "config.json", Config)
+
+
+def is_own(folder: Path, identity: Identity) -> bool:
+    """Does the folder's `config.json` name this evaluation as the run's own? Where it cannot be read, it does not."""
+    try:
+        return saved_config(folder).identity == identity
+    except InputError:
+        return False
+
+
+def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> Job:
+    """The job of a run folder, with evaluation options and the places of its files changed.
+
+    plugins: the files named on the command line, the run's own among them.
+    Raises InputError for any other change, and for files of the run that are not there.
+    """
+    saved = saved_config(folder)
+    loaded = run_plugins(folder, saved.plugins, plugins)
+    types_ = group_types(saved.world, saved.model)
+    values = _values(folder / "config.json", saved, types_)
+    movable = {f"--env.{name}": name for name in (file_options(types_["env"]) if "env" in types_ else ())}
+    given = {word.split("=", 1)[0] for word in changes if word.startswith("--")}
+    for option in sorted(given):
+        if not option.startswith("--eval.") and option not in movable:
+            where = f", and {' and '.join(movable)} where the file lies elsewhere now" if movable else ""
+            raise InputError(
+                f"option {option} cannot be changed after training; what can be are --eval options{where}"
+            )
+    for option, name in movable.items():
+        old = values["env"][name]
+        if option not in given and Path(old).is_absolute() and not Path(old).is_file():
+            raise InputError(
+                f"{str(folder)!r} needs the file {old!r}, which is not there; name where it lies now: {option} FILE"
+            )
+    if "--eval.metrics" in given:  # the run's own may be of a plugin that is not named this time
+        values["eval"]["metrics"] = ()
+    _require_metrics(folder, values["eval"]["metrics"], saved.plugins)
+    try:
+        groups = {g: types_[g](**values[g]) for g in types_}
+    except InputError as error:
+        raise InputError(f"{str(folder / 'config.json')!r} cannot be used: {error}; {saved.remedy}") from error
+    open_ = {g: types_[g] for g in ("env", "eval") if g in types_}
+    groups |= parse_options(open_, {g: groups[g] for g in open_}, changes, "worldbench eval RUN")
+    return Job(saved.world, saved.model, saved.preset, saved.seed, groups, saved.given, loaded, saved.tuning)
+
+
+def _values(path: Path, saved: Config, types_: dict[str, type]) -> dict[str, dict[str, Any]]:
+    """The saved options, each of the type that the world and the model want. Raises InputError."""
+    if types_.keys() != saved.groups.keys():
+        has, wants = (", ".join(sorted(names)) or "nothing" for names in (saved.groups, types_))
+        what = f"its groups of options are {has}, and those of {saved.model} in {saved.world} are {wants}"
+        raise InputError(f"{str(path)!r} cannot be used: {what}; {saved.remedy}")
+    try:
+        return {group: from_json(group, cls, saved.groups[group]) for group, cls in types_.items()}
+    except InputError as error:
+        raise InputError(f"{str(path)!r} cannot be used: {error}; {saved.remedy}") from error
+
+
+def run_plugins(folder: Path, saved: list[PluginFile], named: Sequence[Path]) -> tuple[Plugin, ...]:
+    """Run the plugin files that were named for a run, where they are those that the run was trained with.
+
+    saved: the plugins that the run folder names, which are not run for that. A plugin that registers metrics alone may
+    be left out, added or changed.
+    Raises InputError, before anything is run, where a plugin of the run is not named or was changed since.
+    """
+    sources = [read_plugin(path) for path in named]
+    digests = {source.sha256 for source in sources}
+    for old in saved:
+        name = Path(old.path).name
+        if not Plugin(old.path, old.sha256 or "", tuple(old.registers)).trains or old.sha256 in digests:
+            continue
+        changed = next((source for source in sources if source.path.name == name), None)
+        if changed is not None and old.sha256 is None:  # of a run from before digests: its identity tells
+            continue
+        if changed is None:
+            where = old.path if Path(old.path).is_file() else name
+            raise InputError(
+                f"{str(folder)!r} was trained with the plugin {name}, and the code that a run folder names is not run "
+                f"unasked; name the file if you trust it: --plugin {shlex.quote(where)}"
+            )
+        raise InputError(
+            f"the plugin {str(changed.path)!r} is not what {str(folder)!r} was trained with (SHA-256 {str(old.sha256)[:8]}.. then, "
+            f"{changed.sha256[:8]}.. now); name the file as it was, or run the command again with the new one"
+        )
+    loaded = tuple({plugin.sha256: plugin for plugin in (source.run() for source in sources)}.values())
+    for plugin in loaded:
+        known = {old.sha256 for old in saved} | {Path(old.path).name for old in saved if old.sha256 is None}
+        if plugin.trains and not {plugin.sha256, plugin.name} & known:
+            raise InputError(
+                f"{str(folder)!r} was trained without the plugin {plugin.name}; only plugins that register metrics and "
+                f"nothing else can be added afterwards"
+            )
+    return loaded
+
+
+def _require_metrics(folder: Path, names: Sequence[str], saved: list[PluginFile]) -> None:
+    """Name the plugin of a metric that the run was scored by and that is not there."""
+    for old in saved:
+        for kind, name in old.registers:
+            if kind == "metric" and name in names and name not in metrics.names():
+                raise InputError(
+                    f"{str(folder)!r} was scored by the metric {name!r} of the plugin {Path(old.path).name}; name it "
+                    f"with --plugin {shlex.quote(old.path)}, or other metrics with --eval.metrics"
+                )
+
+
+def sorted_words(changes: list[str]) -> tuple[list[str], list[str]]:
+    """The words of `changes`: evaluation options and their values, and the others, which say where files lie."""
+    evaluation: list[str] = []
+    places: list[str] = []
+    kept = evaluation
+    for word in changes:
+        if word.startswith("--"):
+            kept = evaluation if word.startswith("--eval.") else places
+        kept.append(word)
+    return evaluation, places
+
+
+def differences(old: dict[str, Any] | None, new: dict[str, Any]) -> str:
+    """Where two contents of a training identity differ, in words. old: None where it is not known."""
+    if old is None:
+        return "another map, plugin, torch or numpy"
+    before, now = _flat(old), _flat(clean(new))
+    differ = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    told = [f"{key} was {before.get(key, 'not there')}, and is {now.get(key, 'not there')}" for key in differ[:3]]
+    return "; ".join(told) + ("; .." if len(differ) > 3 else "")
+
+
+def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in content.items():
+        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return out

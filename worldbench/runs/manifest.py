@@ -1,0 +1,65 @@
+"""`manifest.json`: the processes that worked in a run folder."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from worldbench.core.errors import InputError, RunError
+from worldbench.records.folder import Manifest, Session
+from worldbench.records.reading import read, write
+from worldbench.training.environment import environment
+
+
+@contextmanager
+def manifest(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Times and the command line of each process that worked here: for people, never part of a result.
+
+    A file that cannot be read does not stop the work: it begins anew, and `say` says so.
+    """
+    path = folder / "manifest.json"
+    sessions = _sessions(path, say)
+    started = time.time()
+    entry = Session(
+        argv=sys.argv,
+        pid=os.getpid(),
+        started=_clock(started),
+        environment=environment(),
+        outcome="killed",
+    )
+    write(path, Manifest(sessions=[*sessions, entry]))
+    outcome = "killed"
+    try:
+        yield
+        outcome = "done"
+    except BaseException as error:
+        outcome = f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        entry = msgspec.structs.replace(entry, outcome=outcome, seconds=round(time.time() - started, 2))
+        try:
+            write(path, Manifest(sessions=[*sessions, entry]))
+        except RunError:
+            if outcome == "done":
+                raise
+
+
+def _sessions(path: Path, say: Callable[[str], None]) -> list[Session]:
+    """Of the processes that worked here before."""
+    if not path.exists():
+        return []
+    try:
+        return read(path, Manifest).sessions
+    except InputError as error:
+        say(f"{error}; the list of the processes that worked here begins anew")
+        return []
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

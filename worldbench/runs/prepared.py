@@ -1,0 +1,128 @@
+"""A job whose world is settled and loaded, and the identities that follow from it.
+
+The training identity names the folder of a run. The evaluation identity names what is scored in it, and how. Options that affect execution alone (where to
+write, how often to save) enter neither.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from worldbench.core.files import identity_hash
+from worldbench.core.model import refuse_impossible
+from worldbench.core.options import identity_fields, named_files
+from worldbench.core.registry import metrics, models, worlds
+from worldbench.core.world import World
+from worldbench.records.parts import Identity
+from worldbench.runs.display import Display
+from worldbench.settings.job import Job
+
+if TYPE_CHECKING:
+    pass
+
+
+RUN_VERSION = 1
+"""Raised when training the same settings gives other weights."""
+
+
+@dataclasses.dataclass
+class Prepared:
+    """A job whose world is settled and loaded, and the identities that follow. content: of the training identity."""
+
+    job: Job
+    world: World
+    world_identity: dict[str, Any]
+    training: str
+    evaluation: str
+    content: dict[str, Any]
+
+    @property
+    def identity(self) -> Identity:
+        return Identity(training=self.training, evaluation=self.evaluation)
+
+    def documents(self) -> int:
+        """How many different documents training draws; 0 for models that are not trained."""
+        from worldbench.training.stream import documents_seen
+
+        groups = self.job.groups
+        return documents_seen(self.world, groups["data"], groups["train"], self.job.seed) if self.job.trained else 0
+
+    def folder(self, out: Path) -> Path:
+        """Of its own for each budget of tuning, so that a result that claims one never takes the place of one that does not."""
+        seed = f"-s{self.job.seed}" if self.job.seeded else ""
+        tuned = self.job.tuned
+        budget = "" if tuned is None else f"-tuned-{identity_hash({'tuning': msgspec.structs.asdict(tuned)})[:8]}"
+        return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}{budget}"
+
+
+def prepare(job: Job, display: Display) -> Prepared:
+    """Settle what is automatic (announced), load the world, and name the run."""
+    from worldbench.training.arithmetic import resolve_device, set_up
+
+    set_up(job.threads)
+    entry = worlds[job.world]
+    cls = entry.load()
+    if "env" in job.groups:
+        env, announcement = cls.settle(job.groups["env"])
+        if announcement:
+            display.say(announcement)
+        job = dataclasses.replace(job, groups={**job.groups, "env": env}, given={**job.given, **_changed(job, env)})
+    if job.trained:
+        job = job.replace("train", device=resolve_device(job.groups["train"].device))
+    world = cls(job.groups["env"]) if "env" in job.groups else cls()
+    if job.trained:
+        refuse_impossible(models[job.model].load(), world)
+    return identify(job, world)
+
+
+def _changed(job: Job, env: Any) -> dict[str, Any]:
+    return {f"env.{f.name}": getattr(env, f.name) for f in dataclasses.fields(env) if getattr(env, f.name) != getattr(job.groups["env"], f.name)}
+
+
+def identify(job: Job, world: World) -> Prepared:
+    """Name what a run depends on.
+
+    A plugin file enters the training identity by its digest, unless it registers metrics and nothing else: training
+    cannot depend on such a file, and the evaluation identity names it beside the versions of its metrics.
+    """
+    import numpy
+    import torch
+
+    world_identity = world.identity()
+    training: dict[str, Any] = {"run_version": RUN_VERSION, "world": world_identity, "model": job.model}
+    if job.trained:
+        training |= {group: identity_fields(job.groups[group]) for group in ("data", "model", "train")}
+        training |= {"seed": job.seed, "torch": str(torch.__version__), "numpy": numpy.__version__}
+        training["model_name"] = job.model
+    elif job.seeded:
+        training |= {"options": identity_fields(job.groups["model"]), "seed": job.seed, "numpy": numpy.__version__}
+    plugins = {plugin.sha256 for plugin in job.plugins if plugin.trains}
+    plugins |= {worlds[job.world].plugin, models[job.model].plugin}  # of an installed package: its version
+    if plugins - {""}:
+        training["plugins"] = sorted(plugins - {""})
+    settings = job.groups["eval"]
+    entries = [metrics[name] for name in settings.metrics or metrics.names()]
+    versions = {e.name: [e.load().version, e.plugin] if e.plugin else e.load().version for e in entries}
+    evaluation = {**identity_fields(settings), "metrics": versions}
+    return Prepared(job, world, world_identity, identity_hash(training), identity_hash(evaluation), training)
+
+
+def lender(prepared: Prepared) -> Prepared | None:
+    """The run whose weights a model has that trains none of its own."""
+    name = models[prepared.job.model].weights_of
+    return identify(dataclasses.replace(prepared.job, model=name, tuned=None), prepared.world) if name else None
+
+
+def config_of(job: Job) -> dict[str, dict[str, Any]]:
+    """Every setting that has an effect on the result; files by their names alone."""
+    config = {group: dataclasses.asdict(value) for group, value in job.groups.items()}
+    for group, value in job.groups.items():
+        for f in dataclasses.fields(value):
+            if f.metadata.get("execution"):
+                del config[group][f.name]
+        config[group] |= {name: path.name for name, path in named_files(value).items() if name in config[group]}
+    return config

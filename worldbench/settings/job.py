@@ -1,0 +1,84 @@
+"""A job: a world, a model and every setting, resolved. One job makes one run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from worldbench.core.budget import Budget
+from worldbench.core.options import named_files
+from worldbench.core.plugins import Plugin
+from worldbench.core.registry import models
+
+
+@dataclass(frozen=True)
+class Job:
+    """A world, a model and every setting, resolved.
+
+    given: the settings that differ from the preset, as passed. groups: option group -> dataclass. tuned: how the settings were chosen, if by tuning.
+    """
+
+    world: str
+    model: str
+    preset: str
+    seed: int
+    groups: dict[str, Any]
+    given: dict[str, Any]
+    plugins: tuple[Plugin, ...] = ()
+    tuned: Budget | None = None
+
+    def replace(self, group: str, **values: Any) -> Job:
+        return dataclasses.replace(self, groups={**self.groups, group: dataclasses.replace(self.groups[group], **values)})
+
+    def value(self, option: str) -> Any:
+        """Of `group.field`."""
+        group, _, name = option.partition(".")
+        return getattr(self.groups[group], name)
+
+    def changed(self, settings: dict[str, Any]) -> Job:
+        """The job with other values of some `group.field`, as if they had been passed."""
+        job, new = self, {option: value for option, value in settings.items() if value != self.value(option)}
+        for option, value in new.items():
+            group, _, name = option.partition(".")
+            job = job.replace(group, **{name: value})
+        return dataclasses.replace(job, given={**self.given, **new})
+
+    @property
+    def trained(self) -> bool:
+        return "train" in self.groups
+
+    @property
+    def threads(self) -> int:
+        """Threads that torch computes with."""
+        return self.groups["train"].threads if self.trained else 1
+
+    @property
+    def seeded(self) -> bool:
+        """Does the model depend on the seed?"""
+        return self.trained or (self.model in models.names() and models[self.model].seeded)
+
+    def command(self) -> str:
+        """The command that repeats this job (files by their names alone)."""
+        own = ":" in self.model
+        words = ["worldbench", *(("score", self.world, "--callable") if own else ("run", self.world, "--model")), self.model, "--preset", self.preset]
+        words += ["--seed", str(self.seed)] if self.seeded else []
+        words += ["--tuned", _shell(self.tuned)] if self.tuned is not None else []
+        return " ".join([*words, *self.options()])
+
+    def options(self) -> list[str]:
+        """The words that pass what differs from the preset (files by their names alone)."""
+        words: list[str] = []
+        for plugin in self.plugins:
+            words += ["--plugin", _shell(plugin.name)]
+        files = {f"{group}.{name}": path.name for group, config in self.groups.items() for name, path in named_files(config).items()}
+        for key, value in sorted(self.given.items()):
+            value = files.get(key, value)
+            words += [f"--{key}", *map(_shell, value if isinstance(value, (list, tuple)) else [value])]
+        return words
+
+
+def _shell(value: Any) -> str:
+    import shlex
+
+    return shlex.quote(str(value))

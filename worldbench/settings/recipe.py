@@ -1,0 +1,129 @@
+"""Recipes: settings in a TOML file, read strictly, and written with every setting."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tomllib
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+from worldbench.core.errors import InputError, nearest
+from worldbench.core.files import INFINITE
+from worldbench.settings.job import Job, _shell
+
+
+def load_recipe(path: Path) -> dict[str, Any]:
+    """A TOML recipe: `world`, `preset`, `seed`, `plugin`, `tuned` at the top; [model] with its `name`; [env], [data], [train], [eval]. Strict."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read the recipe {str(path)!r} ({getattr(error, 'strerror', None) or error})") from error
+    try:
+        recipe = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"the recipe {str(path)!r} is not TOML: {error}") from error
+    top: dict[str, Any] = {"world": str, "preset": str, "seed": int, "plugin": (str, list), "tuned": str}
+    top |= dict.fromkeys(("env", "data", "model", "train", "eval"), dict)
+    for key, value in recipe.items():
+        if key not in top:
+            raise InputError(f"{path}: unknown key {key!r}{nearest(key, top)}")
+        if not isinstance(value, top[key]) or isinstance(value, bool) or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
+            wanted = "a table" if top[key] is dict else "a file or a list of files" if key == "plugin" else f"of type {top[key].__name__}"
+            raise InputError(f"{path}: {key} must be {wanted}, not {value!r}")
+    return recipe
+
+
+def require_plugins(path: Path, recipe: dict[str, Any], named: list[Path]) -> None:
+    """Raises InputError where a recipe needs a plugin that the command line does not name: no file makes code run."""
+    needed = recipe.get("plugin", [])
+    for plugin in [needed] if isinstance(needed, str) else needed:
+        if Path(plugin).name not in {file.name for file in named}:
+            raise InputError(
+                f"the recipe {str(path)!r} needs the plugin {Path(plugin).name}, and the code that a recipe names is not "
+                f"run unasked; name the file if you trust it: --plugin {_shell(os.path.normpath(path.parent / plugin))}"
+            )
+
+
+def _overlay(group: str, base: Any, values: dict[str, Any]) -> Any:
+    """`base` with the recipe's values, each checked against its field's type."""
+    hints = typing.get_type_hints(type(base))
+    names = [f.name for f in dataclasses.fields(base)]
+    checked = {}
+    for key, value in values.items():
+        if group == "model" and key == "name":
+            continue
+        if key not in names:
+            raise InputError(f"unknown key {key!r} in [{group}]{nearest(key, names)}")
+        checked[key] = _coerce(f"{group}.{key}", value, hints[key])
+    return dataclasses.replace(base, **checked)
+
+
+def from_json(group: str, cls: type, values: dict[str, Any]) -> dict[str, Any]:
+    """The options of a group in a config.json, each checked as in a recipe; one that is not there has its default.
+
+    Raises InputError for an option that the group does not have, and for a value that it cannot take.
+    """
+    hints = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]
+    for key in values:
+        if key not in names:
+            raise InputError(f"unknown option {group}.{key}{nearest(key, names)}")
+    out = {}
+    for f in dataclasses.fields(cls):
+        if f.name in values:
+            out[f.name] = _coerce(f"{group}.{f.name}", values[f.name], hints[f.name])
+        elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
+            raise InputError(f"{group}.{f.name} is not there")
+        else:
+            out[f.name] = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
+    return out
+
+
+def _coerce(where: str, value: Any, hint: Any) -> Any:
+    """A TOML or JSON value as the field's type wants it; a whole number may stand for a float, and null for None."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        others = [a for a in arguments if a is not type(None)]
+        return None if value is None and len(others) < len(arguments) else _coerce(where, value, others[0])
+    if origin is Literal:
+        if isinstance(value, (str, int, float)) and value in arguments:
+            return value
+        close = nearest(str(value), map(str, arguments))
+        raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}{close}")
+    if origin in (tuple, list):
+        if isinstance(value, (list, tuple)):
+            return origin(_coerce(where, v, arguments[0]) for v in value)
+        raise InputError(f"{where} must be a list, not {value!r}")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if hint is float and isinstance(value, str) and value in INFINITE:  # as JSON writes it
+        return INFINITE[value]
+    if type(value) is hint:
+        return value
+    raise InputError(f"{where} must be of type {getattr(hint, '__name__', hint)}, not {value!r}")
+
+
+def to_toml(job: Job, folder: Path = Path()) -> str:
+    """A job as a recipe: every setting, resolved. folder: where the recipe will lie, which its plugins are named from."""
+    import json
+
+    def value(v: Any) -> str:
+        if isinstance(v, (list, tuple)):
+            return "[" + ", ".join(map(value, v)) + "]"
+        return json.dumps(v) if isinstance(v, (str, bool)) else repr(v)
+
+    lines = [f"world = {value(job.world)}", f"preset = {value(job.preset)}", f"seed = {job.seed}"]
+    lines += [f"tuned = {value(str(job.tuned))}"] if job.tuned is not None else []
+    plugins = [os.path.relpath(plugin.path, folder) for plugin in job.plugins]
+    lines += [f"plugin = {value(plugins[0] if len(plugins) == 1 else plugins)}"] if plugins else []
+    tables = dict(job.groups)
+    for group, config in {"model": None, **tables}.items():
+        lines += ["", f"[{group}]"]
+        lines += [f"name = {value(job.model)}"] if group == "model" else []
+        for f in dataclasses.fields(config) if config is not None else ():
+            v = getattr(config, f.name)
+            lines.append(f"{f.name} = {value(v)}" if v is not None else f"# {f.name} is decided by the world")
+    return "\n".join(lines) + "\n"

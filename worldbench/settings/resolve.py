@@ -1,0 +1,101 @@
+"""Put a job together: defaults < preset < recipe (TOML) < command line. Every accepted setting is used, every unknown one is refused.
+
+The options of each part are a frozen dataclass beside the part itself (world, model, evaluation). A field enters the identity of a run unless its metadata
+says *execution* (no effect on the result); a field that was added *later* enters the identity only where it is not at its default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from worldbench.core.budget import Budget, refuse_seed
+from worldbench.core.errors import InputError, nearest
+from worldbench.core.options import identity_fields
+from worldbench.core.plugins import Plugin
+from worldbench.core.registry import models, worlds
+from worldbench.settings.job import Job
+from worldbench.settings.options import parse_options
+from worldbench.settings.recipe import _overlay
+from worldbench.settings.train import FREE, DataConfig, TrainConfig
+
+
+def group_types(world: str, model: str) -> dict[str, type]:
+    """Option group -> dataclass, for the chosen world and model: only what applies."""
+    from worldbench.metrics.config import EvalConfig
+
+    world_entry, model_entry = worlds[world], models[model]
+    groups: dict[str, type] = {}
+    if world_entry.config is not None:
+        groups["env"] = world_entry.load_config()
+    if model_entry.trained:
+        groups["data"] = DataConfig
+    if model_entry.config is not None:
+        groups["model"] = model_entry.load_config()
+    if model_entry.trained:
+        groups["train"] = TrainConfig
+    groups["eval"] = EvalConfig
+    return groups
+
+
+def resolve(
+    world: str,
+    model: str,
+    *,
+    preset: str,
+    seed: int,
+    recipe: dict[str, Any] | None = None,
+    options: list[str] | None = None,
+    plugins: tuple[Plugin, ...] = (),
+    tuned: str | None = None,
+) -> Job:
+    """Put a job together. tuned: the budget behind its settings, as said on the command line. Raises InputError for anything unknown or out of range."""
+    types_, recipe = group_types(world, model), recipe or {}
+    base = preset_groups(types_, world, model, preset)
+    merged = {group: _overlay(group, base[group], recipe.get(group, {})) for group in types_}
+    final = parse_options(types_, merged, options or [], f"worldbench run {world} --model {model}")
+    given = {
+        f"{group}.{f.name}": getattr(final[group], f.name)
+        for group in types_
+        for f in dataclasses.fields(final[group])
+        if getattr(final[group], f.name) != getattr(base[group], f.name) and not f.metadata.get("execution")
+    }
+    if seed < 0:
+        raise InputError(f"seed must be 0 or more, not {seed}")
+    refuse_seed("seed", seed)
+    refuse_seed("eval.seed", final["eval"].seed)
+    if tuned is not None and "train" not in types_:
+        raise InputError(f"{model} is not trained, so no settings of it were tuned")
+    if "train" in types_ and "tuned" in recipe and tuned in (None, recipe["tuned"]):
+        _as_tuned(recipe, world, model, merged, final)
+        tuned = recipe["tuned"]
+    return Job(world, model, preset, seed, final, given, plugins, None if tuned is None else Budget.parse(tuned))
+
+
+def _as_tuned(recipe: dict[str, Any], world: str, model: str, merged: dict[str, Any], final: dict[str, Any]) -> None:
+    """Refuse to call settings tuned that are not those of the recipe."""
+    there = {"world": (recipe.get("world", world), world), "model": (recipe.get("model", {}).get("name", model), model)}
+    for group in ("env", "data", "model", "train"):
+        if group in final:
+            old, new = identity_fields(merged[group]), identity_fields(final[group])
+            there |= {f"{group}.{name}": (old.get(name), new.get(name)) for name in {**old, **new} if name not in FREE}
+    for name, (old, new) in there.items():
+        if old != new:
+            raise InputError(f"the recipe was tuned with {name} {old}, not {new}; leave {name} as it is, or take the line `tuned` out of the recipe")
+
+
+def preset_groups(types_: dict[str, type], world: str, model: str, preset: str) -> dict[str, Any]:
+    """Each group's options as the preset has them. A model without a transformer has no use for the preset's shape.
+
+    Raises InputError for a preset that the world does not have, and for one of a plugin that sets unknown options.
+    """
+    from worldbench.settings.presets import known_options, preset_values
+
+    values, out = preset_values(world, model, preset), {}
+    for group, kind in types_.items():
+        names, known = [f.name for f in dataclasses.fields(kind)], known_options(group, kind)
+        for name in values[group]:
+            if name not in known:
+                raise InputError(f"the preset {preset!r} of the world {world!r} sets an unknown option {group}.{name}{nearest(name, known)}")
+        out[group] = _overlay(group, kind(), {name: value for name, value in values[group].items() if name in names})
+    return out

@@ -1,0 +1,31 @@
+"""Options that are given once, for several models: each gets those that it has."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from worldbench.core.errors import InputError, nearest
+from worldbench.settings.options import option_names, unknown_option
+
+
+def applying(options: list[str], types_: list[dict[str, type]]) -> list[list[str]]:
+    """Options that several models share: for each model those that it has. Raises InputError for one that none of them has."""
+    names = [option_names(t) for t in types_]
+    known = [*dict.fromkeys(name for each in names for name in each)]
+    starts = [i for i, word in enumerate(options) if word.startswith("--")]
+    parts = [options[i:j] for i, j in zip(starts, [*starts[1:], len(options)])]
+    for name in (part[0].split("=", 1)[0] for part in parts):
+        if name not in known:
+            raise InputError(unknown_option(name, {g: c for t in types_ for g, c in t.items()}, known))
+    return [[word for part in parts if part[0].split("=", 1)[0] in each for word in part] for each in names]
+
+
+def applying_keys(table: dict[str, Any], types_: list[type]) -> list[dict[str, Any]]:
+    """The same for a recipe's [model]."""
+    names = [[f.name for f in dataclasses.fields(t)] for t in types_]
+    known = {name for each in names for name in each}
+    for key in table:
+        if key != "name" and key not in known:
+            raise InputError(f"unknown key {key!r} in [model]{nearest(key, known)}")
+    return [{key: value for key, value in table.items() if key in each} for each in names]

@@ -1,0 +1,1 @@
+"""Studies: work over many runs or models, such as tuning, calibration, benchmarks, decoding and reconstruction."""

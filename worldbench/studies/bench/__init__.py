@@ -1,0 +1,1 @@
+"""Benchmarks: the time, memory and operations of a training step."""

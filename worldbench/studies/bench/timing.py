@@ -1,0 +1,264 @@
+"""The clock of `worldbench bench`: models and bare matrix products take turns in one process."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+
+from worldbench.baselines.batch import Batch, pack
+from worldbench.baselines.objective import Objective
+from worldbench.core import streams
+from worldbench.core.errors import RunError
+from worldbench.core.model import refuse_impossible
+from worldbench.core.registry import models
+from worldbench.core.text import counted
+from worldbench.core.world import Documents
+from worldbench.records import bench as records
+from worldbench.runs.display import Display
+from worldbench.settings.train import TrainConfig
+from worldbench.studies.bench.operations import Operations, count_operations
+from worldbench.studies.bench.plan import PROMPT, REFERENCE, Plan, Shape
+from worldbench.training.arithmetic import resolve_device, set_up
+from worldbench.training.environment import environment
+from worldbench.training.trainer import apply_gradients, make_optimizer
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A batch, and what a model has to know of the world that it is from. train: how its optimiser is set. told: in words."""
+
+    batch: Batch
+    vocabulary: int
+    context: int
+    pad: int
+    train: TrainConfig
+    told: str
+
+
+def rows_of(plan: Plan) -> Rows:
+    return _world_rows(plan) if plan.world is not None else _random_rows(plan.sized())
+
+
+def build(plan: Plan, label: str, rows: Rows) -> Objective:
+    name, config = plan.config(label)
+    return models[name].load()(config, rows.vocabulary, rows.context, 0, rows.pad)
+
+
+def _random_rows(shape: Shape) -> Rows:
+    rng = streams.generator("bench", 0)
+    mean = (shape.shortest + shape.longest) / 2 - 1
+    per_row = math.ceil(shape.tokens / mean) + 1  # as many as training deals to a row
+    length = rng.integers(shape.shortest, shape.longest + 1, shape.batch * per_row)
+    tokens = rng.integers(1, shape.vocabulary, (len(length), shape.longest))
+    documents = Documents(tokens.astype(np.int32), length.astype(np.int32), np.full(len(length), PROMPT, np.int32))
+    told = f"random documents of {shape.shortest} .. {shape.longest} tokens"
+    return Rows(pack(documents, shape.batch, shape.tokens), shape.vocabulary, shape.longest, 0, TrainConfig(), told)
+
+
+def _world_rows(plan: Plan) -> Rows:
+    """The rows of the first step that training in the world takes."""
+    from worldbench.runs.prepared import prepare
+    from worldbench.settings.resolve import resolve
+    from worldbench.training.stream import TrainingStream
+
+    assert plan.world is not None
+    prepared = prepare(resolve(plan.world, REFERENCE, preset=plan.preset, seed=0), Display(quiet=True))
+    world, groups = prepared.world, prepared.job.groups
+    for label in plan.labels:
+        refuse_impossible(models[plan.config(label)[0]].load(), world)
+    train = dataclasses.replace(groups["train"], **{k: v for k, v in plan.changes.items() if k == "batch"})
+    stream = TrainingStream(world, groups["data"], train, 0)
+    batch = pack(stream.documents(0), train.batch, stream.width)
+    return Rows(batch, len(world.vocabulary), world.context, world.vocabulary.pad, train, f"{plan.world}, preset {plan.preset}")
+
+
+# Timing
+
+
+@dataclass
+class Times:
+    """Seconds of each round: by the wall's clock, and of the processor in this process (all its threads)."""
+
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+
+    def take(self, work: Callable[[], Any], device: str, keep: bool) -> None:
+        if device == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter(), time.process_time()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        if keep:
+            self.wall.append(time.perf_counter() - start[0])
+            self.processor.append(time.process_time() - start[1])
+
+
+@dataclass
+class Entrant:
+    """A model that takes its turn."""
+
+    label: str
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    operations: Operations | None = None
+    forward_backward: Times = field(default_factory=Times)
+    optimiser: Times = field(default_factory=Times)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product [n, k] x [k, m] of a linear layer: its output, or a gradient."""
+
+    name: str
+    size: tuple[int, int, int]
+    work: Callable[[], Any]
+    times: Times = field(default_factory=Times)
+
+    def rate(self, clock: str) -> float:
+        """Operations a second."""
+        return 2 * math.prod(self.size) / float(np.median(getattr(self.times, clock)))
+
+
+def products(trunk: Any, vocabulary: int, positions: int, device: str) -> list[Product]:
+    """Those of the reference's block and head, in fp32 into memory that is there already: forward, and both gradients."""
+    block = trunk.blocks[0]
+    out, generator = [], torch.Generator(device).manual_seed(0)
+    for name, layer in {"qkv": block.qkv, "out": block.out, "gate_up": block.gate_up, "down": block.down, "head": trunk.head}.items():
+        n, k = layer.weight.shape
+        x, w, y = (torch.rand(size, device=device, generator=generator) for size in ((positions, k), (n, k), (positions, n)))
+        z, dx, dw = torch.empty_like(y), torch.empty_like(x), torch.empty_like(w)
+        out.append(Product(name, (positions, k, n), lambda x=x, w=w, z=z: torch.mm(x, w.t(), out=z)))
+        out.append(Product(f"{name}, gradient of its input", (positions, n, k), lambda y=y, w=w, dx=dx: torch.mm(y, w, out=dx)))
+        out.append(Product(f"{name}, gradient of its weight", (n, positions, k), lambda x=x, y=y, dw=dw: torch.mm(y.t(), x, out=dw)))
+    return out
+
+
+def measure_apart(plan: Plan, label: str) -> records.Memory:
+    """The peak of a model of a plan. Raises RunError where the process fails, for want of memory, say."""
+    job = json.dumps({"plan": dataclasses.asdict(plan), "label": label})
+    threads = {"OMP_NUM_THREADS": str(plan.threads)}
+    done = subprocess.run([sys.executable, "-m", "worldbench.studies.bench.footprint"], input=job, capture_output=True, text=True, env=os.environ | threads)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+        raise RunError(f"the process that measures the memory of {label!r} failed ({last[0]}); a smaller --batch or --layers needs less")
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=records.Memory)
+
+
+def measure(plan: Plan, display: Display) -> records.Bench:
+    """The whole measurement."""
+    device = resolve_device(plan.device, "--device")
+    labels = plan.labels if REFERENCE in plan.labels else (REFERENCE, *plan.labels)
+    configs = {label: plan.config(label) for label in labels}
+    rows = rows_of(plan)
+    set_up(plan.threads)
+    batch = rows.batch.to(device)
+    display.say(f"memory: {counted(len(labels), 'process', 'processes')}, one after the other")
+    memory = {label: measure_apart(plan, label) for label in labels}
+    entrants = []
+    for label in labels:
+        objective = build(plan, label, rows).to(device)
+        entrants.append(Entrant(label, objective, make_optimizer(objective, rows.train)))
+    reference = next(e.objective for e in entrants if e.label == REFERENCE)
+    alone = products(reference.trunk, rows.vocabulary, int(batch.valid.sum()), device)
+    for turn in range(plan.repeats + 1):
+        display.say(f"round {turn} of {plan.repeats}" if turn else "first round, to count operations and warm up")
+        for product in alone:
+            product.times.take(product.work, device, turn > 0)
+        for e in entrants:
+            if not turn:
+                e.operations = count_operations(e.objective, batch)
+            e.forward_backward.take(lambda e=e: e.objective.backward(batch, e.objective.counts(batch)), device, turn > 0)
+            e.optimiser.take(lambda e=e: apply_gradients(e.objective, e.optimizer, rows.train), device, turn > 0)
+    return _record(plan, rows, batch, device, entrants, alone, memory, configs)
+
+
+def _record(
+    plan: Plan,
+    rows: Rows,
+    batch: Batch,
+    device: str,
+    entrants: list[Entrant],
+    alone: list[Product],
+    memory: dict[str, records.Memory],
+    configs: dict[str, Any],
+) -> records.Bench:
+    clock = plan.clock_on(device)
+    best = max(alone, key=lambda product: product.rate(clock))
+    reference = next(e for e in entrants if e.label == REFERENCE)
+    tokens = int(batch.valid.sum())
+    shape = None
+    if plan.world is None:
+        shape = records.Shape(name=plan.shape, **dataclasses.asdict(plan.sized()))
+    return records.Bench(
+        environment=environment(),
+        device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        threads=plan.threads,
+        clock=clock,
+        repeats=plan.repeats,
+        shape=shape,
+        rows=records.RowFacts(
+            of=rows.told,
+            rows=len(batch.tokens),
+            width=batch.tokens.shape[1],
+            tokens=tokens,
+            scored=int(batch.scored.sum()),
+        ),
+        vocabulary=rows.vocabulary,
+        ceiling=records.Ceiling(
+            operations_per_second=best.rate(clock),
+            product=best.name,
+            products=[_product(p, clock) for p in alone],
+        ),
+        models=[_cost(e, reference, clock, tokens, best.rate(clock), memory[e.label], configs[e.label]) for e in entrants],
+    )
+
+
+def _cost(
+    e: Entrant, reference: Entrant, clock: str, tokens: int, ceiling: float, memory: records.Memory, config: Any
+) -> records.Cost:
+    """config: (name of the model, its options). ceiling: operations a second."""
+    assert e.operations is not None
+    assert reference.operations is not None
+    passes, other = (np.array(getattr(x.forward_backward, clock)) for x in (e, reference))
+    step, other_step = (np.add(p, getattr(x.optimiser, clock)) for p, x in ((passes, e), (other, reference)))
+    low, high = np.quantile(step, (0.25, 0.75)).tolist()
+    return records.Cost(
+        label=e.label,
+        model=config[0],
+        options=dataclasses.asdict(config[1]),
+        parameters=e.objective.parameter_count(),
+        inference_parameters=e.objective.inference_parameters(),
+        operations=e.operations.total,
+        operations_by_kind=e.operations.by_kind,
+        largest_tensor=e.operations.largest,
+        seconds=records.Parts(forward_backward=_seconds(e.forward_backward), optimiser=_seconds(e.optimiser)),
+        step=float(np.median(step)),
+        quartiles=(low, high),
+        tokens_per_second=tokens / float(np.median(step)),
+        ratio=float(np.median(step / other_step)),
+        ratio_forward_backward=float(np.median(passes / other)),
+        ratio_by_operations=e.operations.total / reference.operations.total,
+        share_of_ceiling=e.operations.total / float(np.median(passes)) / ceiling,
+        memory=memory,
+    )
+
+
+def _product(p: Product, clock: str) -> records.Product:
+    return records.Product(name=p.name, size=p.size, operations_per_second=p.rate(clock), seconds=_seconds(p.times))
+
+
+def _seconds(times: Times) -> records.Seconds:
+    return records.Seconds(wall=times.wall, processor=times.processor)

@@ -1,0 +1,1 @@
+"""Calibration: every metric against its references and against damage of growing size."""

@@ -1,0 +1,1 @@
+"""Tuning: the same number of trials for every objective, on seeds that are never reported."""

@@ -1,0 +1,94 @@
+"""What tuning chooses by: one score of one metric, or the held-out loss, with the direction that is better."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from worldbench.core.abilities import HasLaw
+from worldbench.core.errors import InputError, nearest
+from worldbench.core.registry import metrics
+from worldbench.core.world import World
+
+if TYPE_CHECKING:
+    from worldbench.core.model import SequenceModel
+    from worldbench.runs.prepared import Prepared
+
+LOSS = "loss"
+"""The held-out loss itself: of worlds whose exact law nobody knows."""
+EXCESS = "excess_loss"
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """metric: None for the held-out loss. direction: "higher" or "lower". primary: is it the metric's own choice of its scores?"""
+
+    metric: str | None
+    score: str
+    direction: str
+    primary: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.score if self.metric is None else f"{self.metric}.{self.score}"
+
+    @classmethod
+    def parse(cls, text: str | None, world: World) -> Criterion:
+        """`METRIC`, `METRIC.SCORE`, either with `:higher` or `:lower` where nothing states what is better, or `loss`. None: the world's usual one."""
+        if text is None:
+            text = EXCESS if isinstance(world, HasLaw) else LOSS
+        told, _, asked = text.partition(":")
+        if asked not in ("", "higher", "lower"):
+            raise InputError(f"the direction of --criterion is higher or lower, not {asked!r}{nearest(asked, ('higher', 'lower'))}")
+        name, _, score = told.partition(".")
+        metric, known, primary = None, "lower", True
+        if told == LOSS:
+            score = LOSS
+        else:
+            entry = metrics[name].load()
+            metric, score = name, score or entry.primary
+            primary = score == entry.primary
+            stated = {entry.primary: entry.direction} | {d.score: d.direction for d in entry.damage}
+            known = stated.get(score, "none")
+            if known == "none" and not asked:
+                close = nearest(score, stated.keys() - {score})
+                close = close if close.startswith("; did") else f"; say --criterion {name}.{score}:higher or {name}.{score}:lower"
+                raise InputError(f"nothing states which way {name}.{score} is better{close}")
+        if asked and known not in ("none", asked):
+            raise InputError(f"of {told} {known} is better, not {asked}")
+        return cls(metric, score, asked or known, primary)
+
+    def evaluation(self) -> dict[str, Any]:
+        """The evaluation options that score it and nothing else."""
+        return {"metrics": () if self.metric is None else (self.metric,)}
+
+    def measure(self, prepared: Prepared, model: SequenceModel) -> dict[str, float]:
+        """All scores of its metric; those that are not numbers are left out."""
+        settings = prepared.job.groups["eval"]
+        if self.metric is None:
+            from worldbench.training.curve import mean_loss
+
+            scores = {LOSS: mean_loss(model, prepared.world.sample(settings.seed, "test", 0, settings.documents))}
+        else:
+            from worldbench.runs.scoring import score
+
+            scored = score(prepared.world, model, settings, None).scores[self.metric].scores
+            scores = {name: s.value for name, s in scored.items() if s.value is not None}
+        return {name: value for name, value in scores.items() if math.isfinite(value)}
+
+    def require(self, prepared: Prepared, model: SequenceModel) -> None:
+        """Raises InputError where a model cannot be judged by it. model: of the same kind, trained or not."""
+        if self.metric is None:
+            return
+        reason = metrics[self.metric].load().not_applicable(prepared.world, model)
+        if reason is not None:
+            raise InputError(f"{prepared.job.model} cannot be tuned by {self.name}: {reason}")
+        if not self.primary and self.score not in (scores := self.measure(prepared, model)):
+            raise InputError(f"the metric {self.metric} has no score {self.score!r}{nearest(self.score, scores)}")
+
+    def best(self, values: list[float | None]) -> int | None:
+        """The place of the best value, the first of equals; None counts as worst. None where all are."""
+        known = [i for i, v in enumerate(values) if v is not None]
+        sign = 1 if self.direction == "lower" else -1
+        return min(known, key=lambda i: sign * values[i], default=None)  # type: ignore[operator]

@@ -1,0 +1,234 @@
+"""Checkpoints: safetensors, written whole or not at all, and checked before anything in them is used. No pickle.
+
+`checkpoint/state.safetensors` holds everything that training needs to go on to the bit (weights, Adam's moments); the
+file is gone once training is complete.
+`checkpoint/step-00000123.safetensors` holds weights alone, for log-spaced steps and the last.
+
+The metadata of each file has one key, `worldbench`, with JSON (`About`): the step, what metrics.jsonl held, and a
+digest of both and of all tensors.
+Weights of older versions have a key `step` instead, and no digest; they are read, a state of theirs is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from worldbench.core.errors import InputError, RunError
+from worldbench.core.files import read_regular, read_start, write_atomic
+from worldbench.training.training_log import Prefix
+
+HEADER = 1 << 24
+"""The most bytes of the names, shapes and metadata of a file: 16 MiB."""
+KEY = "worldbench"
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each parameter that ever had a gradient."""
+AGAIN = "run the same command again"
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Damaged(RunError):
+    """A checkpoint that is not what was saved."""
+
+
+class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a file says of itself. Files of older versions say the step alone.
+
+    step: how many steps were done. held_out: the seed of the documents behind the learning curve. curve: of weights,
+    the digest of the curve's points up to this step. log: of a state, how much of metrics.jsonl had been written.
+    sha256: of all this and of the tensors.
+    """
+
+    step: int
+    held_out: int | None = None
+    curve: str | None = None
+    log: Prefix | None = None
+    sha256: str | None = None
+
+
+def weights_path(folder: Path, step: int) -> Path:
+    return folder / "checkpoint" / f"step-{step:08d}.safetensors"
+
+
+def state_path(folder: Path) -> Path:
+    return folder / "checkpoint" / "state.safetensors"
+
+
+def kept_steps(folder: Path) -> list[int]:
+    """The steps whose weights a run folder keeps, in order. Files with other names are none of ours."""
+    names = (path.name for path in (folder / "checkpoint").glob("step-*.safetensors"))
+    return sorted(int(found[1]) for name in names if (found := re.fullmatch(r"step-([0-9]{8,18})\.safetensors", name)))
+
+
+def save_weights(folder: Path, about: About, module: torch.nn.Module) -> None:
+    """The weights alone."""
+    _write(weights_path(folder, about.step), _of_module(module), about)
+
+
+def load_weights(path: Path, module: torch.nn.Module, again: str = AGAIN) -> About:
+    """Put the weights of a file into `module`. again: how they can be made again, for the error.
+
+    Raises Damaged unless the file holds every tensor of the module and no other, with its shape, all finite, after the
+    step that its name says.
+    """
+    step = int(path.stem.removeprefix("step-"))
+    expected = _of_module(module)
+
+    def check(tensors: Tensors, about: About) -> None:
+        _require(tensors, expected)
+        if about.step != step:
+            raise ValueError(f"it holds weights of step {about.step}")
+
+    tensors, about = _read(path, expected, check, f"delete it and {again}")
+    module.load_state_dict(tensors)
+    return about
+
+
+def read_about(path: Path) -> About:
+    """What a file says of itself, from its header alone: the digest is not checked. Raises Damaged."""
+    try:
+        return _about(_metadata(read_start(path, 8 + HEADER)))
+    except InputError as error:
+        raise Damaged(str(error)) from error
+    except ValueError as error:
+        raise Damaged(f"{str(path)!r} is damaged ({error})") from error
+
+
+def save_state(folder: Path, about: About, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Weights and optimiser moments."""
+    tensors = {f"weights.{name}": tensor for name, tensor in _of_module(module).items()}
+    for name, p in module.named_parameters():
+        for key, value in optimizer.state.get(p, {}).items():
+            tensors[f"{key}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    _write(state_path(folder), tensors, about)
+
+
+def load_state(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> About | None:
+    """Go on from the saved state: what it says of itself; None where no state was saved.
+
+    Raises Damaged unless the file holds every weight of the module, all moments of each parameter or none, and no other
+    tensor, all finite.
+    """
+    path = state_path(folder)
+    if not path.exists():
+        return None
+    weights = {f"weights.{name}": tensor for name, tensor in _of_module(module).items()}
+    moments = _moments(module, optimizer)
+    everything = weights | {name: tensor for group in moments.values() for name, tensor in group.items()}
+
+    def check(tensors: Tensors, about: About) -> None:
+        untouched = [group for group in moments.values() if not group.keys() & tensors.keys()]
+        _require(tensors, {name: t for name, t in everything.items() if not any(name in group for group in untouched)})
+        if None in (about.log, about.held_out, about.sha256):
+            raise ValueError("an older worldbench saved it, without a digest")
+
+    tensors, about = _read(path, everything, check, f"delete it and {AGAIN}, which then trains from the first step on")
+    module.load_state_dict({name.removeprefix("weights."): tensors[name] for name in weights})
+    fused = bool(optimizer.param_groups[0].get("fused"))
+    for name, p in module.named_parameters():
+        state = {key: tensors[f"{key}.{name}"] for key in MOMENTS if f"{key}.{name}" in tensors}
+        if state:
+            optimizer.state[p] = {
+                key: value.to(p.device) if key != "step" or fused else value for key, value in state.items()
+            }
+    return about
+
+
+def _of_module(module: torch.nn.Module) -> Tensors:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _moments(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensors]:
+    """For each parameter, tensors of the names, types and shapes of what the optimiser may keep of it."""
+    if not isinstance(optimizer, torch.optim.AdamW):
+        return {}
+    return {
+        name: {
+            f"{key}.{name}": torch.empty((), dtype=torch.float32) if key == "step" else p.detach() for key in MOMENTS
+        }
+        for name, p in module.named_parameters()
+    }
+
+
+def _write(path: Path, tensors: Tensors, about: About) -> None:
+    signed = msgspec.structs.replace(about, sha256=_digest(tensors, about))
+    write_atomic(path, save(tensors, {KEY: msgspec.json.encode(signed).decode()}))
+
+
+def _read(path: Path, expected: Tensors, check: Callable[[Tensors, About], None], way: str) -> tuple[Tensors, About]:
+    """The tensors of a file that hold to its digest and pass `check`, which raises ValueError.
+
+    way: what to do about a damaged file, for the error.
+    """
+    try:
+        size = sum(tensor.numel() * tensor.element_size() for tensor in expected.values())
+        raw = read_regular(path, 8 + HEADER + size)
+        about = _about(_metadata(raw))
+        tensors = load(raw)
+        if about.sha256 is not None and about.sha256 != _digest(tensors, about):
+            raise ValueError("its digest is another one: bits of it have changed")
+        check(tensors, about)
+    except InputError as error:
+        raise Damaged(f"{error}; {way}") from error
+    except (SafetensorError, ValueError) as error:
+        raise Damaged(f"{str(path)!r} is damaged ({error}); {way}") from error
+    return tensors, about
+
+
+def _metadata(raw: bytes) -> dict[str, str]:
+    """Of the start of a file. Raises ValueError."""
+    (size,) = struct.unpack("<Q", raw[:8].ljust(8, b"\xff"))
+    if size > HEADER or 8 + size > len(raw):
+        raise ValueError("its header is not whole")
+    try:
+        header = msgspec.json.decode(raw[8 : 8 + size], type=dict[str, Any])
+        return msgspec.convert(header.get("__metadata__", {}), dict[str, str])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"its header cannot be read: {error}") from error
+
+
+def _about(metadata: dict[str, str]) -> About:
+    """Raises ValueError for metadata that we did not write."""
+    try:
+        if KEY in metadata:
+            return msgspec.json.decode(metadata[KEY], type=About)
+        return About(int(metadata["step"]))
+    except (msgspec.MsgspecError, KeyError, ValueError) as error:
+        raise ValueError("its metadata do not say what it holds") from error
+
+
+def _digest(tensors: Tensors, about: About) -> str:
+    """Of what the file says of itself, but for the digest, and of the name, type, shape and bytes of every tensor."""
+    digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(about, sha256=None)))
+    for name, tensor in sorted(tensors.items()):
+        digest.update(msgspec.json.encode([name, str(tensor.dtype), tensor.shape]))
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _require(tensors: Tensors, expected: Tensors) -> None:
+    """Raises ValueError unless the names, types and shapes are those expected, and every number is finite."""
+    if missing := sorted(expected.keys() - tensors.keys()):
+        raise ValueError(f"it lacks {_some(missing)}")
+    if other := sorted(tensors.keys() - expected.keys()):
+        raise ValueError(f"it holds {_some(other)}, which this model has not")
+    for name, tensor in tensors.items():
+        if (tensor.dtype, tensor.shape) != (expected[name].dtype, expected[name].shape):
+            kinds = (f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for t in (tensor, expected[name]))
+            raise ValueError(f"{name!r} is {', not '.join(kinds)}")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"{name!r} holds values that are not numbers")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(repr, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,83 @@
+"""The training stream: which documents each step sees. A pure function of (seed, step), so that a resumed run needs no random state."""
+
+from __future__ import annotations
+
+import dataclasses
+from math import ceil
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.errors import RunError
+from worldbench.core.world import Documents, World
+from worldbench.settings.train import DataConfig, TrainConfig
+
+BLOCK = 4096
+
+
+def documents_seen(world: World, data: DataConfig, train: TrainConfig, seed: int) -> int:
+    """How many different documents training draws: the fixed set, or (about, where rows are packed) as many as the steps take."""
+    if data.rides:
+        return data.rides
+    rows = train.steps * train.batch
+    return round(rows * train.row_tokens / mean_inputs(world, data, seed)) if train.row_tokens else rows
+
+
+def mean_inputs(world: World, data: DataConfig, seed: int) -> float:
+    """Mean input tokens of a document."""
+    return float(world.sample(seed, "train", 0, min(512, data.rides or 512)).input_length.mean())
+
+
+class TrainingStream:
+    """Documents of one run, in the order in which training meets them."""
+
+    def __init__(self, world: World, data: DataConfig, train: TrainConfig, seed: int) -> None:
+        self.world, self.seed, self.rides = world, seed, data.rides
+        self.width = train.row_tokens or world.input_length
+        # A packed row takes as many documents as fill it almost always; what is left over when it is full is not used.
+        self.per_row = ceil(train.row_tokens / mean_inputs(world, data, seed)) + 1 if train.row_tokens else 1
+        self.per_step = train.batch * self.per_row
+        _check_labels(world, world.sample(seed, "train", 0, 32))
+        self._fixed = world.sample(seed, "train", 0, data.rides) if data.rides else None
+        self._block: tuple[int, Documents] | None = None
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def documents(self, step: int) -> Documents:
+        """The documents of a step (0-based), `per_step` of them."""
+        start = step * self.per_step
+        if self._fixed is None:
+            return self._fresh(start, self.per_step)
+        place = np.arange(start, start + self.per_step)
+        epoch = place // self.rides
+        index = np.empty(self.per_step, np.int64)
+        for e in np.unique(epoch):
+            inside = epoch == e
+            index[inside] = self._epoch(int(e))[place[inside] % self.rides]
+        return self._fixed.take(index)
+
+    def _epoch(self, epoch: int) -> np.ndarray:
+        if self._order is None or self._order[0] != epoch:
+            self._order = (epoch, streams.generator("order", self.seed, epoch).permutation(self.rides))
+        return self._order[1]
+
+    def _fresh(self, start: int, count: int) -> Documents:
+        """Documents by index, drawn a block at a time."""
+        parts, at = [], start
+        while at < start + count:
+            number = at // BLOCK
+            if self._block is None or self._block[0] != number:
+                self._block = (number, self.world.sample(self.seed, "train", number * BLOCK, BLOCK))
+            stop = min(start + count, (number + 1) * BLOCK)
+            parts.append(self._block[1].take(np.arange(at - number * BLOCK, stop - number * BLOCK)))
+            at = stop
+        return Documents.concat(parts)
+
+
+def _check_labels(world: World, documents: Documents) -> None:
+    """Raises RunError where the documents of a world ask for something else than the world says: models would learn the wrong tokens."""
+    following = dataclasses.replace(documents, prompt_length=np.ones_like(documents.prompt_length), labels=None).targets
+    own = (documents.targets >= 0) & (documents.targets != following)
+    if own.any() and not world.labelled:
+        raise RunError(f"the world {world.name!r} asks for labels that are not the next token, and does not say so; set `labelled = True` in its class")
+    if world.labelled and documents.labels is None:
+        raise RunError(f"the world {world.name!r} says that it asks for labels, and its documents have none; set `Documents.labels`, or `labelled = False`")

@@ -1,0 +1,199 @@
+"""The one trainer: any objective, CPU or CUDA, fp32, resumable to the bit."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from worldbench.baselines.batch import Batch, pack
+from worldbench.baselines.objective import Objective
+from worldbench.baselines.trained import TrainedModel
+from worldbench.core.errors import Diverged, Interrupted, RunError
+from worldbench.core.files import make_folder, remove
+from worldbench.core.model import refuse_impossible
+from worldbench.core.world import Documents, World
+from worldbench.records.lines import EvalLine, TrainLine
+from worldbench.settings.train import DataConfig, TrainConfig
+from worldbench.training import checkpoint, curve, training_log
+from worldbench.training.arithmetic import guard, resolve_device, set_up
+from worldbench.training.stream import TrainingStream
+from worldbench.training.training_log import TrainingLog
+
+FLOOR = 0.01
+"""What a falling schedule falls to, as a share of the peak."""
+
+
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Of a step (0-based)."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    if config.schedule == "constant":
+        return config.learning_rate
+    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
+    shape = (1 + math.cos(math.pi * progress)) / 2 if config.schedule == "cosine" else 1 - progress
+    return config.learning_rate * (FLOOR + (1 - FLOOR) * shape)
+
+
+def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Optimizer:
+    parameters = list(objective.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [g for g in groups if g["params"]]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
+
+
+def apply_gradients(objective: Objective, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
+    """The end of a step: clip the gradients, change the weights, forget the gradients."""
+    if config.clip:
+        for parameters in objective.clip_groups():
+            torch.nn.utils.clip_grad_norm_(parameters, config.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+
+
+class Trainer:
+    """Trains one objective in one run folder, from wherever an earlier process left it."""
+
+    def __init__(
+        self,
+        world: World,
+        objective: Objective,
+        data: DataConfig,
+        config: TrainConfig,
+        seed: int,
+        folder: Path,
+        *,
+        evaluation_seed: int = 0,
+        report: Any = None,
+    ) -> None:
+        refuse_impossible(objective, world)
+        self.world, self.config, self.folder, self.report = world, config, folder, report
+        self.device = resolve_device(config.device)
+        set_up(config.threads)
+        self.objective = objective.to(self.device)
+        self.optimizer = make_optimizer(self.objective, config)
+        self.stream = TrainingStream(world, data, config, seed)
+        self.evaluation_seed = evaluation_seed
+        self.held_out: Documents = world.sample(evaluation_seed, "test", 0, config.curve_documents)
+        self.points = curve.log_spaced(config.steps, config.checkpoints)
+        self.interrupted = False
+        self.tokens = 0
+        make_folder(folder / "checkpoint")
+
+    # One step
+
+    def batches(self, step: int) -> list[Batch]:
+        """The step's batch, in `accumulate` parts of whole rows."""
+        documents, c = self.stream.documents(step), self.config
+        whole = pack(documents, c.batch, self.stream.width, step * c.batch)
+        self.tokens += int(whole.valid.sum())
+        cuts = np.linspace(0, c.batch, c.accumulate + 1).round().astype(int)
+        return [whole.rows(int(low), int(high)).to(self.device) for low, high in itertools.pairwise(cuts)]
+
+    def step(self, step: int) -> dict[str, torch.Tensor]:
+        """One optimiser step; the mean of each loss term (detached, on the device)."""
+        parts = self.batches(step)
+        counts = [self.objective.counts(part) for part in parts]
+        totals = {name: sum(c[name] for c in counts) for name in counts[0]}
+        sums: dict[str, torch.Tensor] = {}
+        for part in parts:
+            for name, value in self.objective.backward(part, totals).items():
+                sums[name] = sums.get(name, 0) + value
+        rate = learning_rate(self.config, step)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        apply_gradients(self.objective, self.optimizer, self.config)
+        return sums
+
+    # The whole run
+
+    def train(self) -> None:
+        """Go on to the last step. Raises Interrupted (state saved), or Diverged when the loss is not a number (last good state kept)."""
+        c = self.config
+        guard(self.folder, self.device, checkpoint.state_path(self.folder).exists())
+        with self._opened() as (done, log):
+            started = saved = time.monotonic()
+            for step in range(done, c.steps):
+                losses = self.step(step)
+                done = step + 1
+                point, now = done in self.points, time.monotonic()
+                due = now - saved > c.save_every and done < c.steps
+                if point or due or self.interrupted or done % c.log_every == 0 or done == 1:
+                    values = {name: float(v) for name, v in losses.items()}
+                    self._check_finite(values, done)
+                    if done % c.log_every == 0 or done == 1:
+                        log.write(TrainLine(step=done, loss=values, learning_rate=learning_rate(c, step)))
+                    if self.report is not None:
+                        self.report(done, c.steps, values, self.tokens, now - started)
+                if point:
+                    self._check_weights(done)
+                    log.write(self.evaluate(done))
+                    log.flush()
+                    about = checkpoint.About(done, self.evaluation_seed, curve=log.curve)
+                    checkpoint.save_weights(self.folder, about, self.objective)
+                if (due or self.interrupted) and done < c.steps:
+                    self._check_weights(done)
+                    about = checkpoint.About(done, self.evaluation_seed, log=log.flush())
+                    checkpoint.save_state(self.folder, about, self.objective, self.optimizer)
+                    saved = time.monotonic()
+                if self.interrupted and done < c.steps:
+                    raise Interrupted(f"stopped after step {done} of {c.steps}, all saved; the same command goes on from there")
+        remove(checkpoint.state_path(self.folder))
+
+    def evaluate(self, step: int) -> EvalLine:
+        """The point of the learning curve that the weights make now, on documents that training never draws."""
+        return curve.point(self.world, TrainedModel(self.objective, self.device), self.held_out, step)
+
+    # Files
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[tuple[int, TrainingLog]]:
+        """How many steps are done, and metrics.jsonl as it was then: by the saved state, or nothing of either."""
+        path, state = self.folder / "metrics.jsonl", checkpoint.state_path(self.folder)
+        about = checkpoint.load_state(self.folder, self.objective, self.optimizer)
+        if about is None or about.log is None:
+            remove(checkpoint.weights_path(self.folder, self.config.steps))  # the last weights say that training is complete
+            with training_log.started(path) as log:
+                yield 0, log
+            return
+        self._check_state(about, state)
+        with training_log.resumed(path, about.log, state) as log:
+            yield about.step, log
+
+    def _check_state(self, about: checkpoint.About, state: Path) -> None:
+        """Raises RunError where a saved state is not one of this training, or the weights kept before it are gone."""
+        again = f"or delete {str(state)!r} and run the same command again, which then trains from the first step on"
+        if not 0 < about.step < self.config.steps:
+            raise RunError(f"the saved state is of step {about.step} of {self.config.steps}; put the right one there, {again}")
+        if about.held_out != self.evaluation_seed:
+            raise RunError(
+                f"so far, the learning curve is on the documents of --eval.seed {about.held_out}, not {self.evaluation_seed}; "
+                f"repeat the command with that seed, {again}"
+            )
+        gone = [step for step in self.points if step <= about.step and not checkpoint.weights_path(self.folder, step).exists()]
+        if gone:
+            raise RunError(f"the weights of {curve.named(gone)} are gone, and training was beyond them; put them back, {again}")
+
+    def _check_finite(self, losses: dict[str, float], step: int) -> None:
+        if not all(math.isfinite(v) for v in losses.values()):
+            told = ", ".join(f"{k} {v}" for k, v in losses.items())
+            raise Diverged(f"the loss is not a number at step {step} ({told}); the last good checkpoint is kept, lower --train.learning_rate")
+
+    def _check_weights(self, step: int) -> None:
+        """A loss is that of the weights before the step: look at those that are about to be saved."""
+        if not all(bool(torch.isfinite(p).all()) for p in self.objective.parameters()):
+            raise Diverged(f"the weights are not numbers after step {step}; the last good checkpoint is kept, lower --train.learning_rate")
