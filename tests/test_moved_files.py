@@ -89,6 +89,14 @@ def test_nothing_else_is_changed_after_training(words: list[str], tmp_path: Path
     assert ", and is mess3(" in told
 
 
+def test_a_process_whose_name_no_file_can_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    process = f"mixture({', '.join(['0.1*mess3(x=0.1500000000000000000, a=0.6000000000000)'] * 10)})"
+    assert len(process) > 255
+    assert main(["run", "hmm", "--env.process", process, "--env.length", "3", *TINY, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
+    (folder,) = tmp_path.glob("hmm-gpt-*")
+    assert main(["eval", str(folder), "--eval.documents", "7", "--quiet"]) == 0, capsys.readouterr().err
+
+
 def test_decode_takes_the_place_of_a_file_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.json"
     file.write_text(json.dumps(PROCESS))

@@ -33,4 +33,12 @@ def file_options(config: Any) -> list[str]:
 def named_files(config: Any) -> dict[str, Path]:
     """The files that the fields of a config dataclass name, by field: those that are there."""
     values = {name: getattr(config, name) for name in file_options(config)}
-    return {name: Path(value) for name, value in values.items() if value and Path(value).is_file()}
+    return {name: Path(value) for name, value in values.items() if value and is_file(value)}
+
+
+def is_file(name: str) -> bool:
+    """Is there a file of that name? What no file can be called (a long mixture of processes, say) names none."""
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):
+        return False

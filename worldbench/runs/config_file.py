@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import clean
-from worldbench.core.options import file_options, named_files
+from worldbench.core.options import file_options, is_file, named_files
 from worldbench.core.plugins import Plugin, read_plugin
 from worldbench.core.registry import metrics
 from worldbench.records.folder import Config, PluginFile
@@ -87,7 +87,7 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
             )
     for option, name in movable.items():
         old = values["env"][name]
-        if option not in given and Path(old).is_absolute() and not Path(old).is_file():
+        if option not in given and Path(old).is_absolute() and not is_file(old):
             raise InputError(
                 f"{str(folder)!r} needs the file {old!r}, which is not there; name where it lies now: {option} FILE"
             )
@@ -132,7 +132,7 @@ def run_plugins(folder: Path, saved: list[PluginFile], named: Sequence[Path]) ->
         if changed is not None and old.sha256 is None:  # of a run from before digests: its identity tells
             continue
         if changed is None:
-            where = old.path if Path(old.path).is_file() else name
+            where = old.path if is_file(old.path) else name
             raise InputError(
                 f"{str(folder)!r} was trained with the plugin {name}, and the code that a run folder names is not run "
                 f"unasked; name the file if you trust it: --plugin {shlex.quote(where)}"
