@@ -130,5 +130,5 @@ def test_a_plugin_that_ends_early_is_no_success(body: str, code: int, said: str,
     assert said in last
     assert "quitter.py:8" in last
     assert list(tmp_path.glob("worldbench-*.txt"))
-    assert not list(tmp_path.glob("runs/*quitter*/result.json"))
+    assert not list(tmp_path.glob("runs/*quitter*/result-*.json"))
     assert "Traceback" not in done.stderr

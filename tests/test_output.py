@@ -106,7 +106,7 @@ def test_a_closed_stream_loses_no_run(command: str, said: str, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    (result,) = tmp_path.glob("runs/*/result.json")
+    (result,) = tmp_path.glob("runs/*/result-*.json")
     assert json.loads(result.read_text())["scores"]
     assert not list(tmp_path.rglob("*.part"))
 
@@ -137,7 +137,7 @@ def test_a_terminal_that_closes_ends_no_run(tmp_path: Path) -> None:
         said += os.read(ours, 4096)
     os.close(ours)
     assert process.wait(timeout=120) == 0
-    (result,) = tmp_path.glob("runs/taxi-gpt-*/result.json")
+    (result,) = tmp_path.glob("runs/taxi-gpt-*/result-*.json")
     assert json.loads(result.read_text())["scores"]
 
 
@@ -257,7 +257,7 @@ def test_case_narrow_terminal(columns: int, tmp_path: Path) -> None:
     argv += ["--env.region", "all", "--eval.trials", "5", "--eval.metrics", "valid_trajectories", "--out", "runs"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, env=terminals.environment())
     assert "rc 0" in done.stdout
-    scores = json.loads(next(tmp_path.glob("runs/*/result.json")).read_text())["scores"]["valid_trajectories"]["scores"]
+    scores = json.loads(next(tmp_path.glob("runs/*/result-*.json")).read_text())["scores"]["valid_trajectories"]["scores"]
     for name, score in scores.items():
         assert name in done.stdout
         assert number(score["value"]) in done.stdout
@@ -276,4 +276,4 @@ def test_case_non_utf8_folder(tmp_path: Path) -> None:
     done: Any = subprocess.run(["bash", str(script)], cwd=tmp_path, capture_output=True, check=False, env=terminals.environment())
     assert done.returncode == 0, done.stderr
     assert b"result: l\\xe4ufe/taxi-oracle-" in done.stderr
-    assert list(tmp_path.glob("l*/taxi-oracle-*/result.json"))
+    assert list(tmp_path.glob("l*/taxi-oracle-*/result-*.json"))
