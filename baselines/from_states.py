@@ -9,8 +9,9 @@ from __future__ import annotations
 import abc
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -154,13 +155,17 @@ class Exact(FromStates):
             for name, size in sizes.items()
         }
 
+    @cached_property
+    def _beliefs(self) -> Callable[[Any], np.ndarray] | None:
+        return self.world.beliefs if isinstance(self.world, HasBeliefs) else None
+
     def encode(self, states: States) -> np.ndarray:
         """float32 [N, D]."""
         parts = [np.asarray(getattr(states, name), np.float32).reshape(len(states), -1) for name, _, _ in self._fields]
         for name, value in self.world.targets(states).items():
             parts.append(self._codes[name][value] if name in self._codes else np.asarray(value, np.float32))
-        if isinstance(self.world, HasBeliefs):
-            parts.append(np.asarray(self.world.beliefs(states), np.float32))
+        if self._beliefs is not None:
+            parts.append(np.asarray(self._beliefs(states), np.float32))
         return np.concatenate(parts, axis=1)
 
     def decode(self, hidden: np.ndarray) -> States:

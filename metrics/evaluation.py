@@ -85,12 +85,13 @@ def truth(world: Automaton, documents: Documents) -> Truth:
     n, width = documents.tokens.shape
     width += documents.labels is not None
     scored, legal = np.zeros((n, width), bool), np.zeros((n, width, len(world.vocabulary.actions)), bool)
-    law = np.zeros((n, width, len(world.vocabulary.answers))) if isinstance(world, HasLaw) else None
+    law_of = world.law if isinstance(world, HasLaw) else None
+    law = None if law_of is None else np.zeros((n, width, len(world.vocabulary.answers)))
     for seen, rows, here in walk(world, documents):
         scored[rows, seen] = True
         legal[rows, seen] = world.legal(here)
-        if law is not None and isinstance(world, HasLaw):
-            law[rows, seen] = world.law(here)
+        if law is not None and law_of is not None:
+            law[rows, seen] = law_of(here)
     return Truth(documents, scored, legal, law)
 
 

@@ -79,9 +79,10 @@ class Replay(Generic[S]):
         for t, rows, here in Replay(machine, states, tokens, first, last): ...
 
     t: the column of the token that comes next; rows int [M]: the rows that read it, ascending; here: their states
-    before it. Columns that no row reads are passed over. ends: each row's state after its last token comes too, as if
-    one more token followed. `states` holds the state of every row, and after the loop that behind its last token. The
-    given states are not changed.
+    before it. Columns that no row reads are passed over.
+    ends: each row's state after its last token comes too, as if one more token followed.
+    `states` holds the state of every row, and after the loop that behind its last token. The given states are not
+    changed.
     """
 
     def __init__(
@@ -98,25 +99,28 @@ class Replay(Generic[S]):
         self.machine, self.states, self.tokens, self.ends = machine, states.copy(), np.asarray(tokens), ends
         self.first = np.broadcast_to(np.asarray(first, np.int64), (n,))
         self.last = np.broadcast_to(np.asarray(self.tokens.shape[1] if last is None else last, np.int64), (n,)).copy()
+        self._partly = ends  # may some of the rows that were given out not read the next token?
 
     def stop(self, rows: np.ndarray) -> None:
         """These rows read no further token: neither the one that comes next, nor those behind it."""
         self.last[rows] = -1
+        self._partly = True
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray, S]]:
-        t = int(self.first.min()) if len(self.first) else 0
-        while t < int(self.last.max(initial=0)) + self.ends:
-            rows = np.flatnonzero((t >= self.first) & (t < self.last + self.ends))
-            if len(rows):
-                here = self.states.take(rows)
-                yield t, rows, here
+        begun, until = int(self.first.max(initial=0)), int(self.last.max(initial=0)) + self.ends
+        for t in range(int(self.first.min(initial=until)), until):
+            reading = t - self.ends < self.last
+            rows = np.flatnonzero(reading if t >= begun else reading & (t >= self.first))
+            if not len(rows):
+                continue
+            self._partly = self.ends
+            here = self.states.take(rows)
+            yield t, rows, here
+            if self._partly:
                 on = t < self.last[rows]
-                if on.all():
-                    self.states.put(rows, self.machine.step(here, self.tokens[rows, t]))
-                elif on.any():
-                    rows = rows[on]
-                    self.states.put(rows, self.machine.step(here.take(on), self.tokens[rows, t]))
-            t += 1
+                rows, here = (rows, here) if on.all() else (rows[on], here.take(on))
+            if len(rows):
+                self.states.put(rows, self.machine.step(here, self.tokens[rows, t]))
 
     def finish(self) -> S:
         """The states after the last token of each row."""
