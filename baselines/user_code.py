@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def _from_file(spec: str, path: Path) -> ModuleType:
     """By reading the file and running it, with its folder searched for what it imports."""
     if path.suffix != ".py":
         raise InputError(f"--callable {spec!r}: {str(path)!r} is not a Python file; name it FILE.py:FUNCTION")
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"--callable {spec!r}: there is no file {str(path)!r}")
     text, file = read_regular(path, LIMIT), str(path.resolve())
     _search(path.resolve().parent)

@@ -24,10 +24,10 @@ WAIT = 60
 """Seconds of the clock for one input: other processes may take the processor meanwhile."""
 MEMORY = 4 << 30
 """Bytes that the process may take beyond what it has at first."""
-LONGEST = 4000
+LONGEST = 5000
 """Characters of a sentence for people."""
-SHOWN = 3
-"""Faults that a test's message shows."""
+SHOWN, WIDE = 3, 1000
+"""Faults that a test's message shows, and characters of a line."""
 
 
 @dataclass
@@ -43,8 +43,10 @@ class Report:
     peak: int = 0
 
     def told(self) -> str:
-        more = f"\n.. and {len(self.faults) - SHOWN} more" if len(self.faults) > SHOWN else ""
-        return "\n\n".join(self.faults[:SHOWN]) + more
+        """The first faults, with long lines cut."""
+        more = [f".. and {len(self.faults) - SHOWN} more"] if len(self.faults) > SHOWN else []
+        lines = "\n\n".join([*self.faults[:SHOWN], *more]).splitlines()
+        return "\n".join(line if len(line) <= WIDE else f"{line[:WIDE]}.." for line in lines)
 
 
 class Probe:

@@ -7,11 +7,13 @@ test says.
 from __future__ import annotations
 
 import copy
+import io
 import json
 import math
 import re
 import tomllib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -116,19 +118,21 @@ def damaged_text(text: str, rng: np.random.Generator) -> str:
 
 
 def damaged_value(content: Any, rng: np.random.Generator) -> Any:
-    """A copy of a JSON value with one to three places changed.
+    """A copy of a JSON value with one place changed, or a few.
 
-    A place is lost, gets another value, the value of another place, a value nested once more or of another type, or
-    another name.
+    A place is lost, gets another value of its type or of another, the value of another place, a value nested once more,
+    or another name.
     """
     content = copy.deepcopy(content)
-    for _ in range(1 + int(rng.integers(3))):
+    for _ in range(pick((1, 1, 1, 2, 3), rng)):
         places = _places(content)
         if not places:
             return pick(VALUES, rng)
         parent, key = pick(places, rng)
         kind = int(rng.integers(7))
-        if kind == 0:
+        if rng.random() < 0.4:
+            parent[key] = _of_its_type(parent[key], rng)
+        elif kind == 0:
             del parent[key]
         elif kind == 1:
             parent[key] = copy.deepcopy(pick(VALUES, rng))
@@ -157,6 +161,20 @@ def _places(content: Any) -> list[tuple[Any, Any]]:
             places += [(value, key) for key in keys]
             todo += [value[key] for key in keys]
     return places
+
+
+def _of_its_type(value: Any, rng: np.random.Generator) -> Any:
+    if isinstance(value, bool) or value is None:
+        return value is not True
+    if isinstance(value, int):
+        return pick((0, 1, -value, value + 1, 10**6, 2**63 - 1), rng)
+    if isinstance(value, float):
+        return pick((0.0, 1.0, -value, 2 * value, 1e308, -1e308, 1e-320, 7), rng)
+    if isinstance(value, str):
+        return pick(("", f"{value} ", value.upper(), value[:-1], "0" * len(value), *WORDS), rng)
+    items = list(value.items()) if isinstance(value, dict) else value
+    items = pick(([], items[::-1], items[: len(items) // 2], items[1:], items + items), rng)
+    return dict(items) if isinstance(value, dict) else items
 
 
 def _of_another_type(value: Any) -> Any:
@@ -188,21 +206,99 @@ def _key(name: Any) -> str:
     return name if isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(str(name))
 
 
-FORMS: dict[str, tuple[Callable[[bytes], Any], Callable[[Any], bytes]]] = {
-    "json": (json.loads, json_bytes),
-    "toml": (lambda raw: tomllib.loads(raw.decode()), toml_bytes),
+def arrays_of(raw: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+        return dict(file)
+
+
+def damaged_arrays(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """One or two arrays lost, renamed, of another type or shape, or with other values."""
+    arrays = dict(arrays)
+    for _ in range(1 + int(rng.integers(2))):
+        if not arrays:
+            break
+        name = pick(list(arrays), rng)
+        array = arrays.pop(name)
+        kind = int(rng.integers(8))
+        if kind == 0:
+            continue
+        if kind == 1:
+            name = pick(("", "x", f"{name}s", "../x", "é"), rng)
+        elif kind == 2:
+            array = np.ones(array.shape, pick(("U3", "S3", "f2", "f8", "c16", "i1", "u8", ">i4", "bool", "M8[s]", "V4"), rng))
+        elif kind == 3:
+            array = array[: int(rng.integers(len(array) + 1))] if array.ndim else array.reshape(1, 1)
+        elif kind == 4:
+            array = pick((array[None], array.reshape(-1), array.T, np.asfortranarray(array), np.zeros(0), np.array(0)), rng)
+        elif kind == 5:
+            array = np.concatenate([array, array]) if array.ndim else np.array([array, array])
+        elif array.size and array.dtype.kind in "biuf":
+            array = array.copy()
+            odd = (np.nan, np.inf, -1.0, 1e30) if array.dtype.kind == "f" else (-1, 127, 1)
+            array.reshape(-1)[int(rng.integers(array.size))] = pick(odd, rng)
+        arrays[name] = array
+    return arrays
+
+
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def tensors_of(raw: bytes) -> dict[str, Any]:
+    """The header of a safetensors file, and its bytes as text of hex digits: values that can be damaged like JSON."""
+    size = int.from_bytes(raw[:8], "little")
+    return {"header": json.loads(raw[8 : 8 + size]), "size": size, "data": raw[8 + size :].hex()}
+
+
+def damaged_tensors(content: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    header, size, data = content["header"], content["size"], bytes.fromhex(content["data"])
+    if rng.random() < 0.3:
+        return content | {"data": damaged_bytes(data, rng).hex()}
+    header = damaged_value(header, rng)
+    size = pick((0, 1, size + 1, 2**31, 2**63, 2**64 - 1), rng) if rng.random() < 0.1 else len(json_bytes(header))
+    return content | {"header": header, "size": size}
+
+
+def safetensors_bytes(content: dict[str, Any]) -> bytes:
+    return content["size"].to_bytes(8, "little") + json_bytes(content["header"]) + bytes.fromhex(content["data"])
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the content of a file is read, damaged and written."""
+
+    load: Callable[[bytes], Any]
+    damage: Callable[[Any, np.random.Generator], Any]
+    dump: Callable[[Any], bytes]
+    text: bool = True
+
+
+FORMS = {
+    "json": Form(json.loads, damaged_value, json_bytes),
+    "toml": Form(lambda raw: tomllib.loads(raw.decode()), damaged_value, toml_bytes),
+    "npz": Form(arrays_of, damaged_arrays, npz_bytes, text=False),
+    "safetensors": Form(tensors_of, damaged_tensors, safetensors_bytes, text=False),
 }
-"""How the content of a file is read and written, to be changed by `damaged_value`."""
 
 
 def mutant(raw: bytes, rng: np.random.Generator, form: str = "text") -> bytes:
-    """A whole file, damaged in one of the ways that its form has. form: a key of FORMS, "text" or "bytes"."""
-    roll = rng.random()
+    """A file that is not the whole one, damaged in one of the ways that its form has.
+
+    form: a key of FORMS, "text" or "bytes".
+    """
+    while (out := _mutant(raw, rng, form)) == raw:
+        pass
+    return out
+
+
+def _mutant(raw: bytes, rng: np.random.Generator, name: str) -> bytes:
+    roll, form = rng.random(), FORMS.get(name)
     if roll < 0.01:
         return pick((b"", b" ", b"\n", b"\xef\xbb\xbf", b"\0" * 100, b"null", b"[]", b"{}"), rng)
-    if form in FORMS and roll < 0.6:
-        load, dump = FORMS[form]
-        return dump(damaged_value(load(raw), rng))
-    if form == "bytes" or roll > 0.85:
+    if form is not None and roll < 0.6:
+        return form.dump(form.damage(form.load(raw), rng))
+    if name == "bytes" or roll > 0.85 or (form is not None and not form.text):
         return damaged_bytes(raw, rng)
     return damaged_text(raw.decode(), rng).encode("utf-8", "surrogatepass")

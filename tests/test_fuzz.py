@@ -6,36 +6,138 @@ process; what fails is named with its reader and index, from which `damaged(name
 
 from __future__ import annotations
 
+import itertools
+import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fuzz_readers import READERS, Reader
-from isolation import Probe, in_worker
+from fuzz_strategies import ARGUMENTS, FILES
+from fuzz_words import answer, boards, in_folder, line_of, prepared_folder, words
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from isolation import Probe, Report, in_worker
+from matplotlib.figure import Figure
+
+from worldbench.arguments import VERBS
+from worldbench.core import streams
+
+LINES = 500
+"""Command lines that are tried."""
 
 
-def tried(name: str, reader: Reader, folder: Path) -> None:
-    """Asserts that every damaged input is read or refused, and that there are some of both."""
+def tried(name: str, count: int, inputs: Callable[[int], tuple[str, Callable[[], object]]]) -> Report:
+    """Asserts that each of `count` inputs is used or refused, and that there are some of both.
+
+    inputs: says an input in words, and uses it.
+    """
 
     def work(probe: Probe) -> None:
-        for file in reader.wholes:
-            path = folder / file
-            path.write_bytes(reader.whole(file))
-            reader.read(path)
-        for index in range(reader.count):
-            file, raw = reader.damaged(name, index)
-            path = folder / file
-            path.write_bytes(raw)
-            probe(f"input {index} of {name!r}, {file}: {raw!r:.500}", lambda path=path: reader.read(path))
+        for index in range(count):
+            said, attempt = inputs(index)
+            probe(f"input {index} of {name!r}: {said:.500}", attempt)
 
     report = in_worker(work)
-    assert not report.faults, report.told()
-    assert report.read + report.refused == reader.count
-    assert report.refused > 0
-    assert (report.read == 0) if reader.signed else (report.read > 0)
+    if report.faults:
+        pytest.fail(report.told(), pytrace=False)
+    assert report.read + report.refused == count
+    assert min(report.read, report.refused) > 0
+    return report
+
+
+def try_files(name: str, reader: Reader, folder: Path) -> None:
+    def put(file: str, raw: bytes) -> Path:
+        path = folder / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(raw)
+        return path
+
+    def damaged(index: int) -> tuple[str, Callable[[], object]]:
+        file, raw = reader.damaged(name, index)
+        return f"{file} {raw!r}", partial(reader.read, put(file, raw))
+
+    for file in reader.wholes:
+        reader.read(put(file, reader.whole(file)))
+    tried(name, reader.count, damaged)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("group", READERS)
 def test_damaged_files(group: str, tmp_path: Path) -> None:
     for name, reader in READERS[group]().items():
-        tried(name, reader, tmp_path)
+        try_files(name, reader, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", FILES, ids=lambda which: which[1])
+def test_made_up_files(which: tuple[str, str, str], tmp_path: Path) -> None:
+    (group, name, file), (strategy, count) = which, FILES[which]
+    reader, path = READERS[group]()[name], tmp_path / file
+
+    def use(raw: bytes) -> object:
+        path.write_bytes(raw)
+        return reader.read(path)
+
+    made(f"{file} of {name}", strategy, count, use)
+
+
+def made(name: str, strategy: st.SearchStrategy[Any], count: int, use: Callable[[Any], object]) -> None:
+    """Asserts that what hypothesis makes is used or refused."""
+
+    def work(probe: Probe) -> None:
+        numbers = itertools.count()
+
+        @seed(streams.integer("fuzz", name) % 2**32)
+        @settings(max_examples=count, derandomize=False, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+        @given(strategy)
+        def each(content: Any) -> None:
+            probe(f"made-up input {next(numbers)} of {name!r}: {content!r:.500}", partial(use, content))
+
+        each()
+
+    report = in_worker(work)
+    if report.faults:
+        pytest.fail(report.told(), pytrace=False)
+    assert report.refused + report.read >= count // 2
+
+
+@pytest.mark.slow
+def test_boards_and_figures_over_damaged_records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Figure, "savefig", lambda figure, file, **_: file.write(b"a picture"))
+    for name, reader in boards(tmp_path).items():
+        try_files(name, reader, tmp_path)
+
+
+@pytest.mark.slow
+def test_damaged_words(tmp_path: Path) -> None:
+    for name, form in words().items():
+        for text in form.texts:
+            form.read(text)
+        tried(name, form.count, lambda index, name=name, form=form: (repr(t := form.damaged(name, index)), partial(form.read, t)))
+
+
+@pytest.mark.slow
+def test_damaged_command_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "deep" / "down"
+    prepared_folder(folder)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with in_folder(folder):
+        tried("words", LINES, lambda index: (repr(line := line_of(index)), partial(answer, line)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "ls"])
+def test_made_up_words_after_a_verb(verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with in_folder(tmp_path):
+        made(verb, ARGUMENTS, 20, lambda words: answer([verb, *words]))
+
+
+def test_there_are_more_than_ten_thousand_inputs(tmp_path: Path) -> None:
+    files = [reader for group in READERS.values() for reader in group().values()]
+    of_files = sum(reader.count for reader in (*files, *boards(tmp_path).values()))
+    of_files += sum(count for _, count in FILES.values())
+    assert of_files + sum(form.count for form in words().values()) + LINES > 10_000

@@ -80,11 +80,15 @@ def test_json(tmp_path: Path) -> None:
     path = tmp_path / "x.json"
     path.write_text('\ufeff{"a": [1]}', encoding="utf-8")
     assert read_json(path) == {"a": [1]}
+    path.write_text('["\\ud83d\\ude95", "\\\\ud800"]', encoding="utf-8")
+    assert read_json(path) == ["🚕", "\\ud800"]
     for text, words in (
         ("{", "is not JSON"),
         ("[" * 200_000, "is not JSON"),
         ("9" * 5000, "is not JSON"),
         ("", "is not JSON"),
+        ('["\\uD83D"]', "half a character"),
+        ('{"\\udc00 \\ud800": 1}', "half a character"),
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=words):

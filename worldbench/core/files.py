@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ LIMIT = 1 << 30
 JSON_LIMIT = 1 << 26
 """Of a JSON file: 64 MiB. The objects that Python makes of it take up to some twenty times as much memory."""
 PIECE = 1 << 24
+HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""One of two escapes that are one character together: alone, no text can hold it."""
 UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 """What file systems answer that have no locks, or cannot flush a folder."""
 LOG = logging.getLogger("worldbench")
@@ -251,7 +254,13 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
     """
     text = read_text(path, limit)
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        if HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])
+        raise InputError(f"{str(path)!r} is not JSON that can be read (a string holds half a character, {half})") from error
     except ValueError as error:
         raise InputError(f"{str(path)!r} is not JSON ({error})") from error
     except RecursionError as error:

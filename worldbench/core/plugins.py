@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def read_plugin(path: Path, sha256: str | None = None) -> Source:
     sha256: what the file must hold, where another process has run it.
     Raises InputError for what is not a Python file that can be read, and for another content.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"there is no plugin file {str(path)!r}")
     if path.suffix != ".py":
         raise InputError(f"the plugin {str(path)!r} is not a Python file; its name must end in .py")

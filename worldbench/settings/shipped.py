@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from worldbench.core.errors import InputError, nearest
@@ -23,7 +24,7 @@ def find(config: Path) -> Path:
     known = names()
     if str(config) in known:
         return FOLDER / f"{config}.toml"
-    if config.parent == Path() and not config.suffix and not config.exists():
+    if config.parent == Path() and not config.suffix and not os.path.exists(config):
         close = nearest(str(config), known)
         listed = close if close.startswith("; did") else "; worldbench ls names those there are"
         raise InputError(f"there is neither a recipe nor a file {str(config)!r}{listed}")
