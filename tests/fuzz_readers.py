@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from graphml_files import SQUARE_EDGES, SQUARE_NODES, document
 from mutation import damaged_bytes, generator, mutant
+from sample_records import config as folder_config
 from sample_records import every_kind
 from small_maps import small_map
 
@@ -331,7 +332,27 @@ def curves() -> dict[str, Reader]:
     return {"curve": Reader({"metrics.jsonl": CURVE.encode()}, taken, 500)}
 
 
+def saved_runs() -> dict[str, Reader]:
+    """The job of a run folder, read again from its config.json to be scored again."""
+    import dataclasses
+
+    import msgspec
+
+    from worldbench.configuration import resolve
+    from worldbench.run_config import load_job
+
+    job = resolve("hmm", "nextlat", preset="quick", seed=1, options=["--train.steps", "20", "--eval.metrics", "next_token"])
+    groups = {name: dataclasses.asdict(values) for name, values in job.groups.items()}
+    config = msgspec.structs.replace(folder_config(), world="hmm", model="nextlat", groups=groups, plugins=[])
+
+    def loaded(path: Path) -> None:
+        job = load_job(path.parent, ["--eval.trials", "6"])
+        assert job.groups["eval"].trials == 6
+
+    return {"saved run": Reader({"run/config.json": text(config).encode()}, loaded, 500, "json")}
+
+
 READERS: dict[str, Callable[[], dict[str, Reader]]] = {
     "maps": maps, "routes": routes, "worlds": worlds, "recipes": recipes, "records": records, "arrays": arrays, "checkpoints": checkpoints,
-    "curves": curves,
+    "curves": curves, "saved runs": saved_runs,
 }  # fmt: skip

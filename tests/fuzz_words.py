@@ -13,7 +13,7 @@ from unittest import mock
 import msgspec
 import numpy as np
 import sample_records as samples
-from fuzz_readers import CURVE, ROUTES, TABLE, Reader
+from fuzz_readers import ROUTES, TABLE, Reader
 from mutation import WORDS, damaged_text, generator, pick
 
 from worldbench import cli, last_net
@@ -181,7 +181,6 @@ def boards(folder: Path) -> dict[str, Reader]:
         "markdown": Reader(result, asked("leaderboard", "FILE", "--format", "markdown"), 150, "json"),
         "matched": Reader({"trace.json": traces["gpt"]}, matched, 200, "json"),
         "validate": Reader(result | {"trace.json": traces["gpt"]}, asked("validate", "FILE"), 150, "json"),
-        "drawn curve": Reader({"a-run/metrics.jsonl": CURVE.encode()}, lambda path: answer(["figures", str(path.parent)]), 40),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -307,7 +308,7 @@ def figures_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
             put_path(path)
         return 0
     for folder in arguments.runs:
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise InputError(f"{str(folder)!r} is not a run folder")
         nothing = True
         if drawable(folder):  # else it is not a folder of ours, and is left as it is

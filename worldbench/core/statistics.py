@@ -17,8 +17,15 @@ import numpy as np
 from worldbench.core import streams
 
 Z95 = 1.959963984540054
+SQUARED = 1e150
+"""Numbers below it have squares that are numbers too, and sums of squares: intervals and tests can be taken of them."""
 RESAMPLE_CELLS = 1 << 22
 """Indices of bootstrap resamples held at once: bounds memory, changes no result."""
+
+
+def squared(value: float) -> bool:
+    """Can intervals and tests be taken of the value: is it finite, and its square too?"""
+    return abs(value) < SQUARED
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:

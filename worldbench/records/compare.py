@@ -6,6 +6,7 @@ a paired one; p values are corrected for all comparisons of the table (Holm); fe
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Any
 from worldbench.core import cells, tables
 from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash
-from worldbench.core.statistics import equivalence, holm, paired_t
+from worldbench.core.statistics import SQUARED, equivalence, holm, paired_t, squared
 from worldbench.core.text import counted
 from worldbench.records import budget, leaderboard
 from worldbench.records.finding import find
@@ -206,7 +207,7 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         fields |= {"steps_a": tuple(pair.steps[s][0] for s in seeds), "steps_b": tuple(pair.steps[s][1] for s in seeds)}
     both = [(value_of(ours[s].scores, column), value_of(theirs[s].scores, column)) for s in seeds]
     values = [(x, y) for x, y in both if x is not None and y is not None]
-    infinite = sum(not (math.isfinite(x) and math.isfinite(y)) for x, y in values)
+    infinite = sum(not (squared(x) and squared(y)) for x, y in values)
     if len({m.version for m in holders}) > 1:
         fields["verdict"], values = f"not paired: different versions of the metric {name}", []
     elif len(values) < len(seeds):
@@ -214,7 +215,8 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         fields["verdict"] = f"missing: {len(values)} of {counted(len(seeds), 'shared seed')} have it{unmatched}"
         values = []
     elif infinite:
-        fields["verdict"], values = f"not paired: infinite on {infinite} of {counted(len(seeds), 'shared seed')}", []
+        what = "infinite" if any(map(math.isinf, itertools.chain(*values))) else f"above {SQUARED:g}"
+        fields["verdict"], values = f"not paired: {what} on {infinite} of {counted(len(seeds), 'shared seed')}", []
     elif len(seeds) < FEWEST_SEEDS:
         fields["verdict"] = f"no power ({counted(len(seeds), 'shared seed')} of at least {FEWEST_SEEDS})"
     return _Draft(fields, [x for x, _ in values], [y for _, y in values])

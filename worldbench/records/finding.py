@@ -8,6 +8,7 @@ A result is named by its evaluation identity, and its arrays likewise: `result-0
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -58,12 +59,12 @@ def files(paths: list[Path], kinds: tuple[str, ...]) -> list[tuple[Path, bool]]:
     """
     found: list[tuple[Path, bool]] = []
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             inside = sorted(file for kind in kinds for file in path.rglob(PATTERNS[kind]))
             if not inside:
                 raise InputError(f"there is no {' or '.join(kinds)} file below {str(path)!r}")
             found += [(file, False) for file in inside]
-        elif path.exists():
+        elif os.path.exists(path):
             found.append((path, True))
         else:
             raise InputError(f"there is no file or folder {str(path)!r}")
@@ -77,12 +78,12 @@ def everything(paths: list[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             inside = sorted(file for file in path.rglob("*.json") if _named(file) or _recognized(file))
             if not inside:
                 raise InputError(f"there is no record below {str(path)!r}")
             found += inside
-        elif path.exists():
+        elif os.path.exists(path):
             found.append(path)
         else:
             raise InputError(f"there is no file or folder {str(path)!r}")

@@ -18,7 +18,7 @@ from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import identity_hash
 from worldbench.core.options import later_defaults
 from worldbench.core.registry import models
-from worldbench.core.statistics import Mean, mean_interval
+from worldbench.core.statistics import Mean, mean_interval, squared
 from worldbench.records import budget
 from worldbench.records.differences import differing, plain
 from worldbench.records.finding import find
@@ -194,11 +194,11 @@ def _row(records: list[Result], seeds: tuple[int, ...], columns: list[str]) -> R
 
 
 def _mean(values: list[float | None]) -> Mean | None:
-    """None where a value is missing; an infinite one makes the mean infinite, without an interval."""
+    """None where a value is missing; an infinite one makes the mean infinite, and a huge one leaves it without an interval."""
     known = [v for v in values if v is not None]
     if len(known) < len(values):
         return None
-    if all(map(math.isfinite, known)):
+    if all(map(squared, known)):
         return mean_interval(known)
     mean = sum(known)
     return None if math.isnan(mean) else Mean(mean, len(known), None)

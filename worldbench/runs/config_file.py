@@ -6,6 +6,7 @@ What the folder says is data: no code that it names is run, and files that moved
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,7 +55,7 @@ def write_config(folder: Path, prepared: Prepared) -> None:
 
 def saved_config(folder: Path) -> Config:
     """A run folder's `config.json`. Raises InputError where there is none, or none that can be read."""
-    if not (folder / "config.json").exists():
+    if not os.path.exists(folder / "config.json"):
         raise InputError(f"{str(folder)!r} is not a run folder: it has no config.json")
     return read(folder / "config.json", Config)
 
