@@ -77,7 +77,7 @@ def figures(folder: Path) -> dict[str, Reader]:
     for name, (world, metric, draws) in wholes.items():
         whole = evidence(make_folder(folder / name), world, metric)
         for draw in draws:
-            out[f"{name} by {draw.__module__.rpartition('.')[2]}"] = Reader(whole, drawn(draw), 60, "npz")
+            out[f"{name} by {draw.__module__.rpartition('.')[2]}"] = Reader(whole, drawn(draw), 40, "npz")
     return out | of_traces(folder / "traced") | of_records()
 
 

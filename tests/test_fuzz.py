@@ -32,7 +32,7 @@ LINES = 500
 
 
 def tried(name: str, count: int, inputs: Callable[[int], tuple[str, Callable[[], object]]]) -> Report:
-    """Asserts that each of `count` inputs is used or refused, and that there are some of both.
+    """Asserts that each of `count` inputs is used or refused, and that some are refused.
 
     inputs: says an input in words, and uses it.
     """
@@ -46,7 +46,7 @@ def tried(name: str, count: int, inputs: Callable[[int], tuple[str, Callable[[],
     if report.faults:
         pytest.fail(report.told(), pytrace=False)
     assert report.read + report.refused == count
-    assert min(report.read, report.refused) > 0
+    assert report.refused > 0, f"no damaged input of {name!r} is refused"
     return report
 
 

@@ -101,8 +101,8 @@ def test_config_takes_a_name(capsys: pytest.CaptureFixture[str], tmp_path: Path,
     for argv, said in {
         ("run", "taxi", "--config", "nextlat-sham-cutt"): "did you mean 'nextlat-sham-cut'?",
         ("run", "taxi", "--config", "something"): "there is neither a recipe nor a file 'something'; worldbench ls names",
-        ("run", "taxi", "--config", "nextlat-sham-cut.toml"): "cannot read the recipe 'nextlat-sham-cut.toml'",
-        ("run", "taxi", "--config", "./nextlat-sham-cut.toml"): "cannot read the recipe",
+        ("run", "taxi", "--config", "nextlat-sham-cut.toml"): "cannot read 'nextlat-sham-cut.toml'",
+        ("run", "taxi", "--config", "./nextlat-sham-cut.toml"): "cannot read 'nextlat-sham-cut.toml'",
         ("run", "--config", "nextlat-sham-cut"): "which world?",
         ("run", "taxi", "--model", "gpt", "--config", "nextlat-sham-cut"): "unknown key 'sham' in [model]",
     }.items():
