@@ -39,7 +39,7 @@ from worldbench.figures import (
 from worldbench.metrics.config import EvalConfig
 from worldbench.records.reading import read, text
 from worldbench.records.runs import Trace
-from worldbench.scoring import score
+from worldbench.runs.scoring import score
 
 SETTINGS = EvalConfig(documents=20, trials=6, reconstruction_rides=20, probe_documents=60, rank_tokens=60)
 Draw = Callable[..., list[Path]]

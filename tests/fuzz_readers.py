@@ -109,7 +109,7 @@ def maps() -> dict[str, Reader]:
 
 def routes() -> dict[str, Reader]:
     from worldbench.envs.taxi.positions import read_positions
-    from worldbench.routes import read_routes, with_directions
+    from worldbench.studies.routes import read_routes, with_directions
 
     graph = with_directions(small_map(4, 0))
     named = {"a": graph.places[0], "b": graph.places[1], "c": graph.places[2], "left": "N"}
@@ -137,9 +137,6 @@ def routes() -> dict[str, Reader]:
 # Other worlds
 
 OWN = {"transition": [[[0.5, 0.0], [0.0, 0.25]], [[0.25, 0.25], [0.75, 0.0]]], "start": [0.75, 0.25], "words": ["a", "b"]}
-CYCLE = {"transition": [[[0.0, 1.0], [0.0, 0.0]], [[0.0, 0.0], [1.0, 0.0]]], "phi": [1.0, 1.0], "name": "a cycle"}
-HMMLEARN = {"startprob": [0.6, 0.4], "transmat": [[0.7, 0.3], [0.4, 0.6]], "emissionprob": [[0.1, 0.4, 0.5], [0.6, 0.3, 0.1]]}
-SIMPLEXITY = {"transition_matrices": OWN["transition"], "initial_state": [0.75, 0.25]}
 MAZE = (
     "<ADJLIST_START> (0,0) <--> (0,1) ; (0,1) <--> (1,1) ; <ADJLIST_END> <ORIGIN_START> (0,0) <ORIGIN_END> "
     "<TARGET_START> (1,1) <TARGET_END> <PATH_START> (0,0) (0,1) (1,1) <PATH_END>\n"
@@ -148,7 +145,7 @@ TURNED = (
     "<ADJLIST_START> (1,0) <--> (0,0) ; (1,1) <--> (1,0) ; <ADJLIST_END> <ORIGIN_START> (1,1) <ORIGIN_END> "
     "<TARGET_START> (0,0) <TARGET_END> <PATH_START> (1,1) (1,0) (0,0) <PATH_END>\n"
 )
-MAZES = {"mazes.txt": MAZE + TURNED, "spaced.txt": "\ufeff# two\n" + MAZE.replace("(0,0)", "( 0 , 0 )")}
+MAZES = {"mazes.txt": MAZE + TURNED}
 
 
 def worlds() -> dict[str, Reader]:
@@ -164,7 +161,7 @@ def worlds() -> dict[str, Reader]:
         assert documents.tokens[:, 1:].min() >= FIRST
         assert documents.tokens.max() < len(world.vocabulary)
 
-    processes = {"own.json": OWN, "cycle.json": CYCLE, "hmmlearn.json": HMMLEARN, "simplexity.json": SIMPLEXITY}
+    processes = {"own.json": OWN}
     return {
         "process": Reader({name: json.dumps(p).encode() for name, p in processes.items()}, emit, 1000, "json"),
         "mazes": Reader(encoded(MAZES), lambda path: read_mazes(path, 2, 3), 800),
@@ -202,9 +199,10 @@ name = "gpt"
 
 def recipes() -> dict[str, Reader]:
     """Read, resolved, and written again."""
-    from worldbench.configuration import load_recipe, resolve, to_toml
     from worldbench.core.registry import models
     from worldbench.core.registry import worlds as known
+    from worldbench.settings.recipe import load_recipe, to_toml
+    from worldbench.settings.resolve import resolve
 
     def resolved(path: Path) -> None:
         recipe = load_recipe(path)
@@ -263,8 +261,8 @@ def checkpoints() -> dict[str, Reader]:
 
     import torch
 
-    from worldbench import checkpoint
-    from worldbench.training_log import Prefix
+    from worldbench.training import checkpoint
+    from worldbench.training.training_log import Prefix
 
     module, optimizer = _trained()
     with tempfile.TemporaryDirectory() as folder:
@@ -322,7 +320,7 @@ CURVE = "".join(
 def curves() -> dict[str, Reader]:
     """The lines of metrics.jsonl, as figures read them and as a run that goes on does."""
     from worldbench.records.lines import read_lines
-    from worldbench.training_log import lines
+    from worldbench.training.training_log import lines
 
     def taken(path: Path) -> None:
         kept = [line for line, _ in lines(path.read_bytes())]
@@ -338,8 +336,8 @@ def saved_runs() -> dict[str, Reader]:
 
     import msgspec
 
-    from worldbench.configuration import resolve
-    from worldbench.run_config import load_job
+    from worldbench.runs.config_file import load_job
+    from worldbench.settings.resolve import resolve
 
     job = resolve("hmm", "nextlat", preset="quick", seed=1, options=["--train.steps", "20", "--eval.metrics", "next_token"])
     groups = {name: dataclasses.asdict(values) for name, values in job.groups.items()}
@@ -353,6 +351,6 @@ def saved_runs() -> dict[str, Reader]:
 
 
 READERS: dict[str, Callable[[], dict[str, Reader]]] = {
-    "maps": maps, "routes": routes, "worlds": worlds, "recipes": recipes, "records": records, "arrays": arrays, "checkpoints": checkpoints,
+    "maps": maps, "routes": routes, "recipes": recipes, "records": records, "arrays": arrays, "checkpoints": checkpoints,
     "curves": curves, "saved runs": saved_runs,
 }  # fmt: skip

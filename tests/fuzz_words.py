@@ -16,11 +16,12 @@ import sample_records as samples
 from fuzz_readers import ROUTES, TABLE, Reader
 from mutation import WORDS, damaged_text, generator, pick
 
-from worldbench import cli, last_net
+from worldbench.cli import last_net
+from worldbench.cli.main import main
 from worldbench.core.budget import Budget
 from worldbench.core.errors import InputError, WorldbenchError
 from worldbench.records.reading import text
-from worldbench.variant import Variant
+from worldbench.records.variant import Variant
 
 # The command line
 
@@ -31,7 +32,7 @@ class Understood(WorldbenchError):
     exit_code = 0
 
 
-WORK = ("run.run", "run.score_callable", "run.prepare", "tune.tune", "bench.run")
+WORK = ("runs.run.run", "runs.run.score_callable", "runs.prepared.prepare", "studies.tune.tuning.tune", "studies.bench.report.run")
 """Functions that would begin the work of a verb."""
 RUN = ["run", "hmm", "--model", "nextlat", "--preset", "quick", "--seed", "1", "--print-config"]
 LINES: tuple[list[str], ...] = (
@@ -73,7 +74,7 @@ def answer(argv: Sequence[str]) -> None:
 
     said, printed = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     with contextlib.redirect_stderr(said), contextlib.redirect_stdout(printed), mock.patch.object(last_net, "caught", caught):
-        code = cli.main(list(argv))
+        code = main(list(argv))
     told, out = (stream.buffer.getvalue().decode() for stream in (said, printed))  # type: ignore[attr-defined]
     assert code in (0, 1, 2), f"exit code {code}: {told}"
     assert all(line.isprintable() for line in (told + out).split("\n")), f"{told!r} {out!r:.2000}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 
 LONG = "x" * 300
 COMMANDS = {

@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any, Literal
 
 from worldbench.core.errors import InputError, nearest
-from worldbench.core.files import INFINITE
+from worldbench.core.files import INFINITE, read_text
 from worldbench.settings.job import Job, _shell
+
+LIMIT = 1 << 20
+"""The most bytes of a recipe: 1 MiB."""
+LARGEST = 1 << 63
+"""Whole numbers among the settings are below: records and random streams hold no larger ones."""
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
     """A TOML recipe: `world`, `preset`, `seed`, `plugin`, `tuned` at the top; [model] with its `name`; [env], [data], [train], [eval]. Strict."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the recipe {str(path)!r} ({getattr(error, 'strerror', None) or error})") from error
+    text = read_text(path, LIMIT)
     try:
         recipe = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError as error:
+        raise InputError(f"the recipe {str(path)!r} cannot be read: its lists are nested too deeply") from error
+    except ValueError as error:  # also of a number with thousands of digits
         raise InputError(f"the recipe {str(path)!r} is not TOML: {error}") from error
     top: dict[str, Any] = {"world": str, "preset": str, "seed": int, "plugin": (str, list), "tuned": str}
     top |= dict.fromkeys(("env", "data", "model", "train", "eval"), dict)
@@ -32,7 +36,9 @@ def load_recipe(path: Path) -> dict[str, Any]:
             raise InputError(f"{path}: unknown key {key!r}{nearest(key, top)}")
         if not isinstance(value, top[key]) or isinstance(value, bool) or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
             wanted = "a table" if top[key] is dict else "a file or a list of files" if key == "plugin" else f"of type {top[key].__name__}"
-            raise InputError(f"{path}: {key} must be {wanted}, not {value!r}")
+            raise InputError(f"{path}: {key} must be {wanted}, not {value!r:.200}")
+    if not isinstance(name := recipe.get("model", {}).get("name", ""), str):
+        raise InputError(f"{path}: the name of the model must be of type str, not {name!r:.200}")
     return recipe
 
 
@@ -92,18 +98,18 @@ def _coerce(where: str, value: Any, hint: Any) -> Any:
         if isinstance(value, (str, int, float)) and value in arguments:
             return value
         close = nearest(str(value), map(str, arguments))
-        raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r}{close}")
+        raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r:.200}{close}")
     if origin in (tuple, list):
         if isinstance(value, (list, tuple)):
             return origin(_coerce(where, v, arguments[0]) for v in value)
-        raise InputError(f"{where} must be a list, not {value!r}")
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        raise InputError(f"{where} must be a list, not {value!r:.200}")
+    if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST:
         return float(value)
     if hint is float and isinstance(value, str) and value in INFINITE:  # as JSON writes it
         return INFINITE[value]
     if type(value) is hint:
         return value
-    raise InputError(f"{where} must be of type {getattr(hint, '__name__', hint)}, not {value!r}")
+    raise InputError(f"{where} must be of type {getattr(hint, '__name__', hint)}, not {value!r:.200}")
 
 
 def to_toml(job: Job, folder: Path = Path()) -> str:
@@ -113,7 +119,7 @@ def to_toml(job: Job, folder: Path = Path()) -> str:
     def value(v: Any) -> str:
         if isinstance(v, (list, tuple)):
             return "[" + ", ".join(map(value, v)) + "]"
-        return json.dumps(v) if isinstance(v, (str, bool)) else repr(v)
+        return json.dumps(v).replace("\x7f", "\\u007f") if isinstance(v, (str, bool)) else repr(v)
 
     lines = [f"world = {value(job.world)}", f"preset = {value(job.preset)}", f"seed = {job.seed}"]
     lines += [f"tuned = {value(str(job.tuned))}"] if job.tuned is not None else []

@@ -16,7 +16,7 @@ from worldbench.core.plugins import Plugin
 from worldbench.core.registry import models, worlds
 from worldbench.settings.job import Job
 from worldbench.settings.options import parse_options
-from worldbench.settings.recipe import _overlay
+from worldbench.settings.recipe import LARGEST, _overlay
 from worldbench.settings.train import FREE, DataConfig, TrainConfig
 
 
@@ -62,6 +62,7 @@ def resolve(
     }
     if seed < 0:
         raise InputError(f"seed must be 0 or more, not {seed}")
+    _refuse_huge({"seed": seed} | {f"{g}.{f.name}": getattr(c, f.name) for g, c in final.items() for f in dataclasses.fields(c)})
     refuse_seed("seed", seed)
     refuse_seed("eval.seed", final["eval"].seed)
     if tuned is not None and "train" not in types_:
@@ -70,6 +71,12 @@ def resolve(
         _as_tuned(recipe, world, model, merged, final)
         tuned = recipe["tuned"]
     return Job(world, model, preset, seed, final, given, plugins, None if tuned is None else Budget.parse(tuned))
+
+
+def _refuse_huge(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        if isinstance(value, int) and not -LARGEST < value < LARGEST:
+            raise InputError(f"{name} must be a whole number below 2^63, not one of {value.bit_length()} bits")
 
 
 def _as_tuned(recipe: dict[str, Any], world: str, model: str, merged: dict[str, Any], final: dict[str, Any]) -> None:
