@@ -109,12 +109,22 @@ def test_mistakes(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
         ("world = \n", "not TOML"),
         ("seed = 'one'\n", "seed must be of type int"),
         ("model = 'gpt'\n", "model must be a table"),
+        ("world = 'taxi'\n[model]\nname = 1\n", "the name of the model must be of type str, not 1"),
+        ("world = 'taxi'\n[model]\nname = [nan]\n", "the name of the model must be of type str"),
+        (f"world = 'taxi'\nseed = {'1' * 5000}\n", "not TOML"),
+        (f"world = 'taxi'\n[eval]\ndetours = {'[' * 5000}\n", "nests values too deeply"),
     ],
 )
 def test_mistakes_in_recipes(recipe: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("r.toml").write_text(recipe)
     assert said in refused(capsys, "run", "--config", "r.toml")
+
+
+def test_recipes_with_a_byte_order_mark(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_bytes("\ufeffworld = 'hmm'\r\n[eval]\r\ntrials = 7\r\n".encode())
+    assert main(["run", "--config", str(tmp_path / "r.toml"), "--print-config"]) == 0
+    assert "trials = 7" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("value", ["False", "false", "True"])

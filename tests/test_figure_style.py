@@ -6,28 +6,30 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 import pytest
+import sample_records
 from hostile import STRINGS
 from matplotlib.figure import Figure
+from sample_records import metric
 
+from worldbench.core.text import encodable
 from worldbench.figures import learning_curves, matched, spectra
 from worldbench.figures.style import literal, paper_style, save
+from worldbench.records.lines import EvalLine
 
-RECORDS: list[dict[str, Any]] = [
-    {"kind": "eval", "step": s, "loss": 2 / s + 1, "bayes": 1.0, "excess": 2 / s} for s in (1, 3, 10, 30, 100)
-]
+LINES = [EvalLine(step=s, loss=2 / s + 1, bayes=1.0, excess=2 / s) for s in (1, 3, 10, 30, 100)]
 DRAW = "from pathlib import Path\nfrom worldbench.figures import learning_curves\n"
-DRAW += f"for p in learning_curves.draw({RECORDS!r}, Path('curve'), title='a $ title'): print(p)\n"
+DRAW += "from worldbench.records.lines import EvalLine\n"
+DRAW += f"for p in learning_curves.draw({LINES!r}, Path('curve'), title='a $ title'): print(p)\n"
 
 
 def drawn(folder: Path, title: str = "a title") -> list[bytes]:
     folder.mkdir()
-    return [p.read_bytes() for p in learning_curves.draw(RECORDS, folder / "curve", title=title)]
+    return [p.read_bytes() for p in learning_curves.draw(LINES, folder / "curve", title=title)]
 
 
 def test_settings_of_a_user_change_nothing(tmp_path: Path) -> None:
@@ -70,7 +72,6 @@ def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
 def test_any_name_is_drawn_as_it_is(tmp_path: Path) -> None:
     """In titles and in legends, without a warning, as SVG that is XML."""
     np.savez(tmp_path / "rank.npz", singular_values=np.array([3.0, 1.0]))
-    score = {"primary": "x", "series": {}}
     with warnings.catch_warnings(), paper_style():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # as paper_style does
@@ -85,17 +86,11 @@ def test_any_name_is_drawn_as_it_is(tmp_path: Path) -> None:
             warnings.simplefilter("error")
             spectra.draw(tmp_path / "rank.npz", tmp_path / "spectra", title=text)
         ElementTree.parse(tmp_path / "spectra.svg")
-        trace = [
-            {
-                "step": step,
-                "scores": {
-                    "excess_loss": {**score, "primary": "kl", "scores": {"kl": {"value": 1 / step}}},
-                    "belief_probe": {**score, "primary": "r2", "scores": {"r2": {"value": 0.5}}},
-                },
-            }
+        points = {
+            step: {"excess_loss": metric({"kl": 1 / step}, direction="lower"), "belief_probe": metric({"r2": 0.5})}
             for step in (1, 10)
-        ]
-        record = {"world": {"world": "hmm"}, "model": {"name": text}, "seed": 0, "identity": {"evaluation": "e"}, "trace": trace}
+        }
+        record = sample_records.trace(encodable(text), 0, points)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             matched.draw([(text, record)], tmp_path / "matched", title=text)

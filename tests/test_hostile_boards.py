@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sample_records
 from hostile import STRINGS, check_csv, check_json, check_markdown, check_table
 
 from worldbench.cli.main import main
 from worldbench.core.text import encodable
+from worldbench.records import reading
 from worldbench.records.bench import Bench
 from worldbench.records.check import Check
 from worldbench.records.reading import read
@@ -171,10 +173,12 @@ def infected(value: Any, text: str, keep: tuple[str, ...]) -> Any:
 
 
 def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """What decode, check and bench print of their records."""
+    """What decode, check, bench, tune and reconstruct print of their records."""
+    from worldbench.cli import reconstruct
     from worldbench.studies import decode
     from worldbench.studies.bench import report as bench
     from worldbench.studies.check import checking as check
+    from worldbench.studies.tune import tuning as tune
 
     checked = json.loads(CHECKED.read_text(encoding="utf-8"))
     for text in map(encodable, STRINGS.values()):  # no record holds a lone surrogate
@@ -184,6 +188,13 @@ def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
         record = infected(checked, text, ("direction", "primary", "metric"))
         record["references"] = {name: dict(zip((text, "oracle"), by.values())) for name, by in record["references"].items()}
         check.show(read(put(tmp_path / "check.json", record), Check))
+        tuned = json.loads(reading.text(sample_records.tuned(model=text)))
+        tuned["criterion"]["score"] = text
+        tuned["best"]["settings"] = {text: 0.1}
+        tune.show([put(tmp_path / "tuning.json", tuned)])
+        score = {"value": 0.5, "n": 3, "interval": [0.4, 0.6]}
+        drawn = {"routes": {"count": 1}, "map": {"name": text}, "settings": {"orders": 5}, "notes": [text], "scores": {text: score}}
+        reconstruct.show(drawn)
         check_table(capsys.readouterr().out)
         infected_bench = infected(json.loads(BENCH.read_text(encoding="utf-8")), text, ("clock", "device"))
         record = read(put(tmp_path / "bench.json", infected_bench), Bench)

@@ -250,6 +250,18 @@ def case(name: str) -> Path:
     return folder
 
 
+def test_case_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Broken ones are refused in one sentence; one that begins with a byte order mark is read."""
+    broken = sorted(case("run-files").glob("recipe-*.toml"))
+    assert broken
+    for path in broken:
+        assert main(["run", "taxi", "--config", str(path), "--print-config"]) == 2
+        told = capsys.readouterr().err
+        assert path.name in told
+        assert len(told.splitlines()) == 1
+    assert main(["run", "--config", str(case("bom") / "recipe.toml"), "--print-config"]) == 0
+
+
 @pytest.mark.parametrize("columns", [40, 80])
 def test_case_narrow_terminal(columns: int, tmp_path: Path) -> None:
     script = case("narrow-terminal") / "withtty.py"
