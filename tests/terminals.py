@@ -14,12 +14,19 @@ import sys
 import termios
 from pathlib import Path
 
-BIN = Path(sys.executable).parent
-
 
 def environment(**more: str) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "PYTHONIOENCODING", "NO_COLOR")}
-    return {**kept, "TERM": "xterm-256color", "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **more}
+    return {**kept, "TERM": "xterm-256color", **more}
+
+
+def with_command(folder: Path) -> dict[str, str]:
+    """An environment whose command `worldbench` is this checkout's, whatever is installed."""
+    command = folder / "bin" / "worldbench"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m worldbench "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    return environment(PATH=f"{command.parent}{os.pathsep}{os.environ['PATH']}")
 
 
 def start(argv: list[str], columns: int, folder: Path, *, keep_on: bool = False) -> tuple[subprocess.Popen[bytes], int]:

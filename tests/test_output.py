@@ -267,7 +267,7 @@ def test_case_narrow_terminal(columns: int, tmp_path: Path) -> None:
     script = case("narrow-terminal") / "withtty.py"
     argv = ["python3", str(script), str(columns), "worldbench", "run", "taxi", "--model", "oracle", "--env.map", "city:40"]
     argv += ["--env.region", "all", "--eval.trials", "5", "--eval.metrics", "valid_trajectories", "--out", "runs"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, env=terminals.environment())
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, env=terminals.with_command(tmp_path))
     assert "rc 0" in done.stdout
     scores = json.loads(next(tmp_path.glob("runs/*/result-*.json")).read_text())["scores"]["valid_trajectories"]["scores"]
     for name, score in scores.items():
@@ -285,7 +285,7 @@ def test_case_matplotlibrc_usetex(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_case_non_utf8_folder(tmp_path: Path) -> None:
     script = case("non-utf8-folder") / "run.sh"
-    done: Any = subprocess.run(["bash", str(script)], cwd=tmp_path, capture_output=True, check=False, env=terminals.environment())
+    done: Any = subprocess.run(["bash", str(script)], cwd=tmp_path, capture_output=True, check=False, env=terminals.with_command(tmp_path))
     assert done.returncode == 0, done.stderr
     assert b"result: l\\xe4ufe/taxi-oracle-" in done.stderr
     assert list(tmp_path.glob("l*/taxi-oracle-*/result-*.json"))
