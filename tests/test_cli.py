@@ -112,7 +112,7 @@ def test_mistakes(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
         ("world = 'taxi'\n[model]\nname = 1\n", "the name of the model must be of type str, not 1"),
         ("world = 'taxi'\n[model]\nname = [nan]\n", "the name of the model must be of type str"),
         (f"world = 'taxi'\nseed = {'1' * 5000}\n", "not TOML"),
-        (f"world = 'taxi'\n[eval]\ndetours = {'[' * 5000}\n", "nests values too deeply"),
+        (f"world = 'taxi'\n[eval]\ndetours = {'[' * 5000}\n", "nested too deeply"),
     ],
 )
 def test_mistakes_in_recipes(recipe: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
