@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import subprocess
 import sys
 import tomllib
@@ -20,7 +21,7 @@ from worldbench.runs.prepared import identify
 from worldbench.runs.weights import build
 from worldbench.settings import shipped
 from worldbench.settings.job import Job
-from worldbench.settings.recipe import load_recipe
+from worldbench.settings.recipe import LIMIT, load_recipe
 from worldbench.settings.resolve import resolve
 from worldbench.settings.train import DataConfig
 from worldbench.training.trainer import Trainer
@@ -111,6 +112,59 @@ def test_config_takes_a_name(capsys: pytest.CaptureFixture[str], tmp_path: Path,
     Path("mine").write_text('[model]\nname = "nextlat"\nhorizon = 7\n', encoding="utf-8")
     assert main(["run", "taxi", "--config", "mine", "--print-config"]) == 0
     assert tomllib.loads(capsys.readouterr().out)["model"]["horizon"] == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    {
+        b"world": "is not TOML",
+        b"[[[[[": "is not TOML",
+        b"x = " + b"[" * 5000 + b"]" * 5000: "nested too deeply",
+        b"[env]\nx = " + b"[" * 40 + b"]" * 40: "nested too deeply",
+        b"seed = " + b"9" * 30: "more than 64 bits",
+        b"seed = " + b"9" * 5000: "too many digits",
+        b"seed = 1.0": "seed must be a whole number, not 1.0",
+        b"seed = true": "seed must be a whole number, not True",
+        b"seed = 2026-01-01": "seed must be a whole number, not datetime.date",
+        b"world = 1": "world must be text, not 1",
+        b"[world]": "world must be text, not {}",
+        b"plugin = [1]": "plugin must be a file or a list of files, not [1]",
+        b"plugin = [[]]": "plugin must be a file or a list of files, not [[]]",
+        b"model = 'gpt'": "model must be a table, not 'gpt'",
+        b"[[model]]\nname = 'gpt'": "model must be a table, not [{",
+        b"[model]\nname = 1": "model.name must be text, not 1",
+        b"[model]\nname = ['gpt']": "model.name must be text",
+        b"[model]\nlayers = 'two'": "model.layers must be of type int, not 'two'",
+        b"[model]\nlayers = [2]": "model.layers must be of type int, not [2]",
+        b"[train]\nschedule = ['cosine']": "train.schedule must be one of",
+        b"[train]\noptimiser = {}": "train.optimiser must be one of",
+        b"[eval]\nmetrics = 'next_token'": "eval.metrics must be a list, not 'next_token'",
+        b"[eval]\nmetrics = [1]": "eval.metrics must be of type str, not 1",
+        b"[eval]\ntrials = '" + b"x" * 500 + b"'": ".. (502 characters)",
+        b"wolrd = 'hmm'": "unknown key 'wolrd'; did you mean 'world'?",
+        b"world = '\xff'": "is not UTF-8",
+    }.items(),
+)
+def test_a_recipe_is_strict(text: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "r.toml").write_bytes(text)
+    assert main(["run", "hmm", "--config", str(tmp_path / "r.toml"), "--print-config"]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert len(told.splitlines()) == 1
+    assert len(told) < 700
+
+
+def test_what_is_no_recipe_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "large.toml").write_bytes(b"#" * (LIMIT + 1))
+    for name, said in (("pipe", "named pipe"), ("folder", "a folder"), ("large", "bytes"), ("none", "No such file")):
+        assert main(["run", "hmm", "--config", str(tmp_path / f"{name}.toml"), "--print-config"]) == 2
+        told = capsys.readouterr().err
+        assert told.startswith(f"worldbench: cannot read the recipe {str(tmp_path / name) + '.toml'!r}")
+        assert said in told
+    (tmp_path / "marked.toml").write_bytes(b'\xef\xbb\xbfworld = "hmm"\n')
+    assert main(["run", "--config", str(tmp_path / "marked.toml"), "--print-config"]) == 0
 
 
 def test_ls_lists_them_without_torch(tmp_path: Path) -> None:

@@ -15,10 +15,11 @@ import pytest
 from sample_records import checked, every_kind, full_metric, identity, result, trace
 
 from worldbench.cli.main import main
+from worldbench.core.content import DEEPEST
 from worldbench.core.errors import InputError, RunError
 from worldbench.records.finding import PATTERNS, evidence_folder, find, own_result, result_path
 from worldbench.records.parts import Record
-from worldbench.records.reading import DEEPEST, KINDS, LIMIT, read, read_any, text, write
+from worldbench.records.reading import KINDS, LIMIT, read, read_any, text, write
 from worldbench.records.runs import Result, Trace
 from worldbench.records.upgrades import STEPS, VERSION
 
@@ -196,7 +197,7 @@ def test_bytes_that_are_no_record(tmp_path: Path) -> None:
         b"1": "not an object",
         b"[]": "not an object",
         whole[: len(whole) // 2]: "truncated",
-        whole.replace(b"0.5", b"NaN", 1): "not JSON",
+        whole.replace(b"0.5", b"NaN", 1): "JSON has no NaN",
         whole.replace(b"0.5", b"1e999", 1): "out of range",
         whole.replace(b'"quick"', b'"\\ud800"', 1): "surrogate",
         whole.replace(b"quick", b"qu\xffck", 1): "UTF-8",

@@ -41,7 +41,7 @@ class Config(Record, frozen=True, kw_only=True):
 
     kind: ClassVar[str] = "config"
     marks: ClassVar[tuple[str, ...]] = ("groups", "given")
-    remedy: ClassVar[str] = "repeat the command of the run, with another --out"
+    remedy: ClassVar[str] = "repeat the command of the run, which writes the file again"
 
     world: str
     model: str

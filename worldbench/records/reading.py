@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
+from worldbench.core.content import quoted, require_bounded
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import read_regular, to_json, write_atomic
 from worldbench.records.bench import Bench
@@ -23,8 +24,6 @@ from worldbench.records.upgrades import VERSION, upgraded
 
 LIMIT = 1 << 25
 """The most bytes of a record: 32 MiB. The largest published one has 130 kB."""
-DEEPEST = 32
-"""Lists and objects within one another."""
 TRIED = 10_000
 """Keys of an object among which the one that is wrong is looked for."""
 
@@ -52,7 +51,7 @@ def read(path: Path, kind: type[R]) -> R:
     Raises InputError, with the place in the file and what to do, for a file that cannot be read, is of another kind, or
     holds what the kind does not allow.
     """
-    return _typed(path, _content(path), kind)
+    return _typed(path, _content(path, f"a {kind.kind} file", f"; {kind.remedy}"), kind)
 
 
 def read_any(path: Path) -> Record:
@@ -60,7 +59,7 @@ def read_any(path: Path) -> Record:
 
     Raises InputError as `read` does, and for a file of no kind.
     """
-    content = _content(path)
+    content = _content(path, "a record of worldbench", "")
     kind = kind_of(content)
     if kind is None:
         raise InputError(
@@ -111,20 +110,29 @@ def parsed(raw: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise ValueError(f"it is not UTF-8 text (byte {raw[error.start]:#04x})") from error
     except msgspec.MsgspecError as error:
-        what = str(error).removeprefix("JSON is malformed: ")
-        raise ValueError(f"it is not JSON ({what[:1].lower()}{what[1:]})" if raw.strip() else "it is empty") from error
+        raise ValueError(f"it is not JSON ({_fault(raw, str(error))})" if raw.strip() else "it is empty") from error
     if not isinstance(content, dict):
         raise ValueError("it is JSON, but not an object")
-    _bounded(content, "$", 1)
+    require_bounded(content)
     return content
 
 
-def _content(path: Path) -> dict[str, Any]:
+def _fault(raw: bytes, message: str) -> str:
+    """What is wrong with the JSON, in msgspec's words; NaN and Infinity, which other programs write, by name."""
+    found = re.search(r"invalid character \(byte (\d+)\)$", message)
+    word = re.match(rb"-?(?:NaN|Infinity)", raw.removeprefix(b"\xef\xbb\xbf")[int(found[1]) :]) if found else None
+    if word is not None:
+        return f"JSON has no {word[0].decode()}"
+    message = message.removeprefix("JSON is malformed: ")
+    return message[:1].lower() + message[1:]
+
+
+def _content(path: Path, wanted: str, remedy: str) -> dict[str, Any]:
     raw = read_regular(path, LIMIT)
     try:
         return parsed(raw)
     except ValueError as error:
-        raise InputError(f"{str(path)!r} is not a record of worldbench: {error}") from error
+        raise InputError(f"{str(path)!r} is not {wanted}: {error}{remedy}") from error
 
 
 def _typed(path: Path, content: dict[str, Any], kind: type[R]) -> R:
@@ -150,7 +158,7 @@ def _shown(content: dict[str, Any], found: type[Record] | None, kind: type[Recor
     if found is not None:
         return f"it is a {found.kind} file"
     if "kind" in content:
-        return f"it says that its kind is {content['kind']!r}"
+        return f"it says that its kind is {quoted(content['kind'])}"
     missing = [mark for mark in kind.marks if mark not in content]
     return f"it lacks {' and '.join(map(repr, missing or kind.marks))}; {kind.remedy}"
 
@@ -164,29 +172,6 @@ def _version(path: Path, content: dict[str, Any], kind: type[Record]) -> int:
             f"{str(path)!r} is not a {kind.kind} file: its schema_version is not a number from 1 on; {kind.remedy}"
         )
     return version
-
-
-def _bounded(value: Any, path: str, depth: int) -> None:
-    """Raises ValueError for nesting that would break what walks the record later, and for whole numbers that nothing
-    computes with.
-    """
-    if isinstance(value, dict):
-        children = value.items()
-    elif isinstance(value, list):
-        children = enumerate(value)
-    else:
-        if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
-            raise ValueError(f"a whole number at `{path}` has more than 64 bits")
-        return
-    if depth > DEEPEST:
-        raise ValueError("its lists and objects are nested too deeply")
-    for name, child in children:
-        if isinstance(child, (dict, list, int)):
-            _bounded(
-                child,
-                path if depth > 3 else f"{path}.{name}" if isinstance(name, str) else f"{path}[{name}]",
-                depth + 1,
-            )
 
 
 def _encoded(value: Any) -> Any:

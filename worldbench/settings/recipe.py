@@ -10,6 +10,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from worldbench.core.content import quoted, require_bounded
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import INFINITE, read_text
 from worldbench.settings.job import Job, _shell
@@ -18,27 +19,46 @@ LIMIT = 1 << 20
 """The most bytes of a recipe: 1 MiB."""
 LARGEST = 1 << 63
 """Whole numbers among the settings are below: records and random streams hold no larger ones."""
+TABLES = ("env", "data", "model", "train", "eval")
+KEYS: dict[str, tuple[type, ...]] = {
+    "world": (str,), "preset": (str,), "seed": (int,), "plugin": (str, list), "tuned": (str,),
+    **dict.fromkeys(TABLES, (dict,)),
+}  # fmt: skip
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
-    """A TOML recipe: `world`, `preset`, `seed`, `plugin`, `tuned` at the top; [model] with its `name`; [env], [data], [train], [eval]. Strict."""
-    text = read_text(path, LIMIT)
+    """A TOML recipe, checked: of the types that it must be, with no key that has no use.
+
+    `world`, `preset`, `seed`, `plugin`, `tuned` at the top; [model] with its `name`; [env], [data], [train], [eval],
+    whose values `resolve` checks against the options. Raises InputError, with the key and the value.
+    """
+    try:
+        text = read_text(path, LIMIT)
+    except InputError as error:
+        reason = str(error).removeprefix(f"cannot read {str(path)!r} ").removeprefix(f"{str(path)!r} ")
+        raise InputError(f"cannot read the recipe {str(path)!r}: {reason}") from error
     try:
         recipe = tomllib.loads(text)
     except RecursionError as error:
-        raise InputError(f"the recipe {str(path)!r} cannot be read: its lists are nested too deeply") from error
-    except ValueError as error:  # also of a number with thousands of digits
-        raise InputError(f"the recipe {str(path)!r} is not TOML: {error}") from error
-    top: dict[str, Any] = {"world": str, "preset": str, "seed": int, "plugin": (str, list), "tuned": str}
-    top |= dict.fromkeys(("env", "data", "model", "train", "eval"), dict)
+        raise InputError(f"the recipe {str(path)!r} is not TOML: its lists and tables are nested too deeply") from error
+    except ValueError as error:
+        what = str(error) if "digits" not in str(error) else "a number has too many digits"
+        raise InputError(f"the recipe {str(path)!r} is not TOML: {what}") from error
+    try:
+        require_bounded(recipe, "recipe")
+    except ValueError as error:
+        raise InputError(f"the recipe {str(path)!r} cannot be used: {error}") from error
     for key, value in recipe.items():
-        if key not in top:
-            raise InputError(f"{path}: unknown key {key!r}{nearest(key, top)}")
-        if not isinstance(value, top[key]) or isinstance(value, bool) or (isinstance(value, list) and not all(isinstance(v, str) for v in value)):
-            wanted = "a table" if top[key] is dict else "a file or a list of files" if key == "plugin" else f"of type {top[key].__name__}"
-            raise InputError(f"{path}: {key} must be {wanted}, not {value!r:.200}")
-    if not isinstance(name := recipe.get("model", {}).get("name", ""), str):
-        raise InputError(f"{path}: the name of the model must be of type str, not {name!r:.200}")
+        if key not in KEYS:
+            raise InputError(f"{path}: unknown key {key!r}{nearest(key, KEYS)}")
+        strings = isinstance(value, list) and all(isinstance(v, str) for v in value)
+        if not isinstance(value, KEYS[key]) or isinstance(value, bool) or (isinstance(value, list) and not strings):
+            plain = {"plugin": "a file or a list of files", "seed": "a whole number"}
+            wanted = "a table" if key in TABLES else plain.get(key, "text")
+            raise InputError(f"{path}: {key} must be {wanted}, not {quoted(value)}")
+    name = recipe.get("model", {}).get("name", "")
+    if not isinstance(name, str):
+        raise InputError(f"{path}: model.name must be text, not {quoted(name)}")
     return recipe
 
 
@@ -97,19 +117,19 @@ def _coerce(where: str, value: Any, hint: Any) -> Any:
     if origin is Literal:
         if isinstance(value, (str, int, float)) and value in arguments:
             return value
-        close = nearest(str(value), map(str, arguments))
-        raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {value!r:.200}{close}")
+        close = nearest(str(value)[:100], map(str, arguments))
+        raise InputError(f"{where} must be one of {', '.join(map(str, arguments))}, not {quoted(value)}{close}")
     if origin in (tuple, list):
         if isinstance(value, (list, tuple)):
             return origin(_coerce(where, v, arguments[0]) for v in value)
-        raise InputError(f"{where} must be a list, not {value!r:.200}")
+        raise InputError(f"{where} must be a list, not {quoted(value)}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST:
         return float(value)
     if hint is float and isinstance(value, str) and value in INFINITE:  # as JSON writes it
         return INFINITE[value]
     if type(value) is hint:
         return value
-    raise InputError(f"{where} must be of type {getattr(hint, '__name__', hint)}, not {value!r:.200}")
+    raise InputError(f"{where} must be of type {getattr(hint, '__name__', hint)}, not {quoted(value)}")
 
 
 def to_toml(job: Job, folder: Path = Path()) -> str:
