@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import msgspec
@@ -23,7 +24,7 @@ class Rung(Part, frozen=True, kw_only=True):
     """One size of damage: values[metric][score] holds a number for each corruption."""
 
     size: float
-    values: dict[str, dict[str, list[Real | None]]]
+    values: Mapping[str, Mapping[str, Sequence[Real | None]]]
 
 
 class Verdict(Part, frozen=True):
@@ -50,7 +51,7 @@ class Check(Record, frozen=True, kw_only=True):
     corruptions: Count
     rungs: Count
     metrics: dict[str, CheckedMetric]
-    references: dict[str, dict[str, Values]]
+    references: Mapping[str, Mapping[str, Values]]
     not_applicable: dict[str, dict[str, str]]
     ladders: dict[str, Annotated[list[Rung], msgspec.Meta(min_length=1)]]
     verdicts: list[Verdict]

@@ -120,9 +120,10 @@ def compare(
     if matched is not None and traces is not None:
         loss = leaderboard.whole_name(paired, matched)
         of = {id(record): trace for record, trace in zip(records, traces)}
-        pairs = [
-            at_matched_loss(*({seed: of[id(r)] for seed, r in mine.items()} for mine in each), loss) for each in both
-        ]
+        pairs = []
+        for both_runs in both:
+            ours, theirs = ({seed: of[id(r)] for seed, r in mine.items()} for mine in both_runs)
+            pairs.append(at_matched_loss(ours, theirs, loss))
         wanted = [c for c in wanted if c != loss]
     drafts = [
         draft

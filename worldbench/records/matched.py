@@ -67,7 +67,8 @@ def load_traces(
 
 def at_matched_loss(ours: dict[int, Trace], theirs: dict[int, Trace], column: str) -> Matched:
     """Results by seed at the loss `column` that both runs of a seed reach; a seed that only one has stays as it is."""
-    out = Matched(*({seed: r.at(r.scores) for seed, r in runs.items()} for runs in (ours, theirs)), column)
+    a_runs, b_runs = ({seed: r.at(r.scores) for seed, r in runs.items()} for runs in (ours, theirs))
+    out = Matched(a_runs, b_runs, column)
     for seed in ours.keys() & theirs.keys():
         a, b = losses(ours[seed], column), losses(theirs[seed], column)
         level = max(min(a), min(b))

@@ -8,6 +8,7 @@ refused.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import msgspec
@@ -28,7 +29,7 @@ Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 """A SHA-256."""
 Key = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 """Of `core.files.identity_hash`."""
-Values = dict[str, Real | None]
+Values = Mapping[str, Real | None]
 """Numbers by name; None where a number is not defined (NaN)."""
 Settings = dict[str, dict[str, Any]]
 """Option group -> option -> any JSON value: which options there are depends on the world and the model."""

@@ -78,7 +78,7 @@ class Metric(Part, frozen=True, kw_only=True):
         """The rows of a series whose columns are all numbers; none where the series lacks one of the columns."""
         series = self.series.get(name, {})
         rows = itertools.zip_longest(*(map(_number, series.get(column, [])) for column in columns))
-        return [row for row in rows if None not in row]
+        return [known for row in rows if len(known := tuple(x for x in row if x is not None)) == len(columns)]
 
 
 def _number(value: Any) -> float | None:

@@ -63,7 +63,7 @@ class Plan:
     repeats: int = 5
     threads: int = 1
     device: str = "auto"
-    clock: str = "auto"
+    clock: Literal["auto", "processor", "wall"] = "auto"
 
     def __post_init__(self) -> None:
         for name in ("repeats", "threads"):

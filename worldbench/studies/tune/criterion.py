@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from worldbench.core.abilities import HasLaw
 from worldbench.core.errors import InputError, nearest
@@ -26,7 +26,7 @@ class Criterion:
 
     metric: str | None
     score: str
-    direction: str
+    direction: Literal["higher", "lower"]
     primary: bool = True
 
     @property
@@ -57,7 +57,7 @@ class Criterion:
                 raise InputError(f"nothing states which way {name}.{score} is better{close}")
         if asked and known not in ("none", asked):
             raise InputError(f"of {told} {known} is better, not {asked}")
-        return cls(metric, score, asked or known, primary)
+        return cls(metric, score, "higher" if "higher" in (asked, known) else "lower", primary)
 
     def evaluation(self) -> dict[str, Any]:
         """The evaluation options that score it and nothing else."""
