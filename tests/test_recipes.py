@@ -161,7 +161,7 @@ def test_what_is_no_recipe_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for name, said in (("pipe", "named pipe"), ("folder", "a folder"), ("large", "bytes"), ("none", "No such file")):
         assert main(["run", "hmm", "--config", str(tmp_path / f"{name}.toml"), "--print-config"]) == 2
         told = capsys.readouterr().err
-        assert told.startswith(f"worldbench: cannot read the recipe {str(tmp_path / name) + '.toml'!r}")
+        assert repr(f"{tmp_path / name}.toml") in told
         assert said in told
     (tmp_path / "marked.toml").write_bytes(b'\xef\xbb\xbfworld = "hmm"\n')
     assert main(["run", "--config", str(tmp_path / "marked.toml"), "--print-config"]) == 0

@@ -32,11 +32,7 @@ def load_recipe(path: Path) -> dict[str, Any]:
     `world`, `preset`, `seed`, `plugin`, `tuned` at the top; [model] with its `name`; [env], [data], [train], [eval],
     whose values `resolve` checks against the options. Raises InputError, with the key and the value.
     """
-    try:
-        text = read_text(path, LIMIT)
-    except InputError as error:
-        reason = str(error).removeprefix(f"cannot read {str(path)!r} ").removeprefix(f"{str(path)!r} ")
-        raise InputError(f"cannot read the recipe {str(path)!r}: {reason}") from error
+    text = read_text(path, LIMIT)
     try:
         recipe = tomllib.loads(text)
     except RecursionError as error:
