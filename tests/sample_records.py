@@ -213,12 +213,14 @@ def reconstructed() -> reconstruction.Reconstruction:
         version=1,
         worldbench="0.1.0",
         identity=identity().training,
-        settings={"degree": 4},
+        settings=reconstruction.Explained(
+            degree=4, distance=800.0, orders=2, roll_back=True, seed=0, directions=["up"]
+        ),
         series={},
         notes=["a note"],
         evidence_sha256=DIGEST,
         map=reconstruction.MapFacts(name="a map", digest="01", places=3, moves=4, report={"kept": 3}),
-        routes=reconstruction.RouteFacts(name="routes.txt", sha256=DIGEST, count=3, without_end=0),
+        routes=reconstruction.RouteFacts(name="routes.txt", sha256=DIGEST, count=3, without_end=0, past_end=0, naming_places=1, skipped=2),
         scores={"edge_precision": Score(value=0.5, n=4, interval=(0.25, 0.75))},
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,8 @@ from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.map_reconstruction import METRIC
 from worldbench.metrics.routes import NOT_A_DIRECTION
+from worldbench.records.reading import read
+from worldbench.records.reconstruction import Reconstruction
 from worldbench.studies.reconstruction import reconstruct_file
 from worldbench.studies.routes import read_routes
 
@@ -44,22 +45,21 @@ def routes(folder: Path, text: str) -> Path:
 
 
 def test_valid_routes_alone_are_drawn_in_black(tmp_path: Path, line: Path) -> None:
-    record = reconstruct_file(routes(tmp_path, ROUTES), str(line), tmp_path / "out")
-    scores = {k: v["value"] for k, v in record["scores"].items()}
+    record, folder = reconstruct_file(routes(tmp_path, ROUTES), str(line), tmp_path / "out")
+    scores = {k: v.value for k, v in record.scores.items()}
     assert (scores["red_edges"], scores["failed_routes"], scores["edge_precision"], scores["edge_recall"]) == (0, 0, 1, 6 / 8)
     assert scores["illegal_moves"] == scores["control_uniform_red"] == scores["control_matched_failed"] == 0
-    assert record["scores"]["edge_precision"]["interval"] == [1, 1]
-    folder = record.pop("folder")
-    assert json.loads((folder / "reconstruction.json").read_text()) == record
+    assert record.scores["edge_precision"].interval == (1, 1)
+    assert read(folder / "reconstruction.json", Reconstruction) == record
     assert str(tmp_path) not in (folder / "reconstruction.json").read_text()
     drawn = {f"{name}.{kind}" for name in ("map", "map-zoom", "maze") for kind in ("png", "svg", "csv")} | {"map.html"}  # a line of two-way moves is a maze
     assert {p.name for p in (folder / "figures").iterdir()} == drawn
     with np.load(folder / "evidence" / "map_reconstruction.npz") as data:
         assert data["status"].tolist() == [0, 0, 0]
         assert data["black"].sum() == 6
-    again = reconstruct_file(routes(tmp_path, ROUTES), str(line), tmp_path / "again")
+    _, again = reconstruct_file(routes(tmp_path, ROUTES), str(line), tmp_path / "again")
     for path in folder.rglob("*.*"):
-        assert path.read_bytes() == (again["folder"] / path.relative_to(folder)).read_bytes()
+        assert path.read_bytes() == (again / path.relative_to(folder)).read_bytes()
 
 
 def test_a_ride_of_a_model_scores_the_same_as_text(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_a_ride_of_a_model_scores_the_same_as_text(tmp_path: Path) -> None:
     assert report.scores["red_edges"].value > 0
     rides = evaluation.rides("greedy", 60)
     text = "\n".join(world.vocabulary.text(np.concatenate([p, t])) for p, t in zip(rides.prompts, rides.tokens))
-    record = reconstruct_file(routes(tmp_path, text), "city:40", tmp_path, orders=3, connected=True)
-    mine = {k: v["value"] for k, v in record["scores"].items() if not k.startswith("control_")}
+    record, _ = reconstruct_file(routes(tmp_path, text), "city:40", tmp_path, orders=3, connected=True)
+    mine = {k: v.value for k, v in record.scores.items() if not k.startswith("control_")}
     valid = mine.pop("valid_routes")
     assert valid == (rides.outcome == ARRIVED).mean()
     assert mine == {k: v.value for k, v in report.scores.items() if not k.startswith("control_")}
@@ -89,18 +89,19 @@ def test_routes_are_read_as_a_model_would_be_judged(tmp_path: Path, line: Path) 
     assert read.moves.table().tolist() == [[0, 0, NOT_A_DIRECTION], [0, NOT_A_DIRECTION, 0], [-1, -1, -1], [0, -1, -1]]
     assert read.line.tolist() == [1, 2, 3, 4]
     assert (read.without_end, read.naming_places, read.past_end, read.skipped) == (1, 1, 0, 0)
-    record = reconstruct_file(tmp_path / "routes.txt", str(line), tmp_path)
-    assert record["scores"]["failed_routes"]["value"] == 0.5
-    assert "4 routes; 2 could not be explained (1 for want of `end`)" in record["notes"][0]
+    record, _ = reconstruct_file(tmp_path / "routes.txt", str(line), tmp_path)
+    assert record.scores["failed_routes"].value == 0.5
+    assert "4 routes; 2 could not be explained (1 for want of `end`)" in record.notes[0]
 
 
 def test_released_behaviour_keeps_what_a_failed_route_drew(tmp_path: Path) -> None:
     (tmp_path / "line.csv").write_text(LINE + "\n0,N,1,0,0", encoding="utf-8")
     file = routes(tmp_path, "0 4 E N N N end\n0 1 N end\n")
-    ours, released = (reconstruct_file(file, str(tmp_path / "line.csv"), tmp_path, roll_back=back, orders=1) for back in (True, False))
-    assert ours["folder"] != released["folder"]
-    assert (ours["scores"]["black_edges"]["value"], released["scores"]["black_edges"]["value"]) == (1, 2)
-    assert released["settings"]["roll_back"] is False
+    both = [reconstruct_file(file, str(tmp_path / "line.csv"), tmp_path, roll_back=b, orders=1) for b in (True, False)]
+    assert both[0][1] != both[1][1]
+    ours, released = (record for record, _ in both)
+    assert (ours.scores["black_edges"].value, released.scores["black_edges"].value) == (1, 2)
+    assert released.settings.roll_back is False
 
 
 def test_lines_that_cannot_be_placed_are_left_out_and_said_or_refuse_the_file(tmp_path: Path, line: Path) -> None:
@@ -115,17 +116,17 @@ def test_lines_that_cannot_be_placed_are_left_out_and_said_or_refuse_the_file(tm
     assert "and 1 more line." in told
     assert "\n" not in told
     assert not (tmp_path / "out").exists()
-    record = reconstruct_file(file, str(line), tmp_path / "out")
-    assert {k: record["routes"][k] for k in ("count", "skipped", "past_end")} == {"count": 2, "skipped": 4, "past_end": 1}
-    assert record["scores"]["valid_routes"]["value"] == 1
-    notes = "; ".join(record["notes"])
+    record, folder = reconstruct_file(file, str(line), tmp_path / "out")
+    assert {k: getattr(record.routes, k) for k in ("count", "skipped", "past_end")} == {"count": 2, "skipped": 4, "past_end": 1}
+    assert record.scores["valid_routes"].value == 1
+    notes = "; ".join(record.notes)
     assert "left out: 4 lines that cannot be placed on the map (line 2: an origin" in notes
     assert "1 line went on" in notes
-    with np.load(record["folder"] / "evidence" / "map_reconstruction.npz") as data:
+    with np.load(folder / "evidence" / "map_reconstruction.npz") as data:
         assert data["line"].tolist() == [1, 5]
-    alone = reconstruct_file(routes(tmp_path, "0 2 E E end\n0 2 E E end\n"), str(line), tmp_path / "alone")
-    assert alone["scores"] == record["scores"]
-    assert not any("left out: " in note for note in alone["notes"])
+    alone, _ = reconstruct_file(routes(tmp_path, "0 2 E E end\n0 2 E E end\n"), str(line), tmp_path / "alone")
+    assert alone.scores == record.scores
+    assert not any("left out: " in note for note in alone.notes)
 
 
 @pytest.mark.parametrize(
@@ -165,15 +166,15 @@ def test_the_verb_prints_scores_beside_their_controls(tmp_path: Path, line: Path
     assert "valid: 0 of 5 routes" in printed
     assert "valid_routes" in printed
     assert "reconstruction.json" in printed
-    record = json.loads(next((tmp_path / "o").rglob("reconstruction.json")).read_text())
-    assert (record["settings"]["degree"], record["settings"]["distance"]) == (3, 150)
-    assert record["scores"]["red_edges"]["value"] == 1
-    assert record["scores"]["illegal_moves"]["value"] == 0.5
+    record = read(next((tmp_path / "o").rglob("reconstruction.json")), Reconstruction)
+    assert (record.settings.degree, record.settings.distance) == (3, 150)
+    assert record.scores["red_edges"].value == 1
+    assert record.scores["illegal_moves"].value == 0.5
 
 
 def test_a_route_may_take_a_direction_that_the_map_lacks(tmp_path: Path, line: Path) -> None:
     file = routes(tmp_path, "0 4 E S E E end\n0 4 E up E E end\n")
-    record = reconstruct_file(file, str(line), tmp_path / "o", directions=("up",))
-    assert record["settings"]["directions"] == ["up"]
-    table = (record["folder"] / "figures" / "map.csv").read_text().splitlines()
+    record, folder = reconstruct_file(file, str(line), tmp_path / "o", directions=("up",))
+    assert record.settings.directions == ["up"]
+    table = (folder / "figures" / "map.csv").read_text().splitlines()
     assert [row.split(",")[:4] for row in table if "invented" in row] == [["1", "2", "S", "invented"], ["1", "2", "up", "invented"]]

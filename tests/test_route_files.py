@@ -260,16 +260,16 @@ def test_routes_may_end_and_begin_outside_the_connected_part(tmp_path: Path) -> 
     """From c a way leads to d, which cannot be left; e cannot be reached."""
     town = saved(tmp_path, TOWN, "town.csv")
     file = saved(tmp_path, "a d N N E end\ne a W end\na c N N end\nd a E end\na d N N end\n")
-    record = reconstruct_file(file, str(town), tmp_path / "out", orders=1)
-    assert record["map"]["places"] == 5
-    assert record["map"]["report"]["places_without_way_out"] == 1
-    scores = {k: v["value"] for k, v in record["scores"].items()}
-    valid = record["scores"]["valid_routes"]
-    assert (valid["value"], valid["n"]) == (0.6, 5)
-    assert valid["interval"] == pytest.approx([0.2307, 0.8824], abs=1e-4)  # Wilson
+    record, _ = reconstruct_file(file, str(town), tmp_path / "out", orders=1)
+    assert record.map.places == 5
+    assert record.map.report["places_without_way_out"] == 1
+    scores = {k: v.value for k, v in record.scores.items()}
+    valid = record.scores["valid_routes"]
+    assert (valid.value, valid.n) == (0.6, 5)
+    assert valid.interval == pytest.approx([0.2307, 0.8824], abs=1e-4)  # Wilson
     assert scores["edge_recall"] == 4 / 8
     assert scores["red_edges"] == 1  # d, E: back to a
-    assert any("1 ride has no true route between its ends" in note for note in record["notes"])
+    assert any("1 ride has no true route between its ends" in note for note in record.notes)
     with pytest.raises(InputError, match=r"a place has no way out \('d'\)"):
         reconstruct_file(file, str(town), tmp_path / "out", connected=True)
 
@@ -278,11 +278,13 @@ def test_the_connected_part_alone_can_be_asked_for(tmp_path: Path) -> None:
     """Then lines that name places outside are left out."""
     town = saved(tmp_path, TOWN.replace("c,E,d\n", ""), "town.csv")
     file = saved(tmp_path, "a c N N end\n" * 9 + "e a W end\n")
-    whole, part = (reconstruct_file(file, str(town), tmp_path / "out", connected=c) for c in (False, True))
-    assert whole["folder"] != part["folder"]
-    assert (whole["map"]["places"], part["map"]["places"]) == (4, 3)
-    assert (whole["routes"]["count"], part["routes"]["count"], part["routes"]["skipped"]) == (10, 9, 1)
-    assert any("left out: 1 line that cannot be placed on the map (line 10: the origin 'e'" in note for note in part["notes"])
+    both = [reconstruct_file(file, str(town), tmp_path / "out", connected=c) for c in (False, True)]
+    assert both[0][1] != both[1][1]
+    whole, part = (record for record, _ in both)
+    assert (whole.map.places, part.map.places) == (4, 3)
+    assert (whole.routes.count, part.routes.count, part.routes.skipped) == (10, 9, 1)
+    left_out = "left out: 1 line that cannot be placed on the map (line 10: the origin 'e'"
+    assert any(left_out in note for note in part.notes)
     with pytest.raises(InputError, match="cannot be used: line 10: the origin 'e' is no place"):
         reconstruct_file(file, str(town), tmp_path / "out", connected=True, strict=True)
 
@@ -295,11 +297,11 @@ def test_positions_from_a_file_say_how_far_a_street_may_lead(tmp_path: Path) -> 
     )
     file = saved(tmp_path, "a d N N E end\nd a E end\n")
     records = [reconstruct_file(file, str(town), tmp_path / "out", positions=p, orders=1) for p in (near, far)]
-    assert [r["scores"]["red_edges"]["value"] for r in records] == [1, 0]
-    assert records[0]["folder"] != records[1]["folder"]
-    assert not any("laid out" in note for note in records[0]["notes"])
-    bare = reconstruct_file(file, str(town), tmp_path / "out", orders=1)
-    assert any("--positions FILE gives them" in note for note in bare["notes"])
+    assert [record.scores["red_edges"].value for record, _ in records] == [1, 0]
+    assert records[0][1] != records[1][1]
+    assert not any("laid out" in note for note in records[0][0].notes)
+    bare, _ = reconstruct_file(file, str(town), tmp_path / "out", orders=1)
+    assert any("--positions FILE gives them" in note for note in bare.notes)
 
 
 def test_the_record_is_printed_as_json(tmp_path: Path, square: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -317,7 +319,7 @@ def test_the_record_is_printed_as_json(tmp_path: Path, square: Path, capsys: pyt
 def test_the_same_command_in_two_processes_ends_in_the_same_bytes(tmp_path: Path, square: Path) -> None:
     file = saved(tmp_path, GOOD)
     command = [sys.executable, "-m", "worldbench", "reconstruct", str(file), "--map", str(square), "--orders", "1", "--out"]
-    alone = reconstruct_file(file, str(square), tmp_path / "alone", orders=1)["folder"]
+    _, alone = reconstruct_file(file, str(square), tmp_path / "alone", orders=1)
     running = [
         subprocess.Popen([*command, str(tmp_path / "both")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)
     ]  # fmt: skip
@@ -346,8 +348,8 @@ without_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not
 def test_routes_that_once_failed(tmp_path: Path, case: str) -> None:
     file, square = CASES / "routes" / case, str(CASES / "routes" / "square.csv")
     if case in READ:
-        record = reconstruct_file(file, square, tmp_path, orders=1)
-        assert record["routes"]["count"] == READ[case]
+        record, _ = reconstruct_file(file, square, tmp_path, orders=1)
+        assert record.routes.count == READ[case]
         return
     with pytest.raises(InputError) as caught:
         reconstruct_file(file, square, tmp_path)
@@ -360,9 +362,9 @@ def test_routes_that_once_failed(tmp_path: Path, case: str) -> None:
 @without_cases
 def test_maps_and_routes_that_once_failed(tmp_path: Path) -> None:
     outside, dead_end = CASES / "routes-outside-part", CASES / "table-dead-end"
-    record = reconstruct_file(outside / "routes.txt", str(outside / "town.csv"), tmp_path, orders=1)
-    assert record["routes"]["count"] == 10
-    assert record["map"]["places"] == 4
+    record, _ = reconstruct_file(outside / "routes.txt", str(outside / "town.csv"), tmp_path, orders=1)
+    assert record.routes.count == 10
+    assert record.map.places == 4
     file = saved(tmp_path, "a d N N E end\na c S end\n")
-    record = reconstruct_file(file, str(dead_end / "town.csv"), tmp_path, orders=1)
-    assert record["scores"]["valid_routes"]["value"] == 1
+    record, _ = reconstruct_file(file, str(dead_end / "town.csv"), tmp_path, orders=1)
+    assert record.scores["valid_routes"].value == 1

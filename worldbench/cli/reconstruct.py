@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from worldbench.metrics.reconstruction import HALF_MILE
+
+if TYPE_CHECKING:
+    from worldbench.records.reconstruction import Reconstruction
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,17 +51,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Score, draw, print."""
     from worldbench.core import cells
     from worldbench.core.text import visible
+    from worldbench.records.reading import content_of
     from worldbench.studies.reconstruction import reconstruct_file
 
-    record = reconstruct_file(
+    record, folder = reconstruct_file(
         arguments.file, arguments.map, arguments.out, degree=arguments.degree, distance=arguments.distance,
         orders=arguments.orders, roll_back=not arguments.released, seed=arguments.seed, region=arguments.region,
         city_seed=arguments.city_seed, directions=tuple(arguments.directions), positions=arguments.positions,
         connected=arguments.connected, strict=arguments.strict,
     )  # fmt: skip
-    folder = record["folder"]
     if arguments.json:
-        print(cells.json({**record, "folder": str(folder)}))
+        print(cells.json({**content_of(record), "folder": str(folder)}))
         return 0
     show(record)
     for what, path in (("result", folder / "reconstruction.json"), ("figures", folder / "figures")):
@@ -66,26 +69,26 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def show(record: dict[str, Any]) -> None:
+def show(record: Reconstruction) -> None:
     """A table of the scores, with their intervals and the controls of those that have some; then the notes."""
     from worldbench.core import tables
     from worldbench.core.text import counted
     from worldbench.runs.display import number, print_notes
 
     controlled = {"edge_precision": "precision", "red_edges": "red", "failed_routes": "failed"}
-    scores, over = record["scores"], f"95% over {counted(record['settings']['orders'], 'order')}"
+    scores, over = record.scores, f"95% over {counted(record.settings.orders, 'order')}"
     head, body = ["score", "value", over, "uniform control", "matched control"], []
     for name, s in scores.items():
         if name.startswith("control_"):
             continue
-        interval = f"{number(s['interval'][0])} .. {number(s['interval'][1])}" if s["interval"] else ""
+        interval = f"{number(s.interval[0])} .. {number(s.interval[1])}" if s.interval else ""
         if name == "valid_routes":
             interval += " (over routes)"
         beside = [
-            number(scores[f"control_{c}_{controlled[name]}"]["value"]) if name in controlled else ""
+            number(scores[f"control_{c}_{controlled[name]}"].value) if name in controlled else ""
             for c in ("uniform", "matched")
         ]
-        body.append([name, number(s["value"]), interval, *beside])
-    title = f"{counted(record['routes']['count'], 'route')} on {record['map']['name']}"
+        body.append([name, number(s.value), interval, *beside])
+    title = f"{counted(record.routes.count, 'route')} on {record.map.name}"
     print(tables.terminal(head, body, 1, title=title, right=range(1, 5)))
-    print_notes(record["notes"])
+    print_notes(record.notes)

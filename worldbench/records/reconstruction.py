@@ -19,18 +19,33 @@ class MapFacts(Part, frozen=True, kw_only=True):
 
 
 class RouteFacts(Part, frozen=True, kw_only=True):
-    """name, sha256: of the file. without_end: how many of the routes do not say that they have arrived. past_end: lines
-    that went on after their first end. naming_places: routes with a place among the directions. skipped: lines that
-    cannot be placed on the map.
+    """name, sha256: of the file. count: routes that were read. skipped: lines that cannot be placed on the map.
+
+    Of the routes, without_end do not say that they have arrived, past_end went on after they had, and naming_places
+    name a place among their directions.
     """
 
     name: str
     sha256: Digest
     count: Count
     without_end: Count
+    past_end: Count
+    naming_places: Count
+    skipped: Count
     past_end: Count = 0
     naming_places: Count = 0
     skipped: Count = 0
+
+
+class Explained(Part, frozen=True, kw_only=True):
+    """How routes are explained: see `worldbench.metrics.reconstruction`. directions: words beyond those of the map."""
+
+    degree: Count
+    distance: float
+    orders: Count
+    roll_back: bool
+    seed: Count
+    directions: list[str]
 
 
 class Reconstruction(Record, frozen=True, kw_only=True):
@@ -45,7 +60,7 @@ class Reconstruction(Record, frozen=True, kw_only=True):
     identity: Key
     map: MapFacts
     routes: RouteFacts
-    settings: dict[str, Any]
+    settings: Explained
     scores: dict[str, Score]
     series: dict[str, dict[str, list[Any]]]
     notes: list[str]

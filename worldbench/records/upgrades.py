@@ -36,6 +36,8 @@ def _from_1(kind: str, content: dict[str, Any]) -> dict[str, Any]:
     if kind == "reconstruction":
         content["version"] = content.pop("reconstruction", None)
         content["scores"] = _each(content.get("scores"), _score_from_1)
+        if isinstance(routes := content.get("routes"), dict):
+            content["routes"] = {"past_end": 0, "naming_places": 0, "skipped": 0, **routes}
     if kind == "config" and isinstance(content.get("plugins"), list):
         content["plugins"] = [
             {"path": plugin, "sha256": None, "registers": []} if isinstance(plugin, str) else plugin

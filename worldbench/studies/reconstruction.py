@@ -9,19 +9,22 @@ import hashlib
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 
 import worldbench
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
-from worldbench.core.files import clean, identity_hash, lock, make_folder, to_json, write_atomic
+from worldbench.core.files import identity_hash, lock, make_folder, write_atomic
 from worldbench.core.graph import Graph
 from worldbench.core.metric import Report, Score
 from worldbench.core.text import counted
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.metrics.reconstruction import FAILED, HALF_MILE
+from worldbench.records.reading import read, write
+from worldbench.records.reconstruction import Explained, MapFacts, Reconstruction, RouteFacts
+from worldbench.records.scores import Score as Scored
 from worldbench.studies.routes import Routes, read_routes, with_directions
 
 MOVES_COMPLETED = 16
@@ -52,7 +55,7 @@ def reconstruct_file(
     file: Path, map_spec: str, out: Path, *, degree: int = 4, distance: float = HALF_MILE, orders: int = 5,
     roll_back: bool = True, seed: int = 0, region: str = "all", city_seed: int = 0, directions: tuple[str, ...] = (),
     positions: Path | None = None, connected: bool = False, strict: bool = False,
-) -> dict[str, Any]:  # fmt: skip
+) -> tuple[Reconstruction, Path]:  # fmt: skip
     """Score and draw the routes of a file on the map that `map_spec` names (anything that `--env.map` takes).
 
     degree: most used edges that leave a place (more where the map has more). distance: longest invented street, in
@@ -63,7 +66,7 @@ def reconstruct_file(
 
     Writes `<out>/reconstruct-<file>-<identity>/`: reconstruction.json, evidence/map_reconstruction.npz (the arrays of
     the metric; `moves` of all routes end to end, `move_counts` of each), and figures/map*. The record holds no path and
-    no clock; the one returned names its `folder` as well. The controls' true routes are the given ones as far as they
+    no clock. Returns the record and its folder. The controls' true routes are the given ones as far as they
     are legal, completed by a shortest way.
     Errors: InputError for options, map or routes that cannot be used.
     """
@@ -77,7 +80,7 @@ def reconstruct_file(
     routes = read_routes(file, wide, strict=strict)
     report = measure(wide, routes, settings)
     report.notes[:0] = [str(note) for note in (announcement, graph.report.get("notes")) if note]
-    return _write(file, out, graph, routes, {**asdict(settings), "directions": list(directions)}, report)
+    return _write(file, out, graph, routes, Explained(**asdict(settings), directions=list(directions)), report)
 
 
 def measure(graph: Graph, routes: Routes, settings: Settings) -> Report:
@@ -128,36 +131,41 @@ def _notes(routes: Routes, valid: np.ndarray, failed: int, settings: Settings) -
 
 
 def _write(
-    file: Path, out: Path, graph: Graph, routes: Routes, settings: dict[str, Any], report: Report
-) -> dict[str, Any]:
+    file: Path, out: Path, graph: Graph, routes: Routes, settings: Explained, report: Report
+) -> tuple[Reconstruction, Path]:
     from worldbench.figures import interactive_map, maze_map, street_map
     from worldbench.metrics.map_reconstruction import METRIC
 
-    identity = identity_hash([METRIC.version, graph.digest, routes.sha256, settings])
+    identity = identity_hash([METRIC.version, graph.digest, routes.sha256, msgspec.to_builtins(settings)])
     raw = npz(report.arrays)
-    record: dict[str, Any] = {
-        "reconstruction": METRIC.version,
-        "worldbench": worldbench.__version__,
-        "identity": identity,
-        "map": {
-            "name": graph.name, "digest": graph.digest, "places": graph.n_places, "moves": len(graph.edges),
-            "report": graph.report,
-        },
-        "routes": {
-            "name": file.name, "sha256": routes.sha256, "count": len(routes), "without_end": routes.without_end,
-            "past_end": routes.past_end, "naming_places": routes.naming_places, "skipped": routes.skipped,
-        },
-        "settings": settings,
-        "scores": {k: {"value": s.value, "n": s.n, "interval": s.interval} for k, s in report.scores.items()},
-        "series": report.series,
-        "notes": report.notes,
-        "evidence_sha256": hashlib.sha256(raw).hexdigest(),
-    }  # fmt: skip
+    record = Reconstruction(
+        version=METRIC.version,
+        worldbench=worldbench.__version__,
+        identity=identity,
+        map=MapFacts(
+            name=graph.name, digest=graph.digest, places=graph.n_places, moves=len(graph.edges), report=graph.report
+        ),
+        routes=RouteFacts(
+            name=file.name,
+            sha256=routes.sha256,
+            count=len(routes),
+            without_end=routes.without_end,
+            past_end=routes.past_end,
+            naming_places=routes.naming_places,
+            skipped=routes.skipped,
+        ),
+        settings=settings,
+        scores={name: Scored.of(score) for name, score in report.scores.items()},
+        series=report.series,
+        notes=report.notes,
+        evidence_sha256=hashlib.sha256(raw).hexdigest(),
+    )
     folder = make_folder(make_folder(out) / f"reconstruct-{file.stem}-{identity[:10]}")
     with lock(folder, wait=True):  # the same command in another process writes the same bytes
         evidence, figures = make_folder(folder / "evidence"), make_folder(folder / "figures")
         write_atomic(evidence / "map_reconstruction.npz", raw)
-        write_atomic(folder / "reconstruction.json", to_json(record) + "\n")
+        write(folder / "reconstruction.json", record)
         for figure, name in ((street_map, "map"), (interactive_map, "map"), (maze_map, "maze")):
             figure.draw(evidence / "map_reconstruction.npz", figures / name, title=f"{file.stem} on {graph.name}")
-    return {**clean(record), "folder": folder}
+        record = read(folder / "reconstruction.json", Reconstruction)
+    return record, folder
