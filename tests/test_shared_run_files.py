@@ -1,0 +1,170 @@
+"""Files of run folders that once ended in a traceback: every verb that reads one refuses it in one sentence, or goes on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import tiny_runs
+from shared_cases import each
+
+from worldbench.cli.main import main
+from worldbench.core.errors import InputError
+from worldbench.records.reading import read
+from worldbench.records.runs import Result
+from worldbench.studies import decode
+
+TRACE = ("trace", "--eval.metrics", "excess_loss")
+TUNE = [
+    "tune", "hmm", "--models", "gpt", "--preset", "small", "--trials", "2", "--criterion", "loss", "--train.steps", "2", "--train.batch", "4",
+    "--train.curve_documents", "8", "--model.layers", "1", "--model.width", "8", "--model.heads", "1", "--eval.documents", "12",
+]  # fmt: skip
+
+
+def refused(said: str, *words: str) -> None:
+    """One sentence, with the words."""
+    (line,) = [line for line in said.splitlines() if line.startswith("worldbench: ")]
+    for word in words:
+        assert word in line
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished and traced run, in a folder of its own."""
+    out = tmp_path_factory.mktemp("done")
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_runs.draw_nothing(patch)
+        assert tiny_runs.run(out)[0] == 0
+        code, said = tiny_runs.call(TRACE[0], tiny_runs.folder(out), *TRACE[1:])
+        assert code == 0, said
+    return tiny_runs.folder(out)
+
+
+@pytest.fixture
+def run(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder."""
+    tiny_runs.draw_nothing(monkeypatch)
+    return Path(shutil.copytree(done, tmp_path / "runs" / done.name))
+
+
+# Results and traces
+
+
+@each("run-files/result-*", without=("result-score-name-markup.json",))
+def test_results(case: Path, run: Path) -> None:
+    for words in (["leaderboard", case], ["compare", "gpt", "nextlat", case], ["validate", case]):
+        code, said = tiny_runs.call(*words)
+        assert code == 2
+        refused(said, *([] if words[0] == "validate" else [str(case)]))
+    (own,) = run.glob("result-*.json")
+    shutil.copy(case, own)
+    code, said = tiny_runs.run(run.parent)
+    assert code == 2
+    refused(said, str(own))
+    assert own.read_bytes() == case.read_bytes()
+
+
+@each("run-files/result-score-name-markup.json")
+def test_markup_in_the_name_of_a_score_is_no_markup(case: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record = read(case, Result)
+    (odd,) = {name for metric in record.scores.values() for name in metric.scores if "[" in name}
+    (metric,) = [name for name, m in record.scores.items() if odd in m.scores]
+    for form in ("table", "csv", "json"):
+        assert main(["leaderboard", str(case), "--columns", f"{metric}.{odd}", "--format", form]) == 0
+        assert odd in capsys.readouterr().out
+
+
+@each("run-files/trace-*.json")
+def test_traces(case: Path, run: Path) -> None:
+    (own,) = run.glob("trace-*.json")
+    shutil.copy(case, own)
+    code, said = tiny_runs.call(TRACE[0], run, *TRACE[1:])
+    assert code == 2
+    refused(said, str(own), "trace the run again")
+    code, said = tiny_runs.call("figures", run)
+    assert code == 2
+    refused(said, str(own))
+    code, said = tiny_runs.call("compare", "gpt", "nextlat", case, "--matched", "excess_loss.kl")
+    assert code == 2
+    refused(said, str(case))
+    assert own.read_bytes() == case.read_bytes()
+
+
+@each("run-files/trace-partial-*")
+def test_an_unfinished_trace_starts_over(case: Path, run: Path) -> None:
+    (own,) = run.glob("trace-*.json")
+    whole = own.read_bytes()
+    own.unlink()
+    shutil.copy(case, own.with_suffix(".partial"))
+    code, said = tiny_runs.call(TRACE[0], run, *TRACE[1:])
+    assert code == 0, said
+    assert "the trace starts over" in said
+    assert own.read_bytes() == whole
+
+
+# What a folder says of itself
+
+
+@each("run-files/config-*")
+def test_configs(case: Path, run: Path) -> None:
+    shutil.copy(case, run / "config.json")
+    for words in (["eval", run, "--eval.documents", "5"], [TRACE[0], run, "--eval.documents", "5"], ["decode", run]):
+        code, said = tiny_runs.call(*words)
+        assert code == 2
+        refused(said, str(run / "config.json"), "repeat the command of the run")
+
+
+@each("run-files/metrics-figure-*")
+def test_learning_curves(case: Path, run: Path) -> None:
+    shutil.rmtree(run / "figures")
+    shutil.copy(case, run / "metrics.jsonl")
+    code, said = tiny_runs.call("figures", run)
+    assert code == 2
+    refused(said, str(run / "metrics.jsonl"))
+    assert not list((run / "figures").glob("learning*"))
+
+
+# Recipes, tuning, decoding
+
+
+@each("run-files/recipe-*")
+def test_recipes(case: Path) -> None:
+    for words in (["run", "hmm"], ["tune", "hmm", "--models", "nextlat"], ["check", "hmm"]):
+        code, said = tiny_runs.call(*words, "--config", case)
+        assert code == 2
+        refused(said, str(case))
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that a tuning was put into."""
+    out = tmp_path_factory.mktemp("tuned")
+    code, said = tiny_runs.call(*TUNE, "--out", out)
+    assert code == 0, said
+    return out
+
+
+@each("run-files/tuning-*", "run-files/trial-*")
+def test_tunings_and_trials(case: Path, tuned: Path, tmp_path: Path) -> None:
+    out = Path(shutil.copytree(tuned, tmp_path / "out"))
+    (record,), trial = out.glob("tune-*/tuning.json"), min(out.glob("tune*/*/trial-*.json"))
+    own = record if case.name.startswith("tuning") else trial
+    if own is trial:
+        record.unlink()
+    shutil.copy(case, own)
+    code, said = tiny_runs.call(*TUNE, "--out", out)
+    assert code == 2
+    refused(said, str(own), "delete the file")
+    own.unlink()
+    code, said = tiny_runs.call(*TUNE, "--out", out)
+    assert code == 0, said
+    assert record.read_bytes() == next(tuned.glob("tune-*/tuning.json")).read_bytes()
+
+
+@each("run-files/decode-*")
+def test_decoding(case: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        decode.show(case)
+    assert str(case) in str(caught.value)
+    assert "decode again" in str(caught.value)
