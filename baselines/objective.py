@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from worldbench.baselines.backbone import Backbone, document_mask, initialise
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.cached import CachedDecoder, SwappableDecoder
+from worldbench.core.abilities import asks_for_labels
 from worldbench.core.model import refuse_condition
 from worldbench.core.registry import models
 from worldbench.core.world import World
@@ -51,8 +52,8 @@ class Objective(nn.Module, abc.ABC):
         if not world.labelled or cls.serves_labels:
             return None
         can = [e.name for e in models if e.trained and getattr(e.load(), "serves_labels", False)]
-        others = f"; {', '.join(can)} can" if can else ""
-        return f"{cls.name} learns from the tokens that follow, but the world {world.name!r} asks for labels of its own: it cannot be trained there{others}"
+        others = f"; {', '.join(can)} can be trained there" if can else ""
+        return f"it learns from the tokens that follow, and {asks_for_labels(world)}{others}"
 
     def add_trunk(self) -> None:
         c = self.config

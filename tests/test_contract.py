@@ -3,12 +3,13 @@ test_contract_objectives.py.)"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from toy_worlds import TOYS, Letters, Riddles, Sums
+from toy_worlds import TOYS, Letters, Riddles, RiddleStates, Sums
 
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
@@ -21,7 +22,7 @@ from worldbench.core.errors import InputError
 from worldbench.core.metric import Metric, Report
 from worldbench.core.model import FitsDynamics, HasHead, HasHidden, HasSwap, SequenceModel
 from worldbench.core.registry import metrics, models, worlds
-from worldbench.core.world import Automaton, World
+from worldbench.core.world import ARRIVED, OPEN, Automaton, Vocabulary, World
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.maze.config import MazeConfig
@@ -33,7 +34,7 @@ from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation, truth
 from worldbench.metrics.excess_loss import divergences
-from worldbench.metrics.rollout import roll_out
+from worldbench.metrics.rollout import moves_of, roll_out
 from worldbench.runs.display import Display
 from worldbench.studies.check.checking import SMALLER, Plan, check
 
@@ -189,6 +190,30 @@ def test_rides_are_refused_where_there_are_no_states() -> None:
         roll_out(Letters(), Uniform(Letters()), *Letters().prompts(0, 3), 0, "greedy")
     with pytest.raises(InputError, match="'riddles' has no budget"):
         roll_out(Riddles(), Uniform(Riddles()), *Riddles().prompts(0, 3), 0, "greedy", detour=0.5)
+
+
+def test_without_an_end_a_ride_is_over_once_it_has_arrived() -> None:
+    class Stops(Riddles):
+        """The third letter is the last token."""
+
+        name, longest = "stops", 6
+        vocabulary = Vocabulary(Riddles.vocabulary.words, pad=0, end=None, actions=(3, 4, 5, 6))
+
+        def step(self, states: RiddleStates, tokens: np.ndarray) -> RiddleStates:
+            after = super().step(states, tokens)
+            return dataclasses.replace(
+                after, status=np.where((after.said == 3) & (after.status == OPEN), ARRIVED, after.status)
+            )
+
+        def legal(self, states: RiddleStates) -> np.ndarray:
+            return super().legal(states)[:, :-1]
+
+    world = Stops()
+    rides = roll_out(world, RandomLegal(world), *world.prompts(0, 5), 0, "sampled")
+    assert rides.outcome.tolist() == [ARRIVED] * 5
+    assert rides.length.tolist() == [3] * 5
+    assert moves_of(world, rides).tolist() == rides.distance.tolist() == [3] * 5
+    assert roll_out(world, Uniform(world), *world.prompts(0, 5), 0, "greedy").length.tolist() == [6] * 5
 
 
 # Worlds that stand for another

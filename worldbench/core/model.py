@@ -62,7 +62,7 @@ def refuse_impossible(model: Any, world: World) -> None:
     reason."""
     reason = getattr(model, "impossible", lambda _: None)(world)
     if reason is not None:
-        raise InputError(reason)
+        raise InputError(f"there is no {getattr(model, 'name', 'such model')} for this world: {reason}")
 
 
 class Dynamics(Protocol):
