@@ -268,8 +268,8 @@ def checkpoints() -> dict[str, Reader]:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "checkpoint").mkdir()
-        checkpoint.save_weights(place, checkpoint.About(7, 0, curve="c"), module)
-        checkpoint.save_state(place, checkpoint.About(7, 0, log=Prefix.of(b"")), module, optimizer)
+        checkpoint.save_weights(place, checkpoint.About(7, curve="c"), module)
+        checkpoint.save_state(place, checkpoint.About(7, log=Prefix.of(b"")), module, optimizer)
         weights = {"checkpoint/step-00000007.safetensors": checkpoint.weights_path(place, 7).read_bytes()}
         state = {"checkpoint/state.safetensors": checkpoint.state_path(place).read_bytes()}
         about, said = checkpoint.load_weights(checkpoint.weights_path(place, 7), module), checkpoint.load_state(place, module, optimizer)

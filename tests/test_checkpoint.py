@@ -49,8 +49,8 @@ def trained(width: int = 2, *, sgd: bool = False) -> tuple[Tiny, torch.optim.Opt
 def save_both(folder: Path, step: int = 7) -> None:
     (folder / "checkpoint").mkdir()
     module, optimizer = trained()
-    checkpoint.save_weights(folder, About(step, 0, curve="c"), module)
-    checkpoint.save_state(folder, About(step, 0, log=LOG), module, optimizer)
+    checkpoint.save_weights(folder, About(step, curve="c"), module)
+    checkpoint.save_state(folder, About(step, log=LOG), module, optimizer)
 
 
 def read_weights(folder: Path, step: int = 7) -> tuple[About, Tiny]:
@@ -75,12 +75,12 @@ def folder(tmp_path: Path) -> Path:
 def test_what_is_saved_is_read(folder: Path) -> None:
     module, optimizer = trained()
     about, again = read_weights(folder)
-    assert (about.step, about.held_out, about.curve, about.log) == (7, 0, "c", None)
+    assert (about.step, about.curve, about.log) == (7, "c", None)
     assert all(torch.equal(a, b) for a, b in zip(module.state_dict().values(), again.state_dict().values()))
     assert checkpoint.read_about(checkpoint.weights_path(folder, 7)) == about
     for sgd in (False, True):
         module, optimizer = trained(sgd=sgd)
-        checkpoint.save_state(folder, About(3, 0, log=LOG), module, optimizer)
+        checkpoint.save_state(folder, About(3, log=LOG), module, optimizer)
         again, other = Tiny(), trained(sgd=sgd)[1]
         other = type(other)(again.parameters(), lr=0.1, **({} if sgd else {"fused": True}))
         state = checkpoint.load_state(folder, again, other)
@@ -97,7 +97,7 @@ def test_the_same_weights_are_the_same_bytes(folder: Path) -> None:
     path = checkpoint.weights_path(folder, 7)
     before = path.read_bytes()
     for _ in range(5):
-        checkpoint.save_weights(folder, About(7, 0, curve="c"), trained()[0])
+        checkpoint.save_weights(folder, About(7, curve="c"), trained()[0])
         assert path.read_bytes() == before
 
 
@@ -180,7 +180,7 @@ def test_tensors_that_do_not_fit(kind: str, folder: Path) -> None:
     """With a digest that agrees: as if another model, or another program, had saved them."""
     name, change, words = CHANGES[kind]
     path = folder / "checkpoint" / f"{name}.safetensors"
-    checkpoint._write(path, change(load(path.read_bytes())), About(7, 0, curve="c", log=LOG))
+    checkpoint._write(path, change(load(path.read_bytes())), About(7, curve="c", log=LOG))
     with pytest.raises(Damaged, match=re.escape(words)):
         READ[name](folder)
 

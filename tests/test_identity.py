@@ -14,7 +14,6 @@ import pytest
 from worldbench.baselines.from_states import Exact
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.trained import TrainedModel
-from worldbench.core.files import to_json
 from worldbench.core.options import identity_fields
 from worldbench.core.registry import models, worlds
 from worldbench.core.world import States, World
@@ -200,7 +199,7 @@ def scores(settings: EvalConfig) -> str:
         score(world, Clumsy(world), settings, None), score(world, TrainedModel(network), learned, None),
         score(hidden, Oracle(hidden), beliefs, None), score(mazes, Clumsy(mazes), told, None),
     ]  # fmt: skip
-    return to_json(parts)
+    return repr(parts)
 
 
 @pytest.mark.parametrize("changes", [{"process": "mess3"}, {"process": "rrxor(p1=0.4)"}, {"length": 9}])

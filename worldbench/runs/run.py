@@ -169,9 +169,8 @@ def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None])
     about = checkpoint.read_about(checkpoint.weights_path(folder, config.steps))
 
     def compute(step: int) -> EvalLine:
-        seed = prepared.job.groups["eval"].seed if about.held_out is None else about.held_out
-        documents = prepared.world.sample(seed, "test", 0, config.curve_documents)
-        return curve.point(prepared.world, at_step(prepared, folder, step), documents, step)
+        held_out = curve.documents(prepared.world, config.curve_documents)
+        return curve.point(prepared.world, at_step(prepared, folder, step), held_out, step)
 
     return curve.of_run(folder / "metrics.jsonl", points(prepared), about.curve, compute, say)
 

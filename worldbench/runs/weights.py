@@ -56,7 +56,7 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     size = f"{counted(objective.parameter_count(), 'parameter')}, {counted(config.steps, 'step')} of {counted(config.batch, 'row')}"
     display.say(f"training {job.model}: {size}, {config.device}, {counted(config.threads, 'thread')}")
     with display.training(config.steps) as report:
-        trainer = Trainer(world, objective, job.groups["data"], config, job.seed, folder, evaluation_seed=job.groups["eval"].seed, report=report)
+        trainer = Trainer(world, objective, job.groups["data"], config, job.seed, folder, report=report)
         with stop_signals(trainer):
             trainer.train()
     return TrainedModel(objective, config.device)

@@ -44,13 +44,11 @@ class Damaged(RunError):
 class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a file says of itself. Files of older versions say the step alone.
 
-    step: how many steps were done. held_out: the seed of the documents behind the learning curve. curve: of weights,
-    the digest of the curve's points up to this step. log: of a state, how much of metrics.jsonl had been written.
-    sha256: of all this and of the tensors.
+    step: how many steps were done. curve: of weights, the digest of the learning curve's points up to this step. log:
+    of a state, how much of metrics.jsonl had been written. sha256: of all this and of the tensors.
     """
 
     step: int
-    held_out: int | None = None
     curve: str | None = None
     log: Prefix | None = None
     sha256: str | None = None
@@ -129,7 +127,7 @@ def load_state(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Opt
     def check(tensors: Tensors, about: About) -> None:
         untouched = [group for group in moments.values() if not group.keys() & tensors.keys()]
         _require(tensors, {name: t for name, t in everything.items() if not any(name in group for group in untouched)})
-        if None in (about.log, about.held_out, about.sha256):
+        if None in (about.log, about.sha256):
             raise ValueError("an older worldbench saved it, without a digest")
 
     tensors, about = _read(path, everything, check, f"delete it and {AGAIN}, which then trains from the first step on")

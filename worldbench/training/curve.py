@@ -19,6 +19,14 @@ from worldbench.core.world import Documents, World
 from worldbench.records.lines import EvalLine
 from worldbench.training.training_log import LIMIT, digest_of, lines
 
+SEED = 0
+"""Of the held-out documents behind every learning curve: a curve belongs to the weights, whatever they are scored on."""
+
+
+def documents(world: World, count: int) -> Documents:
+    """The held-out documents behind a learning curve."""
+    return world.sample(SEED, "test", 0, count)
+
 
 def log_spaced(steps: int, count: int) -> list[int]:
     """At most `count` distinct steps from about steps / 200 to steps, evenly spaced in their logarithm.

@@ -77,7 +77,6 @@ class Trainer:
         seed: int,
         folder: Path,
         *,
-        evaluation_seed: int = 0,
         report: Any = None,
     ) -> None:
         refuse_impossible(objective, world)
@@ -87,8 +86,7 @@ class Trainer:
         self.objective = objective.to(self.device)
         self.optimizer = make_optimizer(self.objective, config)
         self.stream = TrainingStream(world, data, config, seed)
-        self.evaluation_seed = evaluation_seed
-        self.held_out: Documents = world.sample(evaluation_seed, "test", 0, config.curve_documents)
+        self.held_out: Documents = curve.documents(world, config.curve_documents)
         self.points = curve.log_spaced(config.steps, config.checkpoints)
         self.interrupted = False
         self.tokens = 0
@@ -143,11 +141,11 @@ class Trainer:
                     self._check_weights(done)
                     log.write(self.evaluate(done))
                     log.flush()
-                    about = checkpoint.About(done, self.evaluation_seed, curve=log.curve)
+                    about = checkpoint.About(done, curve=log.curve)
                     checkpoint.save_weights(self.folder, about, self.objective)
                 if (due or self.interrupted) and done < c.steps:
                     self._check_weights(done)
-                    about = checkpoint.About(done, self.evaluation_seed, log=log.flush())
+                    about = checkpoint.About(done, log=log.flush())
                     checkpoint.save_state(self.folder, about, self.objective, self.optimizer)
                     saved = time.monotonic()
                 if self.interrupted and done < c.steps:
@@ -179,11 +177,6 @@ class Trainer:
         again = f"or delete {str(state)!r} and run the same command again, which then trains from the first step on"
         if not 0 < about.step < self.config.steps:
             raise RunError(f"the saved state is of step {about.step} of {self.config.steps}; put the right one there, {again}")
-        if about.held_out != self.evaluation_seed:
-            raise RunError(
-                f"so far, the learning curve is on the documents of --eval.seed {about.held_out}, not {self.evaluation_seed}; "
-                f"repeat the command with that seed, {again}"
-            )
         gone = [step for step in self.points if step <= about.step and not checkpoint.weights_path(self.folder, step).exists()]
         if gone:
             raise RunError(f"the weights of {curve.named(gone)} are gone, and training was beyond them; put them back, {again}")
