@@ -7,6 +7,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from worldbench.cli import main as cli
@@ -56,6 +57,11 @@ def result(run: Path, *others: Path) -> Path:
     """The one result of a run's folder, beside the others that are named."""
     (path,) = set(run.glob("result-*.json")) - set(others)
     return path
+
+
+def changed(record: Any, **values: Any) -> Any:
+    """A record, or a part of one, with other values."""
+    return msgspec.structs.replace(record, **values)
 
 
 def tree(path: Path, without: tuple[str, ...] = TIMES) -> dict[str, Any]:

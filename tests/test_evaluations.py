@@ -1,0 +1,143 @@
+"""Several evaluations of one run: each has its own files, and none is written over."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny_runs
+
+from worldbench.records.finding import evidence_folder, own_result
+from worldbench.records.folder import Config
+from worldbench.records.reading import read, write
+from worldbench.records.runs import Result, Trace
+
+METRICS = ["--eval.metrics", "next_token", "excess_loss"]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_pictures() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_runs.draw_nothing(patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("done")
+    assert tiny_runs.run(out, *METRICS)[0] == 0
+    return out
+
+
+@pytest.fixture
+def copy(done: Path, tmp_path: Path) -> Path:
+    shutil.copytree(done, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def files(run: Path) -> dict[str, bytes]:
+    """Results and their evidence."""
+    found = [*run.glob("result-*.json"), *run.glob("evidence-*/*")]
+    return {str(path.relative_to(run)): path.read_bytes() for path in found}
+
+
+@pytest.mark.parametrize("verb", ["run", "eval"])
+def test_another_evaluation_stands_beside(verb: str, copy: Path) -> None:
+    folder = tiny_runs.folder(copy)
+    first = tiny_runs.result(folder)
+    before = files(folder)
+    assert {Path(name).parts[0] for name in before} == {first.name, evidence_folder(first).name}
+    more = [*METRICS, "--eval.documents", "13"]
+    code, said = tiny_runs.run(copy, *more) if verb == "run" else tiny_runs.call("eval", folder, *more)
+    assert code == 0, said
+    second = tiny_runs.result(folder, first)
+    after = files(folder)
+    assert {name: after[name] for name in before} == before
+    assert evidence_folder(second).is_dir()
+    both = [read(path, Result) for path in (first, second)]
+    assert both[0].identity.training == both[1].identity.training
+    assert both[0].training == both[1].training
+    assert [r.scores["excess_loss"].scores["kl"].n for r in both] == [12, 13]
+    own = second if verb == "run" else first
+    assert own_result(folder) == own
+    assert read(folder / "config.json", Config).identity == read(own, Result).identity
+
+
+def test_figures_are_those_of_the_last_run(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from worldbench.figures import position_loss
+
+    drawn = []
+    monkeypatch.setattr(position_loss, "draw", lambda path, out, title: drawn.append(path.parent) or [])
+    folder, more = tiny_runs.folder(copy), ["--eval.documents", "13"]
+    first = tiny_runs.result(folder)
+    assert tiny_runs.run(copy, *METRICS, *more)[0] == 0
+    second = tiny_runs.result(folder, first)
+    for result, words in ((first, []), (second, more)):  # done already: drawn again
+        drawn.clear()
+        code, said = tiny_runs.run(copy, *METRICS, *words)
+        assert (code, "done already" in said) == (0, True)
+        assert drawn == [evidence_folder(result)]
+        assert tiny_runs.call("figures", folder)[0] == 0
+        assert drawn == [evidence_folder(result)] * 2
+
+
+def test_a_board_tells_them_apart(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from worldbench.records.leaderboard import build
+
+    assert tiny_runs.call("eval", tiny_runs.folder(copy), "--eval.documents", "13")[0] == 0
+    labels = [row.label for row in build([copy], ["excess_loss"]) if row.label.startswith("gpt")]
+    assert labels == ["gpt eval.documents=12", "gpt eval.documents=13"]
+
+
+def test_a_folder_from_before_is_done_and_scored_in_its_place(copy: Path) -> None:
+    """`result.json` with `evidence/` answers for its evaluation; another evaluation gets the name of today."""
+    folder = tiny_runs.folder(copy)
+    named = tiny_runs.result(folder)
+    before = named.read_bytes()
+    evidence_folder(named).rename(folder / "evidence")
+    named.rename(folder / "result.json")
+    code, said = tiny_runs.run(copy, *METRICS)
+    assert code == 0
+    assert f"done already: {folder / 'result.json'}" in said
+    assert tiny_runs.call("eval", folder)[0] == 0
+    assert (folder / "result.json").read_bytes() == before
+    assert not list(folder.glob("result-*.json"))
+    assert tiny_runs.call("eval", folder, "--eval.documents", "13")[0] == 0
+    assert len(list(folder.glob("result-*.json"))) == len(list(folder.glob("evidence-*"))) == 1
+
+
+def test_the_result_of_another_run_is_not_written_over(copy: Path) -> None:
+    """A file of the right name that answers another question."""
+    folder = tiny_runs.folder(copy)
+    path = tiny_runs.result(folder)
+    record = read(path, Result)
+    evaluation = record.identity.evaluation[:10] + "0" * 6
+    for change in ({"evaluation": evaluation}, {"training": "0" * 16}):
+        other = tiny_runs.changed(record, identity=tiny_runs.changed(record.identity, **change))
+        write(path, other)
+        for words in ([*tiny_runs.RUN, *tiny_runs.SETTINGS, *METRICS, "--out", copy], ["eval", folder]):
+            code, said = tiny_runs.call(*words)
+            assert code == 1
+            assert "is the result of another run" in said
+            assert read(path, Result) == other
+    path.write_text("{}")
+    code, said = tiny_runs.run(copy, *METRICS)
+    assert code == 2
+    assert "or delete it and repeat its run" in said
+    path.unlink()
+    assert tiny_runs.run(copy, *METRICS)[0] == 0
+    assert read(path, Result) == record
+
+
+def test_traces_of_several_evaluations(copy: Path) -> None:
+    folder = tiny_runs.folder(copy)
+    for words in ([], ["--eval.documents", "13"], []):
+        assert tiny_runs.call("trace", folder, *words, "--quiet")[0] == 0
+    traces = [read(path, Trace) for path in sorted(folder.glob("trace-*.json"))]
+    assert len(traces) == 2
+    for trace in traces:
+        name = trace.identity.evaluation[:10]
+        assert (folder / f"trace-{name}.json").exists()
+        assert (folder / f"trace-evidence-{name}").is_dir()
