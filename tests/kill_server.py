@@ -27,7 +27,7 @@ LONGEST = 60
 
 def command(request: dict[str, Any], reply: int) -> None:
     """What the child does."""
-    from worldbench.cli.main import main as cli
+    from worldbench.cli import main as cli
 
     printed, said = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     sys.stdout, sys.stderr = printed, said

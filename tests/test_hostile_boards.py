@@ -22,6 +22,7 @@ from worldbench.records import reading
 from worldbench.records.bench import Bench
 from worldbench.records.check import Check
 from worldbench.records.reading import read
+from worldbench.records.reconstruction import Reconstruction
 from worldbench.records.runs import Result
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -192,9 +193,10 @@ def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
         tuned["criterion"]["score"] = text
         tuned["best"]["settings"] = {text: 0.1}
         tune.show([put(tmp_path / "tuning.json", tuned)])
-        score = {"value": 0.5, "n": 3, "interval": [0.4, 0.6]}
-        drawn = {"routes": {"count": 1}, "map": {"name": text}, "settings": {"orders": 5}, "notes": [text], "scores": {text: score}}
-        reconstruct.show(drawn)
+        drawn = json.loads(reading.text(sample_records.reconstructed()))
+        drawn |= {"notes": [text], "scores": {text: drawn["scores"]["edge_precision"]}}
+        drawn["map"]["name"] = text
+        reconstruct.show(read(put(tmp_path / "reconstruction.json", drawn), Reconstruction))
         check_table(capsys.readouterr().out)
         infected_bench = infected(json.loads(BENCH.read_text(encoding="utf-8")), text, ("clock", "device"))
         record = read(put(tmp_path / "bench.json", infected_bench), Bench)
