@@ -11,6 +11,7 @@ import resource
 import signal
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,6 +130,7 @@ def _work(work: Callable[[Probe], None], note: mmap.mmap, writing: int, stacks: 
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         try:
+            warnings.simplefilter("error")  # a warning is a line that nobody asked for
             work(Probe(note, report))
         except BaseException:
             report.faults.append(f"between the inputs:\n{traceback.format_exc()}")

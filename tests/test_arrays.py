@@ -20,7 +20,7 @@ from worldbench.core.arrays import Array, names_in, npz, read_npz
 from worldbench.core.errors import InputError
 
 AGAIN = "the kitchen makes it again"
-NEEDED = {"at": Array("float", ("N+", 2)), "edges": Array("int", ("E", 2), index="N"), "words": Array("text", ("N+",))}
+NEEDED = {"at": Array("float", ("N+", 2), most=1e10), "edges": Array("int", ("E", 2), index="N"), "words": Array("text", ("N+",))}
 OPTIONAL = {"seen": Array("bool", ("E",)), "name": Array("text"), "loss": Array("float", ("E",), finite=False, least=0)}
 GOOD = {"at": np.zeros((3, 2)), "edges": np.array([[0, 2]]), "words": np.array(["a", "b", "ü"])}
 
@@ -48,8 +48,9 @@ def test_what_is_written_is_read_and_nothing_else(tmp_path: Path) -> None:
     assert npz(more) == npz(dict(reversed(more.items())))
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("code", ["<f8", ">f8", "<f4", "<i2", ">u4"])
+@pytest.mark.parametrize("code", ["<f8", ">f8", "<f4", "<f2", "<i2", ">u4"])
 def test_orders_and_widths_of_numbers_are_read(tmp_path: Path, order: str, code: str) -> None:
     at = np.array(np.arange(6).reshape(3, 2), code, order=order)  # pyright: ignore[reportArgumentType, reportCallIssue]
     words = GOOD["words"].astype(">U3")

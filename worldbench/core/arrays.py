@@ -194,7 +194,7 @@ def _check_values(name: str, asked: Array, array: np.ndarray, sizes: dict[str, i
             raise _Refused(f"has {name} that name rows which are not there")
     if asked.kind == "float" and asked.finite and not np.isfinite(array).all():
         raise _Refused(f"has {name} that are not finite")
-    if (array < asked.least).any() or (array > asked.most).any():
+    if (array < np.float64(asked.least)).any() or (array > np.float64(asked.most)).any():  # a half has no such numbers
         raise _Refused(f"has {name} outside {asked.least:g} .. {asked.most:g}")
 
 
