@@ -117,6 +117,11 @@ def in_worker(work: Callable[[Probe], None]) -> Report:
     return Report(faults=[f"{which}\n{why}\n{where}"])
 
 
+def _most_held() -> int:
+    """Bytes of memory that this process held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+
+
 def _work(work: Callable[[Probe], None], note: mmap.mmap, writing: int, stacks: IO[bytes]) -> None:
     """The forked process, from beginning to end."""
     code, report = 1, Report()
@@ -129,14 +134,15 @@ def _work(work: Callable[[Probe], None], note: mmap.mmap, writing: int, stacks: 
         most = pages * resource.getpagesize() + MEMORY
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        before = _most_held()
         try:
             warnings.simplefilter("error")  # a warning is a line that nobody asked for
             work(Probe(note, report))
         except BaseException:
             report.faults.append(f"between the inputs:\n{traceback.format_exc()}")
-        report.peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-        if report.peak > MEMORY:
-            report.faults.append(f"the process held {report.peak:,} bytes")
+        report.peak = _most_held()
+        if report.peak - before > MEMORY:
+            report.faults.append(f"the process took {report.peak - before:,} bytes")
         with os.fdopen(writing, "w", encoding="utf-8", errors="backslashreplace") as pipe:
             json.dump(vars(report), pipe)
         code = 0
