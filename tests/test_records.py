@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from mutation import generator, mutant
 from sample_records import checked, every_kind, full_metric, identity, result, trace
 
 from worldbench.cli.main import main
@@ -276,82 +276,13 @@ def test_validate_goes_over_all_that_is_or_claims_to_be_a_record(
 
 # Mutations
 
-ODD: tuple[Any, ...] = (
-    None,
-    True,
-    0,
-    -1,
-    10**30,
-    0.5,
-    -0.0,
-    "",
-    "inf",
-    "\0",
-    "\x1b[31m",
-    [],
-    {},
-    [[]],
-    [None],
-    {"": {}},
-    "x" * 1000,
-    [1, "a", None],
-    {"a": {"b": 1}},
-)
-
-
-def mutated(content: Any, rng: random.Random) -> Any:
-    """A copy with one thing changed: a key lost, renamed or doubled elsewhere, a value of another kind, or nested."""
-    copy = json.loads(json.dumps(content))
-    places: list[tuple[Any, Any]] = []
-    todo = [copy]
-    while todo:
-        value = todo.pop()
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        places += [(value, key) for key in keys]
-        todo += [value[key] for key in keys if isinstance(value[key], (dict, list))]
-    parent, key = rng.choice(places)
-    kind = rng.randrange(5)
-    if kind == 0:
-        del parent[key]
-    elif kind == 1:
-        parent[key] = rng.choice(ODD)
-    elif kind == 2:
-        other, name = rng.choice(places)
-        parent[key] = json.loads(json.dumps(other[name])) if not isinstance(other, list) or name < len(other) else None
-    elif kind == 3:
-        parent[key] = [parent[key]] if rng.random() < 0.5 else {"a": parent[key]}
-    elif isinstance(parent, dict):
-        parent[rng.choice(["", "x", f"{key}s", "kind"])] = parent.pop(key)
-    return copy
-
-
-def mutations(raw: bytes, seed: int, count: int) -> list[bytes]:
-    """Files that differ from a whole one in a few values, or in a few bytes."""
-    rng = random.Random(seed)
-    out = []
-    for _ in range(count):
-        if rng.random() < 0.7:
-            content = json.loads(raw)
-            for _ in range(rng.randrange(1, 4)):
-                content = mutated(content, rng) or content
-            out.append(json.dumps(content).encode())
-        else:
-            data = bytearray(raw)
-            at = rng.randrange(len(data))
-            if rng.random() < 0.3:
-                del data[at:]
-            else:
-                data[at : at + rng.randrange(3)] = rng.randbytes(rng.randrange(3))
-            out.append(bytes(data))
-    return out
-
-
 @pytest.mark.parametrize("kind", KIND)
 def test_mutations_are_read_or_refused(kind: str, tmp_path: Path) -> None:
     """Every file that is read can be written again; every other is refused in a sentence."""
     record, path, refusals, read_again = KIND[kind], tmp_path / f"{kind}.json", 0, 0
-    for i, raw in enumerate(mutations(text(record).encode(), 7, 150)):
-        path.write_bytes(raw)
+    whole = text(record).encode()
+    for i in range(150):
+        path.write_bytes(mutant(whole, generator(f"a {kind} record", i), "json"))
         try:
             again = read_any(path) if i % 5 == 0 else read(path, type(record))
         except InputError as error:
