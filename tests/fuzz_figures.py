@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import sample_records as samples
-from fuzz_readers import CURVE, Reader
+from fuzz_readers import CURVE, ROUTES, TABLE, Reader
+from fuzz_words import answer
 from small_maps import small_map
 from test_trace_figures import beliefs, trace
 
@@ -78,7 +79,7 @@ def figures(folder: Path) -> dict[str, Reader]:
         whole = evidence(make_folder(folder / name), world, metric)
         for draw in draws:
             out[f"{name} by {draw.__module__.rpartition('.')[2]}"] = Reader(whole, drawn(draw), 40, "npz")
-    return out | of_traces(folder / "traced") | of_records()
+    return out | of_traces(folder / "traced") | of_records() | of_routes(folder)
 
 
 def of_traces(folder: Path) -> dict[str, Reader]:
@@ -109,6 +110,21 @@ def of_traces(folder: Path) -> dict[str, Reader]:
         "film of a trace": Reader(traces, film, 40, "json"),
         "film of evidence": Reader({"film.npz": damaged.read_bytes()}, of_evidence, 40, "npz"),
         "frontier": Reader(traces, frontier, 80, "json"),
+    }
+
+
+def of_routes(folder: Path) -> dict[str, Reader]:
+    """The whole verb, over damaged routes and over a damaged table."""
+    table, routes = folder / "square.csv", folder / "good.txt"
+    table.write_text(TABLE, encoding="utf-8")
+    routes.write_text(ROUTES["routes.txt"], encoding="utf-8")
+
+    def reconstruct(file: Path, on: Path) -> None:
+        answer(["reconstruct", str(file), "--map", str(on), "--orders", "1", "--out", str(folder / "maps")])
+
+    return {
+        "reconstruct": Reader({"routes.txt": routes.read_bytes()}, lambda path: reconstruct(path, table), 40),
+        "reconstruct on a table": Reader({"map.csv": table.read_bytes()}, lambda path: reconstruct(routes, path), 40),
     }
 
 
