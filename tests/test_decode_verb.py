@@ -15,8 +15,8 @@ from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.files import lock
 from worldbench.records.finding import own_result
-from worldbench.studies import decode as module
-from worldbench.studies.decode import Arm, Settings, acceptance, costs, expected_per_round, suggested_threshold
+from worldbench.studies.decode import Settings
+from worldbench.studies.decode_arms import Arm, acceptance, costs, expected_per_round, suggested_threshold, summary
 
 TINY = ["--env.length", "12", "--eval.documents", "20", "--eval.metrics", "next_token"]
 TRAIN = ["--train.steps", "10", "--train.batch", "16", "--train.checkpoints", "1", "--train.curve_documents", "20", "--train.warmup", "2"]
@@ -157,7 +157,7 @@ def test_best_length_and_threshold_by_hand() -> None:
     assert expected_per_round(np.array([0.8, 0.5, 0.0]), 2) == pytest.approx(1 + 0.8 + 0.4)
     for made in arms:
         made.wall, made.processor = [1.0], [1.0]
-    told = module.summary(arms, None)
+    told = summary(arms, None)
     assert told["best"].predicted_length == 2
     assert told["best"].predicted_speed_up == pytest.approx(2.2 / 5 * 4)
 

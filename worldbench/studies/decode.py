@@ -1,15 +1,16 @@
-"""How much faster a finished run's model decodes when it guesses several of its own next tokens: `decode.json`, beside the result and no part of it.
+"""How much faster a finished run's model decodes when it guesses several of its own next tokens: `decode.json`.
 
-Every arm (plain, each number of drafts a round, adaptive) continues the same held-out prompts with the same engine and cache, by turns, prompt by prompt, so
-that a machine that is busy for a while is busy for all of them. A speed-up is the ratio of the times of one repeat; reported is the median over repeats, beside
-the lowest and the highest. Time is the wall clock's, the reading of the prompt included; the ratio of this process' processor time stands beside it.
+Every arm (plain, each number of drafts a round, adaptive) continues the same held-out prompts with the same engine and
+cache, by turns, prompt by prompt, so that a machine that is busy for a while is busy for all of them. A speed-up is the
+ratio of the times of one repeat; reported is the median over repeats, beside the lowest and the highest. Time is the
+wall clock's, the reading of the prompt included; the ratio of this process' processor time stands beside it. No result
+of the run is touched.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,26 +23,28 @@ from worldbench.core import tables
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import identity_hash, lock
 from worldbench.core.text import counted
-from worldbench.records import decoding as records
-from worldbench.records.decoding import Asked, Decoding
+from worldbench.records.decoding import Asked, Decoding, Identical
 from worldbench.records.reading import read, write
 from worldbench.runs.display import Display, print_notes
 from worldbench.runs.run import about, reopen
 from worldbench.runs.weights import at_step
+from worldbench.studies.decode_arms import Arm, suggested_threshold, summary
 
 LENGTHS = (1, 2, 4, 8, 12)
 NO_LIMIT = 1e-30
 """A threshold that stops no draft, and has chances counted."""
 ROUNDING = 1e-3
-"""A difference between two logits up to which either may be the highest: passes over one token and over several add in another order."""
+"""A difference between two logits up to which either may be the highest: passes over one token and over several add in
+another order.
+"""
 
 
 @dataclass(frozen=True)
 class Settings:
     """What to decode, and how.
 
-    lengths None: LENGTHS, up to what the model can. adaptive None: by the measured costs; 0: left out. tokens None: the world's decode limit. threads None: as
-    in training.
+    lengths None: LENGTHS, up to what the model can. adaptive None: by the measured costs; 0: left out. tokens None: the
+    world's decode limit. threads None: as in training.
     """
 
     prompts: int = 32
@@ -59,7 +62,8 @@ class Settings:
             if value is not None and value < 1:
                 raise InputError(f"--{name} must be at least 1, not {value}")
         if self.lengths is not None and (min(self.lengths) < 1 or len(set(self.lengths)) < len(self.lengths)):
-            raise InputError(f"--lengths takes different numbers of drafts, each at least 1, not {' '.join(map(str, self.lengths))}")
+            wanted = "different numbers of drafts, each at least 1"
+            raise InputError(f"--lengths takes {wanted}, not {' '.join(map(str, self.lengths))}")
         if self.adaptive is not None and not 0 <= self.adaptive <= 1:
             raise InputError(f"--adaptive takes a chance between 0 and 1, not {self.adaptive}")
 
@@ -69,31 +73,9 @@ class Settings:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             if value != f.default:
-                out += ["--sampled"] if f.name == "choice" else [f"--{f.name}", *map(str, value if isinstance(value, tuple) else (value,))]
+                values = value if isinstance(value, tuple) else (value,)
+                out += ["--sampled"] if f.name == "choice" else [f"--{f.name}", *map(str, values)]
         return out
-
-
-class Arm:
-    """One way of decoding: what it gave, what happened, and how long it took, repeat by repeat."""
-
-    def __init__(self, plan: Any) -> None:
-        from worldbench.baselines.speculative import Counts
-
-        self.plan, self.counts = plan, Counts()
-        self.tokens: list[np.ndarray] = []
-        self.wall: list[float] = []
-        self.processor: list[float] = []
-        self.batches = 0
-
-    @property
-    def step_ms(self) -> float:
-        """Of a round of the whole batch: draft, forward pass, acceptance, and what goes with them."""
-        return 1000 * (self.counts.seconds["all"] - self.counts.seconds["prompt"]) / max(1, self.counts.forwards - self.batches)
-
-    @property
-    def per_round(self) -> float:
-        """Tokens that a row gets a round; the first of a row comes with its prompt."""
-        return (self.counts.tokens - self.counts.rows) / max(1, self.counts.rounds)
 
 
 def decode(
@@ -115,7 +97,8 @@ def decode(
         raise refusal(prepared.job.model)
     train, world = prepared.job.groups["train"], prepared.world
     if world.labelled:
-        raise InputError(f"the world {world.name!r} asks for labels of its own, not for the next token: its models do not continue prompts")
+        labels = f"the world {world.name!r} asks for labels of its own, not for the next token"
+        raise InputError(f"{labels}: its models do not continue prompts")
     words = settings.words()
     path = folder / (f"decode-{identity_hash(words)[:10]}.json" if words else "decode.json")
     with lock(folder):
@@ -130,7 +113,8 @@ def decode(
             for arm in arms:
                 bench.pass_over([arm])
             if not arms[0].counts.rounds:
-                raise InputError(f"every continuation by the model of {str(folder)!r} ends with its first token: there is nothing to decode faster")
+                every = f"every continuation by the model of {str(folder)!r} ends with its first token"
+                raise InputError(f"{every}: there is nothing to decode faster")
             pilot = Arm(Plan(max(lengths), NO_LIMIT))
             if settings.adaptive is None:
                 bench.pass_over([pilot])
@@ -161,7 +145,8 @@ def _lengths(settings: Settings, longest: int | None, model: str) -> list[int]:
         usual = [n for n in LENGTHS if longest is None or n <= longest]
         return usual if longest is None or longest in usual or longest > LENGTHS[-1] else [*usual, longest]
     if longest is not None and max(settings.lengths) > longest:
-        raise InputError(f"this {model} drafts at most {longest} tokens a round (its model.horizon), not {max(settings.lengths)}")
+        most = f"at most {longest} tokens a round (its model.horizon)"
+        raise InputError(f"this {model} drafts {most}, not {max(settings.lengths)}")
     return sorted(settings.lengths)
 
 
@@ -173,7 +158,7 @@ class Bench:
 
         self.drafter, self.batch, self.end = drafter, settings.batch, world.vocabulary.end
         self.prompts, self.lengths = world.prompts(seed, settings.prompts)
-        if settings.choice == "sampled":  # where there are fewer distinct ones than asked for: several continuations of each
+        if settings.choice == "sampled":  # of fewer distinct prompts than asked for: several continuations of each
             again = np.arange(settings.prompts) % len(self.prompts)
             self.prompts, self.lengths = self.prompts[again], self.lengths[again]
         self.limit = settings.tokens or world.longest
@@ -194,7 +179,8 @@ class Bench:
             for i, arm in enumerate(arms):
                 then, busy = time.perf_counter(), time.process_time()
                 got, _, counts = generate(
-                    self.drafter.reader, self.prompts[at], self.lengths[at], limit=self.limit, end=self.end, drafter=self.drafter, plan=arm.plan, u=u
+                    self.drafter.reader, self.prompts[at], self.lengths[at], limit=self.limit, end=self.end,
+                    drafter=self.drafter, plan=arm.plan, u=u
                 )  # fmt: skip
                 wall[i] += time.perf_counter() - then
                 processor[i] += time.process_time() - busy
@@ -207,110 +193,10 @@ class Bench:
             arm.tokens = tokens[i]
 
 
-def expected_per_round(acceptance: np.ndarray, length: int) -> float:
-    """Tokens a round with `length` drafts: one, and for each draft the chance that it and all before it stay."""
-    return 1 + float(np.cumprod(acceptance[:length]).sum())
-
-
-def acceptance(arm: Arm) -> np.ndarray:
-    """By draft position: how often a draft stays, given that all before it did; 0 from the first that was never reached."""
-    tested = arm.counts.tested
-    return np.where(tested > 0, arm.counts.accepted / np.maximum(tested, 1), 0.0)
-
-
-def costs(arms: list[Arm]) -> tuple[float, float]:
-    """Milliseconds of a round without drafts and of each draft (its guess and its check): the line through the arms of fixed length."""
-    fixed = [arm for arm in arms if not arm.plan.threshold]
-    # What is drafted a round, not the most that might be: a document's end cuts drafting short.
-    k = np.array([arm.counts.drafted / max(1, arm.counts.rounds) for arm in fixed])
-    ms = np.array([arm.step_ms for arm in fixed])
-    spread = float(((k - k.mean()) ** 2).sum())
-    slope = max(0.0, float(((k - k.mean()) * ms).sum()) / spread) if spread else 0.0
-    return float(ms.mean() - slope * k.mean()), slope
-
-
-def suggested_threshold(arms: list[Arm], pilot: Arm) -> float:
-    """The threshold under which the rounds of `pilot`, which drafted as far as it could, would have given most tokens for their cost.
-
-    The drafter's chances need not be right for that: a draft that it gives little chance may well be the likeliest token of both.
+def compare_greedy(arms: list[Arm], bench: Bench, model: Any) -> Identical:
+    """Are all arms' continuations the plain ones, token by token? Raises RunError where they differ by more than
+    rounding can explain.
     """
-    base, each = costs(arms)
-    rounds = pilot.counts.chances
-    longest = max(len(chance) for chance, _ in rounds)
-    chances = np.array([[*chance, *[0.0] * (longest - len(chance))] for chance, _ in rounds])
-    kept = np.array([n for _, n in rounds])
-    tried = sorted({round(float(x), 2) for x in np.linspace(0.01, 0.95, 95)})
-    drafted = {x: (chances >= x).sum(1) for x in tried}
-    return max(tried, key=lambda x: float((1 + np.minimum(kept, drafted[x])).sum() / (base + each * drafted[x]).sum()))
-
-
-def summary(arms: list[Arm], suggested: float | None) -> dict[str, Any]:
-    """Everything measured, as fields of the record."""
-    plain, drafting = arms[0], arms[1:]
-    base, each = costs(arms)
-    longest = max((arm for arm in drafting if not arm.plan.threshold), key=lambda arm: arm.plan.length)
-    rates = acceptance(longest)
-    told = [_told(arm, plain) for arm in drafting]
-    predicted = {
-        n: expected_per_round(rates, n) / (base + n * each) for n in range(1, longest.plan.length + 1)
-    }
-    best = max(predicted, key=lambda n: predicted[n])
-    fixed = [t for t in told if not t.threshold]
-    forwards = plain.counts.rounds / max(1, plain.counts.tokens - plain.counts.rows)
-    return {
-        "plain": records.Plain(**_common(plain), forwards_per_token=forwards),
-        "arms": told,
-        "costs_ms": records.Costs(round_without_drafts=base, each_draft=each),
-        "acceptance_by_position": rates.tolist(),
-        "best": records.BestLength(
-            length=max(fixed, key=lambda t: t.speed_up.median).length,
-            predicted_length=best,
-            predicted_speed_up=predicted[best] * plain.step_ms,
-            suggested_threshold=suggested,
-        ),
-    }
-
-
-def _common(arm: Arm) -> dict[str, Any]:
-    c = arm.counts
-    return {
-        "tokens": c.tokens // len(arm.wall),
-        "seconds": arm.wall,
-        "processor_seconds": arm.processor,
-        "tokens_per_second": c.tokens / len(arm.wall) / statistics.median(arm.wall),
-        "round_ms": arm.step_ms,
-        "prompt_ms": 1000 * c.seconds["prompt"] / arm.batches,
-    }
-
-
-def _told(arm: Arm, plain: Arm) -> records.Arm:
-    c, steps = arm.counts, max(1, arm.counts.forwards - arm.batches)
-    per_token = [x / y for x, y in zip(arm.wall, plain.wall)]
-    work = [x / y for x, y in zip(arm.processor, plain.processor)]
-    scale = plain.counts.tokens / max(1, c.tokens)  # sampled continuations have one distribution, but not one length
-    return records.Arm(
-        length=arm.plan.length,
-        threshold=arm.plan.threshold,
-        **_common(arm),
-        drafted_per_round=c.drafted / max(1, c.rounds),
-        accepted_per_round=float(c.accepted.sum()) / max(1, c.rounds),
-        tokens_per_round=arm.per_round,
-        forwards_per_token=c.rounds / max(1, c.tokens - c.rows),
-        tested=c.tested.tolist(),
-        accepted=c.accepted.tolist(),
-        draft_ms=1000 * c.seconds["draft"] / steps,
-        verify_ms=1000 * c.seconds["forward"] / steps,
-        speed_up=_spread([1 / (x * scale) for x in per_token]),
-        processor_speed_up=_spread([1 / (x * scale) for x in work]),
-    )
-
-
-def _spread(values: list[float]) -> records.Spread:
-    return records.Spread(median=statistics.median(values), low=min(values), high=max(values), repeats=values)
-
-
-def compare_greedy(arms: list[Arm], bench: Bench, model: Any) -> records.Identical:
-    """Are all arms' continuations the plain ones, token by token? Raises RunError where they differ by more than rounding can explain."""
     plain = np.concatenate(arms[0].tokens)
     rows = 0
     for arm in arms[1:]:
@@ -322,10 +208,11 @@ def compare_greedy(arms: list[Arm], bench: Bench, model: Any) -> records.Identic
             top = np.sort(model.logits(prefix)[0, -1])[-2:]
             if top[1] - top[0] > ROUNDING:
                 raise RunError(
-                    f"decoding with {arm.plan} went wrong at token {at} of prompt {r}: it differs from plain decoding where the best two logits are "
+                    f"decoding with {arm.plan} went wrong at token {at} of prompt {r}: it differs from plain decoding "
+                    "where the best two logits are "
                     f"{top[1] - top[0]:.2g} apart; please report this"
                 )
-    return records.Identical(rows=len(plain) * (len(arms) - 1), different=rows, all=rows == 0)
+    return Identical(rows=len(plain) * (len(arms) - 1), different=rows, all=rows == 0)
 
 
 def show(path: Path) -> None:
