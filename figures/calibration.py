@@ -1,6 +1,8 @@
-"""Calibration curves: what damage of each kind does to each metric, between its references; one panel a metric, from `check.json`.
+"""Calibration curves: what damage of each kind does to each metric, between its references; one panel a metric, from
+`check.json`.
 
-A panel's height is that of the references and of the damage that the metric claims something about; a curve that it claims nothing about is dotted, and cut.
+A panel's height is that of the references and of the damage that the metric claims something about; a curve that it
+claims nothing about is dotted, and cut.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Beliefs as a linear probe reads them off the hidden states, at a few checkpoints from the first to the last, beside the exact beliefs.
+"""Beliefs as a linear probe reads them off the hidden states, at a few checkpoints from the first to the last, beside
+the exact beliefs.
 
-Beliefs over three states lie in the simplex; others are drawn along the first two principal components of the exact beliefs (over two states: the probed belief
-against the exact one). A prefix has the colour of its exact belief in every panel. Reads a trace and its evidence.
+Beliefs over three states lie in the simplex; others are drawn along the first two principal components of the exact
+beliefs (over two states: the probed belief against the exact one). A prefix has the colour of its exact belief in every
+panel. Reads a trace and its evidence.
 """
 
 from __future__ import annotations
@@ -33,9 +35,11 @@ Project = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
-    """Draw `out`.png and .svg, with every point in `out`.csv. Returns the files written: none where the trace has no beliefs, or they do not vary.
+    """Draw `out`.png and .svg, with every point in `out`.csv. Returns the files written: none where the trace has no
+    beliefs, or they do not vary.
 
-    trace: a trace file with its evidence folder beside it. Errors: InputError where the evidence is missing or is not of these checkpoints.
+    trace: a trace file with its evidence folder beside it. Errors: InputError where the evidence is missing or is not
+    of these checkpoints.
     """
     points = [p for p in read(trace, Trace).trace if "belief_probe" in p.scores]
     if not points:
@@ -84,7 +88,9 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
 
 
 def spaced(loss: list[float | None], count: int) -> list[int]:
-    """`count` places from the first to the last (or all), evenly spaced in the log of the loss that they stand at; where there is none, in their order."""
+    """`count` places from the first to the last (or all), evenly spaced in the log of the loss that they stand at;
+    where there is none, in their order.
+    """
     n = len(loss)
     if n <= count:
         return list(range(n))
@@ -99,7 +105,9 @@ def spaced(loss: list[float | None], count: int) -> list[int]:
 
 
 def projection(belief: np.ndarray) -> tuple[Project | None, np.ndarray | None, tuple[str, str]]:
-    """Where beliefs like these [M, S] are drawn, the corners of the simplex where it is one, and the names of the axes; (None, ..) where they do not vary."""
+    """Where beliefs like these [M, S] are drawn, the corners of the simplex where it is one, and the names of the axes;
+    (None, ..) where they do not vary.
+    """
     if belief.shape[1] == 3 and (belief > -1e-9).all() and np.allclose(belief.sum(axis=1), 1):
         return (lambda b, _: b @ CORNERS), CORNERS, ("", "")
     centre = belief.mean(axis=0)
@@ -115,7 +123,9 @@ def projection(belief: np.ndarray) -> tuple[Project | None, np.ndarray | None, t
 
 
 def colours(belief: np.ndarray) -> np.ndarray:
-    """RGB [M, 3] in [0, 1]: the belief itself over three states, else its first three principal components, each over its range."""
+    """RGB [M, 3] in [0, 1]: the belief itself over three states, else its first three principal components, each over
+    its range.
+    """
     if belief.shape[1] == 3 and (belief > -1e-9).all():
         rgb = np.clip(belief, 0, 1)
     else:

@@ -1,4 +1,5 @@
-"""Training and held-out loss over steps, beside the loss of the exact law (Bayes): no model can go below that line, and the gap to it is the excess loss.
+"""Training and held-out loss over steps, beside the loss of the exact law (Bayes): no model can go below that line, and
+the gap to it is the excess loss.
 
 Reads the records of a run (`metrics.jsonl`), nothing else. Losses in nats per predicted token.
 """

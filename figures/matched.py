@@ -1,7 +1,8 @@
-"""R^2 of the probed belief against excess loss: one line a run, through its checkpoints, beside the frontier of tables of the last k tokens.
+"""R^2 of the probed belief against excess loss: one line a run, through its checkpoints, beside the frontier of tables
+of the last k tokens.
 
-A model that lies on the frontier knows no more of the state than a memory of its last tokens would at that loss; only above it is there anything to explain.
-Reads trace files. Losses in nats per predicted token.
+A model that lies on the frontier knows no more of the state than a memory of its last tokens would at that loss; only
+above it is there anything to explain. Reads trace files. Losses in nats per predicted token.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ CONTROLS = {"law_r2": ("the exact law as regressor", (0, (1, 1.5))), "r2_untrain
 """Scores of the probe's controls, which do not depend on training: their names and dashes."""
 
 LOWEST = -0.3
-"""R^2 below this leaves the picture (a probe that is far off on a few prefixes has any R^2 at all); the CSV holds it."""
+"""R^2 below this leaves the picture (a probe that is far off on a few prefixes has any R^2 at all); the CSV holds it.
+"""
 
 
 def applies(record: Trace) -> bool:

@@ -17,7 +17,8 @@ from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.statistics import Mean, equivalence, holm
 from worldbench.records import reading
-from worldbench.records.compare import compare, render
+from worldbench.records.compare import compare
+from worldbench.records.comparison import render
 from worldbench.records.leaderboard import build, settings_told_apart
 from worldbench.records.leaderboard import render as board
 from worldbench.records.variant import told_apart

@@ -15,7 +15,8 @@ from scipy import stats
 
 from worldbench.core.errors import InputError
 from worldbench.records import reading
-from worldbench.records.compare import compare, render
+from worldbench.records.compare import compare
+from worldbench.records.comparison import render
 from worldbench.records.matched import at_matched_loss, crossing
 from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace

@@ -22,7 +22,8 @@ from worldbench.envs.hmm.world import HMM
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.maze.text_format import write as write_mazes
-from worldbench.records.compare import compare, render
+from worldbench.records.compare import compare
+from worldbench.records.comparison import render
 from worldbench.records.leaderboard import build
 from worldbench.records.reading import read
 from worldbench.records.tuning import Tuning

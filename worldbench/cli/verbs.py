@@ -274,7 +274,8 @@ def bench_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
 
 def compare_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
-    from worldbench.records.compare import compare, render
+    from worldbench.records.compare import compare
+    from worldbench.records.comparison import render
     from worldbench.runs.display import Display
 
     a, b, left_out = arguments.a, arguments.b, list[str]()

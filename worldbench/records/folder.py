@@ -1,5 +1,5 @@
-"""What a run folder says of itself: `config.json`, from which its job is read again, `manifest.json`, the processes that
-worked in it, and `checkpoint/arithmetic.json`, what its training computes with.
+"""What a run folder says of itself: `config.json`, from which its job is read again, `manifest.json`, the processes
+that worked in it, and `checkpoint/arithmetic.json`, what its training computes with.
 """
 
 from __future__ import annotations

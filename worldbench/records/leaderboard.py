@@ -1,6 +1,7 @@
 """One table over many results: a row per world, settings and model; means over training seeds with t intervals.
 
-Results that differ in world, version, data, evaluation, metric version or the budget of tuning never share a row; what a row lacks is shown as missing.
+Results that differ in world, version, data, evaluation, metric version or the budget of tuning never share a row; what
+a row lacks is shown as missing.
 """
 
 from __future__ import annotations
@@ -88,9 +89,7 @@ def settings_key(record: Result) -> str:
         group: {k: v for k, v in values.items() if later.get(group, {}).get(k, k) != v}
         for group, values in settings.items()
     }
-    return identity_hash(
-        [record.world, name, settings, record.identity.evaluation, versions, budget.spent(record)]
-    )
+    return identity_hash([record.world, name, settings, record.identity.evaluation, versions, budget.spent(record)])
 
 
 @functools.cache
@@ -194,7 +193,9 @@ def _row(records: list[Result], seeds: tuple[int, ...], columns: list[str]) -> R
 
 
 def _mean(values: list[float | None]) -> Mean | None:
-    """None where a value is missing; an infinite one makes the mean infinite, and a huge one leaves it without an interval."""
+    """None where a value is missing; an infinite one makes the mean infinite, and a huge one leaves it without an
+    interval.
+    """
     known = [v for v in values if v is not None]
     if len(known) < len(values):
         return None
@@ -220,25 +221,40 @@ def cell(mean: Mean | None) -> str:
     return text
 
 
+def _row_as_json(row: Row, any_tuned: bool) -> dict[str, Any]:
+    return {
+        "world": row.world,
+        "arm": row.arm,
+        "model": row.label,
+        "seeds": row.seeds,
+        **({"tuned": row.tuned} if any_tuned else {}),
+        "command": row.command,
+        "scores": {
+            c: None if m is None else {"mean": m.value, "seeds": m.n, "interval": m.interval, "trials": row.n[c]}
+            for c, m in row.cells.items()
+        },
+    }
+
+
 def render(rows: list[Row], form: str) -> str:
     """The board as a terminal table, Markdown, CSV or JSON."""
     if not rows:
         raise InputError("there are no results to show")
     columns, any_tuned = list(rows[0].cells), any(r.tuned != "-" for r in rows)
     if form == "json":
-        return cells.json(
-            marked([
-                {
-                    "world": r.world, "arm": r.arm, "model": r.label, "seeds": r.seeds, **({"tuned": r.tuned} if any_tuned else {}), "command": r.command,
-                    "scores": {c: None if m is None else {"mean": m.value, "seeds": m.n, "interval": m.interval, "trials": r.n[c]} for c, m in r.cells.items()},
-                }
-                for r in rows
-            ])
-        )  # fmt: skip
+        return cells.json(marked([_row_as_json(r, any_tuned) for r in rows]))
     names = ["world", "arm", "model", "seeds", *(["tuned"] if any_tuned else [])]
     head = [*names, *(c.partition(".")[2] or c for c in columns)]
     body = [
-        [r.world, r.arm, r.label, str(len(r.seeds)) if r.seeds else "-", *([r.tuned] if any_tuned else []), *(cell(r.cells[c]) for c in columns)] for r in rows
+        [
+            r.world,
+            r.arm,
+            r.label,
+            str(len(r.seeds)) if r.seeds else "-",
+            *([r.tuned] if any_tuned else []),
+            *(cell(r.cells[c]) for c in columns),
+        ]
+        for r in rows
     ]
     if form == "markdown":
         return tables.markdown(head, body)

@@ -52,5 +52,7 @@ def read_lines(path: Path) -> list[Line]:
             if number == len(lines):  # without a newline: it was never finished
                 break
             what = f"line {number} is not a line of a metrics.jsonl ({error})"
-            raise InputError(f"{str(path)!r} is damaged: {what}; delete the run's folder and repeat its command") from error
+            raise InputError(
+                f"{str(path)!r} is damaged: {what}; delete the run's folder and repeat its command"
+            ) from error
     return out

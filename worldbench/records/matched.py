@@ -110,8 +110,7 @@ def crossing(loss: list[float], level: float) -> tuple[int, float] | None:
 
 
 def _at(record: Trace, place: tuple[int, float] | None) -> tuple[Result, float | None]:
-    """The scores at a place between two checkpoints, without intervals, and the step; None and no values for no place.
-    """
+    """The scores at a place between two checkpoints, without intervals, and the step; no values for no place."""
     points = record.trace
     if place is None:
         scores = {name: _scored(m, dict.fromkeys(m.scores), m) for name, m in points[0].scores.items()}

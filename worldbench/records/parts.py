@@ -35,7 +35,6 @@ Settings = dict[str, dict[str, Any]]
 """Option group -> option -> any JSON value: which options there are depends on the world and the model."""
 
 
-
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A piece of a record."""
 

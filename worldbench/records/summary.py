@@ -44,4 +44,3 @@ def _about(record: Record) -> str:
         case Bench():
             return counted(len(record.models), "model")
     return "read"
-

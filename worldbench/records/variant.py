@@ -1,4 +1,6 @@
-"""One of several variants of a model: `nextlat[horizon=4]`, the model by name and the training options that tell it from the others."""
+"""One of several variants of a model: `nextlat[horizon=4]`, the model by name and the training options that tell it
+from the others.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ Run = TypeVar("Run", bound=Head)
 
 @dataclass(frozen=True)
 class Variant:
-    """A model among results. label: as it was asked for. options: (`group.field` or `field`, value as text), all of which hold."""
+    """A model among results. label: as it was asked for. options: (`group.field` or `field`, value as text), all of
+    which hold.
+    """
 
     label: str
     model: str
@@ -26,13 +30,17 @@ class Variant:
 
     @classmethod
     def parse(cls, text: str) -> Variant:
-        """`nextlat`, `nextlat[horizon=4,lambda_kl=0.1]`, or a row's name on the leaderboard: `nextlat model.horizon=4 model.lambda_kl=0.1`."""
+        """`nextlat`, `nextlat[horizon=4,lambda_kl=0.1]`, or a row's name on the leaderboard: `nextlat model.horizon=4
+        model.lambda_kl=0.1`.
+        """
         name, options = re.fullmatch(r"([^\[\s]*)(.*)", text.strip(), re.DOTALL).groups()  # type: ignore[union-attr]
         inside = options[1:-1] if options.startswith("[") and options.endswith("]") else options
         parts = [part for part in re.split(r"[\s,]+(?=[\w.]+\s*=)", inside.strip()) if part]
         pairs = [re.fullmatch(r"([\w.]+)\s*=\s*([^\s\[\]=]+)", part) for part in parts]
         if not name or None in pairs or (options and not pairs):
-            raise InputError(f"{text!r} names no model: write NAME, or NAME[option=value,..] such as 'nextlat[horizon=4]'")
+            raise InputError(
+                f"{text!r} names no model: write NAME, or NAME[option=value,..] such as 'nextlat[horizon=4]'"
+            )
         return cls(text.strip(), name, tuple((p[1], p[2]) for p in pairs if p is not None))
 
     def of(self, records: list[Run]) -> list[Run]:
@@ -52,7 +60,9 @@ class Variant:
             return f"there is no result of {self.model!r}{nearest(self.model, names)}"
         mine = [training_options(r) for r in records if r.model.name == self.model and r.seed is not None]
         if not mine:
-            return f"{self.model!r} has no training seeds to pair on; `worldbench leaderboard` shows it beside the others"
+            return (
+                f"{self.model!r} has no training seeds to pair on; `worldbench leaderboard` shows it beside the others"
+            )
         if self.of(records):
             return None
         told = []
@@ -64,7 +74,8 @@ class Variant:
         names = list(dict.fromkeys(name for options in known for name in options))
         whole = [name for name in names if option in (name, name.partition(".")[2])]
         if not whole:
-            raise InputError(f"{self.model} has no training option {option!r}{nearest(option, [*names, *(n.partition('.')[2] for n in names)])}")
+            close = nearest(option, [*names, *(n.partition(".")[2] for n in names)])
+            raise InputError(f"{self.model} has no training option {option!r}{close}")
         if len(whole) > 1:
             raise InputError(f"the option {option!r} is one of {' and '.join(whole)}; name it whole")
         return whole[0]

@@ -1,0 +1,133 @@
+"""One score of two models compared, and how comparisons are shown."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from worldbench.core import cells, tables
+from worldbench.core.errors import InputError
+from worldbench.records.parts import marked
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One score of models a and b on their shared seeds.
+
+    better: which way is better ("higher", "lower", "none"). mean_a, mean_b, difference (a - b), interval (95%, paired
+    t), p, p_holm: None where nothing is decided. p_equivalent: that the models differ by `margin` or more,
+    Holm-adjusted likewise. unpaired: seeds that only one of the two has. matched: the loss that both were brought to,
+    and its level by shared seed; steps_a, steps_b: the training steps at which they reach it. tuned_a, tuned_b: trials
+    x seeds that their settings were chosen from, and "-" for none.
+    """
+
+    world: str
+    arm: str
+    score: str
+    better: str
+    a: str
+    b: str
+    seeds: tuple[int, ...]
+    unpaired: tuple[int, ...]
+    mean_a: float | None
+    mean_b: float | None
+    difference: float | None
+    interval: tuple[float, float] | None
+    p: float | None
+    p_holm: float | None
+    margin: float | None
+    p_equivalent: float | None
+    verdict: str
+    matched: str = ""
+    levels: tuple[float | None, ...] = ()
+    steps_a: tuple[float | None, ...] = ()
+    steps_b: tuple[float | None, ...] = ()
+    tuned_a: str = "-"
+    tuned_b: str = "-"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
+
+
+def render(rows: list[Comparison], form: str) -> str:
+    """The comparisons as a terminal table, Markdown, CSV or JSON (the last two with every field, unrounded)."""
+    if not rows:
+        raise InputError("there is nothing to compare: no result has a score")
+    if form == "json":
+        return cells.json(marked([asdict(r) for r in rows]))
+    if form == "csv":
+        flat = [_flat(r) for r in rows]
+        return tables.csv(list(flat[0]), [list(r.values()) for r in flat])
+    a, b = rows[0].a, rows[0].b
+    head = ["world", "arm", "score", "better", "seeds", a, b, f"{a} - {b}", "95%", "p", "p (Holm)"]
+    asked = rows[0].margin is not None
+    head += [*(["p equivalent"] if asked else []), "verdict"]
+    body = [
+        [
+            *(r.world, r.arm, r.score, r.better, str(len(r.seeds))),
+            *(_number(r.mean_a), _number(r.mean_b), _number(r.difference)),
+            "" if r.interval is None else f"{_number(r.interval[0])} .. {_number(r.interval[1])}",
+            *(_p(r.p), _p(r.p_holm)),
+            *([_p(r.p_equivalent)] if asked else []),
+            r.verdict,
+        ]
+        for r in rows
+    ]
+    told = [*_levels(rows), *_budgets(rows)]
+    if form == "markdown":
+        return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in told)])
+    return "\n".join([tables.terminal(head, body, 3), *map(tables.note, told)])
+
+
+def _levels(rows: list[Comparison]) -> list[str]:
+    """A sentence for each world and arm that was matched: the level of each seed, when each model reaches it, and the
+    mean.
+    """
+    out: dict[str, None] = {}
+    for r in rows:
+        if not r.matched:
+            continue
+        seeds = [
+            f"seed {seed} not matched (one of them is below the other's least loss from its first checkpoint)"
+            if level is None or at is None or bt is None
+            else f"seed {seed} {level:.3g} (steps {at:.0f} and {bt:.0f})"
+            for seed, level, at, bt in zip(r.seeds, r.levels, r.steps_a, r.steps_b)
+        ]
+        known = [level for level in r.levels if level is not None]
+        mean = f"; mean {sum(known) / len(known):.3g}" if known else ""
+        least = f"matched at the least {r.matched} that both reach"
+        out.setdefault(f"{_where(r)}: {least}: {', '.join(seeds)}{mean}")
+    return list(out)
+
+
+def _where(row: Comparison) -> str:
+    return " ".join(filter(None, (row.world, row.arm)))
+
+
+def _budgets(rows: list[Comparison]) -> list[str]:
+    """A sentence for each world and arm where either model was tuned: trials x seeds, and whether they had the same."""
+    out: dict[str, None] = {}
+    for r in rows:
+        if (r.tuned_a, r.tuned_b) != ("-", "-"):
+            unfair = "; the budgets are not equal, so a difference may be that of tuning"
+            both = f"{r.a} {r.tuned_a}, {r.b} {r.tuned_b}"
+            out.setdefault(f"{_where(r)}: tuned (trials x seeds): {both}{'' if r.tuned_a == r.tuned_b else unfair}")
+    return list(out)
+
+
+def _flat(row: Comparison) -> dict[str, Any]:
+    """One CSV row: the interval in two columns, seeds in one."""
+    out: dict[str, Any] = {}
+    for key, value in asdict(row).items():
+        if key == "interval":
+            out["low"], out["high"] = value or ("", "")
+        elif key in ("seeds", "unpaired", "levels", "steps_a", "steps_b"):
+            out[key] = " ".join("-" if v is None else str(v) for v in value)
+        else:
+            out[key] = "" if value is None else value
+    return out
