@@ -32,6 +32,8 @@ CLIP = 3.0
 POOL = 20_000
 """Prefixes among which aliased pairs, and pairs in one state, are looked for."""
 FEWEST = 20
+LAWS_AT_ONCE = 1 << 23
+"""Probabilities of next tokens held together while suffixes are drawn: bounds memory, changes no result."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ def suffixes_of(world: Able, first: States, second: States, longest: int, limit:
     for _ in range(longest):
         log_law = _log_laws(world, nodes)
         row, action = np.nonzero(np.isfinite(log_law).any(axis=0))
+        crowded |= ended + np.bincount(nodes.owner[row], minlength=n) > limit
+        kept = ~crowded[nodes.owner[row]]  # before the step, which would make up to A times as many states
+        row, action = row[kept], action[kept]
         nodes = nodes.step(world, row, actions[action], log_law[:, row, action])
-        crowded |= ended + np.bincount(nodes.owner, minlength=n) > limit
-        nodes = nodes.take(np.flatnonzero(~crowded[nodes.owner]))
         going = nodes.open(world)
         done.append(nodes.take(np.flatnonzero(~going)))
         ended += np.bincount(done[-1].owner, minlength=n)
@@ -98,8 +101,10 @@ def suffixes_of(world: Able, first: States, second: States, longest: int, limit:
     done = [d.take(np.flatnonzero(~crowded[d.owner])) for d in done]
     parts = [(d, 0.5 * np.exp(d.log_law).sum(axis=0)) for d in done if len(d.owner)]
     many = np.flatnonzero(crowded)
-    if len(many):
-        parts += [(d, np.full(len(d.owner), 1 / limit)) for d in _drawn(world, start.take(many), longest, limit, seed, name)]
+    block = max(1, LAWS_AT_ONCE // (limit * len(actions)))
+    for low in range(0, len(many), block):
+        drawn = _drawn(world, start.take(many[low : low + block]), longest, limit, seed, name)
+        parts += [(d, np.full(len(d.owner), 1 / limit)) for d in drawn]
     width = max((d.tokens.shape[1] for d, _ in parts), default=0)
     return Suffixes(
         np.concatenate([d.owner for d, _ in parts]),

@@ -23,7 +23,8 @@ from worldbench.envs.maze.generators import GENERATORS, TREES, generate
 from worldbench.envs.maze.grid import from_walls
 from worldbench.envs.maze.nav import CELL, MazeWorld, maze_graph
 from worldbench.envs.rides.controls import beeline_arrival, counter_accuracy
-from worldbench.envs.rides.walker import HeldOut, Walker
+from worldbench.envs.rides.held_out import HeldOut
+from worldbench.envs.rides.walker import Walker
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.figures import interactive_map, maze_map, street_map

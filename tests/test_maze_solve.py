@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
+import time
 from collections import deque
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import pytest
 
 from worldbench.core.errors import InputError
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Documents
-from worldbench.envs.maze import text_format
+from worldbench.envs.maze import problems, text_format
 from worldbench.envs.maze.edits import misread
-from worldbench.envs.maze.grid import to_walls
+from worldbench.envs.maze.grid import to_walls, walls
+from worldbench.envs.maze.problems import HeldOut, Source
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.maze.text_format import END, FIRST_CELL, parse
@@ -159,9 +161,34 @@ def test_there_are_only_so_many_prompts_of_a_tiny_grid() -> None:
     assert (world.prompt_lengths(tokens) == lengths).all()
 
 
-def test_shares_without_a_maze_are_refused() -> None:
-    with pytest.raises(InputError, match="leave none"):
-        SolveWorld(SolveConfig(rows=2, columns=2, least_moves=3, generator="percolation", percolation=0.01)).sample(0, "test", 0, 2)
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"generator": "percolation", "percolation": 0.01, "least_moves": 3}, "moves; lower env.least_moves, or take larger mazes, or raise env.percolation"),
+        ({"held_out_share": 0.99}, "none is left to train on at env.held_out_share 0.99; lower it, or take larger mazes"),
+        ({"held_out_share": 0.01}, "none is held out at env.held_out_share 0.01; raise it, or take larger mazes"),
+        ({"rows": 5, "least_moves": 24, "generator": "prim"}, "none of the train split had a way of at least 24 moves; lower env.least_moves"),
+    ],
+)  # fmt: skip
+def test_options_that_leave_no_problem_are_refused_at_once(options: dict, told: str) -> None:
+    """They once drew 20,000 mazes for each of 8,192 problems."""
+    config = SolveConfig(**{"rows": 2, **options})
+    started = time.process_time()
+    with pytest.raises(InputError) as error:
+        SolveWorld(config)
+    assert told in str(error.value)
+    source = Source(config, HeldOut.of(config.rows, config.width, config.held_out_share, np.zeros((0, len(walls(config.rows, config.width))), bool)))
+    with pytest.raises(InputError):
+        _ = [source.draw(0, split, 0, 9000) for split in ("train", "test")]
+    assert time.process_time() - started < 10
+
+
+def test_other_mazes_without_a_problem_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(problems, "GIVEN_UP", ((512, 1),))
+    world = SolveWorld(SolveConfig(rows=4, least_moves=13, generator="depth-first-no-forks"))
+    assert "prim" not in world.shifted()
+    assert "smaller" in world.shifted()
+    assert "prim" in SolveWorld(SolveConfig(rows=4)).shifted()
 
 
 @pytest.mark.parametrize(

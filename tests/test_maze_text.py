@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from sample_records import result_of
 
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
+from worldbench.envs.maze import text_format
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.maze.text_format import from_text, parse, read, to_text, write
@@ -70,6 +73,74 @@ def test_malformed_lines_are_refused(old: str, new: str, told: str) -> None:
         from_text(["", LINE, LINE.replace(old, new, 1)], 2, 2, "mine.txt")
     assert "mine.txt, line 3: " in str(error.value)
     assert told in str(error.value)
+
+
+def pieces(line: str) -> str:
+    return re.sub(r"\((\d),(\d)\)", r"( \1 , \2 )", line)
+
+
+SPELLED = {
+    "pieces": pieces(LINE),
+    "a space after the comma": LINE.replace(",", ", "),
+    "no spaces": LINE.replace(" ", ""),
+    "tabs": LINE.replace(" ", "\t"),
+    "small letters": LINE.lower(),
+    "no last semicolon": LINE.replace(" ; <ADJLIST_END>", " <ADJLIST_END>"),
+    "a comment": LINE + "  # the second",
+    "a line of comment": "# mine\n" + LINE,
+    "a byte order mark": "\ufeff" + LINE,
+    "Windows' line ends": LINE + "\r\n",
+    "a wall": LINE.replace(" <ADJLIST_END>", " (0,0) <XX> (0,1) ; <ADJLIST_END>"),
+    "a wall at the end, without its semicolon": LINE.replace(" <ADJLIST_END>", " (0,0) <xx> (0,1) <ADJLIST_END>"),
+    "a wall first": LINE.replace("<ADJLIST_START>", "<ADJLIST_START> (0,0) <XX> (0,1) ;"),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLED)
+def test_however_a_line_is_written(spelling: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_bytes((SPELLED[spelling] + "\n").encode())
+    assert to_text(read(path, 2, 2), 2, 2) == [LINE]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("input,output", "'input,output' is no word of a maze; a line reads '<ADJLIST_START> (0,0) <--> (0,1) ; .."),
+        (f'["{LINE}"]', "'[\"' is no word of a maze"),
+        (LINE.replace("<-->", "<\u2013>"), "is no word; did you mean '<-->'?"),
+        (LINE.replace("(1,1) <-->", "(1,1) <XX>"), "the path goes from (1,0) to (1,1), where there is no passage"),
+        (LINE.replace(" <ADJLIST_END>", " (1,0) <XX> (1,1) ; <ADJLIST_END>"), "(1,1) and (1,0) are joined by '<-->' and parted by '<XX>'; leave one"),
+        (LINE.replace("<ORIGIN_START>", "<XX>"), "'<XX>' parts two cells, in an entry '(r,c) <XX> (r,c) ;' of the edge list alone"),
+        (LINE.replace("(1,0) ;", "(1,0)", 1), "word 5 must be ';', not '(0,0)'"),
+        (LINE[: LINE.index(" (0,0) (1,0) (1,1) (0,1)")], "after '<PATH_START>' come a shortest path from (0,0) to (0,1) and '<PATH_END>'"),
+        (LINE.replace("<PATH_START>", "<PATH_START>" + " (0,0) (1,0)" * 20), "moves, more than 2 x 2 cells can ask for; write a shortest one"),
+        (LINE.replace("(1,1)", "(11,1)"), "'(11,1)' is no cell of 2 x 2; set env.rows and env.columns"),
+    ],
+)  # fmt: skip
+def test_other_lines_are_told_what_to_do(line: str, told: str) -> None:
+    with pytest.raises(InputError) as error:
+        from_text([LINE, "# a comment", line], 2, 2, "mine.txt")
+    assert str(error.value).startswith("mine.txt, line 3: ")
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_mazes_too_many_to_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is kept as long as the longest."""
+    monkeypatch.setattr(text_format, "MOST_WORDS", 2 * len(LINE.split()))
+    assert len(from_text([LINE] * 2, 2, 2)) == 2
+    with pytest.raises(InputError, match="line 3: 3 mazes of up to 26 words are too many to hold; keep at most 2"):
+        from_text([LINE] * 3, 2, 2)
+
+
+def test_special_files_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="a named pipe, not a regular file"):
+        read(tmp_path / "pipe", 5, 5)
+    (tmp_path / "latin").write_bytes(LINE.encode() + b"\xe9")
+    with pytest.raises(InputError, match=r"is not UTF-8 text .*; save it as UTF-8"):
+        read(tmp_path / "latin", 5, 5)
 
 
 def test_files_that_are_none(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ Sources: Shai et al. 2024 (arXiv 2405.15943: Mess3, Z1R, RRXOR), Riechers et al.
 from __future__ import annotations
 
 import inspect
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,8 @@ import numpy as np
 
 from worldbench.core.errors import InputError, nearest, unknown
 from worldbench.core.text import counted
+from worldbench.envs.hmm import validity
+from worldbench.envs.hmm.files import from_file
 from worldbench.envs.hmm.process import Process
 
 
@@ -122,13 +123,17 @@ def mixture(parts: list[Process], weights: list[float] | None = None) -> Process
         raise InputError(f"a mixture of {counted(len(parts), 'process', 'processes')} needs as many weights, none of them negative, not {weights}")
     w = w / w.sum()
     size = sum(p.n_states for p in parts)
+    validity.size(f"mixture of {len(parts)} parts", v, size)
     t, start, at = np.zeros((v, size, size)), np.zeros(size), 0
     for p, share in zip(parts, w):
         stop = at + p.n_states
         t[:, at:stop, at:stop], start[at:stop] = p.transition, share * p.start
         at = stop
     told = " + ".join(p.name if weights is None else f"{share:g}*{p.name}" for p, share in zip(parts, w))
-    return Process(name=f"mixture({told})", transition=t, start=start, words=parts[0].words, phi=np.concatenate([p.phi for p in parts]))
+    return Process(
+        name=f"mixture({told})", transition=t, start=start, words=parts[0].words,
+        phi=np.concatenate([p.phi for p in parts]), own_phi=any(p.own_phi for p in parts),
+    )  # fmt: skip
 
 
 def product(parts: list[Process]) -> Process:
@@ -137,10 +142,14 @@ def product(parts: list[Process]) -> Process:
         raise InputError("a product needs at least one process")
     t, start, words, phi = parts[0].transition, parts[0].start, parts[0].words, parts[0].phi
     for p in parts[1:]:
+        validity.size(f"product of {len(parts)} parts", len(t) * p.n_tokens, t.shape[1] * p.n_states)
         t = np.einsum("xij,ykl->xyikjl", t, p.transition).reshape(len(t) * p.n_tokens, t.shape[1] * p.n_states, -1)
         start, phi = np.outer(start, p.start).ravel(), np.outer(phi, p.phi).ravel()
         words = tuple(f"{a},{b}" for a in words for b in p.words)
-    return Process(name=f"product({' x '.join(p.name for p in parts)})", transition=t, start=start, words=words, phi=phi)
+    return Process(
+        name=f"product({' x '.join(p.name for p in parts)})", transition=t, start=start, words=words, phi=phi,
+        own_phi=any(p.own_phi for p in parts),
+    )  # fmt: skip
 
 
 def named(spec: str) -> Process:
@@ -148,7 +157,7 @@ def named(spec: str) -> Process:
     `product(coin, z1r)`, or `FILE.json`.
     """
     spec = spec.strip()
-    if spec.endswith(".json"):
+    if spec.lower().endswith(".json"):
         return from_file(Path(spec))
     head, bracket, rest = spec.partition("(")
     head = head.strip().replace("-", "_")
@@ -166,6 +175,11 @@ def named(spec: str) -> Process:
             raise InputError(f"a mixture has a weight for each of its processes or for none, not {spec!r}")
         return mixture([named(rest) for _, rest in weighted], weights or None)
     if head not in NAMED:
+        if Path(spec).is_file():
+            raise InputError(
+                f"{spec!r} is a file, and the name of a file of matrices ends in .json; "
+                "write its matrices as JSON under such a name"
+            )
         raise unknown("process", head, [*NAMED, "mixture", "product"])
     function = NAMED[head]
     known = inspect.signature(function).parameters
@@ -205,28 +219,3 @@ def _split(text: str) -> list[str]:
             parts.append(text[at:i])
             at = i + 1
     return [p.strip() for p in [*parts, text[at:]] if p.strip()]
-
-
-def from_file(path: Path) -> Process:
-    """The user's own matrices: JSON {"transition": [V][S][S], "start": [S] (optional), "words": [V] (optional), "name": .. (optional)}."""
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the process {str(path)!r} ({getattr(error, 'strerror', None) or error})") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"the process {str(path)!r} is not JSON: {error}") from error
-    if not isinstance(raw, dict) or "transition" not in raw:
-        raise InputError(f"the process {str(path)!r} must be an object with 'transition': one square matrix a token")
-    keys = ("transition", "start", "words", "name")
-    for key in raw:
-        if key not in keys:
-            raise InputError(f"unknown key {key!r} in the process {str(path)!r}{nearest(key, keys)}")
-    try:
-        transition = np.array(raw["transition"], float)
-        start = np.array(raw["start"], float) if "start" in raw else None
-    except (ValueError, TypeError) as error:
-        raise InputError(f"the process {str(path)!r} needs numbers, in matrices of one size: {error}") from error
-    words = raw.get("words", [])
-    if not isinstance(words, list) or not all(isinstance(w, str) for w in words):
-        raise InputError(f"'words' in the process {str(path)!r} must be a list of strings, not {words!r}")
-    return Process(name=str(raw.get("name", path.stem)), transition=transition, start=start, words=tuple(words))  # type: ignore[arg-type]

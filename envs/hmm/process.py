@@ -1,8 +1,11 @@
-"""Hidden Markov processes and their generalisations: sampling, exact beliefs, laws, entropies. numpy only; useful without any model.
+"""Hidden Markov processes and their generalisations: sampling, exact beliefs, laws, entropies. numpy only; useful
+without any model.
 
-Edge-emitting form: T[x][i, j] is the weight of going from state i to state j and emitting x. A *belief* is a row vector b over states;
+Edge-emitting form: T[x][i, j] is the weight of going from state i to state j and emitting x. A *belief* is a row
+vector b over states;
     after token x:  b' = b T[x] / (b T[x] phi),      law of the next token:  Pr(x | b) = b T[x] phi,
-with phi all ones for a hidden Markov process (the T[x] then sum to a row-stochastic matrix), and the right eigenvector of their sum for a generalised one,
+with phi all ones for a hidden Markov process (the T[x] then sum to a row-stochastic matrix), and the right eigenvector
+of their sum for a generalised one,
 whose entries may be negative (Riechers et al. 2025, arXiv 2507.07432; Shai et al. 2024, arXiv 2405.15943).
 
 Shape letters: V tokens, S states, N rows, L length.
@@ -16,21 +19,30 @@ from functools import cached_property
 import numpy as np
 
 from worldbench.core.errors import InputError
-from worldbench.core.text import counted
-from worldbench.envs.hmm import mixed_states
-from worldbench.envs.hmm.mixed_states import MixedStates
+from worldbench.envs.hmm import chains, sampling, validity
+from worldbench.envs.hmm import mixed_states as presentation
+from worldbench.envs.hmm.mixed_states import DEEPEST, MixedStates, Rate, Unfolding
 
 CHUNK = 2048
 """Rows worked on together: their working set stays in a core's cache."""
-TOLERANCE = 1e-9
+IMPOSSIBLE = 1e-15
+"""A token of at most this probability is taken to be impossible."""
+WIDE = 1 << 15
+"""With more than so many weights, each belief is multiplied by the matrix of its own token alone, not by all."""
+AT_ONCE = 1 << 24
+"""Numbers of beliefs after every token that are held together."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Process:
-    """A stationary process over V tokens.
+    """A process over V tokens, stationary unless it has a start of its own.
 
-    transition: float64 [V, S, S]. start: the belief before any token, float64 [S]; None: the stationary law. words: the tokens' names. phi: the functional
-    that turns weights into probabilities, float64 [S]; None: all ones, or of a generalised process the right eigenvector of the summed matrix.
+    transition: float64 [V, S, S]. start: the belief before any token, float64 [S], up to a factor; None: the
+    stationary distribution. words: the tokens' names.
+    phi: the functional that turns weights into probabilities, float64 [S]; None: all ones, or of a generalised process
+    the right eigenvector of the summed
+    matrix. own_phi: whether phi says something that matrices and start do not, and so belongs to what identifies the
+    process.
     Raises InputError for shapes that do not fit, and for weights that are no (generalised) hidden Markov process.
     """
 
@@ -39,64 +51,19 @@ class Process:
     start: np.ndarray = field(default=None)  # type: ignore[assignment]
     words: tuple[str, ...] = ()
     phi: np.ndarray = field(default=None)  # type: ignore[assignment]
+    own_phi: bool = False
     hidden_markov: bool = field(init=False, default=False)
     """No negative weights and phi all ones: beliefs are probabilities, and states can be sampled."""
 
     def __post_init__(self) -> None:
-        t = np.asarray(self.transition, float)
-        if t.ndim != 3 or t.shape[1] != t.shape[2] or 0 in t.shape:
-            raise InputError(f"the process {self.name!r} needs one square matrix a token, [tokens, states, states], not an array of shape {t.shape}")
-        if not np.isfinite(t).all():
-            raise InputError(f"the process {self.name!r} has a weight that is not a number")
+        t = validity.transition(self.name, self.transition)
         object.__setattr__(self, "transition", t)
-        object.__setattr__(self, "words", self.words or tuple(str(x) for x in range(len(t))))
-        if len(self.words) != len(t):
-            raise InputError(f"the process {self.name!r} has {counted(len(t), 'matrix', 'matrices')} and {counted(len(self.words), 'word')}")
-        if len(set(self.words)) < len(self.words):
-            raise InputError(f"the process {self.name!r} has two tokens of one name: {', '.join(self.words)}")
-        object.__setattr__(self, "phi", self._functional(t.sum(0)))
-        proper = bool((t >= 0).all() and (self.phi == 1).all())
-        begin = np.asarray(_stationary(t.sum(0), self.name) if self.start is None else self.start, float)
-        if begin.shape != (t.shape[1],):
-            raise InputError(f"the start of the process {self.name!r} needs {t.shape[1]} entries, not {begin.shape}")
-        mass = float(begin @ self.phi)
-        if not abs(mass) >= TOLERANCE or (proper and (begin < -TOLERANCE).any()):
-            raise InputError(f"the start of the process {self.name!r} is no belief: {begin}")
-        object.__setattr__(self, "start", (np.maximum(begin, 0) if proper else begin) / mass)
-        object.__setattr__(self, "hidden_markov", proper)
-        if not proper:
-            self._refuse_negative_laws()
-
-    def _functional(self, total: np.ndarray) -> np.ndarray:
-        """phi, checked: total phi = phi."""
-        if self.phi is None and (np.abs(total.sum(1) - 1) < 1e-6).all() and (self.transition >= 0).all():
-            return np.ones(len(total))
-        values, right = np.linalg.eig(total)
-        ones = np.flatnonzero(np.abs(values - 1) < 1e-6)
-        if not len(ones) or np.abs(values).max() > 1 + 1e-6:
-            sums = ", ".join(f"{v:.6g}" for v in total.sum(1))
-            raise InputError(f"the matrices of the process {self.name!r} must sum to one whose largest eigenvalue is 1; its rows sum to {sums}")
-        if self.phi is not None:
-            phi = np.asarray(self.phi, float)
-            if phi.shape != (len(total),) or not np.allclose(total @ phi, phi, atol=1e-6) or not phi.any():
-                raise InputError(f"phi of the process {self.name!r} must be a right eigenvector of its summed matrix, not {phi}")
-            return phi
-        if len(ones) > 1:
-            raise InputError(f"the process {self.name!r} has {len(ones)} eigenvectors that could turn weights into probabilities; give phi")
-        phi = np.real(right[:, ones[0]])
-        return phi / phi[np.argmax(np.abs(phi))]
-
-    def _refuse_negative_laws(self) -> None:
-        """A generalised process may have negative weights, but no negative probability: looked for after every prefix of a few tokens."""
-        level = self.start[None]
-        while len(level) <= 512:
-            law = self.law(level)
-            if law.min() < -1e-9:
-                raise InputError(f"the process {self.name!r} gives a token a negative probability, {law.min():.3g}")
-            row, token = np.nonzero(law > 1e-9)
-            level, before = self.update(level[row], token)[0], level
-            if self.n_tokens == 1 or np.array_equal(level, before):
-                break
+        object.__setattr__(self, "words", validity.words(self.name, len(t), self.words))
+        object.__setattr__(self, "phi", validity.functional(self.name, t, self.phi))
+        object.__setattr__(self, "hidden_markov", bool((t >= 0).all() and (self.phi == 1).all()))
+        object.__setattr__(self, "start", validity.start(self.name, t, self.phi, self.start))
+        if not self.hidden_markov:
+            validity.refuse_negative_laws(self)
 
     @property
     def n_tokens(self) -> int:
@@ -111,22 +78,62 @@ class Process:
         """T[x] phi, as columns: float64 [S, V]; a belief times it is the next-token law."""
         return (self.transition @ self.phi).T
 
+    @cached_property
+    def stationary(self) -> bool:
+        """Whether the start is a stationary distribution, so that h_L never rises."""
+        return bool(np.abs(self.start @ self.transition.sum(0) - self.start).max() < validity.ROUNDED)
+
+    @cached_property
+    def visited(self) -> np.ndarray:
+        """bool [S]: the states that can be reached from the start; all of a generalised process."""
+        if not self.hidden_markov:
+            return np.ones(self.n_states, bool)
+        return chains.reachable(self.transition.sum(0))[self.start > 0].any(axis=0)
+
+    @cached_property
+    def _wide(self) -> np.ndarray:
+        """The matrices side by side, float64 [S, V S]: one product for all tokens."""
+        return np.concatenate(list(self.transition), axis=1)
+
     def law(self, belief: np.ndarray) -> np.ndarray:
         """The next-token law at beliefs [N, S]: float64 [N, V]."""
         return belief @ self.emission
 
     def update(self, belief: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Beliefs [N, S] after one more token each [N], and the probability [N] that it had; an impossible token leaves zeros."""
-        wide = np.concatenate(list(self.transition), axis=1)  # [S, V S]: one product for all tokens
-        after = (belief @ wide).reshape(len(belief), self.n_tokens, self.n_states)[np.arange(len(belief)), tokens]
-        p = after @ self.phi
-        possible = p > 1e-15
-        return np.where(possible[:, None], after / np.where(possible, p, 1)[:, None], 0.0), np.where(possible, p, 0.0)
+        """Beliefs [N, S] after one more token each [N], and the probability [N] that it had; an impossible token
+        leaves zeros."""
+        after, rows = np.empty((len(belief), self.n_states)), max(2, AT_ONCE // (self.n_tokens * self.n_states))
+        if self.transition.size > WIDE:
+            order = np.argsort(tokens, kind="stable")
+            ends = np.cumsum(np.bincount(tokens, minlength=self.n_tokens))
+            for x in np.flatnonzero(np.diff(ends, prepend=0)):
+                these = order[ends[x - 1] if x else 0 : ends[x]]
+                after[these] = belief[these] @ self.transition[x]
+        else:
+            for low in range(0, len(belief), rows):
+                part = (belief[low : low + rows] @ self._wide).reshape(-1, self.n_tokens, self.n_states)
+                after[low : low + rows] = part[np.arange(len(part)), tokens[low : low + rows]]
+        return _normalised(after, after @ self.phi)
+
+    def successors(self, belief: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """`update` by every token: beliefs [N, S] -> [N, V, S], and the probabilities [N, V]."""
+        rows = (
+            np.repeat(belief, 2, axis=0) if len(belief) == 1 < self.n_tokens else belief
+        )  # BLAS rounds a single row otherwise
+        after = (rows @ self._wide)[: len(belief)].reshape(-1, self.n_states)
+        after, p = _normalised(after, after @ self.phi)
+        return after.reshape(len(belief), self.n_tokens, -1), p.reshape(len(belief), -1)
 
     def beliefs(self, tokens: np.ndarray) -> np.ndarray:
-        """Beliefs before each token and after the last: int [N, L] -> float64 [N, L + 1, S]; zeros after an impossible token."""
+        """Beliefs before each token and after the last: int [N, L] -> float64 [N, L + 1, S]; zeros after an impossible
+        token."""
         n, length = tokens.shape
         out = np.empty((n, length + 1, self.n_states))
+        if self.transition.size > WIDE:
+            out[:, 0] = self.start
+            for t in range(length):
+                out[:, t + 1], _ = self.update(out[:, t], tokens[:, t])
+            return out
         # States first, rows last: every operation then runs along contiguous rows.
         wide = self.transition.transpose(0, 2, 1).reshape(-1, self.n_states)
         phi = None if (self.phi == 1).all() else self.phi
@@ -140,8 +147,8 @@ class Process:
                 candidates = (wide @ b).reshape(self.n_tokens, self.n_states, -1)
                 b = candidates[part[t], :, rows].T if self.n_tokens > 8 else _choose(part[t], candidates)
                 p = b.sum(0) if phi is None else phi @ b
-                if p.min() <= 1e-15:
-                    dead = p <= 1e-15
+                if p.min() <= IMPOSSIBLE:
+                    dead = p <= IMPOSSIBLE
                     b = np.where(dead, 0.0, b / np.where(dead, 1.0, p))
                 else:
                     b = b / p
@@ -159,84 +166,71 @@ class Process:
         return total
 
     @cached_property
-    def _guide(self) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-        """A table for drawing (token, next state) given a state by one uniform: bins, first outcome of each bin, cut inside it, outcomes packed.
-
-        Bins are so narrow that at most one cut between outcomes falls inside each; 0 bins where that would take too many.
-        """
-        s, v = self.n_states, self.n_tokens
-        weights = self.transition.transpose(1, 0, 2).reshape(s, v * s)
-        cuts = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
-        bins = 16
-        while True:
-            table, cut, crowded = np.zeros((s, bins), np.int64), np.full((s, bins), np.inf), False
-            for i in range(s):
-                possible = np.flatnonzero(weights[i] > 0)
-                inner = cuts[i, possible[:-1]]
-                edges = np.arange(bins) / bins
-                first = np.searchsorted(inner, edges, side="right")
-                last = np.searchsorted(inner, edges + 1 / bins, side="left")
-                crowded |= bool((last - first > 1).any())
-                split = last > first
-                cut[i, split] = inner[first[split]]
-                table[i] = first + np.concatenate([[0], np.cumsum((weights > 0).sum(1))])[i]
-            if not crowded or bins >= 1 << 16:
-                break
-            bins *= 2
-        outcome = np.nonzero(weights > 0)[1]
-        packed = (outcome % s) * (1 << 17) + outcome // s  # next state above, token below
-        return (0 if crowded else bins), table.ravel(), cut.ravel(), packed
+    def guide(self) -> sampling.Guide:
+        """How states and tokens are drawn, of a hidden Markov process."""
+        return sampling.Guide.of(self.transition)
 
     def sample(self, uniform: np.ndarray) -> np.ndarray:
-        """Tokens uint8 or int32 [N, L] from draws [N, 1 + L] in [0, 1): the first chooses the state (a generalised process has no use for it)."""
+        """Tokens uint8 or int32 [N, L] from draws [N, 1 + L] in [0, 1): the first chooses the state (a generalised
+        process has no use for it)."""
         n, length = len(uniform), uniform.shape[1] - 1
         out = np.empty((n, length), np.uint8 if self.n_tokens <= 256 else np.int32)
+        draw = sampling.by_states if self.hidden_markov and self.guide.bins else sampling.by_beliefs
         for low in range(0, n, CHUNK):
-            part = np.ascontiguousarray(uniform[low : low + CHUNK].T)
-            out[low : low + CHUNK] = (self._sample_states(part) if self.hidden_markov and self._guide[0] else self._sample_beliefs(part)).T
+            out[low : low + CHUNK] = draw(self, np.ascontiguousarray(uniform[low : low + CHUNK].T)).T
         return out
 
-    def _sample_states(self, uniform: np.ndarray) -> np.ndarray:
-        bins, table, cut, packed = self._guide
-        state = np.minimum(np.searchsorted(np.cumsum(self.start), uniform[0], side="right"), self.n_states - 1)
-        tokens = np.empty((len(uniform) - 1, uniform.shape[1]), np.int64)
-        for t, u in enumerate(uniform[1:]):
-            at = (u * bins).astype(np.int64)
-            at += state * bins
-            outcome = table.take(at)
-            outcome += u >= cut.take(at)
-            drawn = packed.take(outcome)
-            state = drawn >> 17
-            np.bitwise_and(drawn, (1 << 17) - 1, out=tokens[t])
-        return tokens
-
-    def _sample_beliefs(self, uniform: np.ndarray) -> np.ndarray:
-        belief = np.repeat(self.start[None], uniform.shape[1], axis=0)
-        tokens = np.empty((len(uniform) - 1, uniform.shape[1]), np.int64)
-        for t, u in enumerate(uniform[1:]):
-            cumulative = np.cumsum(np.maximum(self.law(belief), 0), axis=1)
-            tokens[t] = np.minimum((cumulative <= (u * cumulative[:, -1])[:, None]).sum(1), self.n_tokens - 1)
-            belief, _ = self.update(belief, tokens[t])
-        return tokens
+    @cached_property
+    def unfolding(self) -> Unfolding:
+        """Its mixed states by depth, within the bounds of `mixed_states.py`."""
+        return Unfolding(self)
 
     def mixed_states(self, depth: int) -> list[MixedStates]:
-        """Every prefix of length 0 .. depth that can occur, with its probability and belief (the mixed-state presentation, unfolded)."""
-        return mixed_states.prefixes(self, depth)
+        """Every prefix of length 0 .. depth that can occur, with its probability and belief (the mixed-state
+        presentation, unfolded).
+
+        InputError where they are too many to hold.
+        """
+        return presentation.prefixes(self, depth)
 
     def myopic_entropies(self, depth: int) -> np.ndarray:
-        """h_L for L = 0 .. depth, in nats: the expected entropy of the next token after L tokens. InputError where beliefs are too many to go so deep."""
-        h = mixed_states.myopic_entropies(self, depth)
+        """h_L for L = 0 .. depth, in nats: the expected entropy of the next token after L tokens. InputError where
+        beliefs are too many to go so deep."""
+        h = self.unfolding.entropies(depth)
         if len(h) <= depth:
-            raise InputError(f"the process {self.name!r} has over two million beliefs at depth {len(h)}; ask for less depth")
+            raise InputError(
+                f"the process {self.name!r} has too many beliefs: {self.unfolding.shortfall()}; ask for at most "
+                f"depth {len(h) - 1}"
+            )
         return h
 
-    def entropy_rate(self, tolerance: float = 1e-6, deepest: int = 40) -> float:
-        """h in nats: exact where the process has at most 500 beliefs; else the limit of h_L, to `tolerance`, or as far as 200,000 beliefs reach."""
-        return mixed_states.entropy_rate(self, tolerance, deepest)
+    def rate(self, tolerance: float = 1e-6, deepest: int = DEEPEST) -> Rate:
+        """The entropy rate h, and whether that is what was found: exact where the process has at most 500 beliefs;
+        else h_L at the depth where it settles
+        to `tolerance`, or at the last depth that could be unfolded.
+        """
+        return presentation.entropy_rate(self, tolerance, deepest)
+
+    def entropy_rate(self, tolerance: float = 1e-6, deepest: int = DEEPEST) -> float:
+        """h in nats, or h_L at the last depth that could be unfolded; `rate` says which."""
+        return self.rate(tolerance, deepest).value
 
     def distinct_beliefs(self, depth: int) -> np.ndarray:
-        """How many distinct beliefs prefixes of length 0 .. L have, cumulative, for L = 0 .. depth: int [depth + 1]."""
-        return mixed_states.distinct(self, depth)
+        """How many distinct beliefs prefixes of length 0 .. L have, cumulative, for L = 0 .. depth: int [depth + 1].
+        InputError where they are too many."""
+        counts = presentation.distinct(self, depth)
+        if len(counts) <= depth:
+            raise InputError(
+                f"the process {self.name!r} has too many beliefs beyond depth {len(counts) - 1} to count; ask for "
+                "at most that depth"
+            )
+        return counts
+
+
+def _normalised(after: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights [N, S] of probability [N] as beliefs, both 0 where the probability is."""
+    possible = p > IMPOSSIBLE
+    return np.where(possible[:, None], after / np.where(possible, p, 1)[:, None], 0.0), np.where(possible, p, 0.0)
 
 
 def _choose(tokens: np.ndarray, candidates: np.ndarray) -> np.ndarray:
@@ -245,13 +239,3 @@ def _choose(tokens: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     for x in range(1, len(candidates)):
         np.copyto(out, candidates[x], where=tokens == x)
     return out
-
-
-def _stationary(total: np.ndarray, name: str) -> np.ndarray:
-    """The left eigenvector of eigenvalue 1; refused where it is not unique."""
-    values, left = np.linalg.eig(total.T)
-    ones = np.flatnonzero(np.abs(values - 1) < 1e-9)
-    if len(ones) != 1:
-        raise InputError(f"the process {name!r} has {len(ones)} stationary laws (it falls into parts); give its start")
-    v = np.real(left[:, ones[0]])
-    return v / v.sum() if abs(v.sum()) > TOLERANCE else v

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, OPEN, Automaton, Documents, States, Vocabulary
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import named
-from worldbench.envs.hmm.mixed_states import label, myopic_entropies
+from worldbench.envs.hmm.mixed_states import distinct, label
 from worldbench.envs.hmm.process import Process
 
 PAD, START, FIRST = 0, 1, 2
@@ -25,6 +24,8 @@ POSSIBLE = 1e-12
 """A token of less probability cannot occur."""
 SAME = 6
 """Beliefs that agree to so many decimals are one state (metrics.md, section 3: total variation below 1e-6)."""
+DISTINCT_DEPTH = 6
+"""The card counts distinct beliefs after at most so many tokens."""
 
 
 @dataclass
@@ -39,8 +40,10 @@ class HMMStates(States):
 class HMM(Automaton[HMMStates]):
     """A hidden Markov process, or a generalised one, with exact beliefs (Shai et al. 2024, arXiv 2405.15943).
 
-    State: the belief over the process's hidden states after the tokens so far, and how many they are. Words: padding, the start token, the process's tokens.
-    A document is the start token and `length` tokens, without an end; the belief after the start token is the stationary law. Ground truth: beliefs, the
+    State: the belief over the process's hidden states after the tokens so far, and how many they are. Words: padding,
+    the start token, the process's tokens.
+    A document is the start token and `length` tokens, without an end; the belief after the start token is the
+    stationary law. Ground truth: beliefs, the
     exact law, which tokens can occur. Nothing is held out: short documents recur, and probes split by prefix instead.
 
     RRXOR (two random bits, then their exclusive or), from a random phase:
@@ -55,7 +58,9 @@ class HMM(Automaton[HMMStates]):
         self.config = config or HMMConfig()
         self.process = process or named(self.config.process)
         v = self.process.n_tokens
-        self.vocabulary = Vocabulary(("<pad>", "<start>", *self.process.words), pad=PAD, end=None, actions=tuple(range(FIRST, FIRST + v)))
+        self.vocabulary = Vocabulary(
+            ("<pad>", "<start>", *self.process.words), pad=PAD, end=None, actions=tuple(range(FIRST, FIRST + v))
+        )
         self.prompt_length, self.longest = 1, self.config.length
         self.context = 1 + self.longest
 
@@ -84,7 +89,9 @@ class HMM(Automaton[HMMStates]):
         after, p = self.process.update(states.belief, np.where(proper, column, 0))
         possible = proper & (p > POSSIBLE)
         emitted = states.emitted + possible
-        status = np.where(going & ~possible, ILLEGAL, np.where(possible & (emitted == self.longest), ARRIVED, states.status)).astype(np.int8)
+        status = np.where(
+            going & ~possible, ILLEGAL, np.where(possible & (emitted == self.longest), ARRIVED, states.status)
+        ).astype(np.int8)
         belief = np.where(possible[:, None], after, np.where(going[:, None], 0.0, states.belief))
         return HMMStates(belief, emitted, status)
 
@@ -109,41 +116,88 @@ class HMM(Automaton[HMMStates]):
         return states.belief
 
     def expected_entropies(self) -> np.ndarray:
-        """The myopic entropies h_L of the process (L = 0: after the start token); NaN from where that would take over
-        200,000 beliefs."""
+        """The myopic entropies h_L of the process (L = 0: after the start token); NaN from where too many beliefs
+        would have to be unfolded for them."""
         h = self._myopic
         return np.concatenate([h, np.full(self.longest - len(h), np.nan)])
 
-    @cached_property
+    @property
     def _myopic(self) -> np.ndarray:
-        return myopic_entropies(self.process, self.longest - 1, most=200_000)
+        return self.process.unfolding.entropies(self.longest - 1)
 
     def identity(self) -> dict[str, Any]:
         digest = hashlib.sha256()
-        for array in (self.process.transition, self.process.start):
+        p = self.process
+        for array in (p.transition, p.start, *([p.phi] if p.own_phi else [])):
             digest.update(np.ascontiguousarray(np.round(array, 12) + 0.0, dtype="<f8").tobytes())
-        return {"world": self.name, "version": self.version, "process": self.process.name, "matrices": digest.hexdigest(), "length": self.longest}
+        return {
+            "world": self.name,
+            "version": self.version,
+            "process": self.process.name,
+            "matrices": digest.hexdigest(),
+            "length": self.longest,
+        }
 
     def summary(self, documents: int) -> str:
+        p, rate = self.process, self.process.rate()
+        known = "entropy rate"
+        if not rate.settled:
+            known = "entropy rate at most" if p.stationary else f"entropy after {counted(p.unfolding.depth, 'token')}"
+        parts = [
+            f"{p.name}: {counted(p.n_tokens, 'token')}, {counted(p.n_states, 'state')}, "
+            f"{known} {rate.value:.4f} nats, documents of {counted(self.longest, 'token')}"
+        ]
+        if remark := self._unvisited():
+            parts.append(remark)
+        if documents:
+            parts.append(counted(documents, "document"))
+        return "; ".join(parts)
+
+    def _unvisited(self) -> str:
+        """What of the process never occurs, in words; "" where all of it does."""
         p = self.process
-        told = f"{p.name}: {counted(p.n_tokens, 'token')}, {counted(p.n_states, 'state')}, "
-        told += f"entropy rate {p.entropy_rate():.4f} nats, documents of {counted(self.longest, 'token')}"
-        return told + (f"; {counted(documents, 'document')}" if documents else "")
+        if not p.hidden_markov:
+            return ""
+        emitted = (p.emission[p.visited] > 0).any(axis=0)
+        each = ((p.visited, "state"), (emitted, "token"))
+        parts = [f"{int((~seen).sum())} of its {counted(len(seen), noun)}" for seen, noun in each if not seen.all()]
+        return f"{' and '.join(parts)} never occur from its start" if parts else ""
 
     def card(self, documents: int) -> dict[str, Any]:
-        p, depth = self.process, min(self.longest, 6)
-        h = self._myopic
-        return {
+        p, depth = self.process, min(self.longest, DISTINCT_DEPTH)
+        h, rate, counts = self._myopic, self.process.rate(), distinct(self.process, depth)
+        whole = len(h) == self.longest
+        with np.errstate(over="ignore"):
+            typical = float(np.exp(h.sum())) if whole else None
+        card = {
             "process": p.name,
             "tokens": list(p.words),
             "states": p.n_states,
             "hidden_markov": p.hidden_markov,
             "length": self.longest,
-            "entropy_rate": p.entropy_rate(),
+            "entropy_rate": rate.value if rate.settled else None,
             "myopic_entropies": h.tolist(),
-            "bayes_loss": float(h.mean()) if len(h) == self.longest else None,
-            "distinct_beliefs": p.distinct_beliefs(depth).tolist(),
+            "bayes_loss": float(h.mean()) if whole else None,
+            "distinct_beliefs": counts.tolist(),
             "held_out": "nothing: short documents recur; probes are fitted and scored on disjoint prefixes",
             "documents": documents,
-            "typical_documents": float(np.exp(h.sum())) if len(h) == self.longest else None,
+            "typical_documents": typical if typical != np.inf else None,
         }
+        left_out = {}
+        if not rate.settled:
+            bound = f"at most {rate.value:.6g} nats; " if p.stationary else ""
+            left_out["entropy_rate"] = f"{bound}not settled at depth {p.unfolding.depth}: {p.unfolding.shortfall()}"
+        if not whole:
+            for key in ("myopic_entropies", "bayes_loss", "typical_documents"):
+                left_out[key] = f"after depth {len(h) - 1}: {p.unfolding.shortfall()}"
+        if typical == np.inf:
+            left_out["typical_documents"] = "more than 1e308"
+        if len(counts) <= depth:
+            left_out["distinct_beliefs"] = (
+                f"after depth {len(counts) - 1}: {counted(int(counts[-1]), 'belief')} so far, and too many more to count"
+            )
+        if left_out:
+            card["left_out"] = left_out
+        if remark := self._unvisited():
+            card["remark"] = remark
+        return card

@@ -12,7 +12,7 @@ from worldbench.core.graph import Graph, largest_component
 from worldbench.envs.maze.config import PERCOLATION, MazeConfig
 from worldbench.envs.maze.generators import generate
 from worldbench.envs.maze.grid import DIRECTIONS, neighbours
-from worldbench.envs.rides.walker import HeldOut
+from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.world import RideWorld
 
 CELL = 100.0

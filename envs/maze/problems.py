@@ -11,11 +11,16 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
+from worldbench.core.text import counted
 from worldbench.envs.maze.generators import generate
 from worldbench.envs.maze.grid import UNREACHED, distances, neighbours, shortest_paths, to_walls, walls
-from worldbench.envs.maze.solve_config import SolveConfig
+from worldbench.envs.maze.solve_config import LOOPS, SolveConfig
 
 MOST_TRIES = 20_000
+GIVEN_UP = ((1 << 14, 1), (1 << 16, 8))
+"""After so many mazes with fewer problems among them a split is given up: most problems would be missed in 20,000
+tries."""
+CHECKED = 64
 _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -43,7 +48,8 @@ def hashed(words: np.ndarray, salt: int = 0) -> np.ndarray:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What training never shows: a share of all mazes by a fixed salted hash of their passages, never of a run's seed, and the mazes of a file.
+    """What training never shows: a share of all mazes by a fixed salted hash of their passages, never of a run's seed,
+    and the mazes of a file.
 
     share: of the mazes; listed: hashes of others, sorted uint64.
     """
@@ -66,7 +72,8 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Problems:
-    """open: bool [N, E]. origin, target: int64 [N]. path: int16 [N, L], K after its end; cells: int64 [N], its length."""
+    """open: bool [N, E]. origin, target: int64 [N]. path: int16 [N, L], K after its end; cells: int64 [N], its
+    length."""
 
     open: np.ndarray
     origin: np.ndarray
@@ -76,7 +83,8 @@ class Problems:
 
 
 class Source:
-    """Draws problems. The grid of words is the config's; the mazes themselves may be smaller (`rows`, `columns`), in its north-west corner."""
+    """Draws problems. The grid of words is the config's; the mazes themselves may be smaller (`rows`, `columns`), in
+    its north-west corner."""
 
     def __init__(self, config: SolveConfig, held_out: HeldOut, rows: int = 0, columns: int = 0) -> None:
         self.config, self.held_out = config, held_out
@@ -89,7 +97,9 @@ class Source:
     def passages(self, seed: int, split: str, attempt: int, items: np.ndarray) -> np.ndarray:
         """Mazes on the grid of words: bool [N, K, 4]."""
         c = self.config
-        small = generate(c.generator, self.rows, self.columns, items, ("maze-solve", seed, split, attempt), c.open_share)
+        small = generate(
+            c.generator, self.rows, self.columns, items, ("maze-solve", seed, split, attempt), c.open_share
+        )
         if (self.rows, self.columns) == (c.rows, c.width):
             return small
         out = np.zeros((len(items), c.cells, 4), bool)
@@ -97,21 +107,18 @@ class Source:
         return out
 
     def draw(self, seed: int, split: str, start: int, count: int) -> Problems:
-        """Problems start .. start + count - 1 of the split. A maze that the split may not show, or without a long enough way, is redrawn whole."""
+        """Problems start .. start + count - 1 of the split. A maze that the split may not show, or without a long
+        enough way, is redrawn whole."""
         if split not in self._tries:
             raise InputError(f"unknown split {split!r}; there are train and test")
         c, tries = self.config, self._tries[split]
         k, e = c.cells, len(walls(c.rows, c.width))
         open_, path = np.zeros((count, e), bool), np.full((count, k), k, np.int16)
         origin, target, cells = (np.zeros(count, np.int64) for _ in range(3))
-        missing, attempt = np.arange(count), 0
+        missing, attempt, mazes, allowed, found = np.arange(count), 0, 0, 0, 0
         while len(missing):
             items = ((missing[:, None] + start) * tries + np.arange(tries)).ravel()
-            passages = self.passages(seed, split, attempt, items)
-            shown = to_walls(passages, c.rows, c.width)
-            good = np.flatnonzero(self.held_out.holds(shown) == (split == "test"))
-            ends = streams.uniform_rows(items, 2, "maze-solve ends", seed, split, attempt)[good]
-            to, frm, dist = self._ends(passages[good], ends)
+            passages, shown, good, to, frm, dist = self._candidates(seed, split, attempt, items)
             there = np.flatnonzero(frm < k)
             row = good[there] // tries
             row, first = np.unique(row, return_index=True)  # the first good try of each
@@ -123,15 +130,59 @@ class Source:
             path[done, : steps.shape[1]] = steps
             missing = np.delete(missing, row)
             attempt += 1
-            if attempt * tries > MOST_TRIES:
-                raise InputError(
-                    f"no maze of the {split} split in {attempt * tries} draws of {c.generator} {self.rows} x {self.columns}: "
-                    f"env.held_out_share {c.held_out_share:g} and env.least_moves {c.least_moves} leave none"
-                )
+            mazes, allowed, found = mazes + len(items), allowed + len(good), found + len(row)
+            if len(missing) and (attempt * tries > MOST_TRIES or self._hopeless(mazes, found)):
+                raise self._no_problems(split, mazes, allowed, found)
         return Problems(open_, origin, target, path, cells)
 
+    def _candidates(
+        self, seed: int, split: str, attempt: int, items: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """A maze for each item: passages [N, K, 4] and open walls [N, E]; which rows the split may show [G]; a target,
+        an origin (K: none) and the distances of those rows [G], [G], [G, K].
+        """
+        c = self.config
+        passages = self.passages(seed, split, attempt, items)
+        shown = to_walls(passages, c.rows, c.width)
+        good = np.flatnonzero(self.held_out.holds(shown) == (split == "test"))
+        ends = streams.uniform_rows(items, 2, "maze-solve ends", seed, split, attempt)[good]
+        return passages, shown, good, *self._ends(passages[good], ends)
+
+    def check(self, splits: tuple[str, ...] = ("train", "test")) -> None:
+        """Raises InputError, which says why, where a split has no problems, or so few that they are not found in a
+        bounded number of mazes."""
+        seed = streams.integer("check of mazes")
+        for split in splits:
+            mazes, allowed, found = 0, 0, 0
+            while not found:
+                items = np.arange(mazes, 2 * mazes + CHECKED)
+                _, _, good, _, frm, _ = self._candidates(seed, split, 0, items)
+                mazes, allowed, found = mazes + len(items), allowed + len(good), int((frm < self.config.cells).sum())
+                if self._hopeless(mazes, found):
+                    raise self._no_problems(split, mazes, allowed, found)
+
+    @staticmethod
+    def _hopeless(mazes: int, found: int) -> bool:
+        return any(mazes >= enough and found < fewest for enough, fewest in GIVEN_UP)
+
+    def _no_problems(self, split: str, mazes: int, allowed: int, found: int) -> InputError:
+        c = self.config
+        loops = ", or raise env.percolation" if c.generator in LOOPS else ""
+        told = f"of {mazes:,} mazes of {c.generator} {self.rows} x {self.columns}, "
+        if not allowed:
+            kind, change = ("is held out", "raise it") if split == "test" else ("is left to train on", "lower it")
+            return InputError(
+                f"{told}none {kind} at env.held_out_share {c.held_out_share:g}; {change}, or take larger mazes{loops}"
+            )
+        few = f"only {found}" if found else "none"
+        return InputError(
+            f"{told}{few} of the {split} split had a way of at least {counted(c.least_moves, 'move')}; lower env.least_moves, "
+            f"or take larger mazes{loops}"
+        )
+
     def _ends(self, passages: np.ndarray, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """A uniform target, a uniform origin among the cells far enough from it (K: there is none), and the distances to the target [N, K]."""
+        """A uniform target, a uniform origin among the cells far enough from it (K: there is none), and the distances
+        to the target [N, K]."""
         c, k = self.config, passages.shape[1]
         target = self._cell[(uniform[:, 0] * len(self._cell)).astype(np.int64)]
         dist = distances(passages, target, c.rows, c.width)

@@ -5,6 +5,7 @@ Shape letters: N rows, P prompt tokens, K cells, E walls.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.errors import InputError
 from worldbench.core.text import counted
 from worldbench.core.world import Documents
 from worldbench.envs.maze import text_format
@@ -64,6 +66,8 @@ class SolveWorld(Solving):
         self.listed = text_format.read(Path(c.file), c.rows, c.width) if c.file else None
         told = parse(self.listed.tokens, self.listed.prompt_length, c.rows, c.width).open if self.listed else np.zeros((0, self.n_walls), bool)
         self.source = source or Source(c, HeldOut.of(c.rows, c.width, c.held_out_share, told))
+        if source is None:
+            self.source.check(("train",) if self.listed else ("train", "test"))
         most = self.k - 1 if c.generator in TREES else self.n_walls
         most = max(most, int(told.sum(axis=1).max(initial=0)))
         self.prompt_length = int(prompt_tokens(most))
@@ -146,12 +150,16 @@ class SolveWorld(Solving):
 
     @cached_property
     def _shifted(self) -> dict[str, SolveWorld]:
-        """Mazes of other generators, with loops, and smaller ones, by the same words; held out as this world's are."""
+        """Mazes of other generators, with loops, and smaller ones, by the same words; held out as this world's are.
+
+        Left out are those without problems, as where no way in them has `env.least_moves` moves.
+        """
         c = dataclasses.replace(self.config, file="")
         out = {}
         for name, change in SHIFTS.items():
             if change["generator"] != c.generator:
-                out[name] = SolveWorld(dataclasses.replace(c, **{"percolation": None, **change}))
+                with contextlib.suppress(InputError):
+                    out[name] = SolveWorld(dataclasses.replace(c, **{"percolation": None, **change}))
         if min(c.rows, c.width) > 2:
             less = dataclasses.replace(c, least_moves=min(c.least_moves, c.rows + c.width - 4))
             out["smaller"] = SolveWorld(less, Source(less, self.source.held_out, c.rows - 1, c.width - 1))

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from worldbench.core.errors import InputError, nearest
-from worldbench.core.files import write_atomic
+from worldbench.core.errors import InputError
+from worldbench.core.files import read_text, write_atomic
 from worldbench.core.text import counted
 from worldbench.core.world import Documents, Vocabulary
 from worldbench.envs.maze.grid import UNREACHED, distances, from_walls, walls
+from worldbench.envs.maze.text_words import EXAMPLE, unknown_word, without_walls, words_of
 
 MARKS = (
     "<PATH_END>", "<ADJLIST_START>", "<-->", ";", "<ADJLIST_END>", "<ORIGIN_START>", "<ORIGIN_END>", "<TARGET_START>", "<TARGET_END>", "<PATH_START>",
@@ -29,6 +30,9 @@ PAD, END, LIST, ARROW, STOP, LIST_END, ORIGIN, ORIGIN_END, TARGET, TARGET_END, P
 FIRST_CELL = 11
 TAIL = 8
 """Tokens of a prompt after its edge list."""
+LARGEST_BYTES = 1 << 27
+MOST_WORDS = 1 << 25
+"""Of the mazes of a file, each as long as the longest."""
 
 
 @functools.cache
@@ -150,37 +154,44 @@ def write(path: Path, documents: Documents, rows: int, columns: int) -> None:
 
 def read(path: Path, rows: int, columns: int) -> Documents:
     """The documents of a file of lines. Raises InputError for a file that cannot be read, and as `from_text` does."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the mazes {str(path)!r} ({getattr(error, 'strerror', None) or error})") from error
-    return from_text(lines, rows, columns, path.name)
+    return from_text(read_text(path, LARGEST_BYTES).split("\n"), rows, columns, path.name)
 
 
 def from_text(lines: Iterable[str], rows: int, columns: int, source: str = "text") -> Documents:
-    """Documents from lines; empty ones are passed over. Smaller mazes than rows x columns are welcome.
+    """Documents from lines; empty ones and comments are passed over. Smaller mazes than rows x columns are welcome.
+    `text_words.py` says what is read besides the plain form.
 
-    Raises InputError, with the line's number, for a line that is not of the format, names a cell outside, joins cells that are no neighbours or joins two
-    cells twice, or whose path does not lead from origin to target through passages, by as few moves as can be.
+    Raises InputError, with the line's number, for a line that is not of the format, names a cell outside, joins cells
+    that are no neighbours or joins two cells twice, or whose path does not lead from origin to target through passages,
+    by as few moves as can be.
     """
-    ids = {word: i for i, word in enumerate(vocabulary(rows, columns).words)}
+    ids = {word: i for i, word in enumerate(vocabulary(rows, columns).words) if i != PAD}
     found: list[list[int]] = []
-    numbers = []
+    numbers, longest = [], 0
     for number, line in enumerate(lines, 1):
-        words = line.split()
+        words = words_of(line)
         if not words:
             continue
         where = f"{source}, line {number}"
+        try:
+            words = without_walls(words)
+        except InputError as error:
+            raise InputError(f"{where}: {error}") from error
         for word in words:
-            if word not in ids or ids[word] == PAD:
-                outside = word.startswith("(") and word.endswith(")")
-                raise InputError(f"{where}: {word!r} is no {f'cell of {rows} x {columns}' if outside else 'word'}{'' if outside else nearest(word, MARKS)}")
+            if word not in ids:
+                raise InputError(f"{where}: {unknown_word(word, MARKS, rows, columns)}")
         found.append([ids[w] for w in words])
         numbers.append(number)
         if (reason := _malformed(found[-1], rows, columns)) is not None:
             raise InputError(f"{where}: {reason}")
+        longest = max(longest, len(words))
+        if len(found) * longest > MOST_WORDS:
+            raise InputError(
+                f"{where}: {len(found):,} mazes of up to {longest:,} words are too many to hold; "
+                f"keep at most {MOST_WORDS // longest:,} of them"
+            )
     if not found:
-        raise InputError(f"{source}: there are no mazes in it")
+        raise InputError(f"{source}: there are no mazes in it; write one a line, {EXAMPLE!r}")
     length = np.array([len(row) for row in found], np.int32)
     tokens = np.full((len(found), int(length.max())), PAD, np.int32)
     for row, words in zip(tokens, found):
@@ -189,7 +200,8 @@ def from_text(lines: Iterable[str], rows: int, columns: int, source: str = "text
     documents = Documents(tokens, length, prompt_length)
     if (longer := _roundabout(documents, rows, columns)) is not None:
         row, moves, least = longer
-        raise InputError(f"{source}, line {numbers[row]}: the path has {counted(int(moves), 'move')}, and {least} would do")
+        path = f"the path has {counted(int(moves), 'move')}, and {least} would do"
+        raise InputError(f"{source}, line {numbers[row]}: {path}; write a shortest one")
     return documents
 
 
@@ -212,11 +224,12 @@ def _malformed(tokens: list[int], rows: int, columns: int) -> str | None:
             if not (is_cell(at + k) if expected is None else at + k < len(tokens) and tokens[at + k] == expected):
                 wanted = "a cell" if expected is None else repr(names[expected])
                 return f"an entry reads '(r,c) <--> (r,c) ;': word {at + k + 1} must be {wanted}, not {told(at + k)}"
+        ends = f"{names[tokens[at]]} and {names[tokens[at + 2]]}"
         wall = int(table[tokens[at] - FIRST_CELL, tokens[at + 2] - FIRST_CELL])
         if wall == e:
-            return f"the cells {names[tokens[at]]} and {names[tokens[at + 2]]} are no neighbours"
+            return f"the cells {ends} are no neighbours; an entry joins cells side by side"
         if wall in open_:
-            return f"the cells {names[tokens[at]]} and {names[tokens[at + 2]]} are joined twice"
+            return f"the cells {ends} are joined twice; leave one of the two entries out"
         open_.add(wall)
         at += 4
     for k, expected in enumerate((LIST_END, ORIGIN, None, ORIGIN_END, TARGET, None, TARGET_END, PATH)):
@@ -224,7 +237,11 @@ def _malformed(tokens: list[int], rows: int, columns: int) -> str | None:
             return f"word {at + k + 1} must be {'a cell' if expected is None else repr(names[expected])}, not {told(at + k)}"
     origin, target, path = tokens[at + 2], tokens[at + 5], tokens[at + TAIL :]
     if not path or path[-1] != END:
-        return f"it must end with {names[END]!r}, not {told(len(tokens) - 1)}"
+        ends = f"a shortest path from {names[origin]} to {names[target]} and {names[END]!r}"
+        return f"it must end with {names[END]!r}, not {told(len(tokens) - 1)}; after {names[PATH]!r} come {ends}"
+    if len(path) > 4 * rows * columns:  # all documents become as long as the longest
+        moves = f"{len(path) - 2:,} moves, more than {rows} x {columns} cells can ask for"
+        return f"the path has {moves}; write a shortest one"
     if any(t < FIRST_CELL for t in path[:-1]):
         return f"between {names[PATH]!r} and {names[END]!r} there must be cells alone"
     if len(path) < 2 or path[0] != origin or path[-2] != target:

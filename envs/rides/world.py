@@ -16,11 +16,14 @@ from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton, Documents, States, Vocabulary
 from worldbench.envs.rides import controls
 from worldbench.envs.rides.config import RideConfig
+from worldbench.envs.rides.held_out import HeldOut, drawable
 from worldbench.envs.rides.law import LawTable
-from worldbench.envs.rides.walker import HeldOut, Walker
+from worldbench.envs.rides.walker import Walker
 
 PAD, END, FIRST_DIRECTION = 0, 1, 2
 PROMPT_BLOCK = 4096
+MOST_COUNTED = 2000
+"""On maps of at most so many places it is counted how many prompts there can be."""
 
 
 @dataclass
@@ -62,6 +65,8 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         self.context = self.prompt_length + self.longest
         self.held_out = held_out or HeldOut.of(graph, config.held_out, config.held_out_share)
         self.walker = Walker(graph, config.min_moves, config.max_moves, self.held_out)
+        if held_out is None:
+            self.walker.check()
         self._column = self.vocabulary.action_of_token
         self._asked: dict[int, tuple[np.ndarray, int, int]] = {}  # by seed: pairs found so far, blocks of rides looked through, fruitless ones at the end
 
@@ -83,7 +88,7 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         """Distinct held-out (origin, destination) pairs, in the order in which the test rides of `seed` first ask for them."""
         n = self._graph.n_places
         place = np.arange(n)
-        there_are = int(self.held_out.holds(place[:, None], place[None, :]).sum()) if n <= 2000 else n * n
+        there_are = int(self.held_out.holds(place[:, None], place[None, :]).sum()) if n <= MOST_COUNTED else n * n
         wanted = min(count, there_are)
         found, block, seen_for_nothing = self._asked.get(seed, (np.empty(0, np.int64), 0, 0))
         while len(found) < wanted and seen_for_nothing < 50:
@@ -91,6 +96,9 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             both = np.concatenate([found, origin * n + destination])
             _, first = np.unique(both, return_index=True)
             seen_for_nothing = seen_for_nothing + 1 if len(first) == len(found) else 0
+            if seen_for_nothing == 1 and n <= MOST_COUNTED:  # no pair is looked for that has no ride
+                c = self.config
+                wanted = min(wanted, int(drawable(self._graph, c.min_moves, c.max_moves, self.held_out, "test").sum()))
             found = both[np.sort(first)]
             block += 1
         self._asked = {seed: (found, block, seen_for_nothing)}

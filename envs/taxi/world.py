@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from worldbench.core.graph import Graph
-from worldbench.envs.rides.walker import HeldOut
+from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.world import RideWorld
 from worldbench.envs.taxi.config import TaxiConfig
 

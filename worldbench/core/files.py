@@ -242,7 +242,8 @@ def read_text(path: Path, limit: int = LIMIT) -> str:
         text = read_regular(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(
-            f"{str(path)!r} is not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start})"
+            f"{str(path)!r} is not UTF-8 text (byte {error.object[error.start]:#04x} at {error.start}); "
+            "save it as UTF-8"
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 

@@ -1,0 +1,172 @@
+"""What makes matrices, a start and phi a process: each checked, and found where it is not given.
+
+Every function raises InputError, which names the process, what is wrong with it, and what to do.
+Shape letters: V tokens, S states.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from worldbench.core.errors import InputError
+from worldbench.core.text import counted
+from worldbench.envs.hmm import chains
+from worldbench.envs.hmm.sampling import TOKEN_BITS
+
+if TYPE_CHECKING:
+    from worldbench.envs.hmm.process import Process
+
+TOLERANCE = 1e-9
+ROUNDED = 1e-6
+"""By how much a sum of weights, or an eigenvalue, may miss 1."""
+MOST_WEIGHTS = 1 << 24
+MOST_TOKENS = (1 << TOKEN_BITS) - 1
+PREFIXES, LONGEST = 512, 64
+"""A negative probability is looked for after so many prefixes of one length, and of so many tokens."""
+
+
+def size(name: str, tokens: int, states: int) -> None:
+    """Refuses a process that is too large to work with."""
+    if tokens > MOST_TOKENS or tokens * states**2 > MOST_WEIGHTS:
+        raise InputError(
+            f"the process {name!r} is too large, with {counted(tokens, 'token')} and {counted(states, 'state')}; take at most "
+            f"{MOST_TOKENS:,} tokens, and so many states that tokens times states squared are at most {MOST_WEIGHTS:,}"
+        )
+
+
+def transition(name: str, matrices: np.ndarray) -> np.ndarray:
+    """The matrices as float64 [V, S, S], all finite."""
+    t = np.asarray(matrices, float)
+    if t.ndim != 3 or t.shape[1] != t.shape[2] or 0 in t.shape:
+        raise InputError(
+            f"the process {name!r} needs one square matrix a token, [tokens, states, states], "
+            f"not an array of shape {list(t.shape)}"
+        )
+    size(name, *t.shape[:2])
+    if not np.isfinite(t).all():
+        x, i, j = np.argwhere(~np.isfinite(t))[0]
+        raise InputError(
+            f"the process {name!r} has a weight that is not a number: {t[x, i, j]} for token {x} from state {i} "
+            f"to state {j}; give 0 where there is no such step"
+        )
+    return t
+
+
+def words(name: str, tokens: int, given: tuple[str, ...]) -> tuple[str, ...]:
+    """The tokens' names: those given, else their numbers."""
+    out = given or tuple(str(x) for x in range(tokens))
+    if len(out) != tokens:
+        both = f"{counted(tokens, 'matrix', 'matrices')} and {counted(len(out), 'word')}"
+        raise InputError(f"the process {name!r} has {both}; give one word a matrix")
+    if len(set(out)) < len(out):
+        twice = next(w for w in out if out.count(w) > 1)
+        raise InputError(f"the process {name!r} has two tokens of one name, {twice!r}; give each its own word")
+    return out
+
+
+def functional(name: str, t: np.ndarray, phi: np.ndarray | None) -> np.ndarray:
+    """phi: float64 [S], such that (sum of t over tokens) phi = phi."""
+    total, positive = t.sum(0), bool((t >= 0).all())
+    rows, columns = total.sum(1), total.sum(0)
+    if phi is None and positive and (np.abs(rows - 1) < ROUNDED).all():
+        return np.ones(len(total))
+    if phi is None and positive and (np.abs(columns - 1) < ROUNDED).all():
+        raise InputError(
+            f"the matrices of the process {name!r} are transposed: their columns, not their rows, sum to 1 over all "
+            "tokens; entry [i][j] of a token's matrix is for going from state i to state j"
+        )
+    values, right = np.linalg.eig(total)
+    ones = np.flatnonzero(np.abs(values - 1) < ROUNDED)
+    if not len(ones) or np.abs(values).max() > 1 + ROUNDED:
+        raise _no_unit_eigenvalue(name, rows, float(np.abs(values).max()), positive)
+    if phi is not None:
+        given = np.asarray(phi, float)
+        if given.shape != (len(total),) or not np.allclose(total @ given, given, atol=ROUNDED) or not given.any():
+            raise InputError(
+                f"phi of the process {name!r} must be a right eigenvector of its summed matrix, not {_listed(given)}; "
+                "leave phi out to have it found"
+            )
+        return given
+    if len(ones) > 1:
+        raise InputError(
+            f"the process {name!r} has {len(ones)} eigenvectors that could turn weights into probabilities; "
+            "give phi, a number for each state"
+        )
+    found = np.real(right[:, ones[0]])
+    return found / found[np.argmax(np.abs(found))]
+
+
+def _no_unit_eigenvalue(name: str, rows: np.ndarray, largest: float, positive: bool) -> InputError:
+    if not positive:
+        return InputError(
+            f"the matrices of the process {name!r} must sum to one whose largest eigenvalue is 1, not {largest:.6g}; "
+            f"its rows sum to {_listed(rows)}"
+        )
+    i = int(np.argmax(np.abs(rows - 1) >= ROUNDED))
+    change = "divide the weights of each state by their sum"
+    if rows[i] == 0:
+        change = "let it stay with probability 1 if nothing follows it"
+    return InputError(
+        f"the weights of state {i} of the process {name!r}, over all tokens and next states, "
+        f"sum to {rows[i]:.6g} and not to 1; {change}"
+    )
+
+
+def start(name: str, t: np.ndarray, phi: np.ndarray, given: np.ndarray | None) -> np.ndarray:
+    """The belief before any token, float64 [S], scaled so that start phi = 1; None given: the stationary one."""
+    total, proper = t.sum(0), bool((t >= 0).all() and (phi == 1).all())
+    if given is not None:
+        begin = np.asarray(given, float)
+    else:
+        begin = chains.stationary(total, name) if proper else _left_eigenvector(total, name)
+    if begin.shape != (len(total),):
+        raise InputError(
+            f"the start of the process {name!r} needs {counted(len(total), 'entry', 'entries')}, one a state, "
+            f"not an array of shape {list(begin.shape)}"
+        )
+    mass = float(begin @ phi)
+    if not abs(mass) >= TOLERANCE or (proper and (begin < -TOLERANCE).any()):
+        wanted = "a probability for each state" if proper else "numbers whose product with phi is not 0"
+        raise InputError(f"the start of the process {name!r} is no belief, {_listed(begin)}; give {wanted}")
+    return (np.maximum(begin, 0) if proper else begin) / mass
+
+
+def _left_eigenvector(total: np.ndarray, name: str) -> np.ndarray:
+    """The left eigenvector of eigenvalue 1 of a generalised process; refused where it is not unique."""
+    values, left = np.linalg.eig(total.T)
+    ones = np.flatnonzero(np.abs(values - 1) < TOLERANCE)
+    if not len(ones):
+        ones = np.flatnonzero(np.abs(values - 1) < ROUNDED)
+    if len(ones) != 1:
+        raise InputError(
+            f"the process {name!r} has {len(ones)} stationary distributions, as it falls into parts; "
+            "give its start, a number for each state"
+        )
+    v = np.real(left[:, ones[0]])
+    return v / v.sum() if abs(v.sum()) > TOLERANCE else v
+
+
+def refuse_negative_laws(process: Process) -> None:
+    """A generalised process may have negative weights, but no negative probability after any of its first prefixes."""
+    level = process.start[None]
+    for _ in range(LONGEST):
+        law = process.law(level)
+        if law.min() < -TOLERANCE:
+            row, token = np.unravel_index(int(np.argmin(law)), law.shape)
+            raise InputError(
+                f"the process {process.name!r} gives the token {process.words[token]!r} a negative probability, "
+                f"{law[row, token]:.3g}, so it is no process; correct its matrices, its start or phi"
+            )
+        rows, tokens = np.nonzero(law > TOLERANCE)
+        level, before = process.update(level[rows], tokens)[0], level
+        if process.n_tokens == 1 or len(level) > PREFIXES or np.array_equal(level, before):
+            break
+
+
+def _listed(numbers: np.ndarray) -> str:
+    """The first eight of them."""
+    flat = np.ravel(numbers)
+    more = f", .. ({len(flat)} in all)" if len(flat) > 8 else ""
+    return ", ".join(f"{v:.6g}" for v in flat[:8]) + more
