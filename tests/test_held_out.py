@@ -10,7 +10,7 @@ import pytest
 from small_maps import small_map
 from test_rides_and_law import every_ride
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
 from worldbench.envs.maze.config import MazeConfig
@@ -76,13 +76,16 @@ def test_nothing_is_held_out() -> None:
     values = held.threshold(place[:, None], place[None, :])[~np.eye(3, dtype=bool)]
     least = float(np.ceil(values.min() * 100) / 100)
     said = told(graph, 2, 99, "pairs", 0.001)
-    assert said.startswith("line: no pair (origin, destination) of its 3 places is held out at env.held_out_share 0.001")
+    assert said.startswith(
+        "line: no pair (origin, destination) of its 3 places is held out at env.held_out_share 0.001"
+    )
     assert f"set env.held_out_share to {least:g} or more" in said
     Walker(graph, 2, 99, HeldOut.of(graph, "pairs", least)).check()
 
 
 def test_what_is_held_out_has_no_route() -> None:
-    """After an even number of moves a ride on a line is at an even distance: the pair that is held out is at an odd one."""
+    """After an even number of moves a ride on a line is at an even distance: the pair that is held out is at an odd
+    one."""
     graph = line_of_three()
     place = np.arange(3)
     for salt in range(100):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldbench.cli import main
+from worldbench.cli.main import main
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.envs.hmm import mixed_states, process, sampling
@@ -44,7 +44,6 @@ def test_a_card_is_cheap_and_says_what_it_lacks(tokens: int, states: int) -> Non
         reached = len(card["myopic_entropies"]) - 1
         assert f"{tokens**reached:,} beliefs at depth {reached}" in card["left_out"]["bayes_loss"] or tokens < 20
         entropies = world.expected_entropies()
-        assert entropies is not None
         assert np.isnan(entropies).tolist() == [k > reached for k in range(16)]
     else:
         assert "left_out" not in card
@@ -62,7 +61,10 @@ def test_bounds_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
             fresh = random_process(3, 2)
             assert fresh.unfolding.entropies(20).tolist() == whole[: depth + 1].tolist()
             assert fresh.unfolding.depth == depth
-            assert f"{3**depth} beliefs at depth {depth} may lead to {3 ** (depth + 1)} more" in fresh.unfolding.shortfall()
+            assert (
+                f"{3**depth} beliefs at depth {depth} may lead to {3 ** (depth + 1)} more"
+                in fresh.unfolding.shortfall()
+            )
             assert len(mixed_states.distinct(fresh, 20)) == depth + 1
             with pytest.raises(InputError, match=f"ask for at most depth {depth}"):
                 fresh.myopic_entropies(depth + 1)
@@ -88,7 +90,9 @@ def test_an_entropy_rate_that_did_not_settle_is_not_called_one() -> None:
     assert f"entropy rate at most {rate.value:.4f} nats" in slow.summary(0)
     assert named("mess3").rate().settled
     assert named("rrxor").rate() == mixed_states.Rate(pytest.approx(2 / 3 * math.log(2)), True)
-    leaving = np.array([[[0.9, 0.01], [0, 1]], [[0.09, 0], [0, 0]]])  # falls silent in the end, from a start that is not the end
+    leaving = np.array(
+        [[[0.9, 0.01], [0, 1]], [[0.09, 0], [0, 0]]]
+    )  # falls silent in the end, from a start that is not the end
     started = HMM(HMMConfig(), Process(name="leaving", transition=leaving, start=np.array([1.0, 0])))
     assert not started.process.stationary
     assert "at most" not in started.summary(0)
@@ -100,7 +104,9 @@ def test_documents_too_many_to_count() -> None:
     assert card["left_out"] == {"typical_documents": "more than 1e308"}
 
 
-@pytest.mark.parametrize("spec", ["mess3", "rrxor", "mixture(mess3, mess3(a=0.6))", "bloch_walk", "product(rrxor, z1r)"])
+@pytest.mark.parametrize(
+    "spec", ["mess3", "rrxor", "mixture(mess3, mess3(a=0.6))", "bloch_walk", "product(rrxor, z1r)"]
+)
 def test_beliefs_are_the_same_whichever_way_they_are_multiplied(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
     p = named(spec)
     tokens = p.sample(streams.uniform(0, 300, 9, "ways", spec)).astype(int)
@@ -117,7 +123,8 @@ def test_beliefs_are_the_same_whichever_way_they_are_multiplied(spec: str, monke
 
 
 def test_a_search_draws_what_the_table_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The outcome is how many cuts of the state lie at or below the number: the same without a table, which may be large."""
+    """The outcome is how many cuts of the state lie at or below the number: the same without a table, which may be
+    large."""
     rng = np.random.default_rng(1)
     t = rng.random((4, 7, 7)) * (rng.random((4, 7, 7)) < 0.4) + 1e-3
     t /= t.sum((0, 2))[None, :, None]
@@ -129,7 +136,10 @@ def test_a_search_draws_what_the_table_does(monkeypatch: pytest.MonkeyPatch) -> 
     search = Guide.of(t)
     assert (search.bins, len(search.table)) == (table.bins, 0)
     assert np.array_equal(search.outcome(state, uniform), table.outcome(state, uniform))
-    counted = [int((table.cuts[table.first[i] - i : table.first[i + 1] - i - 1] <= u).sum() + table.first[i]) for i, u in zip(state, uniform)]
+    counted = [
+        int((table.cuts[table.first[i] - i : table.first[i + 1] - i - 1] <= u).sum() + table.first[i])
+        for i, u in zip(state, uniform)
+    ]
     assert table.outcome(state, uniform).tolist() == counted
 
 
@@ -138,6 +148,8 @@ def test_a_run_over_many_tokens_ends_well(tmp_path: Path, capsys: pytest.Capture
     path = tmp_path / "mine.json"
     path.write_text(json.dumps({"transition": random_process(12, 2).transition.tolist()}))
     command = ["run", "hmm", "--model", "oracle", "--env.process", str(path), "--out", str(tmp_path / "runs")]
-    assert main([*command, "--eval.metrics", "next_token", "excess_loss", "--eval.documents", "200"]) == 0, capsys.readouterr().err
+    assert main([*command, "--eval.metrics", "next_token", "excess_loss", "--eval.documents", "200"]) == 0, (
+        capsys.readouterr().err
+    )
     result = json.loads(next((tmp_path / "runs").glob("hmm-oracle*/result*.json")).read_text())
     assert "too many to unfold" in result["card"]["left_out"]["bayes_loss"]

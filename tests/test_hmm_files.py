@@ -1,4 +1,5 @@
-"""Processes of one's own: three layouts of a file, and what is wrong with one, in a sentence that names file and place."""
+"""Processes of one's own: three layouts of a file, and what is wrong with one, in a sentence that names file and
+place."""
 
 from __future__ import annotations
 
@@ -56,7 +57,10 @@ def test_the_layouts_are_told_apart_by_their_keys(path: Path) -> None:
 def test_hmmlearns_three_matrices(path: Path, tail: str) -> None:
     """Its states emit, then move."""
     start, move, emit = [0.6, 0.4], [[0.9, 0.1], [0.3, 0.7]], [[0.8, 0.1, 0.1], [0.1, 0.2, 0.7]]
-    p = read(path, {f"startprob{tail}": start, f"transmat{tail}": move, f"emissionprob{tail}": emit, "words": ["x", "y", "z"]})
+    p = read(
+        path,
+        {f"startprob{tail}": start, f"transmat{tail}": move, f"emissionprob{tail}": emit, "words": ["x", "y", "z"]},
+    )
     for word in itertools.product(range(3), repeat=3):
         truth = sum(
             start[i] * emit[i][word[0]] * move[i][j] * emit[j][word[1]] * move[j][k] * emit[k][word[2]]
@@ -95,7 +99,8 @@ def test_a_byte_order_mark_and_a_special_file(path: Path) -> None:
 
 
 WRONG: dict[str, tuple[Any, str]] = {
-    "transposed": ({"transition": np.swapaxes(ONE_WAY, 1, 2).tolist()}, "are transposed: their columns, not their rows, sum to 1"),
+    "transposed": ({"transition": np.swapaxes(ONE_WAY, 1, 2).tolist()},
+        "are transposed: their columns, not their rows, sum to 1"),
     "counts": ({"transition": [[[36, 5], [9, 14]]]}, "state 0 .* sum to 41 and not to 1; divide the weights"),
     "zero row": ({"transition": [[[0.5, 0.5], [0, 0]]]}, "state 1 .* sum to 0 and not to 1; let it stay"),
     "not a number": ({"transition": [[[float("nan"), 0.5]]]}, r"transition\[0\]\[0\]\[0\] is nan"),
@@ -105,17 +110,21 @@ WRONG: dict[str, tuple[Any, str]] = {
     "true": ({"transition": [[[True]]]}, r"transition\[0\]\[0\]\[0\] is true or false"),
     "huge": ({"transition": [[[10**400]]]}, "out of range"),
     "flat": ({"transition": [[0.5, 0.5]]}, r"transition\[0\]\[0\] is a .*number"),
-    "ragged": ({"transition": [[[0.5], [0.5, 0.5]]]}, r"transition\[0\]\[1\] has 2 entries, transition\[0\]\[0\] has 1"),
+    "ragged": ({"transition": [[[0.5], [0.5, 0.5]]]},
+        r"transition\[0\]\[1\] has 2 entries, transition\[0\]\[0\] has 1"),
     "not square": ({"transition": [[[0.5, 0.5]]]}, "one square matrix a token"),
     "no list": ({"transition": {"a": 1}}, "transition is an object"),
     "empty": ({"transition": []}, "transition is empty"),
     "nothing": (3, "transition is a whole number"),
     "no key": ({"name": "x"}, "lacks 'transition'"),
     "two layouts": ({"transition": ONE_WAY, "transmat": [[1]]}, "both 'transition' and 'transmat'"),
-    "another layout's key": ({"transition_matrices": ONE_WAY, "start": [1, 0]}, "unknown key 'start' beside 'transition_matrices'"),
+    "another layout's key": ({"transition_matrices": ONE_WAY, "start": [1, 0]},
+        "unknown key 'start' beside 'transition_matrices'"),
     "nearest key": ({"transition": ONE_WAY, "fi": [1, 1]}, "unknown key 'fi'"),
-    "negative": ({"transition": [[[1.2, -0.2], [0, 0.5]], [[0, 0], [0.5, 0]]]}, "the token '1' a negative probability, -0.333"),
-    "two parts": ({"transition": [[[1, 0, 0], [0.5, 0, 0.5], [0, 0, 1]]]}, "cannot leave state 0 and state 2: give its start"),
+    "negative": ({"transition": [[[1.2, -0.2], [0, 0.5]], [[0, 0], [0.5, 0]]]},
+        "the token '1' a negative probability, -0.333"),
+    "two parts": ({"transition": [[[1, 0, 0], [0.5, 0, 0.5], [0, 0, 1]]]},
+        "cannot leave state 0 and state 2: give its start"),
     "start of zeros": ({"transition": ONE_WAY, "start": [0, 0]}, "no belief, 0, 0; give a probability for each state"),
     "negative start": ({"transition": ONE_WAY, "start": [-1, 2]}, "no belief, -1, 2"),
     "nested start": ({"transition": ONE_WAY, "start": [[1, 0]]}, r"start\[0\] is a list"),
@@ -130,8 +139,10 @@ WRONG: dict[str, tuple[Any, str]] = {
     "phi is none": ({"transition": PARTS, "phi": [1, 1, 1, 1]}, "phi .* must be a right eigenvector"),
     "no emissions": ({"transmat": [[1]]}, "'emissionprob' is missing"),
     "moves transposed": ({"transmat": [[0.9, 0.3], [0.1, 0.7]], "emissionprob": [[1], [1]]}, "transmat is transposed"),
-    "emissions transposed": ({"transmat": [[0.9, 0.1], [0.3, 0.7]], "emissionprob": [[0.5, 0.5]] * 3}, "3; it is transposed"),
-    "moves sum": ({"transmat": [[0.9, 0.2], [0.3, 0.7]], "emissionprob": [[1], [1]]}, r"transmat\[0\] sums to 1.1 and not to 1"),
+    "emissions transposed": ({"transmat": [[0.9, 0.1], [0.3, 0.7]], "emissionprob": [[0.5, 0.5]] * 3},
+        "3; it is transposed"),
+    "moves sum": ({"transmat": [[0.9, 0.2], [0.3, 0.7]], "emissionprob": [[1], [1]]},
+        r"transmat\[0\] sums to 1.1 and not to 1"),
     "moves not square": ({"transmat": [[0.5, 0.5]], "emissionprob": [[1]]}, "transmat must be square"),
     "negative emission": ({"transmat": [[1]], "emissionprob": [[1.5, -0.5]]}, r"emissionprob\[0\]\[1\] is -0.5"),
 }  # fmt: skip
@@ -173,13 +184,17 @@ def test_who_gives_phi_may_mean_the_transposed(path: Path) -> None:
 
 def test_long_runs_are_decided_by_which_states_follow_which() -> None:
     """Periodic, absorbing, almost reducible chains have one stationary distribution; two closed classes have many."""
-    cycle = Process(name="cycle", transition=np.array([[[0, 1.0, 0], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 1], [1, 0, 0]]]))
+    cycle = Process(
+        name="cycle", transition=np.array([[[0, 1.0, 0], [0, 0, 0], [0, 0, 0]], [[0, 0, 0], [0, 0, 1], [1, 0, 0]]])
+    )
     assert cycle.start == pytest.approx([1 / 3] * 3)
     assert cycle.entropy_rate() == pytest.approx(0, abs=1e-12)
     absorbing = Process(name="absorbing", transition=np.array([[[0.5, 0], [0, 0]], [[0, 0.5], [0, 1]]]))
     assert absorbing.start == pytest.approx([0, 1])
     assert absorbing.visited.tolist() == [False, True]
-    assert "1 of its 2 states and 1 of its 2 tokens never occur from its start" in HMM(HMMConfig(), absorbing).summary(0)
+    assert "1 of its 2 states and 1 of its 2 tokens never occur from its start" in HMM(HMMConfig(), absorbing).summary(
+        0
+    )
     silent = Process(name="silent", transition=np.array([[[1.0]], [[0.0]]]))
     assert "; 1 of its 2 tokens never occur from its start" in HMM(HMMConfig(), silent).summary(0)
     assert HMM(HMMConfig(), silent).card(0)["remark"] == "1 of its 2 tokens never occur from its start"

@@ -184,8 +184,8 @@ def test_a_generalised_process_is_a_world_like_any_other() -> None:
 
 
 def test_expected_entropies_are_whole_or_absent() -> None:
-    assert HMM(HMMConfig(process="rrxor", length=64)).expected_entropies() is not None
-    assert HMM(HMMConfig(process="mess3", length=64)).expected_entropies() is None
+    assert np.isfinite(HMM(HMMConfig(process="rrxor", length=64)).expected_entropies()).all()
+    assert np.isnan(HMM(HMMConfig(process="mess3", length=64)).expected_entropies())[-1]
     assert HMM(HMMConfig(process="mess3", length=64)).card(0)["bayes_loss"] is None
 
 

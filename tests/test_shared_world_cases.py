@@ -128,7 +128,9 @@ def test_a_maze_that_once_failed(path: Path) -> None:
 @pytest.mark.parametrize("path", TABLES or [CASES], ids=case)
 def test_a_table_that_once_hung(path: Path) -> None:
     with bounded():
-        refused("no pair .* of its 3 places is held out .*; set env.held_out_share to", TaxiWorld, TaxiConfig(map=str(path)))
+        refused(
+            "no pair .* of its 3 places is held out .*; set env.held_out_share to", TaxiWorld, TaxiConfig(map=str(path))
+        )
 
 
 @absent(TABLES)

@@ -31,7 +31,8 @@ def size(name: str, tokens: int, states: int) -> None:
     """Refuses a process that is too large to work with."""
     if tokens > MOST_TOKENS or tokens * states**2 > MOST_WEIGHTS:
         raise InputError(
-            f"the process {name!r} is too large, with {counted(tokens, 'token')} and {counted(states, 'state')}; take at most "
+            f"the process {name!r} is too large, with {counted(tokens, 'token')} and {counted(states, 'state')}; "
+            "take at most "
             f"{MOST_TOKENS:,} tokens, and so many states that tokens times states squared are at most {MOST_WEIGHTS:,}"
         )
 

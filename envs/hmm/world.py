@@ -194,7 +194,8 @@ class HMM(Automaton[HMMStates]):
             left_out["typical_documents"] = "more than 1e308"
         if len(counts) <= depth:
             left_out["distinct_beliefs"] = (
-                f"after depth {len(counts) - 1}: {counted(int(counts[-1]), 'belief')} so far, and too many more to count"
+                f"after depth {len(counts) - 1}: {counted(int(counts[-1]), 'belief')} so far, and too many more to "
+                "count"
             )
         if left_out:
             card["left_out"] = left_out

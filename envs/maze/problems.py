@@ -176,7 +176,8 @@ class Source:
             )
         few = f"only {found}" if found else "none"
         return InputError(
-            f"{told}{few} of the {split} split had a way of at least {counted(c.least_moves, 'move')}; lower env.least_moves, "
+            f"{told}{few} of the {split} split had a way of at least {counted(c.least_moves, 'move')}; lower "
+            "env.least_moves, "
             f"or take larger mazes{loops}"
         )
 
