@@ -180,7 +180,7 @@ def test_own_matrices(tmp_path: Path) -> None:
         ({"transition": [[[1, 2], [3]]]}, "numbers"),
         ({"start": [1.0]}, "needs 2 entries"),
         ({"start": [-1.0, 2.0]}, "no belief"),
-        ({"words": ["a"]}, "2 matrices and 1 word$"),
+        ({"words": ["a"]}, "2 matrices and 1 word;"),
         ({"words": "ab"}, "list of strings"),
         ({"transitions": 1}, "unknown key"),
         ({"transition": [[[1, 0], [0, 1]]], "words": []}, "give its start"),
