@@ -90,7 +90,7 @@ def walk(path: Path) -> None:
     """Rides over a small table: what is held out, and what is drawn."""
     from worldbench.envs.taxi.world import TaxiWorld
 
-    world = TaxiWorld(TaxiConfig(map=str(path), min_moves=1, max_moves=6))
+    world = TaxiWorld(TaxiConfig(map=str(path), min_moves=1, max_moves=6, held_out_share=0.6))
     documents = world.sample(0, "train", 0, 8)
     assert documents.tokens.max() < len(world.vocabulary)
     world.prompts(0, 8)
@@ -145,7 +145,17 @@ TURNED = (
     "<ADJLIST_START> (1,0) <--> (0,0) ; (1,1) <--> (1,0) ; <ADJLIST_END> <ORIGIN_START> (1,1) <ORIGIN_END> "
     "<TARGET_START> (0,0) <TARGET_END> <PATH_START> (1,1) (1,0) (0,0) <PATH_END>\n"
 )
-MAZES = {"mazes.txt": MAZE + TURNED}
+LOOSE = (
+    "# mine\n<adjlist_start> ( 0 , 0 ) <--> ( 0 , 1 ) ;(0,1)<-->(1,1); (0,0) <XX> (1,0) <adjlist_end> <ORIGIN_START> (0, 0) "
+    "<ORIGIN_END> <TARGET_START> (1,1) <TARGET_END> <PATH_START> (0,0)(0,1) (1,1) <PATH_END>  # last\n"
+)
+MAZES = {"mazes.txt": MAZE + TURNED, "loose.txt": LOOSE + MAZE}
+PROCESSES = {
+    "own.json": OWN,
+    "theirs.json": {"transition_matrices": OWN["transition"], "initial_state": [0.5, 0.5]},
+    "three.json": {"startprob": [1, 0], "transmat": [[0.9, 0.1], [0.3, 0.7]], "emissionprob": [[0.8, 0.2], [0.1, 0.9]]},
+    "parts.json": {"transition": [[[0.5, 0.25, 0], [1, 0.5, 0], [0, 0, 1]]], "start": [0.5, 0, 0.5], "phi": [1, 2, 1]},
+}
 
 
 def worlds() -> dict[str, Reader]:
@@ -160,10 +170,11 @@ def worlds() -> dict[str, Reader]:
         world.step(states, documents.tokens[:1, 1])
         assert documents.tokens[:, 1:].min() >= FIRST
         assert documents.tokens.max() < len(world.vocabulary)
+        json.dumps(world.card(8), allow_nan=False)
+        world.summary(8)
 
-    processes = {"own.json": OWN}
     return {
-        "process": Reader({name: json.dumps(p).encode() for name, p in processes.items()}, emit, 1000, "json"),
+        "process": Reader({name: json.dumps(p).encode() for name, p in PROCESSES.items()}, emit, 1000, "json"),
         "mazes": Reader(encoded(MAZES), lambda path: read_mazes(path, 2, 3), 800),
     }
 
