@@ -102,7 +102,7 @@ class CallableModel(SequenceModel):
                 f"{self.name} returned hidden states of shape {hidden.shape} for {_told(tokens)}; a second value must be "
                 f"hidden states [B, T, D], or left out"
             )
-        wrong = ~np.isfinite(hidden).all(axis=-1)
+        wrong = np.asarray(~np.isfinite(hidden).all(axis=-1))
         if (wrong & ~padding).any():
             raise InputError(
                 f"{self.name} returned hidden states with NaN or infinity, {_where(wrong & ~padding)} of {_told(tokens)}"

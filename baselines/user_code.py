@@ -159,7 +159,8 @@ def parts(value: Any, network: bool) -> tuple[Any, Any]:
     if isinstance(value, Mapping) and "logits" in value:
         return value["logits"], None
     if not isinstance(value, np.ndarray) and not hasattr(value, "detach") and hasattr(value, "logits"):
-        return value.logits, None
+        output: Any = value
+        return output.logits, None
     if not isinstance(value, tuple):
         return value, None
     first, second = (*value, None, None)[:2]

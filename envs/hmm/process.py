@@ -88,7 +88,7 @@ class Process:
         """bool [S]: the states that can be reached from the start; all of a generalised process."""
         if not self.hidden_markov:
             return np.ones(self.n_states, bool)
-        return chains.reachable(self.transition.sum(0))[self.start > 0].any(axis=0)
+        return np.asarray(chains.reachable(self.transition.sum(0))[self.start > 0].any(axis=0))
 
     @cached_property
     def _wide(self) -> np.ndarray:

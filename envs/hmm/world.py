@@ -158,7 +158,7 @@ class HMM(Automaton[HMMStates]):
         p = self.process
         if not p.hidden_markov:
             return ""
-        emitted = (p.emission[p.visited] > 0).any(axis=0)
+        emitted = np.asarray((p.emission[p.visited] > 0).any(axis=0))
         each = ((p.visited, "state"), (emitted, "token"))
         parts = [f"{int((~seen).sum())} of its {counted(len(seen), noun)}" for seen, noun in each if not seen.all()]
         return f"{' and '.join(parts)} never occur from its start" if parts else ""

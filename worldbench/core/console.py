@@ -143,9 +143,10 @@ def steady() -> Iterator[tuple[Steady, Steady]]:
             stream.flush()
         sys.stdout, sys.stderr = old
         for stream, handler in zip(old, errors):
-            if handler is not None and hasattr(stream, "reconfigure"):
+            reconfigure = getattr(stream, "reconfigure", None)
+            if handler is not None and reconfigure is not None:
                 with contextlib.suppress(ValueError):
-                    stream.reconfigure(errors=handler)
+                    reconfigure(errors=handler)
 
 
 def _occupy() -> None:

@@ -77,7 +77,9 @@ class Source:
     def _execute(self) -> Plugin:
         before = [set(registry.names()) for registry in ALL]
         name = _module(str(self.path), self.sha256)
-        module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, None, origin=str(self.path)))
+        spec = importlib.util.spec_from_loader(name, None, origin=str(self.path))
+        assert spec is not None  # without a loader there is nothing that could refuse
+        module = importlib.util.module_from_spec(spec)
         module.__file__ = str(self.path.resolve())
         sys.modules[name] = module
         try:

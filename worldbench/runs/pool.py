@@ -95,7 +95,7 @@ class Processes(Pool):
         self.workers = workers
 
     def _run(self, cells: list[Cell]) -> Iterator[Outcome]:
-        context = multiprocessing.get_context("spawn" if _cuda_is_up() else "fork")
+        context: Any = multiprocessing.get_context("spawn" if _cuda_is_up() else "fork")
         left, ended = cells, _Ended()
         running: dict[Connection, tuple[Cell, BaseProcess]] = {}
         try:

@@ -95,7 +95,8 @@ def fingerprint(device: str) -> str:
     optimizer = torch.optim.AdamW(weights, lr=1e-2, fused=True)
     for _ in range(2):
         h = F.rms_norm(x, (WIDTH,))
-        h = F.scaled_dot_product_attention(*(F.linear(h, w)[:, None] for w in (q, k, v)), is_causal=True)[:, 0]
+        query, key, value = (F.linear(h, w)[:, None] for w in (q, k, v))
+        h = F.scaled_dot_product_attention(query, key, value, is_causal=True)[:, 0]
         h = h + F.silu(F.linear(h, up))
         F.cross_entropy(F.linear(h, head).flatten(0, 1), target).backward()
         torch.nn.utils.clip_grad_norm_(weights, 0.5)
