@@ -47,3 +47,9 @@ def manhattan_map() -> Path:
     if not path.is_file():
         pytest.skip("the map of Manhattan is not beside this checkout (../shared/maps/manhattan.graphml.gz)")
     return path
+
+
+@pytest.fixture(autouse=True)
+def usual_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tables are as wide as where no terminal says otherwise, whatever the shell that runs the tests says."""
+    monkeypatch.delenv("COLUMNS", raising=False)

@@ -131,7 +131,7 @@ def test_an_undirected_map_has_two_way_streets_and_says_so(tmp_path: Path) -> No
     assert graph.digest == wanted.digest
     assert graph.report["undirected_edges"] == 5
     assert graph.report["loops_dropped"] == 1
-    world = TaxiWorld(TaxiConfig(map=str(tmp_path / "map.graphml"), max_moves=8))
+    world = TaxiWorld(TaxiConfig(map=str(tmp_path / "map.graphml"), max_moves=8, held_out_share=0.3))
     assert world.summary(0).endswith("; 5 undirected edges of the file read as two-way streets")
 
 

@@ -10,7 +10,6 @@ import codecs
 import contextlib
 import errno
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,4 +182,6 @@ def width() -> int:
         if sys.stdout.isatty() and (columns := os.get_terminal_size(sys.stdout.fileno()).columns) > 0:
             return columns
     on_a_terminal = sys.stdout is not None and sys.stdout.isatty()
-    return shutil.get_terminal_size((80 if on_a_terminal else WIDTH, 24)).columns
+    said = os.environ.get("COLUMNS", "")
+    # shutil.get_terminal_size would also ask the process' first standard output, which may be another file by now.
+    return int(said) if said.isascii() and said.isdecimal() and int(said) > 0 else 80 if on_a_terminal else WIDTH
