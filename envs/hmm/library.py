@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from worldbench.core.errors import InputError, nearest, unknown
+from worldbench.core.options import is_file
 from worldbench.core.text import counted
 from worldbench.envs.hmm import validity
 from worldbench.envs.hmm.files import from_file
@@ -175,7 +176,7 @@ def named(spec: str) -> Process:
             raise InputError(f"a mixture has a weight for each of its processes or for none, not {spec!r}")
         return mixture([named(rest) for _, rest in weighted], weights or None)
     if head not in NAMED:
-        if Path(spec).is_file():
+        if is_file(spec):
             raise InputError(
                 f"{spec!r} is a file, and the name of a file of matrices ends in .json; "
                 "write its matrices as JSON under such a name"
