@@ -238,7 +238,7 @@ def records() -> dict[str, Reader]:
             text(read(path, type(record)))
             text(read_any(path))
 
-        return Reader({f"{record.kind}.json": text(record).encode()}, again, 250, "json")
+        return Reader({f"{record.kind}.json": text(record).encode()}, again, 500, "json")
 
     return {f"{record.kind} record": reader(record) for record in every_kind()}
 
@@ -362,6 +362,6 @@ def saved_runs() -> dict[str, Reader]:
 
 
 READERS: dict[str, Callable[[], dict[str, Reader]]] = {
-    "maps": maps, "routes": routes, "recipes": recipes, "records": records, "arrays": arrays, "checkpoints": checkpoints,
+    "maps": maps, "routes": routes, "worlds": worlds, "recipes": recipes, "records": records, "arrays": arrays, "checkpoints": checkpoints,
     "curves": curves, "saved runs": saved_runs,
 }  # fmt: skip

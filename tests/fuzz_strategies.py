@@ -88,6 +88,8 @@ METRIC_LINES = st.lists(
 ).map(lambda records: b"".join(json.dumps(r).encode() + b"\n" for r in records))
 
 FILES: dict[tuple[str, str, str], tuple[Made, int]] = {
+    ("worlds", "process", "made.json"): (processes(), 400),
+    ("worlds", "mazes", "made.txt"): (lines(*MAZE_WORDS), 200),
     ("maps", "walked table", "made.csv"): (TABLES, 400),
     ("maps", "JSON table", "made.json"): (dumped(JSON), 200),
     ("routes", "routes", "made.txt"): (lines("p0", "p1", "p2", "N", "E", "SW", "end", "#"), 200),
