@@ -23,7 +23,7 @@ slow: $(VENV)/.dev
 lint: ruff types
 
 ruff: $(VENV)/.dev
-	@$(BIN)/python -m ruff check . $(ARGS)
+	@$(BIN)/python -m ruff check . $(ARGS) && $(BIN)/python -m ruff format --check --quiet .
 
 # On the unpacked wheel: type checkers do not see through the package-dir mapping of an editable install.
 types: $(VENV)/.dev

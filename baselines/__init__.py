@@ -4,10 +4,25 @@ from worldbench.core.registry import models
 
 for _name, _line, _target, _options in (
     ("gpt", "transformer trained on the next token", "gpt:GPT", "gpt:GPTConfig"),
-    ("nextlat", "the same transformer, trained also to predict its next hidden states", "nextlat:NextLat", "nextlat:NextLatConfig"),
-    ("bst", "belief state transformer: a forward and a backward encoder, trained on pairs of prefix and suffix", "bst:BST", "bst:BSTConfig"),
+    (
+        "nextlat",
+        "the same transformer, trained also to predict its next hidden states",
+        "nextlat:NextLat",
+        "nextlat:NextLatConfig",
+    ),
+    (
+        "bst",
+        "belief state transformer: a forward and a backward encoder, trained on pairs of prefix and suffix",
+        "bst:BST",
+        "bst:BSTConfig",
+    ),
     ("mtp", "the same transformer with heads for several tokens ahead, in parallel", "mtp:MTP", "mtp:MTPConfig"),
-    ("jtp", "the same transformer, several tokens ahead jointly, each given those before it", "jtp:JTP", "jtp:JTPConfig"),
+    (
+        "jtp",
+        "the same transformer, several tokens ahead jointly, each given those before it",
+        "jtp:JTP",
+        "jtp:JTPConfig",
+    ),
     ("gru", "recurrent reference: gated recurrent units", "recurrent:GRU", "recurrent:RecurrentConfig"),
     ("lstm", "recurrent reference: long short-term memory", "recurrent:LSTM", "recurrent:RecurrentConfig"),
 ):
@@ -24,8 +39,18 @@ for _name, _line, _target, _options in (
     ("random-legal", "uniform over what the world's rule allows: the floor", "references:RandomLegal", None),
     ("uniform", "uniform over the whole vocabulary: knows nothing", "references:Uniform", None),
     ("ngram", "the last few tokens, counted in training documents: knows no state", "ngram:NGram", "ngram:NGramConfig"),
-    ("untrained", "a freshly initialised transformer: what the architecture has for nothing", "untrained:make_untrained", "gpt:GPTConfig"),
-    ("corrupted", "the oracle with a damaged map, or noise: what a metric must notice", "corrupted:Corrupted", "corrupted:CorruptedConfig"),
+    (
+        "untrained",
+        "a freshly initialised transformer: what the architecture has for nothing",
+        "untrained:make_untrained",
+        "gpt:GPTConfig",
+    ),
+    (
+        "corrupted",
+        "the oracle with a damaged map, or noise: what a metric must notice",
+        "corrupted:Corrupted",
+        "corrupted:CorruptedConfig",
+    ),
 ):
     models.add(
         _name,

@@ -1,7 +1,9 @@
-"""The backbone that every transformer here shares: pre-norm RMSNorm, rotary positions, causal attention, SwiGLU, untied embedding and head, no biases.
+"""The backbone that every transformer here shares: pre-norm RMSNorm, rotary positions, causal attention, SwiGLU, untied
+embedding and head, no biases.
 
 Hyper-parameters as NextLat's released code has them (arXiv 2511.05963; facts in its Appendix).
-Shape letters: B rows, T tokens, D width, H heads, C head size, F hidden size of the MLP, V vocabulary, S keys (cached and new).
+Shape letters: B rows, T tokens, D width, H heads, C head size, F hidden size of the MLP, V vocabulary, S keys (cached
+and new).
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ def swiglu_width(width: int) -> int:
 
 
 class _RMSNorm(torch.autograd.Function):
-    """y = x r w with r = (mean x^2 + eps)^-1/2; the backward pass written out, in two thirds of the passes over memory that autograd would make."""
+    """y = x r w with r = (mean x^2 + eps)^-1/2; the backward pass written out, in two thirds of the passes over memory
+    that autograd would make."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
@@ -68,7 +71,8 @@ def rotate(x_BTHC: Tensor, turn: Tensor) -> Tensor:
 
 
 class Cache:
-    """Keys and values of one layer [B, H, S, C] with room to grow; columns that are not filled yet hold anything, and are never read."""
+    """Keys and values of one layer [B, H, S, C] with room to grow; columns that are not filled yet hold anything, and
+    are never read."""
 
     def __init__(self, rows: int, heads: int, room: int, head_size: int, device: torch.device) -> None:
         self.k = torch.empty(rows, heads, room, head_size, device=device)
@@ -79,7 +83,8 @@ class Cache:
 class Step:
     """Where new tokens go in the caches, and what they may look at.
 
-    start: columns already filled, the same for all rows; mask: bool [B, 1, K, S], None where a plain causal look-back is right.
+    start: columns already filled, the same for all rows; mask: bool [B, 1, K, S], None where a plain causal look-back
+    is right.
     """
 
     start: int
@@ -98,7 +103,9 @@ class Block(nn.Module):
         self.gate_up = nn.Linear(width, 2 * self.hidden, bias=False)
         self.down = nn.Linear(self.hidden, width, bias=False)
 
-    def forward(self, x_BTD: Tensor, turn: Tensor, mask: Tensor | None, cache: Cache | None = None, step: Step | None = None) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, turn: Tensor, mask: Tensor | None, cache: Cache | None = None, step: Step | None = None
+    ) -> Tensor:
         b, t, _ = x_BTD.shape
         qkv = self.qkv(self.norm_attention(x_BTD)).view(b, t, 3 * self.heads, self.head_size)
         qk = rotate(qkv[:, :, : 2 * self.heads], turn).transpose(1, 2)
@@ -126,29 +133,42 @@ class Encoder(nn.Module):
     def _build(self, width: int, layers: int, heads: int, head_width: int, mlp_width: int) -> None:
         self.width, self.heads, self.layers = width, heads, layers
         self.head_size = head_width or width // heads
-        self.blocks = nn.ModuleList(Block(width, heads, self.head_size, mlp_width or swiglu_width(width)) for _ in range(layers))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, self.head_size, mlp_width or swiglu_width(width)) for _ in range(layers)
+        )
         self.norm: nn.Module = RMSNorm(width)
         self._turn: Tensor | None = None
 
     def turn(self, length: int, device: torch.device) -> Tensor:
         """Rotary factors for positions 0 .. length - 1 at least."""
         if self._turn is None or len(self._turn) < length or self._turn.device != device:
-            with torch.inference_mode(False):  # a table made while predicting also serves training, which could not save an inference tensor
+            with torch.inference_mode(
+                False
+            ):  # a table made while predicting also serves training, which could not save an inference tensor
                 self._turn = rotary_table(max(length, 128), self.head_size, device)
         return self._turn
 
     def turn_at(self, t: int, position: Tensor | None, device: torch.device, longest: int | None = None) -> Tensor:
-        """Rotary factors of T tokens, to broadcast over [B, T, H, C / 2]. position int [B, T] (None: 0 .. T - 1), below `longest` (None: T)."""
+        """Rotary factors of T tokens, to broadcast over [B, T, H, C / 2]. position int [B, T] (None: 0 .. T - 1), below
+        `longest` (None: T)."""
         table = self.turn(longest or t, device)
         return table[:t, None] if position is None else table[position][:, :, None]
 
     def forward(
-        self, embedded_BTD: Tensor, position: Tensor | None, mask: Tensor | None, caches: list[Cache] | None = None, step: Step | None = None,
-        longest: int | None = None, replace: tuple[int, Tensor] | None = None,
-    ) -> Tensor:  # fmt: skip
-        """Hidden states [B, T, D] from embedded tokens. position int [B, T] (None: 0 .. T - 1); mask bool [B, 1, T, S] (None: causal).
+        self,
+        embedded_BTD: Tensor,
+        position: Tensor | None,
+        mask: Tensor | None,
+        caches: list[Cache] | None = None,
+        step: Step | None = None,
+        longest: int | None = None,
+        replace: tuple[int, Tensor] | None = None,
+    ) -> Tensor:
+        """Hidden states [B, T, D] from embedded tokens. position int [B, T] (None: 0 .. T - 1); mask bool [B, 1, T, S]
+        (None: causal).
 
-        replace: the output of a layer (0: the embedding, i: block i, one more than there are blocks: the final norm), and what takes its place [B, T, D].
+        replace: the output of a layer (0: the embedding, i: block i, one more than there are blocks: the final norm),
+        and what takes its place [B, T, D].
         """
         turn = self.turn_at(embedded_BTD.shape[1], position, embedded_BTD.device, longest)
         swap, other = replace if replace is not None else (-1, embedded_BTD)
@@ -160,9 +180,12 @@ class Encoder(nn.Module):
 
 
 class Backbone(Encoder):
-    """Embedding, blocks, final norm, and the head. The hidden state is the output of the final norm: exactly what the head reads."""
+    """Embedding, blocks, final norm, and the head. The hidden state is the output of the final norm: exactly what the
+    head reads."""
 
-    def __init__(self, vocabulary: int, width: int, layers: int, heads: int, head_width: int = 0, mlp_width: int = 0) -> None:
+    def __init__(
+        self, vocabulary: int, width: int, layers: int, heads: int, head_width: int = 0, mlp_width: int = 0
+    ) -> None:
         nn.Module.__init__(self)
         self.embedding = nn.Embedding(vocabulary, width)
         self._build(width, layers, heads, head_width, mlp_width)
@@ -178,7 +201,8 @@ def initialise(module: nn.Module, seed: int) -> None:
 
 
 def document_mask(document: Tensor) -> Tensor:
-    """Block-diagonal causal mask bool [B, 1, T, T] from document numbers [B, T]; padding sees itself, so that no row is empty."""
+    """Block-diagonal causal mask bool [B, 1, T, T] from document numbers [B, T]; padding sees itself, so that no row is
+    empty."""
     t = document.shape[1]
     causal = torch.ones(t, t, dtype=torch.bool, device=document.device).tril()
     return ((document[:, :, None] == document[:, None, :]) & causal)[:, None]
@@ -194,4 +218,6 @@ def check_shape(layers: int, heads: int, width: int, head_width: int = 0, mlp_wi
     if head_width % 2:
         raise InputError(f"model.head_width must be even (channels turn in pairs), not {head_width}")
     if not head_width and width % (2 * heads):
-        raise InputError(f"model.width must be a multiple of twice model.heads (an even head size), not {width} with {heads} heads")
+        raise InputError(
+            f"model.width must be a multiple of twice model.heads (an even head size), not {width} with {heads} heads"
+        )

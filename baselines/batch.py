@@ -19,11 +19,14 @@ class Batch:
     """Rows of packed documents, int64 [B, T] but for the last two fields.
 
     tokens: inputs. document: which document of the row, -1 padding. position: place in the document.
-    following: the document's next token, -1 where there is none (behind its last token, and at padding). targets: what is asked for there, -1 where nothing
-    is: the next token, where it is not given as part of the prompt, or the label of a document that has labels of its own.
-    closed: 1 where the next token is the document's last one and is not read, else 0 (a document that the row's end cuts off has no such place). Without
-    labels of its own the last token of a document is only ever a target.
-    row int64 [B]: the row's number in the whole of training, for draws that belong to it. single: at most one document a row, so that a causal mask is enough.
+    following: the document's next token, -1 where there is none (behind its last token, and at padding). targets: what
+    is asked for there, -1 where nothing
+    is: the next token, where it is not given as part of the prompt, or the label of a document that has labels of its
+    own.
+    closed: 1 where the next token is the document's last one and is not read, else 0 (a document that the row's end
+    cuts off has no such place). Without labels of its own the last token of a document is only ever a target. row int64
+    [B]: the row's number in the whole of training, for draws that belong to it. single: at most one document a row, so
+    that a causal mask is enough.
     """
 
     tokens: torch.Tensor
@@ -58,9 +61,11 @@ class Batch:
 
 
 def pack(documents: Documents, rows: int, width: int, first_row: int = 0) -> Batch:
-    """Deal N documents into `rows` rows of `width` tokens: row r lays its own N / rows consecutive documents end to end.
+    """Deal N documents into `rows` rows of `width` tokens: row r lays its own N / rows consecutive documents end to
+    end.
 
-    What passes the row's end is cut, so a document may be cut but none is dropped or preferred for its own length. Vectorised: no loop over documents.
+    What passes the row's end is cut, so a document may be cut but none is dropped or preferred for its own length.
+    Vectorised: no loop over documents.
     first_row: the number of the first row in the whole of training.
     """
     n = len(documents)
@@ -89,9 +94,13 @@ def pack(documents: Documents, rows: int, width: int, first_row: int = 0) -> Bat
         targets = documents.labels.ravel()[at]
         closed &= following >= 0
     laid = {
-        "tokens": (tokens[at], 0), "document": (doc % per_row, -1), "position": (place, 0), "following": (following, -1), "targets": (targets, -1),
+        "tokens": (tokens[at], 0),
+        "document": (doc % per_row, -1),
+        "position": (place, 0),
+        "following": (following, -1),
+        "targets": (targets, -1),
         "closed": (closed, 0),
-    }  # fmt: skip
+    }
     out = {name: np.full(rows * width, empty, np.int64) for name, (_, empty) in laid.items()}
     for name, (value, _) in laid.items():
         out[name][cell] = value

@@ -1,14 +1,17 @@
 """BST: the belief state transformer (Hu et al. 2024, arXiv 2410.23506).
 
-Two encoders with one token embedding: f_t = F(x_0 .. x_t) forward over a prefix, b_s = B(x_s .. x_{L-1}, nothing) backward over a suffix. A text head on
-[f_t ; b_s] (2D): z + SwiGLU(z), norm, split in two halves that one unembedding reads: the next token after the prefix, x_{t+1}, and the token before the
-suffix, x_{s-1}.
-L = (CE_next + CE_prev) / 2, averaged over the pairs (t, s) of one document with s - t >= min_gap, x_{t+1} scored (t at or after the prompt's last token).
-Every suffix ends in the padding token, which says that nothing follows: b_L, of nothing else, is the empty suffix, from which prediction is made (F and b_L).
+Two encoders with one token embedding: f_t = F(x_0 .. x_t) forward over a prefix, b_s = B(x_s .. x_{L-1}, nothing)
+backward over a suffix. A text head on [f_t ; b_s] (2D): z + SwiGLU(z), norm, split in two halves that one unembedding
+reads: the next token after the prefix, x_{t+1}, and the token before the suffix, x_{s-1}. L = (CE_next + CE_prev) / 2,
+averaged over the pairs (t, s) of one document with s - t >= min_gap, x_{t+1} scored (t at or after the prompt's last
+token). Every suffix ends in the padding token, which says that nothing follows: b_L, of nothing else, is the empty
+suffix, from which prediction is made (F and b_L).
 At a gap of 1 both targets are that token: nothing is left between.
-The pairs of a step can be sub-sampled; those with the empty suffix are always kept. A document that its row cuts off has no empty suffix.
+The pairs of a step can be sub-sampled; those with the empty suffix are always kept. A document that its row cuts off
+has no empty suffix.
 
-Shape letters: B rows, T tokens, U cells of a row of suffixes, N documents, M pairs, S suffix tokens, D width, F hidden size of the SwiGLU, V vocabulary.
+Shape letters: B rows, T tokens, U cells of a row of suffixes, N documents, M pairs, S suffix tokens, D width, F hidden
+size of the SwiGLU, V vocabulary.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ class BSTConfig(GPTConfig):
     """The shared backbone's shape, for each of the two encoders, and the pairs."""
 
     pairs: float = 1.0
-    """Share of the pairs of prefix and suffix that a step takes, besides those with the empty suffix, which it takes all."""
+    """Share of the pairs of prefix and suffix that a step takes, besides those with the empty suffix, which it takes
+    all."""
     min_gap: int = 2
     """Least distance from the prefix's last token to the suffix's first."""
 
@@ -50,7 +54,8 @@ class BSTConfig(GPTConfig):
 
 
 class TextHead(nn.Module):
-    """[f ; b] to the two halves that the unembedding reads. Its first layer is linear in f and b apart, so each is taken through it once, not once a pair."""
+    """[f ; b] to the two halves that the unembedding reads. Its first layer is linear in f and b apart, so each is
+    taken through it once, not once a pair."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -69,14 +74,16 @@ class TextHead(nn.Module):
         return F.linear(b, self.gate_up.weight[:, self.width :])
 
     def forward(self, f: Tensor, b: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-        """(what the next token is read off, what the token before the suffix is), each [.., D]. first: the sum of both parts of the first layer."""
+        """(what the next token is read off, what the token before the suffix is), each [.., D]. first: the sum of both
+        parts of the first layer."""
         gate, up = first.chunk(2, dim=-1)
         y = self.norm(torch.cat([f, b], dim=-1) + self.down(F.silu(gate) * up))
         return y[..., : self.width], y[..., self.width :]
 
 
 class BST(Objective):
-    """A forward encoder (the trunk, whose output is the hidden state), a backward one, and the text head. Prediction: the trunk and the empty suffix."""
+    """A forward encoder (the trunk, whose output is the hidden state), a backward one, and the text head. Prediction:
+    the trunk and the empty suffix."""
 
     name = "bst"
     hidden_name = "forward encoder"
@@ -94,14 +101,18 @@ class BST(Objective):
         """b [N, D] of suffixes, each of the first `length` [N] tokens of its row (0: the empty suffix)."""
         n, s = tokens_NS.shape
         offset = torch.arange(s + 1, device=tokens_NS.device)[None, :]
-        back = torch.cat([tokens_NS, tokens_NS.new_full((n, 1), self.pad)], dim=1).gather(1, (length[:, None] - offset) % (s + 1))
+        back = torch.cat([tokens_NS, tokens_NS.new_full((n, 1), self.pad)], dim=1).gather(
+            1, (length[:, None] - offset) % (s + 1)
+        )
         back = torch.where(offset == 0, self.pad, back)
         return self.suffix(self.embed(back), None, None)[torch.arange(n, device=back.device), length]
 
     def empty_suffix(self) -> Tensor:
         """b of the empty suffix [1, D]."""
         device = self.trunk.head.weight.device
-        return self.encode_suffixes(torch.zeros(1, 0, dtype=torch.int64, device=device), torch.zeros(1, dtype=torch.int64, device=device))
+        return self.encode_suffixes(
+            torch.zeros(1, 0, dtype=torch.int64, device=device), torch.zeros(1, dtype=torch.int64, device=device)
+        )
 
     # Prediction
 
@@ -113,7 +124,9 @@ class BST(Objective):
         first = self.text_head.of_prefix(h) + self.text_head.of_suffix(b)
         return self.trunk.head(self.text_head(h, b.expand_as(h), first)[0])
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None) -> BSTDecoder:
+    def decoder(
+        self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None
+    ) -> BSTDecoder:
         return BSTDecoder(self, device, prompts, lengths, condition)
 
     # Training
@@ -128,29 +141,45 @@ class BST(Objective):
         return {"pairs": len(self.pairs(batch).prefix)}
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """One pass back through each encoder: the head is first taken back, some pairs at a time, to detached encodings."""
+        """One pass back through each encoder: the head is first taken back, some pairs at a time, to detached
+        encodings."""
         pairs = self.pairs(batch)
         tokens, document, position = suffix_rows(batch, self.pad)
         f = self.encode_batch(batch)
-        b = self.suffix(self.embed(tokens), None, None) if batch.single else self.suffix(self.embed(tokens), position, document_mask(document))
+        b = (
+            self.suffix(self.embed(tokens), None, None)
+            if batch.single
+            else self.suffix(self.embed(tokens), position, document_mask(document))
+        )
         gradient_f, gradient_b = torch.zeros_like(f), torch.zeros_like(b)
-        terms = self._head_backward((f.detach(), gradient_f), (b.detach(), gradient_b), pairs, 2 * safe(totals["pairs"]))
+        terms = self._head_backward(
+            (f.detach(), gradient_f), (b.detach(), gradient_b), pairs, 2 * safe(totals["pairs"])
+        )
         torch.autograd.backward([f, b], [gradient_f, gradient_b])
         self._pairs = None
         return {"next_token": terms[0], "previous_token": terms[1]}
 
     def _head_backward(self, f: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], pairs: Pairs, total: Count) -> Tensor:
-        """Add to the gradients of f [B, T, D] and b [B, U, D] (the second of each pair) and of the head; the sums of both terms over half of `total` [2]."""
+        """Add to the gradients of f [B, T, D] and b [B, U, D] (the second of each pair) and of the head; the sums of
+        both terms over half of `total` [2]."""
         t, u, terms = f[0].shape[1], b[0].shape[1], f[0].new_zeros(2)
         size = max(1, FLOATS_AT_ONCE // (2 * self.vocabulary + 8 * self.width + 4 * self.text_head.down.in_features))
         for part in torch.split(torch.arange(len(pairs.prefix), device=pairs.prefix.device), size):
             prefix, suffix = pairs.prefix[part], pairs.suffix[part]
-            low, high = int(prefix[0]) // t, int(prefix[-1]) // t + 1  # pairs come row by row: only these rows' encodings are touched
+            low, high = (
+                int(prefix[0]) // t,
+                int(prefix[-1]) // t + 1,
+            )  # pairs come row by row: only these rows' encodings are touched
             leaf_f, leaf_b = (x[low:high].flatten(0, 1).requires_grad_() for x in (f[0], b[0]))
             i, j = prefix - low * t, suffix - low * u
-            first = self.text_head.of_prefix(leaf_f).index_select(0, i) + self.text_head.of_suffix(leaf_b).index_select(0, j)
+            first = self.text_head.of_prefix(leaf_f).index_select(0, i) + self.text_head.of_suffix(leaf_b).index_select(
+                0, j
+            )
             halves = self.text_head(leaf_f.index_select(0, i), leaf_b.index_select(0, j), first)
-            losses = [F.cross_entropy(self.trunk.head(half), target[part], reduction="sum") for half, target in zip(halves, (pairs.next, pairs.previous))]
+            losses = [
+                F.cross_entropy(self.trunk.head(half), target[part], reduction="sum")
+                for half, target in zip(halves, (pairs.next, pairs.previous))
+            ]
             ((losses[0] + losses[1]) / total).backward()
             terms += torch.stack(losses).detach() * (2 / total)
             for leaf, gradient in ((leaf_f, f[1]), (leaf_b, b[1])):
@@ -169,12 +198,16 @@ class BSTDecoder(CachedDecoder):
     objective: BST
 
     @torch.inference_mode()
-    def __init__(self, objective: BST, device: str, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None) -> None:
+    def __init__(
+        self, objective: BST, device: str, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None
+    ) -> None:
         if condition is None:
             self._suffix = objective.empty_suffix()
         else:
             if condition.ndim != 2 or len(condition) != len(prompts):
-                raise InputError(f"a condition holds one suffix a row, [{len(prompts)}, S]; not shape {list(condition.shape)}")
+                raise InputError(
+                    f"a condition holds one suffix a row, [{len(prompts)}, S]; not shape {list(condition.shape)}"
+                )
             suffix = torch.from_numpy(np.ascontiguousarray(condition, dtype=np.int64)).to(device)
             length = (suffix >= 0).long().cumprod(1).sum(1)
             self._suffix = objective.encode_suffixes(suffix.clamp(min=0), length)

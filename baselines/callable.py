@@ -44,7 +44,9 @@ class CallableModel(SequenceModel):
     def _states(self, tokens: np.ndarray) -> np.ndarray:
         found = [self._call(part)[1] for part in self._chunks(tokens)]
         if any(h is None for h in found):
-            raise InputError(f"{self.name} returned hidden states at first, and none for tokens of shape {tokens.shape}")
+            raise InputError(
+                f"{self.name} returned hidden states at first, and none for tokens of shape {tokens.shape}"
+            )
         return np.concatenate([h for h in found if h is not None])
 
     def _layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
@@ -66,7 +68,9 @@ class CallableModel(SequenceModel):
         except WorldbenchError:
             raise
         except (Exception, SystemExit) as error:
-            raise InputError(f"{self.name} failed on {_told(tokens)}: {describe(error)}{_advice(error, tokens)}") from error
+            raise InputError(
+                f"{self.name} failed on {_told(tokens)}: {describe(error)}{_advice(error, tokens)}"
+            ) from error
         logits, hidden = parts(value, self.network)
         padding = tokens == self.vocabulary.pad
         return self._logits(logits, tokens, padding), self._hidden(hidden, tokens, padding)
@@ -79,7 +83,11 @@ class CallableModel(SequenceModel):
             raise InputError(
                 f"{self.name} returned logits of shape {logits.shape} for {_told(tokens)}; they must be {wanted}: the "
                 f"last is the world's vocabulary of {counted(wanted[2], 'word')}"
-                + (", and a score of the next word is needed after every token, not after the last one alone" if last else "")
+                + (
+                    ", and a score of the next word is needed after every token, not after the last one alone"
+                    if last
+                    else ""
+                )
             )
         highest = logits.max(axis=-1)
         for what, wrong in (
@@ -99,13 +107,15 @@ class CallableModel(SequenceModel):
         hidden = self._array(value, "hidden states")
         if hidden.ndim != 3 or hidden.shape[:2] != tokens.shape:
             raise InputError(
-                f"{self.name} returned hidden states of shape {hidden.shape} for {_told(tokens)}; a second value must be "
+                f"{self.name} returned hidden states of shape {hidden.shape} for {_told(tokens)}; "
+                "a second value must be "
                 f"hidden states [B, T, D], or left out"
             )
         wrong = np.asarray(~np.isfinite(hidden).all(axis=-1))
         if (wrong & ~padding).any():
             raise InputError(
-                f"{self.name} returned hidden states with NaN or infinity, {_where(wrong & ~padding)} of {_told(tokens)}"
+                f"{self.name} returned hidden states with NaN or infinity, {_where(wrong & ~padding)} "
+                f"of {_told(tokens)}"
             )
         return np.where(wrong[..., None], np.float32(0), hidden) if wrong.any() else hidden
 
@@ -123,7 +133,9 @@ class CallableModel(SequenceModel):
             raise InputError(f"{self.name} returned {what} that cannot be read ({describe(error)})") from error
         if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
             of = f"type {kind}" if not isinstance(value, np.ndarray) else f"dtype {value.dtype}"
-            raise InputError(f"{self.name} returned {what} of {of}; they must be a numpy array or torch tensor of numbers")
+            raise InputError(
+                f"{self.name} returned {what} of {of}; they must be a numpy array or torch tensor of numbers"
+            )
         with np.errstate(over="ignore"):
             return value.astype(np.float32, copy=False)
 
@@ -147,7 +159,11 @@ class PlainDecoder(Decoder):
     """Decodes without a cache, each step from the whole prefix."""
 
     def __init__(self, model: CallableModel, prompts: np.ndarray, lengths: np.ndarray) -> None:
-        self.model, self.tokens, self.lengths = model, np.asarray(prompts)[:, : int(np.max(lengths))], np.asarray(lengths)
+        self.model, self.tokens, self.lengths = (
+            model,
+            np.asarray(prompts)[:, : int(np.max(lengths))],
+            np.asarray(lengths),
+        )
         self.logits = self._after(self.lengths)
 
     def _after(self, lengths: np.ndarray) -> np.ndarray:

@@ -17,8 +17,9 @@ from worldbench.core.world import Documents, World
 ROWS = 8
 """Held-out documents that are asked about."""
 SAME, OTHER_SHAPE = 1e-3, 0.05
-"""Largest difference between two answers that should be equal: for tokens of one shape; and of two shapes, where sums run
-in another order and half precision rounds to three digits. Of distributions: the distance in total variation. Of hidden
+"""Largest difference between two answers that should be equal: for tokens of one shape; and of two shapes, where sums
+run in another order and half precision rounds to three digits. Of distributions: the distance in total variation. Of
+hidden
 states: the largest entry, where their root mean square is 1."""
 SUM = 0.02
 """How far from 1 the sum of probabilities may be in half precision."""
@@ -33,7 +34,9 @@ class Answer:
 
     @classmethod
     def of(cls, model: SequenceModel, tokens: np.ndarray) -> Answer:
-        return cls(np.exp(log_softmax(model.logits(tokens))), model.hidden(tokens) if isinstance(model, HasHidden) else None)
+        return cls(
+            np.exp(log_softmax(model.logits(tokens))), model.hidden(tokens) if isinstance(model, HasHidden) else None
+        )
 
     def differs(self, other: Answer, where: np.ndarray, most: float) -> str | None:
         """What differs from the first columns of `other` by more than `most` at the places bool [N, T], if anything."""
@@ -63,7 +66,8 @@ def require_next_token_model(model: SequenceModel, world: World, seed: int) -> N
     answer = Answer.of(model, tokens)
     if (how := Answer.of(model, tokens).differs(answer, inside, SAME)) is not None:
         raise InputError(
-            f"{model.name} answers otherwise when it is asked the same again ({how}): it draws at random; switch dropout "
+            f"{model.name} answers otherwise when it is asked the same again ({how}): "
+            "it draws at random; switch dropout "
             f"and sampling off (eval mode)"
         )
     pad, half = world.vocabulary.pad, max(1, tokens.shape[1] // 2)

@@ -1,4 +1,5 @@
-"""The oracle, damaged on purpose: with edges of its map deleted, added or led elsewhere, and with noise on its logits. What a metric must notice.
+"""The oracle, damaged on purpose: with edges of its map deleted, added or led elsewhere, and with noise on its logits.
+What a metric must notice.
 
 Shape letters: N rows, A actions.
 """
@@ -22,7 +23,8 @@ from worldbench.core.world import ILLEGAL, OPEN, Automaton, Documents, States, W
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptedConfig:
-    """What is done to the oracle. The run's seed chooses the edges and the noise; more damage of a kind keeps what less of it did."""
+    """What is done to the oracle. The run's seed chooses the edges and the noise; more damage of a kind keeps what less
+    of it did."""
 
     deleted: int = 0
     """Edges taken off its map."""
@@ -31,7 +33,8 @@ class CorruptedConfig:
     rewired: int = 4
     """Edges that lead to another random place."""
     noise: float = 0.0
-    """Standard deviation, in nats, of Gaussian noise on the logits of possible actions: drawn for each prefix, and the same whenever that prefix comes."""
+    """Standard deviation, in nats, of Gaussian noise on the logits of possible actions: drawn for each prefix, and the
+    same whenever that prefix comes."""
     floor: float = 1e-6
     """Probability mixed in evenly over all actions, so that every loss is finite."""
 
@@ -45,7 +48,8 @@ class CorruptedConfig:
 
 @dataclass
 class CorruptedStates(States):
-    """own: states of the damaged world, where each row last stood before it was lost. lost: bool [N]. prefix: uint64 [N], hash of the tokens so far."""
+    """own: states of the damaged world, where each row last stood before it was lost. lost: bool [N]. prefix: uint64
+    [N], hash of the tokens so far."""
 
     own: States
     lost: np.ndarray
@@ -53,7 +57,8 @@ class CorruptedStates(States):
 
 
 class Corrupted(FromStates):
-    """The exact law of a damaged world, with noise. Where a prefix takes a move that its map lacks it is lost: uniform over its own legal moves from there."""
+    """The exact law of a damaged world, with noise. Where a prefix takes a move that its map lacks it is lost: uniform
+    over its own legal moves from there."""
 
     name = "corrupted"
     needs = (Automaton, HasLaw)
@@ -78,7 +83,9 @@ class Corrupted(FromStates):
     def step(self, states: States, tokens: np.ndarray) -> CorruptedStates:
         assert isinstance(states, CorruptedStates)
         own = self.own.step(states.own, tokens)
-        lost = states.lost | ((np.asarray(self.own.outcome(states.own)) == OPEN) & (np.asarray(self.own.outcome(own)) == ILLEGAL))
+        lost = states.lost | (
+            (np.asarray(self.own.outcome(states.own)) == OPEN) & (np.asarray(self.own.outcome(own)) == ILLEGAL)
+        )
         own = own.copy()
         own.put(np.flatnonzero(lost), states.own.take(lost))
         return CorruptedStates(own, lost, prefixes.extend(states.prefix, np.asarray(tokens)))
@@ -101,9 +108,9 @@ class Corrupted(FromStates):
 class Blurred(Oracle):
     """The oracle with Gaussian noise on its hidden states: what a metric of geometry must notice.
 
-    sd: the noise's standard deviation, in standard deviations of each number of the hidden state (over documents of the training stream). made: the noise is
-    not on the states that are read, each prefix its own, but on those that its dynamics makes and that a swap puts in. In `check` only: its predictions are
-    the oracle's.
+    sd: the noise's standard deviation, in standard deviations of each number of the hidden state (over documents of the
+    training stream). made: the noise is not on the states that are read, each prefix its own, but on those that its
+    dynamics makes and that a swap puts in. In `check` only: its predictions are the oracle's.
     """
 
     name = "blurred"

@@ -81,7 +81,7 @@ class Drafter(abc.ABC):
     def __init__(self, reader: Reader) -> None:
         self.reader, self.engine, self.embed, self.unembed = reader, reader.engine, reader.embed, reader.unembed
 
-    def start(self, rows: int, room: int) -> None:  # noqa: B027  most drafters keep only `h`
+    def start(self, rows: int, room: int) -> None:  # noqa: B027 most drafters keep only `h`
         """Clear all state. room: the largest number of tokens that a row will hold."""
 
     def verified(self, h_BKD: Tensor, tokens_BK: Tensor, last: np.ndarray) -> None:

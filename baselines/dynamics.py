@@ -1,8 +1,9 @@
 """Transitions of a trained model's hidden states: NextLat's own, and a probe fitted after the fact to any model.
 
-The probe is NextLat's dynamics MLP, h' = h + f(norm([e(x) ; h])), hidden size 128 round(2D / 128), weights from N(0, .02), trained on a frozen trunk for one
-step ahead: AdamW on the smooth L1 loss (beta 1) between h' and h_{t+1} (Teoh et al. 2025, arXiv 2511.05963, equation 4 with d = 1). The same MLP, loss,
-batches and steps for every model, so that what differs is the hidden states.
+The probe is NextLat's dynamics MLP, h' = h + f(norm([e(x) ; h])), hidden size 128 round(2D / 128), weights from N(0,
+.02), trained on a frozen trunk for one
+step ahead: AdamW on the smooth L1 loss (beta 1) between h' and h_{t+1} (Teoh et al. 2025, arXiv 2511.05963, equation 4
+with d = 1). The same MLP, loss, batches and steps for every model, so that what differs is the hidden states.
 
 Shape letters: N documents, T tokens, M pairs of neighbouring positions, D width.
 """
@@ -52,20 +53,29 @@ def neighbours(documents: Documents) -> tuple[np.ndarray, np.ndarray]:
     return row, place
 
 
-def fit_dynamics(objective: Objective, hidden: np.ndarray, documents: Documents, steps: int, seed: int, device: str = "cpu") -> Dynamics:
-    """The probe, fitted to the hidden states [N, T or T - 1, D] of the inputs of documents; left as initialised where no document has two of them.
+def fit_dynamics(
+    objective: Objective, hidden: np.ndarray, documents: Documents, steps: int, seed: int, device: str = "cpu"
+) -> Dynamics:
+    """The probe, fitted to the hidden states [N, T or T - 1, D] of the inputs of documents; left as initialised where
+    no document has two of them.
 
-    Draws: the stream ("dynamics probe", seed). The learning rate rises over the first twentieth of the steps, then falls to 0 along a cosine.
+    Draws: the stream ("dynamics probe", seed). The learning rate rises over the first twentieth of the steps, then
+    falls to 0 along a cosine.
     """
     row, t = neighbours(documents)
     width = objective.width
-    with torch.random.fork_rng(devices=[]):  # torch's modules draw a first guess from the global generator, which is not ours to advance
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # torch's modules draw a first guess from the global generator, which is not ours to advance
         module = Dynamics(width, max(128, 128 * round(2 * width / 128)))
     initialise(module, streams.integer("dynamics probe", seed))
     module.to(device)
     if not len(row):
         return module
-    before, after, token = (torch.from_numpy(x).to(device) for x in (hidden[row, t], hidden[row, t + 1], documents.tokens[row, t + 1].astype(np.int64)))
+    before, after, token = (
+        torch.from_numpy(x).to(device)
+        for x in (hidden[row, t], hidden[row, t + 1], documents.tokens[row, t + 1].astype(np.int64))
+    )
     with torch.no_grad():
         embedding = objective.embed(torch.arange(objective.vocabulary, device=device)).clone()
     matrices, rest = ([p for p in module.parameters() if (p.ndim >= 2) == kind] for kind in (True, False))

@@ -56,7 +56,8 @@ class FromStates(SequenceModel):
         return out
 
     def walked(self, tokens: np.ndarray) -> Iterator[tuple[np.ndarray, int, States]]:
-        """Every position of rows [N, T] from the last token of their prompts on: the rows [M] that have it, the position, the states after its token.
+        """Every position of rows [N, T] from the last token of their prompts on: the rows [M] that have it, the
+        position, the states after its token.
 
         A row without its whole prompt has none.
         """
@@ -65,7 +66,9 @@ class FromStates(SequenceModel):
         if not len(rows):
             return
         first, tokens = first[rows], tokens[rows]
-        for seen, on, here in Replay(self, self.start(tokens[:, : max(int(first.max()), 1)], first), tokens, first, ends=True):
+        for seen, on, here in Replay(
+            self, self.start(tokens[:, : max(int(first.max()), 1)], first), tokens, first, ends=True
+        ):
             if seen:
                 yield rows[on], seen - 1, here
 
@@ -119,11 +122,15 @@ class Exact(FromStates):
     @cached_property
     def _fields(self) -> list[tuple[str, np.dtype, tuple[int, ...]]]:
         states = self.start(*_prompts(self.world))
-        return [(f.name, getattr(states, f.name).dtype, getattr(states, f.name).shape[1:]) for f in dataclasses.fields(states)]
+        return [
+            (f.name, getattr(states, f.name).dtype, getattr(states, f.name).shape[1:])
+            for f in dataclasses.fields(states)
+        ]
 
     @cached_property
     def _range(self) -> dict[str, tuple[float, float]]:
-        """By field of whole numbers, the least and the greatest that occur: in documents, after any one token, among the states that can be drawn."""
+        """By field of whole numbers, the least and the greatest that occur: in documents, after any one token, among
+        the states that can be drawn."""
         world = self.world
         documents = world.sample(0, "train", 0, RANGE_DOCUMENTS)
         found = [states for _, _, states in self.walked(documents.tokens)]
@@ -151,7 +158,9 @@ class Exact(FromStates):
         return {
             name: np.eye(size, dtype=np.float32)
             if size <= MOST_CLASSES
-            else np.where(streams.generator("state codes", name, size).random((size, CODE_WIDTH)) < 0.5, -1, 1).astype(np.float32)
+            else np.where(streams.generator("state codes", name, size).random((size, CODE_WIDTH)) < 0.5, -1, 1).astype(
+                np.float32
+            )
             for name, size in sizes.items()
         }
 
@@ -169,7 +178,8 @@ class Exact(FromStates):
         return np.concatenate(parts, axis=1)
 
     def decode(self, hidden: np.ndarray) -> States:
-        """The states that were encoded; whole numbers that no state has (a probe's guess) become the nearest that one has."""
+        """The states that were encoded; whole numbers that no state has (a probe's guess) become the nearest that one
+        has."""
         values, at = {}, 0
         for name, dtype, shape in self._fields:
             size = int(np.prod(shape, dtype=int))

@@ -18,9 +18,13 @@ def continues(batch: Batch, horizon: int) -> list[Tensor]:
 
 
 def tokens_ahead(batch: Batch, horizon: int) -> dict[str, Count]:
-    """Positions of CE_0 (next_token) and CE_i (ahead_i): those t for which t + i is an input of the same document and its next token is scored."""
+    """Positions of CE_0 (next_token) and CE_i (ahead_i): those t for which t + i is an input of the same document and
+    its next token is scored."""
     out: dict[str, Count] = {"next_token": batch.scored.sum()}
-    return out | {f"ahead_{i}": (inside & batch.scored[:, i:]).sum() for i, inside in enumerate(continues(batch, horizon), start=1)}
+    return out | {
+        f"ahead_{i}": (inside & batch.scored[:, i:]).sum()
+        for i, inside in enumerate(continues(batch, horizon), start=1)
+    }
 
 
 def check_horizon(config: Any, weight: str) -> None:

@@ -4,8 +4,8 @@ L = CE_ntp + lambda mean(CE_1 .. CE_d)
     planning sequence of position t: c_0 .. c_d, c_i = combine(h_t, e(x_{t+i})), combine(h, e) = LayerNorm(e + gamma h)
     a = causal self-attention with a learned relative bias over c_0 .. c_d (no MLP)
     slot 0 gives x_{t+1} from a_0; slot i >= 1 gives x_{t+i+1} from a_i + h_t; one norm before the shared unembedding
-CE_i is a mean over the positions t for which t+i is an input of the same document and its next token is scored: slots after a document's end are out.
-h_t is the state of the last block, before any norm.
+CE_i is a mean over the positions t for which t+i is an input of the same document and its next token is scored: slots
+after a document's end are out. h_t is the state of the last block, before any norm.
 
 Shape letters: B rows, T tokens, M positions, S slots (d + 1), H heads, C head size, D width, V vocabulary.
 """
@@ -72,7 +72,8 @@ class Planning(nn.Module):
 
 
 class JTP(Objective):
-    """The shared backbone, whose state is asked for several tokens at once through the planning attention. Prediction uses slot 0."""
+    """The shared backbone, whose state is asked for several tokens at once through the planning attention. Prediction
+    uses slot 0."""
 
     name = "jtp"
     hidden_name = "last block (before the planning attention)"
@@ -88,14 +89,17 @@ class JTP(Objective):
         self.norm = RMSNorm(c.width)
 
     def plan(self, h_MD: Tensor, e_MSD: Tensor) -> Tensor:
-        """The normed output of every slot [M, S, D], which the unembedding reads: states and the embeddings of x_t, x_{t+1} .."""
+        """The normed output of every slot [M, S, D], which the unembedding reads: states and the embeddings of x_t,
+        x_{t+1} .."""
         a = self.planning(self.planning.combine(h_MD[:, None], e_MSD))
         return self.norm(torch.cat([a[:, :1], a[:, 1:] + h_MD[:, None]], dim=1))
 
     def head(self, h: Tensor, tokens: Tensor | None = None) -> Tensor:
         assert tokens is not None, "slot 0 reads the last token too"
         flat = h.reshape(-1, h.shape[-1])
-        return self.trunk.head(self.plan(flat, self.embed(tokens).reshape(-1, 1, flat.shape[1]))[:, 0]).view(*h.shape[:-1], -1)
+        return self.trunk.head(self.plan(flat, self.embed(tokens).reshape(-1, 1, flat.shape[1]))[:, 0]).view(
+            *h.shape[:-1], -1
+        )
 
     def counts(self, batch: Batch) -> dict[str, Count]:
         return tokens_ahead(batch, self.config.horizon)
@@ -110,10 +114,15 @@ class JTP(Objective):
         return out if self.config.lambda_jtp else out[:, :, :1]
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """One pass back through the trunk: the planning sequences of some positions at a time are first taken back to detached copies of states, embeddings."""
+        """One pass back through the trunk: the planning sequences of some positions at a time are first taken back to
+        detached copies of states, embeddings."""
         c, t = self.config, batch.tokens.shape[1]
         embedded = self.embed(batch.tokens)
-        h = self.trunk(embedded, None, None) if batch.single else self.trunk(embedded, batch.position, document_mask(batch.document))
+        h = (
+            self.trunk(embedded, None, None)
+            if batch.single
+            else self.trunk(embedded, batch.position, document_mask(batch.document))
+        )
         leaf_h, leaf_e = (x.detach().flatten(0, 1).requires_grad_() for x in (h, embedded))
         slots_BTS = self._slots(batch)
         s = slots_BTS.shape[2]
@@ -141,4 +150,6 @@ class JTP(Objective):
         return {"next_token": terms[0], "ahead": terms[1]}
 
     def inference_parameters(self) -> int:
-        return super().inference_parameters() + sum(p.numel() for p in (*self.planning.parameters(), *self.norm.parameters()))
+        return super().inference_parameters() + sum(
+            p.numel() for p in (*self.planning.parameters(), *self.norm.parameters())
+        )

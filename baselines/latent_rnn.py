@@ -1,7 +1,8 @@
 """NextLat's latent dynamics alone, as a recurrent network.
 
     h_1 = trunk(x_1), on the first token alone;   h_{t+1} = p_psi(h_t, x_{t+1});   logits = head(h)
-Prompts go through the dynamics too. What such a network knows, the dynamics know: it attends to nothing. Weights and their names are those of NextLat.
+Prompts go through the dynamics too. What such a network knows, the dynamics know: it attends to nothing. Weights and
+their names are those of NextLat.
 
 Shape letters: B rows, T tokens, P prompt tokens, K new tokens, V vocabulary, D width.
 """
@@ -46,13 +47,16 @@ class LatentRNN(NextLat):
     def inference_parameters(self) -> int:
         return self.parameter_count()
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None) -> StateDecoder:
+    def decoder(
+        self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None
+    ) -> StateDecoder:
         refuse_condition(self.name, condition)
         return StateDecoder(self, device, prompts, lengths)
 
 
 class StateDecoder(SwappableDecoder):
-    """Continues rows from one state each [B, D], whatever they have read. A row that has read nothing has the logits of a state of zeros."""
+    """Continues rows from one state each [B, D], whatever they have read. A row that has read nothing has the logits of
+    a state of zeros."""
 
     def __init__(self, objective: LatentRNN, device: str, prompts: np.ndarray, lengths: np.ndarray) -> None:
         self.objective, self.device = objective, torch.device(device)
@@ -90,7 +94,8 @@ class StateDecoder(SwappableDecoder):
 
     @torch.inference_mode()
     def replace_next(self, layer: int, hidden: np.ndarray, tokens: np.ndarray) -> None:
-        """Append one token a row [B], with its embedding (layer 0) or the state after it (1) replaced by `hidden` [B, D]."""
+        """Append one token a row [B], with its embedding (layer 0) or the state after it (1) replaced by `hidden` [B,
+        D]."""
         given = torch.from_numpy(np.ascontiguousarray(hidden)).to(self.device)
         self._advance(given if layer == 0 else self.objective.embed(self._tokens(tokens)))
         self.state = given if layer == 1 else self.state

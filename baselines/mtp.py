@@ -1,9 +1,9 @@
 """MTP: multi-token prediction (Gloeckle et al. 2024, arXiv 2404.19737, section 2).
 
-L = CE_0 + lambda mean(CE_1 .. CE_d), CE_i = mean of -log p_i(x_{t+1+i} | x_0 .. x_t) over the positions t for which t+i is an input of the same document and
-its next token is scored.
-A trunk of `layers` - 1 blocks, then d + 1 parallel heads, each one block and one norm, all with one unembedding. Head 0 is the last block and the norm of the
-shared backbone, so prediction is that of a GPT of the same depth.
+L = CE_0 + lambda mean(CE_1 .. CE_d), CE_i = mean of -log p_i(x_{t+1+i} | x_0 .. x_t) over the positions t for which t+i
+is an input of the same document and its next token is scored. A trunk of `layers` - 1 blocks, then d + 1 parallel
+heads, each one block and one norm, all with one unembedding. Head 0 is the last block and the norm of the shared
+backbone, so prediction is that of a GPT of the same depth.
 
 Shape letters: B rows, T tokens, D width, V vocabulary.
 """
@@ -49,7 +49,8 @@ class Ahead(nn.Module):
 
 
 class MTP(Objective):
-    """The shared backbone with further heads beside its last block. Prediction uses head 0, whose output is the hidden state."""
+    """The shared backbone with further heads beside its last block. Prediction uses head 0, whose output is the hidden
+    state."""
 
     name = "mtp"
     hidden_name = "final norm of the next-token head (head input)"
@@ -64,7 +65,8 @@ class MTP(Objective):
         return tokens_ahead(batch, self.config.horizon)
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """One pass back through the trunk: each head is first taken back to a detached copy of the trunk's state, so that one head's logits exist at a time."""
+        """One pass back through the trunk: each head is first taken back to a detached copy of the trunk's state, so
+        that one head's logits exist at a time."""
         t = batch.tokens.shape[1]
         position, mask = (None, None) if batch.single else (batch.position, document_mask(batch.document))
         turn = self.trunk.turn_at(t, position, batch.tokens.device)
@@ -78,7 +80,9 @@ class MTP(Objective):
             if not self.config.lambda_mtp:
                 break
             logits = self.trunk.head(head(leaf, turn, mask)[:, : t - i][scored])
-            loss = F.cross_entropy(logits, batch.following[:, i:][scored], reduction="sum") / (safe(totals[f"ahead_{i}"]) * self.config.horizon)
+            loss = F.cross_entropy(logits, batch.following[:, i:][scored], reduction="sum") / (
+                safe(totals[f"ahead_{i}"]) * self.config.horizon
+            )
             (self.config.lambda_mtp * loss).backward()
             ahead = ahead + loss.detach()
         h = self.trunk.norm(self.trunk.blocks[-1](x, turn, mask))

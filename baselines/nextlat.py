@@ -1,15 +1,16 @@
 """NextLat: next-latent prediction (Teoh et al. 2025, arXiv 2511.05963, equations 3-5).
 
 L = L_ntp + lambda_h L_next_h + lambda_kl L_kl
-    h'_{t+1} = p_psi(h_t, x_{t+1}) = h_t + f(norm([e(x_{t+1}) ; h_t]));   h'_{t+i} = p_psi(h'_{t+i-1}, x_{t+i}),   i = 1 .. d
-    L_next_h = (1/d) sum_i SmoothL1(stopgrad(h_{t+i}), h'_{t+i})
-    L_kl     = (1/d) sum_i KL( head(stopgrad(h_{t+i})) || head_frozen(h'_{t+i}) )
-Each of the d terms is a mean over its own positions: those (t, i) for which t+i is an input of the same document as t; for L_kl also one after which something
-is asked for.
-A rollout therefore never crosses the end of a document, at any later step either.
-Options take parts of this away or change them; the shams keep the work and take away what it could teach.
+    h'_{t+1} = p_psi(h_t, x_{t+1}) = h_t + f(norm([e(x_{t+1}) ; h_t]));   h'_{t+i} = p_psi(h'_{t+i-1}, x_{t+i}),   i = 1
+    .. d L_next_h = (1/d) sum_i SmoothL1(stopgrad(h_{t+i}), h'_{t+i}) L_kl     = (1/d) sum_i KL( head(stopgrad(h_{t+i}))
+    || head_frozen(h'_{t+i}) )
+Each of the d terms is a mean over its own positions: those (t, i) for which t+i is an input of the same document as t;
+for L_kl also one after which something is asked for. A rollout therefore never crosses the end of a document, at any
+later step either. Options take parts of this away or change them; the shams keep the work and take away what it could
+teach.
 
-Shape letters: B rows, T tokens, S columns of a rollout (T as a rule, see rollout.py), D width, V vocabulary, M = positions of one term.
+Shape letters: B rows, T tokens, S columns of a rollout (T as a rule, see rollout.py), D width, V vocabulary, M =
+positions of one term.
 """
 
 from __future__ import annotations
@@ -45,12 +46,13 @@ class NextLatConfig(GPTConfig):
     dynamics_factor: float = 1.0
     """Hidden size of the dynamics MLP: 128 round(factor 2D / 128)."""
     stop_target: bool = True
-    """Stop the gradient of the regression into the target latents. (The law that the divergence is taken from is a constant either way.)"""
+    """Stop the gradient of the regression into the target latents. (The law that the divergence is taken from is a
+    constant either way.)"""
     stop_head: bool = True
     """Stop the gradient of the divergence into the head."""
     mask: Literal["cumulative", "landing"] = field(default="cumulative", metadata=LATER)
-    """Where rows are packed, a rollout ends with its document (cumulative), or goes on through its last token into the row's next one, only the step that lands
-    on that token being left out (landing: the rule of the released code)."""
+    """Where rows are packed, a rollout ends with its document (cumulative), or goes on through its last token into the
+    row's next one, only the step that lands on that token being left out (landing: the rule of the released code)."""
     mask_prompts: bool = field(default=False, metadata=LATER)
     """Leave out of the regression, too, the steps that land on a token whose next one is given."""
     residual: bool = field(default=True, metadata=LATER)
@@ -58,8 +60,8 @@ class NextLatConfig(GPTConfig):
     state: Literal["normed", "residual"] = field(default="normed", metadata=LATER)
     """The latent: the output of the final norm, or the residual stream before it (the norm is then the head's)."""
     sham: Literal["none", "cut", "shuffled"] = field(default="none", metadata=LATER)
-    """Control of the same work. cut: the latent terms train the dynamics alone, and the transformer is GPT's. shuffled: the targets are latents of other places
-    of the row, in other documents where the row has any."""
+    """Control of the same work. cut: the latent terms train the dynamics alone, and the transformer is GPT's. shuffled:
+    the targets are latents of other places of the row, in other documents where the row has any."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,10 +76,14 @@ class NextLatConfig(GPTConfig):
         for name in ("mask", "state", "sham"):
             allowed, value = typing.get_args(hints[name]), getattr(self, name)
             if value not in allowed:
-                raise InputError(f"model.{name} must be one of {', '.join(allowed)}, not {value!r}{nearest(str(value), allowed)}")
+                raise InputError(
+                    f"model.{name} must be one of {', '.join(allowed)}, not {value!r}{nearest(str(value), allowed)}"
+                )
         for name in ("stop_target", "stop_head"):
             if self.sham == "cut" and not getattr(self, name):
-                raise InputError(f"model.{name} must be true with model.sham 'cut', which lets no gradient into the transformer")
+                raise InputError(
+                    f"model.{name} must be true with model.sham 'cut', which lets no gradient into the transformer"
+                )
 
     @property
     def dynamics_width(self) -> int:
@@ -92,7 +98,11 @@ class Dynamics(nn.Module):
         self.residual = residual
         self.norm = RMSNorm(2 * width)
         self.mlp = nn.Sequential(
-            nn.Linear(2 * width, hidden, bias=False), nn.GELU(), nn.Linear(hidden, hidden, bias=False), nn.GELU(), nn.Linear(hidden, width, bias=False)
+            nn.Linear(2 * width, hidden, bias=False),
+            nn.GELU(),
+            nn.Linear(hidden, hidden, bias=False),
+            nn.GELU(),
+            nn.Linear(hidden, width, bias=False),
         )
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:
@@ -146,16 +156,23 @@ class NextLat(Objective):
         return Columns.of(batch, through_ends=self.config.mask == "landing")
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """One pass back through the trunk: the rollout is first taken back to detached copies of the latents and embeddings, whose gradients then enter it."""
+        """One pass back through the trunk: the rollout is first taken back to detached copies of the latents and
+        embeddings, whose gradients then enter it."""
         c = self.config
         embedded = self.embed(batch.tokens)
-        h = self.trunk(embedded, None, None) if batch.single else self.trunk(embedded, batch.position, document_mask(batch.document))
+        h = (
+            self.trunk(embedded, None, None)
+            if batch.single
+            else self.trunk(embedded, batch.position, document_mask(batch.document))
+        )
         terms: dict[str, Tensor] = {}
         leaves: list[tuple[Tensor, Tensor]] = []
         if c.lambda_h or c.lambda_kl:
             columns = self._columns(batch)
             if columns.source is not None:  # behind the inputs, the last token of every document
-                embedded = torch.cat([embedded, self.embed(torch.where(batch.following >= 0, batch.following, self.pad))], dim=1)
+                embedded = torch.cat(
+                    [embedded, self.embed(torch.where(batch.following >= 0, batch.following, self.pad))], dim=1
+                )
             leaves = [(tensor, tensor.detach().requires_grad_(c.sham != "cut")) for tensor in (h, embedded)]
             terms = self._latent_backward(leaves[0][1], leaves[1][1], batch, columns, totals)
         next_token = self.next_token_sum(h, batch.targets) / safe(totals["next_token"])
@@ -168,10 +185,13 @@ class NextLat(Objective):
         torch.autograd.backward(roots, gradients)
         return {"next_token": next_token.detach(), **terms}
 
-    def _latent_backward(self, h_BTD: Tensor, e_BUD: Tensor, batch: Batch, columns: Columns, totals: dict[str, Count]) -> dict[str, Tensor]:
+    def _latent_backward(
+        self, h_BTD: Tensor, e_BUD: Tensor, batch: Batch, columns: Columns, totals: dict[str, Count]
+    ) -> dict[str, Tensor]:
         """Gradients of both latent terms, left on the leaves h and e and on the parameters; the terms, detached.
 
-        Each step's divergence is taken back to that step's predicted latents at once, so that one step's logits exist at a time.
+        Each step's divergence is taken back to that step's predicted latents at once, so that one step's logits exist
+        at a time.
         """
         c = self.config
         target = h_BTD.detach() if c.stop_target else h_BTD
@@ -193,7 +213,9 @@ class NextLat(Objective):
                 regression = regression + difference / (c.width * safe(totals[f"next_h_{i}"]) * c.horizon)
             if teacher is not None:
                 student = predicted[scored]
-                value, gradient = self._divergence_backward(student, teacher[:, i:][scored], safe(totals[f"kl_{i}"]) * c.horizon)
+                value, gradient = self._divergence_backward(
+                    student, teacher[:, i:][scored], safe(totals[f"kl_{i}"]) * c.horizon
+                )
                 divergence = divergence + value
                 roots.append(student)
                 gradients.append(gradient)
@@ -202,13 +224,19 @@ class NextLat(Objective):
             gradients.insert(0, torch.ones_like(regression))
         if roots:
             torch.autograd.backward(roots, gradients)
-        return ({"next_h": regression.detach()} if c.lambda_h else {}) | ({"kl": divergence} if teacher is not None else {})
+        return ({"next_h": regression.detach()} if c.lambda_h else {}) | (
+            {"kl": divergence} if teacher is not None else {}
+        )
 
     def _divergence_backward(self, h_MD: Tensor, teacher_MV: Tensor, total: Count) -> tuple[Tensor, Tensor]:
-        """Sum of KL(teacher || head(h)) over `total`, and the gradient of lambda_kl times it in h; that in the head is added to it unless stopped."""
+        """Sum of KL(teacher || head(h)) over `total`, and the gradient of lambda_kl times it in h; that in the head is
+        added to it unless stopped."""
         leaf = h_MD.detach().requires_grad_()
         frozen = {name: p.detach() for name, p in self.trunk.head.named_parameters()}
-        student = F.log_softmax(functional_call(self.trunk.head, frozen, (leaf,)) if self.config.stop_head else self.trunk.head(leaf), dim=-1)
+        student = F.log_softmax(
+            functional_call(self.trunk.head, frozen, (leaf,)) if self.config.stop_head else self.trunk.head(leaf),
+            dim=-1,
+        )
         kl = F.kl_div(student, teacher_MV, reduction="sum", log_target=True) / total
         (self.config.lambda_kl * kl).backward()
         assert leaf.grad is not None

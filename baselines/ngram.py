@@ -1,8 +1,12 @@
-"""An n-gram model: the next token given the last few, counted in training documents. It knows no state beyond its window.
+"""An n-gram model: the next token given the last few, counted in training documents. It knows no state beyond its
+window.
 
-Interpolated Witten-Bell smoothing (Witten & Bell 1991): with c(u, x) counts and T(u) distinct tokens seen after the context u,
-    P(x | u) = (c(u, x) + T(u) P(x | u without its first token)) / (c(u) + T(u)),   and uniform over answers below the empty context.
-Contexts reach back into the prompt, and not beyond the document's start. Where documents ask for labels of their own, x is the label after the context.
+Interpolated Witten-Bell smoothing (Witten & Bell 1991): with c(u, x) counts and T(u) distinct tokens seen after the
+context u,
+    P(x | u) = (c(u, x) + T(u) P(x | u without its first token)) / (c(u) + T(u)),   and uniform over answers below the
+    empty context.
+Contexts reach back into the prompt, and not beyond the document's start. Where documents ask for labels of their own, x
+is the label after the context.
 
 Shape letters: N, B rows, T tokens, K context tokens, A answers, V vocabulary, C distinct contexts.
 """
@@ -48,7 +52,10 @@ class NGram(SequenceModel):
         row, t = np.nonzero(documents.targets >= 0)
         asked = world.vocabulary.answer_of_token[documents.targets[row, t]]
         if (asked < 0).any():
-            raise InputError(f"the world {world.name!r} asks for tokens that its vocabulary does not count among the answers: there is nothing to count over")
+            raise InputError(
+                f"the world {world.name!r} asks for tokens that its vocabulary does not count among "
+                "the answers: there is nothing to count over"
+            )
         self._tables = []  # by context length: sorted hashes [C], counts [C, A]
         for k in range(self.reach + 1):
             far = t + 1 >= k
@@ -58,7 +65,8 @@ class NGram(SequenceModel):
             self._tables.append((contexts, counts))
 
     def _windows(self, tokens: np.ndarray) -> list[np.ndarray]:
-        """For each length k, the hash of the k tokens that end at each position: uint64 [N, T]; before position k - 1 it stands for nothing."""
+        """For each length k, the hash of the k tokens that end at each position: uint64 [N, T]; before position k - 1
+        it stands for nothing."""
         n, width = tokens.shape
         out = [np.zeros((n, width), np.uint64)]
         for k in range(1, self.reach + 1):
@@ -71,7 +79,8 @@ class NGram(SequenceModel):
         return out
 
     def law(self, hashes: list[np.ndarray], seen: np.ndarray) -> np.ndarray:
-        """float64 [N, A] from the hashes of the last 0 .. reach tokens (uint64 [N] each) of prefixes of `seen` [N] tokens."""
+        """float64 [N, A] from the hashes of the last 0 .. reach tokens (uint64 [N] each) of prefixes of `seen` [N]
+        tokens."""
         n = len(seen)
         p = np.full((n, len(self.answers)), 1 / len(self.answers))
         for k, (contexts, counts) in enumerate(self._tables):

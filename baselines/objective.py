@@ -26,14 +26,17 @@ Count = int | float | Tensor
 class Objective(nn.Module, abc.ABC):
     """A model and the loss it is trained on.
 
-    The loss is a weighted sum of terms, each a mean over its own positions. `counts` says how many positions a batch has of each; `backward` divides by
-    *totals* that may span several batches, so that one batch, two accumulated halves and two processes give the same gradient.
+    The loss is a weighted sum of terms, each a mean over its own positions. `counts` says how many positions a batch
+    has of each; `backward` divides by
+    *totals* that may span several batches, so that one batch, two accumulated halves and two processes give the same
+    gradient.
     """
 
     name: ClassVar[str]
     hidden_name: ClassVar[str] = "final norm (head input)"
     serves_labels: ClassVar[bool] = False
-    """Can it be trained on documents that ask for labels of their own? One that learns from the tokens ahead cannot: a label says nothing of those."""
+    """Can it be trained on documents that ask for labels of their own? One that learns from the tokens ahead cannot: a
+    label says nothing of those."""
     trunk: Backbone
 
     def __init__(self, config: Any, vocabulary: int, context: int, seed: int, pad: int = 0) -> None:
@@ -41,7 +44,9 @@ class Objective(nn.Module, abc.ABC):
         super().__init__()
         self.config, self.vocabulary, self.context, self.seed, self.pad = config, vocabulary, context, seed, pad
         self.width: int = config.width
-        with torch.random.fork_rng(devices=[]):  # torch's modules draw a first guess from the global generator, which is not ours to advance
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # torch's modules draw a first guess from the global generator, which is not ours to advance
             self.add_trunk()
             self.add_parts()
         self.initialise()
@@ -71,7 +76,8 @@ class Objective(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """Add to the gradients those of the weighted terms, each its sum over the batch divided by its total; the terms, detached and unweighted."""
+        """Add to the gradients those of the weighted terms, each its sum over the batch divided by its total; the
+        terms, detached and unweighted."""
 
     def embed(self, tokens: Tensor) -> Tensor:
         return self.trunk.embedding(tokens)
@@ -81,7 +87,8 @@ class Objective(nn.Module, abc.ABC):
         return self.trunk(self.embed(tokens), position, None if document is None else document_mask(document))
 
     def layers(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Hidden states [B, T, D] by layer: the embeddings, the output of every block, and what the head reads (`hidden_name`). One document a row."""
+        """Hidden states [B, T, D] by layer: the embeddings, the output of every block, and what the head reads
+        (`hidden_name`). One document a row."""
         x = self.embed(tokens)
         out = {"embedding": x}
         turn = self.trunk.turn_at(x.shape[1], None, x.device)
@@ -96,10 +103,13 @@ class Objective(nn.Module, abc.ABC):
         return self.encode(batch.tokens, batch.document, batch.position)
 
     def head(self, h: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """The next-token logits [.., V] read off hidden states [.., D]. tokens [..]: the last that each state has read, for heads that read them too."""
+        """The next-token logits [.., V] read off hidden states [.., D]. tokens [..]: the last that each state has read,
+        for heads that read them too."""
         return self.trunk.head(h)
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None) -> SwappableDecoder:
+    def decoder(
+        self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None
+    ) -> SwappableDecoder:
         """See `SequenceModel.decoder`; on `device`, where the parameters are."""
         refuse_condition(self.name, condition)
         return CachedDecoder(self, device, prompts, lengths)
@@ -122,7 +132,8 @@ class Objective(nn.Module, abc.ABC):
 
 
 class NextToken(Objective):
-    """Trained on what is asked for alone, as a rule the next token: L = mean over scored positions of -log p(x_{t+1} | h_t)."""
+    """Trained on what is asked for alone, as a rule the next token: L = mean over scored positions of -log p(x_{t+1} |
+    h_t)."""
 
     serves_labels = True
 

@@ -1,8 +1,8 @@
 """Pairs of a prefix and a suffix of one document, over packed rows.
 
-Document j of a row has n inputs x_0 .. x_{n-1}, from its column c_0 on, and one more token, x_n. Its suffixes start at s = 1 .. n, and, where it is not cut
-off, at n + 1: the empty one. Rows of suffixes hold each document backwards, (nothing,) x_n .. x_1, from column c_0 + j on: an encoder that looks back reads b_s
-at the cell of x_s.
+Document j of a row has n inputs x_0 .. x_{n-1}, from its column c_0 on, and one more token, x_n. Its suffixes start at
+s = 1 .. n, and, where it is not cut off, at n + 1: the empty one. Rows of suffixes hold each document backwards,
+(nothing,) x_n .. x_1, from column c_0 + j on: an encoder that looks back reads b_s at the cell of x_s.
 
 Shape letters: B rows, T tokens, U cells of a row of suffixes, M pairs.
 """
@@ -23,7 +23,8 @@ CELLS_AT_ONCE = 1 << 23
 
 @dataclass(frozen=True)
 class Pairs:
-    """int64 [M], row by row. prefix: the flat cell of t among inputs [B T]; suffix: that of s among suffix rows [B U]; next, previous: the two targets."""
+    """int64 [M], row by row. prefix: the flat cell of t among inputs [B T]; suffix: that of s among suffix rows [B U];
+    next, previous: the two targets."""
 
     prefix: Tensor
     suffix: Tensor
@@ -32,7 +33,8 @@ class Pairs:
 
 
 def _lengths(batch: Batch) -> tuple[Tensor, Tensor]:
-    """By cell [B, T], of its document: the inputs it has in the row, and whether it is whole (1) or cut off (0). 0 at padding."""
+    """By cell [B, T], of its document: the inputs it has in the row, and whether it is whole (1) or cut off (0). 0 at
+    padding."""
     b, t = batch.tokens.shape
     valid = batch.valid
     key = batch.document.clamp(min=0)
@@ -65,9 +67,11 @@ def suffix_rows(batch: Batch, pad: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def pairs_of(batch: Batch, min_gap: int, share: float, pad: int, seed: int) -> Pairs:
-    """All pairs with s - t >= min_gap and x_{t+1} scored; of those with a suffix that is not empty, each kept with probability `share`.
+    """All pairs with s - t >= min_gap and x_{t+1} scored; of those with a suffix that is not empty, each kept with
+    probability `share`.
 
-    The draw belongs to (seed, row of the training, t, s): it does not depend on how the rows are split. At a gap of 1 both targets are `pad`.
+    The draw belongs to (seed, row of the training, t, s): it does not depend on how the rows are split. At a gap of 1
+    both targets are `pad`.
     """
     b, t = batch.tokens.shape
     u = suffix_width(batch)

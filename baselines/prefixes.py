@@ -1,4 +1,5 @@
-"""64-bit hashes of prefixes, one row at a time step by step: equal prefixes have equal hashes, others (but for one in 10^7 tables of a million) do not."""
+"""64-bit hashes of prefixes, one row at a time step by step: equal prefixes have equal hashes, others (but for one in
+10^7 tables of a million) do not."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Recurrent references: GRU (Cho et al. 2014) and LSTM (Hochreiter & Schmidhuber 1997), torch's own, trained on the next token.
+"""Recurrent references: GRU (Cho et al. 2014) and LSTM (Hochreiter & Schmidhuber 1997), torch's own, trained on the
+next token.
 
-Token embedding, `layers` recurrent layers of one width, a head on the top layer's output: a state of fixed size, which attention has not. Weights start as
-torch's modules start them: embeddings from N(0, 1), all else uniform within 1 / sqrt(D).
+Token embedding, `layers` recurrent layers of one width, a head on the top layer's output: a state of fixed size, which
+attention has not. Weights start as torch's modules start them: embeddings from N(0, 1), all else uniform within 1 /
+sqrt(D).
 
 Shape letters: B rows, T tokens, P prompt tokens, K new tokens, N documents, V vocabulary, D width.
 """
@@ -66,7 +68,8 @@ class Recurrent(NextToken):
         if document is None:
             return list(self.layers(tokens).values())[-1]
         assert position is not None
-        # Every document of the packed rows in a row of its own, so that its state starts afresh; then back to where it was.
+        # Every document of the packed rows in a row of its own, so that its state starts afresh; then back to where it
+        # was.
         row, column = torch.nonzero(document >= 0, as_tuple=True)
         _, which = torch.unique(row * (int(document.max()) + 1) + document[row, column], return_inverse=True)
         place = position[row, column]
@@ -90,7 +93,9 @@ class Recurrent(NextToken):
     def inference_parameters(self) -> int:
         return self.parameter_count()
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None) -> RecurrentDecoder:
+    def decoder(
+        self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None
+    ) -> RecurrentDecoder:
         refuse_condition(self.name, condition)
         return RecurrentDecoder(self, device, prompts, lengths)
 
@@ -155,8 +160,12 @@ class RecurrentDecoder(SwappableDecoder):
         return self._forward(tokens)
 
     def replace_next(self, layer: int, hidden: np.ndarray, tokens: np.ndarray) -> None:
-        """Append one token a row [B], with a layer's output and recurrent h (an LSTM's cell stays its own) replaced by `hidden` [B, D]; 0: the embedding."""
-        self._forward(np.asarray(tokens)[:, None], (layer, torch.from_numpy(np.ascontiguousarray(hidden))[:, None].to(self.device)))
+        """Append one token a row [B], with a layer's output and recurrent h (an LSTM's cell stays its own) replaced by
+        `hidden` [B, D]; 0: the embedding."""
+        self._forward(
+            np.asarray(tokens)[:, None],
+            (layer, torch.from_numpy(np.ascontiguousarray(hidden))[:, None].to(self.device)),
+        )
 
     def adopt_last(self, other: RecurrentDecoder) -> None:
         """Take another decoder's states and logits."""

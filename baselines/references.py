@@ -1,4 +1,5 @@
-"""Reference models, made from the world itself: what a perfect model scores, and what knowing the rules alone, or nothing, scores."""
+"""Reference models, made from the world itself: what a perfect model scores, and what knowing the rules alone, or
+nothing, scores."""
 
 from __future__ import annotations
 

@@ -29,11 +29,16 @@ class TrainedModel(SequenceModel):
 
     def _chunks(self, tokens: np.ndarray) -> list[Tensor]:
         rows = max(1, LOGITS_AT_ONCE // (tokens.shape[1] * max(self.objective.vocabulary, 8 * self.objective.width)))
-        return [torch.from_numpy(np.ascontiguousarray(tokens[i : i + rows], dtype=np.int64)).to(self.device) for i in range(0, len(tokens), rows)]
+        return [
+            torch.from_numpy(np.ascontiguousarray(tokens[i : i + rows], dtype=np.int64)).to(self.device)
+            for i in range(0, len(tokens), rows)
+        ]
 
     @torch.inference_mode()
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        return np.concatenate([self.objective.head(self.objective.encode(part), part).cpu().numpy() for part in self._chunks(tokens)])
+        return np.concatenate(
+            [self.objective.head(self.objective.encode(part), part).cpu().numpy() for part in self._chunks(tokens)]
+        )
 
     @torch.inference_mode()
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
@@ -69,7 +74,9 @@ class TrainedModel(SequenceModel):
 
     def fit_dynamics(self, documents: Documents, steps: int, seed: int) -> Dynamics:
         hidden = self.hidden(documents.inputs)
-        return LatentDynamics(self.objective, fit_dynamics(self.objective, hidden, documents, steps, seed, self.device), self.device)
+        return LatentDynamics(
+            self.objective, fit_dynamics(self.objective, hidden, documents, steps, seed, self.device), self.device
+        )
 
     def swapped(self, documents: Documents, donors: Documents, layer: str) -> Decoder:
         if layer == ALL_LAYERS:
@@ -80,7 +87,9 @@ class TrainedModel(SequenceModel):
         of_donors = self.layers(donors.tokens)
         decoder = self.objective.decoder(documents.tokens, documents.length - 1, self.device)
         donated = of_donors[layer][np.arange(n), last]
-        decoder.replace_next(list(of_donors).index(layer), donated, documents.tokens[np.arange(n), documents.length - 1])
+        decoder.replace_next(
+            list(of_donors).index(layer), donated, documents.tokens[np.arange(n), documents.length - 1]
+        )
         return decoder
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> Decoder:

@@ -1,4 +1,5 @@
-"""A user's own function or network, found by name: `module:function`, `FILE.py:function`, or an nn.Module in their place."""
+"""A user's own function or network, found by name: `module:function`, `FILE.py:function`, or an nn.Module in their
+place."""
 
 from __future__ import annotations
 

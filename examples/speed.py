@@ -1,4 +1,5 @@
-"""How fast the worlds draw, on one core: `python examples/speed.py`. Best of a few tries, by the clock of the process."""
+"""How fast the worlds draw, on one core: `python examples/speed.py`. Best of a few tries, by the clock of the
+process."""
 
 from __future__ import annotations
 
@@ -31,13 +32,24 @@ def main() -> None:
         tokens = process.sample(streams.uniform(0, 50_000, 21, "speed"))
         drawn = seconds(lambda p=process: p.sample(streams.uniform(0, 50_000, 21, "speed")))
         believed = seconds(lambda p=process, t=tokens: p.beliefs(t))
-        print(f"hmm {spec}: {tokens.size / drawn / 1e6:.1f} million tokens a second drawn, {tokens.size / believed / 1e6:.1f} believed")
+        print(
+            f"hmm {spec}: {tokens.size / drawn / 1e6:.1f} million tokens a second drawn, "
+            f"{tokens.size / believed / 1e6:.1f} believed"
+        )
     for kind in GENERATORS:
         world = SolveWorld(SolveConfig(rows=10, generator=kind))
-        print(f"maze-solve 10x10 {kind}: {4096 / seconds(lambda w=world: w.sample(0, 'train', 0, 4096), 3):,.0f} documents a second")
+        print(
+            f"maze-solve 10x10 {kind}: "
+            f"{4096 / seconds(lambda w=world: w.sample(0, 'train', 0, 4096), 3):,.0f} documents a "
+            "second"
+        )
     city = TaxiWorld(TaxiConfig(map="city:500", min_moves=5, max_moves=60))
     tokens = int(city.sample(0, "train", 0, 16_384).length.sum())
-    print(f"taxi city:500: {tokens / seconds(lambda: city.sample(0, 'train', 0, 16_384)) / 1e6:.1f} million tokens a second")
+    print(
+        "taxi city:500: "
+        f"{tokens / seconds(lambda: city.sample(0, 'train', 0, 16_384)) / 1e6:.1f} million "
+        "tokens a second"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Distances between pairs of exact beliefs against distances between what stands for them: probed beliefs, hidden states as they are, next-token laws.
+"""Distances between pairs of exact beliefs against distances between what stands for them: probed beliefs, hidden
+states as they are, next-token laws.
 
-Where belief and next-token geometry differ (RRXOR), this is the picture that tells which of them a model has (Shai et al. 2024, arXiv 2405.15943, figure 7).
-Reads `evidence/belief_probe.npz`, nothing else.
+Where belief and next-token geometry differ (RRXOR), this is the picture that tells which of them a model has (Shai et
+al. 2024, arXiv 2405.15943, figure 7). Reads `evidence/belief_probe.npz`, nothing else.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ MOST_ROWS = 2000
 
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
-    """Draw `stem`.png and .svg, with the first 2,000 pairs in `stem`.csv. Errors: InputError for a file without distances."""
+    """Draw `stem`.png and .svg, with the first 2,000 pairs in `stem`.csv. Errors: InputError for a file without
+    distances."""
     arrays = files.read(evidence, NEEDED, OPTIONAL)
     true = arrays["distance_belief"]
     shown = [name for name in PANELS if name in arrays]
@@ -45,7 +47,16 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             top = max(float(np.quantile(y, 0.995)), 1e-9) * 1.08
             right = max(float(true.max()), 1e-9) * 1.04
             grid, extent = (CELLS, CELLS * 2 // 3), (0, right, 0, top)
-            axis.hexbin(true, np.minimum(y, top), gridsize=grid, extent=extent, bins="log", mincnt=1, cmap="Blues", linewidths=0.1)
+            axis.hexbin(
+                true,
+                np.minimum(y, top),
+                gridsize=grid,
+                extent=extent,
+                bins="log",
+                mincnt=1,
+                cmap="Blues",
+                linewidths=0.1,
+            )
             axis.set_xlim(0, right)
             axis.set_ylim(0, top)
             r = np.corrcoef(true, y)[0, 1] if np.ptp(true) > 0 and np.ptp(y) > 0 else float("nan")

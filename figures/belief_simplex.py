@@ -1,7 +1,9 @@
-"""Beliefs, true beside probed, each prefix coloured by its true belief (Shai et al. 2024, arXiv 2405.15943, figures 1 and 5).
+"""Beliefs, true beside probed, each prefix coloured by its true belief (Shai et al. 2024, arXiv 2405.15943, figures 1
+and 5).
 
-Three states: the simplex. More, or a generalised process: the first two principal components of the true beliefs, into which the probed ones are laid too.
-Reads `evidence/belief_probe.npz`, nothing else. Shape letters: M prefixes, S states.
+Three states: the simplex. More, or a generalised process: the first two principal components of the true beliefs, into
+which the probed ones are laid too. Reads `evidence/belief_probe.npz`, nothing else. Shape letters: M prefixes, S
+states.
 """
 
 from __future__ import annotations
@@ -19,8 +21,11 @@ CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 MOST_DISTINCT, LEAST_SIZE = 100, 9.0
 
 
-def lay_out(belief: np.ndarray, predicted: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-    """Places of true and probed beliefs in the plane [M, 2] each, colours [M, 3], and what the plane is: "simplex", or "components"."""
+def lay_out(
+    belief: np.ndarray, predicted: np.ndarray, weight: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """Places of true and probed beliefs in the plane [M, 2] each, colours [M, 3], and what the plane is: "simplex", or
+    "components"."""
     if belief.shape[1] == 3 and (belief >= 0).all():
         return belief @ CORNERS, predicted @ CORNERS, np.clip(0.08 + 0.84 * belief, 0, 1), "simplex"
     w = weight / weight.sum()
@@ -36,7 +41,8 @@ def lay_out(belief: np.ndarray, predicted: np.ndarray, weight: np.ndarray) -> tu
 
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
-    """Draw `stem`.png and .svg, with every point in `stem`.csv. Errors: InputError for a file that is not the belief probe's evidence."""
+    """Draw `stem`.png and .svg, with every point in `stem`.csv. Errors: InputError for a file that is not the belief
+    probe's evidence."""
     arrays = files.read(evidence, files.BELIEFS)
     belief, predicted, weight = (arrays[n] for n in files.BELIEFS)
     if not weight.sum() > 0:
@@ -52,7 +58,14 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
         axes = figure.subplots(1, 2, sharex=True, sharey=True)
         for axis, points, name in zip(axes, (true, probed), ("true", "probed")):
             least = LEAST_SIZE if few and name == "true" else 0.0  # many prefixes lie on each point
-            axis.scatter(*points[order].T, s=np.maximum(size[order], least), c=colours[order], linewidths=0, alpha=0.9, rasterized=True)
+            axis.scatter(
+                *points[order].T,
+                s=np.maximum(size[order], least),
+                c=colours[order],
+                linewidths=0,
+                alpha=0.9,
+                rasterized=True,
+            )
             axis.set_title(f"{name} beliefs")
             if plane == "simplex":
                 axis.plot(*CORNERS[[0, 1, 2, 0]].T, color=GREY, linewidth=0.6, zorder=0)
@@ -70,11 +83,17 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     rows = (
         [float(v) for v in (weight[i], *true[i], *probed[i], *belief[i], *predicted[i])] for i in range(len(weight))
     )  # fmt: skip
-    return [*paths, write_csv(stem.with_name(f"{stem.name}.csv"), ["weight", "true_x", "true_y", "probed_x", "probed_y", *states], rows)]
+    return [
+        *paths,
+        write_csv(
+            stem.with_name(f"{stem.name}.csv"), ["weight", "true_x", "true_y", "probed_x", "probed_y", *states], rows
+        ),
+    ]
 
 
 def _frame(axis: Any, true: np.ndarray, probed: np.ndarray, plane: str) -> None:
-    """The whole true plane, and probed points but for the outermost hundredth (one prefix far off must not shrink all others to a dot)."""
+    """The whole true plane, and probed points but for the outermost hundredth (one prefix far off must not shrink all
+    others to a dot)."""
     low, high = np.quantile(probed, 0.01, axis=0), np.quantile(probed, 0.99, axis=0)
     all_true = CORNERS if plane == "simplex" else true
     low, high = np.minimum(low, all_true.min(axis=0)), np.maximum(high, all_true.max(axis=0))

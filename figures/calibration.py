@@ -16,8 +16,21 @@ from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style,
 from worldbench.records.check import Check, Rung
 from worldbench.records.reading import read
 
-COLOURS = {"deleted": BLUE, "added": "#2a9d5c", "rewired": RED, "noise": "#e08a1e", "blur": "#7d5ba6", "drift": "#8c564b"}
-LINES = {"oracle": (INK, "-"), "random-legal": (GREY, "--"), "uniform": (GREY, ":"), "ngram": (GREY, "-."), "untrained": ("#c0c0c0", "-")}
+COLOURS = {
+    "deleted": BLUE,
+    "added": "#2a9d5c",
+    "rewired": RED,
+    "noise": "#e08a1e",
+    "blur": "#7d5ba6",
+    "drift": "#8c564b",
+}
+LINES = {
+    "oracle": (INK, "-"),
+    "random-legal": (GREY, "--"),
+    "uniform": (GREY, ":"),
+    "ngram": (GREY, "-."),
+    "untrained": ("#c0c0c0", "-"),
+}
 
 
 def curve(ladder: list[Rung], metric: str, score: str) -> list[tuple[float, float, float, float]]:
@@ -58,8 +71,14 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
             for model, (colour, style) in LINES.items():
                 value = record.references[metric].get(model, {}).get(score)
                 if value is not None and math.isfinite(value):
-                    handles.setdefault(model, axis.axhline(value, color=colour, linestyle=style, linewidth=0.8, zorder=1))
-            shown = [v for m in LINES if (v := record.references[metric].get(m, {}).get(score)) is not None and math.isfinite(v)]
+                    handles.setdefault(
+                        model, axis.axhline(value, color=colour, linestyle=style, linewidth=0.8, zorder=1)
+                    )
+            shown = [
+                v
+                for m in LINES
+                if (v := record.references[metric].get(m, {}).get(score)) is not None and math.isfinite(v)
+            ]
             for kind, ladder in record.ladders.items():
                 points = curve(ladder, metric, score)
                 if len(points) < 2:
@@ -69,7 +88,15 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
                 x = list(range(len(points)))
                 style = {"marker": "o", "markersize": 2.2, "linewidth": 1, "linestyle": "-" if claimed else ":"}
                 (line,) = axis.plot(x, [p[1] for p in points], color=COLOURS.get(kind, INK), zorder=3, **style)
-                axis.fill_between(x, [p[2] for p in points], [p[3] for p in points], color=COLOURS.get(kind, INK), alpha=0.18, linewidth=0, zorder=2)
+                axis.fill_between(
+                    x,
+                    [p[2] for p in points],
+                    [p[3] for p in points],
+                    color=COLOURS.get(kind, INK),
+                    alpha=0.18,
+                    linewidth=0,
+                    zorder=2,
+                )
                 if claimed:
                     handles.setdefault(kind, line)
                 written += [(metric, score, kind, *p) for p in points]
@@ -80,10 +107,19 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
         order = [n for n in (*LINES, *COLOURS) if n in handles]
         sizes = {k: " ".join(f"{r.size:g}" for r in ladder[1:]) for k, ladder in record.ladders.items()}
         figure.legend(
-            [handles[n] for n in order], [f"{n} {sizes[n]}" if n in sizes else n for n in order], loc="lower center", ncols=min(4, len(order)),
+            [handles[n] for n in order],
+            [f"{n} {sizes[n]}" if n in sizes else n for n in order],
+            loc="lower center",
+            ncols=min(4, len(order)),
             title="across: rungs of damage, from none (0) to the largest",
-        )  # fmt: skip
+        )
         figure.tight_layout(rect=(0, 0.85 / (1.75 * rows + 0.8), 1, 1))
         paths = save(figure, stem)
-    paths.append(write_csv(stem.with_name(f"{stem.name}-curves.csv"), ["metric", "score", "kind", "size", "mean", "low", "high"], written))
+    paths.append(
+        write_csv(
+            stem.with_name(f"{stem.name}-curves.csv"),
+            ["metric", "score", "kind", "size", "mean", "low", "high"],
+            written,
+        )
+    )
     return paths

@@ -12,8 +12,10 @@ from worldbench.core.arrays import Array, Named
 from worldbench.records.finding import evidence_digest
 
 BELIEFS: Named = {
-    "belief": Array("float", ("M+", "S+")), "predicted": Array("float", ("M+", "S+")), "weight": Array("float", ("M+",), least=0),
-}  # fmt: skip
+    "belief": Array("float", ("M+", "S+")),
+    "predicted": Array("float", ("M+", "S+")),
+    "weight": Array("float", ("M+",), least=0),
+}
 """Of the belief probe: exact and probed beliefs, weights of the prefixes. Shape letters: M prefixes, S states."""
 
 

@@ -49,7 +49,10 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
     films = [files.read(folder / f"{p.step:08d}" / "belief_probe.npz", files.BELIEFS) for p in chosen]
     belief = films[0]["belief"]
     if any(not np.array_equal(f["belief"], belief) for f in films):
-        raise InputError(f"the evidence in {str(folder)!r} is not of one evaluation; delete it and {trace.name}, and trace the run again")
+        raise InputError(
+            f"the evidence in {str(folder)!r} is not of one evaluation; delete it and "
+            f"{trace.name}, and trace the run again"
+        )
     drawn = np.unique(np.linspace(0, len(belief) - 1, min(MOST, len(belief))).round().astype(int))
     belief = belief[drawn]
     project, corners, labels = projection(belief)
@@ -62,9 +65,15 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
     with paper_style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(1.55 * len(panels) + 0.3, 2.15 if corners is None else 1.9), layout="constrained", facecolor="white")
+        figure = Figure(
+            figsize=(1.55 * len(panels) + 0.3, 2.15 if corners is None else 1.9),
+            layout="constrained",
+            facecolor="white",
+        )
         axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
-        seen = np.concatenate([panels[-1], np.quantile(panels[-2], (0.005, 0.995), axis=0)])  # what a late probe reads beyond the true range is shown
+        seen = np.concatenate(
+            [panels[-1], np.quantile(panels[-2], (0.005, 0.995), axis=0)]
+        )  # what a late probe reads beyond the true range is shown
         low, high = seen.min(axis=0), seen.max(axis=0)
         for axis, place, head in zip(axes, panels, [*heads, "exact belief\n"]):
             _panel(axis, place[order], colour[order], corners, 3.5 if place is not panels[-1] else 7)
@@ -81,7 +90,10 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
     states = [f"belief_{i + 1}" for i in range(belief.shape[1])]
     rows = [
         (kind, step, int(film), *np.round([*place, *truth], 6).tolist())
-        for kind, step, places in [*(("probed", p.step, panel) for p, panel in zip(chosen, panels)), ("exact", None, panels[-1])]
+        for kind, step, places in [
+            *(("probed", p.step, panel) for p, panel in zip(chosen, panels)),
+            ("exact", None, panels[-1]),
+        ]
         for film, place, truth in zip(drawn, places, belief)
     ]
     return [*paths, write_csv(out.with_name(f"{out.name}.csv"), ("kind", "step", "prefix", "x", "y", *states), rows)]
@@ -118,7 +130,11 @@ def projection(belief: np.ndarray) -> tuple[Project | None, np.ndarray | None, t
         return None, None, ("", "")
     if varied == 1:
         along = axes[:, 0]
-        return (lambda b, exact: np.stack([(exact - centre) @ along, (b - centre) @ along], axis=1)), None, ("exact", "drawn")
+        return (
+            (lambda b, exact: np.stack([(exact - centre) @ along, (b - centre) @ along], axis=1)),
+            None,
+            ("exact", "drawn"),
+        )
     return (lambda b, _: (b - centre) @ axes[:, :2]), None, ("component 1", "component 2")
 
 
@@ -158,5 +174,3 @@ def _loss(point: Point) -> float | None:
 def _told(point: Point) -> str:
     r2, loss = point.scores["belief_probe"].value("r2"), _loss(point)
     return ", ".join(([] if r2 is None else [f"R² {r2:.2f}"]) + ([] if loss is None else [f"excess {loss:.2g}"]))
-
-

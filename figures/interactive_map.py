@@ -1,7 +1,9 @@
-"""The street map that a model's rides imply, to walk through in a browser: one HTML file without network, from the evidence of `map_reconstruction`.
+"""The street map that a model's rides imply, to walk through in a browser: one HTML file without network, from the
+evidence of `map_reconstruction`.
 
-The same streets, colours and curves as `street_map`, with every intersection, direction and number of uses under the pointer, and a list of the invented
-streets. The page is `interactive_map.html.j2` with `interactive_map.css` and `interactive_map.js` put into it; they are plain CSS and JavaScript.
+The same streets, colours and curves as `street_map`, with every intersection, direction and number of uses under the
+pointer, and a list of the invented streets. The page is `interactive_map.html.j2` with `interactive_map.css` and
+`interactive_map.js` put into it; they are plain CSS and JavaScript.
 """
 
 from __future__ import annotations
@@ -28,9 +30,10 @@ PER_METRE = 10
 def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
     """Write `out`.html: the same bytes for the same evidence and title. Returns the file written.
 
-    evidence: the file map_reconstruction.npz of a scored run. Its optional arrays: `map` (the map's name), `lonlat` (then OpenStreetMap is credited),
-    `streets` (str [E], the name of each true edge, "" unnamed).
-    Errors: InputError for a file that is no evidence of a map reconstruction; RunError where the page cannot be written.
+    evidence: the file map_reconstruction.npz of a scored run. Its optional arrays: `map` (the map's name), `lonlat`
+    (then OpenStreetMap is credited), `streets` (str [E], the name of each true edge, "" unnamed).
+    Errors: InputError for a file that is no evidence of a map reconstruction; RunError where the page cannot be
+    written.
     """
     data = street_map.load(evidence)
     path = out.with_name(f"{out.name}.html")
@@ -65,7 +68,8 @@ def page(data: dict[str, np.ndarray], title: str = "") -> str:
 
 
 def contents(data: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What the page's program gets: positions in tenths of a metre (east, north, ..), places and directions by index, a list for each field of the edges."""
+    """What the page's program gets: positions in tenths of a metre (east, north, ..), places and directions by index, a
+    list for each field of the edges."""
     invented = street_map.invented(data)
     edges, red = data["edges"].reshape(-1, 3), data["red"].reshape(-1, 3)
     out: dict[str, Any] = {
@@ -74,16 +78,29 @@ def contents(data: dict[str, np.ndarray]) -> dict[str, Any]:
         "places": [str(p) for p in data["places"]],
         "directions": [str(d) for d in data["directions"]],
         "at": _whole(data["metres"]),
-        "true": {"from": edges[:, 0].tolist(), "to": edges[:, 1].tolist(), "direction": edges[:, 2].tolist(), "uses": data["uses"].tolist()},
+        "true": {
+            "from": edges[:, 0].tolist(),
+            "to": edges[:, 1].tolist(),
+            "direction": edges[:, 2].tolist(),
+            "uses": data["uses"].tolist(),
+        },
         "used": data["black"].astype(int).tolist(),
-        "red": {"from": red[:, 0].tolist(), "to": red[:, 1].tolist(), "direction": red[:, 2].tolist(), "uses": data["red_uses"].tolist()},
+        "red": {
+            "from": red[:, 0].tolist(),
+            "to": red[:, 1].tolist(),
+            "direction": red[:, 2].tolist(),
+            "uses": data["red_uses"].tolist(),
+        },
         "bend": _whole(invented.control),
         "streets": [],
         "street": [],
     }
     if "streets" in data:
         if len(data["streets"]) != len(edges):
-            raise InputError(f"the evidence names {counted(len(data['streets']), 'street')} for {counted(len(edges), 'edge')}; score the run again")
+            raise InputError(
+                f"the evidence names {counted(len(data['streets']), 'street')} for "
+                f"{counted(len(edges), 'edge')}; score the run again"
+            )
         names, which = np.unique(data["streets"].astype(str), return_inverse=True)
         out["streets"], out["street"] = names.tolist(), which.reshape(-1).tolist()
     return out
@@ -94,4 +111,8 @@ def _whole(metres: np.ndarray) -> list[int]:
 
 
 def _asset(ending: str) -> str:
-    return resources.files(__package__ or "worldbench.figures").joinpath(f"interactive_map.{ending}").read_text(encoding="utf-8")
+    return (
+        resources.files(__package__ or "worldbench.figures")
+        .joinpath(f"interactive_map.{ending}")
+        .read_text(encoding="utf-8")
+    )

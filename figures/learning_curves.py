@@ -25,9 +25,7 @@ MAIN = "next_token"
 BINS_PER_DECADE = 12
 
 
-def draw(
-    records: Path | Sequence[Line], out: Path, *, title: str = "", bayes: float | None = None
-) -> list[Path]:
+def draw(records: Path | Sequence[Line], out: Path, *, title: str = "", bayes: float | None = None) -> list[Path]:
     """Draw the curves to `out`.png and .svg, with all losses in `out`.csv. Returns the files written.
 
     records: a metrics.jsonl file, or its lines. bayes: the exact law's loss, where the lines do not hold it. Without

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 LOSS, BELIEF = ("excess_loss", "kl"), ("belief_probe", "r2")
 COLOURS = (BLUE, RED, "#2a9d5c", "#e08a1e", "#7d5ba6", "#8c564b", "#17a2b8", "#c2185b")
-CONTROLS = {"law_r2": ("the exact law as regressor", (0, (1, 1.5))), "r2_untrained": ("untrained network", (0, (5, 2, 1, 2)))}
+CONTROLS = {
+    "law_r2": ("the exact law as regressor", (0, (1, 1.5))),
+    "r2_untrained": ("untrained network", (0, (5, 2, 1, 2))),
+}
 """Scores of the probe's controls, which do not depend on training: their names and dashes."""
 
 LOWEST = -0.3
@@ -45,7 +48,10 @@ def draw(runs: Sequence[tuple[str, Trace]], out: Path, *, title: str = "") -> li
         raise InputError("there are no traces to draw")
     for label, record in runs:
         if not applies(record):
-            raise InputError(f"the trace of {label} lacks {'.'.join(BELIEF)} or {'.'.join(LOSS)}; trace it with --eval.metrics {LOSS[0]} {BELIEF[0]}")
+            raise InputError(
+                f"the trace of {label} lacks {'.'.join(BELIEF)} or {'.'.join(LOSS)}; trace it with "
+                f"--eval.metrics {LOSS[0]} {BELIEF[0]}"
+            )
     first = runs[0][1]
     if any((r.world, r.identity.evaluation) != (first.world, first.identity.evaluation) for _, r in runs):
         raise InputError("the traces are not of one world and one evaluation; draw those that agree together")
@@ -65,8 +71,13 @@ def draw(runs: Sequence[tuple[str, Trace]], out: Path, *, title: str = "") -> li
             axes.set_title(literal(title), color=INK)
         paths = save(figure, out)
     rows = [("run", label, seed, step, None, x, y) for label, seed, points in lines for step, x, y in points]
-    rows += [("lookup", "", None, None, k, x, y) for k, x, y in frontier] + [("control", name, None, None, None, None, y) for name, y in controls.items()]
-    return [*paths, write_csv(out.with_name(f"{out.name}.csv"), ("kind", "label", "seed", "step", "k", "excess", "r2"), rows)]
+    rows += [("lookup", "", None, None, k, x, y) for k, x, y in frontier] + [
+        ("control", name, None, None, None, None, y) for name, y in controls.items()
+    ]
+    return [
+        *paths,
+        write_csv(out.with_name(f"{out.name}.csv"), ("kind", "label", "seed", "step", "k", "excess", "r2"), rows),
+    ]
 
 
 def _points(record: Trace) -> list[tuple[int, float, float]]:
@@ -91,11 +102,21 @@ def _draw(
     shown = [(k, x, y) for k, x, y in frontier if 0 < x < math.inf and math.isfinite(y)]
     if shown:
         name = "table of the last k tokens"
-        axes.plot([x for _, x, _ in shown], [y for *_, y in shown], color=INK, linewidth=1.1, linestyle=(0, (4, 2)), zorder=2, label=name)
+        axes.plot(
+            [x for _, x, _ in shown],
+            [y for *_, y in shown],
+            color=INK,
+            linewidth=1.1,
+            linestyle=(0, (4, 2)),
+            zorder=2,
+            label=name,
+        )
         for k, x, y in shown:
             if low <= x <= high:
                 axes.plot([x], [y], color=INK, marker="s", markersize=2.6, linewidth=0, zorder=3)
-                axes.annotate(f"{k:g}", (x, y), xytext=(4, 2), textcoords="offset points", fontsize=6, color=INK, zorder=6)
+                axes.annotate(
+                    f"{k:g}", (x, y), xytext=(4, 2), textcoords="offset points", fontsize=6, color=INK, zorder=6
+                )
     colours = dict(zip(dict.fromkeys(label for label, _, _ in lines), itertools.cycle(COLOURS)))
     named: set[str] = set()
     for label, _seed, points in lines:
@@ -103,7 +124,9 @@ def _draw(
         if drawn:
             xs, ys = zip(*drawn)
             name = literal(label) if label not in named else None
-            axes.plot(xs, ys, color=colours[label], linewidth=1, marker="o", markersize=2.4, alpha=0.85, zorder=4, label=name)
+            axes.plot(
+                xs, ys, color=colours[label], linewidth=1, marker="o", markersize=2.4, alpha=0.85, zorder=4, label=name
+            )
             axes.plot(xs[-1:], ys[-1:], color=colours[label], marker="o", markersize=4.5, linewidth=0, zorder=5)
             named.add(label)
     axes.set_xscale("log")

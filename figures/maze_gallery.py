@@ -1,6 +1,8 @@
-"""Mazes as a model solved them, and as it failed: the true path as a band, the model's as a line, black where right, red where it goes astray or through walls.
+"""Mazes as a model solved them, and as it failed: the true path as a band, the model's as a line, black where right,
+red where it goes astray or through walls.
 
-Reads the evidence of the metric `solved_paths` (an .npz file), nothing else: the greedy answers to the first prompts of each kind.
+Reads the evidence of the metric `solved_paths` (an .npz file), nothing else: the greedy answers to the first prompts of
+each kind.
 Coordinates: columns to the east, rows to the south; a cell is one unit.
 """
 
@@ -40,7 +42,8 @@ ARRIVED, ILLEGAL, MISPLACED_END = 1, 2, 3
 
 @dataclass(frozen=True)
 class Panel:
-    """One answer. moves: int [M, 2], cells from and to; right: bool [M]; stray: did a word that is no cell come before the end? true: cells of the path."""
+    """One answer. moves: int [M, 2], cells from and to; right: bool [M]; stray: did a word that is no cell come before
+    the end? true: cells of the path."""
 
     number: int
     moves: np.ndarray
@@ -52,7 +55,8 @@ class Panel:
 
 
 def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
-    """Draw `out`.png and .svg, with every drawn move in `out`.csv; the files written. Nothing where the evidence shows no mazes.
+    """Draw `out`.png and .svg, with every drawn move in `out`.csv; the files written. Nothing where the evidence shows
+    no mazes.
 
     Errors: InputError for a file that is no evidence of solved paths.
     """
@@ -69,7 +73,11 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
         from matplotlib.figure import Figure
         from matplotlib.lines import Line2D
 
-        figure = Figure(figsize=(ACROSS * side, down * (side * rows / columns + 0.22) + 0.62), layout="constrained", facecolor="white")
+        figure = Figure(
+            figsize=(ACROSS * side, down * (side * rows / columns + 0.22) + 0.62),
+            layout="constrained",
+            facecolor="white",
+        )
         axes = figure.subplots(down, ACROSS, squeeze=False).ravel()
         for axis, panel in zip(axes, panels):
             _panel(axis, panel, data, rows, columns)
@@ -85,7 +93,9 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
             Line2D([], [], color=INK, marker="s", linestyle="", markersize=4, label="target"),
             Line2D([], [], color=RED, marker="x", linestyle="", markersize=5, label="says what is no cell"),
         ]
-        figure.legend(handles=keys, loc="outside lower center", ncols=len(keys), fontsize=6.5, handlelength=1.6, columnspacing=1.2)
+        figure.legend(
+            handles=keys, loc="outside lower center", ncols=len(keys), fontsize=6.5, handlelength=1.6, columnspacing=1.2
+        )
         paths = save(figure, out)
     columns_ = ("prompt", "verdict", "kind", "from_row", "from_column", "to_row", "to_column")
     return [*paths, write_csv(out.with_name(f"{out.name}.csv"), columns_, _table(panels, data))]
@@ -100,9 +110,12 @@ def load(path: Path) -> dict[str, np.ndarray]:
     lengths = np.stack([data["true_length"], data["greedy_length"]])
     wrong = (
         (data["rows"] * data["columns"] != cells, "has another number of cells than rows times columns"),
-        ((tokens >= len(data["cell_of_token"])).any() or (data["cell_of_token"] >= cells).any(), "names cells that there are not"),
+        (
+            (tokens >= len(data["cell_of_token"])).any() or (data["cell_of_token"] >= cells).any(),
+            "names cells that there are not",
+        ),
         ((lengths > tokens.shape[2]).any(), "has answers that are longer than their tokens"),
-    )  # fmt: skip
+    )
     for is_wrong, what in wrong:
         if is_wrong:
             raise InputError(f"cannot use {str(path)!r}: it {what}; {files.made_by(path)}")
@@ -110,7 +123,8 @@ def load(path: Path) -> dict[str, np.ndarray]:
 
 
 def choose(data: dict[str, np.ndarray]) -> list[Panel]:
-    """The first answers that are right and the first that are not, six of each; where one kind has fewer, more of the other. Solved ones first."""
+    """The first answers that are right and the first that are not, six of each; where one kind has fewer, more of the
+    other. Solved ones first."""
     exact = (data["greedy_tokens"] == data["true_tokens"]).all(axis=1)
     solved = exact | ((data["greedy_outcome"] == ARRIVED) & (data["greedy_length"] == data["true_length"]))
     good, bad = np.flatnonzero(solved), np.flatnonzero(~solved)
@@ -128,11 +142,26 @@ def _answer(i: int, data: dict[str, np.ndarray]) -> Panel:
     moves = np.stack([walk[:-1], walk[1:]], axis=1)
     keep = moves[:, 0] != moves[:, 1]  # the first word repeats the origin
     outcome, more = int(data["greedy_outcome"][i]), int(data["greedy_length"][i] - data["true_length"][i])
-    solved, walled = outcome == ARRIVED and more == 0, _through_wall(moves[keep], data["passages"][i], data["columns"].item())
+    solved, walled = (
+        outcome == ARRIVED and more == 0,
+        _through_wall(moves[keep], data["passages"][i], data["columns"].item()),
+    )
     stray = outcome == ILLEGAL and not walled
-    verdict = {ARRIVED: f"arrives, {more} too many", MISPLACED_END: "ends elsewhere", ILLEGAL: "through a wall" if walled else "says no cell"}
+    verdict = {
+        ARRIVED: f"arrives, {more} too many",
+        MISPLACED_END: "ends elsewhere",
+        ILLEGAL: "through a wall" if walled else "says no cell",
+    }
     true = cells[data["true_tokens"][i, : data["true_length"][i] - 1]]
-    return Panel(i, moves[keep], likely[:stop][keep], stray, true, "solved" if solved else verdict.get(outcome, "goes on and on"), solved)
+    return Panel(
+        i,
+        moves[keep],
+        likely[:stop][keep],
+        stray,
+        true,
+        "solved" if solved else verdict.get(outcome, "goes on and on"),
+        solved,
+    )
 
 
 def _through_wall(moves: np.ndarray, passages: np.ndarray, columns: int) -> bool:
@@ -153,17 +182,51 @@ def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, col
     axis.set_aspect("equal")
     axis.set_axis_off()
     scale = min(1.0, 8 / max(rows, columns))
-    axis.add_collection(LineCollection(_walls(data["passages"][panel.number], rows, columns), colors=INK, linewidths=1.1 * scale, capstyle="round", zorder=3))
-    axis.plot(*centre(panel.true).T, color=BLUE, alpha=0.28, linewidth=7 * scale, solid_capstyle="round", solid_joinstyle="round", zorder=1)
+    axis.add_collection(
+        LineCollection(
+            _walls(data["passages"][panel.number], rows, columns),
+            colors=INK,
+            linewidths=1.1 * scale,
+            capstyle="round",
+            zorder=3,
+        )
+    )
+    axis.plot(
+        *centre(panel.true).T,
+        color=BLUE,
+        alpha=0.28,
+        linewidth=7 * scale,
+        solid_capstyle="round",
+        solid_joinstyle="round",
+        zorder=1,
+    )
     if len(panel.moves):
         lines = _aside(centre(panel.moves[:, 0]), centre(panel.moves[:, 1]))
         for right, colour, order in ((True, INK, 4), (False, RED, 5)):
-            axis.add_collection(LineCollection(list(lines[panel.right == right]), colors=colour, linewidths=1.3 * scale, capstyle="round", zorder=order))
+            axis.add_collection(
+                LineCollection(
+                    list(lines[panel.right == right]),
+                    colors=colour,
+                    linewidths=1.3 * scale,
+                    capstyle="round",
+                    zorder=order,
+                )
+            )
         turns = np.stack([lines[:-1, 1], lines[1:, 0]], axis=1)
         turns = turns[panel.moves[:-1, 1] == panel.moves[1:, 0]]
-        axis.add_collection(LineCollection(list(turns), colors=RED, linewidths=1.3 * scale, zorder=4))  # back where it came from: never right
+        axis.add_collection(
+            LineCollection(list(turns), colors=RED, linewidths=1.3 * scale, zorder=4)
+        )  # back where it came from: never right
     origin, target = centre(data["origin"][[panel.number]])[0], centre(data["target"][[panel.number]])[0]
-    axis.plot(*origin, marker="o", markersize=5 * scale, markerfacecolor="white", markeredgecolor=INK, markeredgewidth=1.0, zorder=6)
+    axis.plot(
+        *origin,
+        marker="o",
+        markersize=5 * scale,
+        markerfacecolor="white",
+        markeredgecolor=INK,
+        markeredgewidth=1.0,
+        zorder=6,
+    )
     axis.plot(*target, marker="s", markersize=4.5 * scale, color=INK, zorder=6)
     if panel.stray:
         last = centre(panel.moves[-1:, 1])[0] if len(panel.moves) else origin
@@ -172,7 +235,8 @@ def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, col
 
 
 def _aside(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Moves [M, 2 points, 2] a little to the right of the middle; where one turns into the next, both reach the corner of their lanes."""
+    """Moves [M, 2 points, 2] a little to the right of the middle; where one turns into the next, both reach the corner
+    of their lanes."""
     along = stop - start
     right = np.stack([-along[:, 1], along[:, 0]], axis=1) * (ASIDE / np.linalg.norm(along, axis=1))[:, None]
     lines = np.stack([start + right, stop + right], axis=1)
@@ -183,7 +247,8 @@ def _aside(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
 
 
 def _walls(passages: np.ndarray, rows: int, columns: int) -> list[np.ndarray]:
-    """The border, and a line between neighbouring cells that are not joined. Cells without any passage are closed all around."""
+    """The border, and a line between neighbouring cells that are not joined. Cells without any passage are closed all
+    around."""
     out = [np.array(line, float) for line in (((0, 0), (columns, 0), (columns, rows), (0, rows), (0, 0)),)]
     p = passages.reshape(rows, columns, 4)
     for r, c in np.argwhere(~p[:, :-1, 1]):
@@ -197,9 +262,16 @@ def _table(panels: list[Panel], data: dict[str, np.ndarray]) -> list[tuple]:
     columns = data["columns"].item()
     lines: list[tuple] = []
     for p in panels:
-        parts = [("path", np.stack([p.true[:-1], p.true[1:]], axis=1)), ("right", p.moves[p.right]), ("wrong", p.moves[~p.right])]
+        parts = [
+            ("path", np.stack([p.true[:-1], p.true[1:]], axis=1)),
+            ("right", p.moves[p.right]),
+            ("wrong", p.moves[~p.right]),
+        ]
         cell, way = np.nonzero(data["passages"][p.number][:, 1:3])
         parts.append(("passage", np.stack([cell, cell + np.array([1, columns])[way]], axis=1)))
         for kind, moves in parts:
-            lines += [(p.number, p.verdict, kind, a // columns, a % columns, b // columns, b % columns) for a, b in moves.tolist()]
+            lines += [
+                (p.number, p.verdict, kind, a // columns, a % columns, b // columns, b % columns)
+                for a, b in moves.tolist()
+            ]
     return lines

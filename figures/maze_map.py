@@ -1,7 +1,9 @@
-"""The maze that a model's rides imply, over the true one: passages that it uses in black, ways that it drives through walls in red.
+"""The maze that a model's rides imply, over the true one: passages that it uses in black, ways that it drives through
+walls in red.
 
-Drawn from the evidence of `map_reconstruction` where that is the evidence of a maze on a grid (see `grid_of`), whatever world it comes from; red ways that do
-not lead straight to the next cell are curves, as on the street map. Coordinates: metres east and north. Shape letters: N cells, E moves.
+Drawn from the evidence of `map_reconstruction` where that is the evidence of a maze on a grid (see `grid_of`), whatever
+world it comes from; red ways that do not lead straight to the next cell are curves, as on the street map. Coordinates:
+metres east and north. Shape letters: N cells, E moves.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ MOST_SQUARES = 250_000
 
 @dataclass(frozen=True)
 class Grid:
-    """A maze of square cells. side: metres. corner: the south-west cell's centre. at: int [N, 2], columns from the west, rows from the south. shape: both."""
+    """A maze of square cells. side: metres. corner: the south-west cell's centre. at: int [N, 2], columns from the
+    west, rows from the south. shape: both."""
 
     side: float
     corner: np.ndarray
@@ -39,7 +42,8 @@ class Grid:
 
 
 def grid_of(data: dict[str, np.ndarray]) -> Grid | None:
-    """The grid of the evidence's true map; None where it is none. On a grid every move leads N, E, S or W, by one length, and there is one back."""
+    """The grid of the evidence's true map; None where it is none. On a grid every move leads N, E, S or W, by one
+    length, and there is one back."""
     edges, metres = data["edges"].reshape(-1, 3), data["metres"]
     words = [str(w) for w in data["directions"]]
     if not len(edges) or any(words[d] not in STEPS for d in np.unique(edges[:, 2])):
@@ -59,7 +63,8 @@ def grid_of(data: dict[str, np.ndarray]) -> Grid | None:
 
 
 def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
-    """Write `out`.png, .svg and .csv. Returns the files written: none where the evidence is not that of a maze on a grid.
+    """Write `out`.png, .svg and .csv. Returns the files written: none where the evidence is not that of a maze on a
+    grid.
 
     Errors: InputError for a file that is no evidence of a map reconstruction.
     """
@@ -75,7 +80,12 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
     through = (grid.at[red.ends[:, 1]] - grid.at[red.ends[:, 0]] == step).all(1)
     used = data["black"].astype(bool)
     elsewhere = _bent(red.take(~through), grid.side)
-    kinds = (("true", true.take(used)), ("unused", true.take(~used)), ("through a wall", red.take(through)), ("elsewhere", elsewhere))
+    kinds = (
+        ("true", true.take(used)),
+        ("unused", true.take(~used)),
+        ("through a wall", red.take(through)),
+        ("elsewhere", elsewhere),
+    )
     failed = f"{int((data['status'] == 2).sum()):,} of {counted(len(data['status']), 'ride')} not explained"
     legend = (
         (f"passages used: {int(used.sum()):,} of {counted(len(edges), 'move')}", INK),
@@ -101,7 +111,8 @@ def _bent(edges: Drawn, side: float) -> Drawn:
 
 
 def walls(grid: Grid, joined: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the cells' walls stand, as segments [W, 2, 2] in metres, and the squares without a cell: south-west corners [S, 2].
+    """Where the cells' walls stand, as segments [W, 2, 2] in metres, and the squares without a cell: south-west corners
+    [S, 2].
 
     joined: int [E, 2], the cells that a passage joins.
     """
@@ -121,20 +132,33 @@ def walls(grid: Grid, joined: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.array(segments), grid.corner + (empty - 0.5) * grid.side
 
 
-def _picture(grid: Grid, kinds: tuple[tuple[str, Drawn], ...], title: str, legend: tuple[tuple[str, str | None], ...]) -> Figure:
+def _picture(
+    grid: Grid, kinds: tuple[tuple[str, Drawn], ...], title: str, legend: tuple[tuple[str, str | None], ...]
+) -> Figure:
     from matplotlib.collections import LineCollection, PatchCollection
     from matplotlib.patches import Rectangle
 
     (_, used), (_, unused), (_, through), (_, elsewhere) = kinds
     curves = elsewhere.points()
     low = np.minimum(grid.corner - SURROUND * grid.side, curves.min(0, initial=np.inf) - MARGIN * grid.side)
-    high = np.maximum(grid.corner + (np.array(grid.shape) - 1 + SURROUND) * grid.side, curves.max(0, initial=-np.inf) + MARGIN * grid.side)
-    figure, axes, metres_per_point = street_map.frame((float(low[0]), float(low[1]), float(high[0]), float(high[1])), title)
+    high = np.maximum(
+        grid.corner + (np.array(grid.shape) - 1 + SURROUND) * grid.side,
+        curves.max(0, initial=-np.inf) + MARGIN * grid.side,
+    )
+    figure, axes, metres_per_point = street_map.frame(
+        (float(low[0]), float(low[1]), float(high[0]), float(high[1])), title
+    )
     cell = grid.side / metres_per_point  # points on paper
     thin = min(cell / 30, 1.0)
     segments, rock = walls(grid, np.concatenate([used.ends, unused.ends]))
-    axes.add_collection(PatchCollection([Rectangle((x, y), grid.side, grid.side) for x, y in rock], facecolor=ROCK, edgecolor="none", zorder=1))
-    axes.add_collection(LineCollection(list(segments), colors=GREY, linewidths=max(0.08 * cell, 0.8), capstyle="projecting", zorder=2))
+    axes.add_collection(
+        PatchCollection(
+            [Rectangle((x, y), grid.side, grid.side) for x, y in rock], facecolor=ROCK, edgecolor="none", zorder=1
+        )
+    )
+    axes.add_collection(
+        LineCollection(list(segments), colors=GREY, linewidths=max(0.08 * cell, 0.8), capstyle="projecting", zorder=2)
+    )
     street_map.draw_lines(axes, unused, UNUSED, 0.4 + 0.6 * thin)
     street_map.draw_lines(axes, used, INK, 0.5 + 0.9 * thin)
     for red in (elsewhere, through):

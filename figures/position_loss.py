@@ -1,4 +1,5 @@
-"""Loss by position beside the exact law's: h_L, the expected entropy of the next token after L tokens, which no model's loss can fall below.
+"""Loss by position beside the exact law's: h_L, the expected entropy of the next token after L tokens, which no model's
+loss can fall below.
 
 Reads `evidence/excess_loss.npz`, nothing else. Nats per token.
 """
@@ -16,13 +17,16 @@ from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style,
 LOSS = Array("float", ("L+",), finite=False)
 """Infinite where a model gives a token of the law no probability."""
 NEEDED: Named = {
-    "by_position": Array("int", ("L+",)), "by_n": Array("int", ("L+",)), **dict.fromkeys(("by_loss", "by_bayes", "by_kl"), LOSS),
-}  # fmt: skip
+    "by_position": Array("int", ("L+",)),
+    "by_n": Array("int", ("L+",)),
+    **dict.fromkeys(("by_loss", "by_bayes", "by_kl"), LOSS),
+}
 OPTIONAL: Named = {"by_exact_bayes": LOSS}
 
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
-    """Draw `stem`.png and .svg, with the numbers in `stem`.csv: left the losses, right the excess KL(law || model). Errors: InputError without them."""
+    """Draw `stem`.png and .svg, with the numbers in `stem`.csv: left the losses, right the excess KL(law || model).
+    Errors: InputError without them."""
     arrays = files.read(evidence, NEEDED, OPTIONAL)
     position, loss, bayes, kl = (arrays[n] for n in ("by_position", "by_loss", "by_bayes", "by_kl"))
     exact = arrays.get("by_exact_bayes")
@@ -34,7 +38,15 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
         least, name = (bayes, "exact law") if exact is None else (exact, "exact law, $h_L$")
         left.plot(position, loss, color=BLUE, linewidth=0.6, alpha=0.6, label="model, on the documents drawn")
         # The excess is a mean of KL, which hardly depends on the tokens that were drawn; the loss itself does.
-        left.plot(position, least + kl, color=RED, linewidth=1.0, marker="o", markersize=2.4, label="model, exact law and excess")
+        left.plot(
+            position,
+            least + kl,
+            color=RED,
+            linewidth=1.0,
+            marker="o",
+            markersize=2.4,
+            label="model, exact law and excess",
+        )
         left.plot(position, least, color=INK, linewidth=0.9, linestyle=(0, (4, 2)), label=name)
         left.set_ylabel("loss (nats per token)")
         left.legend(loc="best")
@@ -50,5 +62,10 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             figure.suptitle(literal(title), fontsize=9, color=INK)
         paths = save(figure, stem)
     columns = ["position", "n", "loss", "bayes", "excess"] + (["exact_bayes"] if exact is not None else [])
-    values = [arrays[n] for n in ("by_position", "by_n", "by_loss", "by_bayes", "by_kl")] + ([exact] if exact is not None else [])
-    return [*paths, write_csv(stem.with_name(f"{stem.name}.csv"), columns, zip(*(np.asarray(v).tolist() for v in values)))]
+    values = [arrays[n] for n in ("by_position", "by_n", "by_loss", "by_bayes", "by_kl")] + (
+        [exact] if exact is not None else []
+    )
+    return [
+        *paths,
+        write_csv(stem.with_name(f"{stem.name}.csv"), columns, zip(*(np.asarray(v).tolist() for v in values))),
+    ]

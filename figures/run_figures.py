@@ -53,7 +53,8 @@ def drawn(folder: Path, result: Path | None = None) -> Iterator[Path]:
                 problems.append(str(error))
     except OSError as error:
         raise RunError(
-            f"cannot draw into {str(out)!r} ({error.strerror or error}); the result is safe, worldbench figures {folder} draws again"
+            f"cannot draw into {str(out)!r} ({error.strerror or error}); the result is safe, "
+            f"worldbench figures {folder} draws again"
         ) from error
     if problems:
         others = f"; the other figures are in {str(out)!r}" if written else ""
@@ -61,8 +62,18 @@ def drawn(folder: Path, result: Path | None = None) -> Iterator[Path]:
 
 
 def _evidence_figures(evidence: Path, out: Path, title: str) -> Iterator[Figure]:
-    """What the evidence of single metrics allows; evidence of an older version, without what a figure needs, is passed over."""
-    from worldbench.figures import belief_distances, belief_simplex, interactive_map, maze_gallery, maze_map, position_loss, spectra, street_map
+    """What the evidence of single metrics allows; evidence of an older version, without what a figure needs, is passed
+    over."""
+    from worldbench.figures import (
+        belief_distances,
+        belief_simplex,
+        interactive_map,
+        maze_gallery,
+        maze_map,
+        position_loss,
+        spectra,
+        street_map,
+    )
     from worldbench.figures.evidence import names
 
     for metric, needed, draw, stem in (

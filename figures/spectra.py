@@ -1,4 +1,5 @@
-"""Singular values of the hidden states, largest first: how many directions they spread over; beside those of the network untrained.
+"""Singular values of the hidden states, largest first: how many directions they spread over; beside those of the
+network untrained.
 
 Reads `evidence/effective_rank.npz`, nothing else.
 """
@@ -20,12 +21,14 @@ CURVES = {
 }
 NEEDED: Named = {"singular_values": Array("float", ("K+",), least=0)}
 OPTIONAL: Named = {
-    "singular_values_centred": Array("float", ("C+",), least=0), "singular_values_untrained": Array("float", ("U+",), least=0),
-}  # fmt: skip
+    "singular_values_centred": Array("float", ("C+",), least=0),
+    "singular_values_untrained": Array("float", ("U+",), least=0),
+}
 
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
-    """Draw `stem`.png and .svg, with the values in `stem`.csv, each spectrum over its sum. Errors: InputError for a file without spectra."""
+    """Draw `stem`.png and .svg, with the values in `stem`.csv, each spectrum over its sum. Errors: InputError for a
+    file without spectra."""
     arrays = files.read(evidence, NEEDED, OPTIONAL)
     shares = {name: arrays[name] / max(float(arrays[name].sum()), 1e-300) for name in CURVES if name in arrays}
     with paper_style():
@@ -39,7 +42,16 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             rank = float(np.exp(-(p * np.log(p)).sum())) if len(p) else float("nan")
             seen = p > 1e-6 * p.max(initial=0.0)
             label = f"{label}, rank {rank:.1f}"
-            axis.plot(np.arange(1, len(p) + 1)[seen], p[seen], color=colour, linestyle=line, linewidth=1.0, marker="o", markersize=1.8, label=label)
+            axis.plot(
+                np.arange(1, len(p) + 1)[seen],
+                p[seen],
+                color=colour,
+                linestyle=line,
+                linewidth=1.0,
+                marker="o",
+                markersize=1.8,
+                label=label,
+            )
         axis.set_yscale("log")
         axis.set_xlabel("singular value, by size")
         axis.set_ylabel("share of their sum")

@@ -1,6 +1,8 @@
-"""The street map that a model's rides imply: true streets in black, invented ones in red, curved in the direction that the rides name.
+"""The street map that a model's rides imply: true streets in black, invented ones in red, curved in the direction that
+the rides name.
 
-After the maps of Vafa et al. 2024 (arXiv 2406.03689). Reads the evidence of the metric `map_reconstruction` (an .npz file), nothing else.
+After the maps of Vafa et al. 2024 (arXiv 2406.03689). Reads the evidence of the metric `map_reconstruction` (an .npz
+file), nothing else.
 Coordinates: metres east and north of the map's centre.
 """
 
@@ -27,11 +29,16 @@ Box = tuple[float, float, float, float]
 FARTHEST = 1e10
 """Metres: more than any map that is read has."""
 NEEDED: Named = {
-    "places": Array("text", ("N+",)), "directions": Array("text", ("A",)),
+    "places": Array("text", ("N+",)),
+    "directions": Array("text", ("A",)),
     "metres": Array("float", ("N+", 2), least=-FARTHEST, most=FARTHEST),
-    "edges": Array("int", ("E", 3), index=("N", "N", "A")), "uses": Array("int", ("E",)), "black": Array("bool", ("E",)),
-    "red": Array("int", ("R", 3), index=("N", "N", "A")), "red_uses": Array("int", ("R",)), "status": Array("int", ("n",)),
-}  # fmt: skip
+    "edges": Array("int", ("E", 3), index=("N", "N", "A")),
+    "uses": Array("int", ("E",)),
+    "black": Array("bool", ("E",)),
+    "red": Array("int", ("R", 3), index=("N", "N", "A")),
+    "red_uses": Array("int", ("R",)),
+    "status": Array("int", ("n",)),
+}
 """Shape letters: N places, A directions, E true edges, R invented ones, n routes."""
 OPTIONAL: Named = {"map": Array("text"), "streets": Array("text", ("E",)), "lonlat": Array("float", ("N+", 2))}
 COMPASS = {w: np.radians(45.0 * i) for i, w in enumerate(("N", "NE", "E", "SE", "S", "SW", "W", "NW"))}
@@ -43,7 +50,8 @@ LONGEST_SIDE, SHORTEST_SIDE, MARGIN, FOOT = 7.0, 3.4, 0.12, 0.62
 
 @dataclass(frozen=True)
 class Drawn:
-    """Edges to draw. ends: int [K, 2]; direction: int [K]; uses: int [K]; start, control, stop: metres [K, 2] (control: of a quadratic Bezier curve)."""
+    """Edges to draw. ends: int [K, 2]; direction: int [K]; uses: int [K]; start, control, stop: metres [K, 2] (control:
+    of a quadratic Bezier curve)."""
 
     ends: np.ndarray
     direction: np.ndarray
@@ -58,19 +66,24 @@ class Drawn:
     def points(self) -> np.ndarray:
         """Points along the curves, metres [17 K, 2]."""
         along = np.linspace(0, 1, 17)[:, None, None]
-        return ((1 - along) ** 2 * self.start + 2 * along * (1 - along) * self.control + along**2 * self.stop).reshape(-1, 2)
+        return ((1 - along) ** 2 * self.start + 2 * along * (1 - along) * self.control + along**2 * self.stop).reshape(
+            -1, 2
+        )
 
     def inside(self, box: Box) -> Drawn:
         """Those that may be seen in the box."""
         points = np.stack([self.start, self.control, self.stop])
         low, high = points.min(0), points.max(0)
-        return self.take((low[:, 0] <= box[2]) & (high[:, 0] >= box[0]) & (low[:, 1] <= box[3]) & (high[:, 1] >= box[1]))
+        return self.take(
+            (low[:, 0] <= box[2]) & (high[:, 0] >= box[0]) & (low[:, 1] <= box[3]) & (high[:, 1] >= box[1])
+        )
 
 
 def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) -> list[Path]:
     """Draw the whole map (`out`.png, .svg, .csv) and a part of it (`out`-zoom.*).
 
-    box: the part, in metres; None: where most invented streets begin, or the centre if there are none. Returns the files written.
+    box: the part, in metres; None: where most invented streets begin, or the centre if there are none. Returns the
+    files written.
     Errors: InputError for a file that is no evidence of a map reconstruction.
     """
     data = load(evidence)
@@ -80,12 +93,22 @@ def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) 
     part = box or _densest(metres, red, whole)
     failed = f"{int((data['status'] == 2).sum()):,} of {counted(len(data['status']), 'ride')} not explained"
     words = (data["places"], data["directions"])
-    counts = (f"true streets used: {len(black.ends):,} of {len(data['edges']):,}", f"invented streets: {len(red.ends):,}", failed)
+    counts = (
+        f"true streets used: {len(black.ends):,} of {len(data['edges']):,}",
+        f"invented streets: {len(red.ends):,}",
+        failed,
+    )
     paths = _picture(black, red, whole, out, title, counts, words, mark=part)
     near_black, near_red = black.inside(part), red.inside(part)
-    counts = (f"true streets used, in view: {len(near_black.ends):,}", f"invented streets, in view: {len(near_red.ends):,}", "")
+    counts = (
+        f"true streets used, in view: {len(near_black.ends):,}",
+        f"invented streets, in view: {len(near_red.ends):,}",
+        "",
+    )
     heading = f"{title}, detail" if title else ""
-    return paths + _picture(near_black, near_red, part, out.with_name(f"{out.name}-zoom"), heading, counts, words, mark=None)
+    return paths + _picture(
+        near_black, near_red, part, out.with_name(f"{out.name}-zoom"), heading, counts, words, mark=None
+    )
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
@@ -106,7 +129,9 @@ def invented(data: dict[str, np.ndarray]) -> Drawn:
     gap = np.hypot(*(stop - start).T)[:, None]
     bearing = np.array([COMPASS.get(str(w), np.nan) for w in data["directions"]])[red[:, 2]]
     heading = np.stack([np.sin(bearing), np.cos(bearing)], axis=1)
-    across = (stop - start)[:, ::-1] * [1, -1] / np.maximum(gap, 1e-9)  # for words that are no compass point: bend a little to the right
+    across = (
+        (stop - start)[:, ::-1] * [1, -1] / np.maximum(gap, 1e-9)
+    )  # for words that are no compass point: bend a little to the right
     control = np.where(np.isnan(heading), (start + stop) / 2 + across * gap / 4, start + heading * gap * BEND)
     return Drawn(red[:, :2], red[:, 2], data["red_uses"], start, control, stop)
 
@@ -118,7 +143,8 @@ def _padded(metres: np.ndarray) -> Box:
 
 
 def _densest(metres: np.ndarray, red: Drawn, whole: Box) -> Box:
-    """A square with about 150 places' worth of area, at most half as wide as the map, around the invented street with most others beginning near it."""
+    """A square with about 150 places' worth of area, at most half as wide as the map, around the invented street with
+    most others beginning near it."""
     from scipy.spatial import KDTree
 
     shorter = min(whole[2] - whole[0], whole[3] - whole[1])
@@ -131,21 +157,49 @@ def _densest(metres: np.ndarray, red: Drawn, whole: Box) -> Box:
         middle = red.start[int(np.argmax(crowd))]
     else:
         middle = metres[int(np.argmin(np.hypot(*(metres - middle).T)))]
-    return float(middle[0] - side / 2), float(middle[1] - side / 2), float(middle[0] + side / 2), float(middle[1] + side / 2)
+    return (
+        float(middle[0] - side / 2),
+        float(middle[1] - side / 2),
+        float(middle[0] + side / 2),
+        float(middle[1] + side / 2),
+    )
 
 
-def _picture(black: Drawn, red: Drawn, box: Box, stem: Path, title: str, counts: tuple[str, str, str], words: tuple, mark: Box | None) -> list[Path]:
+def _picture(
+    black: Drawn,
+    red: Drawn,
+    box: Box,
+    stem: Path,
+    title: str,
+    counts: tuple[str, str, str],
+    words: tuple,
+    mark: Box | None,
+) -> list[Path]:
     with paper_style():
         figure, axes, metres_per_point = frame(box, title)
-        drawn = black if len(black.ends) else red  # lines are thinner and arrowheads smaller where streets are short on paper
-        points = float(np.median(np.hypot(*(drawn.stop - drawn.start).T))) / metres_per_point if len(drawn.ends) else 0.0
+        drawn = (
+            black if len(black.ends) else red
+        )  # lines are thinner and arrowheads smaller where streets are short on paper
+        points = (
+            float(np.median(np.hypot(*(drawn.stop - drawn.start).T))) / metres_per_point if len(drawn.ends) else 0.0
+        )
         scale = min(points / 40, 1.0)
         draw_lines(axes, black, INK, 0.3 + 0.7 * scale)
         draw_curves(axes, red, 0.4 + 0.7 * scale, metres_per_point * (1.3 + 4.5 * scale))
         if mark is not None:
             from matplotlib.patches import Rectangle
 
-            axes.add_patch(Rectangle((mark[0], mark[1]), mark[2] - mark[0], mark[3] - mark[1], fill=False, edgecolor=GREY, linewidth=0.8, zorder=5))
+            axes.add_patch(
+                Rectangle(
+                    (mark[0], mark[1]),
+                    mark[2] - mark[0],
+                    mark[3] - mark[1],
+                    fill=False,
+                    edgecolor=GREY,
+                    linewidth=0.8,
+                    zorder=5,
+                )
+            )
         _foot(figure, counts, metres_per_point)
         paths = save(figure, stem)
     table = stem.with_name(f"{stem.name}.csv")
@@ -163,7 +217,14 @@ def frame(box: Box, title: str) -> tuple[Figure, Axes, float]:
     top = 0.32 if title else MARGIN
     total_width, total_height = max(map_width, SHORTEST_SIDE) + 2 * MARGIN, map_height + FOOT + top
     figure = Figure(figsize=(total_width, total_height), facecolor="white")
-    axes = figure.add_axes(((total_width - map_width) / 2 / total_width, FOOT / total_height, map_width / total_width, map_height / total_height))
+    axes = figure.add_axes(
+        (
+            (total_width - map_width) / 2 / total_width,
+            FOOT / total_height,
+            map_width / total_width,
+            map_height / total_height,
+        )
+    )
     axes.set_xlim(box[0], box[2])
     axes.set_ylim(box[1], box[3])
     axes.set_axis_off()
@@ -182,7 +243,9 @@ def draw_lines(axes: Axes, edges: Drawn, colour: str, width: float) -> None:
     _, once = np.unique(np.sort(edges.ends, axis=1), axis=0, return_index=True)
     points = np.stack([edges.start[once], edges.stop[once]], axis=1).reshape(-1, 2)
     codes = np.tile([Outline.MOVETO, Outline.LINETO], len(once))
-    axes.add_patch(PathPatch(Outline(points, codes), fill=False, edgecolor=colour, linewidth=width, capstyle="round", zorder=2))
+    axes.add_patch(
+        PathPatch(Outline(points, codes), fill=False, edgecolor=colour, linewidth=width, capstyle="round", zorder=2)
+    )
 
 
 def draw_curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
@@ -194,13 +257,17 @@ def draw_curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
         return
     points = np.stack([edges.start, edges.control, edges.stop], axis=1).reshape(-1, 2)
     codes = np.tile([Outline.MOVETO, Outline.CURVE3, Outline.CURVE3], len(edges.ends))
-    axes.add_patch(PathPatch(Outline(points, codes), fill=False, edgecolor=RED, linewidth=width, capstyle="round", zorder=3))
+    axes.add_patch(
+        PathPatch(Outline(points, codes), fill=False, edgecolor=RED, linewidth=width, capstyle="round", zorder=3)
+    )
     along = edges.stop - edges.control  # a quadratic curve arrives along this line
     size = np.hypot(*along.T)[:, None]
     along = along / np.maximum(size, 1e-9)
     across = along[:, ::-1] * [1, -1]
     back = edges.stop - along * head
-    corners = np.stack([edges.stop, back + across * head * 0.38, back - across * head * 0.38, edges.stop], axis=1).reshape(-1, 2)
+    corners = np.stack(
+        [edges.stop, back + across * head * 0.38, back - across * head * 0.38, edges.stop], axis=1
+    ).reshape(-1, 2)
     codes = np.tile([Outline.MOVETO, Outline.LINETO, Outline.LINETO, Outline.CLOSEPOLY], len(edges.ends))
     axes.add_patch(PathPatch(Outline(corners, codes), facecolor=RED, edgecolor="none", zorder=4))
 
@@ -219,7 +286,11 @@ def _foot(figure: Figure, counts: tuple[str, str, str], metres_per_point: float)
     bar = metres / metres_per_point / 72
     right, y = (width - MARGIN) / width, (FOOT - 0.34) / height
     left, tick = right - bar / width, 0.035 / height
-    for x, line in (((left, right), (y, y)), ((left, left), (y - tick, y + tick)), ((right, right), (y - tick, y + tick))):
+    for x, line in (
+        ((left, right), (y, y)),
+        ((left, left), (y - tick, y + tick)),
+        ((right, right), (y - tick, y + tick)),
+    ):
         figure.add_artist(Line2D(x, line, color=INK, linewidth=0.8))
     label = f"{metres / 1000:g} km" if metres >= 1000 else f"{metres:g} m"
     figure.text((left + right) / 2, y + 0.1 / height, label, ha="center", va="center", fontsize=7, color=INK)
@@ -236,5 +307,7 @@ def edge_rows(edges: Drawn, kind: str, words: tuple[np.ndarray, np.ndarray]) -> 
     start, stop = np.round(edges.start, 1).tolist(), np.round(edges.stop, 1).tolist()
     return [
         (str(places[u]), str(places[v]), str(directions[a]), kind, uses, *s, *t)
-        for (u, v), a, uses, s, t in zip(edges.ends.tolist(), edges.direction.tolist(), edges.uses.tolist(), start, stop)
+        for (u, v), a, uses, s, t in zip(
+            edges.ends.tolist(), edges.direction.tolist(), edges.uses.tolist(), start, stop
+        )
     ]

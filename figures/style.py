@@ -61,7 +61,8 @@ def paper_style() -> Iterator[None]:
 
 
 def _matplotlib() -> Any:
-    """The module. It reads a file of settings and wants a folder of its own when it is loaded, neither of which we use."""
+    """The module. It reads a file of settings and wants a folder of its own when it is loaded, neither of which we
+    use."""
     log = logging.getLogger("matplotlib")
     level = log.level
     log.setLevel(logging.ERROR)  # it warns of each setting that it does not know, and of a home that it cannot write to

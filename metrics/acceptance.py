@@ -1,6 +1,8 @@
-"""What sequence compression and distinction share: pairs of prefixes, suffixes sampled in lockstep after both, true boundary suffixes.
+"""What sequence compression and distinction share: pairs of prefixes, suffixes sampled in lockstep after both, true
+boundary suffixes.
 
-A token is *accepted* after a prefix if its probability is above eps (Vafa et al. 2024, arXiv 2406.03689); a suffix, if all its tokens are.
+A token is *accepted* after a prefix if its probability is above eps (Vafa et al. 2024, arXiv 2406.03689); a suffix, if
+all its tokens are.
 Shape letters: N trials, S suffixes of a trial, K tokens, A actions, V vocabulary, F nodes of a frontier.
 """
 
@@ -29,7 +31,8 @@ Accept = Callable[[States], np.ndarray]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Two prefixes a trial, equally long. redrawn: int [N], draws thrown away before; dropped: trials for which no draw would do."""
+    """Two prefixes a trial, equally long. redrawn: int [N], draws thrown away before; dropped: trials for which no draw
+    would do."""
 
     first: Documents
     second: Documents
@@ -41,11 +44,18 @@ class Pairs:
 
     def told(self, asked: int) -> list[str]:
         """A note on the trials that were dropped, if any were."""
-        return [f"{self.dropped} of {asked} trials were dropped: no pair of histories was found in {ATTEMPTS} draws"] if self.dropped else []
+        return (
+            [f"{self.dropped} of {asked} trials were dropped: no pair of histories was found in {ATTEMPTS} draws"]
+            if self.dropped
+            else []
+        )
 
     def none(self, primary: str) -> Report:
         """What is left to report where every trial was dropped."""
-        return Report({primary: Score(float("nan"), 0)}, notes=[f"no pair of histories was found in {ATTEMPTS} draws: nothing to measure"])
+        return Report(
+            {primary: Score(float("nan"), 0)},
+            notes=[f"no pair of histories was found in {ATTEMPTS} draws: nothing to measure"],
+        )
 
     def rows(self, low: int, high: int) -> Documents:
         """First, then second prefixes of trials low .. high - 1, one under the other."""
@@ -53,14 +63,15 @@ class Pairs:
 
 
 def most_moves(world: Automaton, states: States) -> np.ndarray:
-    """Most tokens of a history, so that the goal is still well within the budget: below the longest walk - the shortest way - 3."""
+    """Most tokens of a history, so that the goal is still well within the budget: below the longest walk - the shortest
+    way - 3."""
     distance = world.distance(states) if isinstance(world, HasDistance) else np.zeros(len(states), np.int64)
     return world.longest - 5 - distance
 
 
 def draw_pairs(world: Able, seed: int, count: int, name: str, *, same: bool) -> Pairs:
-    """Trials of the stream `name`: histories of k moves, k uniform in 1 .. most_moves, into one drawn state (`same`: two different histories) or into two
-    different ones. A draw that will not do is redrawn whole with the next attempt.
+    """Trials of the stream `name`: histories of k moves, k uniform in 1 .. most_moves, into one drawn state (`same`:
+    two different histories) or into two different ones. A draw that will not do is redrawn whole with the next attempt.
     """
     most = max(world.longest - 1, 1)
     tokens = [np.zeros((count, world.context), np.int32) for _ in range(2)]
@@ -96,8 +107,9 @@ def draw_pairs(world: Able, seed: int, count: int, name: str, *, same: bool) -> 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Suffixes sampled after the first prefixes. tokens: int32 [N, S, K], padded with -1; length: int [N, S]; rejected: bool [N, S], cut at its last token, the
-    first that is not accepted after the second prefix. laws: next-token laws after the two prefixes, float64 [2, N, V].
+    """Suffixes sampled after the first prefixes. tokens: int32 [N, S, K], padded with -1; length: int [N, S]; rejected:
+    bool [N, S], cut at its last token, the first that is not accepted after the second prefix. laws: next-token laws
+    after the two prefixes, float64 [2, N, V].
     """
 
     tokens: np.ndarray
@@ -106,28 +118,51 @@ class Sampled:
     laws: np.ndarray
 
 
-def sample_suffixes(world: World, model: SequenceModel, pairs: Pairs, seed: int, name: str, suffixes: int, eps: float) -> Sampled:
-    """Suffixes from the model after the first prefix, tokens below eps cut off, until `end` (if there is one), the first token rejected after the second, or
-    the budget."""
+def sample_suffixes(
+    world: World, model: SequenceModel, pairs: Pairs, seed: int, name: str, suffixes: int, eps: float
+) -> Sampled:
+    """Suffixes from the model after the first prefix, tokens below eps cut off, until `end` (if there is one), the
+    first token rejected after the second, or the budget."""
     n, limit = len(pairs), world.longest
     per_chunk = max(1, ROWS // suffixes)
-    parts = [_sample_chunk(world, model, pairs, low, min(low + per_chunk, n), seed, name, suffixes, eps, limit) for low in range(0, n, per_chunk)]
-    return Sampled(*(np.concatenate([getattr(p, f) for p in parts], axis=1 if f == "laws" else 0) for f in Sampled.__dataclass_fields__))
+    parts = [
+        _sample_chunk(world, model, pairs, low, min(low + per_chunk, n), seed, name, suffixes, eps, limit)
+        for low in range(0, n, per_chunk)
+    ]
+    return Sampled(
+        *(
+            np.concatenate([getattr(p, f) for p in parts], axis=1 if f == "laws" else 0)
+            for f in Sampled.__dataclass_fields__
+        )
+    )
 
 
 def _sample_chunk(
-    world: World, model: SequenceModel, pairs: Pairs, low: int, high: int, seed: int, name: str, suffixes: int, eps: float, limit: int
+    world: World,
+    model: SequenceModel,
+    pairs: Pairs,
+    low: int,
+    high: int,
+    seed: int,
+    name: str,
+    suffixes: int,
+    eps: float,
+    limit: int,
 ) -> Sampled:
     n = high - low
     both = pairs.rows(low, high)
     widest = int(both.length.max())
     decoder = model.decoder(both.tokens[:, :widest], both.length)
     laws = probabilities(decoder.logits).reshape(2, n, -1)
-    uniform = streams.uniform(low, n, suffixes * limit, "evaluation", seed, f"{name} suffixes").reshape(n * suffixes, limit)
+    uniform = streams.uniform(low, n, suffixes * limit, "evaluation", seed, f"{name} suffixes").reshape(
+        n * suffixes, limit
+    )
     room = np.repeat(limit - (both.length[:n] - both.prompt_length[:n]), suffixes)
     tokens = np.full((n * suffixes, limit), -1, np.int32)
     length, rejected = np.zeros(n * suffixes, np.int64), np.zeros(n * suffixes, bool)
-    held = np.arange(n * suffixes)  # the rows that the decoder holds, each twice; finished ones are dropped when they are many
+    held = np.arange(
+        n * suffixes
+    )  # the rows that the decoder holds, each twice; finished ones are dropped when they are many
     going = np.ones(len(held), bool)
     copies = held // suffixes
     decoder.select(np.concatenate([copies, n + copies]))
@@ -169,7 +204,8 @@ def by_law(world: Able, eps: float) -> Accept:
 
 
 def accepted_by(world: Automaton, accept: Accept, states: States, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Does the truth accept each suffix, int [M, K] of which `length` count, after its state? bool [M, K]: token by token (True beyond the length)."""
+    """Does the truth accept each suffix, int [M, K] of which `length` count, after its state? bool [M, K]: token by
+    token (True beyond the length)."""
     column = world.vocabulary.action_of_token
     out = np.ones(tokens.shape, bool)
     for t, rows, here in Replay(world, states, tokens, 0, length):
@@ -180,7 +216,8 @@ def accepted_by(world: Automaton, accept: Accept, states: States, tokens: np.nda
 
 @dataclass(frozen=True)
 class Boundary:
-    """Suffixes that the truth accepts after the first state and not after the second, every shorter start of them after both. owner: int [M], the trial."""
+    """Suffixes that the truth accepts after the first state and not after the second, every shorter start of them after
+    both. owner: int [M], the trial."""
 
     owner: np.ndarray
     tokens: np.ndarray

@@ -1,4 +1,5 @@
-"""Distances between beliefs beside distances between what stands for them (Shai et al. 2024, arXiv 2405.15943: RRXOR's belief and next-token geometry).
+"""Distances between beliefs beside distances between what stands for them (Shai et al. 2024, arXiv 2405.15943: RRXOR's
+belief and next-token geometry).
 
 Shape letters: M prefixes, P pairs, K entries of a code.
 """

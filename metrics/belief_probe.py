@@ -1,4 +1,5 @@
-"""Belief probe (Shai et al. 2024, arXiv 2405.15943): is the exact belief an affine function of the hidden state? With every control that the claim needs.
+"""Belief probe (Shai et al. 2024, arXiv 2405.15943): is the exact belief an affine function of the hidden state? With
+every control that the claim needs.
 
 Shape letters: M prefixes, S entries of the belief, D width, A actions.
 """
@@ -24,8 +25,9 @@ LEAST = 1e-6
 
 
 def distinct_prefixes(documents: Documents, at: Positions) -> tuple[np.ndarray, np.ndarray]:
-    """One position of each distinct prefix (index [M]), and how often the prefix occurs [M]. The bare prompt is none: it is one prefix with a weight like that
-    of all others of some length together, unlike any of them, so that one half would be fitted without it and scored mostly on it, or the reverse.
+    """One position of each distinct prefix (index [M]), and how often the prefix occurs [M]. The bare prompt is none:
+    it is one prefix with a weight like that of all others of some length together, unlike any of them, so that one half
+    would be fitted without it and scored mostly on it, or the reverse.
     """
     inside = np.arange(documents.tokens.shape[1])[None, :] < at.prefix_length[:, None]
     rows = np.where(inside, documents.tokens[at.row], -1)
@@ -61,15 +63,18 @@ def kl_of_beliefs(belief: np.ndarray, predicted: np.ndarray, w: np.ndarray) -> f
 
 
 class BeliefProbe(Metric):
-    """R^2 of an affine map from the hidden state to the exact belief, each distinct prefix predicted by the map fitted on the half of the prefixes that it is
-    not in, and weighted by how often it occurs.
+    """R^2 of an affine map from the hidden state to the exact belief, each distinct prefix predicted by the map fitted
+    on the half of the prefixes that it is not in, and weighted by how often it occurs.
 
-    Controls, always printed: an untrained network; shuffled labels; the exact next-token law as regressor (where it reaches 1, as on Mess3, the belief is an
-    affine function of the law and no claim about belief can be made); tables of the last k tokens, as a frontier of R^2 against excess loss (`lookup`): what
-    a model without state would reach at that loss. `top_components_r2`: from the top S - 1 principal components alone: is the belief what the representation
-    mostly is? `distance_corr`: correlation of distances between pairs of exact beliefs and of probed ones; beside it those of hidden states as they are, of
-    the exact laws, and of an untrained network's probe. `r2_nonlinear` (option probe_features): with random Fourier features of the hidden state as well, and
-    the same controls: what any map may find, a network need not have made. Sees: presence. Cannot see: use; nor, alone, more than a memory of last tokens.
+    Controls, always printed: an untrained network; shuffled labels; the exact next-token law as regressor (where it
+    reaches 1, as on Mess3, the belief is an affine function of the law and no claim about belief can be made); tables
+    of the last k tokens, as a frontier of R^2 against excess loss (`lookup`): what a model without state would reach at
+    that loss. `top_components_r2`: from the top S - 1 principal components alone: is the belief what the representation
+    mostly is? `distance_corr`: correlation of distances between pairs of exact beliefs and of probed ones; beside it
+    those of hidden states as they are, of the exact laws, and of an untrained network's probe. `r2_nonlinear` (option
+    probe_features): with random Fourier features of the hidden state as well, and
+    the same controls: what any map may find, a network need not have made. Sees: presence. Cannot see: use; nor, alone,
+    more than a memory of last tokens.
     """
 
     name, version, direction = "belief_probe", 2, "higher"
@@ -80,11 +85,18 @@ class BeliefProbe(Metric):
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
-            Expectation("r2", 0.9999, 1), Expectation("r2_all_layers", 0.9999, 1), Expectation("mse", 0, 1e-5), Expectation("kl", 0, 1e-2),
-            Expectation("distance_corr", 0.9999, 1), Expectation("r2_nonlinear", 0.999, 1), Expectation("r2_shuffled", -1, 0.2),
+            Expectation("r2", 0.9999, 1),
+            Expectation("r2_all_layers", 0.9999, 1),
+            Expectation("mse", 0, 1e-5),
+            Expectation("kl", 0, 1e-2),
+            Expectation("distance_corr", 0.9999, 1),
+            Expectation("r2_nonlinear", 0.999, 1),
+            Expectation("r2_shuffled", -1, 0.2),
         ),
-        "untrained": (Expectation("r2_shuffled", -np.inf, 0.2),),  # its r2 may be anything: on golden mean the last token is the belief
-    }  # fmt: skip
+        "untrained": (
+            Expectation("r2_shuffled", -np.inf, 0.2),
+        ),  # its r2 may be anything: on golden mean the last token is the belief
+    }
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("r2", "any", "any", "any", "any", blur="worse", monotone=True),
         Damage("distance_corr", "any", "any", "any", "any", blur="worse", monotone=True),
@@ -110,7 +122,9 @@ class BeliefProbe(Metric):
         rng = streams.generator("evaluation", seed, "belief probe")
         half = halves(length, rng)
 
-        def predict(x: np.ndarray, y: np.ndarray = belief, made: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None) -> np.ndarray:
+        def predict(
+            x: np.ndarray, y: np.ndarray = belief, made: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+        ) -> np.ndarray:
             """Each half by the map fitted on the other. made: regressors from x and the rows that are fitted on."""
             out = np.empty(belief.shape)
             for fit in (half, ~half):
@@ -167,7 +181,10 @@ class BeliefProbe(Metric):
             scores["r2_nonlinear_shuffled"] = score(predict(h, shuffled, wider))
         report.series["by_layer"] = {"layer": list(layers), "r2": [score(predict(x)).value for x in layers.values()]}
         report.series["lookup"] = self._lookup(world, documents, row, length, belief, law, w)
-        report.notes.append(f"hidden state: {model.hidden_name}; {len(w)} distinct prefixes, each predicted by a map fitted on the other half of them")
+        report.notes.append(
+            f"hidden state: {model.hidden_name}; {len(w)} distinct prefixes, each predicted by a "
+            "map fitted on the other half of them"
+        )
         report.arrays = {"belief": belief, "predicted": predicted, "weight": w, "prefix_length": length}
         report.arrays |= {"distance_belief": true.astype(np.float32)}
         report.arrays |= {f"distance{name or '_probed'}": d.astype(np.float32) for name, d in apart.items()}
@@ -175,10 +192,17 @@ class BeliefProbe(Metric):
 
     @staticmethod
     def _lookup(
-        world: World, documents: Documents, row: np.ndarray, length: np.ndarray, belief: np.ndarray, law: np.ndarray | None, w: np.ndarray
+        world: World,
+        documents: Documents,
+        row: np.ndarray,
+        length: np.ndarray,
+        belief: np.ndarray,
+        law: np.ndarray | None,
+        w: np.ndarray,
     ) -> dict[str, list]:
-        """By k: R^2 of the mean belief given the last k tokens, and the excess loss of the mean law given them: the best that a memory of k tokens can do, so
-        the means are over all prefixes; a prefix of at most k tokens is known whole."""
+        """By k: R^2 of the mean belief given the last k tokens, and the excess loss of the mean law given them: the
+        best that a memory of k tokens can do, so the means are over all prefixes; a prefix of at most k tokens is known
+        whole."""
         out: dict[str, list] = {"k": [], "r2": [], "excess": []}
         for k in range(1, world.input_length):
             group = table_groups(documents, row, length, k)

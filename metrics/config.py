@@ -24,9 +24,11 @@ class EvalConfig:
     detours: tuple[float, ...] = (0.01, 0.1, 0.5, 0.75)
     """Probabilities of a forced turn."""
     detour_kinds: tuple[str, ...] = ("random", "adversarial", "second")
-    """Which turn the referee forces: a random other legal one, the model's least likely legal one, or its most likely other legal one."""
+    """Which turn the referee forces: a random other legal one, the model's least likely legal one, or its most likely
+    other legal one."""
     structure_trials: int = 1000
-    """Pairs of prefixes for sequence compression, and for sequence distinction; prompts told again, and minimal pairs."""
+    """Pairs of prefixes for sequence compression, and for sequence distinction; prompts told again, and minimal
+    pairs."""
     shift_trials: int = 300
     """Prompts of each shift out of distribution."""
     suffixes: int = 30
@@ -66,24 +68,44 @@ class EvalConfig:
     reconstruction_orders: int = 5
     """Orders of the rides that reconstruction is repeated in."""
     reconstruction_roll_back: bool = True
-    """A ride that cannot be explained leaves no street behind; the released code of Vafa et al. keeps what it had drawn."""
+    """A ride that cannot be explained leaves no street behind; the released code of Vafa et al. keeps what it had
+    drawn."""
     rank_tokens: int = 5000
     """Hidden states that the effective rank is taken over: the same number for every model."""
     seed: int = 0
-    """Of the evaluation's own streams: which prompts, which draws. The same prompts for every model and training seed."""
+    """Of the evaluation's own streams: which prompts, which draws. The same prompts for every model and training
+    seed."""
 
     def __post_init__(self) -> None:
         for name in self.metrics:
             _ = registered[name]
         for name in (
-            "trials", "documents", "structure_trials", "shift_trials", "suffixes", "recall_depth", "pairs", "suffix_tokens", "suffix_limit", "probe_documents",
-            "dynamics_documents", "dynamics_steps", "horizon", "swap_pairs", "swap_tokens", "reconstruction_rides", "reconstruction_degree",
-            "reconstruction_orders", "rank_tokens",
-        ):  # fmt: skip
+            "trials",
+            "documents",
+            "structure_trials",
+            "shift_trials",
+            "suffixes",
+            "recall_depth",
+            "pairs",
+            "suffix_tokens",
+            "suffix_limit",
+            "probe_documents",
+            "dynamics_documents",
+            "dynamics_steps",
+            "horizon",
+            "swap_pairs",
+            "swap_tokens",
+            "reconstruction_rides",
+            "reconstruction_degree",
+            "reconstruction_orders",
+            "rank_tokens",
+        ):
             if getattr(self, name) < 1:
                 raise InputError(f"eval.{name} must be at least 1, not {getattr(self, name)}")
         if self.probe_documents < 2:
-            raise InputError(f"eval.probe_documents must be at least 2, one to fit on and one to score, not {self.probe_documents}")
+            raise InputError(
+                f"eval.probe_documents must be at least 2, one to fit on and one to score, not {self.probe_documents}"
+            )
         if self.probe_features < 0:
             raise InputError(f"eval.probe_features must be 0 (no nonlinear probe) or more, not {self.probe_features}")
         if not 0 < self.eps < 1:
@@ -97,6 +119,8 @@ class EvalConfig:
         if self.reconstruction_distance <= 0:
             raise InputError(f"eval.reconstruction_distance must be above 0 metres, not {self.reconstruction_distance}")
         if self.reconstruction_decoding not in ("greedy", "sampled"):
-            raise InputError(f"eval.reconstruction_decoding must be 'greedy' or 'sampled', not {self.reconstruction_decoding!r}")
+            raise InputError(
+                f"eval.reconstruction_decoding must be 'greedy' or 'sampled', not {self.reconstruction_decoding!r}"
+            )
         if self.seed < 0:
             raise InputError(f"eval.seed must be 0 or more, not {self.seed}")

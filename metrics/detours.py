@@ -21,13 +21,17 @@ def score_name(what: str, kind: Kind, p: float) -> str:
 
 
 class Detours(Metric):
-    """Share of greedy rides that arrive although, with probability p at each step, a referee replaces the choice by another legal turn.
+    """Share of greedy rides that arrive although, with probability p at each step, a referee replaces the choice by
+    another legal turn.
 
-    Which one: a `random` one (score `arrives_p0.5`), the model's own least likely (`arrives_adversarial_p0.5`) or its most likely other one
-    (`arrives_second_p0.5`); `forced_..` is how many turns of a ride were replaced. Whether a step is forced is drawn alike for every kind and model. The
-    referee only makes turns after which the destination is still within the budget, so the exact law arrives always, and the referee itself steers: its help
-    to a driver who knows nothing of the destination is the random-legal floor printed beside. Sees: whether the state is tracked off the model's own routes.
-    Cannot see: detours in a world trained on random walks are in distribution; on shortest-path data they would not be. Source: Vafa et al. 2024 (arXiv
+    Which one: a `random` one (score `arrives_p0.5`), the model's own least likely (`arrives_adversarial_p0.5`) or its
+    most likely other one (`arrives_second_p0.5`); `forced_..` is how many turns of a ride were replaced. Whether a step
+    is forced is drawn alike for every kind and model. The referee only makes turns after which the destination is still
+    within the budget, so the exact law arrives always, and the referee itself steers: its help to a driver who knows
+    nothing of the destination is the random-legal floor printed beside. Sees: whether the state is tracked off the
+    model's own routes.
+    Cannot see: detours in a world trained on random walks are in distribution; on shortest-path data they would not be.
+    Source: Vafa et al. 2024 (arXiv
     2406.03689).
     """
 
@@ -36,17 +40,23 @@ class Detours(Metric):
     primary = "arrives_p0.5"
     needs = (Automaton, HasBudget)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": tuple(Expectation(score_name("arrives", kind, p), 1, 1) for kind in KINDS for p in EvalConfig.detours),
+        "oracle": tuple(
+            Expectation(score_name("arrives", kind, p), 1, 1) for kind in KINDS for p in EvalConfig.detours
+        ),
         "random-legal": tuple(Expectation(score_name("arrives", "random", p), 0, 0.95) for p in EvalConfig.detours),
     }
     damage: ClassVar[tuple[Damage, ...]] = tuple(
-        Damage(score, "worse", "worse", "worse", "unchanged") for score in ("arrives_p0.5", "arrives_adversarial_p0.1", "arrives_second_p0.5")
+        Damage(score, "worse", "worse", "worse", "unchanged")
+        for score in ("arrives_p0.5", "arrives_adversarial_p0.1", "arrives_second_p0.5")
     )
 
     def measure(self, evaluation: Evaluation) -> Report:
         report, settings = Report({}), evaluation.settings
         if not settings.detours or not settings.detour_kinds:
-            raise InputError("eval.detours and eval.detour_kinds must not be empty; to leave detours out, name the other metrics with --eval.metrics")
+            raise InputError(
+                "eval.detours and eval.detour_kinds must not be empty; to leave detours out, name the "
+                "other metrics with --eval.metrics"
+            )
         for kind in KINDS:
             if kind not in settings.detour_kinds:
                 continue

@@ -1,4 +1,5 @@
-"""Effective latent rank (Roy & Vetterli 2007; NextLat, Teoh et al. 2025): how many directions the hidden states spread over."""
+"""Effective latent rank (Roy & Vetterli 2007; NextLat, Teoh et al. 2025): how many directions the hidden states spread
+over."""
 
 from __future__ import annotations
 
@@ -27,11 +28,13 @@ def participation_ratio(singular_values: np.ndarray) -> float:
 
 
 class EffectiveRank(Metric):
-    """exp(entropy of s_i / sum s) over the singular values of the matrix of hidden states [tokens, D] that the head reads, equal token counts for every model.
+    """exp(entropy of s_i / sum s) over the singular values of the matrix of hidden states [tokens, D] that the head
+    reads, equal token counts for every model.
 
-    Three forms: uncentred (the paper's), centred, and the participation ratio (sum of squares squared over sum of fourth powers, centred). It has **no better
-    direction**: a one-hot code of the state has a rank of about twice the number of places; low rank is not correctness (metrics.md, section 4). Beside it
-    the rank of the network untrained (`rank_untrained`, uncentred).
+    Three forms: uncentred (the paper's), centred, and the participation ratio (sum of squares squared over sum of
+    fourth powers, centred). It has **no better direction**: a one-hot code of the state has a rank of about twice the
+    number of places; low rank is not correctness (metrics.md, section 4). Beside it the rank of the network untrained
+    (`rank_untrained`, uncentred).
     """
 
     name, version, direction = "effective_rank", 1, "none"

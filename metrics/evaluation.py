@@ -1,4 +1,5 @@
-"""What a metric works on: a model in a world, the evaluation's own streams, and the work that metrics share, done once."""
+"""What a metric works on: a model in a world, the evaluation's own streams, and the work that metrics share, done
+once."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class Evaluation:
         return tokens[:count], lengths[:count]
 
     def rides(self, choice: Choice, count: int, detour: float = 0.0, kind: Kind = "random") -> Rides:
-        """One decoded ride for each of the first `count` prompts, with detours of that probability and kind. What was decoded is not decoded again."""
+        """One decoded ride for each of the first `count` prompts, with detours of that probability and kind. What was
+        decoded is not decoded again."""
         key = (choice, detour, kind if detour else "")
         have = self._rides.get(key)
         if have is not None and len(have) >= count:
@@ -43,7 +45,9 @@ class Evaluation:
         prompts, lengths = self.prompts(count)
         done = 0 if have is None else len(have)
         if have is None or len(prompts) > done:
-            more = roll_out(self.world, self.model, prompts[done:], lengths[done:], self.seed, choice, detour, start=done, kind=kind)
+            more = roll_out(
+                self.world, self.model, prompts[done:], lengths[done:], self.seed, choice, detour, start=done, kind=kind
+            )
             have = more if have is None else Rides.concat([have, more])
             self._rides[key] = have
         return have.first(count)
@@ -58,7 +62,8 @@ class Evaluation:
 class Truth:
     """The world's own view of every place where documents ask for something.
 
-    Places are named by the tokens seen there, 0 .. W - 1: W is T, or T + 1 where labels are asked for, also after the last token.
+    Places are named by the tokens seen there, 0 .. W - 1: W is T, or T + 1 where labels are asked for, also after the
+    last token.
     scored: bool [N, W], is something asked for there? legal: bool [N, W, A], the tokens that the rule allows next.
     law: float64 [N, W, A], the exact law of what is asked for, over the answers; None where the world has none.
     """
@@ -70,8 +75,8 @@ class Truth:
 
 
 def walk(world: Automaton, documents: Documents) -> Iterator[tuple[int, np.ndarray, States]]:
-    """Walk documents through the world, all rows at once: for each number of tokens seen, the rows int [M] of which something is asked there, and their
-    states."""
+    """Walk documents through the world, all rows at once: for each number of tokens seen, the rows int [M] of which
+    something is asked there, and their states."""
     labels = documents.labels
     for seen, rows, here in replay(world, documents, ends=labels is not None):
         if labels is None:

@@ -15,7 +15,8 @@ from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
 
 def divergences(world: Able, model: SequenceModel, documents: Documents) -> tuple[np.ndarray, ...]:
-    """At every place where something is asked for: row [M], tokens seen [M], KL(law || model) [M], entropy of the law [M], -log model(answer) [M]; nats."""
+    """At every place where something is asked for: row [M], tokens seen [M], KL(law || model) [M], entropy of the law
+    [M], -log model(answer) [M]; nats."""
     rows, places, kl, entropy, loss = [], [], [], [], []
     answers = np.array(world.vocabulary.answers)
     done = 0
@@ -40,7 +41,8 @@ def divergences(world: Able, model: SequenceModel, documents: Documents) -> tupl
 
 
 def ratio(total: np.ndarray, count: np.ndarray) -> Score:
-    """Mean over positions, sum(total) / sum(count), with an interval over documents (linearised ratio; documents are the independent unit)."""
+    """Mean over positions, sum(total) / sum(count), with an interval over documents (linearised ratio; documents are
+    the independent unit)."""
     if not count.sum() > 0:
         return Score(float("nan"), len(total), None)
     mean = ratio_interval(total, count)
@@ -48,11 +50,14 @@ def ratio(total: np.ndarray, count: np.ndarray) -> Score:
 
 
 class ExcessLoss(Metric):
-    """Mean over predicted positions of held-out documents of KL(law || model), in nats, with the law exact (law of the world, metrics.md section 1).
+    """Mean over predicted positions of held-out documents of KL(law || model), in nats, with the law exact (law of the
+    world, metrics.md section 1).
 
-    Sees: every difference between the model's and the data's next-token laws, weighted as documents visit them. Cannot see: states that held-out documents do
-    not visit, and why a difference arises. The loss of the perfect model is `bayes`; `loss` is the model's own on the same tokens. By position in the series,
-    beside `exact_bayes`, the expectation of `bayes` over all documents, where the world knows it (the myopic entropies h_L of a hidden Markov process).
+    Sees: every difference between the model's and the data's next-token laws, weighted as documents visit them. Cannot
+    see: states that held-out documents do not visit, and why a difference arises. The loss of the perfect model is
+    `bayes`; `loss` is the model's own on the same tokens. By position in the series, beside `exact_bayes`, the
+    expectation of `bayes` over all documents, where the world knows it (the myopic entropies h_L of a hidden Markov
+    process).
     """
 
     name, version, direction = "excess_loss", 1, "lower"
@@ -62,13 +67,16 @@ class ExcessLoss(Metric):
     serves_labels = True
     floor = None
     # The oracle's logits are float32.
-    # Random-legal may be the exact law (golden mean), or nearly (Z1R): no divergence is negative, and more is not to be had of it in every world.
+    # Random-legal may be the exact law (golden mean), or nearly (Z1R): no divergence is negative, and more is not to be
+    # had of it in every world.
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("kl", -1e-6, 1e-6),),
         "random-legal": (Expectation("kl", -1e-6, np.inf),),
         "uniform": (Expectation("kl", 0.01, np.inf),),
     }
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("kl", "worse", "worse", "worse", "worse", monotone=True, direction="lower"),)
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("kl", "worse", "worse", "worse", "worse", monotone=True, direction="lower"),
+    )
 
     def measure(self, evaluation: Evaluation) -> Report:
         documents = evaluation.documents
@@ -80,14 +88,22 @@ class ExcessLoss(Metric):
         place = t - documents.prompt_length[row]
         n_at = np.bincount(place)
         at = np.flatnonzero(n_at)
-        curve = {"position": at, "n": n_at[at], **{name: (np.bincount(place, x) / np.maximum(n_at, 1))[at] for name, x in per_document.items()}}
+        curve = {
+            "position": at,
+            "n": n_at[at],
+            **{name: (np.bincount(place, x) / np.maximum(n_at, 1))[at] for name, x in per_document.items()},
+        }
         world = evaluation.world
         exact = world.expected_entropies() if isinstance(world, HasEntropies) else np.full(len(n_at), np.nan)
         if np.isfinite(exact[at]).all():
             curve["exact_bayes"] = exact[at]
             scores["exact_bayes"] = Score(float(n_at[at] @ exact[at] / n_at.sum()), int(n_at.sum()))
         series = {"by_position": {name: x.tolist() for name, x in curve.items()}}
-        arrays = {"kl_sum": np.bincount(row, kl, minlength=n), "positions": count, **{f"by_{name}": x for name, x in curve.items()}}
+        arrays = {
+            "kl_sum": np.bincount(row, kl, minlength=n),
+            "positions": count,
+            **{f"by_{name}": x for name, x in curve.items()},
+        }
         return Report(scores, series, arrays)
 
 

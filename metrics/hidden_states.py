@@ -16,7 +16,8 @@ from worldbench.metrics.evaluation import chunks, walk
 
 @dataclass(frozen=True)
 class Positions:
-    """Places of documents where something is asked for, in order. row: int [M], the document; prefix_length: int [M], tokens seen there; states [M]."""
+    """Places of documents where something is asked for, in order. row: int [M], the document; prefix_length: int [M],
+    tokens seen there; states [M]."""
 
     row: np.ndarray
     prefix_length: np.ndarray

@@ -30,10 +30,11 @@ def _shares(n: int, w: np.ndarray | None) -> np.ndarray:
 
 
 def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Affine:
-    """Weighted least squares of y [M, K] on x [M, D] and a constant, with the ridge penalty of `RIDGES` whose leave-one-out error is least.
+    """Weighted least squares of y [M, K] on x [M, D] and a constant, with the ridge penalty of `RIDGES` whose
+    leave-one-out error is least.
 
-    The penalty matters where directions of x hardly vary (untrained networks): without it, a row unlike those fitted is predicted far off. Leave-one-out in
-    closed form (Allen 1974, PRESS): a row's residual over one minus its leverage.
+    The penalty matters where directions of x hardly vary (untrained networks): without it, a row unlike those fitted is
+    predicted far off. Leave-one-out in closed form (Allen 1974, PRESS): a row's residual over one minus its leverage.
     """
     w = _shares(len(x), w)
     mx, my = w @ x, w @ y
@@ -54,8 +55,9 @@ def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Aff
 
 
 def fourier_features(x: np.ndarray, fit: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """x [M, D] in units of its spread over the rows `fit` (bool [M]), and beside it `count` random Fourier features of a Gaussian kernel: an affine map of
-    them is a nonlinear probe that the linear one is a case of. The kernel's width is the median distance of rows (Rahimi & Recht 2007).
+    """x [M, D] in units of its spread over the rows `fit` (bool [M]), and beside it `count` random Fourier features of
+    a Gaussian kernel: an affine map of them is a nonlinear probe that the linear one is a case of. The kernel's width
+    is the median distance of rows (Rahimi & Recht 2007).
     """
     spread = x[fit].std(axis=0)
     z = (x - x[fit].mean(axis=0)) / np.maximum(spread, 1e-6 * max(float(spread.max()), 1e-30))
@@ -75,8 +77,9 @@ def r_squared(y: np.ndarray, predicted: np.ndarray, w: np.ndarray | None = None)
 def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
     """Fisher's linear discriminant: scores whose largest names the class; a class that was never seen is never named.
 
-    Closed form (class means, pooled covariance within classes, shares as priors): a linear map like Vafa et al.'s, without a learning rate or a number of steps
-    that would favour one model over another, and fast for thousands of classes.
+    Closed form (class means, pooled covariance within classes, shares as priors): a linear map like Vafa et al.'s,
+    without a learning rate or a number of steps that would favour one model over another, and fast for thousands of
+    classes.
     """
     count = np.bincount(label, minlength=classes).astype(float)
     total = np.zeros((classes, x.shape[1]))
@@ -84,7 +87,9 @@ def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
     mean = total / np.maximum(count, 1)[:, None]
     within = x - mean[label]
     pooled = within.T @ within / len(x)
-    pooled[np.diag_indices_from(pooled)] += 1e-4 * max(np.trace((x - x.mean(0)).T @ (x - x.mean(0)) / len(x)) / x.shape[1], 1e-30)
+    pooled[np.diag_indices_from(pooled)] += 1e-4 * max(
+        np.trace((x - x.mean(0)).T @ (x - x.mean(0)) / len(x)) / x.shape[1], 1e-30
+    )
     weight = np.linalg.solve(pooled, mean.T)
     with np.errstate(divide="ignore"):
         bias = np.log(count / len(x)) - 0.5 * (mean.T * weight).sum(0)

@@ -23,7 +23,8 @@ _ceilings: weakref.WeakKeyDictionary[World, float | None] = weakref.WeakKeyDicti
 
 
 def ceiling(world: Automaton) -> float | None:
-    """Share of a few held-out prompts that the exact law, always taking its likeliest token, answers by a shortest ride. None: the law is not known."""
+    """Share of a few held-out prompts that the exact law, always taking its likeliest token, answers by a shortest
+    ride. None: the law is not known."""
     if world not in _ceilings:
         share = None
         if isinstance(world, HasLaw) and isinstance(world, HasDistance):
@@ -42,13 +43,15 @@ def ceiling(world: Automaton) -> float | None:
 
 
 class Lookahead(Metric):
-    """Share of greedy rides from distinct held-out prompts that arrive, and by a shortest path: as many moves as there are hops (`shortest`).
+    """Share of greedy rides from distinct held-out prompts that arrive, and by a shortest path: as many moves as there
+    are hops (`shortest`).
 
-    `within_1`, `within_5`, `within_10`, `within_50`: that arrive in at most so many per cent more. All shares are of all prompts, also of those whose ride
-    did not arrive. The ceiling is what the exact law itself scores, not 1: data of random walks also go roundabout, and the law cannot stop before the
-    shortest ride of the data. Where one can turn back at once and the budget is long, as in a maze, the law's own likely rides go to and fro and are hardly
-    ever shortest: below a tenth (LEAST) the metric does not apply. Sees: whether likely rides are also short. Cannot see: a broken map on longer ways; a
-    model better than its data. Source: Vafa et al. 2024 (arXiv 2406.03689).
+    `within_1`, `within_5`, `within_10`, `within_50`: that arrive in at most so many per cent more. All shares are of
+    all prompts, also of those whose ride did not arrive. The ceiling is what the exact law itself scores, not 1: data
+    of random walks also go roundabout, and the law cannot stop before the shortest ride of the data. Where one can turn
+    back at once and the budget is long, as in a maze, the law's own likely rides go to and fro and are hardly
+    ever shortest: below a tenth (LEAST) the metric does not apply. Sees: whether likely rides are also short. Cannot
+    see: a broken map on longer ways; a model better than its data. Source: Vafa et al. 2024 (arXiv 2406.03689).
     """
 
     name, version, direction = "lookahead", 1, "higher"
@@ -67,7 +70,10 @@ class Lookahead(Metric):
             return reason
         share = ceiling(world)
         if share is not None and share < LEAST:
-            return f"the exact law's own greedy rides are shortest in {share:.0%} of prompts: a model that drives by it has nothing to show"
+            return (
+                f"the exact law's own greedy rides are shortest in {share:.0%} of prompts: a model "
+                "that drives by it has nothing to show"
+            )
         return None
 
     def measure(self, evaluation: Evaluation) -> Report:
@@ -80,18 +86,27 @@ class Lookahead(Metric):
         report.series["by_hops"] = by_hops(rides.distance, arrived, moves)
         report.arrays |= {"outcome": rides.outcome, "moves": moves, "distance": rides.distance}
         if (unknown := int((rides.distance < 0).sum())) > 0:
-            report.notes.append(f"{unknown} of {len(rides)} prompts have no known distance: their rides count as not shortest")
+            report.notes.append(
+                f"{unknown} of {len(rides)} prompts have no known distance: their rides count as not shortest"
+            )
         return report
 
 
 def by_hops(distance: np.ndarray, arrived: np.ndarray, moves: np.ndarray) -> dict[str, list[Any]]:
-    """For each hop distance asked for: prompts, share that arrives, share that arrives by a shortest path, mean moves of those that arrive."""
+    """For each hop distance asked for: prompts, share that arrives, share that arrives by a shortest path, mean moves
+    of those that arrive."""
     n, hits = np.bincount(np.maximum(distance, 0)), np.bincount(np.maximum(distance, 0), arrived)
     exact = np.bincount(np.maximum(distance, 0), arrived & (moves == distance))
     total = np.bincount(np.maximum(distance, 0), np.where(arrived, moves, 0))
     at = np.flatnonzero(n)
     mean = [float(total[k] / hits[k]) if hits[k] else None for k in at]
-    return {"hops": at.tolist(), "n": n[at].tolist(), "arrives": (hits[at] / n[at]).tolist(), "shortest": (exact[at] / n[at]).tolist(), "moves": mean}
+    return {
+        "hops": at.tolist(),
+        "n": n[at].tolist(),
+        "arrives": (hits[at] / n[at]).tolist(),
+        "shortest": (exact[at] / n[at]).tolist(),
+        "moves": mean,
+    }
 
 
 METRIC = Lookahead()

@@ -1,4 +1,5 @@
-"""Map reconstruction (Vafa et al. 2024): the street map that explains a model's rides, true streets in black, invented ones in red."""
+"""Map reconstruction (Vafa et al. 2024): the street map that explains a model's rides, true streets in black, invented
+ones in red."""
 
 from __future__ import annotations
 
@@ -21,15 +22,16 @@ from worldbench.metrics.routes import NOT_A_DIRECTION, PAST_END, Moves, from_tab
 
 SHARES = ("edge_precision", "edge_recall", "failed_routes", "routes_without_red", "routes_with_red")
 DATA_BLOCK, DATA_LIMIT = 1024, 65_536
-"""Held-out documents looked through at a time, and at most (or four for each prompt), for the routes of the controls."""
+"""Held-out documents looked through at a time, and at most (or four for each prompt), for the routes of the
+controls."""
 
 
 def routes_of(tokens: np.ndarray, length: np.ndarray, vocabulary: Vocabulary, directions: int) -> np.ndarray:
     """The directions that each ride takes before its first `end`: int16 [N, L], PAST_END from there on.
 
-    tokens: int [N, L], what follows the prompt; length: int [N], how many of them count. The first `directions` actions of the vocabulary are the directions.
-    Any other token is NOT_A_DIRECTION; so is the missing `end` of a ride that spent its budget, which makes no claim to have arrived: such a route cannot be
-    explained.
+    tokens: int [N, L], what follows the prompt; length: int [N], how many of them count. The first `directions` actions
+    of the vocabulary are the directions. Any other token is NOT_A_DIRECTION; so is the missing `end` of a ride that
+    spent its budget, which makes no claim to have arrived: such a route cannot be explained.
     """
     steps = np.arange(tokens.shape[1])[None, :]
     ended = vocabulary.closes(tokens) & (steps < length[:, None])
@@ -43,7 +45,8 @@ def routes_of(tokens: np.ndarray, length: np.ndarray, vocabulary: Vocabulary, di
 
 
 def routes_from_data(world: World, graph: Graph, seed: int, prompts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The route of the first held-out document with each prompt (tokens [N, P], lengths [N]): int16 [N, L]; one NOT_A_DIRECTION where none was found.
+    """The route of the first held-out document with each prompt (tokens [N, P], lengths [N]): int16 [N, L]; one
+    NOT_A_DIRECTION where none was found.
 
     Given its prompt, such a document is a draw from the exact law. Stops when all are found, or at DATA_LIMIT.
     """
@@ -58,7 +61,9 @@ def routes_from_data(world: World, graph: Graph, seed: int, prompts: np.ndarray,
         documents = world.sample(seed, "test", start, DATA_BLOCK)
         columns = np.arange(documents.tokens.shape[1])
         given = np.where(columns[None, :width] < documents.prompt_length[:, None], documents.tokens[:, :width], -1)
-        _, first, which = np.unique(np.concatenate([given, asked[missing]]), axis=0, return_index=True, return_inverse=True)
+        _, first, which = np.unique(
+            np.concatenate([given, asked[missing]]), axis=0, return_index=True, return_inverse=True
+        )
         row = first[which.reshape(-1)[DATA_BLOCK:]]
         found = row < DATA_BLOCK
         row = row[found]
@@ -72,7 +77,10 @@ def routes_from_data(world: World, graph: Graph, seed: int, prompts: np.ndarray,
 
 def scores_of(drawing: Reconstruction) -> dict[str, float]:
     """The scores of one order of the routes."""
-    share = [float((drawing.status == s).mean()) if len(drawing.status) else float("nan") for s in (FAILED, DRAWN, DRAWN_WITH_RED)]
+    share = [
+        float((drawing.status == s).mean()) if len(drawing.status) else float("nan")
+        for s in (FAILED, DRAWN, DRAWN_WITH_RED)
+    ]
     return {
         "edge_precision": drawing.precision,
         "edge_recall": drawing.recall,
@@ -102,7 +110,8 @@ def measure_routes(
 ) -> Report:  # fmt: skip
     """Everything that is measured on n routes, whoever made them: origin, destination int [n].
 
-    true: a legal route for each pair that the controls are made of; pairs whose route is none are left out of the controls, and counted in a note.
+    true: a legal route for each pair that the controls are made of; pairs whose route is none are left out of the
+    controls, and counted in a note.
     orders: how often the routes are drawn; the first time as given, then shuffled.
     """
 
@@ -146,7 +155,10 @@ def measure_routes(
     report.scores["illegal_moves"] = Score(found.share, made)
     there = ends_of(graph, origin, true) == destination
     o, d, t = origin[there], destination[there], true.take(there)
-    for name, wrong in (("uniform", uniform_errors(graph, o, t, found.share, seed)), ("matched", matched_errors(graph, o, t, found.rate, seed))):
+    for name, wrong in (
+        ("uniform", uniform_errors(graph, o, t, found.share, seed)),
+        ("matched", matched_errors(graph, o, t, found.rate, seed)),
+    ):
         drawing = draw(o, d, wrong)
         report.scores[f"control_{name}_precision"] = Score(drawing.precision, len(o))
         report.scores[f"control_{name}_red"] = Score(float(drawing.n_red), len(o))
@@ -170,8 +182,8 @@ def measure_routes(
 def completed(
     graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: Moves, most: int | None = None
 ) -> tuple[Moves, np.ndarray]:
-    """True routes by `completed_routes`, as `measure_routes` takes them: one NOT_A_DIRECTION where none is found; and what
-    became of them, int8 [n]."""
+    """True routes by `completed_routes`, as `measure_routes` takes them: one NOT_A_DIRECTION where none is found; and
+    what became of them, int8 [n]."""
     routes, became = completed_routes(graph, origin, destination, moves, most)
     reached = became == FOUND
     lengths = np.where(reached, routes.lengths, 1)
@@ -182,25 +194,33 @@ def completed(
 
 
 NO_MISTAKES = tuple(
-    Expectation(f"control_{name}_{score}", value, value) for name in ("uniform", "matched") for score, value in (("precision", 1), ("red", 0), ("failed", 0))
+    Expectation(f"control_{name}_{score}", value, value)
+    for name in ("uniform", "matched")
+    for score, value in (("precision", 1), ("red", 0), ("failed", 0))
 )
-"""Without illegal moves both controls are legal routes, and reconstruction invents nothing for those: its self-check."""
+"""Without illegal moves both controls are legal routes, and reconstruction invents nothing for those: its
+self-check."""
 
 
 class MapReconstruction(Metric):
-    """Share of true streets among all that are needed to explain the model's rides (precision), and of the true ones that get used (recall).
+    """Share of true streets among all that are needed to explain the model's rides (precision), and of the true ones
+    that get used (recall).
 
-    See `reconstruction.py` for the algorithm. Scores are means over several orders of the same rides (the first as decoded, the rest shuffled), with an
-    interval over orders. Sees: which streets a model's mistakes imply. Cannot see: how likely the model finds them; it is given the true map and the ends of
-    each ride, and draws greedily, so red edges bound nothing. Rides that cannot be explained draw nothing: read precision beside `failed_routes`.
-    No floor: a model of legal moves only invents no street wherever it ends (precision 1, most rides failed), and one that never names a direction draws no
-    map at all (precision undefined).
+    See `reconstruction.py` for the algorithm. Scores are means over several orders of the same rides (the first as
+    decoded, the rest shuffled), with an interval over orders. Sees: which streets a model's mistakes imply. Cannot see:
+    how likely the model finds them; it is given the true map and the ends of each ride, and draws greedily, so red
+    edges bound nothing. Rides that cannot be explained draw nothing: read precision beside `failed_routes`.
+    No floor: a model of legal moves only invents no street wherever it ends (precision 1, most rides failed), and one
+    that never names a direction draws no map at all (precision undefined).
 
-    Controls (precision, red streets, share of failed routes; one order): true routes between the same ends with wrong directions put in, `control_uniform_*` as
-    many for each move as the rides' illegal moves, at random places; `control_matched_*` the rides' own wrong directions at the same intersections, as often.
-    See `route_controls.py` for both, word by word; `illegal_moves` is the share. The true route of a ride is that of the first held-out document with the same
-    prompt (a draw from the exact law given the prompt); where none is found, the ride itself as far as it is legal, then a shortest way to its destination.
-    Source: Vafa et al. 2024 (arXiv 2406.03689): the algorithm, and the true map with noise as a control; the matched control is ours.
+    Controls (precision, red streets, share of failed routes; one order): true routes between the same ends with wrong
+    directions put in, `control_uniform_*` as many for each move as the rides' illegal moves, at random places;
+    `control_matched_*` the rides' own wrong directions at the same intersections, as often. See `route_controls.py` for
+    both, word by word; `illegal_moves` is the share. The true route of a ride is that of the first held-out document
+    with the same prompt (a draw from the exact law given the prompt); where none is found, the ride itself as far as it
+    is legal, then a shortest way to its destination.
+    Source: Vafa et al. 2024 (arXiv 2406.03689): the algorithm, and the true map with noise as a control; the matched
+    control is ours.
     """
 
     name, version, direction = "map_reconstruction", 2, "higher"
@@ -210,11 +230,19 @@ class MapReconstruction(Metric):
     floor = None
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
-            Expectation("edge_precision", 1, 1), Expectation("red_edges", 0, 0), Expectation("failed_routes", 0, 0), Expectation("illegal_moves", 0, 0),
+            Expectation("edge_precision", 1, 1),
+            Expectation("red_edges", 0, 0),
+            Expectation("failed_routes", 0, 0),
+            Expectation("illegal_moves", 0, 0),
             *NO_MISTAKES,
         ),
-        "random-legal": (Expectation("red_edges", 0, 0), Expectation("routes_with_red", 0, 0), Expectation("illegal_moves", 0, 0), *NO_MISTAKES),
-    }  # fmt: skip
+        "random-legal": (
+            Expectation("red_edges", 0, 0),
+            Expectation("routes_with_red", 0, 0),
+            Expectation("illegal_moves", 0, 0),
+            *NO_MISTAKES,
+        ),
+    }
     damage: ClassVar[tuple[Damage, ...]] = (Damage("edge_precision", "unchanged", "worse", "worse", "unchanged"),)
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
@@ -235,18 +263,41 @@ class MapReconstruction(Metric):
             own, _ = completed(graph, origin, destination, moves)
             true = true.followed_by(own).take(np.arange(len(moves)) + lacking * len(moves))
         report = measure_routes(
-            graph, origin, destination, moves, true,
-            degree=settings.reconstruction_degree, distance=settings.reconstruction_distance, orders=settings.reconstruction_orders,
-            roll_back=settings.reconstruction_roll_back, seed=seed,
-        )  # fmt: skip
+            graph,
+            origin,
+            destination,
+            moves,
+            true,
+            degree=settings.reconstruction_degree,
+            distance=settings.reconstruction_distance,
+            orders=settings.reconstruction_orders,
+            roll_back=settings.reconstruction_roll_back,
+            seed=seed,
+        )
         report.arrays["moves"] = table
         failed = int((report.arrays["status"] == FAILED).sum())
-        kept = "and draw nothing" if settings.reconstruction_roll_back else "and leave what they had drawn, as in the released code"
-        report.notes.insert(0, f"{len(moves)} {settings.reconstruction_decoding} rides; {failed} of them could not be explained (in the order decoded), {kept}")
+        kept = (
+            "and draw nothing"
+            if settings.reconstruction_roll_back
+            else "and leave what they had drawn, as in the released code"
+        )
+        report.notes.insert(
+            0,
+            (
+                f"{len(moves)} {settings.reconstruction_decoding} rides; {failed} of them could not be "
+                f"explained (in the order decoded), {kept}"
+            ),
+        )
         if len(moves) < settings.reconstruction_rides:
-            report.notes.append(f"{counted(len(moves), 'ride', commas=False)}: there are no more held-out prompts (asked: {settings.reconstruction_rides})")
+            report.notes.append(
+                f"{counted(len(moves), 'ride', commas=False)}: there are no more held-out prompts "
+                f"(asked: {settings.reconstruction_rides})"
+            )
         if lacking.any():
-            report.notes.append(f"{int(lacking.sum())} true routes of the controls are no draws from the data, but the rides themselves, completed")
+            report.notes.append(
+                f"{int(lacking.sum())} true routes of the controls are no draws from the data, but the "
+                "rides themselves, completed"
+            )
         return report
 
 

@@ -1,6 +1,7 @@
 """Minimal pairs: one wall of a prompt's maze is moved. Does the answer change where it should, and only there?
 
-Distinction for worlds whose prompts tell a rule of their own (metrics.md, section 3). Shape letters: N pairs, L tokens of a continuation.
+Distinction for worlds whose prompts tell a rule of their own (metrics.md, section 3). Shape letters: N pairs, L tokens
+of a continuation.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ def first_change(
     path: np.ndarray,
     length: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Follow a true path (int [N, L], `length` [N] tokens) of the first prompts in both worlds of prompts. Where does it stop being one of the second's?
+    """Follow a true path (int [N, L], `length` [N] tokens) of the first prompts in both worlds of prompts. Where does
+    it stop being one of the second's?
 
-    int [N]: the place of its first token that the second's exact law excludes, -1 for none, -2 where the two laws there have another token in common; and
-    bool [N]: were all laws along it (up to there) equal?
+    int [N]: the place of its first token that the second's exact law excludes, -1 for none, -2 where the two laws there
+    have another token in common; and bool [N]: were all laws along it (up to there) equal?
     """
     column = world.vocabulary.action_of_token
     a, b = (Replay(world, world.start(*prompts), path, 0, length) for prompts in (first, second))
@@ -50,12 +52,14 @@ def first_change(
 
 
 class MinimalPairs(Metric):
-    """Prompts of which one passage is moved (its entry names another pair of cells in the same place; all else is told alike).
+    """Prompts of which one passage is moved (its entry names another pair of cells in the same place; all else is told
+    alike).
 
-    Where the true path changes, `recall`: at the first step where it must, after the same tokens, is the model's most likely token right under both prompts?
-    Where all laws along the true path stay, `precision`: is the greedy answer token by token the same? (Pairs in between, with several shortest paths of
-    which some stay, are left out and counted.) Sees: whether single passages are read and reach the plan. Cannot see: what two changes do together. A model
-    that ignores its prompt has precision 1 and recall 0: never one alone.
+    Where the true path changes, `recall`: at the first step where it must, after the same tokens, is the model's most
+    likely token right under both prompts? Where all laws along the true path stay, `precision`: is the greedy answer
+    token by token the same? (Pairs in between, with several shortest paths of which some stay, are left out and
+    counted.) Sees: whether single passages are read and reach the plan. Cannot see: what two changes do together. A
+    model that ignores its prompt has precision 1 and recall 0: never one alone.
     """
 
     name, version, direction = "minimal_pairs", 1, "higher"
@@ -76,7 +80,12 @@ class MinimalPairs(Metric):
     )
 
     def measure(self, evaluation: Evaluation) -> Report:
-        world, model, seed, n = evaluation.world, evaluation.model, evaluation.seed, evaluation.settings.structure_trials
+        world, model, seed, n = (
+            evaluation.world,
+            evaluation.model,
+            evaluation.seed,
+            evaluation.settings.structure_trials,
+        )
         prompts, lengths = evaluation.prompts(n)
         changed, told = world.minimal_pairs(prompts, lengths, seed)
         rows = np.flatnonzero(told > 0)
@@ -85,7 +94,11 @@ class MinimalPairs(Metric):
         place, equal = first_change(world, first, second, path, length)
         moved, kept = np.flatnonzero(place >= 0), np.flatnonzero((place == SAME) & equal)
         right = self._right(world, model, [(p[moved], w[moved]) for p, w in (first, second)], path[moved], place[moved])
-        answers = [roll_out(world, model, p[kept], w[kept], seed, "greedy").tokens for p, w in (first, second)] if len(kept) else [np.zeros((0, 1))] * 2
+        answers = (
+            [roll_out(world, model, p[kept], w[kept], seed, "greedy").tokens for p, w in (first, second)]
+            if len(kept)
+            else [np.zeros((0, 1))] * 2
+        )
         same = np.asarray((answers[0] == answers[1]).all(axis=1))
         report = Report(
             {"recall": Score.rate(np.asarray(right.all(axis=0))), "precision": Score.rate(same)},
@@ -94,7 +107,9 @@ class MinimalPairs(Metric):
         changed, between = counted(len(moved), "pair", commas=False), len(rows) - len(moved) - len(kept)
         report.notes.append(f"{changed} whose path changes, {len(kept)} whose path stays, {between} in between")
         if len(rows) < len(prompts):
-            report.notes.append(f"{len(prompts) - len(rows)} of {len(prompts)} prompts have no passage that could be moved so")
+            report.notes.append(
+                f"{len(prompts) - len(rows)} of {len(prompts)} prompts have no passage that could be moved so"
+            )
         return report
 
     @staticmethod
@@ -105,7 +120,8 @@ class MinimalPairs(Metric):
         path: np.ndarray,
         place: np.ndarray,
     ) -> np.ndarray:
-        """bool [2, N]: is the most likely token after the first `place` tokens of the path one that the law gives a chance?"""
+        """bool [2, N]: is the most likely token after the first `place` tokens of the path one that the law gives a
+        chance?"""
         column, n = world.vocabulary.action_of_token, len(path)
         if not n:
             return np.zeros((2, 0), bool)

@@ -12,10 +12,11 @@ from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
 
 class NextToken(Metric):
-    """Share of teacher-forced positions of held-out documents whose top-1 token is legal (a legal turn, or `end` exactly at the destination).
+    """Share of teacher-forced positions of held-out documents whose top-1 token is legal (a legal turn, or `end`
+    exactly at the destination).
 
-    Sees: gross failure. Cannot see: anything finer; every trained model scores about 1, so it does not discriminate (metrics.md, section 2).
-    The interval treats positions as independent, which they are not within a ride.
+    Sees: gross failure. Cannot see: anything finer; every trained model scores about 1, so it does not discriminate
+    (metrics.md, section 2). The interval treats positions as independent, which they are not within a ride.
     """
 
     name, version, direction = "next_token", 1, "higher"
@@ -23,7 +24,10 @@ class NextToken(Metric):
     primary = "top1_legal"
     needs = (Automaton,)
     floor = "uniform"
-    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {"oracle": (Expectation("top1_legal", 1, 1),), "random-legal": (Expectation("top1_legal", 1, 1),)}
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "oracle": (Expectation("top1_legal", 1, 1),),
+        "random-legal": (Expectation("top1_legal", 1, 1),),
+    }
     damage: ClassVar[tuple[Damage, ...]] = (Damage("top1_legal", "any", "worse", "worse", "any"),)
 
     def measure(self, evaluation: Evaluation) -> Report:

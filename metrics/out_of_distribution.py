@@ -14,10 +14,12 @@ from worldbench.metrics.rollout import moves_of, roll_out
 
 
 class OutOfDistribution(Metric):
-    """Share of prompts from each of the world's shifts (for mazes: other generators, loops, a smaller grid in the same words) whose greedy answer reaches the
-    target legally (`reaches_<shift>`), and by fewest moves (`optimal_<shift>`); `optimal` and `reaches`: means over the shifts; `.._own`: the world's own.
+    """Share of prompts from each of the world's shifts (for mazes: other generators, loops, a smaller grid in the same
+    words) whose greedy answer reaches the target legally (`reaches_<shift>`), and by fewest moves (`optimal_<shift>`);
+    `optimal` and `reaches`: means over the shifts; `.._own`: the world's own.
 
-    Sees: what was learned beyond the training law. Cannot see: why it fails elsewhere: longer prompts are also longer positions than training showed.
+    Sees: what was learned beyond the training law. Cannot see: why it fails elsewhere: longer prompts are also longer
+    positions than training showed.
     """
 
     name, version, direction = "out_of_distribution", 1, "higher"
@@ -25,7 +27,10 @@ class OutOfDistribution(Metric):
     primary = "optimal"
     needs = (Automaton, HasShifts, HasDistance)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": tuple(Expectation(name, 1, 1) for name in ("optimal", "reaches", "optimal_own", "optimal_loops", "optimal_smaller", "optimal_wilson")),
+        "oracle": tuple(
+            Expectation(name, 1, 1)
+            for name in ("optimal", "reaches", "optimal_own", "optimal_loops", "optimal_smaller", "optimal_wilson")
+        ),
         "random-legal": (Expectation("optimal", 0, 0.6),),
         "uniform": (Expectation("reaches", 0, 0),),
     }
@@ -39,7 +44,11 @@ class OutOfDistribution(Metric):
         report = Report({})
         for name, other in {"own": world, **world.shifted()}.items():
             prompts, lengths = other.prompts(seed, n)
-            rides = evaluation.rides("greedy", n) if name == "own" else roll_out(other, evaluation.model, prompts, lengths, seed, "greedy")
+            rides = (
+                evaluation.rides("greedy", n)
+                if name == "own"
+                else roll_out(other, evaluation.model, prompts, lengths, seed, "greedy")
+            )
             reaches = rides.outcome == ARRIVED
             optimal = reaches & (moves_of(other, rides) == rides.distance)
             report.arrays |= {f"reaches_{name}": reaches, f"optimal_{name}": optimal}

@@ -1,23 +1,28 @@
 """The map that explains a set of routes: which true streets they use, and which streets must be invented for them.
 
-Source: Vafa et al., "Evaluating the World Model Implicit in a Generative Model", NeurIPS 2024 (arXiv 2406.03689), map reconstruction.
+Source: Vafa et al., "Evaluating the World Model Implicit in a Generative Model", NeurIPS 2024 (arXiv 2406.03689), map
+reconstruction.
 
-Start from the true map with every edge unused. A route (origin, destination, directions) is explained by a path that spells its directions and ends at the
-destination, along used edges, or unused true ones where the node has room: fewer used edges than its cap, and none in that direction. So at most one used
-edge leaves a node in each direction, and the breadth-first search has one branch: following a route is a walk.
-A *valid sub-path* spells the first k directions and either is complete or stops where there is room for a new edge in direction k + 1 (it backs up to the
-last such node). From there a new edge leads to the node, within `distance`, with the longest valid sub-path for the remaining directions; ties go to the
-nearest node, then to the smallest index; a new edge that no valid sub-path of at least one move follows helps nothing. A new edge for the very last move
-leads straight to the destination, if that is within `distance`. If nothing helps, the route fails.
+Start from the true map with every edge unused. A route (origin, destination, directions) is explained by a path that
+spells its directions and ends at the destination, along used edges, or unused true ones where the node has room: fewer
+used edges than its cap, and none in that direction. So at most one used edge leaves a node in each direction, and the
+breadth-first search has one branch: following a route is a walk. A *valid sub-path* spells the first k directions and
+either is complete or stops where there is room for a new edge in direction k + 1 (it backs up to the last such node).
+From there a new edge leads to the node, within `distance`, with the longest valid sub-path for the remaining
+directions; ties go to the nearest node, then to the smallest index; a new edge that no valid sub-path of at least one
+move follows helps nothing. A new edge for the very last move leads straight to the destination, if that is within
+`distance`. If nothing helps, the route fails.
 
 Choices that the source leaves open, or makes otherwise:
 - A failed route leaves no trace (`roll_back`). The released code keeps its edges; `roll_back=False` does so too.
 - A node's cap is `degree`, or its true out-degree where that is more: the true map never blocks a valid route.
 - A new edge never leads to its own node. It may be used again by the very route that it is made for.
-- Only directions are labels: a route with any other token fails at once, with or without `roll_back`. The released code takes any token as a label; that is
+- Only directions are labels: a route with any other token fails at once, with or without `roll_back`. The released code
+takes any token as a label; that is
   not offered, since every word that a model might say would then be a possible street at every node.
 
-The result is a drawing, not an estimate: it is given the true map and the ends of the routes, and depends on their order.
+The result is a drawing, not an estimate: it is given the true map and the ends of the routes, and depends on their
+order.
 
 Shape letters: N places, A directions, E true edges, R red (new) edges, n routes.
 """
@@ -42,8 +47,10 @@ DRAWN, DRAWN_WITH_RED, FAILED = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """edges: int32 [E, 3], the true map's (from, to, direction). uses: int64 [E], how often routes pass along each. black: bool [E], the used ones.
-    red: int32 [R, 3], the invented edges, ordered by (from, direction). red_uses: int64 [R]. status: int8 [n], in the order in which the routes were given.
+    """edges: int32 [E, 3], the true map's (from, to, direction). uses: int64 [E], how often routes pass along each.
+    black: bool [E], the used ones.
+    red: int32 [R, 3], the invented edges, ordered by (from, direction). red_uses: int64 [R]. status: int8 [n], in the
+    order in which the routes were given.
     """
 
     edges: np.ndarray
@@ -111,10 +118,12 @@ def reconstruct(
 
 
 class _Drawing:
-    """The map as used so far. A *slot* is a node and a direction: node * A + direction, as an index into flat tables; node N, the last row, is nowhere.
+    """The map as used so far. A *slot* is a node and a direction: node * A + direction, as an index into flat tables;
+    node N, the last row, is nowhere.
 
-    `target[slot]`: the node where a move leads now, along the used edge or, where there is room, the unused true one; N if nowhere. `room[slot]`: may a new
-    edge be made there? Both kept twice: as lists for walking one route, as arrays for trying many candidates at once.
+    `target[slot]`: the node where a move leads now, along the used edge or, where there is room, the unused true one; N
+    if nowhere. `room[slot]`: may a new edge be made there? Both kept twice: as lists for walking one route, as arrays
+    for trying many candidates at once.
     """
 
     def __init__(self, graph: Graph, degree: int, distance: float) -> None:
@@ -128,7 +137,9 @@ class _Drawing:
         self.rooms = np.ones(len(self.targets), bool)
         self.rooms[self.n * self.a :] = False
         self.used = [False] * len(self.targets)
-        self.left: list[int] = np.maximum((graph.successor >= 0).sum(1), degree).tolist()  # used edges that each node still has room for
+        self.left: list[int] = np.maximum(
+            (graph.successor >= 0).sum(1), degree
+        ).tolist()  # used edges that each node still has room for
         self.near: dict[int, np.ndarray] = {}
         self.cached = 0
         from scipy.spatial import KDTree
@@ -161,11 +172,14 @@ class _Drawing:
                 self.targets[other] = self.true[other]
                 self.rooms[other] = True
 
-    def follow(self, at: int, destination: int, moves: list[int], done: int, path: list[int], new: list[tuple[int, int]]) -> int:
-        """Extend `path`, which spells the first `done` moves and stands at `at`, by its longest valid sub-path. Returns how many moves it spells then.
+    def follow(
+        self, at: int, destination: int, moves: list[int], done: int, path: list[int], new: list[tuple[int, int]]
+    ) -> int:
+        """Extend `path`, which spells the first `done` moves and stands at `at`, by its longest valid sub-path. Returns
+        how many moves it spells then.
 
-        Edges used for the first time join `new` as (slot, moves before it). -1: no node of the extension has room, not even the one at which it begins;
-        `path` is as it was.
+        Edges used for the first time join `new` as (slot, moves before it). -1: no node of the extension has room, not
+        even the one at which it begins; `path` is as it was.
         """
         a, target, used, start, mark = self.a, self.target, self.used, done, len(new)
         last = len(moves) - 1
@@ -183,7 +197,9 @@ class _Drawing:
             done += 1
         else:
             return done
-        if used[slot] or self.left[at] == 0:  # no room here: back up to the last place that had some, where an unused true edge was taken
+        if (
+            used[slot] or self.left[at] == 0
+        ):  # no room here: back up to the last place that had some, where an unused true edge was taken
             if len(new) == mark:
                 del path[len(path) - (done - start) :]
                 return -1
@@ -194,7 +210,8 @@ class _Drawing:
         return done
 
     def explain(self, origin: int, destination: int, moves: list[int], roll_back: bool) -> tuple[list[int], bool]:
-        """Mark what one route uses. Returns the slots along its path, and whether it was explained; a failed one is rolled back or left as far as it came."""
+        """Mark what one route uses. Returns the slots along its path, and whether it was explained; a failed one is
+        rolled back or left as far as it came."""
         path: list[int] = []
         new: list[tuple[int, int]] = []
         done = self.follow(origin, destination, moves, 0, path, new) if moves else (0 if origin == destination else -1)
@@ -207,8 +224,11 @@ class _Drawing:
             path = []
         return path, done >= 0
 
-    def invent(self, at: int, destination: int, moves: list[int], done: int, path: list[int], new: list[tuple[int, int]]) -> int:
-        """Add a new edge from `at` for move `done`, and the valid sub-path after it. Returns how many moves `path` spells then; -1: nothing helps."""
+    def invent(
+        self, at: int, destination: int, moves: list[int], done: int, path: list[int], new: list[tuple[int, int]]
+    ) -> int:
+        """Add a new edge from `at` for move `done`, and the valid sub-path after it. Returns how many moves `path`
+        spells then; -1: nothing helps."""
         slot = at * self.a + moves[done]
         near = self.neighbours(at)
         if done == len(moves) - 1:
@@ -223,7 +243,8 @@ class _Drawing:
         self.use(slot, self.n)
         new.append((slot, done))
         path.append(slot)
-        # A candidate's own first uses can only take room away, so the bound is never too low: the first candidate that keeps its bound is the best.
+        # A candidate's own first uses can only take room away, so the bound is never too low: the first candidate that
+        # keeps its bound is the best.
         bound = self.bounds(near, slot, destination, moves, done + 1)
         while True:
             best = int(bound.argmax())
@@ -245,8 +266,8 @@ class _Drawing:
         return -1
 
     def bounds(self, near: np.ndarray, new_slot: int, destination: int, moves: list[int], done: int) -> np.ndarray:
-        """How many of the directions from move `done` on a valid sub-path from each candidate could spell, int [candidates]:
-        exact but for room that it takes from itself.
+        """How many of the directions from move `done` on a valid sub-path from each candidate could spell, int
+        [candidates]: exact but for room that it takes from itself.
 
         The new edge leads from its slot to the candidate in question.
         """
@@ -276,7 +297,9 @@ class _Drawing:
             if self.cached > MOST_CACHED:
                 self.near.clear()
                 self.cached = 0
-            close = np.array(sorted(self.tree.query_ball_point(metres[node], self.distance * (1 + 1e-9) + 1e-9)), np.int64)
+            close = np.array(
+                sorted(self.tree.query_ball_point(metres[node], self.distance * (1 + 1e-9) + 1e-9)), np.int64
+            )
             close = close[close != node]
             gap = np.hypot(*(metres[close] - metres[node]).T)
             close, gap = close[gap <= self.distance], gap[gap <= self.distance]
@@ -285,7 +308,8 @@ class _Drawing:
         return self.near[node]
 
     def result(self, slots: np.ndarray, lengths: np.ndarray, sequence: np.ndarray, ok: np.ndarray) -> Reconstruction:
-        """slots: the explained routes' paths, end to end, in the order `sequence`; lengths: of each path; ok: bool [n], by route."""
+        """slots: the explained routes' paths, end to end, in the order `sequence`; lengths: of each path; ok: bool [n],
+        by route."""
         size = self.n * self.a
         uses = np.bincount(slots, minlength=size)
         used = np.array(self.used[:size])

@@ -1,4 +1,5 @@
-"""Re-telling: is one maze, told in another order and from other sides, one maze to the model? Compression for worlds whose prompts tell a rule of their own.
+"""Re-telling: is one maze, told in another order and from other sides, one maze to the model? Compression for worlds
+whose prompts tell a rule of their own.
 
 (metrics.md, section 3.) Shape letters: N documents, T tokens, V vocabulary.
 """
@@ -20,7 +21,8 @@ from worldbench.metrics.sequence_compression import jensen_shannon
 
 
 def laws(model: SequenceModel, documents: Documents) -> tuple[np.ndarray, np.ndarray]:
-    """The next-token law at every predicted position, in order of (document, position): document int [M], law float64 [M, V]."""
+    """The next-token law at every predicted position, in order of (document, position): document int [M], law float64
+    [M, V]."""
     rows, out, done = [np.empty(0, np.int64)], [], 0
     for part in chunks(documents):
         row, at = np.nonzero(part.targets >= 0)
@@ -31,11 +33,12 @@ def laws(model: SequenceModel, documents: Documents) -> tuple[np.ndarray, np.nda
 
 
 class Retelling(Metric):
-    """Held-out documents and the same with their prompts told anew (entries shuffled, each from a random side): the Jensen-Shannon distance (base 2) of the two
-    next-token laws along the true path, and the share of prompts whose two greedy answers are token by token the same (`identical`).
+    """Held-out documents and the same with their prompts told anew (entries shuffled, each from a random side): the
+    Jensen-Shannon distance (base 2) of the two next-token laws along the true path, and the share of prompts whose two
+    greedy answers are token by token the same (`identical`).
 
-    Sees: whether the order of telling, which is nothing to the maze, is something to the model. Cannot see: whether the maze is understood: a model that
-    ignores its prompt scores as the oracle does, so never without minimal_pairs.
+    Sees: whether the order of telling, which is nothing to the maze, is something to the model. Cannot see: whether the
+    maze is understood: a model that ignores its prompt scores as the oracle does, so never without minimal_pairs.
     """
 
     name, version, direction = "retelling", 1, "lower"
@@ -44,7 +47,8 @@ class Retelling(Metric):
     needs = (Automaton, HasTellings)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        model: (Expectation("jensen_shannon", 0, 1e-3), Expectation("identical", 1, 1)) for model in ("oracle", "random-legal", "uniform")
+        model: (Expectation("jensen_shannon", 0, 1e-3), Expectation("identical", 1, 1))
+        for model in ("oracle", "random-legal", "uniform")
     } | {"untrained": (Expectation("jensen_shannon", 1e-4, 1),)}
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("jensen_shannon", "worse", "worse", "worse", "worse", direction="lower"),

@@ -1,7 +1,8 @@
 """Rides decoded from prompts, with an optional referee who forces detours. Batched over prompts, cached in the decoder.
 
-Decoding goes on until the model says `end` or the world's decode limit is reached, also after an illegal token: what a ride is worth is its outcome, and the
-map that a model believes in is drawn from whole rides. In a world without an `end` token a ride is over once it has arrived.
+Decoding goes on until the model says `end` or the world's decode limit is reached, also after an illegal token: what a
+ride is worth is its outcome, and the map that a model believes in is drawn from whole rides. In a world without an
+`end` token a ride is over once it has arrived.
 
 Shape letters: N prompts, P prompt tokens, L continuation tokens, V vocabulary, A actions.
 """
@@ -31,9 +32,9 @@ MOST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Rides:
-    """prompts int [N, P], prompt_lengths [N]; tokens int32 [N, L] after the prompt, padding after their end; length int [N]; outcome int8 [N] (OPEN: the
-    budget was spent); legal_tokens int [N], tokens before the first illegal one; distance int [N] from the prompt to the goal, -1
-    unknown; detours int [N], forced turns.
+    """prompts int [N, P], prompt_lengths [N]; tokens int32 [N, L] after the prompt, padding after their end; length int
+    [N]; outcome int8 [N] (OPEN: the budget was spent); legal_tokens int [N], tokens before the first illegal one;
+    distance int [N] from the prompt to the goal, -1 unknown; detours int [N], forced turns.
     """
 
     prompts: np.ndarray
@@ -79,13 +80,16 @@ def sample(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 
 
 def forced_turn(logits: np.ndarray, allowed: np.ndarray, uniform: np.ndarray, kind: Kind) -> np.ndarray:
-    """The referee's turn, a column a row: of those allowed (bool [N, A], some in each row), a uniform one, the model's least likely or its most likely.
+    """The referee's turn, a column a row: of those allowed (bool [N, A], some in each row), a uniform one, the model's
+    least likely or its most likely.
 
     logits: the model's, of the same columns [N, A]. uniform: [N], for `random` alone. Of equally likely ones the first.
     """
     if kind == "random":
         return draw(allowed, uniform)
-    finite = np.clip(logits, -MOST, MOST)  # an allowed turn may have probability 0, and must not tie with what is not allowed
+    finite = np.clip(
+        logits, -MOST, MOST
+    )  # an allowed turn may have probability 0, and must not tie with what is not allowed
     if kind == "adversarial":
         return np.where(allowed, finite, np.inf).argmin(axis=1)
     return np.where(allowed, finite, -np.inf).argmax(axis=1)
@@ -102,14 +106,18 @@ def roll_out(
     start: int = 0,
     kind: Kind = "random",
 ) -> Rides:
-    """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, whichever model and chunk it is decoded in.
+    """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, whichever model
+    and chunk it is decoded in.
 
-    detour: with this probability a choice (whatever it was) is replaced by another legal turn after which the goal is within the budget (metrics.md, section
-    2); where there is no other, it stands. kind: which other one, see `forced_turn`; whether a step is forced is drawn alike for every kind.
+    detour: with this probability a choice (whatever it was) is replaced by another legal turn after which the goal is
+    within the budget (metrics.md, section 2); where there is no other, it stands. kind: which other one, see
+    `forced_turn`; whether a step is forced is drawn alike for every kind.
     """
     require((Automaton, HasBudget) if detour else (Automaton,), world)
     chunks = [
-        _roll_out_chunk(world, model, prompts[i : i + CHUNK], lengths[i : i + CHUNK], seed, choice, detour, start + i, kind)
+        _roll_out_chunk(
+            world, model, prompts[i : i + CHUNK], lengths[i : i + CHUNK], seed, choice, detour, start + i, kind
+        )
         for i in range(0, len(prompts), CHUNK)
     ]
     return Rides.concat(chunks)
@@ -149,7 +157,9 @@ def _roll_out_chunk(
             other = allowed & (np.arange(len(action_token))[None, :] != own[:, None])
             replace = (forcing[decoding, 2 * t] < detour) & other.any(axis=1) & running[decoding]
             rows = np.flatnonzero(replace)
-            turn = forced_turn(decoder.logits[rows[:, None], action_token], other[rows], forcing[decoding[rows], 2 * t + 1], kind)
+            turn = forced_turn(
+                decoder.logits[rows[:, None], action_token], other[rows], forcing[decoding[rows], 2 * t + 1], kind
+            )
             chosen[rows] = action_token[turn]
             forced[decoding] += replace
         active = running[decoding]

@@ -1,18 +1,23 @@
-"""Controls of map reconstruction: true routes with as many wrong turns as a model's, so that what reconstruction itself makes of mistakes is known.
+"""Controls of map reconstruction: true routes with as many wrong turns as a model's, so that what reconstruction itself
+makes of mistakes is known.
 
-A ride is *known* up to its first move that the map does not have: until then it is certain where it stands. That move is its *illegal move*; what follows it
-is not judged. A ride that goes wrong otherwise (another token, `end` elsewhere or never) has no illegal move: it is in no control.
-    share(v, a) = rides whose illegal move is direction a at place v / moves, right or wrong, that known rides make from v
-    share       = illegal moves / moves, right or wrong, that known rides make
-Both controls take one true route from the origin to the destination of each ride, and replace single directions; the rest of the route stays as it was.
-- uniform ("the true map with the model's share of errors", Vafa et al. 2024, arXiv 2406.03689): of all moves of the true routes, round(share * their number)
-  are chosen, every set of that size being equally likely (of the moves from places that lack a direction); each becomes a uniform one of the directions that
-  the map lacks where the true route stands.
-- matched: wherever a true route leaves a place v, its direction becomes a with probability share(v, a), each time afresh: the model's own mistakes, at the
+A ride is *known* up to its first move that the map does not have: until then it is certain where it stands. That move
+is its *illegal move*; what follows it is not judged. A ride that goes wrong otherwise (another token, `end` elsewhere
+or never) has no illegal move: it is in no control.
+    share(v, a) = rides whose illegal move is direction a at place v / moves, right or wrong, that known rides make from
+    v share       = illegal moves / moves, right or wrong, that known rides make
+Both controls take one true route from the origin to the destination of each ride, and replace single directions; the
+rest of the route stays as it was.
+- uniform ("the true map with the model's share of errors", Vafa et al. 2024, arXiv 2406.03689): of all moves of the
+true routes, round(share * their number)
+  are chosen, every set of that size being equally likely (of the moves from places that lack a direction); each becomes
+  a uniform one of the directions that the map lacks where the true route stands.
+- matched: wherever a true route leaves a place v, its direction becomes a with probability share(v, a), each time
+afresh: the model's own mistakes, at the
   same intersections, as often as it makes them there.
 
-Where a model's red edges are as many as a control's, its rides look like those of the true map with random slips; where they are more, its mistakes are more
-than slips. Neither control has mistakes that depend on more than the intersection.
+Where a model's red edges are as many as a control's, its rides look like those of the true map with random slips; where
+they are more, its mistakes are more than slips. Neither control has mistakes that depend on more than the intersection.
 
 Shape letters: N places, A directions, n routes, W moves of all of them.
 """
@@ -36,7 +41,8 @@ BLOCK = 256
 
 
 def places_along(graph: Graph, origin: np.ndarray, moves: Moves) -> np.ndarray:
-    """Where each move is made: int32 [W]; -1 after the route's illegal move, and from a token that is no direction on."""
+    """Where each move is made: int32 [W]; -1 after the route's illegal move, and from a token that is no direction
+    on."""
     place = np.full(len(moves.words), -1, np.int32)
     rows = np.flatnonzero(moves.lengths)
     at = np.asarray(origin, np.int32)[rows]
@@ -81,7 +87,8 @@ def ends_of(graph: Graph, origin: np.ndarray, moves: Moves, place: np.ndarray | 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """What illegal moves the known parts of rides hold. wrong, made: int64 [N, A] and [N], illegal moves by place and direction, all moves by place."""
+    """What illegal moves the known parts of rides hold. wrong, made: int64 [N, A] and [N], illegal moves by place and
+    direction, all moves by place."""
 
     wrong: np.ndarray
     made: np.ndarray
@@ -111,8 +118,8 @@ def mistakes(graph: Graph, origin: np.ndarray, moves: Moves) -> Mistakes:
 def uniform_errors(graph: Graph, origin: np.ndarray, moves: Moves, share: float, seed: int) -> Moves:
     """The uniform control: a copy of true routes with wrong directions.
 
-    Draws: stream ("evaluation", seed, "control uniform"), by route; of a route's 2 * width numbers the first half chooses
-    its moves, the second their directions.
+    Draws: stream ("evaluation", seed, "control uniform"), by route; of a route's 2 * width numbers the first half
+    chooses its moves, the second their directions.
     """
     place = places_along(graph, origin, moves)
     missing = graph.successor < 0
@@ -162,7 +169,8 @@ def matched_errors(graph: Graph, origin: np.ndarray, moves: Moves, rate: np.ndar
 def shortest_routes(
     graph: Graph, origin: np.ndarray, destination: np.ndarray, most: int | None = None
 ) -> tuple[Moves, np.ndarray]:
-    """A route of fewest moves for each pair (of several the one whose first directions come first), and what became of it.
+    """A route of fewest moves for each pair (of several the one whose first directions come first), and what became of
+    it.
 
     most: moves of all routes together; those that would make more are TOO_LONG. None: any number.
     Returns the routes, empty where none is found, and int8 [n], NO_WAY, FOUND or TOO_LONG.
@@ -204,9 +212,11 @@ def shortest_routes(
 def completed_routes(
     graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: Moves, most: int | None = None
 ) -> tuple[Moves, np.ndarray]:
-    """True routes that stay with given ones: each as far as it is legal, then a shortest way from there to the destination.
+    """True routes that stay with given ones: each as far as it is legal, then a shortest way from there to the
+    destination.
 
-    A legal one that arrives is itself. Returns the routes, and what became of the shortest ways, as `shortest_routes` does.
+    A legal one that arrives is itself. Returns the routes, and what became of the shortest ways, as `shortest_routes`
+    does.
     """
     place = places_along(graph, origin, moves)
     to = np.where(place >= 0, graph.successor[np.maximum(place, 0), np.maximum(moves.words, 0)], -1)

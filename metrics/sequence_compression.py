@@ -22,12 +22,15 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 class SequenceCompression(Metric):
-    """Share of trials in which every suffix sampled after one history of a state is accepted (all tokens above eps) after another history of the same state.
+    """Share of trials in which every suffix sampled after one history of a state is accepted (all tokens above eps)
+    after another history of the same state.
 
-    A trial: a state, k moves, two different random backward walks of k moves into it, 30 suffixes. 1 if **all** are accepted. Sees: histories that should be
-    one and are not. Cannot see: histories that should differ and do not: a model that accepts everything scores 1, so read it beside distinction's recall.
-    Brittle: small logit noise on a perfect map destroys it (metrics.md, section 3), so beside it: `compression_illegal`, which fails only through a token
-    that is illegal there, after legal ones; `suffixes_accepted`; the Jensen-Shannon distance of the two next-token laws. (NextLat's released script re-scores
+    A trial: a state, k moves, two different random backward walks of k moves into it, 30 suffixes. 1 if **all** are
+    accepted. Sees: histories that should be one and are not. Cannot see: histories that should differ and do not: a
+    model that accepts everything scores 1, so read it beside distinction's recall.
+    Brittle: small logit noise on a perfect map destroys it (metrics.md, section 3), so beside it:
+    `compression_illegal`, which fails only through a token that is illegal there, after legal ones;
+    `suffixes_accepted`; the Jensen-Shannon distance of the two next-token laws. (NextLat's released script re-scores
     suffixes after the history they came from: by construction 1, so it is not measured.)
     """
 
@@ -37,7 +40,11 @@ class SequenceCompression(Metric):
     needs = (Automaton, HasHistories)
     floor = None
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("compression", 1, 1), Expectation("suffixes_accepted", 1, 1), Expectation("jensen_shannon", 0, 1e-3)),
+        "oracle": (
+            Expectation("compression", 1, 1),
+            Expectation("suffixes_accepted", 1, 1),
+            Expectation("jensen_shannon", 0, 1e-3),
+        ),
         "random-legal": (Expectation("compression", 1, 1), Expectation("compression_illegal", 1, 1)),
         "uniform": (Expectation("compression", 1, 1),),
     }
@@ -52,11 +59,21 @@ class SequenceCompression(Metric):
         pairs = draw_pairs(world, evaluation.seed, settings.structure_trials, "compression", same=True)
         if not len(pairs):
             return pairs.none(self.primary)
-        s = sample_suffixes(world, evaluation.model, pairs, evaluation.seed, "compression", settings.suffixes, settings.eps)
+        s = sample_suffixes(
+            world, evaluation.model, pairs, evaluation.seed, "compression", settings.suffixes, settings.eps
+        )
         trial, suffix = np.nonzero(s.rejected)
-        legal = accepted_by(world, by_map(world), world.after(pairs.second).take(trial), s.tokens[trial, suffix], s.length[trial, suffix])
+        legal = accepted_by(
+            world,
+            by_map(world),
+            world.after(pairs.second).take(trial),
+            s.tokens[trial, suffix],
+            s.length[trial, suffix],
+        )
         illegal, last = np.zeros(s.rejected.shape, bool), s.length[trial, suffix] - 1
-        before = (legal | (np.arange(legal.shape[1])[None, :] >= last[:, None])).all(axis=1)  # what follows an illegal token that both accept is no news
+        before = (legal | (np.arange(legal.shape[1])[None, :] >= last[:, None])).all(
+            axis=1
+        )  # what follows an illegal token that both accept is no news
         illegal[trial, suffix] = before & ~legal[np.arange(len(trial)), last]
         distance = jensen_shannon(*s.laws)
         report = Report(
@@ -68,7 +85,12 @@ class SequenceCompression(Metric):
                 "empty": Score.rate((s.length == 0).all(axis=1)),
                 "redrawn": Score.mean(pairs.redrawn),
             },
-            arrays={"rejected": s.rejected, "illegal": illegal, "moves": pairs.first.length - pairs.first.prompt_length, "jensen_shannon": distance},
+            arrays={
+                "rejected": s.rejected,
+                "illegal": illegal,
+                "moves": pairs.first.length - pairs.first.prompt_length,
+                "jensen_shannon": distance,
+            },
         )
         report.notes += pairs.told(settings.structure_trials)
         return report

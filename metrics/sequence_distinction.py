@@ -10,7 +10,16 @@ from worldbench.core.abilities import HasHistories, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Automaton
-from worldbench.metrics.acceptance import Boundary, Pairs, accepted_by, by_law, by_map, draw_pairs, sample_suffixes, true_boundary
+from worldbench.metrics.acceptance import (
+    Boundary,
+    Pairs,
+    accepted_by,
+    by_law,
+    by_map,
+    draw_pairs,
+    sample_suffixes,
+    true_boundary,
+)
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.suffixes import score_suffixes
 
@@ -35,14 +44,16 @@ def per_trial(owner: np.ndarray, hit: np.ndarray, trials: int) -> tuple[np.ndarr
 
 
 class SequenceDistinction(Metric):
-    """Precision and recall of the suffixes by which the model tells two different states apart (its Myhill-Nerode boundary), one history each.
+    """Precision and recall of the suffixes by which the model tells two different states apart (its Myhill-Nerode
+    boundary), one history each.
 
-    Precision: suffixes sampled after prefix 1, each cut at its first token not accepted after prefix 2; the share of these that truly tell the states apart
-    (none: 1). Recall: of all true boundary suffixes up to 5 tokens, the share accepted after prefix 1 and not after prefix 2, over the trials that have any
-    (`empty_boundary`: the share that has none; Vafa et al. count these as 1, which a model that accepts everything would share in). Truth is the map (legal
-    tokens; Vafa, with `end`) or the law (probability above eps). Sees: states that are confused. Cannot see: one state's histories split apart (that is
-    compression). A model that accepts everything has precision 1 and recall 0: never read one alone. Released variants: recall without `end`, precision of 5
-    suffixes.
+    Precision: suffixes sampled after prefix 1, each cut at its first token not accepted after prefix 2; the share of
+    these that truly tell the states apart (none: 1). Recall: of all true boundary suffixes up to 5 tokens, the share
+    accepted after prefix 1 and not after prefix 2, over the trials that have any (`empty_boundary`: the share that has
+    none; Vafa et al. count these as 1, which a model that accepts everything would share in). Truth is the map (legal
+    tokens; Vafa, with `end`) or the law (probability above eps). Sees: states that are confused. Cannot see: one
+    state's histories split apart (that is compression). A model that accepts everything has precision 1 and recall 0:
+    never read one alone. Released variants: recall without `end`, precision of 5 suffixes.
     """
 
     name, version, direction = "sequence_distinction", 1, "higher"
@@ -51,9 +62,17 @@ class SequenceDistinction(Metric):
     needs = (Automaton, HasHistories)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("precision_law", 1, 1), Expectation("recall_law", 1, 1), Expectation("precision_map", 0.7, 1)),
+        "oracle": (
+            Expectation("precision_law", 1, 1),
+            Expectation("recall_law", 1, 1),
+            Expectation("precision_map", 0.7, 1),
+        ),
         "random-legal": (Expectation("precision_map", 1, 1), Expectation("recall_map", 1, 1)),
-        "uniform": (Expectation("precision_map", 1, 1), Expectation("recall_map", 0, 0), Expectation("recall_law", 0, 0)),
+        "uniform": (
+            Expectation("precision_map", 1, 1),
+            Expectation("recall_map", 0, 0),
+            Expectation("recall_law", 0, 0),
+        ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("recall_map", "worse", "any", "worse", "any", monotone=True),
@@ -74,7 +93,9 @@ class SequenceDistinction(Metric):
         report = Report({})
         truths = {"map": by_map(world)} | ({"law": by_law(world, c.eps)} if isinstance(world, HasLaw) else {})
         for kind, accept in truths.items():
-            after = [accepted_by(world, accept, states.take(trial), tokens, length).all(axis=1) for states in (first, second)]
+            after = [
+                accepted_by(world, accept, states.take(trial), tokens, length).all(axis=1) for states in (first, second)
+            ]
             apart = np.asarray(after[0] & ~after[1])
             precision, own = per_trial(trial, apart, len(pairs))
             boundary = true_boundary(world, accept, first, second, c.recall_depth)
@@ -94,7 +115,9 @@ class SequenceDistinction(Metric):
                 report.scores["recall_map_released"] = Score.mean(recall[there > 0])
         report.scores["no_boundary_of_its_own"] = Score.rate(np.asarray(~s.rejected.any(axis=1)))
         report.scores["redrawn"] = Score.mean(pairs.redrawn)
-        report.notes.append("precision is printed beside recall: a model that accepts everything has precision 1 and recall 0")
+        report.notes.append(
+            "precision is printed beside recall: a model that accepts everything has precision 1 and recall 0"
+        )
         report.notes += pairs.told(c.structure_trials)
         return report
 

@@ -1,4 +1,5 @@
-"""Solved paths: is the path that a prompt asks for found, exactly, legally, by fewest moves? (Nolte et al. 2024, arXiv 2412.05117.)
+"""Solved paths: is the path that a prompt asks for found, exactly, legally, by fewest moves? (Nolte et al. 2024, arXiv
+2412.05117.)
 
 Shape letters: N prompts, L tokens of a continuation, A actions.
 """
@@ -23,8 +24,9 @@ from worldbench.metrics.rollout import Rides, moves_of
 def true_paths(
     world: Able, prompts: np.ndarray, lengths: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A continuation of each prompt drawn from the exact law: tokens int32 [N, L], padded; their number [N], the end included; and at how many of them a
-    token that the path had not had was also legal ("forks": the end and the way back are none).
+    """A continuation of each prompt drawn from the exact law: tokens int32 [N, L], padded; their number [N], the end
+    included; and at how many of them a token that the path had not had was also legal ("forks": the end and the way
+    back are none).
     """
     n, limit, v = len(prompts), world.longest, world.vocabulary
     tokens, length = continuations(
@@ -57,16 +59,21 @@ def split_by(name: str, by: np.ndarray, hits: dict[str, np.ndarray]) -> dict[str
     """For each value of `by` [N]: how many, and the share of each kind of hit [N]."""
     n = np.bincount(by)
     at = np.flatnonzero(n)
-    return {name: at.tolist(), "n": n[at].tolist(), **{k: (np.bincount(by, hit)[at] / n[at]).tolist() for k, hit in hits.items()}}
+    return {
+        name: at.tolist(),
+        "n": n[at].tolist(),
+        **{k: (np.bincount(by, hit)[at] / n[at]).tolist() for k, hit in hits.items()},
+    }
 
 
 class SolvedPaths(Metric):
-    """Share of distinct held-out prompts whose decoded continuation is token by token the path (`exact`: where several are shortest, one of them drawn as the
-    data draws it), is legal and ends at the target (`reaches`), is so by fewest moves (`optimal`). Greedy (`exact_greedy` is what the literature prints) and
-    sampled; the greedy ones also split by moves of the path and by forks on it (cells with another way on).
+    """Share of distinct held-out prompts whose decoded continuation is token by token the path (`exact`: where several
+    are shortest, one of them drawn as the data draws it), is legal and ends at the target (`reaches`), is so by fewest
+    moves (`optimal`). Greedy (`exact_greedy` is what the literature prints) and sampled; the greedy ones also split by
+    moves of the path and by forks on it (cells with another way on).
 
-    Sees: whether the maze of the prompt is solved, and how that falls with what must be planned. Cannot see: how; a model may fail at the first fork and know
-    every passage (see minimal_pairs and retelling).
+    Sees: whether the maze of the prompt is solved, and how that falls with what must be planned. Cannot see: how; a
+    model may fail at the first fork and know every passage (see minimal_pairs and retelling).
     """
 
     name, version, direction = "solved_paths", 1, "higher"
@@ -75,7 +82,11 @@ class SolvedPaths(Metric):
     needs = (Automaton, HasTellings, HasLaw)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
-            *(Expectation(f"{what}_{choice}", 1, 1) for what in ("reaches", "optimal") for choice in ("greedy", "sampled")),
+            *(
+                Expectation(f"{what}_{choice}", 1, 1)
+                for what in ("reaches", "optimal")
+                for choice in ("greedy", "sampled")
+            ),
             Expectation("exact_greedy", 0.2, 1),
         ),
         "random-legal": (Expectation("exact_greedy", 0, 0.5), Expectation("optimal_sampled", 0, 0.5)),
@@ -102,13 +113,20 @@ class SolvedPaths(Metric):
             if isinstance(world, HasDistance):
                 hits["optimal"] = reaches & (moves_of(world, rides) == rides.distance)
             report.scores |= {f"{name}_{choice}": Score.rate(hit) for name, hit in hits.items()}
-            report.arrays |= {f"{choice}_tokens": rides.tokens, f"{choice}_length": rides.length, f"{choice}_outcome": rides.outcome}
+            report.arrays |= {
+                f"{choice}_tokens": rides.tokens,
+                f"{choice}_length": rides.length,
+                f"{choice}_outcome": rides.outcome,
+            }
             report.arrays[f"{choice}_likely"] = likely(world, rides)
             if choice == "greedy":
                 report.series["by_moves"] = split_by("moves", np.maximum(length - 2, 0), hits)
                 report.series["by_forks"] = split_by("forks", forks, hits)
         if len(prompts) < evaluation.settings.trials:
-            report.notes.append(f"{counted(len(prompts), 'trial', commas=False)}: there are no more held-out prompts (asked: {evaluation.settings.trials})")
+            report.notes.append(
+                f"{counted(len(prompts), 'trial', commas=False)}: there are no more held-out prompts "
+                f"(asked: {evaluation.settings.trials})"
+            )
         return report
 
 

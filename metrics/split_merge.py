@@ -1,9 +1,11 @@
-"""Split fidelity and merge: does the model's law over next few tokens differ between two prefixes as the world's does, and agree where the world's agrees?
+"""Split fidelity and merge: does the model's law over next few tokens differ between two prefixes as the world's does,
+and agree where the world's agrees?
 
 For prefixes p, q and suffixes x of a few tokens, weighted half by law(x | p), half by law(x | q):
     D_W(x) = clip(log law(x | p) - log law(x | q), -3, 3),   D_M(x) likewise for the model
-    split = 1 - E (D_M - D_W)^2 / E D_W^2      over pairs in different states: the exact law 1, a model that ignores its context 0
-    merge = 1 - E_same D_M^2 / E_different D_W^2     over pairs in one state whose last three tokens differ: both of these score 1, so never without split
+    split = 1 - E (D_M - D_W)^2 / E D_W^2      over pairs in different states: the exact law 1, a model that ignores its
+    context 0 merge = 1 - E_same D_M^2 / E_different D_W^2     over pairs in one state whose last three tokens differ:
+    both of these score 1, so never without split
 (metrics.md, section 3.) Shape letters: N pairs, M suffixes, K tokens, A actions.
 """
 
@@ -38,7 +40,8 @@ LAWS_AT_ONCE = 1 << 23
 
 @dataclass(frozen=True)
 class Suffixes:
-    """owner: int [M], the pair; tokens: int [M, K], length [M]; weight: [M], summing to 1 over a pair; log_law: [2, M], after each of the two prefixes."""
+    """owner: int [M], the pair; tokens: int [M, K], length [M]; weight: [M], summing to 1 over a pair; log_law: [2, M],
+    after each of the two prefixes."""
 
     owner: np.ndarray
     tokens: np.ndarray
@@ -80,7 +83,8 @@ def _log_laws(world: Able, nodes: _Nodes) -> np.ndarray:
 
 
 def suffixes_of(world: Able, first: States, second: States, longest: int, limit: int, seed: int, name: str) -> Suffixes:
-    """All suffixes of at most `longest` tokens that either law makes possible; where a pair has more than `limit`, that many, half drawn from each law."""
+    """All suffixes of at most `longest` tokens that either law makes possible; where a pair has more than `limit`, that
+    many, half drawn from each law."""
     actions = np.array(world.vocabulary.actions)
     n = len(first)
     start = _Nodes(np.arange(n), np.zeros((n, 0), np.int64), [first, second], np.zeros((2, n)))
@@ -118,7 +122,12 @@ def suffixes_of(world: Able, first: States, second: States, longest: int, limit:
 def _drawn(world: Able, start: _Nodes, longest: int, limit: int, seed: int, name: str) -> list[_Nodes]:
     """`limit` suffixes a pair, the even ones drawn from the first law, the odd ones from the second."""
     actions = np.array(world.vocabulary.actions)
-    uniform = np.concatenate([streams.uniform(int(i), 1, limit * longest, "evaluation", seed, f"{name} drawn").reshape(limit, longest) for i in start.owner])
+    uniform = np.concatenate(
+        [
+            streams.uniform(int(i), 1, limit * longest, "evaluation", seed, f"{name} drawn").reshape(limit, longest)
+            for i in start.owner
+        ]
+    )
     nodes = start.take(np.repeat(np.arange(len(start.owner)), limit))
     place, side = np.arange(len(nodes.owner)), np.arange(len(nodes.owner)) % limit % 2
     done = []
@@ -155,9 +164,13 @@ def errors(
     n = len(first)
     s = suffixes_of(world, world.after(first), world.after(second), longest, limit, seed, name)
     d_world = _difference(s.log_law)
-    d_model = _difference(np.stack([score_suffixes(model, d, s.owner, s.tokens, s.length).sum(axis=1) for d in (first, second)]))
+    d_model = _difference(
+        np.stack([score_suffixes(model, d, s.owner, s.tokens, s.length).sum(axis=1) for d in (first, second)])
+    )
     squares = ((d_model - d_world) ** 2, d_world**2, d_model**2)
-    return np.stack([*(np.bincount(s.owner, s.weight * x, minlength=n) for x in squares), np.bincount(s.owner, minlength=n)])
+    return np.stack(
+        [*(np.bincount(s.owner, s.weight * x, minlength=n) for x in squares), np.bincount(s.owner, minlength=n)]
+    )
 
 
 def cut(world: World, documents: Documents, uniform: np.ndarray) -> Documents:
@@ -165,7 +178,9 @@ def cut(world: World, documents: Documents, uniform: np.ndarray) -> Documents:
     predicted = documents.length - documents.prompt_length
     length = documents.prompt_length + (uniform * predicted).astype(np.int32)
     inside = np.arange(documents.tokens.shape[1])[None, :] < length[:, None]
-    return Documents(np.where(inside, documents.tokens, world.vocabulary.pad), length.astype(np.int32), documents.prompt_length)
+    return Documents(
+        np.where(inside, documents.tokens, world.vocabulary.pad), length.astype(np.int32), documents.prompt_length
+    )
 
 
 def _last(documents: Documents, count: int) -> np.ndarray:
@@ -189,15 +204,22 @@ def within(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pairs[rng.permutation(len(pairs))]
 
 
-_pools: weakref.WeakKeyDictionary[World, tuple[int, tuple[Documents, np.ndarray, np.ndarray]]] = weakref.WeakKeyDictionary()
+_pools: weakref.WeakKeyDictionary[World, tuple[int, tuple[Documents, np.ndarray, np.ndarray]]] = (
+    weakref.WeakKeyDictionary()
+)
 """The last pool of each world: the same for every model, and the dearest part where mazes are drawn."""
 
 
 def prefix_pool(world: Able, seed: int) -> tuple[Documents, np.ndarray, np.ndarray]:
-    """Prefixes of held-out documents, the predictive key of the state after each [N, k], and all aliased pairs among them [P, 2] in random order."""
+    """Prefixes of held-out documents, the predictive key of the state after each [N, k], and all aliased pairs among
+    them [P, 2] in random order."""
     kept = _pools.get(world)
     if kept is None or kept[0] != seed:
-        pool = cut(world, world.sample(seed, "test", 0, POOL), streams.uniform(0, POOL, 1, "evaluation", seed, "split pool")[:, 0])
+        pool = cut(
+            world,
+            world.sample(seed, "test", 0, POOL),
+            streams.uniform(0, POOL, 1, "evaluation", seed, "split pool")[:, 0],
+        )
         states = world.after(pool)
         law, key = world.law(states), world.key(states)[1]
         rng = streams.generator("evaluation", seed, "split aliased")
@@ -207,11 +229,13 @@ def prefix_pool(world: Able, seed: int) -> tuple[Documents, np.ndarray, np.ndarr
 
 
 class SplitMerge(Metric):
-    """Split fidelity and merge (see the module). Strata of split: random pairs of prefixes of held-out documents, and *aliased* pairs, which have the same
-    next-token law and last two tokens but another state (`split_aliased`): only a state can tell these apart.
+    """Split fidelity and merge (see the module). Strata of split: random pairs of prefixes of held-out documents, and
+    *aliased* pairs, which have the same next-token law and last two tokens but another state (`split_aliased`): only a
+    state can tell these apart.
 
-    Sees: whether differences between states show in the law of what follows, with support full or not. Cannot see: what prefixes do to anything beyond the
-    next five tokens. Pairs in one state come from backward walks, or where the world has none, from prefixes that lead to one state.
+    Sees: whether differences between states show in the law of what follows, with support full or not. Cannot see: what
+    prefixes do to anything beyond the next five tokens. Pairs in one state come from backward walks, or where the world
+    has none, from prefixes that lead to one state.
     """
 
     name, version, direction = "split_merge", 1, "higher"
@@ -220,7 +244,11 @@ class SplitMerge(Metric):
     needs = (Automaton, HasLaw)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("split", 1 - 1e-6, 1), Expectation("merge", 1 - 1e-6, 1), Expectation("split_aliased", 1 - 1e-6, 1)),
+        "oracle": (
+            Expectation("split", 1 - 1e-6, 1),
+            Expectation("merge", 1 - 1e-6, 1),
+            Expectation("split_aliased", 1 - 1e-6, 1),
+        ),
         "uniform": (Expectation("split", 0, 0), Expectation("merge", 1, 1), Expectation("split_aliased", 0, 0)),
         "random-legal": (Expectation("split", -10, 0.999),),
     }
@@ -238,7 +266,10 @@ class SplitMerge(Metric):
 
         random = self._random(world, seed, c.pairs)
         if not len(random[0]):
-            return Report({"split": Score(float("nan"), 0)}, notes=[f"all of {c.pairs} pairs of prefixes lead to one state each: nothing to tell apart"])
+            return Report(
+                {"split": Score(float("nan"), 0)},
+                notes=[f"all of {c.pairs} pairs of prefixes lead to one state each: nothing to tell apart"],
+            )
         split = errors_of(random, "split random")
         report.scores["split"] = _one_minus(split[0], split[1])
         report.arrays |= {"split_error": split[0], "split_truth": split[1], "suffixes": split[3]}
@@ -249,15 +280,22 @@ class SplitMerge(Metric):
             report.scores["split_aliased"] = _one_minus(aliased[0], aliased[1])
             report.arrays |= {"aliased_error": aliased[0], "aliased_truth": aliased[1]}
         else:
-            report.notes.append(f"no split_aliased: only {counted(found, 'aliased pair', commas=False)} among {POOL:,} prefixes")
+            report.notes.append(
+                f"no split_aliased: only {counted(found, 'aliased pair', commas=False)} among {POOL:,} prefixes"
+            )
         same = self._same(world, seed, c.pairs, pool, key)
         if len(same[0]) >= min(FEWEST, c.pairs):
             if len(same[0]) < c.pairs:
-                report.notes.append(f"merge over {len(same[0])} pairs: of {c.pairs} the others lead nowhere twice, or end in the same three tokens")
+                report.notes.append(
+                    f"merge over {len(same[0])} pairs: of {c.pairs} the others lead nowhere twice, or end "
+                    "in the same three tokens"
+                )
             merged = errors_of(same, "merge")[2]
             value, truth = float(merged.mean()), float(split[1].mean())
             half = Z95 * float(np.std(merged, ddof=1)) / len(merged) ** 0.5 / truth
-            report.scores["merge"] = Score(1 - value / truth, len(merged), (1 - value / truth - half, 1 - value / truth + half))
+            report.scores["merge"] = Score(
+                1 - value / truth, len(merged), (1 - value / truth - half, 1 - value / truth + half)
+            )
             report.arrays["merge_error"] = merged
         else:
             pairs = counted(len(same[0]), "pair of prefixes leads", "pairs of prefixes lead", commas=False)

@@ -24,11 +24,13 @@ def _targets(world: Automaton, at: Positions) -> tuple[dict[str, np.ndarray], di
 
 
 class StateProbe(Metric):
-    """Accuracy of a linear classifier from the hidden state to the state's class (the intersection), and R^2 of an affine map to its coordinates.
+    """Accuracy of a linear classifier from the hidden state to the state's class (the intersection), and R^2 of an
+    affine map to its coordinates.
 
-    Fitted on one half of held-out documents, scored on the other: the released probe splits by token of the same rides, and leaks. Always beside it: the
-    same for an untrained network, and for shuffled labels. Positions whose class no fitted one has are left out. Sees: whether the state is there to be read
-    linearly. Cannot see: whether the model uses it.
+    Fitted on one half of held-out documents, scored on the other: the released probe splits by token of the same rides,
+    and leaks. Always beside it: the same for an untrained network, and for shuffled labels. Positions whose class no
+    fitted one has are left out. Sees: whether the state is there to be read linearly. Cannot see: whether the model
+    uses it.
     """
 
     name, version, direction = "state_probe", 1, "higher"
@@ -38,9 +40,18 @@ class StateProbe(Metric):
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("node", 0.999, 1), Expectation("metres_r2", 0.999, 1), Expectation("node_shuffled", 0, 0.2),
-                   Expectation("moves_to_go_r2", 0.999, 1), Expectation("ways_r2", 0.999, 1)),
-        "untrained": (Expectation("node", 0, 0.9), Expectation("moves_to_go_r2", -np.inf, 0.9), Expectation("ways_r2", -np.inf, 0.9)),
+        "oracle": (
+            Expectation("node", 0.999, 1),
+            Expectation("metres_r2", 0.999, 1),
+            Expectation("node_shuffled", 0, 0.2),
+            Expectation("moves_to_go_r2", 0.999, 1),
+            Expectation("ways_r2", 0.999, 1),
+        ),
+        "untrained": (
+            Expectation("node", 0, 0.9),
+            Expectation("moves_to_go_r2", -np.inf, 0.9),
+            Expectation("ways_r2", -np.inf, 0.9),
+        ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("node", "any", "any", "any", "any", blur="worse", monotone=True),
@@ -59,7 +70,15 @@ class StateProbe(Metric):
         at = positions(world, documents)
         classes, coordinates = _targets(world, at)
         fit = at.row < n // 2
-        report = Report({}, notes=[f"hidden state: {model.hidden_name}; fitted on {int(fit.sum())} positions of {n // 2} documents, scored on the others'"])
+        report = Report(
+            {},
+            notes=[
+                (
+                    f"hidden state: {model.hidden_name}; fitted on {int(fit.sum())} positions of {n // 2} "
+                    "documents, scored on the others'"
+                )
+            ],
+        )
         h = hidden_at(model, documents, at.row, at.prefix_length)
         untrained = model.untrained(seed)
         plain = None if untrained is None else hidden_at(untrained, documents, at.row, at.prefix_length)
@@ -67,15 +86,25 @@ class StateProbe(Metric):
             report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
 
         def accuracy(x: np.ndarray, label: np.ndarray, name: str, shuffled: bool = False) -> np.ndarray:
-            order = streams.generator("evaluation", seed, "probe shuffle").permutation(int(fit.sum())) if shuffled else slice(None)
+            order = (
+                streams.generator("evaluation", seed, "probe shuffle").permutation(int(fit.sum()))
+                if shuffled
+                else slice(None)
+            )
             probe = fit_discriminant(x[fit], label[fit][order], world.classes(name))
             return probe(x[~fit]).argmax(axis=1) == label[~fit]
 
-        seen = {name: np.bincount(label[fit], minlength=world.classes(name))[label[~fit]] > 0 for name, label in classes.items()}
+        seen = {
+            name: np.bincount(label[fit], minlength=world.classes(name))[label[~fit]] > 0
+            for name, label in classes.items()
+        }
 
         def by_document(hit: np.ndarray, name: str) -> Score:
             row = at.row[~fit][seen[name]] - n // 2
-            return ratio(np.bincount(row, hit[seen[name]], minlength=n - n // 2), np.bincount(row, minlength=n - n // 2).astype(float))
+            return ratio(
+                np.bincount(row, hit[seen[name]], minlength=n - n // 2),
+                np.bincount(row, minlength=n - n // 2).astype(float),
+            )
 
         for name, label in classes.items():
             report.scores[name] = by_document(accuracy(h, label, name), name)
@@ -83,7 +112,9 @@ class StateProbe(Metric):
                 report.scores[f"{name}_untrained"] = by_document(accuracy(plain, label, name), name)
             report.scores[f"{name}_shuffled"] = by_document(accuracy(h, label, name, shuffled=True), name)
             if (unseen := float((~seen[name]).mean())) > 0:
-                report.notes.append(f"{unseen:.1%} of the scored positions are left out: no fitted one has their {name}")
+                report.notes.append(
+                    f"{unseen:.1%} of the scored positions are left out: no fitted one has their {name}"
+                )
         for name, y in coordinates.items():
             for suffix, x in (("", h), ("_untrained", plain)):
                 if x is None:

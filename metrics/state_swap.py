@@ -1,4 +1,5 @@
-"""Causal state swap: put another prefix's hidden state in place of a prefix's own, and see whether the other's future follows.
+"""Causal state swap: put another prefix's hidden state in place of a prefix's own, and see whether the other's future
+follows.
 
 Shape letters: N pairs, K tokens, A actions.
 """
@@ -25,7 +26,8 @@ from worldbench.metrics.transition_consistency import FLOOR, law_kl
 def futures(
     world: Able, donors: Documents, count: int, uniform: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens drawn from the exact law after each donor [N, K], the law before each of them [N, K + 1, A], and which of these are before the end [N, K + 1]."""
+    """Tokens drawn from the exact law after each donor [N, K], the law before each of them [N, K + 1, A], and which of
+    these are before the end [N, K + 1]."""
     actions = np.array(world.vocabulary.actions)
     states = world.after(donors)
     tokens = np.full((len(donors), count), world.vocabulary.actions[0], np.int64)
@@ -63,15 +65,18 @@ def of_equal_length(documents: Documents) -> np.ndarray:
 
 
 class StateSwap(Metric):
-    """Prefixes a and b, equally long; the hidden states of a's last token are replaced by those of b's, at every layer or at one (layers above follow from
-    it); earlier positions keep what they were. Both go on along tokens drawn from b's exact law.
+    """Prefixes a and b, equally long; the hidden states of a's last token are replaced by those of b's, at every layer
+    or at one (layers above follow from it); earlier positions keep what they were. Both go on along tokens drawn from
+    b's exact law.
 
-    `donor_law` = (KL_a - KL_swapped) / (KL_a - KL_b), with KL from the exact law of b's state to the model after a, after the swap, after b: 1, b's future
-    has appeared; 0, nothing happened. At all layers, over this and the next 5 tokens; single layers in the series. Controls: a random donor of the same
-    length in b's stead (`donor_law_random`, still measured against b's law: any other state is not enough); the embedding alone (the token, the wrong layer);
-    two histories of *one* state, where nothing may change (`same_state_change`, KL, beside `other_state_change`); a swap with itself (`sham_change`, 0 by
-    construction). Sees: whether the state that was read is the one in use. Cannot see: states kept over several positions, which attention can still reach: a
-    low score is what a model without compact state earns.
+    `donor_law` = (KL_a - KL_swapped) / (KL_a - KL_b), with KL from the exact law of b's state to the model after a,
+    after the swap, after b: 1, b's future has appeared; 0, nothing happened. At all layers, over this and the next 5
+    tokens; single layers in the series. Controls: a random donor of the same length in b's stead (`donor_law_random`,
+    still measured against b's law: any other state is not enough); the embedding alone (the token, the wrong layer);
+    two histories of *one* state, where nothing may change (`same_state_change`, KL, beside `other_state_change`); a
+    swap with itself (`sham_change`, 0 by construction). Sees: whether the state that was read is the one in use. Cannot
+    see: states kept over several positions, which attention can still reach: a low score is what a model without
+    compact state earns.
     """
 
     name, version, direction = "state_swap", 1, "higher"
@@ -87,7 +92,9 @@ class StateSwap(Metric):
         ),
     }  # fmt: skip
 
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("donor_law", "any", "any", "any", "any", drift="worse", monotone=True),)
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("donor_law", "any", "any", "any", "any", drift="worse", monotone=True),
+    )
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, c, seed = evaluation.world, evaluation.model, evaluation.settings, evaluation.seed
@@ -110,7 +117,9 @@ class StateSwap(Metric):
         width = laws.shape[2]
 
         def cost(logits: np.ndarray, rows: np.ndarray | slice = slice(None)) -> np.ndarray:
-            kl = law_kl(laws[rows].reshape(-1, width), logits.reshape(-1, logits.shape[2]), actions).reshape(open_[rows].shape)
+            kl = law_kl(laws[rows].reshape(-1, width), logits.reshape(-1, logits.shape[2]), actions).reshape(
+                open_[rows].shape
+            )
             return (kl * open_[rows]).sum(axis=1)
 
         after_a, after_b = plain(other.first, tokens), plain(other.second, tokens)
@@ -120,10 +129,15 @@ class StateSwap(Metric):
         count = open_.sum(axis=1).astype(float)
         random = of_equal_length(other.second)
         met = np.flatnonzero(random != np.arange(len(other)))
-        report = Report({"donor_law": share[usual]}, {"by_layer": {"layer": layers, "donor_law": [share[layer].value for layer in layers]}})
+        report = Report(
+            {"donor_law": share[usual]},
+            {"by_layer": {"layer": layers, "donor_law": [share[layer].value for layer in layers]}},
+        )
         report.scores[f"donor_law_{layers[0]}" if len(layers) > 2 else "donor_law_hidden"] = share[layers[0]]
         report.scores["other_state_change"] = ratio(change(after_a, by_layer[usual], open_), count)
-        report.scores["sham_change"] = ratio(change(after_a, swapped(other.first, other.first, usual, tokens), open_), count)
+        report.scores["sham_change"] = ratio(
+            change(after_a, swapped(other.first, other.first, usual, tokens), open_), count
+        )
         if len(met):
             moved = swapped(take(other.first, met), take(other.second, random[met]), usual, tokens[met])
             report.scores["donor_law_random"] = ratio(cost_a[met] - cost(moved, met), (cost_a - cost_b)[met])

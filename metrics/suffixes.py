@@ -20,8 +20,11 @@ def take(documents: Documents, rows: np.ndarray) -> Documents:
     return Documents(documents.tokens[rows, : int(length.max(initial=1))], length, documents.prompt_length[rows])
 
 
-def score_suffixes(model: SequenceModel, prefixes: Documents, owner: np.ndarray, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """log p of every token of suffix m, int [M, K] of which `length` [M] count, after prefix `owner` [M]: float64 [M, K], 0 beyond the length.
+def score_suffixes(
+    model: SequenceModel, prefixes: Documents, owner: np.ndarray, tokens: np.ndarray, length: np.ndarray
+) -> np.ndarray:
+    """log p of every token of suffix m, int [M, K] of which `length` [M] count, after prefix `owner` [M]: float64 [M,
+    K], 0 beyond the length.
 
     Suffixes of one prefix are scored as a trie, level by level, through the model's cached decoder.
     """
@@ -40,7 +43,9 @@ def score_suffixes(model: SequenceModel, prefixes: Documents, owner: np.ndarray,
     return out
 
 
-def _score_part(model: SequenceModel, prefixes: Documents, owner: np.ndarray, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
+def _score_part(
+    model: SequenceModel, prefixes: Documents, owner: np.ndarray, tokens: np.ndarray, length: np.ndarray
+) -> np.ndarray:
     owners, node = np.unique(owner, return_inverse=True)
     chosen = take(prefixes, owners)
     decoder = model.decoder(chosen.tokens, chosen.length)

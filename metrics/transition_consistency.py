@@ -1,4 +1,5 @@
-"""Transition consistency (second condition of NextLat's theorem, arXiv 2511.05963): does the hidden state, and the next token, determine the next hidden state?
+"""Transition consistency (second condition of NextLat's theorem, arXiv 2511.05963): does the hidden state, and the next
+token, determine the next hidden state?
 
 Shape letters: M start positions, D width, A actions.
 """
@@ -61,13 +62,16 @@ def law_kl(law: np.ndarray, logits: np.ndarray, answers: np.ndarray) -> np.ndarr
 
 
 class TransitionConsistency(Metric):
-    """From the hidden state at a position, roll a transition along the true next tokens without looking, read laws off the states it predicts, and compare
-    them with the exact law of the world's state there: KL by number of steps. The transition is a probe fitted afterwards to the frozen model (the same for
-    every model: `posthoc`), and the model's `own` where it was trained with one. Beside it: the model's true hidden states (`direct`), the last state copied,
-    a true hidden state of another document (`stranger`), and the best affine transition.
+    """From the hidden state at a position, roll a transition along the true next tokens without looking, read laws off
+    the states it predicts, and compare them with the exact law of the world's state there: KL by number of steps. The
+    transition is a probe fitted afterwards to the frozen model (the same for
+    every model: `posthoc`), and the model's `own` where it was trained with one. Beside it: the model's true hidden
+    states (`direct`), the last state copied, a true hidden state of another document (`stranger`), and the best affine
+    transition.
 
-    `normalised` = 1 - (KL - direct's) / (stranger's - direct's), over the first 8 steps: 1, the transition predicts as well as looking does; 0, no better
-    than any state at all. (Not the copy's: its sharp law is often worse than a stranger's.) Sees: whether the state is sufficient for its own future. Cannot
+    `normalised` = 1 - (KL - direct's) / (stranger's - direct's), over the first 8 steps: 1, the transition predicts as
+    well as looking does; 0, no better than any state at all. (Not the copy's: its sharp law is often worse than a
+    stranger's.) Sees: whether the state is sufficient for its own future. Cannot
     see: whether it is the world's state, where direct is bad itself.
     """
 
@@ -78,11 +82,16 @@ class TransitionConsistency(Metric):
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("normalised", 1 - 1e-6, 1 + 1e-6), Expectation("normalised_own", 1 - 1e-6, 1 + 1e-6), Expectation("direct_kl", -1e-6, 1e-5)),
+        "oracle": (
+            Expectation("normalised", 1 - 1e-6, 1 + 1e-6),
+            Expectation("normalised_own", 1 - 1e-6, 1 + 1e-6),
+            Expectation("direct_kl", -1e-6, 1e-5),
+        ),
     }
 
     damage: ClassVar[tuple[Damage, ...]] = (
-        # Neither rung by rung: states blurred or drifted beyond recognition all read as some wrong state, however much the noise.
+        # Neither rung by rung: states blurred or drifted beyond recognition all read as some wrong state, however much
+        # the noise.
         Damage("normalised", "any", "any", "any", "any", drift="worse"),
         Damage("direct_kl", "any", "any", "any", "any", blur="worse", drift="unchanged", direction="lower"),
     )
@@ -116,7 +125,13 @@ class TransitionConsistency(Metric):
         answers = np.array(world.vocabulary.answers)
         state = dict.fromkeys(rolled, h[chosen])
         rng = streams.generator("evaluation", seed, "transition strangers")
-        curves: dict[str, list[float]] = {"step": [], "n": [], "direct": [], "stranger": [], **{name: [] for name in rolled}}
+        curves: dict[str, list[float]] = {
+            "step": [],
+            "n": [],
+            "direct": [],
+            "stranger": [],
+            **{name: [] for name in rolled},
+        }
         total = {name: np.zeros(n) for name in ("direct", "stranger", *rolled)}
         count = np.zeros(n)
         for step in range(1, c.horizon + 1):
@@ -138,15 +153,24 @@ class TransitionConsistency(Metric):
                     total[name] += np.bincount(row, kl, minlength=n)
             if step <= SUMMED:
                 count += np.bincount(row, minlength=n)
-        report = Report({}, {"by_step": dict(curves)}, notes=[f"hidden state: {model.hidden_name}; {len(spare)} other documents fitted"])
+        report = Report(
+            {},
+            {"by_step": dict(curves)},
+            notes=[f"hidden state: {model.hidden_name}; {len(spare)} other documents fitted"],
+        )
         gain = total["stranger"] - total["direct"]
         if not gain.sum() > 0:
-            report.notes.append("its true hidden states predict no better than those of other documents: there is no gain to be normalised by")
+            report.notes.append(
+                "its true hidden states predict no better than those of other documents: there is no "
+                "gain to be normalised by"
+            )
         for name in ("posthoc", "own", "linear"):
             if name in rolled:
                 r = ratio(total[name] - total["direct"], gain)
                 key = "normalised" if name == "posthoc" else f"normalised_{name}"
-                report.scores[key] = Score(1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0]))
+                report.scores[key] = Score(
+                    1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0])
+                )
                 report.scores[f"{name}_excess"] = ratio(total[name] - total["direct"], count)
         for name in ("copy", "stranger"):
             report.scores[f"{name}_excess"] = ratio(total[name] - total["direct"], count)

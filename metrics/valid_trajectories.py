@@ -15,23 +15,31 @@ HOP_BINS = (0, 5, 10, 20, 40, 60, 80, 100)
 
 
 def by_distance(rides: Rides) -> dict[str, list]:
-    """Arrivals by hop distance of the prompt, in bins that are not empty: a distance effect must not read as a broken map."""
+    """Arrivals by hop distance of the prompt, in bins that are not empty: a distance effect must not read as a broken
+    map."""
     out: dict[str, list] = {"from": [], "below": [], "n": [], "arrives": []}
     for low, high in zip(HOP_BINS, (*HOP_BINS[1:], 1 << 30)):
         inside = (rides.distance >= low) & (rides.distance < high)
         if inside.any():
-            row = (low, high if high < 1 << 30 else -1, int(inside.sum()), float((rides.outcome[inside] == ARRIVED).mean()))
+            row = (
+                low,
+                high if high < 1 << 30 else -1,
+                int(inside.sum()),
+                float((rides.outcome[inside] == ARRIVED).mean()),
+            )
             for column, value in zip(out.values(), row):
                 column.append(value)
     return out
 
 
 class ValidTrajectories(Metric):
-    """Share of rides from distinct held-out prompts, decoded without help, whose every turn is legal **and** whose `end` falls exactly at the destination.
+    """Share of rides from distinct held-out prompts, decoded without help, whose every turn is legal **and** whose
+    `end` falls exactly at the destination.
 
-    `sampled` at temperature 1 is the primary: the exact law itself then arrives always, and greedy decoding hides mass on illegal turns. The three failures
-    are told apart (illegal token, `end` at the wrong place, budget spent). Sees: what using the map for navigation needs. Cannot see: streets that these
-    rides never try. "Valid" in NextLat's script also passes an early `end`: that is `legal` here.
+    `sampled` at temperature 1 is the primary: the exact law itself then arrives always, and greedy decoding hides mass
+    on illegal turns. The three failures are told apart (illegal token, `end` at the wrong place, budget spent). Sees:
+    what using the map for navigation needs. Cannot see: streets that these rides never try. "Valid" in NextLat's script
+    also passes an early `end`: that is `legal` here.
     """
 
     name, version, direction = "valid_trajectories", 1, "higher"
@@ -39,8 +47,16 @@ class ValidTrajectories(Metric):
     primary = "arrives_sampled"
     needs = (Automaton,)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("arrives_sampled", 1, 1), Expectation("arrives_greedy", 1, 1), Expectation("step_legality_sampled", 1, 1)),
-        "random-legal": (Expectation("legal_sampled", 1, 1), Expectation("illegal_token_sampled", 0, 0), Expectation("arrives_sampled", 0, 0.9)),
+        "oracle": (
+            Expectation("arrives_sampled", 1, 1),
+            Expectation("arrives_greedy", 1, 1),
+            Expectation("step_legality_sampled", 1, 1),
+        ),
+        "random-legal": (
+            Expectation("legal_sampled", 1, 1),
+            Expectation("illegal_token_sampled", 0, 0),
+            Expectation("arrives_sampled", 0, 0.9),
+        ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("arrives_sampled", "any", "worse", "worse", "unchanged", monotone=True, tolerance=0.005),
@@ -65,13 +81,22 @@ class ValidTrajectories(Metric):
             }.items():
                 report.scores[f"{name}_{choice}"] = Score.rate(hit)
             tried = rides.legal_tokens + (outcome == ILLEGAL)
-            report.scores[f"step_legality_{choice}"] = Score(float(rides.legal_tokens.sum() / tried.sum()), int(tried.sum()), None)
+            report.scores[f"step_legality_{choice}"] = Score(
+                float(rides.legal_tokens.sum() / tried.sum()), int(tried.sum()), None
+            )
             if (rides.distance >= 0).all():
                 report.series[f"by_hops_{choice}"] = by_distance(rides)
-            report.arrays |= {f"{choice}_outcome": outcome, f"{choice}_length": rides.length, f"{choice}_tokens": rides.tokens}
+            report.arrays |= {
+                f"{choice}_outcome": outcome,
+                f"{choice}_length": rides.length,
+                f"{choice}_tokens": rides.tokens,
+            }
             report.arrays |= {"prompts": rides.prompts, "distance": rides.distance}
         if len(rides) < evaluation.settings.trials:
-            report.notes.append(f"{counted(len(rides), 'trial', commas=False)}: there are no more held-out prompts (asked: {evaluation.settings.trials})")
+            report.notes.append(
+                f"{counted(len(rides), 'trial', commas=False)}: there are no more held-out prompts "
+                f"(asked: {evaluation.settings.trials})"
+            )
         return report
 
 

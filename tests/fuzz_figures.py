@@ -1,4 +1,5 @@
-"""What the fuzz tests draw: damaged evidence of every metric that has a figure, traces, learning curves and calibrations."""
+"""What the fuzz tests draw: damaged evidence of every metric that has a figure, traces, learning curves and
+calibrations."""
 
 from __future__ import annotations
 
@@ -139,5 +140,3 @@ def of_records() -> dict[str, Reader]:
         "drawn curve": Reader({"metrics.jsonl": CURVE.encode()}, curve, 80),
         "calibration": Reader({"check.json": text(samples.checked()).encode()}, checked, 80, "json"),
     }
-
-

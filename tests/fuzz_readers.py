@@ -63,10 +63,14 @@ def encoded(files: dict[str, str]) -> dict[str, bytes]:
 NAMED = [(u, v, {"length": "100", "name": "['A', 'B']"}) for u, v, _ in SQUARE_EDGES]
 LON = document().replace('attr.name="x"', 'attr.name="lon"').replace('attr.name="y"', 'attr.name="lat"')
 GRAPHML = {
-    "map.graphml": document(), "named.graphml": document(edges=NAMED), "undirected.graphml": document(kind="undirected"),
-    "wkt.graphml": document(crs='GEOGCRS["WGS 84",ID["EPSG",4326]]'), "dict.graphml": document(crs="{'init': 'epsg:4326'}"),
-    "lon.graphml": LON, "metres.graphml": document(crs="metres"),
-}  # fmt: skip
+    "map.graphml": document(),
+    "named.graphml": document(edges=NAMED),
+    "undirected.graphml": document(kind="undirected"),
+    "wkt.graphml": document(crs='GEOGCRS["WGS 84",ID["EPSG",4326]]'),
+    "dict.graphml": document(crs="{'init': 'epsg:4326'}"),
+    "lon.graphml": LON,
+    "metres.graphml": document(crs="metres"),
+}
 PACKED = {"packed.graphml.gz": document({**SQUARE_NODES, "9": (-74.001, 40.7)})}
 TABLE = "node,direction,to,x,y\na,E,b,0,0\nb,NW,c,100,0\nc,SW,a,50,80\nb,up,a,100,0\n"
 MOVES = {"a": {"E": "b"}, "b": {"NW": "c", "left": "a"}, "c": {"SW": "a"}}
@@ -74,8 +78,11 @@ JSON_TABLE = json.dumps({"moves": MOVES, "nodes": {"a": [0, 0], "b": [100, 0], "
 ROUTES = {
     "routes.txt": "a c E NW end\n# a comment\nb a left end <pad> <pad>\n\nc a SW end\na b E NW\nb c NW SW E NW end\n",
     "few.txt": "a b E end\n",
-}  # fmt: skip
-POSITIONS = {"positions.csv": "node,lon,lat\na,-74.0,40.7\nb,-74.0,40.701\nc,-73.999,40.7\n", "plain.csv": "a,0,0\nb,0,1\n"}
+}
+POSITIONS = {
+    "positions.csv": "node,lon,lat\na,-74.0,40.7\nb,-74.0,40.701\nc,-73.999,40.7\n",
+    "plain.csv": "a,0,0\nb,0,1\n",
+}
 
 
 def read_map(path: Path) -> None:
@@ -136,7 +143,11 @@ def routes() -> dict[str, Reader]:
 
 # Other worlds
 
-OWN = {"transition": [[[0.5, 0.0], [0.0, 0.25]], [[0.25, 0.25], [0.75, 0.0]]], "start": [0.75, 0.25], "words": ["a", "b"]}
+OWN = {
+    "transition": [[[0.5, 0.0], [0.0, 0.25]], [[0.25, 0.25], [0.75, 0.0]]],
+    "start": [0.75, 0.25],
+    "words": ["a", "b"],
+}
 MAZE = (
     "<ADJLIST_START> (0,0) <--> (0,1) ; (0,1) <--> (1,1) ; <ADJLIST_END> <ORIGIN_START> (0,0) <ORIGIN_END> "
     "<TARGET_START> (1,1) <TARGET_END> <PATH_START> (0,0) (0,1) (1,1) <PATH_END>\n"
@@ -146,7 +157,8 @@ TURNED = (
     "<TARGET_START> (0,0) <TARGET_END> <PATH_START> (1,1) (1,0) (0,0) <PATH_END>\n"
 )
 LOOSE = (
-    "# mine\n<adjlist_start> ( 0 , 0 ) <--> ( 0 , 1 ) ;(0,1)<-->(1,1); (0,0) <XX> (1,0) <adjlist_end> <ORIGIN_START> (0, 0) "
+    "# mine\n<adjlist_start> ( 0 , 0 ) <--> ( 0 , 1 ) ;(0,1)<-->(1,1); "
+    "(0,0) <XX> (1,0) <adjlist_end> <ORIGIN_START> (0, 0) "
     "<ORIGIN_END> <TARGET_START> (1,1) <TARGET_END> <PATH_START> (0,0)(0,1) (1,1) <PATH_END>  # last\n"
 )
 MAZES = {"mazes.txt": MAZE + TURNED, "loose.txt": LOOSE + MAZE}
@@ -244,16 +256,25 @@ def records() -> dict[str, Reader]:
 
 
 ARRAYS = {
-    "places": Array("text", ("P+",)), "metres": Array("float", ("P", 2), least=-1e6, most=1e6), "edges": Array("int", ("E", 3), index="P"),
-    "legal": Array("bool", ("P", "A")), "rows": Array("int", (), least=1),
-}  # fmt: skip
+    "places": Array("text", ("P+",)),
+    "metres": Array("float", ("P", 2), least=-1e6, most=1e6),
+    "edges": Array("int", ("E", 3), index="P"),
+    "legal": Array("bool", ("P", "A")),
+    "rows": Array("int", (), least=1),
+}
 
 
 def arrays() -> dict[str, Reader]:
     graph = small_map(9, 0)
-    whole = npz({
-        "places": np.array(graph.places), "metres": graph.metres, "edges": np.asarray(graph.edges), "legal": graph.successor >= 0, "rows": np.array(3),
-    })  # fmt: skip
+    whole = npz(
+        {
+            "places": np.array(graph.places),
+            "metres": graph.metres,
+            "edges": np.asarray(graph.edges),
+            "legal": graph.successor >= 0,
+            "rows": np.array(3),
+        }
+    )
 
     def taken(path: Path) -> None:
         names_in(path, again="run it again")
@@ -283,10 +304,15 @@ def checkpoints() -> dict[str, Reader]:
         checkpoint.save_state(place, checkpoint.About(7, log=Prefix.of(b"")), module, optimizer)
         weights = {"checkpoint/step-00000007.safetensors": checkpoint.weights_path(place, 7).read_bytes()}
         state = {"checkpoint/state.safetensors": checkpoint.state_path(place).read_bytes()}
-        about, said = checkpoint.load_weights(checkpoint.weights_path(place, 7), module), checkpoint.load_state(place, module, optimizer)
+        about, said = (
+            checkpoint.load_weights(checkpoint.weights_path(place, 7), module),
+            checkpoint.load_state(place, module, optimizer),
+        )
 
     def same(other: torch.nn.Module) -> None:
-        assert all(torch.equal(a, b) for a, b in zip(module.state_dict().values(), other.state_dict().values(), strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(module.state_dict().values(), other.state_dict().values(), strict=True)
+        )
 
     def load_weights(path: Path) -> None:
         loaded, _ = _trained(steps=0)
@@ -297,7 +323,9 @@ def checkpoints() -> dict[str, Reader]:
         loaded, moments = _trained(steps=0)
         assert checkpoint.load_state(path.parent.parent, loaded, moments) == said
         same(loaded)
-        for old, new in zip(optimizer.state_dict()["state"].values(), moments.state_dict()["state"].values(), strict=True):
+        for old, new in zip(
+            optimizer.state_dict()["state"].values(), moments.state_dict()["state"].values(), strict=True
+        ):
             assert all(torch.equal(old[name], new[name]) for name in old)
 
     return {
@@ -350,7 +378,9 @@ def saved_runs() -> dict[str, Reader]:
     from worldbench.runs.config_file import load_job
     from worldbench.settings.resolve import resolve
 
-    job = resolve("hmm", "nextlat", preset="quick", seed=1, options=["--train.steps", "20", "--eval.metrics", "next_token"])
+    job = resolve(
+        "hmm", "nextlat", preset="quick", seed=1, options=["--train.steps", "20", "--eval.metrics", "next_token"]
+    )
     groups = {name: dataclasses.asdict(values) for name, values in job.groups.items()}
     config = msgspec.structs.replace(folder_config(), world="hmm", model="nextlat", groups=groups, plugins=[])
 
@@ -362,6 +392,13 @@ def saved_runs() -> dict[str, Reader]:
 
 
 READERS: dict[str, Callable[[], dict[str, Reader]]] = {
-    "maps": maps, "routes": routes, "worlds": worlds, "recipes": recipes, "records": records, "arrays": arrays, "checkpoints": checkpoints,
-    "curves": curves, "saved runs": saved_runs,
-}  # fmt: skip
+    "maps": maps,
+    "routes": routes,
+    "worlds": worlds,
+    "recipes": recipes,
+    "records": records,
+    "arrays": arrays,
+    "checkpoints": checkpoints,
+    "curves": curves,
+    "saved runs": saved_runs,
+}

@@ -1,4 +1,5 @@
-"""What hypothesis makes up for the fuzz tests: files that were never whole, of the shapes that each reader looks for."""
+"""What hypothesis makes up for the fuzz tests: files that were never whole, of the shapes that each reader looks
+for."""
 
 from __future__ import annotations
 
@@ -75,16 +76,34 @@ def lines(*words: str) -> Made:
 
 
 MAZE_WORDS = (
-    "<ADJLIST_START>", "(0,0)", "<-->", "(0,1)", ";", "(1,1)", "<ADJLIST_END>", "<ORIGIN_START>", "<ORIGIN_END>", "<TARGET_START>", "<TARGET_END>",
-    "<PATH_START>", "<PATH_END>", "(", ",", ")", "#",
-)  # fmt: skip
-SETTINGS = st.dictionaries(st.sampled_from(["steps", "horizon", "name", "process", "metrics", "learning_rate", "map", "x"]), JSON, max_size=4)
+    "<ADJLIST_START>",
+    "(0,0)",
+    "<-->",
+    "(0,1)",
+    ";",
+    "(1,1)",
+    "<ADJLIST_END>",
+    "<ORIGIN_START>",
+    "<ORIGIN_END>",
+    "<TARGET_START>",
+    "<TARGET_END>",
+    "<PATH_START>",
+    "<PATH_END>",
+    "(",
+    ",",
+    ")",
+    "#",
+)
+SETTINGS = st.dictionaries(
+    st.sampled_from(["steps", "horizon", "name", "process", "metrics", "learning_rate", "map", "x"]), JSON, max_size=4
+)
 RECIPES = st.dictionaries(
     st.sampled_from(["world", "preset", "seed", "tuned", "plugin", "model", "train", "eval", "env", "data", "x"]),
     st.one_of(SETTINGS, JSON, st.sampled_from(["hmm", "taxi", "gpt", "quick", 0])), max_size=6,
 )  # fmt: skip
 METRIC_LINES = st.lists(
-    st.fixed_dictionaries({}, optional=dict.fromkeys(("kind", "step", "loss", "learning_rate", "bayes"), JSON)), max_size=4
+    st.fixed_dictionaries({}, optional=dict.fromkeys(("kind", "step", "loss", "learning_rate", "bayes"), JSON)),
+    max_size=4,
 ).map(lambda records: b"".join(json.dumps(r).encode() + b"\n" for r in records))
 
 FILES: dict[tuple[str, str, str], tuple[Made, int]] = {
@@ -100,5 +119,10 @@ FILES: dict[tuple[str, str, str], tuple[Made, int]] = {
 }
 """By the group and the name of the reader, and the name of the file: what is made, and how many."""
 
-ARGUMENTS = st.lists(st.one_of(st.sampled_from(ODD), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)), max_size=5)
+ARGUMENTS = st.lists(
+    st.one_of(
+        st.sampled_from(ODD), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
+    ),
+    max_size=5,
+)
 """Words after a verb."""

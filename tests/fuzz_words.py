@@ -32,13 +32,28 @@ class Understood(WorldbenchError):
     exit_code = 0
 
 
-WORK = ("runs.run.run", "runs.run.score_callable", "runs.prepared.prepare", "studies.tune.tuning.tune", "studies.bench.report.run")
+WORK = (
+    "runs.run.run",
+    "runs.run.score_callable",
+    "runs.prepared.prepare",
+    "studies.tune.tuning.tune",
+    "studies.bench.report.run",
+)
 """Functions that would begin the work of a verb."""
 RUN = ["run", "hmm", "--model", "nextlat", "--preset", "quick", "--seed", "1", "--print-config"]
 LINES: tuple[list[str], ...] = (
     [*RUN, "--model.horizon", "4", "--train.steps", "20", "--eval.metrics", "next_token", "excess_loss"],
     ["run", "taxi", "--print-config", "--env.map", "city:40", "--env.region", "30@0,0", "--data.rides", "800"],
-    ["run", "maze", "--print-config", "--env.held_out_share", "0.5", "--train.learning_rate=1e-3", "--train.threads", "1"],
+    [
+        "run",
+        "maze",
+        "--print-config",
+        "--env.held_out_share",
+        "0.5",
+        "--train.learning_rate=1e-3",
+        "--train.threads",
+        "1",
+    ],
     ["run", "--config", "recipe.toml", "--tuned", "16x2,excess_loss.kl,0123456789abcdef", "--print-config"],
     ["run", "maze-solve", "--help"],
     ["tune", "hmm", "--models", "gpt", "nextlat", "--trials", "2", "--criterion", "loss", "--train.steps", "5"],
@@ -55,10 +70,23 @@ LINES: tuple[list[str], ...] = (
     ["validate", "runs", "runs/result-gpt-0.json"],
     ["figures", "runs/a-run"],
     ["figures", "runs/a-run", "--together", "drawn"],
-    ["reconstruct", "none.txt", "--map", "map.csv", "--degree", "3", "--orders", "1", "--directions", "up", "--seed", "1"],
+    [
+        "reconstruct",
+        "none.txt",
+        "--map",
+        "map.csv",
+        "--degree",
+        "3",
+        "--orders",
+        "1",
+        "--directions",
+        "up",
+        "--seed",
+        "1",
+    ],
     ["ls"],
     ["--version"],
-)  # fmt: skip
+)
 """Commands whose every word can be replaced; the folder is that of `prepared_folder`."""
 OPTIONS = tuple(word for line in LINES for word in line if word.startswith("-"))
 NAMES = tuple(word for line in LINES for word in line if not word.startswith("-"))
@@ -73,7 +101,11 @@ def answer(argv: Sequence[str]) -> None:
         raise error
 
     said, printed = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
-    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(printed), mock.patch.object(last_net, "caught", caught):
+    with (
+        contextlib.redirect_stderr(said),
+        contextlib.redirect_stdout(printed),
+        mock.patch.object(last_net, "caught", caught),
+    ):
         code = main(list(argv))
     told, out = (stream.buffer.getvalue().decode() for stream in (said, printed))  # type: ignore[attr-defined]
     assert code in (0, 1, 2), f"exit code {code}: {told}"
@@ -107,7 +139,10 @@ def results() -> dict[str, bytes]:
     for model in ("gpt", "nextlat"):
         for seed in range(3):
             value = 0.5 + 0.1 * seed + (0.2 if model == "gpt" else 0.0)
-            scores = {"m": samples.metric({"x": value, "y": None}), "n": samples.metric({"z": value}, direction="lower")}
+            scores = {
+                "m": samples.metric({"x": value, "y": None}),
+                "n": samples.metric({"z": value}, direction="lower"),
+            }
             out[f"result-{model}-{seed}.json"] = text(samples.result(model, seed, scores)).encode()
     return out
 

@@ -21,12 +21,24 @@ def data(values: dict[str, str]) -> str:
     return "".join(f'<data key="{key}">{value}</data>' for key, value in values.items())
 
 
-def document(nodes: dict[str, Any] | None = None, edges: list[Edge] | None = None, crs: str = "epsg:4326", kind: str = "directed", head: str = "") -> str:
+def document(
+    nodes: dict[str, Any] | None = None,
+    edges: list[Edge] | None = None,
+    crs: str = "epsg:4326",
+    kind: str = "directed",
+    head: str = "",
+) -> str:
     """GraphML of nodes {id: (x, y)} and edges; the square by default."""
     nodes, edges = SQUARE_NODES if nodes is None else nodes, SQUARE_EDGES if edges is None else edges
     keys = "".join(f'<key id="{key}" for="{of}" attr.name="{key}" attr.type="string"/>' for key, of in KEYS.items())
-    node_text = "".join(f"<node id={quoteattr(i)}>{data({'x': str(p[0]), 'y': str(p[1])}) if p else ''}</node>" for i, p in nodes.items())
-    edge_text = "".join(f'<edge source={quoteattr(u)} target={quoteattr(v)} id="{k}">{data(values)}</edge>' for k, (u, v, values) in enumerate(edges))
+    node_text = "".join(
+        f"<node id={quoteattr(i)}>{data({'x': str(p[0]), 'y': str(p[1])}) if p else ''}</node>"
+        for i, p in nodes.items()
+    )
+    edge_text = "".join(
+        f'<edge source={quoteattr(u)} target={quoteattr(v)} id="{k}">{data(values)}</edge>'
+        for k, (u, v, values) in enumerate(edges)
+    )
     return (
         f'<?xml version="1.0" encoding="utf-8"?>{head}<graphml xmlns="http://graphml.graphdrawing.org/xmlns">{keys}'
         f'<graph edgedefault="{kind}">{data({"crs": crs})}{node_text}{edge_text}</graph></graphml>'

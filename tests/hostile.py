@@ -82,7 +82,9 @@ STRINGS = {
 
 def acting(text: str) -> list[str]:
     """The characters of a text that act on a terminal or are not seen: all but line ends and what can be printed."""
-    return sorted({f"U+{ord(c):04X}" for c in text if c != "\n" and (unicodedata.category(c)[0] == "C" or c in "\u2028\u2029")})
+    return sorted(
+        {f"U+{ord(c):04X}" for c in text if c != "\n" and (unicodedata.category(c)[0] == "C" or c in "\u2028\u2029")}
+    )
 
 
 def markdown_cells(line: str) -> list[str]:

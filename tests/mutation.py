@@ -26,12 +26,85 @@ BYTES = (
 )  # fmt: skip
 """Put in by `damaged_bytes`: what ends a text, is no UTF-8, or counts for much in a header."""
 WORDS = (
-    "", "0", "-1", "1e308", "-1e308", "1e999", "nan", "NaN", "inf", "-inf", "Infinity", "N", "end", "<pad>", "\0", "\x1b[2J", "\x85", "\u2028",
-    "\ufeff", "\u202e", "\ud800", "\udcff", "[" * 3000, "{" * 3000, "(" * 3000, '{"a":' * 3000, "9" * 5000, " " * 3000, "x" * 5000, "<", ">", "&amp;",
-    "&#0;", "]]>", "<!--", "<![CDATA[", "<graph>", "</graph>", "<node/>", "<edge/>", "<data/>", '"', "'", '"""', ",", ";", "\n", "\r", "\t", "\\", "#",
-    "=", "[a]", "null", "true", "false", "[[1, 2]]", "{}", "[]", "=1+1", "None", "4326", "+proj=utm", "POINT (1 2)", "é" * 100, "🚕", "../../x",
-    "1" * 30, "18446744073709551616", "0x10", "1_000", "2026-01-01", "--seed", "--", "-", "%s", "{0}", "$x$",
-)  # fmt: skip
+    "",
+    "0",
+    "-1",
+    "1e308",
+    "-1e308",
+    "1e999",
+    "nan",
+    "NaN",
+    "inf",
+    "-inf",
+    "Infinity",
+    "N",
+    "end",
+    "<pad>",
+    "\0",
+    "\x1b[2J",
+    "\x85",
+    "\u2028",
+    "\ufeff",
+    "\u202e",
+    "\ud800",
+    "\udcff",
+    "[" * 3000,
+    "{" * 3000,
+    "(" * 3000,
+    '{"a":' * 3000,
+    "9" * 5000,
+    " " * 3000,
+    "x" * 5000,
+    "<",
+    ">",
+    "&amp;",
+    "&#0;",
+    "]]>",
+    "<!--",
+    "<![CDATA[",
+    "<graph>",
+    "</graph>",
+    "<node/>",
+    "<edge/>",
+    "<data/>",
+    '"',
+    "'",
+    '"""',
+    ",",
+    ";",
+    "\n",
+    "\r",
+    "\t",
+    "\\",
+    "#",
+    "=",
+    "[a]",
+    "null",
+    "true",
+    "false",
+    "[[1, 2]]",
+    "{}",
+    "[]",
+    "=1+1",
+    "None",
+    "4326",
+    "+proj=utm",
+    "POINT (1 2)",
+    "é" * 100,
+    "🚕",
+    "../../x",
+    "1" * 30,
+    "18446744073709551616",
+    "0x10",
+    "1_000",
+    "2026-01-01",
+    "--seed",
+    "--",
+    "-",
+    "%s",
+    "{0}",
+    "$x$",
+)
 """Words that mean something to one of the readers, or are hard to hold."""
 
 
@@ -44,10 +117,52 @@ def deep(levels: int) -> Any:
 
 
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2**31, 2**63 - 1, 2**63, 2**64, 10**30, 10**400, -(2**63) - 1, 0.5, -0.0, 1e308, 1e-320, math.nan, math.inf,
-    -math.inf, "", "inf", "nan", "0", "\0", "\x1b[31m", "\ud800", "\u202e", "\n", "../../x", "x" * 1000, "=1+1", "<b>", "[red]", [], {}, [[]],
-    [None], [0], [[0.5, 0.5]], {"": {}}, [1, "a", None], {"a": {"b": 1}}, deep(40), deep(100),
-)  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**31,
+    2**63 - 1,
+    2**63,
+    2**64,
+    10**30,
+    10**400,
+    -(2**63) - 1,
+    0.5,
+    -0.0,
+    1e308,
+    1e-320,
+    math.nan,
+    math.inf,
+    -math.inf,
+    "",
+    "inf",
+    "nan",
+    "0",
+    "\0",
+    "\x1b[31m",
+    "\ud800",
+    "\u202e",
+    "\n",
+    "../../x",
+    "x" * 1000,
+    "=1+1",
+    "<b>",
+    "[red]",
+    [],
+    {},
+    [[]],
+    [None],
+    [0],
+    [[0.5, 0.5]],
+    {"": {}},
+    [1, "a", None],
+    {"a": {"b": 1}},
+    deep(40),
+    deep(100),
+)
 """JSON values, and numbers that Python writes as JSON but JSON lacks."""
 
 
@@ -225,11 +340,15 @@ def damaged_arrays(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> d
         if kind == 1:
             name = pick(("", "x", f"{name}s", "../x", "é"), rng)
         elif kind == 2:
-            array = np.ones(array.shape, pick(("U3", "S3", "f2", "f8", "c16", "i1", "u8", ">i4", "bool", "M8[s]", "V4"), rng))
+            array = np.ones(
+                array.shape, pick(("U3", "S3", "f2", "f8", "c16", "i1", "u8", ">i4", "bool", "M8[s]", "V4"), rng)
+            )
         elif kind == 3:
             array = array[: int(rng.integers(len(array) + 1))] if array.ndim else array.reshape(1, 1)
         elif kind == 4:
-            array = pick((array[None], array.reshape(-1), array.T, np.asfortranarray(array), np.zeros(0), np.array(0)), rng)
+            array = pick(
+                (array[None], array.reshape(-1), array.T, np.asfortranarray(array), np.zeros(0), np.array(0)), rng
+            )
         elif kind == 5:
             array = np.concatenate([array, array]) if array.ndim else np.array([array, array])
         elif array.size and array.dtype.kind in "biuf":

@@ -220,7 +220,9 @@ def reconstructed() -> reconstruction.Reconstruction:
         notes=["a note"],
         evidence_sha256=DIGEST,
         map=reconstruction.MapFacts(name="a map", digest="01", places=3, moves=4, report={"kept": 3}),
-        routes=reconstruction.RouteFacts(name="routes.txt", sha256=DIGEST, count=3, without_end=0, past_end=0, naming_places=1, skipped=2),
+        routes=reconstruction.RouteFacts(
+            name="routes.txt", sha256=DIGEST, count=3, without_end=0, past_end=0, naming_places=1, skipped=2
+        ),
         scores={"edge_precision": Score(value=0.5, n=4, interval=(0.25, 0.75))},
     )
 
@@ -253,7 +255,16 @@ def benched() -> bench.Bench:
         clock="processor",
         repeats=2,
         shape=bench.Shape(
-            name="small", preset="quick", layers=2, heads=1, width=8, vocabulary=9, tokens=8, batch=2, shortest=2, longest=8
+            name="small",
+            preset="quick",
+            layers=2,
+            heads=1,
+            width=8,
+            vocabulary=9,
+            tokens=8,
+            batch=2,
+            shortest=2,
+            longest=8,
         ),
         vocabulary=9,
         models=[cost],

@@ -1,4 +1,5 @@
-"""Inputs that once failed, in a folder beside the checkout (../shared/cases). Tests over them are skipped where it is absent."""
+"""Inputs that once failed, in a folder beside the checkout (../shared/cases). Tests over them are skipped where it is
+absent."""
 
 from __future__ import annotations
 
@@ -23,7 +24,9 @@ def each(*patterns: str, without: tuple[str, ...] = ()) -> Any:
     found = [path for path in files(*patterns) if path.name not in without]
     if not found:
         absent = f"the reduced inputs are not beside this checkout (../shared/cases/{patterns[0]})"
-        return pytest.mark.parametrize("case", [pytest.param(CASES, marks=pytest.mark.skip(reason=absent))], ids=["absent"])
+        return pytest.mark.parametrize(
+            "case", [pytest.param(CASES, marks=pytest.mark.skip(reason=absent))], ids=["absent"]
+        )
     return pytest.mark.parametrize("case", found, ids=lambda path: f"{path.parent.name}/{path.name}")
 
 

@@ -24,6 +24,12 @@ def small_map(n: int, seed: int, extra: int = 4) -> Graph:
     metres = rng.random((n, 2)) * 1000
     length = np.where(successor >= 0, 100.0, np.nan)
     return Graph(
-        name=f"small:{n}:{seed}", places=tuple(f"p{i}" for i in range(n)), directions=DIRECTIONS, metres=metres, lonlat=None,
-        successor=successor, length=length, street=np.full((n, 8), "", object),
-    )  # fmt: skip
+        name=f"small:{n}:{seed}",
+        places=tuple(f"p{i}" for i in range(n)),
+        directions=DIRECTIONS,
+        metres=metres,
+        lonlat=None,
+        successor=successor,
+        length=length,
+        street=np.full((n, 8), "", object),
+    )

@@ -30,7 +30,8 @@ def with_command(folder: Path) -> dict[str, str]:
 
 
 def start(argv: list[str], columns: int, folder: Path, *, keep_on: bool = False) -> tuple[subprocess.Popen[bytes], int]:
-    """A process whose input and output are a terminal, and our end of it. keep_on: it ignores SIGHUP, as under nohup."""
+    """A process whose input and output are a terminal, and our end of it. keep_on: it ignores SIGHUP, as under
+    nohup."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
@@ -40,7 +41,9 @@ def start(argv: list[str], columns: int, folder: Path, *, keep_on: bool = False)
         if keep_on:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
-    process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment(), preexec_fn=lead)
+    process = subprocess.Popen(
+        argv, stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment(), preexec_fn=lead
+    )
     os.close(theirs)
     return process, ours
 

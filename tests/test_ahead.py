@@ -43,10 +43,18 @@ def packed(rows: int, share: int, width: int, seed: int = 0) -> Batch:
     rng = np.random.default_rng(seed)
     n = rows * share
     length = rng.integers(2, 9, n).astype(np.int32)
-    return pack(Documents(rng.integers(0, V, (n, 8)).astype(np.int32), length, rng.integers(1, 4, n).astype(np.int32)), rows, width)
+    return pack(
+        Documents(rng.integers(0, V, (n, 8)).astype(np.int32), length, rng.integers(1, 4, n).astype(np.int32)),
+        rows,
+        width,
+    )
 
 
-BATCHES = [pytest.param(packed(4, 3, 14), id="packed"), pytest.param(packed(5, 1, 7), id="single"), pytest.param(packed(3, 1, 2), id="narrow")]
+BATCHES = [
+    pytest.param(packed(4, 3, 14), id="packed"),
+    pytest.param(packed(5, 1, 7), id="single"),
+    pytest.param(packed(3, 1, 2), id="narrow"),
+]
 
 
 def documents_of(batch: Batch) -> list[tuple[int, list[int]]]:
@@ -64,7 +72,9 @@ def mtp_slots(objective: MTP, x: Tensor) -> list[list[Tensor]]:
     state = objective.embed(x)[None]
     for block in objective.trunk.blocks[:-1]:
         state = block(state, turn, None)
-    heads = [objective.trunk.norm(objective.trunk.blocks[-1](state, turn, None))] + [h.norm(h.block(state, turn, None)) for h in objective.heads]
+    heads = [objective.trunk.norm(objective.trunk.blocks[-1](state, turn, None))] + [
+        h.norm(h.block(state, turn, None)) for h in objective.heads
+    ]
     return [[objective.trunk.head.weight @ h[0, t] for h in heads] for t in range(len(x))]
 
 
@@ -85,7 +95,9 @@ def jtp_slots(objective: JTP, x: Tensor) -> list[list[Tensor]]:
             attended = []
             for h in range(c.heads):
                 q, k, v = (slice(n * c.heads * size + h * size, n * c.heads * size + (h + 1) * size) for n in range(3))
-                scores = torch.stack([combined[i][q] @ combined[j][k] / size**0.5 + p.bias[h, i - j] for j in range(i + 1)])
+                scores = torch.stack(
+                    [combined[i][q] @ combined[j][k] / size**0.5 + p.bias[h, i - j] for j in range(i + 1)]
+                )
                 attended.append(sum(w * combined[j][v] for j, w in enumerate(scores.softmax(0))))
             y = p.out.weight @ torch.cat(attended) + (state[t] if i else 0)  # type: ignore[arg-type]
             logits.append(objective.trunk.head.weight @ (y / torch.sqrt((y * y).mean() + 1e-5) * objective.norm.weight))
@@ -113,15 +125,21 @@ def gradients(objective: Objective) -> dict[str, Tensor]:
 
 @pytest.mark.parametrize("chunk", [jtp.FLOATS_AT_ONCE, 1 << 12], ids=["whole", "chunked"])
 @pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("config", [MTP_CONFIG, JTP_CONFIG, dataclasses.replace(JTP_CONFIG, horizon=1)], ids=["mtp", "jtp", "jtp-1"])
-def test_loss_and_gradients_are_the_literal_ones(config: MTPConfig | JTPConfig, batch: Batch, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "config", [MTP_CONFIG, JTP_CONFIG, dataclasses.replace(JTP_CONFIG, horizon=1)], ids=["mtp", "jtp", "jtp-1"]
+)
+def test_loss_and_gradients_are_the_literal_ones(
+    config: MTPConfig | JTPConfig, batch: Batch, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(jtp, "FLOATS_AT_ONCE", chunk)
     objective = make(config)
     expected = literal_terms(objective, batch)
     (expected["next_token"] + 0.7 * expected["ahead"]).backward()
     wanted = gradients(objective)
     terms = objective.backward(batch, objective.counts(batch))
-    assert {k: float(v) for k, v in terms.items()} == pytest.approx({k: v.item() for k, v in expected.items()}, rel=1e-9)
+    assert {k: float(v) for k, v in terms.items()} == pytest.approx(
+        {k: v.item() for k, v in expected.items()}, rel=1e-9
+    )
     got = gradients(objective)
     assert max(float(g.abs().max()) for g in wanted.values()) > 1e-3
     for name, g in wanted.items():
@@ -130,7 +148,12 @@ def test_loss_and_gradients_are_the_literal_ones(config: MTPConfig | JTPConfig, 
 
 @pytest.mark.parametrize("kind", [MTP, JTP])
 def test_a_weight_of_nothing_leaves_the_next_token_alone(kind: type[MTP] | type[JTP]) -> None:
-    batch, config = packed(4, 3, 14), {MTP: dataclasses.replace(MTP_CONFIG, lambda_mtp=0.0), JTP: dataclasses.replace(JTP_CONFIG, lambda_jtp=0.0)}[kind]
+    batch, config = (
+        packed(4, 3, 14),
+        {MTP: dataclasses.replace(MTP_CONFIG, lambda_mtp=0.0), JTP: dataclasses.replace(JTP_CONFIG, lambda_jtp=0.0)}[
+            kind
+        ],
+    )
     objective = make(config)
     literal_terms(objective, batch)["next_token"].backward()
     wanted = gradients(objective)
@@ -152,7 +175,12 @@ def test_jtp_predicts_from_slot_0() -> None:
     """In full, cached, and off hidden states; every layer's name leads to its state."""
     objective = make(JTP_CONFIG)
     tokens = np.random.default_rng(0).integers(0, V, (3, 9))
-    expected = np.stack([torch.stack([slot[0] for slot in jtp_slots(objective, torch.from_numpy(row))]).detach().numpy() for row in tokens])
+    expected = np.stack(
+        [
+            torch.stack([slot[0] for slot in jtp_slots(objective, torch.from_numpy(row))]).detach().numpy()
+            for row in tokens
+        ]
+    )
     model = TrainedModel(objective.float())
     np.testing.assert_allclose(model.logits(tokens), expected, atol=2e-4)
     decoder = model.decoder(tokens[:, :4], np.full(3, 4))

@@ -1,4 +1,5 @@
-"""What the last digits depend on: BLAS threads do not matter, and training goes on only where arithmetic rounds alike."""
+"""What the last digits depend on: BLAS threads do not matter, and training goes on only where arithmetic rounds
+alike."""
 
 from __future__ import annotations
 
@@ -24,8 +25,29 @@ from worldbench.runs.scoring import score
 from worldbench.training import arithmetic
 from worldbench.training.trainer import Trainer
 
-SHORT = ["--train.steps", "9", "--train.batch", "4", "--train.curve_documents", "5", "--env.length", "5", "--model.layers", "1"]
-SHORT += ["--model.width", "16", "--model.heads", "1", "--eval.metrics", "next_token", "--eval.documents", "5", "--quiet"]
+SHORT = [
+    "--train.steps",
+    "9",
+    "--train.batch",
+    "4",
+    "--train.curve_documents",
+    "5",
+    "--env.length",
+    "5",
+    "--model.layers",
+    "1",
+]
+SHORT += [
+    "--model.width",
+    "16",
+    "--model.heads",
+    "1",
+    "--eval.metrics",
+    "next_token",
+    "--eval.documents",
+    "5",
+    "--quiet",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -76,14 +98,30 @@ def test_every_verb_that_computes_sets_torch_up(verb: str, tmp_path: Path, monke
         "run": run,
         "eval": ["eval", *map(str, tmp_path.glob("hmm-gpt*")), "--eval.documents", "4", "--quiet"],
         "trace": ["trace", *map(str, tmp_path.glob("hmm-gpt*")), "--quiet"],
-        "check": ["check", "hmm", *small, "--env.length", "4", "--rungs", "1", "--corruptions", "2", "--workers", "1", "--out", str(tmp_path)],
+        "check": [
+            "check",
+            "hmm",
+            *small,
+            "--env.length",
+            "4",
+            "--rungs",
+            "1",
+            "--corruptions",
+            "2",
+            "--workers",
+            "1",
+            "--out",
+            str(tmp_path),
+        ],
     }[verb]
     assert main(words) in (0, 1)  # a check that small may find a statement wanting
     assert seen
     assert set(map(repr, seen)) == {repr((1, True, {1}))}
 
 
-def test_the_option_that_is_named_is_the_verbs_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_option_that_is_named_is_the_verbs_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert arithmetic.resolve_device("auto") == "cpu"
     with pytest.raises(InputError, match=r"--train\.device cuda was asked for.*use --train\.device cpu"):
@@ -108,15 +146,23 @@ def test_the_fingerprint_repeats_and_leaves_what_it_found() -> None:
 
 
 def in_process(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *words], capture_output=True, text=True, env=os.environ | environment, check=False)
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, env=os.environ | environment, check=False
+    )
 
 
-lower = pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX"), reason="this processor has one instruction set only")
+lower = pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "NO AVX"),
+    reason="this processor has one instruction set only",
+)
 
 
 @lower
-def test_a_run_does_not_go_on_under_another_instruction_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Stopped at step 5 of 9, then taken up with other instructions: refused, nothing changed; with the same ones, finished."""
+def test_a_run_does_not_go_on_under_another_instruction_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stopped at step 5 of 9, then taken up with other instructions: refused, nothing changed; with the same ones,
+    finished."""
     command = ["run", "hmm", *SHORT, "--out", str(tmp_path)]
     real = Trainer.step
 
@@ -145,7 +191,10 @@ def test_a_run_does_not_go_on_under_another_instruction_set(tmp_path: Path, monk
 @pytest.mark.parametrize(
     ("change", "way"),
     [
-        ({"instructions": "ZVECTOR", "fingerprint": "0" * 16}, "set ATEN_CPU_CAPABILITY=zvector on a processor that has these instructions"),
+        (
+            {"instructions": "ZVECTOR", "fingerprint": "0" * 16},
+            "set ATEN_CPU_CAPABILITY=zvector on a processor that has these instructions",
+        ),
         ({"fingerprint": "0" * 16}, "as they were"),
         ({"fingerprint": "0" * 16, "device": "a card"}, "go on there"),
         ({"device": "a card that rounds alike"}, None),
@@ -184,7 +233,9 @@ def test_bench_clips_the_groups_that_training_clips(monkeypatch: pytest.MonkeyPa
         p.grad = torch.ones_like(p)
     norms = []
     optimizer = make_optimizer(objective, config)
-    monkeypatch.setattr(optimizer, "step", lambda: norms.extend(torch.stack([p.grad.norm() for p in g]).norm() for g in ([one], rest)))
+    monkeypatch.setattr(
+        optimizer, "step", lambda: norms.extend(torch.stack([p.grad.norm() for p in g]).norm() for g in ([one], rest))
+    )
     apply_gradients(objective, optimizer, config)
     assert norms == [pytest.approx(0.5, abs=1e-4)] * 2
     assert all(p.grad is None for p in objective.parameters())

@@ -20,7 +20,11 @@ from worldbench.core.arrays import Array, names_in, npz, read_npz
 from worldbench.core.errors import InputError
 
 AGAIN = "the kitchen makes it again"
-NEEDED = {"at": Array("float", ("N+", 2), most=1e10), "edges": Array("int", ("E", 2), index="N"), "words": Array("text", ("N+",))}
+NEEDED = {
+    "at": Array("float", ("N+", 2), most=1e10),
+    "edges": Array("int", ("E", 2), index="N"),
+    "words": Array("text", ("N+",)),
+}
 OPTIONAL = {"seen": Array("bool", ("E",)), "name": Array("text"), "loss": Array("float", ("E",), finite=False, least=0)}
 GOOD = {"at": np.zeros((3, 2)), "edges": np.array([[0, 2]]), "words": np.array(["a", "b", "ü"])}
 
@@ -65,7 +69,10 @@ def test_orders_and_widths_of_numbers_are_read(tmp_path: Path, order: str, code:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"at": np.zeros((0, 2)), "words": np.zeros(0, "U1")}, r"has at of shape \(0, 2\), where \(some, 2\) is needed"),
+        (
+            {"at": np.zeros((0, 2)), "words": np.zeros(0, "U1")},
+            r"has at of shape \(0, 2\), where \(some, 2\) is needed",
+        ),
         ({"at": np.zeros((4, 2))}, r"has words of shape \(3,\), where \(4\) is needed"),
         ({"at": np.zeros((3, 3))}, r"has at of shape \(3, 3\)"),
         ({"at": np.zeros(6)}, r"has at of shape \(6,\)"),
@@ -73,7 +80,10 @@ def test_orders_and_widths_of_numbers_are_read(tmp_path: Path, order: str, code:
         ({"at": np.full((3, 2), np.nan)}, "has at that are not finite"),
         ({"at": np.zeros((3, 2), "V4")}, "has at of type"),
         ({"words": np.arange(3)}, "has words of type int64, where text is needed"),
-        ({"words": np.array([[0xFFFF_FFFF]] * 3, np.uint32).view("U1").reshape(-1)}, "with characters that there are not"),
+        (
+            {"words": np.array([[0xFFFF_FFFF]] * 3, np.uint32).view("U1").reshape(-1)},
+            "with characters that there are not",
+        ),
         ({"words": np.array([[0xD800]] * 3, np.uint32).view("U1").reshape(-1)}, "with characters that there are not"),
         ({"edges": np.array([[0, 3]])}, "has edges that name rows which are not there"),
         ({"edges": np.array([[0, -1]])}, "has edges that name rows which are not there"),
@@ -82,7 +92,7 @@ def test_orders_and_widths_of_numbers_are_read(tmp_path: Path, order: str, code:
         ({"name": np.array(["a", "b"])}, r"has name of shape \(2,\), where one value is needed"),
         ({"loss": np.array([-1.0])}, "has loss outside 0 .. inf"),
     ],
-)  # fmt: skip
+)
 def test_what_an_array_must_be_is_checked(tmp_path: Path, changed: dict[str, np.ndarray], words: str) -> None:
     path = saved(tmp_path, **changed)
     with pytest.raises(InputError, match=words) as caught:
@@ -103,7 +113,12 @@ def test_files_that_are_no_files_are_refused_and_not_waited_for(tmp_path: Path) 
     os.mkfifo(tmp_path / "pipe.npz")
     (tmp_path / "folder.npz").mkdir()
     (tmp_path / "loop.npz").symlink_to("loop.npz")
-    for name, words in (("pipe", "a named pipe"), ("folder", "a folder"), ("none", "No such file"), ("loop", "cannot read")):
+    for name, words in (
+        ("pipe", "a named pipe"),
+        ("folder", "a folder"),
+        ("none", "No such file"),
+        ("loop", "cannot read"),
+    ):
         with pytest.raises(InputError, match=words) as caught:
             read(tmp_path / f"{name}.npz")
         assert str(caught.value).endswith(AGAIN)
@@ -147,7 +162,7 @@ def good(**changed: bytes) -> dict[str, bytes]:
         (b"\x93NUMPY\x01\x00\xff\xff", "cannot read"),
         (b"a text", "cannot read"),
     ],
-)  # fmt: skip
+)
 def test_what_a_header_claims_is_held_against_the_bytes(tmp_path: Path, data: bytes, words: str) -> None:
     tracemalloc.start()
     try:

@@ -66,7 +66,9 @@ def literal_hidden(trunk: Backbone, tokens: list[int]) -> Tensor:
 
     xs = [w["embedding.weight"][token] for token in tokens]
     for layer in range(trunk.layers):
-        here = {name.removeprefix(f"blocks.{layer}."): p for name, p in w.items() if name.startswith(f"blocks.{layer}.")}
+        here = {
+            name.removeprefix(f"blocks.{layer}."): p for name, p in w.items() if name.startswith(f"blocks.{layer}.")
+        }
         qkv = [here["qkv.weight"] @ norm(x, here["norm_attention.weight"]) for x in xs]
         attended = []
         for t in range(len(xs)):
@@ -74,7 +76,9 @@ def literal_hidden(trunk: Backbone, tokens: list[int]) -> Tensor:
             for head in range(heads):
                 at = slice(head * c, (head + 1) * c)
                 q = turned(qkv[t][:joined][at], t)
-                scores = torch.stack([q @ turned(qkv[s][joined : 2 * joined][at], s) / math.sqrt(c) for s in range(t + 1)])
+                scores = torch.stack(
+                    [q @ turned(qkv[s][joined : 2 * joined][at], s) / math.sqrt(c) for s in range(t + 1)]
+                )
                 weights = torch.softmax(scores, 0)
                 parts.append(sum(weights[s] * qkv[s][2 * joined :][at] for s in range(t + 1)))
             attended.append(here["out.weight"] @ torch.cat(parts))  # type: ignore[arg-type]
@@ -85,7 +89,10 @@ def literal_hidden(trunk: Backbone, tokens: list[int]) -> Tensor:
     return torch.stack([norm(x, w["norm.weight"]) for x in xs])
 
 
-@pytest.mark.parametrize("shape", [SHAPE, dataclasses.replace(SHAPE, head_width=6, mlp_width=24), dataclasses.replace(SHAPE, heads=1, head_width=2)])
+@pytest.mark.parametrize(
+    "shape",
+    [SHAPE, dataclasses.replace(SHAPE, head_width=6, mlp_width=24), dataclasses.replace(SHAPE, heads=1, head_width=2)],
+)
 def test_forward_is_the_formulas(shape: GPTConfig) -> None:
     objective = lively(GPT(shape, V, CONTEXT, 0))
     tokens = tokens_of(1, 11)
@@ -96,7 +103,9 @@ def test_forward_is_the_formulas(shape: GPTConfig) -> None:
     got = objective.encode(torch.from_numpy(tokens))[0]
     torch.testing.assert_close(got.double(), expected, atol=2e-5, rtol=1e-5)
     logits = TrainedModel(objective).logits(tokens)[0]
-    np.testing.assert_allclose(logits, (expected @ objective.trunk.head.weight.detach().double().T).numpy(), atol=5e-5, rtol=1e-5)
+    np.testing.assert_allclose(
+        logits, (expected @ objective.trunk.head.weight.detach().double().T).numpy(), atol=5e-5, rtol=1e-5
+    )
 
 
 def test_packed_documents_do_not_see_each_other() -> None:
@@ -108,7 +117,9 @@ def test_packed_documents_do_not_see_each_other() -> None:
     for r in range(2):
         for j in range(3):
             mine = batch.document[r] == j
-            alone = objective.encode(torch.from_numpy(documents.tokens[r * 3 + j : r * 3 + j + 1, : int(mine.sum())].astype(np.int64)))
+            alone = objective.encode(
+                torch.from_numpy(documents.tokens[r * 3 + j : r * 3 + j + 1, : int(mine.sum())].astype(np.int64))
+            )
             torch.testing.assert_close(h[r, mine], alone[0], atol=2e-5, rtol=1e-5)
     assert torch.isfinite(h).all()
 
@@ -146,14 +157,22 @@ def test_norm_gradient() -> None:
         (NextLat, NextLatConfig(layers=48, heads=8, width=384, dynamics_factor=2.0), 4590, 92.6e6),
     ],
 )
-def test_parameter_counts_of_the_paper(objective: type[GPT], config: GPTConfig, vocabulary: int, expected: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parameter_counts_of_the_paper(
+    objective: type[GPT], config: GPTConfig, vocabulary: int, expected: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("worldbench.baselines.objective.initialise", lambda module, seed: None)
     with torch.device("meta"):
         model = objective(config, vocabulary, 100, 0)  # type: ignore[arg-type]
     assert model.parameter_count() == (expected if isinstance(expected, int) else pytest.approx(expected, abs=0.05e6))
     beyond = {"BST": "text_head", "JTP": "planning"}.get(objective.__name__)
-    parts = [model.trunk, *([getattr(model, beyond)] if beyond else []), *([model.norm] if isinstance(model, JTP) else [])]
-    assert model.inference_parameters() == sum(p.numel() for part in parts for p in part.parameters()) + (384 if isinstance(model, BST) else 0)
+    parts = [
+        model.trunk,
+        *([getattr(model, beyond)] if beyond else []),
+        *([model.norm] if isinstance(model, JTP) else []),
+    ]
+    assert model.inference_parameters() == sum(p.numel() for part in parts for p in part.parameters()) + (
+        384 if isinstance(model, BST) else 0
+    )
 
 
 @pytest.mark.parametrize(("width", "hidden"), [(16, 128), (64, 128), (80, 256), (384, 1024), (512, 1408), (2048, 5504)])

@@ -1,4 +1,5 @@
-"""How documents are laid into rows changes nothing that is learned from them. What `pack` lays where is in test_pack.py."""
+"""How documents are laid into rows changes nothing that is learned from them. What `pack` lays where is in
+test_pack.py."""
 
 from __future__ import annotations
 
@@ -30,7 +31,9 @@ V, CONTEXT, N, LONGEST = 17, 40, 12, 9
 CONFIGS = [
     pytest.param(GPTConfig(layers=2, heads=2, width=16), id="gpt"),
     pytest.param(NextLatConfig(layers=2, heads=2, width=16, horizon=3, lambda_kl=0.4), id="nextlat"),
-    pytest.param(NextLatConfig(layers=2, heads=2, width=16, horizon=20, stop_target=False, stop_head=False), id="long-horizon"),
+    pytest.param(
+        NextLatConfig(layers=2, heads=2, width=16, horizon=20, stop_target=False, stop_head=False), id="long-horizon"
+    ),
     pytest.param(BSTConfig(layers=2, heads=2, width=16), id="bst"),
     pytest.param(BSTConfig(layers=2, heads=2, width=16, min_gap=1), id="bst-gap-1"),
     pytest.param(MTPConfig(layers=2, heads=2, width=16, horizon=3), id="mtp"),
@@ -38,7 +41,15 @@ CONFIGS = [
     pytest.param(LSTMConfig(layers=2, width=16), id="lstm"),
     pytest.param(GRUConfig(layers=2, width=16), id="gru"),
 ]
-KINDS = {GPTConfig: GPT, NextLatConfig: NextLat, BSTConfig: BST, MTPConfig: MTP, JTPConfig: JTP, LSTMConfig: LSTM, GRUConfig: GRU}
+KINDS = {
+    GPTConfig: GPT,
+    NextLatConfig: NextLat,
+    BSTConfig: BST,
+    MTPConfig: MTP,
+    JTPConfig: JTP,
+    LSTMConfig: LSTM,
+    GRUConfig: GRU,
+}
 
 
 def make(config: GPTConfig | RecurrentConfig) -> Objective:
@@ -92,19 +103,24 @@ def test_packed_documents_have_the_hidden_states_of_their_own_rows(rows: int) ->
     assert not packed.single
     assert packed.valid.sum() == apart.valid.sum()
     # Valid cells lie in the order of the documents in both.
-    torch.testing.assert_close(objective.encode_batch(packed)[packed.valid], objective.encode_batch(apart)[apart.valid], atol=1e-10, rtol=1e-8)
+    torch.testing.assert_close(
+        objective.encode_batch(packed)[packed.valid], objective.encode_batch(apart)[apart.valid], atol=1e-10, rtol=1e-8
+    )
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize("rows", [1, 4])
-def test_packed_documents_teach_what_they_teach_in_their_own_rows(config: GPTConfig | RecurrentConfig, rows: int) -> None:
+def test_packed_documents_teach_what_they_teach_in_their_own_rows(
+    config: GPTConfig | RecurrentConfig, rows: int
+) -> None:
     documents = some_documents()
     assert_same(make(config), [pack(documents, rows, LONGEST * N // rows)], [pack(documents, N, LONGEST)])
 
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_a_cut_document_teaches_as_its_beginning_does(config: GPTConfig | RecurrentConfig) -> None:
-    """One row, cut three inputs into its last document: the third still has its next token to predict, and no later latent."""
+    """One row, cut three inputs into its last document: the third still has its next token to predict, and no later
+    latent."""
     documents = some_documents(shortest=6)
     inputs = documents.length.astype(int) - 1
     first = int(inputs[:4].sum())
@@ -117,7 +133,9 @@ def test_a_cut_document_teaches_as_its_beginning_does(config: GPTConfig | Recurr
 
 @pytest.mark.parametrize("config", CONFIGS)
 @pytest.mark.parametrize(("rows", "width"), [(12, 8), (4, 14)], ids=["padded", "packed"])
-def test_accumulated_halves_have_the_gradient_of_the_whole(config: GPTConfig | RecurrentConfig, rows: int, width: int) -> None:
+def test_accumulated_halves_have_the_gradient_of_the_whole(
+    config: GPTConfig | RecurrentConfig, rows: int, width: int
+) -> None:
     batch = pack(some_documents(), rows, width)
     assert batch.single == (rows == N)
     assert_same(make(config), [batch.rows(0, rows // 2), batch.rows(rows // 2, rows)], [batch])

@@ -40,7 +40,8 @@ def world() -> TaxiWorld:
 
 
 class Erring(FromStates):
-    """The exact law, tilted by a fixed random number for each state and action, with a little of everything else: it errs, and it ranks without ties."""
+    """The exact law, tilted by a fixed random number for each state and action, with a little of everything else: it
+    errs, and it ranks without ties."""
 
     name = "erring"
 
@@ -77,10 +78,16 @@ def hops(graph: Graph, goal: int) -> list[float]:
     return out
 
 
-def literal_ride(w: TaxiWorld, model: SequenceModel, prompt: np.ndarray, i: int, choice: str, p: float, kind: str) -> tuple[list[int], int, int]:
-    """One ride under a referee: tokens, outcome, forced turns. Coins from the same uniforms; the turns forced are told from the model's ranking."""
+def literal_ride(
+    w: TaxiWorld, model: SequenceModel, prompt: np.ndarray, i: int, choice: str, p: float, kind: str
+) -> tuple[list[int], int, int]:
+    """One ride under a referee: tokens, outcome, forced turns. Coins from the same uniforms; the turns forced are told
+    from the model's ranking."""
     g, voc, limit = w.graph(), w.vocabulary, w.longest
-    coins, luck = uniform(i, 1, 2 * limit, "evaluation", 0, "detours")[0], uniform(i, 1, limit, "evaluation", 0, "sampling")[0]
+    coins, luck = (
+        uniform(i, 1, 2 * limit, "evaluation", 0, "detours")[0],
+        uniform(i, 1, limit, "evaluation", 0, "sampling")[0],
+    )
     at, goal = int(prompt[0]) - w.first_place, int(prompt[1]) - w.first_place
     far = hops(g, goal)
     tokens: list[int] = []
@@ -88,7 +95,11 @@ def literal_ride(w: TaxiWorld, model: SequenceModel, prompt: np.ndarray, i: int,
     for t in range(limit):
         logits = model.logits(np.array([[*prompt, *tokens]]))[0, -1]
         law = probabilities(logits[None])[0]
-        token = int(np.argmax(logits)) if choice == "greedy" else int(np.searchsorted(np.cumsum(law), luck[t] * np.cumsum(law)[-1], side="right"))
+        token = (
+            int(np.argmax(logits))
+            if choice == "greedy"
+            else int(np.searchsorted(np.cumsum(law), luck[t] * np.cumsum(law)[-1], side="right"))
+        )
         if status == OPEN and coins[2 * t] < p:
             others = []
             for a, turn in enumerate(voc.actions[:-1]):
@@ -114,7 +125,12 @@ def literal_ride(w: TaxiWorld, model: SequenceModel, prompt: np.ndarray, i: int,
     return tokens, status, forced
 
 
-REFEREES = [("greedy", 0.1, "adversarial"), ("greedy", 0.6, "second"), ("sampled", 0.75, "adversarial"), ("sampled", 0.4, "random")]
+REFEREES = [
+    ("greedy", 0.1, "adversarial"),
+    ("greedy", 0.6, "second"),
+    ("sampled", 0.75, "adversarial"),
+    ("sampled", 0.4, "random"),
+]
 
 
 @pytest.mark.parametrize("model_class", [Erring, Confident, RandomLegal])
@@ -136,7 +152,8 @@ def test_detours_are_one_ride_at_a_time(
 
 
 def test_the_referee_never_makes_a_ride_impossible(world: TaxiWorld) -> None:
-    """With every choice replaced where that can be, nobody ever leaves the map, and only one without another turn takes its own."""
+    """With every choice replaced where that can be, nobody ever leaves the map, and only one without another turn takes
+    its own."""
     for kind in KINDS:
         rides = roll_out(world, Oracle(world), *world.prompts(0, 60), 0, "greedy", 1.0, kind=kind)
         assert (rides.outcome == ARRIVED).all()
@@ -186,7 +203,10 @@ def test_rides_are_kept_by_kind(world: TaxiWorld) -> None:
     for kind, rides in zip(KINDS, by_kind):
         more = evaluation.rides("greedy", 50, 0.5, kind)
         assert np.array_equal(more.tokens[:30], rides.tokens)
-    assert evaluation.rides("greedy", 30, 0.0, "second").tokens.tobytes() == evaluation.rides("greedy", 30).tokens.tobytes()
+    assert (
+        evaluation.rides("greedy", 30, 0.0, "second").tokens.tobytes()
+        == evaluation.rides("greedy", 30).tokens.tobytes()
+    )
     assert len(evaluation._rides) == 4
 
 
@@ -231,7 +251,9 @@ def test_the_least_likely_turn_is_the_hardest(world: TaxiWorld) -> None:
 
 
 def test_detours_of_chosen_kinds(world: TaxiWorld) -> None:
-    scores = DETOURS.measure(Evaluation(world, Oracle(world), EvalConfig(trials=10, detours=(0.2,), detour_kinds=("second", "random")))).scores
+    scores = DETOURS.measure(
+        Evaluation(world, Oracle(world), EvalConfig(trials=10, detours=(0.2,), detour_kinds=("second", "random")))
+    ).scores
     assert list(scores) == ["arrives_p0.2", "forced_p0.2", "arrives_second_p0.2", "forced_second_p0.2"]
     with pytest.raises(InputError, match="must not be empty"):
         DETOURS.measure(Evaluation(world, Oracle(world), EvalConfig(detours=())))
@@ -251,7 +273,11 @@ def test_lookahead_is_told_ride_by_ride(world: TaxiWorld) -> None:
         least = hops(world.graph(), int(prompt[1]) - world.first_place)[int(prompt[0]) - world.first_place]
         told["shortest"].append(status == ARRIVED and moves == least)
         for k in WITHIN:
-            told[f"within_{k}"].append(status == ARRIVED and moves / least <= 1 + k / 100 + 1e-12 if least else status == ARRIVED and moves == 0)
+            told[f"within_{k}"].append(
+                status == ARRIVED and moves / least <= 1 + k / 100 + 1e-12
+                if least
+                else status == ARRIVED and moves == 0
+            )
     assert {k: s.value for k, s in report.scores.items()} == {k: np.mean(v) for k, v in told.items()}
     assert 0 < report.scores["shortest"].value < report.scores["within_50"].value < 1
     series = report.series["by_hops"]
@@ -269,7 +295,8 @@ def test_lookahead_of_references(world: TaxiWorld) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_shortest_driver_scores_one(seed: int) -> None:
-    """On data that may stop anywhere, a driver who always nears the destination is told apart from one who first goes round."""
+    """On data that may stop anywhere, a driver who always nears the destination is told apart from one who first goes
+    round."""
     w = TaxiWorld(TaxiConfig(min_moves=1, max_moves=20), small_map(9, seed, extra=8))
 
     class Nearing(FromStates):

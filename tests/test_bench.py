@@ -1,4 +1,5 @@
-"""`worldbench bench`: operations against formulas written out, what a model may hold, and the verb from end to end. No time is asserted."""
+"""`worldbench bench`: operations against formulas written out, what a model may hold, and the verb from end to end. No
+time is asserted."""
 
 from __future__ import annotations
 
@@ -26,7 +27,16 @@ from worldbench.studies.bench.report import render
 from worldbench.studies.bench.timing import build, measure_apart, rows_of
 
 B, T, V, LAYERS, HEADS, D = 3, 24, 40, 2, 2, 16
-TINY = {"layers": LAYERS, "heads": HEADS, "width": D, "vocabulary": V, "tokens": T, "batch": B, "shortest": 4, "longest": 15}
+TINY = {
+    "layers": LAYERS,
+    "heads": HEADS,
+    "width": D,
+    "vocabulary": V,
+    "tokens": T,
+    "batch": B,
+    "shortest": 4,
+    "longest": 15,
+}
 WORDS = [word for name, value in TINY.items() for word in (f"--{name}", str(value))]
 TRAINED = [e.name for e in models if e.trained and not e.weights_of]
 
@@ -38,7 +48,8 @@ def counted(label: str, **changes: int) -> tuple[Operations, Batch, Any]:
     return count_operations(build(plan, label, rows), rows.batch), rows.batch, plan.config(label)[1]
 
 
-# Operations, 6 a weight and position: 2 forward, 2 for either gradient. Attention: 2 products forward and 5 backward of T by T by C, in every head.
+# Operations, 6 a weight and position: 2 forward, 2 for either gradient. Attention: 2 products forward and 5 backward of
+# T by T by C, in every head.
 
 ATTENTION = 7 * 2 * B * T * T * D
 
@@ -61,7 +72,8 @@ def test_operations_of_gpt_by_formula() -> None:
 
 @pytest.mark.parametrize("label", ["nextlat[horizon=1]", "nextlat[horizon=5]", "nextlat[horizon=5,lambda_kl=0]"])
 def test_operations_of_nextlat_by_formula(label: str) -> None:
-    """GPT's; the dynamics (2D H + H H + H D) on every shifted row; the teacher's logits once, the student's with no gradient of the head."""
+    """GPT's; the dynamics (2D H + H H + H D) on every shifted row; the teacher's logits once, the student's with no
+    gradient of the head."""
     got, batch, config = counted(label)
     h = config.dynamics_width
     extra = sum(6 * B * (T - i) * (2 * D * h + h * h + h * D) for i in range(1, config.horizon + 1))
@@ -77,7 +89,8 @@ def test_operations_of_mtp_by_formula() -> None:
 
 
 def test_operations_of_lstm_by_formula() -> None:
-    """Four gates of [x ; h] a layer, in rows of their own for documents, as long as the longest. oneDNN's layer is counted where torch uses it."""
+    """Four gates of [x ; h] a layer, in rows of their own for documents, as long as the longest. oneDNN's layer is
+    counted where torch uses it."""
     got, batch, _ = counted("lstm")
     documents, longest = int((batch.position == 0)[batch.valid].sum()), int(batch.position.max()) + 1
     expected = LAYERS * 6 * documents * longest * 4 * D * 2 * D + 6 * D * V * int(batch.scored.sum())
@@ -137,7 +150,8 @@ print(keep_freed_memory(), *(new_pages() for _ in range(9)))
 
 
 def test_large_blocks_are_reused() -> None:
-    """Of 48 MiB, freed one before the other, in a process of its own: most have no new pages (all of them have where memory is not kept)."""
+    """Of 48 MiB, freed one before the other, in a process of its own: most have no new pages (all of them have where
+    memory is not kept)."""
     told = subprocess.run([sys.executable, "-c", BLOCKS], capture_output=True, text=True, check=True).stdout.split()
     if told[0] == "False":
         pytest.skip("this C library does not let its allocator be told")
@@ -149,7 +163,9 @@ def test_large_blocks_are_reused() -> None:
 
 @pytest.fixture
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worldbench.studies.bench.timing.measure_apart", lambda plan, label: Memory(bytes=3 << 20, what="not measured"))
+    monkeypatch.setattr(
+        "worldbench.studies.bench.timing.measure_apart", lambda plan, label: Memory(bytes=3 << 20, what="not measured")
+    )
 
 
 def bench(out: Path, *words: str) -> dict[str, Any]:
@@ -170,7 +186,9 @@ def test_every_trained_model_is_measured(tmp_path: Path, capsys: pytest.CaptureF
         assert 0 < m["inference_parameters"] <= m["parameters"]
         assert f"{m['parameters']:,}" in table
     assert record["models"][0]["ratio"] == 1
-    assert record["ceiling"]["operations_per_second"] == max(p["operations_per_second"] for p in record["ceiling"]["products"])
+    assert record["ceiling"]["operations_per_second"] == max(
+        p["operations_per_second"] for p in record["ceiling"]["products"]
+    )
     assert record["shape"] == {"name": "small", "preset": "small", **TINY}
     assert record["clock"] == "processor"
     assert {"processor", "torch"} <= set(record["environment"])
@@ -181,7 +199,9 @@ def test_every_trained_model_is_measured(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.usefixtures("no_processes")
-def test_variants_of_a_model_are_told_apart_and_gpt_is_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_variants_of_a_model_are_told_apart_and_gpt_is_added(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     labels = ["nextlat[horizon=1]", "nextlat[horizon=6,model.lambda_kl=0]"]
     record = bench(tmp_path, *labels, "--shape", "small", *WORDS, "--clock", "wall")
     assert [m["label"] for m in record["models"]] == ["gpt", *labels]
@@ -193,7 +213,9 @@ def test_variants_of_a_model_are_told_apart_and_gpt_is_added(tmp_path: Path, cap
 
 @pytest.mark.usefixtures("no_processes")
 def test_rows_of_a_world(tmp_path: Path) -> None:
-    record = bench(tmp_path, "gpt", "--world", "hmm", "--preset", "small", "--layers", "1", "--width", "16", "--batch", "4")
+    record = bench(
+        tmp_path, "gpt", "--world", "hmm", "--preset", "small", "--layers", "1", "--width", "16", "--batch", "4"
+    )
     assert record["models"][0]["options"]["layers"] == 1
     assert record["models"][0]["options"]["heads"] == 4  # the preset's
     assert (record["rows"]["rows"], record["shape"], record["rows"]["of"]) == (4, None, "hmm, preset small")
@@ -238,7 +260,11 @@ def test_mistakes(words: list[str], said: str, tmp_path: Path, capsys: pytest.Ca
 @pytest.fixture(autouse=True)
 def _settings_of_torch() -> Any:
     """The measurement sets what training sets, for the whole process."""
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before = (
+        torch.get_num_threads(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
     yield
     torch.set_num_threads(before[0])
     torch.use_deterministic_algorithms(before[1], warn_only=before[2])

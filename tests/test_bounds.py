@@ -13,11 +13,34 @@ import pytest
 from worldbench.cli.main import main
 from worldbench.runs import run as module
 
-SHORT = ["--env.length", "5", "--train.steps", "2", "--train.batch", "4", "--train.curve_documents", "5", "--model.layers", "1"]
-SHORT += ["--model.width", "16", "--model.heads", "1", "--eval.documents", "20", "--eval.metrics", "next_token", "--quiet"]
+SHORT = [
+    "--env.length",
+    "5",
+    "--train.steps",
+    "2",
+    "--train.batch",
+    "4",
+    "--train.curve_documents",
+    "5",
+    "--model.layers",
+    "1",
+]
+SHORT += [
+    "--model.width",
+    "16",
+    "--model.heads",
+    "1",
+    "--eval.documents",
+    "20",
+    "--eval.metrics",
+    "next_token",
+    "--quiet",
+]
 
 
-def test_a_reference_that_is_scored_anew_meanwhile_changes_no_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reference_that_is_scored_anew_meanwhile_changes_no_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As soon as a reference's folder is let go, another process puts another result in its place."""
     real, replaced = module.lock, []
 

@@ -41,7 +41,8 @@ def some_documents(n: int = 12, seed: int = 0, longest: int = 8) -> Documents:
 
 
 def hand_made() -> Batch:
-    """Two rows of seven cells: documents 5 6 7 8 | 9 3 2 and, cut off after its second input, 4 1 ..; a padded row with one of 5 6 2, its prompt 5 6."""
+    """Two rows of seven cells: documents 5 6 7 8 | 9 3 2 and, cut off after its second input, 4 1 ..; a padded row with
+    one of 5 6 2, its prompt 5 6."""
     rows = torch.tensor
     return Batch(
         tokens=rows([[5, 6, 7, 9, 3, 4, 1], [5, 6, 0, 0, 0, 0, 0]]),
@@ -67,11 +68,18 @@ def test_pairs_by_hand() -> None:
     p = pairs_of(hand_made(), 2, 1.0, PAD, 0)
     got = list(zip(*(x.tolist() for x in (p.prefix, p.suffix, p.next, p.previous))))
     assert got == [
-        (0, 2, 6, 6), (0, 1, 6, 7), (0, 0, 6, 8), (1, 1, 7, 7), (1, 0, 7, 8), (2, 0, 8, 8),  # 5 6 7 8: s = 2, 3, nothing
-        (3, 5, 3, 3), (3, 4, 3, 2), (4, 4, 2, 2),
+        (0, 2, 6, 6),
+        (0, 1, 6, 7),
+        (0, 0, 6, 8),
+        (1, 1, 7, 7),
+        (1, 0, 7, 8),
+        (2, 0, 8, 8),  # 5 6 7 8: s = 2, 3, nothing
+        (3, 5, 3, 3),
+        (3, 4, 3, 2),
+        (4, 4, 2, 2),
         (5, 7, 1, 1),  # cut off: no empty suffix
         (8, 10, 2, 2),  # the prompt's last token is where it starts
-    ]  # fmt: skip
+    ]
 
 
 # The loss, pair by pair
@@ -80,7 +88,11 @@ def test_pairs_by_hand() -> None:
 def literal_terms(objective: BST, batch: Batch) -> tuple[dict[str, Tensor], int]:
     """All in one graph, each prefix and each suffix encoded by itself."""
     c = objective.config
-    gate_up, down, norm = objective.text_head.gate_up.weight, objective.text_head.down.weight, objective.text_head.norm.weight
+    gate_up, down, norm = (
+        objective.text_head.gate_up.weight,
+        objective.text_head.down.weight,
+        objective.text_head.norm.weight,
+    )
     head = objective.trunk.head.weight
     next_token, previous = [], []
     for r in range(len(batch.tokens)):
@@ -103,7 +115,9 @@ def literal_terms(objective: BST, batch: Batch) -> tuple[dict[str, Tensor], int]
                     near = s - t == 1
                     next_token.append(-torch.log_softmax(head @ y[: c.width], 0)[PAD if near else x[t + 1]])
                     previous.append(-torch.log_softmax(head @ y[c.width :], 0)[PAD if near else x[s - 1]])
-    return {"next_token": torch.stack(next_token).mean(), "previous_token": torch.stack(previous).mean()}, len(next_token)
+    return {"next_token": torch.stack(next_token).mean(), "previous_token": torch.stack(previous).mean()}, len(
+        next_token
+    )
 
 
 def gradients(objective: BST) -> dict[str, Tensor]:
@@ -122,7 +136,9 @@ BATCHES = [
 @pytest.mark.parametrize("chunk", [bst.FLOATS_AT_ONCE, 1 << 11], ids=["whole", "chunked"])
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("min_gap", [1, 2, 3])
-def test_loss_and_gradients_are_the_literal_ones(min_gap: int, batch: Batch, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_and_gradients_are_the_literal_ones(
+    min_gap: int, batch: Batch, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(bst, "FLOATS_AT_ONCE", chunk)
     objective = make(dataclasses.replace(CONFIG, min_gap=min_gap))
     expected, count = literal_terms(objective, batch)
@@ -131,7 +147,9 @@ def test_loss_and_gradients_are_the_literal_ones(min_gap: int, batch: Batch, chu
     totals = objective.counts(batch)
     assert totals == {"pairs": count}
     terms = objective.backward(batch, totals)
-    assert {k: float(v) for k, v in terms.items()} == pytest.approx({k: v.item() for k, v in expected.items()}, rel=1e-10)
+    assert {k: float(v) for k, v in terms.items()} == pytest.approx(
+        {k: v.item() for k, v in expected.items()}, rel=1e-10
+    )
     got = gradients(objective)
     for name, g in wanted.items():
         assert g.abs().max() > 1e-6, name
@@ -142,7 +160,9 @@ def test_the_head_never_sees_more_than_its_share(monkeypatch: pytest.MonkeyPatch
     """However many pairs there are, as many go through the head at a time."""
     objective, seen = make(), []
     forward = objective.text_head.forward
-    monkeypatch.setattr(objective.text_head, "forward", lambda f, b, first: (seen.append(len(f)), forward(f, b, first))[1])
+    monkeypatch.setattr(
+        objective.text_head, "forward", lambda f, b, first: (seen.append(len(f)), forward(f, b, first))[1]
+    )
     monkeypatch.setattr(bst, "FLOATS_AT_ONCE", 40 * (2 * V + 8 * 16 + 4 * objective.text_head.down.in_features))
     for n in (12, 48):
         seen.clear()
@@ -215,7 +235,8 @@ def test_prediction_is_made_from_the_empty_suffix() -> None:
 
 
 def test_decoding_towards_a_suffix() -> None:
-    """Each row towards its own, of its own length; scores are the log probabilities under that condition; rows can be chosen and repeated."""
+    """Each row towards its own, of its own length; scores are the log probabilities under that condition; rows can be
+    chosen and repeated."""
     objective = BST(CONFIG, V, CONTEXT, 0, PAD)
     with torch.no_grad():
         for p in objective.parameters():
@@ -225,7 +246,12 @@ def test_decoding_towards_a_suffix() -> None:
     model = TrainedModel(objective)
     with torch.no_grad():
         f = objective.encode(torch.from_numpy(tokens))
-        b = torch.stack([objective.suffix(objective.embed(torch.tensor([[PAD, *row]])), None, None)[0, -1] for row in ([6, 5, 4], [7], [])])
+        b = torch.stack(
+            [
+                objective.suffix(objective.embed(torch.tensor([[PAD, *row]])), None, None)[0, -1]
+                for row in ([6, 5, 4], [7], [])
+            ]
+        )
         expected = objective.conditioned(f, b[:, None]).numpy()
     decoder = model.decoder(tokens[:, :3], np.full(3, 3), condition=suffix)
     np.testing.assert_allclose(decoder.logits, expected[:, 2], atol=1e-4)
@@ -243,10 +269,15 @@ def test_conditions_that_cannot_be() -> None:
     with pytest.raises(InputError, match=r"one suffix a row, \[2, S\]; not shape \[1, 2\]"):
         TrainedModel(BST(CONFIG, V, CONTEXT, 0, PAD)).decoder(tokens, lengths, condition=np.ones((1, 2), np.int64))
     with pytest.raises(InputError, match="gpt cannot be told what follows"):
-        TrainedModel(GPT(GPTConfig(layers=1, heads=1, width=8), V, CONTEXT, 0)).decoder(tokens, lengths, condition=np.ones((2, 2), np.int64))
+        TrainedModel(GPT(GPTConfig(layers=1, heads=1, width=8), V, CONTEXT, 0)).decoder(
+            tokens, lengths, condition=np.ones((2, 2), np.int64)
+        )
 
 
-@pytest.mark.parametrize(("values", "field"), [({"pairs": 1.2}, "model.pairs"), ({"pairs": -0.1}, "model.pairs"), ({"min_gap": 0}, "model.min_gap")])
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [({"pairs": 1.2}, "model.pairs"), ({"pairs": -0.1}, "model.pairs"), ({"min_gap": 0}, "model.min_gap")],
+)
 def test_settings_that_cannot_be(values: dict[str, float], field: str) -> None:
     with pytest.raises(InputError, match=field):
         BSTConfig(**values)  # type: ignore[arg-type]

@@ -1,4 +1,5 @@
-"""Every metric against every reference, and against damage: a perfect world scores its ceiling, chance its floor, and damage shows."""
+"""Every metric against every reference, and against damage: a perfect world scores its ceiling, chance its floor, and
+damage shows."""
 
 from __future__ import annotations
 
@@ -55,7 +56,9 @@ def noisy(world: World, states: States) -> np.ndarray:
     return 0.8 * law + 0.2 / law.shape[1]
 
 
-SETTINGS = EvalConfig(trials=150, documents=150, detours=(0.01, 0.1, 0.5, 0.75), reconstruction_rides=150, reconstruction_orders=2)
+SETTINGS = EvalConfig(
+    trials=150, documents=150, detours=(0.01, 0.1, 0.5, 0.75), reconstruction_rides=150, reconstruction_orders=2
+)
 
 
 @pytest.mark.parametrize("metric_name", metrics.names())
@@ -80,10 +83,26 @@ def test_metrics_say_what_references_score(metric_name: str, reference: type[Fro
 
 
 FEW = EvalConfig(
-    trials=20, documents=30, structure_trials=20, shift_trials=10, suffixes=3, recall_depth=2, pairs=60, suffix_tokens=3, suffix_limit=20, probe_documents=60,
-    probe_features=5, dynamics_documents=20, dynamics_steps=2, horizon=3, swap_pairs=30, swap_tokens=2, reconstruction_rides=30, reconstruction_orders=2,
+    trials=20,
+    documents=30,
+    structure_trials=20,
+    shift_trials=10,
+    suffixes=3,
+    recall_depth=2,
+    pairs=60,
+    suffix_tokens=3,
+    suffix_limit=20,
+    probe_documents=60,
+    probe_features=5,
+    dynamics_documents=20,
+    dynamics_steps=2,
+    horizon=3,
+    swap_pairs=30,
+    swap_tokens=2,
+    reconstruction_rides=30,
+    reconstruction_orders=2,
     rank_tokens=100,
-)  # fmt: skip
+)
 
 
 def test_every_score_that_a_metric_speaks_of_is_one_that_it_gives() -> None:
@@ -97,7 +116,9 @@ def test_every_score_that_a_metric_speaks_of_is_one_that_it_gives() -> None:
                     given.setdefault(metric.name, set()).update(metric.measure(Evaluation(world, model, FEW)).scores)
     for entry in metrics:
         metric = entry.load()
-        spoken = {e.score for expectations in metric.expects.values() for e in expectations} | {d.score for d in metric.damage}
+        spoken = {e.score for expectations in metric.expects.values() for e in expectations} | {
+            d.score for d in metric.damage
+        }
         assert spoken <= given[metric.name], f"{metric.name} never gives {spoken - given[metric.name]}"
 
 
@@ -124,9 +145,15 @@ def test_behaviour_of_broken_drivers(world: TaxiWorld) -> None:
         report = (
             metrics["valid_trajectories"]
             .load()
-            .measure(Evaluation(world, OnStates(world, lambda w, s, f=function: f(w, s) / f(w, s).sum(1, keepdims=True)), SETTINGS))
+            .measure(
+                Evaluation(
+                    world, OnStates(world, lambda w, s, f=function: f(w, s) / f(w, s).sum(1, keepdims=True)), SETTINGS
+                )
+            )
         )
-        shares = {k: report.scores[f"{k}_sampled"].value for k in ("arrives", "wrong_end", "budget_spent", "illegal_token")}
+        shares = {
+            k: report.scores[f"{k}_sampled"].value for k in ("arrives", "wrong_end", "budget_spent", "illegal_token")
+        }
         assert sum(shares.values()) == pytest.approx(1)
         assert shares[key] > (0.55 if function is through_walls else 0.99), (function.__name__, shares)
 
@@ -141,7 +168,9 @@ def test_uniform_over_the_vocabulary_never_arrives(world: TaxiWorld) -> None:
     assert report.scores["illegal_token_sampled"].value > 0.9
 
 
-def literal_ride(w: TaxiWorld, model: SequenceModel, prompt: np.ndarray, i: int, choice: str, p: float) -> tuple[list[int], int, int]:
+def literal_ride(
+    w: TaxiWorld, model: SequenceModel, prompt: np.ndarray, i: int, choice: str, p: float
+) -> tuple[list[int], int, int]:
     """One ride, one token at a time, from the same uniforms: tokens, outcome, forced turns."""
     g, voc, limit = w.graph(), w.vocabulary, w.longest
     sampling = uniform(i, 1, limit, "evaluation", 0, "sampling")[0]
@@ -153,10 +182,20 @@ def literal_ride(w: TaxiWorld, model: SequenceModel, prompt: np.ndarray, i: int,
     for t in range(limit):
         logits = model.logits(np.array([[*prompt, *tokens]]))[0, -1]
         law = probabilities(logits[None])[0]
-        token = int(np.argmax(logits)) if choice == "greedy" else int(np.searchsorted(np.cumsum(law), sampling[t] * np.cumsum(law)[-1], side="right"))
+        token = (
+            int(np.argmax(logits))
+            if choice == "greedy"
+            else int(np.searchsorted(np.cumsum(law), sampling[t] * np.cumsum(law)[-1], side="right"))
+        )
         if p and status == OPEN:
             own = voc.action_of_token[token]
-            others = [a for a in range(8) if a != own and g.successor[at, a] >= 0 and hops[goal, g.successor[at, a]] <= w.config.max_moves - (moves + 1)]
+            others = [
+                a
+                for a in range(8)
+                if a != own
+                and g.successor[at, a] >= 0
+                and hops[goal, g.successor[at, a]] <= w.config.max_moves - (moves + 1)
+            ]
             if others and forcing[2 * t] < p:
                 token = voc.actions[others[int(forcing[2 * t + 1] * len(others))]]
                 forced += 1
@@ -175,7 +214,9 @@ def literal_ride(w: TaxiWorld, model: SequenceModel, prompt: np.ndarray, i: int,
 
 
 @pytest.mark.parametrize(("choice", "p"), [("greedy", 0.0), ("sampled", 0.0), ("greedy", 0.5), ("sampled", 0.75)])
-def test_rollout_is_one_ride_at_a_time(choice: str, p: float, world: TaxiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rollout_is_one_ride_at_a_time(
+    choice: str, p: float, world: TaxiWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = OnStates(world, noisy)
     prompts, lengths = world.prompts(0, 25)
     rides = roll_out(world, model, prompts, lengths, 0, choice, p)  # type: ignore[arg-type]
@@ -225,7 +266,9 @@ def test_excess_loss_is_the_divergence(world: TaxiWorld) -> None:
             support = law > 0
             assert kl[at] == pytest.approx(float((law[support] * np.log(law[support] / mine[support])).sum()), abs=1e-5)
             assert entropy[at] == pytest.approx(float(-(law[support] * np.log(law[support])).sum()), abs=1e-9)
-            assert loss[at] == pytest.approx(-np.log(mine[world.vocabulary.action_of_token[d.tokens[i, place]]]), abs=1e-5)
+            assert loss[at] == pytest.approx(
+                -np.log(mine[world.vocabulary.action_of_token[d.tokens[i, place]]]), abs=1e-5
+            )
             states = world.step(states, d.tokens[i, place : place + 1])
             count += 1
     assert count == len(kl)
@@ -262,7 +305,12 @@ def test_hop_bins() -> None:
     zero = np.zeros(n, np.int64)
     outcome = np.array([ARRIVED, ARRIVED, OPEN, ILLEGAL, ARRIVED, OPEN], np.int8)
     rides = Rides(zero[:, None], zero, zero[:, None], zero, outcome, zero, np.array([0, 4, 5, 9, 150, 99]), zero)
-    assert by_distance(rides) == {"from": [0, 5, 80, 100], "below": [5, 10, 100, -1], "n": [2, 2, 1, 1], "arrives": [1.0, 0.0, 0.0, 1.0]}
+    assert by_distance(rides) == {
+        "from": [0, 5, 80, 100],
+        "below": [5, 10, 100, -1],
+        "n": [2, 2, 1, 1],
+        "arrives": [1.0, 0.0, 0.0, 1.0],
+    }
 
 
 def test_scores_of_nothing() -> None:
@@ -273,7 +321,11 @@ def test_scores_of_nothing() -> None:
 
 
 def test_floors_of_detours_rise_with_the_referees_help(world: TaxiWorld) -> None:
-    report = metrics["detours"].load().measure(Evaluation(world, RandomLegal(world), dataclasses.replace(SETTINGS, trials=1000)))
+    report = (
+        metrics["detours"]
+        .load()
+        .measure(Evaluation(world, RandomLegal(world), dataclasses.replace(SETTINGS, trials=1000)))
+    )
     arrives = [report.scores[f"arrives_p{p:g}"].value for p in (0.1, 0.5, 0.75)]
     assert arrives == sorted(arrives)
     assert Oracle(world).impossible(world) is None

@@ -23,7 +23,18 @@ CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 PAD, END, A, B, C, LEFT, RIGHT = range(7)
 WORDS = Vocabulary(("pad", "end", "A", "B", "C", "left", "right"), PAD, END, (LEFT, RIGHT, END))
 CITY = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
-TINY = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", "--eval.trials", "10"]
+TINY = [
+    "--env.map",
+    "city:24",
+    "--env.region",
+    "all",
+    "--env.min_moves",
+    "2",
+    "--env.max_moves",
+    "9",
+    "--eval.trials",
+    "10",
+]
 TINY += ["--eval.documents", "10", "--eval.metrics", "next_token", "valid_trajectories", "effective_rank", "--quiet"]
 
 
@@ -36,7 +47,11 @@ def shifted(tokens: np.ndarray) -> np.ndarray:
 
 
 def test_a_function_decodes_as_it_predicts() -> None:
-    model, tokens, lengths = CallableModel(shifted, WORDS), np.array([[A, B, C], [B, 0, 0], [C, A, 0]]), np.array([3, 1, 2])
+    model, tokens, lengths = (
+        CallableModel(shifted, WORDS),
+        np.array([[A, B, C], [B, 0, 0], [C, A, 0]]),
+        np.array([3, 1, 2]),
+    )
     rows = [tokens[i, :n].tolist() for i, n in enumerate(lengths)]
     decoder = model.decoder(tokens, lengths)
     for k in (1, 3):
@@ -180,7 +195,10 @@ HERE = r"\(test_callables\.py, line \d+\)"
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda t: np.zeros((*t.shape, 6)), r"logits of shape \(1, 1, 6\).*must be \(1, 1, 7\): .*vocabulary of 7 words"),
+        (
+            lambda t: np.zeros((*t.shape, 6)),
+            r"logits of shape \(1, 1, 6\).*must be \(1, 1, 7\): .*vocabulary of 7 words",
+        ),
         (lambda t: np.zeros((len(t), 7)), r"logits of shape \(1, 7\)"),
         (lambda t: [[0.0] * 7], "logits of type list"),
         (lambda t: np.full((*t.shape, 7), "a"), "logits of dtype <U1"),
@@ -192,7 +210,10 @@ HERE = r"\(test_callables\.py, line \d+\)"
         (lambda t: np.full((*t.shape, 7), 1e300), "an infinite logit"),
         (lambda t: (zeros(t), np.zeros((9, 9, 2))), r"hidden states of shape \(9, 9, 2\)"),
         (lambda t: (zeros(t), "h"), "hidden states of type str"),
-        (lambda t: (zeros(t), np.full((*t.shape, 2), np.nan)), "hidden states with NaN or infinity, first after token 0 of row 0"),
+        (
+            lambda t: (zeros(t), np.full((*t.shape, 2), np.nan)),
+            "hidden states with NaN or infinity, first after token 0 of row 0",
+        ),
         (lambda t: None, "logits of type NoneType"),
         (lambda t: (), "logits of type NoneType"),
         (lambda t: {}["tok_embeddings"], f"failed on tokens of shape .*KeyError: 'tok_embeddings' {HERE}"),
@@ -223,21 +244,29 @@ def test_mistakes_that_come_later(function: Any, message: str) -> None:
 
 
 ARRAYS = hnp.arrays(
-    st.sampled_from([np.float16, np.float32, np.float64, np.int8, np.int64, np.uint8, bool, complex, "U2", "S3", object, "M8[s]"]),
-    st.sampled_from([(), (7,), (3, 7), (3, 5), (3, 5, 7), (3, 5, 6), (3, 5, 2), (0,), (3, 5, 0), (1, 5, 7), (3, 1, 7), (3, 5, 7, 1)]),
+    st.sampled_from(
+        [np.float16, np.float32, np.float64, np.int8, np.int64, np.uint8, bool, complex, "U2", "S3", object, "M8[s]"]
+    ),
+    st.sampled_from(
+        [(), (7,), (3, 7), (3, 5), (3, 5, 7), (3, 5, 6), (3, 5, 2), (0,), (3, 5, 0), (1, 5, 7), (3, 1, 7), (3, 5, 7, 1)]
+    ),
 )
 TENSORS = st.builds(
-    lambda shape, dtype, layout: torch.ones(shape).to(dtype).to_sparse() if layout and shape else torch.ones(shape).to(dtype),
+    lambda shape, dtype, layout: (
+        torch.ones(shape).to(dtype).to_sparse() if layout and shape else torch.ones(shape).to(dtype)
+    ),
     st.sampled_from([(), (3, 5, 7), (3, 5), (3, 5, 2)]),
     st.sampled_from([torch.float32, torch.bfloat16, torch.int64, torch.bool, torch.complex64]),
     st.booleans(),
 )
 ANYTHING = st.recursive(
     ARRAYS | TENSORS | st.none() | st.text(max_size=3) | st.floats() | st.integers() | st.builds(object),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.lists(inner, max_size=3).map(tuple)
-    | st.dictionaries(st.sampled_from(["logits", "x"]), inner)
-    | st.builds(Plain, inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.sampled_from(["logits", "x"]), inner)
+        | st.builds(Plain, inner)
+    ),
     max_leaves=4,
 )
 

@@ -71,7 +71,10 @@ def looking(ahead: int) -> Any:
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        *((looking(ahead), "looks at later tokens: where the rest of a document is replaced by other words") for ahead in (1, 2, 5)),
+        *(
+            (looking(ahead), "looks at later tokens: where the rest of a document is replaced by other words")
+            for ahead in (1, 2, 5)
+        ),
         (lambda t: causal(t) + causal(t)[:, -1:], "looks at later tokens"),
         (lambda t: causal(t) + 0.1 * embedded(t).mean(1, keepdims=True), "looks at later tokens"),
         (lambda t: causal(t) * (1 + (t == 0).sum(1)[:, None, None]), "the rest of a document is replaced by"),
@@ -79,10 +82,16 @@ def looking(ahead: int) -> Any:
         (lambda t: causal(t)[:, ::-1], "looks at later tokens"),
         (with_hidden(lambda t: embedded(t) + embedded(t)[:, -1:]), "its hidden states move by up to"),
         (lambda t: causal(t) + np.random.default_rng().normal(size=V), "it draws at random; switch dropout"),
-        (with_hidden(lambda t: np.random.default_rng().normal(size=t.shape)[..., None]), "its hidden states move .*it draws at random"),
+        (
+            with_hidden(lambda t: np.random.default_rng().normal(size=t.shape)[..., None]),
+            "its hidden states move .*it draws at random",
+        ),
         (lambda t: np.exp(causal(t)) / np.exp(causal(t)).sum(-1, keepdims=True), "returns probabilities"),
         (lambda t: np.eye(V)[np.zeros_like(t)], "returns probabilities"),
-        (lambda t: torch.softmax(torch.from_numpy(causal(t)), -1).half(), "return logits, or the logarithms of the probabilities"),
+        (
+            lambda t: torch.softmax(torch.from_numpy(causal(t)), -1).half(),
+            "return logits, or the logarithms of the probabilities",
+        ),
     ],
 )
 def test_others_do_not(function: Any, said: str) -> None:

@@ -51,7 +51,17 @@ def test_json_is_the_same_value(text: str) -> None:
 
 
 def test_ordinary_cells_stay_as_they_are() -> None:
-    for text in ("valid_trajectories.arrives_p0.5", "0.933 ±0.012", "taxi 37423b72 small", "model.horizon=4", "-", "R²", "-0.5", "12,345.0", "5e-05"):
+    for text in (
+        "valid_trajectories.arrives_p0.5",
+        "0.933 ±0.012",
+        "taxi 37423b72 small",
+        "model.horizon=4",
+        "-",
+        "R²",
+        "-0.5",
+        "12,345.0",
+        "5e-05",
+    ):
         assert cells.terminal(text) == cells.markdown(text) == cells.csv(text) == text
     assert cells.csv(-0.5) == -0.5
     assert cells.csv(True) == "True"

@@ -74,7 +74,9 @@ def test_unchanged_and_unclaimed() -> None:
 
 def test_a_blind_metric_is_seen() -> None:
     assert holds(judge_sight(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 1.0}}, {})) == [False]
-    assert holds(judge_sight(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 1.0}}, {"rewired": rungs([1, 1], [1, 0.9])})) == [True]
+    assert holds(
+        judge_sight(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 1.0}}, {"rewired": rungs([1, 1], [1, 0.9])})
+    ) == [True]
 
 
 def test_sizes_grow_and_keep_the_largest() -> None:
@@ -92,9 +94,20 @@ def test_sizes_grow_and_keep_the_largest() -> None:
 
 
 SMALL = EvalConfig(
-    trials=80, documents=80, detours=(0.5,), structure_trials=60, suffixes=8, pairs=100, probe_documents=200, dynamics_documents=60, dynamics_steps=40,
-    swap_pairs=40, reconstruction_rides=150, reconstruction_orders=2, rank_tokens=600,
-)  # fmt: skip
+    trials=80,
+    documents=80,
+    detours=(0.5,),
+    structure_trials=60,
+    suffixes=8,
+    pairs=100,
+    probe_documents=200,
+    dynamics_documents=60,
+    dynamics_steps=40,
+    swap_pairs=40,
+    reconstruction_rides=150,
+    reconstruction_orders=2,
+    rank_tokens=600,
+)
 
 
 def options(name: str) -> object:
@@ -116,7 +129,12 @@ def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path
             assert [v for v in record.verdicts if v.metric == name], f"{name} states nothing that could fail"
     folder = write(record, tmp_path)
     require(record, folder)
-    assert {p.name for p in folder.iterdir()} >= {"check.json", "calibration.csv", "calibration.png", "calibration-curves.csv"}
+    assert {p.name for p in folder.iterdir()} >= {
+        "check.json",
+        "calibration.csv",
+        "calibration.png",
+        "calibration-curves.csv",
+    }
     assert read(folder / "check.json", Check).verdicts == record.verdicts
 
 
@@ -135,7 +153,10 @@ def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(p
 
 def test_workers_change_nothing(record: dict) -> None:
     chosen = EvalConfig(**{**SMALL.__dict__, "metrics": ("valid_trajectories", "excess_loss")})
-    one, two = (check(TaxiWorld(CITY), Plan(chosen, corruptions=2, rungs=1), Display(quiet=True), options, workers=w) for w in (1, 2))
+    one, two = (
+        check(TaxiWorld(CITY), Plan(chosen, corruptions=2, rungs=1), Display(quiet=True), options, workers=w)
+        for w in (1, 2)
+    )
     assert one == two
 
 
@@ -161,11 +182,26 @@ metrics.add("blind", "always one", Blind())
 """
 
 
-def test_the_command_fails_on_a_blind_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_fails_on_a_blind_metric(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(metrics, "_entries", dict(metrics._entries))
     plugin = tmp_path / "blind_metric.py"
     plugin.write_text(BLIND)
-    words = ["check", "taxi", "--env.map", "city:30", "--env.region", "all", "--out", str(tmp_path), "--workers", "1", "--eval.trials", "40"]
+    words = [
+        "check",
+        "taxi",
+        "--env.map",
+        "city:30",
+        "--env.region",
+        "all",
+        "--out",
+        str(tmp_path),
+        "--workers",
+        "1",
+        "--eval.trials",
+        "40",
+    ]
     assert main([*words, "--plugin", str(plugin), "--eval.metrics", "blind", "--quiet"]) == 1
     told = capsys.readouterr()
     assert "tells references apart" in told.out

@@ -17,9 +17,35 @@ from worldbench.cli.main import main
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
 
-TINY = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", "--eval.trials", "20", "--eval.documents", "20"]
+TINY = [
+    "--env.map",
+    "city:24",
+    "--env.region",
+    "all",
+    "--env.min_moves",
+    "2",
+    "--env.max_moves",
+    "9",
+    "--eval.trials",
+    "20",
+    "--eval.documents",
+    "20",
+]
 TINY += ["--eval.reconstruction_rides", "20", "--eval.rank_tokens", "40"]
-SHORT = ["--train.steps", "4", "--train.batch", "8", "--train.threads", "1", "--train.curve_documents", "20", "--data.rides", "0", "--train.row_tokens", "0"]
+SHORT = [
+    "--train.steps",
+    "4",
+    "--train.batch",
+    "8",
+    "--train.threads",
+    "1",
+    "--train.curve_documents",
+    "20",
+    "--data.rides",
+    "0",
+    "--train.row_tokens",
+    "0",
+]
 SHORT += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
 
 
@@ -89,10 +115,14 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> st
         (["leaderboard", ".", "--fromat", "csv"], "--format"),
     ],
 )
-def test_mistakes(argv: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes(
+    argv: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert said in refused(capsys, *argv)
-    assert not (tmp_path / "runs").exists() or not any(p.is_file() and p.name.startswith("result") for p in (tmp_path / "runs").rglob("*"))
+    assert not (tmp_path / "runs").exists() or not any(
+        p.is_file() and p.name.startswith("result") for p in (tmp_path / "runs").rglob("*")
+    )
 
 
 @pytest.mark.parametrize(
@@ -115,7 +145,9 @@ def test_mistakes(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]
         (f"world = 'taxi'\n[eval]\ndetours = {'[' * 5000}\n", "nested too deeply"),
     ],
 )
-def test_mistakes_in_recipes(recipe: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_in_recipes(
+    recipe: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("r.toml").write_text(recipe)
     assert said in refused(capsys, "run", "--config", "r.toml")
@@ -130,7 +162,19 @@ def test_recipes_with_a_byte_order_mark(capsys: pytest.CaptureFixture[str], tmp_
 @pytest.mark.parametrize("value", ["False", "false", "True"])
 def test_switches_take_a_value(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     """So that the command of a result, which names every value, repeats it."""
-    argv = ["run", "taxi", "--model", "nextlat", "--env.map", "city:24", "--model.stop_head", value, "--eval.reconstruction_roll_back", value, "--print-config"]
+    argv = [
+        "run",
+        "taxi",
+        "--model",
+        "nextlat",
+        "--env.map",
+        "city:24",
+        "--model.stop_head",
+        value,
+        "--eval.reconstruction_roll_back",
+        value,
+        "--print-config",
+    ]
     assert main(argv) == 0
     told = tomllib.loads(capsys.readouterr().out)
     assert told["model"]["stop_head"] == told["eval"]["reconstruction_roll_back"] == (value == "True")
@@ -139,7 +183,10 @@ def test_switches_take_a_value(value: str, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--model.stop_head", "no"], "invalid choice 'no' for argument '--model.stop_head'. Expected one of ('True', 'False')."),
+        (
+            ["--model.stop_head", "no"],
+            "invalid choice 'no' for argument '--model.stop_head'. Expected one of ('True', 'False').",
+        ),
         (["--model.stop_head"], "Missing value for argument '--model.stop_head'. Expected 1 values."),
         (["--train.steps"], "Missing value for argument '--train.steps'. Expected 1 values."),
         (["--train.steps", "many"], "Error parsing --train.steps: invalid literal for int() with base 10: 'many'"),
@@ -154,7 +201,16 @@ def test_options_that_cannot_be_read(words: list[str], said: str, capsys: pytest
 def test_the_command_of_a_job_is_read_back() -> None:
     from worldbench.settings.resolve import resolve
 
-    options = ["--model.stop_head", "False", "--model.mask", "landing", "--model.lambda_h", "0.5", "--eval.reconstruction_roll_back", "False"]
+    options = [
+        "--model.stop_head",
+        "False",
+        "--model.mask",
+        "landing",
+        "--model.lambda_h",
+        "0.5",
+        "--eval.reconstruction_roll_back",
+        "False",
+    ]
     job = resolve("taxi", "nextlat", preset="quick", seed=0, options=options)
     words = job.command().split()
     assert resolve("taxi", "nextlat", preset="quick", seed=0, options=words[words.index("--seed") + 2 :]) == job
@@ -164,7 +220,24 @@ def test_printed_config_is_a_recipe(capsys: pytest.CaptureFixture[str], tmp_path
     """What --print-config prints, read back, resolves to itself; the command line wins over it."""
     for model in ("gpt", "nextlat", "oracle"):
         assert (
-            main(["run", "taxi", "--model", model, "--preset", "small", "--env.map", "city:24", "--seed", "3", "--eval.detours", "0.2", "--print-config"]) == 0
+            main(
+                [
+                    "run",
+                    "taxi",
+                    "--model",
+                    model,
+                    "--preset",
+                    "small",
+                    "--env.map",
+                    "city:24",
+                    "--seed",
+                    "3",
+                    "--eval.detours",
+                    "0.2",
+                    "--print-config",
+                ]
+            )
+            == 0
         )
         first = capsys.readouterr().out
         (tmp_path / "r.toml").write_text(first)
@@ -217,10 +290,15 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
     assert rows["nextlat"]["seeds"] == [0, 1]
     assert rows["nextlat"]["scores"]["valid_trajectories.arrives_sampled"]["interval"] is not None
     assert rows["random-legal"]["scores"]["effective_rank.rank"] is None
-    assert "did you mean" in refused(capsys, "leaderboard", str(tmp_path / "runs"), "--columns", "detours.arrives_p0.55")
+    assert "did you mean" in refused(
+        capsys, "leaderboard", str(tmp_path / "runs"), "--columns", "detours.arrives_p0.55"
+    )
 
     assert "did you mean 'detours'" in refused(capsys, "leaderboard", str(tmp_path / "runs"), "--columns", "detour")
-    assert main(["leaderboard", str(tmp_path / "runs"), "--format", "csv", "--columns", "detours", "detours.arrives_p0.1"]) == 0
+    assert (
+        main(["leaderboard", str(tmp_path / "runs"), "--format", "csv", "--columns", "detours", "detours.arrives_p0.1"])
+        == 0
+    )
     assert "arrives_p0.5 mean" in capsys.readouterr().out.splitlines()[0]
 
     assert main(["figures", str(folders[0])]) == 0
@@ -234,7 +312,9 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
         assert printed.err.startswith("worldbench: 1 of ")
 
 
-def test_score_a_function_of_ones_own(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_score_a_function_of_ones_own(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(
         "import numpy as np\n"
@@ -267,7 +347,14 @@ def in_process(tmp_path: Path, *argv: str, limit: int | None = None) -> subproce
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    return subprocess.run([sys.executable, "-m", "worldbench", *argv], cwd=tmp_path, capture_output=True, text=True, preexec_fn=small_files, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "worldbench", *argv],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        preexec_fn=small_files,
+        check=False,
+    )
 
 
 def test_folders_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -344,7 +431,9 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
 
 def test_a_checkout_without_an_install_says_so() -> None:
     root = Path(__file__).resolve().parent.parent
-    done = subprocess.run([sys.executable, "-S", "-m", "worldbench", "ls"], cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "worldbench", "ls"], cwd=root, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "not installed" in done.stderr
     assert "Traceback" not in done.stderr
@@ -365,7 +454,9 @@ def test_the_village_is_where_the_map_holds_it(manhattan_map: Path) -> None:
         assert TaxiWorld.settle(city)[0].region == "all"
 
 
-def test_auto_without_a_network_is_announced_and_named(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_without_a_network_is_announced_and_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("worldbench.envs.taxi.download.fetch_soon", lambda: "there is no network")
     short = ["--eval.trials", "5", "--eval.documents", "5", "--eval.reconstruction_rides", "5", "--out", str(tmp_path)]
     assert main(["run", "taxi", "--model", "oracle", *short]) == 0

@@ -73,7 +73,9 @@ def test_the_whole_table_is_corrected(tmp_path: Path) -> None:
     ps = {f"{name}.x": stats.ttest_rel(*both).pvalue for name, both in tables.items()}
     assert [r.p for r in rows.values()] == pytest.approx([ps[s] for s in rows])
     assert [r.p_holm for r in rows.values()] == pytest.approx(holm([ps[s] for s in rows]))
-    assert [r.p_equivalent for r in rows.values()] == pytest.approx(holm([equivalence(*tables[s.removesuffix(".x")], margin=0.01) for s in rows]))
+    assert [r.p_equivalent for r in rows.values()] == pytest.approx(
+        holm([equivalence(*tables[s.removesuffix(".x")], margin=0.01) for s in rows])
+    )
     assert {s: r.verdict for s, r in rows.items()} == {
         "m.x": "nextlat higher", "n.x": "not separable", "o.x": "equivalent (margin 0.01)", "kl.x": "gpt higher",
     }  # fmt: skip
@@ -112,7 +114,9 @@ def test_seeds_are_paired_by_name_not_by_place(tmp_path: Path) -> None:
     assert row.difference == pytest.approx(-0.102)
 
 
-@pytest.mark.parametrize("other", [{"world": {"map_digest": "98765"}}, {"config": {"data": {"rides": 0}}}, {"evaluation": "other"}])
+@pytest.mark.parametrize(
+    "other", [{"world": {"map_digest": "98765"}}, {"config": {"data": {"rides": 0}}}, {"evaluation": "other"}]
+)
 def test_what_differs_is_never_paired(other: dict[str, Any], tmp_path: Path) -> None:
     for seed in range(4):
         write(tmp_path, "gpt", seed, {"m": A[seed]})
@@ -161,7 +165,8 @@ def test_strangers_files_are_left_out_with_a_line(tmp_path: Path, capsys: pytest
 
 
 def test_rows_say_what_tells_them_apart(tmp_path: Path) -> None:
-    """Settings; versions of metrics; options of the evaluation; and the evaluation's name where nothing else differs."""
+    """Settings; versions of metrics; options of the evaluation; and the evaluation's name where nothing else
+    differs."""
     write(tmp_path, "gpt", 0, {"m": 0.5})
     write(tmp_path, "gpt", 0, {"m": 0.5}, config={"model": {"layers": 4}})
     write(tmp_path, "nextlat", 0, {"m": 0.5})
@@ -230,8 +235,18 @@ def test_refusals(tmp_path: Path) -> None:
 
 
 def test_the_published_village_in_every_form() -> None:
-    rows = compare("gpt", "nextlat", [PUBLISHED], ["valid_trajectories", "valid_trajectories.arrives_greedy", "effective_rank"], margin=0.02)
-    assert [r.score for r in rows] == ["valid_trajectories.arrives_sampled", "valid_trajectories.arrives_greedy", "effective_rank.rank"]
+    rows = compare(
+        "gpt",
+        "nextlat",
+        [PUBLISHED],
+        ["valid_trajectories", "valid_trajectories.arrives_greedy", "effective_rank"],
+        margin=0.02,
+    )
+    assert [r.score for r in rows] == [
+        "valid_trajectories.arrives_sampled",
+        "valid_trajectories.arrives_greedy",
+        "effective_rank.rank",
+    ]
     assert all(r.seeds == (0, 1, 2, 3, 4) for r in rows)
     assert rows[2].verdict == "gpt higher"
     assert json.loads(render(rows, "json"))[2]["difference"] == rows[2].difference

@@ -1,5 +1,5 @@
-"""The contract of worlds and objectives: every registered objective trains in every kind of world, or says why not before
-it does; where labels are asked for, it learns the labels."""
+"""The contract of worlds and objectives: every registered objective trains in every kind of world, or says why not
+before it does; where labels are asked for, it learns the labels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def test_every_objective_trains_or_says_why_not(toy: str, row_tokens: int, name:
     if world.labelled and name in LOOK_AHEAD:
         with pytest.raises(
             InputError,
-            match=f"no {name} for this world: it learns from the tokens that follow.*labels of its own.*gpt, nextlat, gru,",
+            match=(
+                f"no {name} for this world: it learns from the tokens that follow.*labels of its "
+                "own.*gpt, nextlat, gru,"
+            ),
         ):
             Trainer(world, objective, DataConfig(), config, 0, tmp_path)
         return

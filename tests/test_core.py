@@ -43,7 +43,9 @@ def literal_uniform(item: int, width: int, name: tuple[str | int, ...]) -> list[
     text = "\x1f".join(("str:" if isinstance(part, str) else "int:") + str(part) for part in name)
     key = int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16, person=b"worldbench").digest(), "little")
     blocks = math.ceil(width / 4)
-    words = [word for block in range(blocks) for word in philox(item * blocks + block + 1, key)]  # numpy counts up before it draws
+    words = [
+        word for block in range(blocks) for word in philox(item * blocks + block + 1, key)
+    ]  # numpy counts up before it draws
     return [(word >> 11) / 2**53 for word in words[:width]]
 
 
@@ -52,7 +54,9 @@ NAMES = st.lists(st.integers(-(2**70), 2**70) | st.text(max_size=8), min_size=1,
 
 @given(name=NAMES, start=st.integers(0, 10**9), count=st.integers(0, 4), width=st.integers(1, 10))
 @settings(max_examples=60)
-def test_uniform_is_philox_at_the_items_own_counter(name: tuple[str | int, ...], start: int, count: int, width: int) -> None:
+def test_uniform_is_philox_at_the_items_own_counter(
+    name: tuple[str | int, ...], start: int, count: int, width: int
+) -> None:
     drawn = streams.uniform(start, count, width, *name)
     assert drawn.shape == (count, width)
     assert drawn.tolist() == [literal_uniform(start + row, width, name) for row in range(count)]
@@ -172,7 +176,10 @@ def test_states_take_and_put() -> None:
 
 def test_an_error_is_one_line_of_which_all_is_seen_and_no_word_is_very_long() -> None:
     told = str(InputError(f"a key\n'\x1b[31m{'9' * 5000}' and {' ' * 4000}, \ud800 of '{'é' * 250}'"))
-    assert told == f"a key\\n'\\x1b[31m{'9' * 94}.. (5,007 characters) and{' ' * 100}.. (4,001 characters), \\ud800 of '{'é' * 250}'"
+    assert told == (
+        f"a key\\n'\\x1b[31m{'9' * 94}.. (5,007 characters) and{' ' * 100}.. (4,001 "
+        f"characters), \\ud800 of '{'é' * 250}'"
+    )
     assert str(InputError(told)) == told
 
 
@@ -200,7 +207,9 @@ def test_registry_loads_only_what_is_wanted() -> None:
         things["aa"]
 
 
-def test_registry_asks_installed_packages_when_a_name_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_registry_asks_installed_packages_when_a_name_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "some_gadgets.py").write_text("def register(gadgets):\n    gadgets.add('lever', 'a lever', object)\n")
     info = tmp_path / "some_gadgets-1.dist-info"
     info.mkdir()
@@ -229,7 +238,14 @@ def test_json_comes_back_and_its_hash_ignores_the_order_of_keys(value: object) -
 
 
 def test_json_of_what_json_lacks() -> None:
-    value = {1: (math.nan, math.inf), "a": np.array([1.5, np.nan]), "b": np.int64(3), "c": np.bool_(True), "d": np.float32(0.5), "e": np.array(2)}
+    value = {
+        1: (math.nan, math.inf),
+        "a": np.array([1.5, np.nan]),
+        "b": np.int64(3),
+        "c": np.bool_(True),
+        "d": np.float32(0.5),
+        "e": np.array(2),
+    }
     assert files.clean(value) == {"1": [None, None], "a": [1.5, None], "b": 3, "c": True, "d": 0.5, "e": 2}
     assert json.loads(files.to_json(value))["a"] == [1.5, None]
 
@@ -293,8 +309,13 @@ def test_reading_says_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_a_lock_keeps_others_out_and_dies_with_its_process(tmp_path: Path) -> None:
-    holder = "import sys, pathlib; from worldbench.core import files\nwith files.lock(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
-    other = subprocess.Popen([sys.executable, "-c", holder, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = (
+        "import sys, pathlib; from worldbench.core import files\nwith "
+        "files.lock(pathlib.Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", holder, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"

@@ -116,7 +116,8 @@ def older(path: Path) -> None:
 
 
 def test_a_run_of_an_older_version_that_was_killed_before_its_last_point(unscored: Path, done: Path) -> None:
-    """It wrote its last weights first, so its curve may lack the last point: that one is computed, the others are read."""
+    """It wrote its last weights first, so its curve may lack the last point: that one is computed, the others are
+    read."""
     folder = tiny_runs.folder(unscored)
     for path in folder.glob("checkpoint/*.safetensors"):
         older(path)
@@ -258,8 +259,8 @@ def test_training_does_not_go_on_without_the_weights_that_it_kept(halfway: Path)
 
 
 def test_a_curve_does_not_depend_on_the_evaluation(halfway: Path, tmp_path: Path, done: Path) -> None:
-    """It belongs to the weights: its documents are the same, whichever evaluation trains, goes on, or computes it again.
-    """
+    """It belongs to the weights: its documents are the same, whichever evaluation trains, goes on, or computes it
+    again."""
     wanted = read(tiny_runs.result(tiny_runs.folder(done)), Result).training
     other = tmp_path / "other"
     other.mkdir()

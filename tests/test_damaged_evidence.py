@@ -27,7 +27,12 @@ from worldbench.metrics.config import EvalConfig
 from worldbench.runs.scoring import score
 
 CASES = Path(__file__).parent.parent / ".." / "shared" / "cases" / "run-files"
-METRIC_OF = {"effective_rank": "effective_rank", "excess_loss": "excess_loss", "street": "map_reconstruction", "folder": "map_reconstruction"}
+METRIC_OF = {
+    "effective_rank": "effective_rank",
+    "excess_loss": "excess_loss",
+    "street": "map_reconstruction",
+    "folder": "map_reconstruction",
+}
 """What the second word of a case's name says of its place in a run."""
 
 
@@ -37,7 +42,9 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     world = TaxiWorld(TaxiConfig(min_moves=2, max_moves=8), small_map(9, 0))
     model = make_untrained(world, GPTConfig(layers=1, heads=1, width=16))
-    settings = EvalConfig(metrics=("map_reconstruction", "effective_rank"), reconstruction_rides=30, rank_tokens=100, documents=30)
+    settings = EvalConfig(
+        metrics=("map_reconstruction", "effective_rank"), reconstruction_rides=30, rank_tokens=100, documents=30
+    )
     score(world, model, settings, folder / "evidence")
     return folder
 
@@ -135,10 +142,19 @@ def test_a_folder_that_is_no_run_is_left_as_it_is(tmp_path: Path, capsys: pytest
 
 
 MAZES = {
-    "true_tokens": np.array([[1, 2]]), "true_length": np.array([2]), "greedy_tokens": np.array([[1, 2]]), "greedy_length": np.array([2]),
-    "greedy_outcome": np.array([1], np.int8), "greedy_likely": np.ones((1, 2), bool), "rows": np.array(1), "columns": np.array(2),
-    "passages": np.zeros((1, 2, 4), bool), "origin": np.array([0]), "target": np.array([1]), "cell_of_token": np.array([-1, 0, 1]),
-}  # fmt: skip
+    "true_tokens": np.array([[1, 2]]),
+    "true_length": np.array([2]),
+    "greedy_tokens": np.array([[1, 2]]),
+    "greedy_length": np.array([2]),
+    "greedy_outcome": np.array([1], np.int8),
+    "greedy_likely": np.ones((1, 2), bool),
+    "rows": np.array(1),
+    "columns": np.array(2),
+    "passages": np.zeros((1, 2, 4), bool),
+    "origin": np.array([0]),
+    "target": np.array([1]),
+    "cell_of_token": np.array([-1, 0, 1]),
+}
 
 
 @pytest.mark.parametrize(

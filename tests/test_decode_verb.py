@@ -19,7 +19,18 @@ from worldbench.studies.decode import Settings
 from worldbench.studies.decode_arms import Arm, acceptance, costs, expected_per_round, suggested_threshold, summary
 
 TINY = ["--env.length", "12", "--eval.documents", "20", "--eval.metrics", "next_token"]
-TRAIN = ["--train.steps", "10", "--train.batch", "16", "--train.checkpoints", "1", "--train.curve_documents", "20", "--train.warmup", "2"]
+TRAIN = [
+    "--train.steps",
+    "10",
+    "--train.batch",
+    "16",
+    "--train.checkpoints",
+    "1",
+    "--train.curve_documents",
+    "20",
+    "--train.warmup",
+    "2",
+]
 TRAIN += ["--model.layers", "2", "--model.width", "16"]
 FEW = ["--prompts", "3", "--repeats", "2", "--quiet"]
 
@@ -98,7 +109,9 @@ def test_default_record_and_others(runs: dict[str, Path]) -> None:
     assert json.loads((folder / "decode.json").read_text()) == first
 
 
-def test_what_cannot_be_measured_is_refused(runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_measured_is_refused(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for model in ("gpt", "oracle"):
         told = refused(capsys, str(runs[model]), "--quiet")
         assert f"{model} cannot draft" in told
@@ -120,7 +133,9 @@ def test_what_cannot_be_measured_is_refused(runs: dict[str, Path], tmp_path: Pat
     assert not list(runs["gpt"].glob("decode*"))
 
 
-def test_a_difference_is_not_passed_over(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_difference_is_not_passed_over(
+    runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from worldbench.baselines import speculative
 
     settle = speculative.settle
@@ -144,12 +159,18 @@ def arm(length: int, tested: list[int], accepted: list[int], ms: float, per_roun
 
 
 def test_best_length_and_threshold_by_hand() -> None:
-    """A round costs 4 ms and .5 ms a draft. Of four rounds with two drafts, the second draft stays where it had a chance of .3, and never where it had .2."""
+    """A round costs 4 ms and .5 ms a draft. Of four rounds with two drafts, the second draft stays where it had a
+    chance of .3, and never where it had .2."""
     arms = [arm(0, [], [], 4, 1), arm(1, [100], [80], 4.5, 1.7), arm(2, [100, 80], [80, 40], 5, 2)]
     assert arms[2].step_ms == pytest.approx(5)
     assert costs(arms) == pytest.approx((4, 0.5))
     pilot = arm(2, [100, 80], [80, 40], 5, 2)
-    pilot.counts.chances = [(np.array([0.9, 0.3]), 2), (np.array([0.9, 0.2]), 1), (np.array([0.8, 0.2]), 1), (np.array([0.31]), 1)]
+    pilot.counts.chances = [
+        (np.array([0.9, 0.3]), 2),
+        (np.array([0.9, 0.2]), 1),
+        (np.array([0.8, 0.2]), 1),
+        (np.array([0.31]), 1),
+    ]
     assert suggested_threshold(arms, pilot) == 0.21
     pilot.counts.chances = [(np.array([0.9, 0.3]), 0), (np.array([0.4]), 1)]
     assert suggested_threshold(arms, pilot) == 0.31
@@ -164,6 +185,13 @@ def test_best_length_and_threshold_by_hand() -> None:
 
 def test_settings_in_words() -> None:
     assert Settings().words() == []
-    assert Settings(lengths=(2, 3), choice="sampled", batch=4).words() == ["--batch", "4", "--lengths", "2", "3", "--sampled"]
+    assert Settings(lengths=(2, 3), choice="sampled", batch=4).words() == [
+        "--batch",
+        "4",
+        "--lengths",
+        "2",
+        "3",
+        "--sampled",
+    ]
     with pytest.raises(InputError, match="--batch"):
         Settings(batch=0)

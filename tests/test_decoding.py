@@ -101,11 +101,19 @@ def test_rotary_depends_on_distance_alone() -> None:
     x = torch.randn(1, 1, 1, 8, generator=torch.Generator().manual_seed(0))
     y = torch.randn(1, 1, 1, 8, generator=torch.Generator().manual_seed(1))
     table = rotary_table(40, 8)
-    dots = [float((rotate(x, table[a : a + 1, None]) * rotate(y, table[a + 5 : a + 6, None])).sum()) for a in (0, 3, 30)]
+    dots = [
+        float((rotate(x, table[a : a + 1, None]) * rotate(y, table[a + 5 : a + 6, None])).sum()) for a in (0, 3, 30)
+    ]
     assert dots == pytest.approx([dots[0]] * 3, abs=1e-5)
     angle = 7 * 10_000.0 ** (-np.arange(0, 8, 2) / 8)
     pairs = x.numpy().reshape(4, 2)
-    literal = np.stack([pairs[:, 0] * np.cos(angle) - pairs[:, 1] * np.sin(angle), pairs[:, 0] * np.sin(angle) + pairs[:, 1] * np.cos(angle)], axis=1)
+    literal = np.stack(
+        [
+            pairs[:, 0] * np.cos(angle) - pairs[:, 1] * np.sin(angle),
+            pairs[:, 0] * np.sin(angle) + pairs[:, 1] * np.cos(angle),
+        ],
+        axis=1,
+    )
     assert np.allclose(rotate(x, table[7:8, None]).numpy().ravel(), literal.ravel(), atol=1e-6)
 
 

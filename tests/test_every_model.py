@@ -1,4 +1,5 @@
-"""Every model that is trained goes the whole way: trained, scored by every metric that applies, in a world of documents with an end and in one without."""
+"""Every model that is trained goes the whole way: trained, scored by every metric that applies, in a world of documents
+with an end and in one without."""
 
 from __future__ import annotations
 
@@ -11,13 +12,52 @@ from worldbench.cli.main import main
 from worldbench.core.registry import metrics, models
 
 TINY = [
-    "--train.steps", "4", "--train.batch", "6", "--train.checkpoints", "2", "--train.curve_documents", "8", "--model.layers", "2", "--model.width", "16",
-    "--eval.trials", "12", "--eval.documents", "24", "--eval.structure_trials", "6", "--eval.pairs", "6", "--eval.dynamics_documents", "20",
-    "--eval.dynamics_steps", "3", "--eval.probe_documents", "60", "--eval.reconstruction_rides", "10",
-    "--eval.detours", "0.5", "--eval.detour_kinds", "random",
-]  # fmt: skip
+    "--train.steps",
+    "4",
+    "--train.batch",
+    "6",
+    "--train.checkpoints",
+    "2",
+    "--train.curve_documents",
+    "8",
+    "--model.layers",
+    "2",
+    "--model.width",
+    "16",
+    "--eval.trials",
+    "12",
+    "--eval.documents",
+    "24",
+    "--eval.structure_trials",
+    "6",
+    "--eval.pairs",
+    "6",
+    "--eval.dynamics_documents",
+    "20",
+    "--eval.dynamics_steps",
+    "3",
+    "--eval.probe_documents",
+    "60",
+    "--eval.reconstruction_rides",
+    "10",
+    "--eval.detours",
+    "0.5",
+    "--eval.detour_kinds",
+    "random",
+]
 WORLDS = {
-    "taxi": ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", "--train.row_tokens", "24"],
+    "taxi": [
+        "--env.map",
+        "city:24",
+        "--env.region",
+        "all",
+        "--env.min_moves",
+        "2",
+        "--env.max_moves",
+        "9",
+        "--train.row_tokens",
+        "24",
+    ],
     "hmm": ["--env.process", "mess3", "--env.length", "6"],
 }
 NEW = ("bst", "mtp", "jtp", "gru", "lstm")
@@ -31,13 +71,34 @@ def test_no_trained_model_is_left_out() -> None:
 
 @pytest.mark.parametrize(("world", "model"), CASES)
 def test_a_run_from_end_to_end(world: str, model: str, tmp_path: Path) -> None:
-    assert main(["run", world, "--model", model, "--preset", "small", *WORLDS[world], *TINY, "--out", str(tmp_path), "--quiet"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                world,
+                "--model",
+                model,
+                "--preset",
+                "small",
+                *WORLDS[world],
+                *TINY,
+                "--out",
+                str(tmp_path),
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     record = result_of(next(tmp_path.glob(f"{world}-{model}-*")))
     assert record.scores.keys() | record.not_applicable.keys() == set(metrics.names())
     hidden = {"state_probe", "transition_consistency", "effective_rank", "belief_probe", "state_swap"}
     absent = {name: reason for name, reason in record.not_applicable.items() if name in hidden}
     assert all("hidden states" not in reason for reason in absent.values()), absent
-    assert {"transition_consistency", "effective_rank", "state_swap" if world == "taxi" else "belief_probe"} <= record.scores.keys()
+    assert {
+        "transition_consistency",
+        "effective_rank",
+        "state_swap" if world == "taxi" else "belief_probe",
+    } <= record.scores.keys()
     parameters = record.model.parameters
     assert parameters is not None
     assert parameters.inference <= parameters.training

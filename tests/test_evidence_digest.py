@@ -51,7 +51,9 @@ def test_a_file_is_held_against_its_record(record: str, tmp_path: Path) -> None:
     assert evidence.read(path, NEEDED)["x"].tolist() == [0, 1, 2]
     path.write_bytes(npz({"x": np.arange(3) + 1}))  # whole, and another
     for look in (lambda: evidence.read(path, NEEDED), lambda: evidence.names(path)):
-        with pytest.raises(InputError, match="is not the file that its record names: it was changed, or is of another evaluation; "):
+        with pytest.raises(
+            InputError, match="is not the file that its record names: it was changed, or is of another evaluation; "
+        ):
             look()
 
 

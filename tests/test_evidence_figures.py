@@ -1,4 +1,5 @@
-"""Figures of single metrics' evidence: what is drawn is what was measured, the same every time, with its data beside it."""
+"""Figures of single metrics' evidence: what is drawn is what was measured, the same every time, with its data beside
+it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.runs.scoring import score
 
-SETTINGS = EvalConfig(metrics=("belief_probe", "excess_loss", "effective_rank"), probe_documents=150, documents=60, rank_tokens=200)
+SETTINGS = EvalConfig(
+    metrics=("belief_probe", "excess_loss", "effective_rank"), probe_documents=150, documents=60, rank_tokens=200
+)
 
 
 def table(path: Path) -> dict[str, np.ndarray]:
@@ -46,7 +49,9 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def test_a_run_has_its_figures_and_they_are_the_same_again(run: Path) -> None:
     paths = draw_run(run)
     stems = {p.name for p in paths}
-    expected = ["position-loss", "spectra"] + (["beliefs", "belief-distances"] if (run / "evidence/belief_probe.npz").exists() else [])
+    expected = ["position-loss", "spectra"] + (
+        ["beliefs", "belief-distances"] if (run / "evidence/belief_probe.npz").exists() else []
+    )
     assert stems == {f"{stem}.{kind}" for stem in expected for kind in ("png", "svg", "csv")}
     first = {p: p.read_bytes() for p in paths}
     assert {p: p.read_bytes() for p in draw_run(run)} == first
@@ -80,7 +85,9 @@ def test_loss_by_position_is_the_mean_there() -> None:
     assert report.scores["exact_bayes"].value == pytest.approx(h.mean())
     # Beliefs without end, in long documents: the expectation is not known, and nothing is claimed.
     long = HMM(HMMConfig(process="mess3", length=40))
-    assert "exact_bayes" not in excess_loss.METRIC.measure(Evaluation(long, Oracle(long), EvalConfig(documents=20))).scores
+    assert (
+        "exact_bayes" not in excess_loss.METRIC.measure(Evaluation(long, Oracle(long), EvalConfig(documents=20))).scores
+    )
 
 
 def test_rank_of_the_untrained_network() -> None:
@@ -90,9 +97,14 @@ def test_rank_of_the_untrained_network() -> None:
     report, plain = effective_rank.METRIC.measure(e), model.untrained(0)
     assert plain is not None
     h = np.concatenate([plain.hidden(d[None, :-1])[0] for d in e.documents.tokens])[:150]
-    assert report.arrays["singular_values_untrained"] == pytest.approx(np.linalg.svd(h, compute_uv=False), rel=1e-3, abs=1e-3)
+    assert report.arrays["singular_values_untrained"] == pytest.approx(
+        np.linalg.svd(h, compute_uv=False), rel=1e-3, abs=1e-3
+    )
     assert report.scores["rank_untrained"].value != report.scores["rank"].value
-    assert "rank_untrained" not in effective_rank.METRIC.measure(Evaluation(world, Oracle(world), EvalConfig(documents=40))).scores
+    assert (
+        "rank_untrained"
+        not in effective_rank.METRIC.measure(Evaluation(world, Oracle(world), EvalConfig(documents=40))).scores
+    )
 
 
 def test_beliefs_are_laid_out_where_they_belong() -> None:

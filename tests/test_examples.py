@@ -14,7 +14,20 @@ from worldbench.core.registry import worlds
 from worldbench.metrics.evaluation import truth
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-TINY = ["--train.steps", "60", "--train.batch", "32", "--train.curve_documents", "20", "--model.layers", "1", "--model.width", "32", "--eval.documents", "40"]
+TINY = [
+    "--train.steps",
+    "60",
+    "--train.batch",
+    "32",
+    "--train.curve_documents",
+    "20",
+    "--model.layers",
+    "1",
+    "--model.width",
+    "32",
+    "--eval.documents",
+    "40",
+]
 
 
 def test_ring_world(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -55,8 +68,21 @@ def test_ring_documents_follow_its_law() -> None:
 
 def test_a_function_scored(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLES)
-    options = ["--env.map", "city:40", "--env.region", "all", "--eval.trials", "20", "--eval.documents", "20", "--eval.reconstruction_rides", "20"]
-    assert main(["score", "taxi", "--callable", "my_model:logits", *options, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
+    options = [
+        "--env.map",
+        "city:40",
+        "--env.region",
+        "all",
+        "--eval.trials",
+        "20",
+        "--eval.documents",
+        "20",
+        "--eval.reconstruction_rides",
+        "20",
+    ]
+    assert main(["score", "taxi", "--callable", "my_model:logits", *options, "--out", str(tmp_path)]) == 0, (
+        capsys.readouterr().err
+    )
     arrives = result_of(next(tmp_path.glob("taxi-callable-*"))).scores["valid_trajectories"]
     assert (arrives.value("arrives_sampled") or 0) < (arrives.bound("ceiling", "arrives_sampled") or 0)
 
@@ -102,8 +128,31 @@ metrics.add("length", Length.line, Length())
 
 def test_a_model_and_a_metric_from_a_plugin(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(PLUGIN)
-    options = ["--plugin", str(tmp_path / "mine.py"), "--out", str(tmp_path / "runs"), "--env.map", "city:24", "--env.region", "all", "--env.max_moves", "9"]
-    options += ["--model.share", "0.25", "--train.steps", "3", "--train.batch", "4", "--model.layers", "1", "--eval.metrics", "length", "next_token"]
+    options = [
+        "--plugin",
+        str(tmp_path / "mine.py"),
+        "--out",
+        str(tmp_path / "runs"),
+        "--env.map",
+        "city:24",
+        "--env.region",
+        "all",
+        "--env.max_moves",
+        "9",
+    ]
+    options += [
+        "--model.share",
+        "0.25",
+        "--train.steps",
+        "3",
+        "--train.batch",
+        "4",
+        "--model.layers",
+        "1",
+        "--eval.metrics",
+        "length",
+        "next_token",
+    ]
     assert main(["run", "taxi", "--model", "smoothed", *options]) == 0, capsys.readouterr().err
     result = result_of(next((tmp_path / "runs").glob("taxi-smoothed-*")))
     assert set(result.scores) == {"length", "next_token"}

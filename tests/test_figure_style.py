@@ -35,10 +35,19 @@ def drawn(folder: Path, title: str = "a title") -> list[bytes]:
 def test_settings_of_a_user_change_nothing(tmp_path: Path) -> None:
     usual = drawn(tmp_path / "usual")
     settings = {
-        "text.usetex": True, "font.size": 30, "lines.linewidth": 9, "savefig.bbox": "tight", "figure.facecolor": "red",
-        "axes.prop_cycle": matplotlib.cycler(color="rgb"), "path.simplify": False, "svg.fonttype": "none", "savefig.transparent": True,
-        "axes.formatter.limits": (0, 0), "text.parse_math": False, "font.family": "nothing",
-    }  # fmt: skip
+        "text.usetex": True,
+        "font.size": 30,
+        "lines.linewidth": 9,
+        "savefig.bbox": "tight",
+        "figure.facecolor": "red",
+        "axes.prop_cycle": matplotlib.cycler(color="rgb"),
+        "path.simplify": False,
+        "svg.fonttype": "none",
+        "savefig.transparent": True,
+        "axes.formatter.limits": (0, 0),
+        "text.parse_math": False,
+        "font.family": "nothing",
+    }
     with matplotlib.rc_context(settings):  # pyright: ignore[reportArgumentType]
         assert drawn(tmp_path / "theirs") == usual
         assert matplotlib.rcParams["font.size"] == 30, "and theirs are theirs again"
@@ -51,7 +60,9 @@ def test_settings_of_a_user_change_nothing(tmp_path: Path) -> None:
         (b"", {"HOME": "/proc/nothing", "MPLCONFIGDIR": "/proc/nothing"}),
     ],
 )
-def test_files_of_settings_change_nothing(settings: bytes, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_settings_change_nothing(
+    settings: bytes, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nor does a home without room for matplotlib's own files; nothing is said of either."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

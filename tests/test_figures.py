@@ -53,7 +53,9 @@ def test_the_map_is_drawn_whole_and_in_part_with_its_edges_beside_it(tmp_path: P
     rows = table(tmp_path / "map.csv")
     assert sum(r["kind"] == "true" for r in rows) == arrays["black"].sum()
     red = [r for r in rows if r["kind"] == "invented"]
-    assert [(r["from"], r["to"]) for r in red] == [(arrays["places"][u], arrays["places"][v]) for u, v, _ in arrays["red"]]
+    assert [(r["from"], r["to"]) for r in red] == [
+        (arrays["places"][u], arrays["places"][v]) for u, v, _ in arrays["red"]
+    ]
     assert sum(int(r["uses"]) for r in red) == arrays["red_uses"].sum()
     assert bool(red) == (wrong > 0)
     assert len(table(tmp_path / "map-zoom.csv")) < len(rows)
@@ -66,9 +68,11 @@ def test_the_map_is_drawn_whole_and_in_part_with_its_edges_beside_it(tmp_path: P
 
 def test_an_invented_street_sets_out_in_the_direction_that_the_rides_name() -> None:
     data = {
-        "metres": np.array([[0.0, 0.0], [100.0, 0.0]]), "red": np.array([[0, 1, 0], [0, 1, 6]]), "red_uses": np.array([1, 1]),
+        "metres": np.array([[0.0, 0.0], [100.0, 0.0]]),
+        "red": np.array([[0, 1, 0], [0, 1, 6]]),
+        "red_uses": np.array([1, 1]),
         "directions": np.array(["N", "NE", "E", "SE", "S", "SW", "W", "NW"]),
-    }  # fmt: skip
+    }
     curves = street_map.invented(data)
     assert curves.control[0] == pytest.approx([0, 100 * street_map.BEND])
     assert curves.control[1] == pytest.approx([-100 * street_map.BEND, 0])
@@ -85,15 +89,26 @@ def test_a_box_can_be_chosen_and_an_empty_one_is_no_error(tmp_path: Path) -> Non
 def test_what_is_no_evidence_is_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", outcome=np.zeros(3))
     (tmp_path / "text.npz").write_text("not an archive")
-    for name, words in (("other.npz", "lacks places, directions"), ("text.npz", "cannot read"), ("absent.npz", "cannot read")):
+    for name, words in (
+        ("other.npz", "lacks places, directions"),
+        ("text.npz", "cannot read"),
+        ("absent.npz", "cannot read"),
+    ):
         with pytest.raises(InputError, match=words):
             street_map.draw(tmp_path / name, tmp_path / "map")
 
 
 def records(bayes: bool = True) -> list[dict]:
     steps = [1, *range(20, 401, 20)]
-    train = [{"kind": "train", "step": s, "loss": {"next_token": 0.6 + 3 / s**0.5, "latent": 1 / s}, "learning_rate": 1e-3} for s in steps]
-    held_out = [{"kind": "eval", "step": s, "loss": 0.62 + 3 / s**0.5} | ({"bayes": 0.6, "excess": 0.02 + 3 / s**0.5} if bayes else {}) for s in (1, 20, 400)]
+    train = [
+        {"kind": "train", "step": s, "loss": {"next_token": 0.6 + 3 / s**0.5, "latent": 1 / s}, "learning_rate": 1e-3}
+        for s in steps
+    ]
+    held_out = [
+        {"kind": "eval", "step": s, "loss": 0.62 + 3 / s**0.5}
+        | ({"bayes": 0.6, "excess": 0.02 + 3 / s**0.5} if bayes else {})
+        for s in (1, 20, 400)
+    ]
     return train + held_out
 
 

@@ -93,7 +93,9 @@ def made(name: str, strategy: st.SearchStrategy[Any], count: int, use: Callable[
         numbers = itertools.count()
 
         @seed(streams.integer("fuzz", name) % 2**32)
-        @settings(max_examples=count, derandomize=False, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+        @settings(
+            max_examples=count, derandomize=False, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+        )
         @given(strategy)
         def each(content: Any) -> None:
             probe(f"made-up input {next(numbers)} of {name!r}: {content!r:.500}", partial(use, content))
@@ -130,7 +132,11 @@ def test_damaged_words(tmp_path: Path) -> None:
     for name, form in words().items():
         for text in form.texts:
             form.read(text)
-        tried(name, form.count, lambda index, name=name, form=form: (repr(t := form.damaged(name, index)), partial(form.read, t)))
+        tried(
+            name,
+            form.count,
+            lambda index, name=name, form=form: (repr(t := form.damaged(name, index)), partial(form.read, t)),
+        )
 
 
 @pytest.mark.slow

@@ -22,19 +22,39 @@ from worldbench.envs.taxi.maps import load_map
 
 
 def test_square(tmp_path: Path) -> None:
-    edges: list[Edge] = [*SQUARE_EDGES, ("1", "1", {"length": "5"}), ("1", "2", {"length": "90", "name": "['First', 'Second']"}), ("3", "2", {"length": "7"})]
+    edges: list[Edge] = [
+        *SQUARE_EDGES,
+        ("1", "1", {"length": "5"}),
+        ("1", "2", {"length": "90", "name": "['First', 'Second']"}),
+        ("3", "2", {"length": "7"}),
+    ]
     for name in ("map.graphml", "map.graphml.gz"):
         graph = load(saved(tmp_path, document(edges=edges), name))
         assert graph.name == "map"
-        assert moves(graph) == [("1", "N", "2"), ("2", "E", "3"), ("2", "S", "1"), ("3", "S", "4"), ("3", "W", "2"), ("4", "W", "1")]
+        assert moves(graph) == [
+            ("1", "N", "2"),
+            ("2", "E", "3"),
+            ("2", "S", "1"),
+            ("3", "S", "4"),
+            ("3", "W", "2"),
+            ("4", "W", "1"),
+        ]
         assert graph.length[0, 0] == 90
         assert graph.street[0, 0] == "First / Second"
         assert np.isnan(graph.length[0, 1])
         assert graph.lonlat is not None
         assert tuple(graph.lonlat[1]) == SQUARE_NODES["2"]
-        assert {key: graph.report[key] for key in ("nodes_read", "edges_read", "loops_dropped", "parallel_dropped", "collisions_dropped", "moves")} == {
-            "nodes_read": 4, "edges_read": 8, "loops_dropped": 1, "parallel_dropped": 1, "collisions_dropped": 0, "moves": 6,
-        }  # fmt: skip
+        assert {
+            key: graph.report[key]
+            for key in ("nodes_read", "edges_read", "loops_dropped", "parallel_dropped", "collisions_dropped", "moves")
+        } == {
+            "nodes_read": 4,
+            "edges_read": 8,
+            "loops_dropped": 1,
+            "parallel_dropped": 1,
+            "collisions_dropped": 0,
+            "moves": 6,
+        }
 
 
 def test_edge_without_length_gets_the_distance_of_its_ends(tmp_path: Path) -> None:
@@ -47,7 +67,9 @@ def test_gzip_is_known_by_its_content(tmp_path: Path) -> None:
 
 
 def test_duplicate_keys_and_types_do_not_matter(tmp_path: Path) -> None:
-    text = document().replace('<key id="x" for="node"', '<key id="x" for="node" attr.name="x" attr.type="double"/><key id="x" for="node"')
+    text = document().replace(
+        '<key id="x" for="node"', '<key id="x" for="node" attr.name="x" attr.type="double"/><key id="x" for="node"'
+    )
     assert load(saved(tmp_path, text)).digest == load(saved(tmp_path, document(), "other.graphml")).digest
     untyped = document().replace(' attr.type="string"', "")
     assert load(saved(tmp_path, untyped)).n_places == 4
@@ -56,11 +78,23 @@ def test_duplicate_keys_and_types_do_not_matter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("Broadway", "Broadway"), ("['A', 'B']", "A / B"), ("[" * 300, "[" * 200 + ".."), ("['A'", "['A'"), ("[1, 2", "[1, 2"),
-        ("a\x1b[31mb\n", "a[31mb"), ("", ""), ("[]", ""), ("['A',]", "A"), ("[1, 2.5, None]", "1 / 2.5 / None"), ("[nan, 'A']", "[nan, 'A']"),
-        ("['It\\'s', \"O'Brien\"]", "It's / O'Brien"), ("[['A'], 'B']", "[['A'], 'B']"), ("[{1: 2}]", "[{1: 2}]"), ("x" * 300, "x" * 200 + ".."),
+        ("Broadway", "Broadway"),
+        ("['A', 'B']", "A / B"),
+        ("[" * 300, "[" * 200 + ".."),
+        ("['A'", "['A'"),
+        ("[1, 2", "[1, 2"),
+        ("a\x1b[31mb\n", "a[31mb"),
+        ("", ""),
+        ("[]", ""),
+        ("['A',]", "A"),
+        ("[1, 2.5, None]", "1 / 2.5 / None"),
+        ("[nan, 'A']", "[nan, 'A']"),
+        ("['It\\'s', \"O'Brien\"]", "It's / O'Brien"),
+        ("[['A'], 'B']", "[['A'], 'B']"),
+        ("[{1: 2}]", "[{1: 2}]"),
+        ("x" * 300, "x" * 200 + ".."),
     ],
-)  # fmt: skip
+)
 def test_street_names(name: str, expected: str) -> None:
     assert graphml.street_name(name) == expected
 
@@ -83,28 +117,49 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "deep": ("<graphml>" + "<a>" * 200_000, "levels deep"),
     "entity bomb": (document(head=BOMB), "document type declaration"),
     "external entity": (document(head=EXTERNAL), "document type declaration"),
-    "external doctype": (document(head='<!DOCTYPE graphml SYSTEM "http://127.0.0.1:9/x.dtd">'), "document type declaration"),
+    "external doctype": (
+        document(head='<!DOCTYPE graphml SYSTEM "http://127.0.0.1:9/x.dtd">'),
+        "document type declaration",
+    ),
     "bomb in utf-16": (document(head=BOMB).replace("utf-8", "utf-16").encode("utf-16"), "document type declaration"),
     "hyperedge": (document().replace("</graph>", "<hyperedge/></graph>"), "hyperedge, which joins more than two"),
-    "unknown key": (document().replace('<data key="x">', '<data key="z">'), "the key 'z', which no <key> before it declares"),
-    "typed nonsense": (document().replace('"length" attr.type="string"', '"length" attr.type="int"').replace(">100<", ">much<"), "no usable length: 5 edges"),
+    "unknown key": (
+        document().replace('<data key="x">', '<data key="z">'),
+        "the key 'z', which no <key> before it declares",
+    ),
+    "typed nonsense": (
+        document().replace('"length" attr.type="string"', '"length" attr.type="int"').replace(">100<", ">much<"),
+        "no usable length: 5 edges",
+    ),
     "no edges": (document(edges=[]), "no edges"),
     "projected": (document(crs="epsg:32618"), "'epsg:32618'"),
     "no coordinates": (document({**SQUARE_NODES, "5": None}), "no numeric x and y: 1 node .the first is '5'"),
     "text for coordinates": (document({**SQUARE_NODES, "5": ("west", 3)}), "no numeric x and y"),
     "nan": (document({**SQUARE_NODES, "5": ("nan", 3)}), "no numeric x and y"),
     "infinite": (document({**SQUARE_NODES, "5": (1, "inf")}), "no numeric x and y"),
-    "metres": (document({i: (583_000 + k, 4_507_000 + k) for k, i in enumerate(SQUARE_NODES)}), "positions outside -180..180, -90..90 degrees: 4 nodes"),
-    "unknown end": (document(edges=[*SQUARE_EDGES, ("1", "77", {})]), "ends of edges that are no nodes: 1 node .the first is '77'"),
+    "metres": (
+        document({i: (583_000 + k, 4_507_000 + k) for k, i in enumerate(SQUARE_NODES)}),
+        "positions outside -180..180, -90..90 degrees: 4 nodes",
+    ),
+    "unknown end": (
+        document(edges=[*SQUARE_EDGES, ("1", "77", {})]),
+        "ends of edges that are no nodes: 1 node .the first is '77'",
+    ),
     "repeated node": (document().replace('<node id="2"', '<node id="1"', 1), "1 node with the id of another"),
-    "repeated edge": (document().replace('source="2" target="3" id="1"', 'source="1" target="2" id="0"'), "1 edge with the source, target and id of another"),
-    "negative length": (document(edges=[*SQUARE_EDGES, ("1", "3", {"length": "-4"})]), "no usable length: 1 edge .the first is '1->3'"),
+    "repeated edge": (
+        document().replace('source="2" target="3" id="1"', 'source="1" target="2" id="0"'),
+        "1 edge with the source, target and id of another",
+    ),
+    "negative length": (
+        document(edges=[*SQUARE_EDGES, ("1", "3", {"length": "-4"})]),
+        "no usable length: 1 edge .the first is '1->3'",
+    ),
     "lengthy length": (document(edges=[*SQUARE_EDGES, ("1", "3", {"length": "long"})]), "no usable length"),
     "an id with a space": (document({**SQUARE_NODES, "a b": (-74, 40.7)}), "cannot be words of a ride: 1 node"),
     "an id that is a direction": (document({**SQUARE_NODES, "NW": (-74, 40.7)}), "cannot be words of a ride: 1 node"),
     "one-way street": (document(edges=[("1", "2", {}), ("2", "3", {}), ("3", "4", {})]), "can all reach each other"),
     "all at one point": (document(dict.fromkeys("1234", (-74, 40))), "can all reach each other"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", BROKEN)
@@ -152,7 +207,13 @@ def test_sizes_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
                 load(saved(tmp_path, document().replace("</graph>", text + "</graph>"), "many.graphml"))
     monkeypatch.setattr(graphml_parser, "MOST_KEYS", 7)
     with pytest.raises(InputError, match="declares more than 7 keys"):
-        load(saved(tmp_path, document().replace("<graph ", '<key id="a"/><key id="b"/><key id="c"/><graph '), "keys.graphml"))
+        load(
+            saved(
+                tmp_path,
+                document().replace("<graph ", '<key id="a"/><key id="b"/><key id="c"/><graph '),
+                "keys.graphml",
+            )
+        )
 
 
 @pytest.mark.parametrize("what", ["<!--{}-->", '<a b="{}"/>', "<?a {}?>"])
@@ -187,25 +248,33 @@ def test_what_other_programs_write_is_read(tmp_path: Path) -> None:
     text = document()
     nodes, edges = text.index("<node"), text.index("<edge")
     plain = load(saved(tmp_path, text)).digest
-    for k, other in enumerate((
-        text[:nodes] + text[edges : text.index("</graph>")] + text[nodes:edges] + text[text.index("</graph>") :],
-        text.replace("<", "<g:").replace("<g:/", "</g:").replace("<g:?", "<?").replace("xmlns=", "xmlns:g="),
-        text.replace("</node>", '<port name="p"><data key="x">7</data></port></node>'),
-        text.replace("</node>", '<o:node xmlns:o="other" id="9"/></node>').replace("</graph>", '<o:edge xmlns:o="other"/></graph>'),
-        text.replace('<key id="x"', '<key id="shape" for="node" yfiles.type="nodegraphics"/><key id="x"').replace(
-            "</node>", '<data key="shape"><y:Geometry xmlns:y="yworks" x="1" y="2">text</y:Geometry></data></node>'
-        ),
-        text.replace(' attr.name="x"', "").replace(' attr.name="length"', ""),
-        text.replace('<graphml xmlns="http://graphml.graphdrawing.org/xmlns">', "<graphml>"),
-        text.replace(">-74.0<", "> -74.0\n<"),
-    )):  # fmt: skip
+    for k, other in enumerate(
+        (
+            text[:nodes] + text[edges : text.index("</graph>")] + text[nodes:edges] + text[text.index("</graph>") :],
+            text.replace("<", "<g:").replace("<g:/", "</g:").replace("<g:?", "<?").replace("xmlns=", "xmlns:g="),
+            text.replace("</node>", '<port name="p"><data key="x">7</data></port></node>'),
+            text.replace("</node>", '<o:node xmlns:o="other" id="9"/></node>').replace(
+                "</graph>", '<o:edge xmlns:o="other"/></graph>'
+            ),
+            text.replace('<key id="x"', '<key id="shape" for="node" yfiles.type="nodegraphics"/><key id="x"').replace(
+                "</node>", '<data key="shape"><y:Geometry xmlns:y="yworks" x="1" y="2">text</y:Geometry></data></node>'
+            ),
+            text.replace(' attr.name="x"', "").replace(' attr.name="length"', ""),
+            text.replace('<graphml xmlns="http://graphml.graphdrawing.org/xmlns">', "<graphml>"),
+            text.replace(">-74.0<", "> -74.0\n<"),
+        )
+    ):
         assert load(saved(tmp_path, other, f"{k}.graphml")).digest == plain
 
 
 def test_the_default_of_a_key_holds_where_nothing_is_given(tmp_path: Path) -> None:
     text = document(edges=[(u, v, {}) for u, v, _ in SQUARE_EDGES])
-    text = text.replace('attr.name="length" attr.type="string"/>', 'attr.name="length" attr.type="double"><default>55</default></key>')
-    text = text.replace('attr.name="name" attr.type="string"/>', 'attr.name="name" attr.type="string"><default>Road</default></key>')
+    text = text.replace(
+        'attr.name="length" attr.type="string"/>', 'attr.name="length" attr.type="double"><default>55</default></key>'
+    )
+    text = text.replace(
+        'attr.name="name" attr.type="string"/>', 'attr.name="name" attr.type="string"><default>Road</default></key>'
+    )
     graph = load(saved(tmp_path, text))
     assert graph.length[0, 0] == 55
     assert graph.street[0, 0] == "Road"
@@ -220,10 +289,18 @@ def test_the_reader_agrees_with_networkx(tmp_path_factory: pytest.TempPathFactor
     written = nx.MultiDiGraph(crs="epsg:4326")
     kind = (str, float)[rng.integers(2)]
     for i in rng.permutation(n):
-        written.add_node(f"n{i}", x=kind(rng.integers(-90, 90) / 1000), y=kind(rng.integers(-90, 90) / 1000), note="<&>")
+        written.add_node(
+            f"n{i}", x=kind(rng.integers(-90, 90) / 1000), y=kind(rng.integers(-90, 90) / 1000), note="<&>"
+        )
     for _ in range(int(rng.integers(n, 4 * n))):
-        values = {"length": kind(rng.integers(1, 300)), "name": ("A & B", "Straße", "")[rng.integers(3)], "geometry": "LINE"}
-        written.add_edge(f"n{rng.integers(n)}", f"n{rng.integers(n)}", **{k: v for k, v in values.items() if rng.random() < 0.8})
+        values = {
+            "length": kind(rng.integers(1, 300)),
+            "name": ("A & B", "Straße", "")[rng.integers(3)],
+            "geometry": "LINE",
+        }
+        written.add_edge(
+            f"n{rng.integers(n)}", f"n{rng.integers(n)}", **{k: v for k, v in values.items() if rng.random() < 0.8}
+        )
     path = tmp_path_factory.mktemp("agrees") / "map.graphml"
     nx.write_graphml(written, path)
     known, streets = nx.read_graphml(path, force_multigraph=True), graphml.read(path)
@@ -233,7 +310,9 @@ def test_the_reader_agrees_with_networkx(tmp_path_factory: pytest.TempPathFactor
     ours = zip(streets.source, streets.target, streets.street, streets.length)
     got = sorted((streets.places[u], streets.places[v], name, float(length)) for u, v, name, length in ours)
     straight = graphml.distance(streets.position[streets.source], streets.position[streets.target], globe=True)
-    between = {(streets.places[u], streets.places[v]): float(d) for u, v, d in zip(streets.source, streets.target, straight)}
+    between = {
+        (streets.places[u], streets.places[v]): float(d) for u, v, d in zip(streets.source, streets.target, straight)
+    }
     assert got == sorted(
         (u, v, d.get("name", ""), float(d.get("length", 0)) or between[u, v]) for u, v, d in known.edges(data=True)
     )
@@ -241,7 +320,9 @@ def test_the_reader_agrees_with_networkx(tmp_path_factory: pytest.TempPathFactor
 
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 30), st.binary(max_size=8))
-def test_damaged_bytes_never_end_in_a_traceback(tmp_path_factory: pytest.TempPathFactory, at: int, gap: int, noise: bytes) -> None:
+def test_damaged_bytes_never_end_in_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, at: int, gap: int, noise: bytes
+) -> None:
     raw = document().encode()
     at %= len(raw)
     path = saved(tmp_path_factory.mktemp("damaged"), raw[:at] + noise + raw[at + gap :])

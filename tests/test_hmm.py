@@ -19,7 +19,15 @@ from worldbench.envs.hmm.library import NAMED, from_file, mixture, named, produc
 from worldbench.envs.hmm.process import Process
 from worldbench.envs.hmm.world import FIRST, HMM, START
 
-RATES = {"mess3": 0.7935, "z1r": 0.2310, "rrxor": 0.4621, "even": 0.4621, "golden_mean": 0.4621, "coin": 0.6931, "mess3(x=0.15, a=0.6)": 1.0889}
+RATES = {
+    "mess3": 0.7935,
+    "z1r": 0.2310,
+    "rrxor": 0.4621,
+    "even": 0.4621,
+    "golden_mean": 0.4621,
+    "coin": 0.6931,
+    "mess3(x=0.15, a=0.6)": 1.0889,
+}
 FIRST_ENTROPY = {"mess3": 1.0986, "z1r": 0.6931, "rrxor": 0.6931, "even": 0.6365, "golden_mean": 0.6365}
 MYOPIC = {
     "mess3": [1.0986, 0.8577, 0.8134, 0.7981, 0.7947, 0.7938, 0.7935],
@@ -143,7 +151,9 @@ def test_a_mixture_knows_its_component() -> None:
     weight = np.array([0.25 * 0.9**3, 0.75 * 0.2**3])
     assert b[3] == pytest.approx(weight / weight.sum())
     both = product([named("z1r"), named("coin(p=0.3)")])
-    assert both.entropy_rate() == pytest.approx(named("z1r").entropy_rate() + named("coin(p=0.3)").entropy_rate(), abs=1e-6)
+    assert both.entropy_rate() == pytest.approx(
+        named("z1r").entropy_rate() + named("coin(p=0.3)").entropy_rate(), abs=1e-6
+    )
     assert both.words[1] == "0,1"
 
 

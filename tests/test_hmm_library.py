@@ -28,7 +28,8 @@ def probability(p: Process, word: str) -> float:
 
 @pytest.mark.parametrize(("x", "a"), [(0.05, 0.85), (0.15, 0.6), (0.3, 0.4)])
 def test_filter_agrees_with_hmmlearn_on_mess3(x: float, a: float) -> None:
-    """Mess3 emits by the state arrived in, so it is a state-emitting model whose first state is one step on from the stationary law: which is that law."""
+    """Mess3 emits by the state arrived in, so it is a state-emitting model whose first state is one step on from the
+    stationary law: which is that law."""
     hmmlearn = pytest.importorskip("hmmlearn.hmm")
     theirs = hmmlearn.CategoricalHMM(n_components=3, n_features=3)
     theirs.startprob_ = np.full(3, 1 / 3)
@@ -46,7 +47,9 @@ def test_filter_agrees_with_hmmlearn_on_mess3(x: float, a: float) -> None:
 def test_probabilities_of_words_by_hand() -> None:
     assert probability(named("z1r"), "100110") == pytest.approx(1 / 12)
     assert probability(named("z1r(p=0.2)"), "010") == pytest.approx(0.2 / 3)  # phases 0, 1, R; no other reads 0 1 0
-    assert probability(named("rrxor"), "000") == pytest.approx(1 / 12 + 1 / 24 + 1 / 24)  # from S; from '0', F, S; from F, S, '0'
+    assert probability(named("rrxor"), "000") == pytest.approx(
+        1 / 12 + 1 / 24 + 1 / 24
+    )  # from S; from '0', F, S; from F, S, '0'
     assert probability(named("even"), "010") == 0
     assert probability(named("golden_mean"), "11") == 0
     assert probability(named("golden_mean"), "101") == pytest.approx((1 / 3) * (1 / 2))
@@ -62,27 +65,40 @@ def test_probabilities_of_words_by_hand() -> None:
     assert probability(bloch, "02") == pytest.approx(1 / 16)
 
 
-PARTS = ["bloch_walk", "product(coin, coin(p=0.3))", "product(even, golden_mean)", "mixture(bloch_walk, product(coin, coin))"]
+PARTS = [
+    "bloch_walk",
+    "product(coin, coin(p=0.3))",
+    "product(even, golden_mean)",
+    "mixture(bloch_walk, product(coin, coin))",
+]
 
 
 @pytest.mark.parametrize(("a", "b"), list(itertools.combinations(PARTS, 2)))
 def test_words_of_a_mixture_are_mixed(a: str, b: str) -> None:
     first, second, both = named(a), named(b), mixture([named(a), named(b)], [0.3, 0.7])
     for word in map("".join, itertools.product("0123", repeat=3)):
-        assert probability(both, word) == pytest.approx(0.3 * probability(first, word) + 0.7 * probability(second, word), abs=1e-12)
+        assert probability(both, word) == pytest.approx(
+            0.3 * probability(first, word) + 0.7 * probability(second, word), abs=1e-12
+        )
     written = named(f"mixture(0.3*{a}, 0.7*{b})")
     assert np.allclose(written.start, both.start)
     assert written.name != named(f"mixture({a}, {b})").name
 
 
-@pytest.mark.parametrize(("a", "b"), [("bloch_walk", "coin(p=0.3)"), ("even", "bloch_walk"), ("bloch_walk", "bloch_walk")])
+@pytest.mark.parametrize(
+    ("a", "b"), [("bloch_walk", "coin(p=0.3)"), ("even", "bloch_walk"), ("bloch_walk", "bloch_walk")]
+)
 def test_words_of_a_product_multiply(a: str, b: str) -> None:
     first, second = named(a), named(b)
     both = product([first, second])
     n = second.n_tokens
-    for left, right in itertools.product(itertools.product(range(first.n_tokens), repeat=2), itertools.product(range(n), repeat=2)):
+    for left, right in itertools.product(
+        itertools.product(range(first.n_tokens), repeat=2), itertools.product(range(n), repeat=2)
+    ):
         joint = np.array([[i * n + j for i, j in zip(left, right)]])
-        expected = math.exp(first.log_probability(np.array([left]))[0]) * math.exp(second.log_probability(np.array([right]))[0])
+        expected = math.exp(first.log_probability(np.array([left]))[0]) * math.exp(
+            second.log_probability(np.array([right]))[0]
+        )
         assert math.exp(both.log_probability(joint)[0]) == pytest.approx(expected, abs=1e-12)
 
 
@@ -115,7 +131,9 @@ def test_entropy_rate_is_the_limit(seed: int) -> None:
 
 def test_equal_beliefs_are_one_at_any_border() -> None:
     """Fractions that end where rounding would break them, reached by sums in different order."""
-    b = np.array([[2.0**-k, 1 - 2.0**-k] for k in range(1, 22)] + [[5 * 10.0**-k, 1 - 5 * 10.0**-k] for k in range(1, 12)])
+    b = np.array(
+        [[2.0**-k, 1 - 2.0**-k] for k in range(1, 22)] + [[5 * 10.0**-k, 1 - 5 * 10.0**-k] for k in range(1, 12)]
+    )
     for decimals in (6, 9, 10):
         assert (label(b, decimals) == label(b + 1e-16, decimals)).all()
         assert (label(b, decimals) == label(b - 1e-16, decimals)).all()
@@ -140,7 +158,10 @@ TOO_FAR[:2, [0, 2], [2, 0]] *= 5
         ({"phi": np.array([1.0, 2.0])}, "right eigenvector"),
         ({"phi": np.zeros(2)}, "right eigenvector"),
         ({"transition": np.array([[[1.5, 0], [0, 1.5]], [[-0.5, 0], [0, -0.5]]])}, "2 eigenvectors"),
-        ({"transition": np.array([[[1.5, 0], [0, 0.2]], [[-0.5, 0], [0, 0.3]]]), "start": np.array([1.0, 0])}, "negative probability"),
+        (
+            {"transition": np.array([[[1.5, 0], [0, 0.2]], [[-0.5, 0], [0, 0.3]]]), "start": np.array([1.0, 0])},
+            "negative probability",
+        ),
         ({"transition": TOO_FAR, "start": np.array([1.0, 0, 0])}, "negative probability"),
         ({"words": ("a", "a")}, "two tokens of one name"),
     ],
@@ -197,12 +218,19 @@ def test_card_of_many_beliefs_stops_short() -> None:
 
 
 def test_the_papers_network_is_the_preset() -> None:
-    """Shai et al. 2024: context 10, 4 layers of width 64, one head of 8, an MLP of 256; plain gradient descent at .01, batches of 64, a million steps."""
+    """Shai et al. 2024: context 10, 4 layers of width 64, one head of 8, an MLP of 256; plain gradient descent at .01,
+    batches of 64, a million steps."""
     job = resolve("hmm", "gpt", preset="paper", seed=0)
     model, train = job.groups["model"], job.groups["train"]
     assert (job.groups["env"].process, job.groups["env"].length) == ("mess3", 10)
     assert (model.layers, model.width, model.heads, model.head_width, model.mlp_width) == (4, 64, 1, 8, 256)
-    assert (train.optimiser, train.learning_rate, train.batch, train.steps, train.schedule) == ("sgd", 0.01, 64, 1_000_000, "constant")
+    assert (train.optimiser, train.learning_rate, train.batch, train.steps, train.schedule) == (
+        "sgd",
+        0.01,
+        64,
+        1_000_000,
+        "constant",
+    )
     assert (train.weight_decay, train.clip, train.warmup) == (0, 0, 0)
     block = GPT(model, 5, 11, 0).trunk.blocks[0]
     assert block.qkv.weight.shape == (24, 64)  # type: ignore[union-attr]

@@ -81,7 +81,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 Verb = Callable[[Path, str, str], list[str]]
 VERBS: dict[str, Verb] = {
     "leaderboard": lambda folder, text, form: ["leaderboard", str(folder / "board"), "--format", form],
-    "columns": lambda folder, text, form: ["leaderboard", str(folder / "board"), "--format", form, "--columns", "next_token"],
+    "columns": lambda folder, text, form: [
+        "leaderboard",
+        str(folder / "board"),
+        "--format",
+        form,
+        "--columns",
+        "next_token",
+    ],
     "compare": lambda folder, text, form: ["compare", "gpt", "nextlat", str(folder / "pair"), "--format", form],
 }
 COLUMNS = {"leaderboard": None, "columns": 6, "compare": None}
@@ -119,7 +126,11 @@ def harmless_sentence(told: str, code: int) -> None:
 
 @pytest.mark.parametrize("columns", [None, 40, 80])
 def test_a_result_a_trace_and_a_list(
-    columns: int | None, runs: dict[str, Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    columns: int | None,
+    runs: dict[str, Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     from worldbench.core.errors import InputError
     from worldbench.runs.display import print_result
@@ -132,7 +143,11 @@ def test_a_result_a_trace_and_a_list(
     for name, text in STRINGS.items():
         changed = {**trace, "model": {**trace["model"], "name": text}, "preset": text, "trace_command": text}
         changed["trace"] = [
-            {"step": p["step"], "scores": {text or "empty": metric({"scores": {"valid_trajectories": any_metric()}}, text or "empty")}, "not_applicable": {}}
+            {
+                "step": p["step"],
+                "scores": {text or "empty": metric({"scores": {"valid_trajectories": any_metric()}}, text or "empty")},
+                "not_applicable": {},
+            }
             for p in trace["trace"]
         ]
         put(tmp_path / "trace.json", changed)
@@ -187,7 +202,9 @@ def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
         put(tmp_path / "decode.json", infected(json.loads(DECODED.read_text(encoding="utf-8")), text, kept))
         decode.show(tmp_path / "decode.json")
         record = infected(checked, text, ("direction", "primary", "metric"))
-        record["references"] = {name: dict(zip((text, "oracle"), by.values())) for name, by in record["references"].items()}
+        record["references"] = {
+            name: dict(zip((text, "oracle"), by.values())) for name, by in record["references"].items()
+        }
         check.show(read(put(tmp_path / "check.json", record), Check))
         tuned = json.loads(reading.text(sample_records.tuned(model=text)))
         tuned["criterion"]["score"] = text
@@ -205,7 +222,9 @@ def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
         check_markdown(bench.render(record, "markdown"), columns=len(bench.HEAD))
 
 
-def test_words_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_on_the_command_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A hostile word as a verb, a world, an option, a file, a model: one harmless sentence.
 
     Each word in a third of the places, by turns.
@@ -213,12 +232,24 @@ def test_words_on_the_command_line(capsys: pytest.CaptureFixture[str], tmp_path:
     monkeypatch.chdir(tmp_path)
     for turn, text in enumerate(STRINGS.values()):
         commands = [
-            [text], ["run", text], ["run", "taxi", f"--{text}"], ["run", "taxi", "--model", text], ["leaderboard", text],
-            ["run", "taxi", "--env.map", text or "none"], ["run", "--config", text], ["figures", text], ["validate", text],
-            ["compare", text, "gpt", "."], ["decode", text], ["eval", text], ["score", "taxi", "--callable", text],
-        ]  # fmt: skip
+            [text],
+            ["run", text],
+            ["run", "taxi", f"--{text}"],
+            ["run", "taxi", "--model", text],
+            ["leaderboard", text],
+            ["run", "taxi", "--env.map", text or "none"],
+            ["run", "--config", text],
+            ["figures", text],
+            ["validate", text],
+            ["compare", text, "gpt", "."],
+            ["decode", text],
+            ["eval", text],
+            ["score", "taxi", "--callable", text],
+        ]
         for argv in commands[turn % 3 :: 3]:
-            if (not text and argv != ["run", "taxi", "--model", ""]) or "\x00" in text:  # no process is started with a NUL
+            if (
+                not text and argv != ["run", "taxi", "--model", ""]
+            ) or "\x00" in text:  # no process is started with a NUL
                 continue
             code = main(argv)
             out, told = capsys.readouterr()

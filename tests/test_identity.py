@@ -36,7 +36,16 @@ from worldbench.training.trainer import Trainer
 
 BASE_ENV = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
 BASE_TRAIN = TrainConfig(
-    steps=4, batch=6, row_tokens=30, accumulate=1, warmup=1, checkpoints=2, curve_documents=20, learning_rate=3e-3, weight_decay=0.05, device="cpu"
+    steps=4,
+    batch=6,
+    row_tokens=30,
+    accumulate=1,
+    warmup=1,
+    checkpoints=2,
+    curve_documents=20,
+    learning_rate=3e-3,
+    weight_decay=0.05,
+    device="cpu",
 )
 
 OTHER = {
@@ -69,7 +78,10 @@ OTHER = {
 """Another valid value, where the rule of `another` below would not do."""
 LONG_PROMPTS = ("model.mask_prompts",)
 """Tried in a world whose prompts are long enough to be landed on."""
-NEEDS_HARDWARE = {"train.threads": "changes the last bits only, and not on every machine", "train.device": "needs a GPU"}
+NEEDS_HARDWARE = {
+    "train.threads": "changes the last bits only, and not on every machine",
+    "train.device": "needs a GPU",
+}
 
 
 def another(group: str, config: object, field: dataclasses.Field) -> dict[str, object]:
@@ -87,7 +99,13 @@ def another(group: str, config: object, field: dataclasses.Field) -> dict[str, o
 
 def job(model: str, seed: int = 0, changes: dict[str, dict[str, object]] | None = None) -> Job:
     kind = models[model].load_config()
-    config = kind(**{k: v for k, v in {"layers": 1, "heads": 1, "width": 16}.items() if k in {f.name for f in dataclasses.fields(kind)}})
+    config = kind(
+        **{
+            k: v
+            for k, v in {"layers": 1, "heads": 1, "width": 16}.items()
+            if k in {f.name for f in dataclasses.fields(kind)}
+        }
+    )
     groups = {"env": BASE_ENV, "data": DataConfig(), "model": config, "train": BASE_TRAIN, "eval": EvalConfig()}
     for group, values in (changes or {}).items():
         groups[group] = dataclasses.replace(groups[group], **values)
@@ -129,7 +147,9 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, s
 
 
 @pytest.mark.parametrize(("model", "group", "field"), TRAINING_FIELDS)
-def test_training_fields(model: str, group: str, field: dataclasses.Field, baseline: dict[str, tuple[str, str]], tmp_path: Path) -> None:
+def test_training_fields(
+    model: str, group: str, field: dataclasses.Field, baseline: dict[str, tuple[str, str]], tmp_path: Path
+) -> None:
     changed = job(model, changes={group: another(group, job(model).groups[group], field)})
     other = SolveWorld(SolveConfig(rows=3)) if f"{group}.{field.name}" in LONG_PROMPTS else None
     before = trained(job(model), tmp_path / "base", other) if other else baseline[model]
@@ -141,10 +161,14 @@ def test_training_fields(model: str, group: str, field: dataclasses.Field, basel
         assert digest != before[1]
 
 
-BASE_MAZE = MazeConfig(generator="depth-first-percolation", rows=4, columns=4, percolation=0.2, min_moves=2, max_moves=9)
+BASE_MAZE = MazeConfig(
+    generator="depth-first-percolation", rows=4, columns=4, percolation=0.2, min_moves=2, max_moves=9
+)
 OTHER_MAZE: dict[str, dict[str, object]] = {
-    "generator": {"generator": "wilson", "percolation": None}, "held_out": {"held_out": "states"}, "held_out_share": {"held_out_share": 0.35},
-}  # fmt: skip
+    "generator": {"generator": "wilson", "percolation": None},
+    "held_out": {"held_out": "states"},
+    "held_out_share": {"held_out_share": 0.35},
+}
 
 
 @pytest.mark.parametrize("field", dataclasses.fields(MazeConfig), ids=lambda f: f.name)
@@ -153,11 +177,15 @@ def test_maze_fields(field: dataclasses.Field) -> None:
     other = dataclasses.replace(BASE_MAZE, **OTHER_MAZE.get(field.name) or another("env", BASE_MAZE, field))
     one, two = MazeWorld(BASE_MAZE), MazeWorld(other)
     assert one.identity() != two.identity()
-    assert [one.vocabulary.text(t) for t in one.sample(0, "train", 0, 200).tokens] != [two.vocabulary.text(t) for t in two.sample(0, "train", 0, 200).tokens]
+    assert [one.vocabulary.text(t) for t in one.sample(0, "train", 0, 200).tokens] != [
+        two.vocabulary.text(t) for t in two.sample(0, "train", 0, 200).tokens
+    ]
 
 
 @pytest.mark.parametrize("model", TRAINED)
-def test_same_job_same_bits_and_the_seed_matters(model: str, baseline: dict[str, tuple[str, str]], tmp_path: Path) -> None:
+def test_same_job_same_bits_and_the_seed_matters(
+    model: str, baseline: dict[str, tuple[str, str]], tmp_path: Path
+) -> None:
     assert trained(job(model), tmp_path / "again") == baseline[model]
     other = trained(job(model, seed=1), tmp_path / "other")
     assert other[0] != baseline[model][0]
@@ -182,10 +210,27 @@ LEARNED = ("state_probe", "transition_consistency", "state_swap", "effective_ran
 TOLD = ("solved_paths", "out_of_distribution")
 """Metrics of worlds whose prompts tell a rule of their own."""
 BASE_EVAL = EvalConfig(
-    trials=30, documents=30, detours=(0.5,), structure_trials=30, shift_trials=10, suffixes=4, recall_depth=2, pairs=20, suffix_tokens=3, suffix_limit=20,
-    probe_documents=30, dynamics_documents=20, dynamics_steps=5, horizon=3, swap_pairs=20, swap_tokens=2, reconstruction_rides=60,
-    reconstruction_decoding="sampled", reconstruction_orders=2, rank_tokens=50,
-)  # fmt: skip
+    trials=30,
+    documents=30,
+    detours=(0.5,),
+    structure_trials=30,
+    shift_trials=10,
+    suffixes=4,
+    recall_depth=2,
+    pairs=20,
+    suffix_tokens=3,
+    suffix_limit=20,
+    probe_documents=30,
+    dynamics_documents=20,
+    dynamics_steps=5,
+    horizon=3,
+    swap_pairs=20,
+    swap_tokens=2,
+    reconstruction_rides=60,
+    reconstruction_decoding="sampled",
+    reconstruction_orders=2,
+    rank_tokens=50,
+)
 
 
 def scores(settings: EvalConfig) -> str:
@@ -226,7 +271,11 @@ def test_every_option_of_every_registered_thing_is_a_field_with_help() -> None:
     import ast
     import inspect
 
-    configs = [e.load_config() for e in [*worlds, *models] if e.config is not None] + [DataConfig, TrainConfig, EvalConfig]
+    configs = [e.load_config() for e in [*worlds, *models] if e.config is not None] + [
+        DataConfig,
+        TrainConfig,
+        EvalConfig,
+    ]
     for config in configs:
         assert config.__dataclass_params__.frozen
         hints = typing.get_type_hints(config)
@@ -234,7 +283,11 @@ def test_every_option_of_every_registered_thing_is_a_field_with_help() -> None:
         for cls in config.__mro__[:-1]:
             body = ast.parse(inspect.getsource(cls)).body[0].body  # type: ignore[attr-defined]
             for statement, after in itertools.pairwise(body):
-                if isinstance(statement, ast.AnnAssign) and isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+                if (
+                    isinstance(statement, ast.AnnAssign)
+                    and isinstance(after, ast.Expr)
+                    and isinstance(after.value, ast.Constant)
+                ):
                     documented.add(statement.target.id)  # type: ignore[union-attr]
         assert {f.name for f in dataclasses.fields(config)} == documented & set(hints)
         assert identity_fields(config())

@@ -1,4 +1,5 @@
-"""The interactive map: what is in the page, and what a browser makes of it (a headless Chromium; skipped where there is none)."""
+"""The interactive map: what is in the page, and what a browser makes of it (a headless Chromium; skipped where there is
+none)."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The rides of a driver with a wrong map of a generated city."""
     world = TaxiWorld(TaxiConfig(map="city:40", min_moves=3, max_moves=12))
-    report = METRIC.measure(Evaluation(world, Corrupted(world, CorruptedConfig(rewired=8), 0), EvalConfig(reconstruction_rides=300)))
+    report = METRIC.measure(
+        Evaluation(world, Corrupted(world, CorruptedConfig(rewired=8), 0), EvalConfig(reconstruction_rides=300))
+    )
     path = tmp_path_factory.mktemp("evidence") / "map_reconstruction.npz"
     path.write_bytes(npz(report.arrays))
     return path
@@ -67,7 +70,9 @@ def test_the_page_holds_the_evidence_and_asks_for_nothing_else(evidence: Path, d
     assert held["red"]["uses"] == data["red_uses"].tolist()
     assert held["true"]["uses"] == data["uses"].tolist()
     assert held["used"] == data["black"].astype(int).tolist()
-    assert np.abs(np.array(held["at"]).reshape(-1, 2) / held["perMetre"] - data["metres"]).max() <= 0.5 / held["perMetre"]
+    assert (
+        np.abs(np.array(held["at"]).reshape(-1, 2) / held["perMetre"] - data["metres"]).max() <= 0.5 / held["perMetre"]
+    )
     assert "a &lt;driver&gt; &amp; more" in page
     assert "<driver>" not in page
     assert "on the map <b>city:40" in page
@@ -81,7 +86,9 @@ def test_street_names_come_with_the_evidence(tmp_path: Path) -> None:
     graph = small_map(8, 0)
     graph.street[graph.successor >= 0] = 'Rue d\'"Été" </script>'
     world = TaxiWorld(TaxiConfig(min_moves=2, max_moves=8), graph)
-    report = METRIC.measure(Evaluation(world, Corrupted(world, CorruptedConfig(rewired=3), 0), EvalConfig(reconstruction_rides=30)))
+    report = METRIC.measure(
+        Evaluation(world, Corrupted(world, CorruptedConfig(rewired=3), 0), EvalConfig(reconstruction_rides=30))
+    )
     assert (report.arrays["streets"] == 'Rue d\'"Été" </script>').all()
     page = interactive_map.page(report.arrays)
     assert inside(page)["streets"] == ['Rue d\'"Été" </script>']
@@ -108,9 +115,14 @@ def page(browser: Any, drawn: Path) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1200, "height": 800}, reduced_motion="reduce")
     opened = context.new_page()
     complaints: list[str] = []
-    opened.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
+    opened.on(
+        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
+    )
     opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("request", lambda request: complaints.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    opened.on(
+        "request",
+        lambda request: complaints.append(request.url) if not request.url.startswith(("file:", "data:")) else None,
+    )
     opened.goto(drawn.as_uri())
     yield opened
     assert complaints == []
@@ -159,7 +171,9 @@ class TestInABrowser:
         assert str(data["places"][place]) in told
         for (a, b, d), uses, black in zip(data["edges"], data["uses"], data["black"]):
             if a == place and black:
-                line = next(x for x in told.split("\n") if x.startswith(f"{data['directions'][d]} → {data['places'][b]}:"))
+                line = next(
+                    x for x in told.split("\n") if x.startswith(f"{data['directions'][d]} → {data['places'][b]}:")
+                )
                 assert (f"used {uses} times" in line) or (uses == 1 and "used once" in line) or uses == 0
         ends = [frozenset(e[:2]) for e in data["edges"].tolist()]
         edge = next(e for e in np.argsort(-data["uses"]) if data["black"][e])
@@ -182,12 +196,19 @@ class TestInABrowser:
         assert rows.first.inner_text().startswith(expected)
         rows.first.click()
         settled(page)
-        middle = (data["metres"][a] + data["metres"][b]) / 2  # the curve bends away from the line by no more than its length
-        assert np.hypot(view(page)["east"] - middle[0], view(page)["north"] - middle[1]) <= np.linalg.norm(data["metres"][a] - data["metres"][b])
+        middle = (
+            data["metres"][a] + data["metres"][b]
+        ) / 2  # the curve bends away from the line by no more than its length
+        assert np.hypot(view(page)["east"] - middle[0], view(page)["north"] - middle[1]) <= np.linalg.norm(
+            data["metres"][a] - data["metres"][b]
+        )
         assert rows.first.get_attribute("aria-current") == "true"
         assert f"used {data['red_uses'][order[0]]} times" in page.inner_text("#tip") or data["red_uses"][order[0]] == 1
         page.fill("#filter", str(data["places"][a]))
-        named = sum(str(data["places"][a]) in (str(data["places"][x]) + "\n" + str(data["places"][y])) for x, y, _ in data["red"])
+        named = sum(
+            str(data["places"][a]) in (str(data["places"][x]) + "\n" + str(data["places"][y]))
+            for x, y, _ in data["red"]
+        )
         assert rows.count() == named
         page.fill("#filter", "no such street")
         assert rows.count() == 0
@@ -200,7 +221,9 @@ class TestInABrowser:
         settled(page)
         near = view(page)
         assert near["pixelsPerMetre"] > 1.5 * start["pixelsPerMetre"]
-        assert point(page, np.array([0.0, 0.0])) == pytest.approx((x, y), abs=1)  # what is under the pointer stays there
+        assert point(page, np.array([0.0, 0.0])) == pytest.approx(
+            (x, y), abs=1
+        )  # what is under the pointer stays there
         page.mouse.down()
         page.mouse.move(x + 80, y - 30, steps=4)
         page.mouse.up()

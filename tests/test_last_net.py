@@ -79,14 +79,18 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert "the same command goes on" in capsys.readouterr().err
 
 
-def test_without_a_folder_for_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_without_a_folder_for_the_trace(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.setattr(verbs, "ls_verb", lambda arguments, rest: {}["x"])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     assert main(["ls"]) == 70
     assert "WORLDBENCH_DEBUG=1" in capsys.readouterr().err
 
 
-def test_the_trace_can_be_seen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_trace_can_be_seen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     monkeypatch.setenv("WORLDBENCH_DEBUG", "1")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(verbs, "ls_verb", lambda arguments, rest: {}["x"])
@@ -119,12 +123,16 @@ models.add("quitter", "ends early", Quitter, trained=False)
 """
 
 
-@pytest.mark.parametrize(("body", "code", "said"), [("sys.exit(0)", 1, "sys.exit(0)"), ("raise KeyError('x')", 70, "KeyError")])
+@pytest.mark.parametrize(
+    ("body", "code", "said"), [("sys.exit(0)", 1, "sys.exit(0)"), ("raise KeyError('x')", 70, "KeyError")]
+)
 def test_a_plugin_that_ends_early_is_no_success(body: str, code: int, said: str, tmp_path: Path) -> None:
     (tmp_path / "quitter.py").write_text(PLUGIN.format(body=body))
     argv = [sys.executable, "-m", "worldbench", "run", "hmm", "--model", "quitter", "--plugin", "quitter.py"]
     argv += ["--eval.trials", "5", "--eval.documents", "20", "--eval.metrics", "next_token"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(tmp_path)})
+    done = subprocess.run(
+        argv, cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
     assert done.returncode == code, done.stderr
     last = done.stderr.splitlines()[-1]
     assert said in last

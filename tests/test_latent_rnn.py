@@ -30,7 +30,11 @@ from worldbench.training.trainer import Trainer
 
 V, CONTEXT = 19, 30
 CONFIG = NextLatConfig(layers=2, heads=2, width=16, horizon=2)
-KINDS = {"plain": CONFIG, "no-residual": dataclasses.replace(CONFIG, residual=False), "before-the-norm": dataclasses.replace(CONFIG, state="residual")}
+KINDS = {
+    "plain": CONFIG,
+    "no-residual": dataclasses.replace(CONFIG, residual=False),
+    "before-the-norm": dataclasses.replace(CONFIG, state="residual"),
+}
 
 
 def network(config: NextLatConfig = CONFIG) -> LatentRNN:
@@ -62,7 +66,9 @@ def test_logits_are_those_of_the_steps(config: NextLatConfig) -> None:
                 states[b, t], expected[b, t] = h.numpy(), nextlat.head(h).numpy()
     np.testing.assert_allclose(model.logits(tokens), expected, rtol=2e-4, atol=2e-4)
     np.testing.assert_allclose(model.hidden(tokens), states, rtol=2e-4, atol=2e-4)
-    np.testing.assert_allclose(model.head(model.hidden(tokens)[:, 4], tokens[:, 4]), expected[:, 4], rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(
+        model.head(model.hidden(tokens)[:, 4], tokens[:, 4]), expected[:, 4], rtol=2e-4, atol=2e-4
+    )
     assert np.abs(TrainedModel(nextlat).logits(tokens)[:, 3:] - expected[:, 3:]).max() > 0.1
     np.testing.assert_allclose(TrainedModel(nextlat).logits(tokens)[:, 0], expected[:, 0], rtol=1e-4, atol=1e-4)
     own = model.dynamics()
@@ -75,7 +81,9 @@ def test_logits_are_those_of_the_steps(config: NextLatConfig) -> None:
 
 def test_packed_documents_start_afresh() -> None:
     rng = np.random.default_rng(0)
-    documents = Documents(tokens_of(6, 8).astype(np.int32), rng.integers(2, 9, 6).astype(np.int32), np.ones(6, np.int32))
+    documents = Documents(
+        tokens_of(6, 8).astype(np.int32), rng.integers(2, 9, 6).astype(np.int32), np.ones(6, np.int32)
+    )
     batch, objective = pack(documents, 2, 20), network()
     h = objective.encode_batch(batch)
     for i in range(6):
@@ -90,8 +98,13 @@ def test_decoding_goes_on_from_the_state(k: int) -> None:
     decoder = model.decoder(tokens[:, :4], lengths)
     for part in range(2):
         at = lengths + part * k
-        whole = [model.logits(np.concatenate([tokens[b, : lengths[b]], tokens[b, 4 : 4 + (part + 1) * k]])[None])[0] for b in range(4)]
-        np.testing.assert_allclose(decoder.logits, np.stack([whole[b][at[b] - 1] for b in range(4)]), rtol=1e-4, atol=1e-4)
+        whole = [
+            model.logits(np.concatenate([tokens[b, : lengths[b]], tokens[b, 4 : 4 + (part + 1) * k]])[None])[0]
+            for b in range(4)
+        ]
+        np.testing.assert_allclose(
+            decoder.logits, np.stack([whole[b][at[b] - 1] for b in range(4)]), rtol=1e-4, atol=1e-4
+        )
         out = decoder.extend(tokens[:, 4 + part * k : 4 + (part + 1) * k])
         np.testing.assert_allclose(out, np.stack([whole[b][at[b] : at[b] + k] for b in range(4)]), rtol=1e-4, atol=1e-4)
     assert decoder.state.shape == (4, 16)
@@ -107,10 +120,13 @@ def test_decoding_goes_on_from_the_state(k: int) -> None:
 
 @pytest.mark.parametrize("length", [1, 5])
 def test_the_state_is_all_there_is(length: int) -> None:
-    """With the donor's state the future is the donor's, to the bit; with the embedding of its last token it is as if that had been read."""
+    """With the donor's state the future is the donor's, to the bit; with the embedding of its last token it is as if
+    that had been read."""
     model = TrainedModel(network())
     lengths = np.full(3, length, np.int32)
-    ours, theirs = (Documents(tokens_of(3, length, seed).astype(np.int32), lengths, np.ones(3, np.int32)) for seed in (1, 2))
+    ours, theirs = (
+        Documents(tokens_of(3, length, seed).astype(np.int32), lengths, np.ones(3, np.int32)) for seed in (1, 2)
+    )
     future = tokens_of(3, 4, 3)
     donor = model.decoder(theirs.tokens, lengths)
     first, later = donor.logits, donor.extend(future)
@@ -120,7 +136,12 @@ def test_the_state_is_all_there_is(length: int) -> None:
         np.testing.assert_allclose(decoder.extend(future), later, rtol=1e-4, atol=1e-4)
     mixed = ours.tokens.copy()
     mixed[:, -1] = theirs.tokens[:, -1]
-    np.testing.assert_allclose(model.swapped(ours, theirs, "embedding").extend(future), model.decoder(mixed, lengths).extend(future), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        model.swapped(ours, theirs, "embedding").extend(future),
+        model.decoder(mixed, lengths).extend(future),
+        rtol=1e-4,
+        atol=1e-4,
+    )
 
 
 def test_weights_are_nextlats() -> None:
@@ -140,9 +161,29 @@ def test_weights_are_nextlats() -> None:
 
 # Runs
 
-CHEAP = ["--eval.suffixes", "2", "--eval.recall_depth", "1", "--eval.probe_documents", "40", "--eval.dynamics_documents", "20"]
+CHEAP = [
+    "--eval.suffixes",
+    "2",
+    "--eval.recall_depth",
+    "1",
+    "--eval.probe_documents",
+    "40",
+    "--eval.dynamics_documents",
+    "20",
+]
 CHEAP += ["--eval.dynamics_steps", "5", "--eval.structure_trials", "20"]
-CHEAP += ["--eval.pairs", "10", "--eval.swap_pairs", "10", "--eval.detours", "0.5", "--eval.shift_trials", "10", "--train.checkpoints", "2"]
+CHEAP += [
+    "--eval.pairs",
+    "10",
+    "--eval.swap_pairs",
+    "10",
+    "--eval.detours",
+    "0.5",
+    "--eval.shift_trials",
+    "10",
+    "--train.checkpoints",
+    "2",
+]
 
 
 def command(out: Path, model: str, *more: str) -> list[str]:
@@ -159,9 +200,13 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs")
     assert main(command(out, "nextlat", "--eval.metrics", "excess_loss", "next_token")) == 0
     nextlat = next(out.glob("taxi-nextlat-quick-*"))
-    before = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in nextlat.rglob("*") if p.is_file() and p.name != ".lock"}
+    before = {
+        p: (p.stat().st_mtime_ns, p.read_bytes()) for p in nextlat.rglob("*") if p.is_file() and p.name != ".lock"
+    }
     assert main(command(out, "nextlat-rnn")) == 0
-    assert before == {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in nextlat.rglob("*") if p.is_file() and p.name != ".lock"}, "nothing is trained again"
+    assert before == {
+        p: (p.stat().st_mtime_ns, p.read_bytes()) for p in nextlat.rglob("*") if p.is_file() and p.name != ".lock"
+    }, "nothing is trained again"
     return out
 
 
@@ -214,16 +259,27 @@ def test_eval_trace_leaderboard_and_compare_see_it(out: Path, capsys: pytest.Cap
     for folder in (nextlat, rnn):
         assert main(["trace", str(folder), "--eval.metrics", "next_token", "--quiet"]) == 0
     traces = [json.loads(next(f.glob("trace*.json")).read_text()) for f in (rnn, nextlat)]
-    assert [p["step"] for p in traces[0]["trace"]] == [p["step"] for p in traces[1]["trace"]] == checkpoint.kept_steps(nextlat)
+    assert (
+        [p["step"] for p in traces[0]["trace"]]
+        == [p["step"] for p in traces[1]["trace"]]
+        == checkpoint.kept_steps(nextlat)
+    )
     assert traces[0]["trace"][0]["scores"] != traces[0]["trace"][-1]["scores"] != traces[1]["trace"][-1]["scores"]
     capsys.readouterr()
-    assert main(["leaderboard", str(again), str(the_result(nextlat)), "--format", "json", "--columns", "excess_loss"]) == 0
-    assert {(row["model"], tuple(row["seeds"])) for row in json.loads(capsys.readouterr().out)} == {("nextlat", (0,)), ("nextlat-rnn", (0,))}
+    assert (
+        main(["leaderboard", str(again), str(the_result(nextlat)), "--format", "json", "--columns", "excess_loss"]) == 0
+    )
+    assert {(row["model"], tuple(row["seeds"])) for row in json.loads(capsys.readouterr().out)} == {
+        ("nextlat", (0,)),
+        ("nextlat-rnn", (0,)),
+    }
     assert main(["compare", "nextlat-rnn", "nextlat", str(again), str(the_result(nextlat)), "--format", "json"]) == 0
     again.unlink()
 
 
-def test_the_nextlat_run_is_trained_first_where_it_is_not_there(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_nextlat_run_is_trained_first_where_it_is_not_there(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([w for w in command(tmp_path, "nextlat-rnn", "--eval.metrics", "next_token") if w != "--quiet"]) == 0
     nextlat, rnn = folders(tmp_path)
     assert f"training nextlat first, whose weights nextlat-rnn has: {nextlat}" in capsys.readouterr().err
@@ -261,6 +317,10 @@ def test_it_takes_the_preset_of_nextlat() -> None:
     from worldbench.settings.presets import preset_values
 
     for preset in ("quick", "standard"):
-        assert preset_values("taxi", "nextlat-rnn", preset) == preset_values("taxi", "nextlat", preset) != preset_values("taxi", "gpt", preset)
+        assert (
+            preset_values("taxi", "nextlat-rnn", preset)
+            == preset_values("taxi", "nextlat", preset)
+            != preset_values("taxi", "gpt", preset)
+        )
     for entry in models:
         assert not entry.weights_of or models[entry.weights_of].config == entry.config

@@ -94,7 +94,12 @@ OSM = '<?xml version="1.0"?><osm version="0.6"><node id="1" lat="1" lon="2"/></o
 FEATURES = json.dumps({"type": "FeatureCollection", "features": []})
 LINKS = json.dumps({"directed": True, "nodes": [], "links": []})
 FOREIGN: dict[str, tuple[str, bytes | str, str, str]] = {
-    "geopackage": ("map.gpkg", b"SQLite format 3\0" + bytes(84), "SQLite database, such as a GeoPackage", "graph_from_gdfs"),
+    "geopackage": (
+        "map.gpkg",
+        b"SQLite format 3\0" + bytes(84),
+        "SQLite database, such as a GeoPackage",
+        "graph_from_gdfs",
+    ),
     "geopackage by name": ("map.gpkg", b"hello", "by its name it is a GeoPackage", "graph_from_gdfs"),
     "shapefile": ("map.shp", b"\0\0\x27\x0a" + bytes(96), "is a shapefile", "graph_from_gdfs"),
     "part of a shapefile": ("map.dbf", b"\x03\x7b", "part of a shapefile", "graph_from_gdfs"),
@@ -122,8 +127,13 @@ FOREIGN: dict[str, tuple[str, bytes | str, str, str]] = {
     "tar, packed": ("map.tar.xz", lzma.compress(tarred()), "is a tar archive", "unpack it"),
     "zstd": ("map.zst", b"\x28\xb5\x2f\xfd\0\0", "packed with zstd", "unpack it"),
     "parquet": ("map.parquet", b"PAR1" + bytes(8), "is a Parquet file", "graph_from_gdfs"),
-    "lfs": ("map.graphml", "version https://git-lfs.github.com/spec/v1\noid sha256:0", "a pointer of Git LFS", "git lfs pull"),
-}  # fmt: skip
+    "lfs": (
+        "map.graphml",
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0",
+        "a pointer of Git LFS",
+        "git lfs pull",
+    ),
+}
 
 
 @pytest.mark.parametrize("what", FOREIGN)
@@ -151,16 +161,20 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path, n
         load(tmp_path / "folder" / name)
     (tmp_path / "ring").symlink_to(tmp_path / "ring")
     for path, expected in (
-        (Path("/dev/zero"), "is a device, not"), (tmp_path / "ring", "cannot be read"), (tmp_path / name / "below", "does not exist"),
+        (Path("/dev/zero"), "is a device, not"),
+        (tmp_path / "ring", "cannot be read"),
+        (tmp_path / name / "below", "does not exist"),
         (tmp_path / ("n" * 300 + name), "cannot be read .File name too long"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(InputError, match=expected):
             load(path)
     assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("region", ["all", "village"])
-@pytest.mark.parametrize("name", ["~nobody-of-that-name/map.graphml", "~nobody-of-that-name/map.csv", "n" * 5000, "a/\0.graphml", "a\0.csv"])
+@pytest.mark.parametrize(
+    "name", ["~nobody-of-that-name/map.graphml", "~nobody-of-that-name/map.csv", "n" * 5000, "a/\0.graphml", "a\0.csv"]
+)
 def test_a_name_that_no_file_can_have_is_one_sentence(name: str, region: str) -> None:
     with pytest.raises(InputError, match=r"map") as caught:
         load_map(TaxiConfig(map=name, region=region))

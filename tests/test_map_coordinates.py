@@ -17,21 +17,52 @@ from worldbench.envs.taxi.coordinates import frame, pair
 from worldbench.envs.taxi.world import TaxiWorld
 
 WKT1 = (
-    'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]],AUTHORITY["EPSG","6326"]],'
+    'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563,'
+    'AUTHORITY["EPSG","7030"]],AUTHORITY["EPSG","6326"]],'
     'PRIMEM["Greenwich",0,AUTHORITY["EPSG","8901"]],UNIT["degree",0.0174532925199433,AUTHORITY["EPSG","9122"]],AUTHORITY["EPSG","4326"]]'
 )
-ESRI = 'GEOGCS["GCS_WGS_1984",DATUM["D_WGS_1984",SPHEROID["WGS_1984",6378137.0,298.257223563]],PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]]'
+ESRI = (
+    'GEOGCS["GCS_WGS_1984",DATUM["D_WGS_1984",SPHEROID["WGS_1984",6378137.0,298.257223563]],'
+    'PRIMEM["Greenwich",0.0],UNIT["Degree",0.0174532925199433]]'
+)
 SPELLED = [
-    "epsg:4326", "EPSG:4326", "4326", "WGS84", "WGS 84", "OGC:CRS84", "urn:ogc:def:crs:EPSG::4326", "urn:ogc:def:crs:OGC:1.3:CRS84",
-    "http://www.opengis.net/def/crs/EPSG/0/4326", "+init=epsg:4326", "+proj=longlat +datum=WGS84 +no_defs", "{'init': 'epsg:4326'}",
-    "+proj=longlat +ellps=WGS84 +datum=WGS84 +no_defs", "{'proj': 'longlat', 'ellps': 'WGS84', 'datum': 'WGS84', 'no_defs': True}",
-    WKT1, ESRI, 'GEOGCRS["WGS 84",ID["EPSG",4326]]', "EPSG:4979", " epsg:4326\n",
-]  # fmt: skip
+    "epsg:4326",
+    "EPSG:4326",
+    "4326",
+    "WGS84",
+    "WGS 84",
+    "OGC:CRS84",
+    "urn:ogc:def:crs:EPSG::4326",
+    "urn:ogc:def:crs:OGC:1.3:CRS84",
+    "http://www.opengis.net/def/crs/EPSG/0/4326",
+    "+init=epsg:4326",
+    "+proj=longlat +datum=WGS84 +no_defs",
+    "{'init': 'epsg:4326'}",
+    "+proj=longlat +ellps=WGS84 +datum=WGS84 +no_defs",
+    "{'proj': 'longlat', 'ellps': 'WGS84', 'datum': 'WGS84', 'no_defs': True}",
+    WKT1,
+    ESRI,
+    'GEOGCRS["WGS 84",ID["EPSG",4326]]',
+    "EPSG:4979",
+    " epsg:4326\n",
+]
 OTHER = [
-    "epsg:32618", "epsg:3857", "epsg:4269", "+proj=utm +zone=18 +datum=WGS84", "{'init': 'epsg:32633'}", "32618", "nonsense", "{1: 2}", "{", "[4326]",
-    WKT1.replace("0.0174532925199433", "0.01570796326794897").replace("4326", "9999"), "+proj=longlat +datum=WGS84 +pm=paris", "x" * 20_000,
-    'PROJCS["x",GEOGCS["WGS 84",AUTHORITY["EPSG","4326"]],AUTHORITY["EPSG","32618"]]', 'PROJCS["x",GEOGCS["WGS 84",AUTHORITY["EPSG","4326"]]]',
-]  # fmt: skip
+    "epsg:32618",
+    "epsg:3857",
+    "epsg:4269",
+    "+proj=utm +zone=18 +datum=WGS84",
+    "{'init': 'epsg:32633'}",
+    "32618",
+    "nonsense",
+    "{1: 2}",
+    "{",
+    "[4326]",
+    WKT1.replace("0.0174532925199433", "0.01570796326794897").replace("4326", "9999"),
+    "+proj=longlat +datum=WGS84 +pm=paris",
+    "x" * 20_000,
+    'PROJCS["x",GEOGCS["WGS 84",AUTHORITY["EPSG","4326"]],AUTHORITY["EPSG","32618"]]',
+    'PROJCS["x",GEOGCS["WGS 84",AUTHORITY["EPSG","4326"]]]',
+]
 
 
 @pytest.mark.parametrize("crs", SPELLED)
@@ -55,7 +86,10 @@ def renamed(east: str, north: str, **options: Any) -> str:
     return text
 
 
-@pytest.mark.parametrize(("east", "north"), [("lon", "lat"), ("longitude", "latitude"), ("Longitude", "Latitude"), ("lng", "lat"), ("X", "Y")])
+@pytest.mark.parametrize(
+    ("east", "north"),
+    [("lon", "lat"), ("longitude", "latitude"), ("Longitude", "Latitude"), ("lng", "lat"), ("X", "Y")],
+)
 def test_positions_under_other_names_are_found(tmp_path: Path, east: str, north: str) -> None:
     graph = load(saved(tmp_path, renamed(east, north)))
     assert graph.digest == load(saved(tmp_path, document(), "usual.graphml")).digest
@@ -84,7 +118,9 @@ def test_pairs() -> None:
 
 def test_a_projected_map_that_kept_its_degrees_is_read_by_them(tmp_path: Path) -> None:
     text = document(crs="epsg:32618")
-    text = text.replace('<key id="x"', '<key id="lon" for="node" attr.name="lon"/><key id="lat" for="node" attr.name="lat"/><key id="x"')
+    text = text.replace(
+        '<key id="x"', '<key id="lon" for="node" attr.name="lon"/><key id="lat" for="node" attr.name="lat"/><key id="x"'
+    )
     for lon, lat in SQUARE_NODES.values():
         before = f'<data key="x">{lon}</data><data key="y">{lat}</data>'
         metres = '<data key="x">583000</data><data key="y">4507000</data>'
@@ -98,7 +134,9 @@ METRES = {i: (583_000 + 100 * (k in (2, 3)), 4_507_000 + 100 * (k in (1, 2))) fo
 LAYOUT = {i: (0.9 * (-1) ** (k in (2, 3)), 0.9 * (-1) ** (k in (1, 2))) for k, i in enumerate(SQUARE_NODES)}
 
 
-@pytest.mark.parametrize(("nodes", "why"), [(METRES, "reach 4,507,100, so they are no degrees"), (LAYOUT, "streets would be 200 km long")])
+@pytest.mark.parametrize(
+    ("nodes", "why"), [(METRES, "reach 4,507,100, so they are no degrees"), (LAYOUT, "streets would be 200 km long")]
+)
 @pytest.mark.parametrize("crs", ["", "None"])
 def test_a_layout_without_a_crs_is_asked_what_it_is(tmp_path: Path, nodes: dict[str, Any], why: str, crs: str) -> None:
     with pytest.raises(InputError, match=rf"names no crs, and its .*{why}.*G.graph\['crs'\] = 'metres'"):
@@ -113,7 +151,9 @@ def test_a_map_in_metres_says_so_and_is_read_on_the_plane(tmp_path: Path) -> Non
     assert set(moves(graph)) == {("1", "N", "2"), ("2", "E", "3"), ("3", "S", "4"), ("4", "W", "1"), ("2", "S", "1")}
     assert np.allclose(graph.metres - graph.metres[0], [[0, 0], [0, 100], [100, 100], [100, 0]])
     assert load(tmp_path / "map.graphml", "4@583000,4507000").report["places_in_region"] == 4
-    with pytest.raises(InputError, match=r"lies 14 km from the map 'map'; choose a point on it .metres east, then north"):
+    with pytest.raises(
+        InputError, match=r"lies 14 km from the map 'map'; choose a point on it .metres east, then north"
+    ):
         load(tmp_path / "map.graphml", "4@593000,4517000")
     with pytest.raises(InputError, match="beyond a million kilometres: 4 nodes"):
         load(saved(tmp_path, document({i: (1e10, k) for k, i in enumerate(SQUARE_NODES)}, crs="metres")))

@@ -69,7 +69,9 @@ def test_download_once_with_the_date_pinned(cache: Path, osmnx: Any) -> None:
     assert len(osmnx.asked) == 1
 
 
-@pytest.mark.parametrize(("name", "content"), [("manhattan.graphml.gz", "other"), ("manhattan.json", "{}"), ("manhattan.json", "[]")])
+@pytest.mark.parametrize(
+    ("name", "content"), [("manhattan.graphml.gz", "other"), ("manhattan.json", "{}"), ("manhattan.json", "[]")]
+)
 def test_another_file_is_refused(cache: Path, osmnx: Any, name: str, content: str) -> None:
     load_map(TaxiConfig(map="manhattan"))
     (cache / name).write_text(content)
@@ -84,7 +86,9 @@ def test_no_network_is_one_sentence(cache: Path, osmnx: Any, monkeypatch: pytest
         raise ConnectionError("Max retries exceeded\nwith url")
 
     monkeypatch.setattr(osmnx, "graph_from_place", unreachable)
-    with pytest.raises(InputError, match=r"could not be downloaded.*--env.map FILE.*city:500 needs no network") as caught:
+    with pytest.raises(
+        InputError, match=r"could not be downloaded.*--env.map FILE.*city:500 needs no network"
+    ) as caught:
         load_map(TaxiConfig(map="manhattan"))
     assert "\n" not in str(caught.value)
     assert osmnx.settings.overpass_settings == "before"
@@ -112,7 +116,9 @@ def test_auto_downloads_where_it_can(cache: Path, osmnx: Any) -> None:
     config, line = resolve_auto(TaxiConfig(), region_on_manhattan="3@40.7005,-73.9995", city="city:50")
     assert (config.map, config.region) == ("manhattan", "3@40.7005,-73.9995")
     assert "downloaded now" in line
-    config, line = resolve_auto(TaxiConfig(region="4@40.7005,-73.9995"), region_on_manhattan="3@40.7005,-73.9995", city="city:50")
+    config, line = resolve_auto(
+        TaxiConfig(region="4@40.7005,-73.9995"), region_on_manhattan="3@40.7005,-73.9995", city="city:50"
+    )
     assert config.region == "4@40.7005,-73.9995"
     assert "downloaded before" in line
     assert load_map(config).n_places == 4

@@ -55,7 +55,9 @@ def test_sectors_are_centred_on_north_and_clockwise() -> None:
     assert [DIRECTIONS[i] for i in sector(np.array([22.4, 22.5, 337.4, 337.5, 359.9]))] == ["N", "NE", "NW", "N", "N"]
 
 
-def literal_moves(places: dict[str, tuple[float, float]], edges: list[tuple[str, str, float]]) -> set[tuple[str, str, str]]:
+def literal_moves(
+    places: dict[str, tuple[float, float]], edges: list[tuple[str, str, float]]
+) -> set[tuple[str, str, str]]:
     """The rules one move at a time, on the plane, with networkx for the strongly connected part."""
     best: dict[tuple[str, int], tuple[float, int, str]] = {}
     for u, v, length in edges:
@@ -68,7 +70,11 @@ def literal_moves(places: dict[str, tuple[float, float]], edges: list[tuple[str,
     graph = nx.DiGraph((u, v) for (u, _), (_, _, v) in best.items())
     parts = sorted(nx.strongly_connected_components(graph), key=lambda part: (-len(part), min(map(int, part))))
     part = parts[0] if parts else set()
-    return {(u, DIRECTIONS[a], v) for (u, a), (_, _, v) in best.items() if u in part and v in part} if len(part) >= 3 else set()
+    return (
+        {(u, DIRECTIONS[a], v) for (u, a), (_, _, v) in best.items() if u in part and v in part}
+        if len(part) >= 3
+        else set()
+    )
 
 
 @settings(max_examples=150, deadline=None)
@@ -106,13 +112,22 @@ def test_moves_follow_the_rules_whatever_the_order(n: int, extra: int, rng: rand
     assert first.digest == second.digest
     assert np.array_equal(first.street, second.street)
     assert nx.is_strongly_connected(nx.DiGraph((u, v) for u, _, v in moves(first)))
-    counts = {key: int(first.report[key]) for key in ("loops_dropped", "parallel_dropped", "collisions_dropped", "moves_outside_largest_part")}
+    counts = {
+        key: int(first.report[key])
+        for key in ("loops_dropped", "parallel_dropped", "collisions_dropped", "moves_outside_largest_part")
+    }
     assert len(edges) - sum(counts.values()) == len(first.edges)
 
 
 def test_what_the_rule_of_one_street_a_sector_cuts_off_is_counted_as_that(tmp_path: Path) -> None:
     nodes = {**SQUARE_NODES, "5": (-74.0, 40.7015), "6": (-73.998, 40.702), "7": (-73.997, 40.702)}
-    edges = [*SQUARE_EDGES, ("1", "5", {"length": "150"}), ("5", "1", {"length": "150"}), ("2", "6", {}), ("6", "7", {})]
+    edges = [
+        *SQUARE_EDGES,
+        ("1", "5", {"length": "150"}),
+        ("5", "1", {"length": "150"}),
+        ("2", "6", {}),
+        ("6", "7", {}),
+    ]
     graph = load(saved(tmp_path, document(nodes, edges)))
     assert graph.places == ("1", "2", "3", "4")
     assert graph.report["collisions_dropped"] == 1  # 1 -> 2 and 1 -> 5 both lead north
@@ -125,9 +140,16 @@ def test_what_the_rule_of_one_street_a_sector_cuts_off_is_counted_as_that(tmp_pa
 def test_a_very_long_street_name_takes_little_memory() -> None:
     names = ["x" * 5_000_000, *("y" for _ in range(5))]
     ring = Streets(
-        name="ring", places=list("abc"), position=np.array([[0.0, 0.0], [100.0, 0.0], [50.0, 80.0]]), globe=False,
-        source=np.array([0, 1, 2, 1, 2, 0]), target=np.array([1, 2, 0, 0, 1, 2]), length=np.full(6, 100.0), street=names, report={},
-    )  # fmt: skip
+        name="ring",
+        places=list("abc"),
+        position=np.array([[0.0, 0.0], [100.0, 0.0], [50.0, 80.0]]),
+        globe=False,
+        source=np.array([0, 1, 2, 1, 2, 0]),
+        target=np.array([1, 2, 0, 0, 1, 2]),
+        length=np.full(6, 100.0),
+        street=names,
+        report={},
+    )
     tracemalloc.start()
     try:
         assert len(build(ring).edges) == 6
@@ -138,7 +160,9 @@ def test_a_very_long_street_name_takes_little_memory() -> None:
 
 def test_ids_that_are_not_numbers_are_ordered_as_text(tmp_path: Path) -> None:
     names = dict(zip("1234", ["10", "9", "b", "a"], strict=True))
-    text = document({names[i]: p for i, p in SQUARE_NODES.items()}, [(names[u], names[v], d) for u, v, d in SQUARE_EDGES])
+    text = document(
+        {names[i]: p for i, p in SQUARE_NODES.items()}, [(names[u], names[v], d) for u, v, d in SQUARE_EDGES]
+    )
     assert load(saved(tmp_path, text)).places == ("10", "9", "a", "b")
     assert load(saved(tmp_path, document())).places == ("1", "2", "3", "4")
 
@@ -165,7 +189,14 @@ def real() -> Streets:
 def test_real_map_goldens(real: Streets) -> None:
     graph = build(real)
     assert (graph.n_places, len(graph.edges)) == (4490, 9576)
-    expected = {"nodes_read": 4519, "edges_read": 9738, "loops_dropped": 8, "colliding_pairs": 115, "parallel_dropped": 6, "collisions_dropped": 109}
+    expected = {
+        "nodes_read": 4519,
+        "edges_read": 9738,
+        "loops_dropped": 8,
+        "colliding_pairs": 115,
+        "parallel_dropped": 6,
+        "collisions_dropped": 109,
+    }
     assert {key: graph.report[key] for key in expected} == expected
     assert graph.report["moves_resolved"] == 9738 - 8 - 115
     assert graph.report["places_outside_largest_part"] == 0  # the file is strongly connected
@@ -232,7 +263,23 @@ def test_region_that_holds_too_little(real: Streets, region: str, expected: str)
         build(real, region)
 
 
-MALFORMED = ["", "some", "50", "50@", "50@1", "50@1,2,3", "x@1,2", "-5@1,2", "1,2,3", "1,2,3,4,5", "1,2,three,4", "nan,1,2,3", "50@nan,1", "5e9@1,2", "٥@1,2"]
+MALFORMED = [
+    "",
+    "some",
+    "50",
+    "50@",
+    "50@1",
+    "50@1,2,3",
+    "x@1,2",
+    "-5@1,2",
+    "1,2,3",
+    "1,2,3,4,5",
+    "1,2,three,4",
+    "nan,1,2,3",
+    "50@nan,1",
+    "5e9@1,2",
+    "٥@1,2",
+]
 
 
 @pytest.mark.parametrize("text", MALFORMED)
@@ -241,7 +288,10 @@ def test_malformed_region(text: str) -> None:
         parse_region(text)
 
 
-@pytest.mark.parametrize(("text", "expected"), [("41,-74,40,-73", "no box"), ("40,-73,41,-74", "no box"), ("0,0,91,1", "no box"), ("2@1,2", "at least 3")])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("41,-74,40,-73", "no box"), ("40,-73,41,-74", "no box"), ("0,0,91,1", "no box"), ("2@1,2", "at least 3")],
+)
 def test_impossible_region(text: str, expected: str) -> None:
     with pytest.raises(InputError, match=expected):
         parse_region(text)

@@ -62,14 +62,18 @@ B_LOSSES = [[1.0, 0.5, 0.2], [1.2, 0.45, 0.22], [1.0, 0.4, 0.21]]
 def test_where_a_level_is_first_reached() -> None:
     assert crossing([1.0, 0.1], 0.1) == (1, 1.0)
     assert crossing([1.0, 0.01], 0.1) == (1, pytest.approx(0.5))
-    assert crossing([1.0, 0.2, 0.6, 0.1, 0.3], 0.4) == (1, pytest.approx(math.log(2.5) / math.log(5)))  # coming back up does not matter
+    assert crossing([1.0, 0.2, 0.6, 0.1, 0.3], 0.4) == (
+        1,
+        pytest.approx(math.log(2.5) / math.log(5)),
+    )  # coming back up does not matter
     assert crossing([0.5, 0.2], 0.5) == (0, 1.0)
     assert crossing([0.4, 0.2], 0.5) is None
     assert crossing([0.4, 0.2], 0.1) is None
 
 
 def test_models_on_one_curve_are_alike_at_matched_loss_only(tmp_path: Path) -> None:
-    """B is behind in training, but knows as much at any loss: the plain comparison sees a difference, the matched one none."""
+    """B is behind in training, but knows as much at any loss: the plain comparison sees a difference, the matched one
+    none."""
     for seed in range(3):
         write(tmp_path, "gpt", seed, [(x, law(x)) for x in A_LOSSES[seed]])
         write(tmp_path, "nextlat", seed, [(x, law(x)) for x in B_LOSSES[seed]])
@@ -106,7 +110,10 @@ def test_what_is_printed(tmp_path: Path) -> None:
         write(tmp_path, "gpt", seed, [(x, law(x)) for x in A_LOSSES[seed]])
         write(tmp_path, "nextlat", seed, [(x, law(x)) for x in B_LOSSES[seed]], model={"horizon": 4})
     rows = compare("gpt", "nextlat[horizon=4]", [tmp_path], matched="excess_loss")
-    told = "stream: matched at the least excess_loss.kl that both reach: seed 0 0.2 (steps 3 and 4), seed 1 0.22 (steps 2 and 4); mean 0.21"
+    told = (
+        "stream: matched at the least excess_loss.kl that both reach: seed 0 0.2 (steps 3 and "
+        "4), seed 1 0.22 (steps 2 and 4); mean 0.21"
+    )
     for form in ("table", "markdown"):
         text = render(rows, form)
         assert text.endswith(told)
@@ -137,8 +144,16 @@ def test_a_score_that_one_side_of_the_level_lacks_is_missing(tmp_path: Path) -> 
 
 
 def test_refusals(tmp_path: Path) -> None:
-    runs = [write(tmp_path, model, seed, [(x, law(x)) for x in B_LOSSES[seed]]) for model in ("gpt", "nextlat") for seed in range(2)]
-    for matched, said in (("m", "matched on a loss"), ("excess_loss.k", "no score 'k'"), ("exces_loss", "did you mean 'excess_loss'")):
+    runs = [
+        write(tmp_path, model, seed, [(x, law(x)) for x in B_LOSSES[seed]])
+        for model in ("gpt", "nextlat")
+        for seed in range(2)
+    ]
+    for matched, said in (
+        ("m", "matched on a loss"),
+        ("excess_loss.k", "no score 'k'"),
+        ("exces_loss", "did you mean 'excess_loss'"),
+    ):
         with pytest.raises(InputError, match=said):
             compare("gpt", "nextlat", [tmp_path], matched=matched)
     assert compare("gpt", "nextlat", [r / "result.json" for r in runs], matched="excess_loss")[0].seeds == (0, 1)
@@ -158,10 +173,22 @@ def test_refusals(tmp_path: Path) -> None:
 def test_variants_are_read() -> None:
     assert Variant.parse("nextlat").options == ()
     four = (("horizon", "4"), ("model.lambda_kl", ".1"))
-    assert Variant.parse("nextlat[horizon=4,model.lambda_kl=.1]").options == Variant.parse("nextlat horizon=4 model.lambda_kl=.1").options == four
+    assert (
+        Variant.parse("nextlat[horizon=4,model.lambda_kl=.1]").options
+        == Variant.parse("nextlat horizon=4 model.lambda_kl=.1").options
+        == four
+    )
     assert Variant.parse(" nextlat[kinds=a,b, x=1]").options == (("kinds", "a,b"), ("x", "1"))
     assert Variant.parse("nextlat[horizon=4]").label == "nextlat[horizon=4]"
-    for wrong in ("", "[horizon=4]", "nextlat[]", "nextlat[horizon]", "nextlat[horizon=4", "nextlat horizon", "nextlat[=4]"):
+    for wrong in (
+        "",
+        "[horizon=4]",
+        "nextlat[]",
+        "nextlat[horizon]",
+        "nextlat[horizon=4",
+        "nextlat horizon",
+        "nextlat[=4]",
+    ):
         with pytest.raises(InputError, match="names no model"):
             Variant.parse(wrong)
 
@@ -173,12 +200,20 @@ def test_variants_are_picked_and_told_apart() -> None:
     assert len(Variant.parse("nextlat").of(records)) == 8
     assert len(Variant.parse("nextlat[horizon=4]").of(records)) == 4
     chosen = Variant.parse("nextlat[horizon=4,lambda_kl=1]").of(records)
-    assert [(r.config["model"]["horizon"], r.config["model"]["lambda_kl"], r.seed) for r in chosen] == [(4, 1.0, 0), (4, 1.0, 1)]
+    assert [(r.config["model"]["horizon"], r.config["model"]["lambda_kl"], r.seed) for r in chosen] == [
+        (4, 1.0, 0),
+        (4, 1.0, 1),
+    ]
     assert len(Variant.parse("nextlat model.steps=4 decay=true").of(records)) == 4
-    assert told_apart(records)[::2] == [f"nextlat[horizon={h},lambda_kl={kl},model.steps={h}]" for h in (1, 4) for kl in (0.1, 1)] + ["gpt"]
+    assert told_apart(records)[::2] == [
+        f"nextlat[horizon={h},lambda_kl={kl},model.steps={h}]" for h in (1, 4) for kl in (0.1, 1)
+    ] + ["gpt"]
     for label, mine in zip(told_apart(records), records):
         assert mine in Variant.parse(label).of(records)
-    for text, said in (("nextlat[horizn=4]", "did you mean 'horizon'"), ("nextlat[steps=4]", "one of model.steps and train.steps; name it whole")):
+    for text, said in (
+        ("nextlat[horizn=4]", "did you mean 'horizon'"),
+        ("nextlat[steps=4]", "one of model.steps and train.steps; name it whole"),
+    ):
         with pytest.raises(InputError, match=said):
             Variant.parse(text).of(records)
     assert Variant.parse("nextlat[horizon=4]").missing(records) is None
@@ -188,16 +223,28 @@ def test_variants_are_picked_and_told_apart() -> None:
 def test_variants_are_compared(tmp_path: Path) -> None:
     for seed in range(3):
         for h in (1, 4):
-            write(tmp_path, "nextlat", seed, [(x, law(x) + h / 10 + seed / 1000 * h) for x in B_LOSSES[seed]], model={"horizon": h})
+            write(
+                tmp_path,
+                "nextlat",
+                seed,
+                [(x, law(x) + h / 10 + seed / 1000 * h) for x in B_LOSSES[seed]],
+                model={"horizon": h},
+            )
         write(tmp_path, "gpt", seed, [(x, law(x)) for x in A_LOSSES[seed]])
     for matched in (None, "excess_loss"):
         rows = {r.score: r for r in compare("nextlat[horizon=4]", "nextlat[horizon=1]", [tmp_path], matched=matched)}
         assert rows["m.x"].verdict == "nextlat[horizon=4] higher"
         assert rows["m.x"].difference == pytest.approx(0.303)
-    assert compare("gpt", "nextlat[horizon=4]", [tmp_path], ["m"], matched="excess_loss")[0].difference == pytest.approx(-0.404)
-    with pytest.raises(InputError, match=r"more than one setting .*nextlat\[horizon=1\], nextlat\[horizon=4\].*; name one"):
+    assert compare("gpt", "nextlat[horizon=4]", [tmp_path], ["m"], matched="excess_loss")[
+        0
+    ].difference == pytest.approx(-0.404)
+    with pytest.raises(
+        InputError, match=r"more than one setting .*nextlat\[horizon=1\], nextlat\[horizon=4\].*; name one"
+    ):
         compare("gpt", "nextlat", [tmp_path])
-    with pytest.raises(InputError, match=r"no result of 'nextlat\[horizon=2\]'; there is nextlat with model.horizon 1 and 4"):
+    with pytest.raises(
+        InputError, match=r"no result of 'nextlat\[horizon=2\]'; there is nextlat with model.horizon 1 and 4"
+    ):
         compare("gpt", "nextlat[horizon=2]", [tmp_path])
     with pytest.raises(InputError, match="name the same runs"):
         compare("nextlat[horizon=4]", "nextlat model.horizon=4", [tmp_path])

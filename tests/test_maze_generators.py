@@ -1,4 +1,5 @@
-"""Maze generators: trees that are trees, known counts of reachable trees, uniformity, and mazes that do not depend on their batch."""
+"""Maze generators: trees that are trees, known counts of reachable trees, uniformity, and mazes that do not depend on
+their batch."""
 
 from __future__ import annotations
 
@@ -12,7 +13,18 @@ from scipy.stats import chi2
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.envs.maze.generators import GENERATORS, TREES, generate
-from worldbench.envs.maze.grid import OPPOSITE, UNREACHED, distances, from_walls, neighbours, pick, shortest_paths, text, to_walls, walls
+from worldbench.envs.maze.grid import (
+    OPPOSITE,
+    UNREACHED,
+    distances,
+    from_walls,
+    neighbours,
+    pick,
+    shortest_paths,
+    text,
+    to_walls,
+    walls,
+)
 
 
 def make(kind: str, rows: int, columns: int, count: int, percolation: float = 0.4) -> np.ndarray:
@@ -73,7 +85,8 @@ def test_wilson_is_uniform_over_the_192_trees() -> None:
 
 
 def test_depth_first_reaches_the_known_trees() -> None:
-    """Of the 192, 14 from a corner, 11 from an edge cell, 8 from the centre, 88 over a uniform start (worlds.md, section 2)."""
+    """Of the 192, 14 from a corner, 11 from an edge cell, 8 from the centre, 88 over a uniform start (worlds.md,
+    section 2)."""
     tree = codes(make("depth-first", 3, 3, 20_000), 3, 3)
     start = (streams.uniform(0, 20_000, 9, "test", "depth-first")[:, 0] * 9).astype(int)
     assert len(np.unique(tree)) == 88
@@ -90,7 +103,11 @@ def exact_law(kind: str, rows: int, columns: int) -> dict[int, float]:
         if not path:
             law[tree] += p
             return
-        ways = [(i, a + b - path[-1]) for i, (a, b) in enumerate(edges) if path[-1] in (a, b) and a + b - path[-1] not in seen]
+        ways = [
+            (i, a + b - path[-1])
+            for i, (a, b) in enumerate(edges)
+            if path[-1] in (a, b) and a + b - path[-1] not in seen
+        ]
         for i, to in ways:
             depth_first([*path, to], seen | {to}, tree | 1 << i, p / len(ways))
         if not ways:
@@ -104,7 +121,9 @@ def exact_law(kind: str, rows: int, columns: int) -> dict[int, float]:
             law[tree] += p
 
     def kruskal(label: tuple[int, ...], tree: int, p: float) -> None:
-        ways = [i for i, (a, b) in enumerate(edges) if label[a] != label[b]]  # walls inside a region change nothing, whenever they come
+        ways = [
+            i for i, (a, b) in enumerate(edges) if label[a] != label[b]
+        ]  # walls inside a region change nothing, whenever they come
         for i in ways:
             a, b = (label[c] for c in edges[i])
             kruskal(tuple(a if x == b else x for x in label), tree | 1 << i, p / len(ways))

@@ -32,9 +32,18 @@ from worldbench.studies.check.checking import kinds, leaves_choice
 
 LOOPS = SolveConfig(rows=4, columns=5, generator="depth-first-percolation", percolation=0.3)
 SMALL = EvalConfig(
-    trials=60, documents=40, detours=(0.5,), structure_trials=60, shift_trials=20, pairs=20, probe_documents=40, dynamics_documents=20, dynamics_steps=5,
-    horizon=3, rank_tokens=100,
-)  # fmt: skip
+    trials=60,
+    documents=40,
+    detours=(0.5,),
+    structure_trials=60,
+    shift_trials=20,
+    pairs=20,
+    probe_documents=40,
+    dynamics_documents=20,
+    dynamics_steps=5,
+    horizon=3,
+    rank_tokens=100,
+)
 
 
 @pytest.fixture(scope="module", params=["tree", "loops"])
@@ -51,7 +60,13 @@ def models(world: SolveWorld) -> list[SequenceModel]:
     from worldbench.baselines.gpt import GPTConfig
 
     damaged = Corrupted(world, CorruptedConfig(deleted=1, added=1, rewired=1, noise=0.3), 2)
-    return [Oracle(world), RandomLegal(world), damaged, NGram(world), make_untrained(world, GPTConfig(layers=1, heads=1, width=16), 0)]
+    return [
+        Oracle(world),
+        RandomLegal(world),
+        damaged,
+        NGram(world),
+        make_untrained(world, GPTConfig(layers=1, heads=1, width=16), 0),
+    ]
 
 
 # Prompts of many lengths
@@ -73,7 +88,9 @@ def test_models_read_prompts_of_many_lengths_one_by_one(ragged: SolveWorld) -> N
             h = model.hidden(d.tokens)
             for i in range(12):
                 alone = model.hidden(d.tokens[i : i + 1, : d.length[i]])[0]
-                assert np.allclose(h[i, d.prompt_length[i] - 1 : d.length[i]], alone[d.prompt_length[i] - 1 :], atol=1e-4), model.name
+                assert np.allclose(
+                    h[i, d.prompt_length[i] - 1 : d.length[i]], alone[d.prompt_length[i] - 1 :], atol=1e-4
+                ), model.name
         if isinstance(model, FromStates):
             early = model.logits(d.tokens[:, :20])  # no prompt is whole: nothing is known
             assert (early == 0).all()
@@ -91,7 +108,14 @@ def test_every_metric_applies_or_says_why(ragged: SolveWorld, tmp_path: Path) ->
     for model in models(ragged):
         record = score(ragged, model, SMALL, tmp_path)
         assert set(record.scores) | set(record.not_applicable) == set(metrics.names())
-        assert {"solved_paths", "retelling", "minimal_pairs", "out_of_distribution", "valid_trajectories", "lookahead"} <= set(record.scores)
+        assert {
+            "solved_paths",
+            "retelling",
+            "minimal_pairs",
+            "out_of_distribution",
+            "valid_trajectories",
+            "lookahead",
+        } <= set(record.scores)
         assert "backwards" in record.not_applicable["sequence_compression"]
     for name in ("solved_paths", "retelling", "minimal_pairs"):
         assert "tell no rule" in metrics[name].load().not_applicable(HMM(), Uniform(HMM()))
@@ -119,12 +143,17 @@ def test_true_paths_are_the_documents(world: SolveWorld) -> None:
     for i in range(80):
         path = drawn["cell_of_token"][tokens[i, : length[i] - 1]]
         ways = drawn["passages"][i][path[:-1]].sum(axis=1)
-        near = [set(np.flatnonzero(world.legal(s)[0])) for s in _states_along(world, prompts, lengths, i, tokens[i], length[i])]
+        near = [
+            set(np.flatnonzero(world.legal(s)[0]))
+            for s in _states_along(world, prompts, lengths, i, tokens[i], length[i])
+        ]
         assert forks[i] == sum(len(n - set(path[:k])) > 1 for k, n in enumerate(near[1 : length[i] - 1], 1))
         assert (ways >= 1).all()
 
 
-def _states_along(world: SolveWorld, prompts: np.ndarray, lengths: np.ndarray, i: int, path: np.ndarray, count: int) -> list:
+def _states_along(
+    world: SolveWorld, prompts: np.ndarray, lengths: np.ndarray, i: int, path: np.ndarray, count: int
+) -> list:
     states = [world.start(prompts[i : i + 1], lengths[i : i + 1])]
     for t in range(count):
         states.append(world.step(states[-1], path[t : t + 1]))
@@ -139,7 +168,9 @@ def test_solved_paths_literally(world: SolveWorld) -> None:
     for i in range(60):
         said = a["greedy_tokens"][i, : a["greedy_length"][i]].tolist()
         exact += said == a["true_tokens"][i, : a["true_length"][i]].tolist()
-        arrived = world.outcome(_states_along(world, *world.prompts(0, 60), i, np.array(said), len(said))[-1])[0] == ARRIVED
+        arrived = (
+            world.outcome(_states_along(world, *world.prompts(0, 60), i, np.array(said), len(said))[-1])[0] == ARRIVED
+        )
         reaches += arrived
         optimal += arrived and len(said) == a["true_length"][i]
     assert 0 < exact < 60
@@ -153,7 +184,8 @@ def test_solved_paths_literally(world: SolveWorld) -> None:
 
 
 class Forgetful(Oracle):
-    """Right, but for prompts whose list begins with an entry told from its southern or eastern side: there it goes nowhere."""
+    """Right, but for prompts whose list begins with an entry told from its southern or eastern side: there it goes
+    nowhere."""
 
     name = "forgetful"
 
@@ -168,7 +200,10 @@ class Forgetful(Oracle):
 
 def test_retelling_sees_what_the_order_of_telling_changes(world: SolveWorld) -> None:
     settings = EvalConfig(structure_trials=200, trials=200)
-    exact, forgetful = (metrics["retelling"].load().measure(Evaluation(world, m, settings)).scores for m in (Oracle(world), Forgetful(world)))
+    exact, forgetful = (
+        metrics["retelling"].load().measure(Evaluation(world, m, settings)).scores
+        for m in (Oracle(world), Forgetful(world))
+    )
     assert exact["jensen_shannon"].value == pytest.approx(0, abs=1e-6)
     assert exact["identical"].value == 1
     assert 0.3 < forgetful["jensen_shannon"].value < 0.6  # half of the tellings differ in whether it is right
@@ -190,14 +225,20 @@ def test_first_change_literally(world: SolveWorld) -> None:
         excluded = [t for t in range(length[i]) if world.law(right[t])[0, columns[t]] == 0]
         common = excluded and ((world.law(left[excluded[0]]) > 0) & (world.law(right[excluded[0]]) > 0)).any()
         assert place[i] == (-2 if common else excluded[0] if excluded else -1)
-        same = [np.allclose(world.law(left[t]), world.law(right[t])) for t in range(excluded[0] if excluded else length[i])]
+        same = [
+            np.allclose(world.law(left[t]), world.law(right[t])) for t in range(excluded[0] if excluded else length[i])
+        ]
         assert equal[i] == all(same)
 
 
 def test_minimal_pairs_of_a_model_that_reads_one_maze_for_another(world: SolveWorld) -> None:
     settings = EvalConfig(structure_trials=120)
     scores = [
-        metrics["minimal_pairs"].load().measure(Evaluation(world, Corrupted(world, CorruptedConfig(rewired=k), 1), settings)).scores["recall"].value
+        metrics["minimal_pairs"]
+        .load()
+        .measure(Evaluation(world, Corrupted(world, CorruptedConfig(rewired=k), 1), settings))
+        .scores["recall"]
+        .value
         for k in (0, 1, 3)
     ]
     assert scores[0] == 1 > scores[1] > scores[2]
@@ -208,7 +249,11 @@ def test_minimal_pairs_of_a_model_that_reads_one_maze_for_another(world: SolveWo
 
 @pytest.mark.parametrize("rewired", [0, 2])
 def test_gallery(rewired: int, world: SolveWorld, tmp_path: Path) -> None:
-    report = metrics["solved_paths"].load().measure(Evaluation(world, Corrupted(world, CorruptedConfig(rewired=rewired), 1), SMALL))
+    report = (
+        metrics["solved_paths"]
+        .load()
+        .measure(Evaluation(world, Corrupted(world, CorruptedConfig(rewired=rewired), 1), SMALL))
+    )
     (tmp_path / "solved_paths.npz").write_bytes(npz(report.arrays))
     written = maze_gallery.draw(tmp_path / "solved_paths.npz", tmp_path / "gallery", title="a title")
     assert {p.suffix for p in written} == {".png", ".svg", ".csv"}

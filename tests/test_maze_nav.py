@@ -1,4 +1,5 @@
-"""Rides in a maze: the maze as a map, the same law and metrics as on street maps, and the figure of the model's walls."""
+"""Rides in a maze: the maze as a map, the same law and metrics as on street maps, and the figure of the model's
+walls."""
 
 from __future__ import annotations
 
@@ -45,14 +46,18 @@ def tokens(world: MazeWorld, text: str) -> np.ndarray:
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_the_map_is_the_maze(kind: str) -> None:
     """Every passage, both ways, in the direction that it says; nothing else."""
-    world = MazeWorld(MazeConfig(generator=kind, rows=6, columns=8, seed=3, percolation=0.7 if kind == "percolation" else None))
+    world = MazeWorld(
+        MazeConfig(generator=kind, rows=6, columns=8, seed=3, percolation=0.7 if kind == "percolation" else None)
+    )
     g, report = world.graph(), world.graph().report
     source, target, way = g.edges.T
     step = np.array([[0, CELL], [CELL, 0], [0, -CELL], [-CELL, 0]])
     assert np.allclose(g.metres[target] - g.metres[source], step[way])
     assert (g.successor[target, (way + 2) % 4] == source).all()
     assert (g.hops_to(np.arange(g.n_places)) < UNREACHABLE).all()
-    passages = generate(kind, 6, 8, np.array([3]), ("maze",), 0.7 if kind == "percolation" else PERCOLATION.get(kind, 0.0))[0]
+    passages = generate(
+        kind, 6, 8, np.array([3]), ("maze",), 0.7 if kind == "percolation" else PERCOLATION.get(kind, 0.0)
+    )[0]
     cell = np.array([int(r) * 8 + int(c) for r, c in (p.strip("()").split(",") for p in g.places)])
     assert ((g.successor >= 0) == passages[cell]).all()
     assert report["cells_outside_largest_part"] == 48 - g.n_places
@@ -67,7 +72,9 @@ def test_the_largest_part_is_kept_and_announced() -> None:
     assert outside == 81 - world.graph().n_places > 0
     assert f"{outside} cells outside the largest connected part" in world.summary(0)
     assert world.card(0)["map_report"]["cells_outside_largest_part"] == outside
-    parts = np.zeros((1, 7), bool)  # the walls of a 1x8 maze: parts of 1, 3, 1 and 3 cells; the first of the two largest stays
+    parts = np.zeros(
+        (1, 7), bool
+    )  # the walls of a 1x8 maze: parts of 1, 3, 1 and 3 cells; the first of the two largest stays
     parts[0, [1, 2, 5, 6]] = True
     assert maze_graph(from_walls(parts, 1, 8)[0], 1, 8, "parts").places == ("(0,1)", "(0,2)", "(0,3)")
     with pytest.raises(InputError, match=r"raise env\.percolation"):
@@ -81,7 +88,11 @@ def test_examples_of_the_documentation() -> None:
     assert " ".join(corridor) in " ".join((MazeWorld.__doc__ or "").split())
     joined = {(world.graph().places[u], world.graph().places[v]) for u, v, _ in world.graph().edges}
     assert joined == {(a, b) for i, a in enumerate(corridor) for j, b in enumerate(corridor) if abs(i - j) == 1}
-    rides = [line.strip().split("   ")[0] for line in (MazeWorld.__doc__ or "").splitlines() if " end " in line and line.strip().startswith("(")]
+    rides = [
+        line.strip().split("   ")[0]
+        for line in (MazeWorld.__doc__ or "").splitlines()
+        if " end " in line and line.strip().startswith("(")
+    ]
     assert len(rides) == 2
     for ride in rides:
         row = tokens(world, ride)
@@ -95,16 +106,27 @@ def test_examples_of_the_documentation() -> None:
 
 def test_options_decide_the_maze_and_wrong_ones_are_refused() -> None:
     base = MazeWorld(FIVE).identity()["map_digest"]
-    others = [{"generator": "kruskal"}, {"rows": 6}, {"columns": 6}, {"seed": 1}, {"generator": "depth-first-percolation", "percolation": 0.5}]
+    others = [
+        {"generator": "kruskal"},
+        {"rows": 6},
+        {"columns": 6},
+        {"seed": 1},
+        {"generator": "depth-first-percolation", "percolation": 0.5},
+    ]
     digests = [MazeWorld(dataclasses.replace(FIVE, **other)).identity()["map_digest"] for other in others]
     assert len({base, *digests}) == 6
     settled, _ = MazeWorld.settle(MazeConfig(generator="percolation"))
     assert settled.percolation == PERCOLATION["percolation"]
     for wrong, words in (
-        ({"generator": "wilsen"}, "did you mean 'wilson'"), ({"rows": 51}, "env.rows must lie between 1 and 50"), ({"rows": 1, "columns": 2}, "at least 3"),
-        ({"percolation": 0.3}, "does not apply to env.generator 'depth-first'"), ({"generator": "percolation", "percolation": 1.2}, "between 0 and 1"),
-        ({"seed": -1}, "env.seed"), ({"min_moves": 5, "max_moves": 4}, "env.min_moves"), ({"columns": 0}, "env.columns"),
-    ):  # fmt: skip
+        ({"generator": "wilsen"}, "did you mean 'wilson'"),
+        ({"rows": 51}, "env.rows must lie between 1 and 50"),
+        ({"rows": 1, "columns": 2}, "at least 3"),
+        ({"percolation": 0.3}, "does not apply to env.generator 'depth-first'"),
+        ({"generator": "percolation", "percolation": 1.2}, "between 0 and 1"),
+        ({"seed": -1}, "env.seed"),
+        ({"min_moves": 5, "max_moves": 4}, "env.min_moves"),
+        ({"columns": 0}, "env.columns"),
+    ):
         with pytest.raises(InputError, match=words):
             MazeConfig(**wrong)
 
@@ -118,7 +140,8 @@ def test_fifty_by_fifty() -> None:
 
 
 def test_what_can_be_had_without_the_map() -> None:
-    """Counting moves tells the place on any grid; positions alone win where there are no walls, and never in a corridor that winds."""
+    """Counting moves tells the place on any grid; positions alone win where there are no walls, and never in a corridor
+    that winds."""
     config = MazeConfig(generator="percolation", percolation=1.0, rows=6, columns=6, min_moves=2, max_moves=20)
     empty, winding = MazeWorld(config), MazeWorld(MazeConfig(rows=7, columns=7, min_moves=5, max_moves=60))
     assert counter_accuracy(empty.walker) == 1
@@ -127,7 +150,8 @@ def test_what_can_be_had_without_the_map() -> None:
     assert beeline_arrival(winding.walker) < 0.3
     city = TaxiWorld(TaxiConfig(map="city:60", min_moves=3, max_moves=20))
     assert counter_accuracy(city.walker) < 0.5
-    spiral = np.zeros((1, 12), bool)  # 3x3, in one winding corridor (0,0) (0,1) (0,2) (1,2) (1,1) (1,0) (2,0) (2,1) (2,2): each row can be driven by sight
+    spiral = np.zeros((1, 12), bool)
+    # 3x3, in one winding corridor (0,0) (0,1) (0,2) (1,2) (1,1) (1,0) (2,0) (2,1) (2,2): driven by sight
     walls = {(0, 1): 0, (1, 2): 2, (2, 5): 4, (4, 5): 7, (3, 4): 5, (3, 6): 6, (6, 7): 10, (7, 8): 11}
     spiral[0, list(walls.values())] = True
     graph = maze_graph(from_walls(spiral, 3, 3)[0], 3, 3, "spiral")
@@ -152,7 +176,8 @@ def literal_beeline(graph) -> float:
 
 
 def test_lookahead_says_where_its_ceiling_leaves_no_room() -> None:
-    """With a long budget the exact law goes to and fro; with a short one its likely rides are short. The ceiling is what the oracle scores."""
+    """With a long budget the exact law goes to and fro; with a short one its likely rides are short. The ceiling is
+    what the oracle scores."""
     short, long = (MazeWorld(MazeConfig(rows=5, columns=5, min_moves=2, max_moves=m)) for m in (8, 60))
     for world in (short, long):
         oracle = Oracle(world)
@@ -167,13 +192,17 @@ def test_lookahead_says_where_its_ceiling_leaves_no_room() -> None:
 
 
 def evidence(path: Path, world: MazeWorld | TaxiWorld, model) -> Report:
-    report = RECONSTRUCTION.measure(Evaluation(world, model, EvalConfig(reconstruction_rides=150, reconstruction_orders=2)))
+    report = RECONSTRUCTION.measure(
+        Evaluation(world, model, EvalConfig(reconstruction_rides=150, reconstruction_orders=2))
+    )
     path.write_bytes(npz(report.arrays))
     return report
 
 
 def test_the_grid_is_read_off_the_evidence(tmp_path: Path) -> None:
-    world = MazeWorld(MazeConfig(generator="percolation", percolation=0.5, rows=6, columns=7, min_moves=2, max_moves=12))
+    world = MazeWorld(
+        MazeConfig(generator="percolation", percolation=0.5, rows=6, columns=7, min_moves=2, max_moves=12)
+    )
     evidence(tmp_path / "maze.npz", world, Oracle(world))
     data = street_map.load(tmp_path / "maze.npz")
     grid = maze_map.grid_of(data)
@@ -201,7 +230,9 @@ def test_walls_driven_through_and_ways_elsewhere_are_told_apart(tmp_path: Path) 
     data, g = street_map.load(tmp_path / "maze.npz"), world.graph()
     free = np.argwhere(g.successor < 0)
     steps = np.array([[0, CELL], [CELL, 0], [0, -CELL], [-CELL, 0]])
-    near = [(int(v), int(w), int(a)) for v, a in free for w in range(16) if np.allclose(g.metres[w], g.metres[v] + steps[a])]
+    near = [
+        (int(v), int(w), int(a)) for v, a in free for w in range(16) if np.allclose(g.metres[w], g.metres[v] + steps[a])
+    ]
     far = [(int(v), int((v + 5) % 16), int(a)) for v, a in free[:3]]
     red = np.array(near[:4] + [e for e in far if e not in near], np.int32)
     np.savez(tmp_path / "red.npz", **(data | {"red": red, "red_uses": np.ones(len(red), int)}))  # pyright: ignore[reportArgumentType]
@@ -222,7 +253,9 @@ def test_walls_driven_through_and_ways_elsewhere_are_told_apart(tmp_path: Path) 
 def test_all_figures_of_a_run_are_drawn(tmp_path: Path) -> None:
     world = MazeWorld(FIVE)
     (tmp_path / "evidence").mkdir()
-    report = evidence(tmp_path / "evidence" / "map_reconstruction.npz", world, Corrupted(world, CorruptedConfig(rewired=6), 0))
+    report = evidence(
+        tmp_path / "evidence" / "map_reconstruction.npz", world, Corrupted(world, CorruptedConfig(rewired=6), 0)
+    )
     assert report.scores["red_edges"].value > 0
     names = {p.name for p in draw_run(tmp_path)}
     assert names == {f"{n}.{k}" for n in ("map", "map-zoom", "maze") for k in ("png", "svg", "csv")} | {"map.html"}
@@ -231,10 +264,35 @@ def test_all_figures_of_a_run_are_drawn(tmp_path: Path) -> None:
 
 
 def test_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    tiny = ["--env.rows", "4", "--env.columns", "4", "--env.min_moves", "2", "--env.max_moves", "10", "--data.rides", "200", "--train.steps", "20"]
+    tiny = [
+        "--env.rows",
+        "4",
+        "--env.columns",
+        "4",
+        "--env.min_moves",
+        "2",
+        "--env.max_moves",
+        "10",
+        "--data.rides",
+        "200",
+        "--train.steps",
+        "20",
+    ]
     tiny += ["--model.layers", "1", "--model.width", "16", "--train.curve_documents", "20", "--train.row_tokens", "0"]
-    small = ["--eval.trials", "20", "--eval.documents", "20", "--eval.metrics", "valid_trajectories", "map_reconstruction", "--eval.reconstruction_rides", "20"]
-    assert main(["run", "maze", "--preset", "small", "--model", "gpt", *tiny, *small, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
+    small = [
+        "--eval.trials",
+        "20",
+        "--eval.documents",
+        "20",
+        "--eval.metrics",
+        "valid_trajectories",
+        "map_reconstruction",
+        "--eval.reconstruction_rides",
+        "20",
+    ]
+    assert main(["run", "maze", "--preset", "small", "--model", "gpt", *tiny, *small, "--out", str(tmp_path)]) == 0, (
+        capsys.readouterr().err
+    )
     folder = next(tmp_path.glob("maze-gpt-small-*"))
     result = result_of(folder)
     assert result.world_name == "maze"

@@ -61,7 +61,9 @@ def hops_to(near: dict[str, set[str]], target: str) -> dict[str, int]:
 def test_documents_are_shortest_paths_of_the_mazes_they_tell(world: SolveWorld) -> None:
     documents = world.sample(3, "train", 0, 60)
     several = 0
-    for line, length, given in zip(text_format.to_text(documents, world.rows, world.columns), documents.length, documents.prompt_length):
+    for line, length, given in zip(
+        text_format.to_text(documents, world.rows, world.columns), documents.length, documents.prompt_length
+    ):
         near, origin, target, path = literal(line)
         hops = hops_to(near, target)
         assert path[0] == origin
@@ -87,7 +89,13 @@ def test_the_automaton_step_by_step(world: SolveWorld) -> None:
         for t in range(len(path) + 1):
             expected = {origin} if at is None else near[at] | ({"<PATH_END>"} if at == target else set())
             assert {words[world.vocabulary.actions[a]] for a in np.flatnonzero(world.legal(states)[0])} == expected
-            likely = {origin} if at is None else {"<PATH_END>"} if at == target else {b for b in near[at] if hops.get(b) == hops[at] - 1}
+            likely = (
+                {origin}
+                if at is None
+                else {"<PATH_END>"}
+                if at == target
+                else {b for b in near[at] if hops.get(b) == hops[at] - 1}
+            )
             law = world.law(states)[0]
             assert {words[world.vocabulary.actions[a]] for a in np.flatnonzero(law)} == likely
             assert law[law > 0] == pytest.approx(1 / len(likely))
@@ -180,7 +188,12 @@ def test_options_that_leave_no_problem_are_refused_at_once(options: dict, told: 
     with pytest.raises(InputError) as error:
         SolveWorld(config)
     assert told in str(error.value)
-    source = Source(config, HeldOut.of(config.rows, config.width, config.held_out_share, np.zeros((0, len(walls(config.rows, config.width))), bool)))
+    source = Source(
+        config,
+        HeldOut.of(
+            config.rows, config.width, config.held_out_share, np.zeros((0, len(walls(config.rows, config.width))), bool)
+        ),
+    )
     with pytest.raises(InputError):
         _ = [source.draw(0, split, 0, 9000) for split in ("train", "test")]
     assert time.process_time() - started < 10
@@ -262,7 +275,9 @@ def test_a_maze_told_again_is_the_same_maze(world: SolveWorld) -> None:
     inside = np.arange(d.tokens.shape[1])[None, :] >= d.prompt_length[:, None]
     assert np.array_equal(np.where(inside, d.tokens, 0), np.where(inside, again.tokens, 0))
     assert (again.tokens != d.tokens).any(axis=1).mean() > 0.95
-    assert np.array_equal(world.retold(Documents(d.tokens[:50], d.length[:50], d.prompt_length[:50]), 0).tokens, again.tokens[:50])
+    assert np.array_equal(
+        world.retold(Documents(d.tokens[:50], d.length[:50], d.prompt_length[:50]), 0).tokens, again.tokens[:50]
+    )
     flips = [parse(x.tokens, x.prompt_length, world.rows, world.columns) for x in (d, again)]
     told = flips[0].entries < world.n_walls
     assert 0.4 < flips[0].flip[told].mean() < 0.6

@@ -1,4 +1,5 @@
-"""Mazes as text: what is written is read again, the literature's own lines are read, and malformed ones are refused, saying where and why."""
+"""Mazes as text: what is written is read again, the literature's own lines are read, and malformed ones are refused,
+saying where and why."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from worldbench.envs.maze.text_format import from_text, parse, read, to_text, wr
 from worldbench.records.reading import text
 
 LINE = (
-    "<ADJLIST_START> (1,1) <--> (1,0) ; (0,0) <--> (1,0) ; (0,1) <--> (1,1) ; <ADJLIST_END> <ORIGIN_START> (0,0) <ORIGIN_END> "
+    "<ADJLIST_START> (1,1) <--> (1,0) ; (0,0) <--> (1,0) ; (0,1) <--> (1,1) ; <ADJLIST_END> "
+    "<ORIGIN_START> (0,0) <ORIGIN_END> "
     "<TARGET_START> (0,1) <TARGET_END> <PATH_START> (0,0) (1,0) (1,1) (0,1) <PATH_END>"
 )
 
@@ -110,18 +112,26 @@ def test_however_a_line_is_written(spelling: str, tmp_path: Path) -> None:
         (f'["{LINE}"]', "'[\"' is no word of a maze"),
         (LINE.replace("<-->", "<\u2013>"), "is no word; did you mean '<-->'?"),
         (LINE.replace("(1,1) <-->", "(1,1) <XX>"), "the path goes from (1,0) to (1,1), where there is no passage"),
-        (LINE.replace(" <ADJLIST_END>", " (1,0) <XX> (1,1) ; <ADJLIST_END>"),
-         "(1,1) and (1,0) are joined by '<-->' and parted by '<XX>'; leave one"),
-        (LINE.replace("<ORIGIN_START>", "<XX>"),
-         "'<XX>' parts two cells, in an entry '(r,c) <XX> (r,c) ;' of the edge list alone"),
+        (
+            LINE.replace(" <ADJLIST_END>", " (1,0) <XX> (1,1) ; <ADJLIST_END>"),
+            "(1,1) and (1,0) are joined by '<-->' and parted by '<XX>'; leave one",
+        ),
+        (
+            LINE.replace("<ORIGIN_START>", "<XX>"),
+            "'<XX>' parts two cells, in an entry '(r,c) <XX> (r,c) ;' of the edge list alone",
+        ),
         (LINE.replace("(1,0) ;", "(1,0)", 1), "word 5 must be ';', not '(0,0)'"),
-        (LINE[: LINE.index(" (0,0) (1,0) (1,1) (0,1)")],
-         "after '<PATH_START>' come a shortest path from (0,0) to (0,1) and '<PATH_END>'"),
-        (LINE.replace("<PATH_START>", "<PATH_START>" + " (0,0) (1,0)" * 20),
-         "moves, more than 2 x 2 cells can ask for; write a shortest one"),
+        (
+            LINE[: LINE.index(" (0,0) (1,0) (1,1) (0,1)")],
+            "after '<PATH_START>' come a shortest path from (0,0) to (0,1) and '<PATH_END>'",
+        ),
+        (
+            LINE.replace("<PATH_START>", "<PATH_START>" + " (0,0) (1,0)" * 20),
+            "moves, more than 2 x 2 cells can ask for; write a shortest one",
+        ),
         (LINE.replace("(1,1)", "(11,1)"), "'(11,1)' is no cell of 2 x 2; set env.rows and env.columns"),
     ],
-)  # fmt: skip
+)
 def test_other_lines_are_told_what_to_do(line: str, told: str) -> None:
     with pytest.raises(InputError) as error:
         from_text([LINE, "# a comment", line], 2, 2, "mine.txt")
@@ -168,7 +178,18 @@ def test_tested_on_the_mazes_of_a_file(tmp_path: Path, capsys: pytest.CaptureFix
     listed = {row.tobytes() for row in parse(told.tokens, told.prompt_length, 3, 3).open}
     trained = parse(*(getattr(world.sample(0, "train", 0, 3000), f) for f in ("tokens", "prompt_length")), 3, 3).open
     assert not listed & {row.tobytes() for row in trained}
-    command = ["run", "maze-solve", "--model", "oracle", "--env.rows", "3", "--env.file", str(tmp_path / "mine.txt"), "--out", str(tmp_path / "runs")]
+    command = [
+        "run",
+        "maze-solve",
+        "--model",
+        "oracle",
+        "--env.rows",
+        "3",
+        "--env.file",
+        str(tmp_path / "mine.txt"),
+        "--out",
+        str(tmp_path / "runs"),
+    ]
     assert main([*command, "--eval.metrics", "solved_paths", "excess_loss"]) == 0, capsys.readouterr().err
     result = result_of(next((tmp_path / "runs").glob("*")))
     exact = result.scores["solved_paths"].scores["exact_greedy"]

@@ -20,7 +20,18 @@ STREETS = [
     if j < 25 and (j != i + 1 or j % 5)
 ]  # fmt: skip
 BOTH_WAYS = [*STREETS, *((v, u, data) for u, v, data in STREETS)]
-TINY = ["--train.steps", "2", "--train.batch", "4", "--train.curve_documents", "5", "--model.layers", "1", "--model.width", "16"]
+TINY = [
+    "--train.steps",
+    "2",
+    "--train.batch",
+    "4",
+    "--train.curve_documents",
+    "5",
+    "--model.layers",
+    "1",
+    "--model.width",
+    "16",
+]
 TINY += ["--model.heads", "1", "--eval.metrics", "next_token", "--eval.documents", "10", "--quiet"]
 PROCESS = {"transition": [[[0.5, 0.1], [0.0, 0.3]], [[0.2, 0.2], [0.6, 0.1]]]}
 MAZES = "<ADJLIST_START> (0,0) <--> (0,1) ; (0,1) <--> (1,1) ; (1,1) <--> (1,0) ; <ADJLIST_END>"
@@ -66,7 +77,9 @@ def test_a_map_that_moved(verb: str, tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_process_that_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.json"
     file.write_text(json.dumps(PROCESS))
-    assert main(["run", "hmm", "--env.process", str(file), "--env.length", "5", *TINY, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
+    assert main(["run", "hmm", "--env.process", str(file), "--env.length", "5", *TINY, "--out", str(tmp_path)]) == 0, (
+        capsys.readouterr().err
+    )
     (folder,) = tmp_path.glob("hmm-gpt-*")
     assert all(str(tmp_path) not in path.read_text() for path in scored(folder))
     moved = tmp_path / "other" / "mine.json"
@@ -77,8 +90,13 @@ def test_a_process_that_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert main([*again, "--env.process", str(moved)]) == 0, capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--env.length", "6"], ["--train.steps", "9"], ["--model.width=32"], ["--env.lenght", "6"], ["--data.rides", "3"]])
-def test_nothing_else_is_changed_after_training(words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [["--env.length", "6"], ["--train.steps", "9"], ["--model.width=32"], ["--env.lenght", "6"], ["--data.rides", "3"]],
+)
+def test_nothing_else_is_changed_after_training(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["run", "hmm", "--env.length", "5", *TINY, "--out", str(tmp_path)]) == 0
     (folder,) = tmp_path.glob("hmm-gpt-*")
     told = refused(capsys, "eval", str(folder), *words, "--quiet")
@@ -92,7 +110,9 @@ def test_nothing_else_is_changed_after_training(words: list[str], tmp_path: Path
 def test_a_process_whose_name_no_file_can_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     process = f"mixture({', '.join(['0.1*mess3(x=0.1500000000000000000, a=0.6000000000000)'] * 10)})"
     assert len(process) > 255
-    assert main(["run", "hmm", "--env.process", process, "--env.length", "3", *TINY, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
+    assert main(["run", "hmm", "--env.process", process, "--env.length", "3", *TINY, "--out", str(tmp_path)]) == 0, (
+        capsys.readouterr().err
+    )
     (folder,) = tmp_path.glob("hmm-gpt-*")
     assert main(["eval", str(folder), "--eval.documents", "7", "--quiet"]) == 0, capsys.readouterr().err
 
@@ -100,7 +120,19 @@ def test_a_process_whose_name_no_file_can_have(tmp_path: Path, capsys: pytest.Ca
 def test_decode_takes_the_place_of_a_file_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "mine.json"
     file.write_text(json.dumps(PROCESS))
-    run = ["run", "hmm", "--model", "nextlat", "--model.horizon", "2", "--env.process", str(file), "--env.length", "5", *TINY]
+    run = [
+        "run",
+        "hmm",
+        "--model",
+        "nextlat",
+        "--model.horizon",
+        "2",
+        "--env.process",
+        str(file),
+        "--env.length",
+        "5",
+        *TINY,
+    ]
     assert main([*run, "--out", str(tmp_path)]) == 0
     (folder,) = tmp_path.glob("hmm-nextlat-*")
     moved = file.rename(tmp_path / "moved.json")
@@ -126,13 +158,36 @@ def case(name: str, folder: Path) -> Path:
 
 def test_the_case_moved_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = case("moved-map", tmp_path)
-    words = ["run", "taxi", "--preset", "small", "--train.steps", "4", "--train.curve_documents", "10", "--env.map", str(here / "town.graphml")]
-    words += ["--env.region", "all", "--eval.trials", "5", "--eval.documents", "20", "--eval.metrics", "next_token", "--quiet"]
+    words = [
+        "run",
+        "taxi",
+        "--preset",
+        "small",
+        "--train.steps",
+        "4",
+        "--train.curve_documents",
+        "10",
+        "--env.map",
+        str(here / "town.graphml"),
+    ]
+    words += [
+        "--env.region",
+        "all",
+        "--eval.trials",
+        "5",
+        "--eval.documents",
+        "20",
+        "--eval.metrics",
+        "next_token",
+        "--quiet",
+    ]
     assert main([*words, "--out", str(here / "runs")]) == 0, capsys.readouterr().err
     (folder,) = (here / "runs").glob("taxi-gpt-*")
     (here / "elsewhere").mkdir()
     (here / "town.graphml").rename(here / "elsewhere" / "town.graphml")
-    assert "name where it lies now: --env.map FILE" in refused(capsys, "eval", str(folder), "--eval.trials", "6", "--quiet")
+    assert "name where it lies now: --env.map FILE" in refused(
+        capsys, "eval", str(folder), "--eval.trials", "6", "--quiet"
+    )
     named = ["--env.map", str(here / "elsewhere" / "town.graphml")]
     assert main(["eval", str(folder), "--eval.trials", "6", *named, "--quiet"]) == 0, capsys.readouterr().err
 
@@ -140,8 +195,32 @@ def test_the_case_moved_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_the_case_plugin_edited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = case("plugin-edited", tmp_path)
     file = here / "mine.py"
-    words = ["run", "taxi", "--model", "mine", "--plugin", str(file), "--preset", "small", "--train.steps", "10", "--train.curve_documents", "20"]
-    words += ["--env.map", "city:40", "--env.region", "all", "--eval.trials", "5", "--eval.documents", "20", "--eval.metrics", "next_token"]
+    words = [
+        "run",
+        "taxi",
+        "--model",
+        "mine",
+        "--plugin",
+        str(file),
+        "--preset",
+        "small",
+        "--train.steps",
+        "10",
+        "--train.curve_documents",
+        "20",
+    ]
+    words += [
+        "--env.map",
+        "city:40",
+        "--env.region",
+        "all",
+        "--eval.trials",
+        "5",
+        "--eval.documents",
+        "20",
+        "--eval.metrics",
+        "next_token",
+    ]
     words += ["--out", str(here / "runs"), "--quiet"]
     losses = []
     for scale in ("1.0", "-1.0"):

@@ -1,4 +1,5 @@
-"""NextLat and GPT against their losses written out position by position, and the cheap backward pass against one plain graph.
+"""NextLat and GPT against their losses written out position by position, and the cheap backward pass against one plain
+graph.
 
 Shape letters: B rows, T tokens, D width, V vocabulary.
 """
@@ -40,7 +41,15 @@ def packed(rows: int = 4, share: int = 3, width: int = 14, seed: int = 0) -> Bat
     """Documents of 2 to 8 tokens, prompts of 1 to 3; some rows cut, some padded."""
     rng = np.random.default_rng(seed)
     length = rng.integers(2, 9, rows * share).astype(np.int32)
-    return pack(Documents(rng.integers(0, V, (rows * share, 8)).astype(np.int32), length, rng.integers(1, 4, rows * share).astype(np.int32)), rows, width)
+    return pack(
+        Documents(
+            rng.integers(0, V, (rows * share, 8)).astype(np.int32),
+            length,
+            rng.integers(1, 4, rows * share).astype(np.int32),
+        ),
+        rows,
+        width,
+    )
 
 
 def gradients(objective: Objective) -> dict[str, Tensor]:
@@ -59,7 +68,8 @@ def assert_same_gradients(got: dict[str, Tensor], expected: dict[str, Tensor]) -
 
 
 def literal_terms(objective: GPT | NextLat, batch: Batch) -> dict[str, Tensor]:
-    """Everything in one graph: rows, positions and steps in plain loops. No mask: a rollout stops where its document does, or goes on through its end."""
+    """Everything in one graph: rows, positions and steps in plain loops. No mask: a rollout stops where its document
+    does, or goes on through its end."""
     h = objective.encode_batch(batch)
     head = dict(objective.trunk.head.named_parameters())
 
@@ -73,13 +83,18 @@ def literal_terms(objective: GPT | NextLat, batch: Batch) -> dict[str, Tensor]:
 
     rows, width = batch.tokens.shape
     next_token = [
-        -log_law(h[r, t])[int(batch.targets[r, t])] for r in range(rows) for t in range(width) if batch.targets[r, t] != -1
-    ]  # fmt: skip
+        -log_law(h[r, t])[int(batch.targets[r, t])]
+        for r in range(rows)
+        for t in range(width)
+        if batch.targets[r, t] != -1
+    ]
     terms = {"next_token": torch.stack(next_token).mean()}
     if not isinstance(objective, NextLat):
         return terms
     c, p = objective.config, dict(objective.dynamics.named_parameters())
-    places = other_places(batch, "sham", objective.seed) if c.sham == "shuffled" else torch.arange(width).expand(rows, width)
+    places = (
+        other_places(batch, "sham", objective.seed) if c.sham == "shuffled" else torch.arange(width).expand(rows, width)
+    )
     smooth: list[list[Tensor]] = [[] for _ in range(c.horizon)]
     kl: list[list[Tensor]] = [[] for _ in range(c.horizon)]
     for r in range(rows):
@@ -131,17 +146,44 @@ ONE_BY_ONE = {
     "past-every-document-and-on": dataclasses.replace(CONFIG, horizon=15, mask="landing"),
 }
 CHANGES = {
-    "plain": {}, "landing": {"mask": "landing"}, "prompts": {"mask_prompts": True}, "no-residual": {"residual": False},
-    "before-the-norm": {"state": "residual"}, "shuffled": {"sham": "shuffled"},
+    "plain": {},
+    "landing": {"mask": "landing"},
+    "prompts": {"mask_prompts": True},
+    "no-residual": {"residual": False},
+    "before-the-norm": {"state": "residual"},
+    "shuffled": {"sham": "shuffled"},
     "all-but-shuffled": {"mask": "landing", "mask_prompts": True, "residual": False, "state": "residual"},
     "all": {"mask": "landing", "mask_prompts": True, "residual": False, "state": "residual", "sham": "shuffled"},
-}  # fmt: skip
-STOPS = {"": {}, "-moving-target": {"stop_target": False}, "-moving-head": {"stop_head": False}, "-both-moving": {"stop_target": False, "stop_head": False}}
-EVERY = ONE_BY_ONE | {name + stop: dataclasses.replace(CONFIG, **changes, **stops) for name, changes in CHANGES.items() for stop, stops in STOPS.items()}
+}
+STOPS = {
+    "": {},
+    "-moving-target": {"stop_target": False},
+    "-moving-head": {"stop_head": False},
+    "-both-moving": {"stop_target": False, "stop_head": False},
+}
+EVERY = ONE_BY_ONE | {
+    name + stop: dataclasses.replace(CONFIG, **changes, **stops)
+    for name, changes in CHANGES.items()
+    for stop, stops in STOPS.items()
+}
 
 
-@pytest.mark.parametrize("batch", [packed(), pack(Documents(packed(2, 4, 8).tokens[:, :7].numpy().astype(np.int32), np.array([7, 3], np.int32),
-                                                            np.array([2, 1], np.int32)), 2, 6)], ids=["packed", "single"])  # fmt: skip
+@pytest.mark.parametrize(
+    "batch",
+    [
+        packed(),
+        pack(
+            Documents(
+                packed(2, 4, 8).tokens[:, :7].numpy().astype(np.int32),
+                np.array([7, 3], np.int32),
+                np.array([2, 1], np.int32),
+            ),
+            2,
+            6,
+        ),
+    ],
+    ids=["packed", "single"],
+)
 @pytest.mark.parametrize("config", EVERY.values(), ids=EVERY.keys())
 def test_loss_and_gradient_as_written_out(config: GPTConfig, batch: Batch) -> None:
     objective = make(config)
@@ -166,7 +208,10 @@ def test_every_change_matters() -> None:
         if name not in ("gpt", "nextlat", "plain"):
             objective = make(config)
             objective.backward(batch, objective.counts(batch))
-            same = {name.replace("head.linear", "head").replace("head.norm", "norm"): g for name, g in gradients(objective).items()}
+            same = {
+                name.replace("head.linear", "head").replace("head.norm", "norm"): g
+                for name, g in gradients(objective).items()
+            }
             assert max(float((g - before[n]).abs().max()) for n, g in same.items()) > 1e-5, name
 
 
@@ -186,16 +231,30 @@ def test_the_stops_matter() -> None:
 
 def test_terms_of_a_row_by_hand() -> None:
     """Documents a b c d | e f | g h i: prompts of 2 tokens, the last input of each cut off as a target only."""
-    documents = Documents(np.array([[1, 2, 3, 4, 9], [5, 6, 9, 0, 0], [7, 8, 1, 9, 0]], np.int32), np.array([5, 3, 4], np.int32), np.array([2, 2, 2], np.int32))
+    documents = Documents(
+        np.array([[1, 2, 3, 4, 9], [5, 6, 9, 0, 0], [7, 8, 1, 9, 0]], np.int32),
+        np.array([5, 3, 4], np.int32),
+        np.array([2, 2, 2], np.int32),
+    )
     batch = pack(documents, 1, 11)
     assert batch.document.tolist() == [[0, 0, 0, 0, 1, 1, 2, 2, 2, -1, -1]]
     objective = make()
     counts = {name: int(n) for name, n in objective.counts(batch).items()}
-    # Inputs one step apart in one document: 3 + 1 + 2; two apart: 2 + 0 + 1; three apart: 1. Only first inputs are unscored, and none is landed on.
+    # Inputs one step apart in one document: 3 + 1 + 2; two apart: 2 + 0 + 1; three apart: 1. Only first inputs are
+    # unscored, and none is landed on.
     assert counts == {"next_token": 6, "next_h_1": 6, "kl_1": 6, "next_h_2": 3, "kl_2": 3, "next_h_3": 1, "kl_3": 1}
-    longer = make(dataclasses.replace(CONFIG, horizon=2)).counts(pack(dataclasses.replace(documents, prompt_length=np.array([4, 2, 3], np.int32)), 1, 11))
-    # Longer prompts leave d, f and i scored. They take landings on b, c and h from the divergence, and nothing from the regression.
-    assert {name: int(n) for name, n in longer.items()} == {"next_token": 3, "next_h_1": 6, "kl_1": 3, "next_h_2": 3, "kl_2": 2}
+    longer = make(dataclasses.replace(CONFIG, horizon=2)).counts(
+        pack(dataclasses.replace(documents, prompt_length=np.array([4, 2, 3], np.int32)), 1, 11)
+    )
+    # Longer prompts leave d, f and i scored. They take landings on b, c and h from the divergence, and nothing from the
+    # regression.
+    assert {name: int(n) for name, n in longer.items()} == {
+        "next_token": 3,
+        "next_h_1": 6,
+        "kl_1": 3,
+        "next_h_2": 3,
+        "kl_2": 2,
+    }
 
 
 def test_the_end_token_and_other_documents_do_not_enter_the_latent_terms() -> None:
@@ -223,7 +282,8 @@ def test_the_end_token_and_other_documents_do_not_enter_the_latent_terms() -> No
 
 
 def test_rows_without_a_term() -> None:
-    """Documents of one input have nothing to roll out, and wholly given ones nothing to score: 0, and no gradient that is not a number."""
+    """Documents of one input have nothing to roll out, and wholly given ones nothing to score: 0, and no gradient that
+    is not a number."""
     tokens = np.array([[1, 9, 0], [2, 3, 9]], np.int32)
     for length, prompt in (([2, 2], [1, 1]), ([3, 3], [3, 3])):
         batch = pack(Documents(tokens, np.array(length, np.int32), np.array(prompt, np.int32)), 2, 4)
@@ -237,7 +297,10 @@ def test_rows_without_a_term() -> None:
 # Accumulation and memory
 
 
-@pytest.mark.parametrize("config", [EVERY[name] for name in ("gpt", "nextlat", "plain-both-moving", "all-both-moving", "past-every-document-and-on")])
+@pytest.mark.parametrize(
+    "config",
+    [EVERY[name] for name in ("gpt", "nextlat", "plain-both-moving", "all-both-moving", "past-every-document-and-on")],
+)
 def test_accumulated_parts_have_the_gradient_of_the_whole(config: GPTConfig) -> None:
     objective, batch = make(config), packed(rows=6)
     totals = objective.counts(batch)
@@ -291,7 +354,9 @@ def test_a_term_of_weight_0_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         return call
 
     monkeypatch.setattr(Dynamics, "forward", counted("dynamics", Dynamics.forward))
-    monkeypatch.setattr(torch.nn.functional, "smooth_l1_loss", counted("regression", torch.nn.functional.smooth_l1_loss))
+    monkeypatch.setattr(
+        torch.nn.functional, "smooth_l1_loss", counted("regression", torch.nn.functional.smooth_l1_loss)
+    )
     seen = {}
     for name in ("nextlat", "no-kl", "no-regression", "no-latents"):
         objective = make(EVERY[name])
@@ -310,21 +375,33 @@ def test_prediction_is_the_trunk_alone() -> None:
     assert nextlat.inference_parameters() == gpt.inference_parameters() == gpt.parameter_count()
     assert nextlat.parameter_count() - gpt.parameter_count() == 2 * 16 + 32 * 128 + 128 * 128 + 128 * 16
     for name, p in gpt.trunk.named_parameters():
-        assert torch.equal(p, dict(nextlat.trunk.named_parameters())[name]), "the same seed starts both from the same trunk"
+        assert torch.equal(p, dict(nextlat.trunk.named_parameters())[name]), (
+            "the same seed starts both from the same trunk"
+        )
 
 
-@pytest.mark.parametrize(("factor", "width", "hidden"), [(1.0, 64, 128), (1.0, 384, 768), (0.5, 384, 384), (2.0, 384, 1536), (0.01, 64, 128)])
+@pytest.mark.parametrize(
+    ("factor", "width", "hidden"), [(1.0, 64, 128), (1.0, 384, 768), (0.5, 384, 384), (2.0, 384, 1536), (0.01, 64, 128)]
+)
 def test_dynamics_width(factor: float, width: int, hidden: int) -> None:
     assert NextLatConfig(width=width, heads=2, dynamics_factor=factor).dynamics_width == hidden
 
 
 @pytest.mark.parametrize(
     ("values", "field"),
-    [({"horizon": 0}, "model.horizon"), ({"lambda_h": -1.0}, "model.lambda_h"), ({"lambda_kl": -0.1}, "model.lambda_kl"),
-     ({"dynamics_factor": 0.0}, "model.dynamics_factor"), ({"width": 31}, "model.width"), ({"mask": "landed"}, "model.mask .* did you mean 'landing'"),
-     ({"state": "norm"}, "model.state .* did you mean 'normed'"), ({"sham": "cutt"}, "model.sham .* did you mean 'cut'"),
-     ({"sham": "cut", "stop_target": False}, "model.stop_target"), ({"sham": "cut", "stop_head": False}, "model.stop_head")],
-)  # fmt: skip
+    [
+        ({"horizon": 0}, "model.horizon"),
+        ({"lambda_h": -1.0}, "model.lambda_h"),
+        ({"lambda_kl": -0.1}, "model.lambda_kl"),
+        ({"dynamics_factor": 0.0}, "model.dynamics_factor"),
+        ({"width": 31}, "model.width"),
+        ({"mask": "landed"}, "model.mask .* did you mean 'landing'"),
+        ({"state": "norm"}, "model.state .* did you mean 'normed'"),
+        ({"sham": "cutt"}, "model.sham .* did you mean 'cut'"),
+        ({"sham": "cut", "stop_target": False}, "model.stop_target"),
+        ({"sham": "cut", "stop_head": False}, "model.stop_head"),
+    ],
+)
 def test_options_that_cannot_be(values: dict[str, object], field: str) -> None:
     with pytest.raises(InputError, match=field):
         NextLatConfig(**values)  # type: ignore[arg-type]

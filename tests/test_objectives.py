@@ -28,9 +28,14 @@ V, CONTEXT = 17, 200
 SHAPE = GPTConfig(layers=2, heads=2, width=16)
 CONFIG = NextLatConfig(layers=2, heads=2, width=16, horizon=3, lambda_h=0.7, lambda_kl=0.4)
 KINDS = [
-    (GPT, SHAPE), (NextLat, CONFIG), (BST, BSTConfig(layers=2, heads=2, width=16)), (MTP, MTPConfig(layers=2, heads=2, width=16)),
-    (JTP, JTPConfig(layers=2, heads=2, width=16)), (GRU, RecurrentConfig(width=16)), (LSTM, RecurrentConfig(width=16)),
-]  # fmt: skip
+    (GPT, SHAPE),
+    (NextLat, CONFIG),
+    (BST, BSTConfig(layers=2, heads=2, width=16)),
+    (MTP, MTPConfig(layers=2, heads=2, width=16)),
+    (JTP, JTPConfig(layers=2, heads=2, width=16)),
+    (GRU, RecurrentConfig(width=16)),
+    (LSTM, RecurrentConfig(width=16)),
+]
 
 
 def documents(n: int, longest: int, seed: int = 0) -> Documents:
@@ -83,7 +88,9 @@ def test_norm_gradient_is_that_of_the_formula(scale: float) -> None:
         norm.weight.copy_(torch.randn(12, generator=generator))
     formula = x / torch.sqrt((x * x).mean(-1, keepdim=True) + NORM_EPS) * norm.weight
     torch.testing.assert_close(norm(x), formula, atol=0, rtol=1e-12)
-    for got, expected in zip(torch.autograd.grad(norm(x), (x, norm.weight), g), torch.autograd.grad(formula, (x, norm.weight), g)):
+    for got, expected in zip(
+        torch.autograd.grad(norm(x), (x, norm.weight), g), torch.autograd.grad(formula, (x, norm.weight), g)
+    ):
         torch.testing.assert_close(got, expected, atol=1e-12, rtol=1e-10)
 
 
@@ -102,7 +109,10 @@ def test_nextlat_without_its_terms_is_gpt(packed: bool) -> None:
             torch.testing.assert_close(value, plain[name], atol=1e-12, rtol=1e-9)
 
 
-@pytest.mark.parametrize("change", [{"lambda_h": 0.0, "lambda_kl": 5.0}, {"lambda_h": 5.0, "lambda_kl": 0.0}, {"lambda_h": 5.0, "lambda_kl": 5.0}])
+@pytest.mark.parametrize(
+    "change",
+    [{"lambda_h": 0.0, "lambda_kl": 5.0}, {"lambda_h": 5.0, "lambda_kl": 0.0}, {"lambda_h": 5.0, "lambda_kl": 5.0}],
+)
 def test_latent_terms_move_all_but_the_head(change: dict[str, float]) -> None:
     batch = pack(documents(6, 9), 2, 14)
     plain = gradients(GPT(SHAPE, V, CONTEXT, 0), batch)
@@ -115,7 +125,9 @@ def test_latent_terms_move_all_but_the_head(change: dict[str, float]) -> None:
 
 def test_divergence_moves_the_head_when_it_is_let() -> None:
     batch = pack(documents(6, 9), 2, 14)
-    stopped, moving = (gradients(NextLat(dataclasses.replace(CONFIG, stop_head=stop), V, CONTEXT, 0), batch) for stop in (True, False))
+    stopped, moving = (
+        gradients(NextLat(dataclasses.replace(CONFIG, stop_head=stop), V, CONTEXT, 0), batch) for stop in (True, False)
+    )
     for name, value in moving.items():
         if name == "trunk.head.weight":
             assert (value - stopped[name]).abs().max() > 1e-4
@@ -129,7 +141,9 @@ def test_divergence_moves_the_head_when_it_is_let() -> None:
 @pytest.mark.parametrize("longest", [9, 150], ids=["short", "past-the-first-rotary-table"])
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize(("kind", "config"), KINDS)
-def test_prediction_leaves_training_as_it_was(kind: type[Objective], config: GPTConfig, packed: bool, longest: int) -> None:
+def test_prediction_leaves_training_as_it_was(
+    kind: type[Objective], config: GPTConfig, packed: bool, longest: int
+) -> None:
     """Also where prediction came first, or was of longer rows, and so made the rotary table."""
     batch = pack(documents(4, longest), 2, longest) if packed else pack(documents(4, longest), 4, longest - 1)
     untouched = gradients(kind(config, V, CONTEXT, 0), batch)

@@ -21,9 +21,31 @@ from worldbench.runs.display import Display, Lines, number
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = ROOT / "results" / "taxi-village" / "quick"
-TINY = ["run", "hmm", "--model", "oracle", "--eval.trials", "5", "--eval.documents", "20", "--eval.metrics", "next_token"]
+TINY = [
+    "run",
+    "hmm",
+    "--model",
+    "oracle",
+    "--eval.trials",
+    "5",
+    "--eval.documents",
+    "20",
+    "--eval.metrics",
+    "next_token",
+]
 TRAINED = ["run", "taxi", "--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"]
-TRAINED += ["--eval.trials", "5", "--eval.documents", "5", "--eval.metrics", "next_token", "--train.steps", "4", "--train.batch", "8"]
+TRAINED += [
+    "--eval.trials",
+    "5",
+    "--eval.documents",
+    "5",
+    "--eval.metrics",
+    "next_token",
+    "--train.steps",
+    "4",
+    "--train.batch",
+    "8",
+]
 TRAINED += ["--train.curve_documents", "20", "--data.rides", "0", "--train.row_tokens", "0"]
 TRAINED += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
 
@@ -50,7 +72,10 @@ def test_any_encoding_holds_a_board(encoding: str, form: str, monkeypatch: pytes
 
 
 def test_characters_that_an_encoding_lacks() -> None:
-    assert "± ┃━┏ ² läufe 漢 🎉 \udce4".encode("ascii", "worldbench") == b"+- |=+ ^2 l\\u00e4ufe \\u6f22 \\ud83c\\udf89 \\udce4"
+    assert (
+        "± ┃━┏ ² läufe 漢 🎉 \udce4".encode("ascii", "worldbench")
+        == b"+- |=+ ^2 l\\u00e4ufe \\u6f22 \\ud83c\\udf89 \\udce4"
+    )
     assert "±ä".encode("latin-1", "worldbench") == b"\xb1\xe4"
 
 
@@ -66,7 +91,10 @@ class Failing(io.StringIO):
         raise OSError(self.code, os.strerror(self.code))
 
 
-@pytest.mark.parametrize(("code", "said"), [(errno.EPIPE, None), (errno.EIO, None), (errno.ENOSPC, "No space left on device"), (errno.EBADF, "Bad file")])
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(errno.EPIPE, None), (errno.EIO, None), (errno.ENOSPC, "No space left on device"), (errno.EBADF, "Bad file")],
+)
 def test_a_stream_that_fails_takes_what_comes(code: int, said: str | None) -> None:
     stream = console.Steady(Failing(code))
     assert stream.write("abc") == 3
@@ -77,9 +105,14 @@ def test_a_stream_that_fails_takes_what_comes(code: int, said: str | None) -> No
     assert told is said or (told is not None and said is not None and said in told)
 
 
-def test_results_that_cannot_be_printed_are_a_failure(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_that_cannot_be_printed_are_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A full disk is; a reader that had enough is not."""
-    for number_, code, said in ((errno.ENOSPC, 1, "cannot write to standard output (No space left on device)"), (errno.EPIPE, 0, "")):
+    for number_, code, said in (
+        (errno.ENOSPC, 1, "cannot write to standard output (No space left on device)"),
+        (errno.EPIPE, 0, ""),
+    ):
         monkeypatch.setattr(sys, "stdout", Failing(number_))
         assert main(["ls"]) == code
         told = capsys.readouterr().err
@@ -90,7 +123,9 @@ def test_results_that_cannot_be_printed_are_a_failure(monkeypatch: pytest.Monkey
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     words = " ".join(TINY)
     whole = command.replace("WORLDBENCH", f"{sys.executable} -m worldbench").replace("RUN", words)
-    return subprocess.run(["/bin/bash", "-c", whole], cwd=folder, capture_output=True, text=True, check=False, env=terminals.environment())
+    return subprocess.run(
+        ["/bin/bash", "-c", whole], cwd=folder, capture_output=True, text=True, check=False, env=terminals.environment()
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +179,10 @@ def test_a_terminal_that_closes_ends_no_run(tmp_path: Path) -> None:
 # Width
 
 HEAD = ["model", "seeds", "a score with a long name", "95%", "valid_trajectories.arrives_sampled", "n"]
-BODY = [["nextlat[horizon=4,lambda_kl=0.1]", "5", "0.933 ±0.012", "0.912 .. 0.944", "12,345.0", "10"], ["漢字テスト", "", "-0.5", "", "inf", "9"]]
+BODY = [
+    ["nextlat[horizon=4,lambda_kl=0.1]", "5", "0.933 ±0.012", "0.912 .. 0.944", "12,345.0", "10"],
+    ["漢字テスト", "", "-0.5", "", "inf", "9"],
+]
 
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 80, 100, 120, 180])
@@ -209,7 +247,9 @@ def test_a_run_says_where_how_large_and_each_metric(tmp_path: Path, capsys: pyte
     folder = next(tmp_path.glob("taxi-gpt-*"))
     lines = told.splitlines()
     assert f"folder: {folder}" in lines
-    assert any(line.startswith("training gpt: ") and "parameters, 4 steps of 8 rows, cpu, 1 thread" in line for line in lines)
+    assert any(
+        line.startswith("training gpt: ") and "parameters, 4 steps of 8 rows, cpu, 1 thread" in line for line in lines
+    )
     assert lines.count("scoring: next_token (1 of 1)") == 1
     assert main([*TRAINED, "--out", str(tmp_path / "again"), "--quiet"]) == 0
     assert capsys.readouterr().err == ""
@@ -228,7 +268,10 @@ def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_progress_interprets_no_name(tmp_path: Path) -> None:
     """A status line and a bar with names that are markup to rich."""
-    code = "from worldbench.runs.display import Display\nd = Display()\nwith d.task('[/]') as say:\n    say('[bold]x\\x1b[31m')\n"
+    code = (
+        "from worldbench.runs.display import Display\nd = Display()\nwith d.task('[/]') as "
+        "say:\n    say('[bold]x\\x1b[31m')\n"
+    )
     code += "with d.training(3) as report:\n    report(1, 3, {'[/red]': 1.0}, 5, 1.0)\n"
     status, told = terminals.run([sys.executable, "-c", code], 120, tmp_path)
     assert status == 0
@@ -237,7 +280,13 @@ def test_progress_interprets_no_name(tmp_path: Path) -> None:
 
 
 def test_numbers_that_are_not_finite() -> None:
-    assert [number(v) for v in (None, float("inf"), float("-inf"), 0.5, 1234.5)] == ["-", "inf", "-inf", "0.500", "1,234.5"]
+    assert [number(v) for v in (None, float("inf"), float("-inf"), 0.5, 1234.5)] == [
+        "-",
+        "inf",
+        "-inf",
+        "0.500",
+        "1,234.5",
+    ]
 
 
 # The reduced inputs
@@ -265,11 +314,26 @@ def test_case_recipes(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("columns", [40, 80])
 def test_case_narrow_terminal(columns: int, tmp_path: Path) -> None:
     script = case("narrow-terminal") / "withtty.py"
-    argv = ["python3", str(script), str(columns), "worldbench", "run", "taxi", "--model", "oracle", "--env.map", "city:40"]
+    argv = [
+        "python3",
+        str(script),
+        str(columns),
+        "worldbench",
+        "run",
+        "taxi",
+        "--model",
+        "oracle",
+        "--env.map",
+        "city:40",
+    ]
     argv += ["--env.region", "all", "--eval.trials", "5", "--eval.metrics", "valid_trajectories", "--out", "runs"]
-    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, env=terminals.with_command(tmp_path))
+    done = subprocess.run(
+        argv, cwd=tmp_path, capture_output=True, text=True, check=True, env=terminals.with_command(tmp_path)
+    )
     assert "rc 0" in done.stdout
-    scores = json.loads(next(tmp_path.glob("runs/*/result-*.json")).read_text())["scores"]["valid_trajectories"]["scores"]
+    scores = json.loads(next(tmp_path.glob("runs/*/result-*.json")).read_text())["scores"]["valid_trajectories"][
+        "scores"
+    ]
     for name, score in scores.items():
         assert name in done.stdout
         assert number(score["value"]) in done.stdout
@@ -278,14 +342,18 @@ def test_case_narrow_terminal(columns: int, tmp_path: Path) -> None:
 
 def test_case_matplotlibrc_usetex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MATPLOTLIBRC", str(case("matplotlibrc-usetex") / "matplotlibrc"))
-    done = subprocess.run([sys.executable, "-m", "worldbench", *TRAINED], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "worldbench", *TRAINED], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("runs/taxi-gpt-*/figures/learning.png"))
 
 
 def test_case_non_utf8_folder(tmp_path: Path) -> None:
     script = case("non-utf8-folder") / "run.sh"
-    done: Any = subprocess.run(["bash", str(script)], cwd=tmp_path, capture_output=True, check=False, env=terminals.with_command(tmp_path))
+    done: Any = subprocess.run(
+        ["bash", str(script)], cwd=tmp_path, capture_output=True, check=False, env=terminals.with_command(tmp_path)
+    )
     assert done.returncode == 0, done.stderr
     assert b"result: l\\xe4ufe/taxi-oracle-" in done.stderr
     assert list(tmp_path.glob("l*/taxi-oracle-*/result-*.json"))

@@ -50,7 +50,9 @@ def as_lists(batch: Batch) -> dict[str, list[list[int]]]:
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Documents, int, int]:
     rows, share = draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    texts = draw(st.lists(st.lists(st.integers(1, 30), min_size=2, max_size=9), min_size=rows * share, max_size=rows * share))
+    texts = draw(
+        st.lists(st.lists(st.integers(1, 30), min_size=2, max_size=9), min_size=rows * share, max_size=rows * share)
+    )
     prompts = [draw(st.integers(1, len(text))) for text in texts]
     return documents_of(texts, prompts), rows, draw(st.integers(1, 20))
 
@@ -72,7 +74,8 @@ def test_a_row_depends_on_its_own_documents_alone(case: tuple[Documents, int, in
 
 
 def test_by_hand() -> None:
-    """Two rows of two documents: the last token (9) is only a target, prompts are not scored, and a document cut by the row's end keeps its known target."""
+    """Two rows of two documents: the last token (9) is only a target, prompts are not scored, and a document cut by the
+    row's end keeps its known target."""
     batch = pack(documents_of([[1, 2, 3, 9], [4, 5, 6, 7, 9], [8, 9], [1, 2, 9]], [2, 2, 1, 2]), 2, 6)
     assert batch.tokens.tolist() == [[1, 2, 3, 4, 5, 6], [8, 1, 2, 0, 0, 0]]
     assert batch.document.tolist() == [[0, 0, 0, 1, 1, 1], [0, 1, 1, -1, -1, -1]]

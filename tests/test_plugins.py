@@ -16,7 +16,18 @@ from worldbench.core.plugins import load_plugin, load_plugins, read_plugin
 from worldbench.core.registry import metrics, models, worlds
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
-SHORT = ["--env.length", "5", "--train.steps", "3", "--train.batch", "4", "--train.curve_documents", "5", "--model.layers", "1"]
+SHORT = [
+    "--env.length",
+    "5",
+    "--train.steps",
+    "3",
+    "--train.batch",
+    "4",
+    "--train.curve_documents",
+    "5",
+    "--model.layers",
+    "1",
+]
 SHORT += ["--model.width", "16", "--model.heads", "1", "--eval.documents", "20", "--eval.trials", "5", "--quiet"]
 
 LOSS = """
@@ -66,7 +77,9 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 def run(out: Path, *more: str) -> list[Path]:
     """Train the model `mine`; the folders of all its runs so far, the newest last."""
-    assert main(["run", "hmm", "--model", "mine", *SHORT, "--eval.metrics", "next_token", *more, "--out", str(out)]) == 0
+    assert (
+        main(["run", "hmm", "--model", "mine", *SHORT, "--eval.metrics", "next_token", *more, "--out", str(out)]) == 0
+    )
     return sorted(out.glob("hmm-mine-*"), key=lambda path: (path / "config.json").stat().st_mtime_ns)
 
 
@@ -113,9 +126,14 @@ def test_two_plugins_of_one_name_are_two_modules(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     text = "from __future__ import annotations\nimport dataclasses\nfrom worldbench.core.registry import worlds\n"
     for folder in "ab":
-        file = written(tmp_path / folder / "same.py", f"{text}@dataclasses.dataclass\nclass C:\n    x: int = 0\nworlds.add('{folder}', 'x', C)\n")
+        file = written(
+            tmp_path / folder / "same.py",
+            f"{text}@dataclasses.dataclass\nclass C:\n    x: int = 0\nworlds.add('{folder}', 'x', C)\n",
+        )
         load_plugin(file)
-    assert {sys.modules[worlds[name].load().__module__].__file__ for name in "ab"} == {str(tmp_path / f / "same.py") for f in "ab"}
+    assert {sys.modules[worlds[name].load().__module__].__file__ for name in "ab"} == {
+        str(tmp_path / f / "same.py") for f in "ab"
+    }
 
 
 @pytest.mark.parametrize(
@@ -181,7 +199,19 @@ def test_a_stopped_run_does_not_go_on_with_another_loss(tmp_path: Path, monkeypa
         self.interrupted = step == 0
         return real(self, step)
 
-    command = ["run", "hmm", "--model", "mine", *SHORT, "--eval.metrics", "next_token", "--out", str(tmp_path), "--plugin", str(file)]
+    command = [
+        "run",
+        "hmm",
+        "--model",
+        "mine",
+        *SHORT,
+        "--eval.metrics",
+        "next_token",
+        "--out",
+        str(tmp_path),
+        "--plugin",
+        str(file),
+    ]
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", stopping)
         assert main(command) == 130
@@ -199,12 +229,25 @@ def test_a_metric_is_of_the_evaluation_alone(tmp_path: Path) -> None:
     metric, loss = written(tmp_path / "count.py", COUNT), written(tmp_path / "mine.py", LOSS)
     named = ["--plugin", str(loss)]
     (folder,) = run(tmp_path, *named)
-    again = ["eval", str(folder), "--eval.metrics", "constant", "next_token", "--quiet", *named, "--plugin", str(metric)]
+    again = [
+        "eval",
+        str(folder),
+        "--eval.metrics",
+        "constant",
+        "next_token",
+        "--quiet",
+        *named,
+        "--plugin",
+        str(metric),
+    ]
     before = set(folder.glob("result*.json"))
     for text in (COUNT, COUNT.replace("Score(1.0", "Score(2.0")):
         written(metric, text)
         assert main(again) == 0
-    values = {json.loads(p.read_text())["scores"]["constant"]["scores"]["one"]["value"] for p in set(folder.glob("result*.json")) - before}
+    values = {
+        json.loads(p.read_text())["scores"]["constant"]["scores"]["one"]["value"]
+        for p in set(folder.glob("result*.json")) - before
+    }
     assert values == {1.0, 2.0}
     assert run(tmp_path, *named, "--plugin", str(metric)) == [folder]
 
@@ -221,7 +264,9 @@ def test_references_do_not_depend_on_a_plugins_model(tmp_path: Path) -> None:
 
 def test_the_version_of_a_package_is_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an installed package registers through an entry point."""
-    (tmp_path / "some_models.py").write_text(f"def register(registry):\n    {LOSS.strip().replace(chr(10), chr(10) + '    ')}\n")
+    (tmp_path / "some_models.py").write_text(
+        f"def register(registry):\n    {LOSS.strip().replace(chr(10), chr(10) + '    ')}\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setattr(models, "_entries", dict(models._entries))
     named = []
@@ -269,7 +314,9 @@ def test_the_code_that_a_folder_names_is_not_run(verb: str, tmp_path: Path, caps
 def test_a_plugin_of_another_kind_cannot_be_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder,) = run(tmp_path, "--plugin", str(written(tmp_path / "mine.py", LOSS)))
     other = written(tmp_path / "other.py", registering("model", "another"))
-    told = refused(capsys, "eval", str(folder), "--plugin", str(tmp_path / "mine.py"), "--plugin", str(other), "--quiet")
+    told = refused(
+        capsys, "eval", str(folder), "--plugin", str(tmp_path / "mine.py"), "--plugin", str(other), "--quiet"
+    )
     assert "was trained without the plugin other.py" in told
 
 
@@ -289,7 +336,10 @@ def test_a_recipe_makes_no_code_run(tmp_path: Path, capsys: pytest.CaptureFixtur
     file = written(tmp_path / "mine.py", LOSS)
     recipe = written(tmp_path / "r.toml", "world = 'hmm'\nplugin = 'mine.py'\n[model]\nname = 'mine'\n")
     told = refused(capsys, "run", "--config", str(recipe), "--print-config")
-    assert f"needs the plugin mine.py, and the code that a recipe names is not run unasked; name the file if you trust it: --plugin {file}" in told
+    assert (
+        "needs the plugin mine.py, and the code that a recipe names is not run unasked; name "
+        f"the file if you trust it: --plugin {file}"
+    ) in told
     assert "mine" not in models.names()
     assert main(["run", "--config", str(recipe), "--print-config", "--plugin", str(file)]) == 0
 

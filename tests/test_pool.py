@@ -48,7 +48,10 @@ def test_values_come_in_the_order_of_the_plan(pool: Pool) -> None:
 
 
 def test_a_cell_runs_after_those_that_it_needs(pool: Pool, tmp_path: Path) -> None:
-    cells = [Cell("last", note, (tmp_path, "last", "first"), after=("first",)), Cell("first", note, (tmp_path, "first", None))]
+    cells = [
+        Cell("last", note, (tmp_path, "last", "first"), after=("first",)),
+        Cell("first", note, (tmp_path, "first", None)),
+    ]
     assert pool.results(cells) == ["last", "first"]
 
 
@@ -64,7 +67,9 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(pool: Pool) -> None:
 
 
 def test_a_process_that_dies_is_reported() -> None:
-    outcomes = {o.cell.name: o for o in Processes(2).run([Cell("dead", die), Cell("wrong", crash), Cell("fine", double, (4,))])}
+    outcomes = {
+        o.cell.name: o for o in Processes(2).run([Cell("dead", die), Cell("wrong", crash), Cell("fine", double, (4,))])
+    }
     assert outcomes["fine"].value == 8
     with pytest.raises(RunError, match=r"dead ended without an answer \(signal 9\).*fewer --workers"):
         outcomes["dead"].result()

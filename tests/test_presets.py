@@ -57,11 +57,16 @@ def test_sizes_are_options_of_the_objectives_they_name() -> None:
         (["maze-solve", "--preset", "paper"], "the world 'maze-solve' has no preset 'paper'"),
         (["taxi", "--preset", "smal"], "the world 'taxi' has no preset 'smal'; did you mean 'small'?"),
         (["taxi", "--preset", "default"], "no preset 'default'"),
-        (["ring", "--preset", "paper", "--plugin", str(EXAMPLES / "ring.py")], "'ring' has no preset 'paper'; there are large, quick"),
+        (
+            ["ring", "--preset", "paper", "--plugin", str(EXAMPLES / "ring.py")],
+            "'ring' has no preset 'paper'; there are large, quick",
+        ),
     ],
 )
 @pytest.mark.parametrize("verb", ["run", "check", "tune", "bench"])
-def test_a_preset_that_the_world_does_not_have(verb: str, argv: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_preset_that_the_world_does_not_have(
+    verb: str, argv: list[str], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     more = {"tune": ["--models", "gpt"], "run": ["--print-config"]}.get(verb, [])
     words = ["gpt", "--world", *argv] if verb == "bench" else argv
     assert main([verb, *words, *more, "--out", str(tmp_path)]) == 2
@@ -70,7 +75,9 @@ def test_a_preset_that_the_world_does_not_have(verb: str, argv: list[str], said:
     assert not told.out
 
 
-def test_a_plugin_that_declares_none_has_the_options_own_defaults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plugin_that_declares_none_has_the_options_own_defaults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = ring(tmp_path, "")
     few = ["--eval.documents", "10", "--eval.metrics", "next_token", "--quiet", "--out", str(tmp_path)]
     assert main(["run", "ring", "--model", "random-legal", "--plugin", str(file), *few]) == 0
@@ -89,7 +96,17 @@ def test_a_plugins_first_preset_is_its_default(tmp_path: Path) -> None:
     job = resolve("ring", "nextlat", preset="large", seed=0)
     assert (job.groups["env"].size, job.groups["model"].horizon) == (100, 8)
     assert resolve("ring", "gpt", preset="quick", seed=0).groups["train"].steps == 1000
-    words = ["run", "ring", "--model", "random-legal", "--plugin", str(EXAMPLES / "ring.py"), "--quiet", "--out", str(tmp_path)]
+    words = [
+        "run",
+        "ring",
+        "--model",
+        "random-legal",
+        "--plugin",
+        str(EXAMPLES / "ring.py"),
+        "--quiet",
+        "--out",
+        str(tmp_path),
+    ]
     assert main([*words, "--eval.documents", "10", "--eval.metrics", "next_token"]) == 0
     assert list(tmp_path.glob("ring-random-legal-quick-*"))
 
@@ -98,7 +115,10 @@ def test_a_plugins_first_preset_is_its_default(tmp_path: Path) -> None:
     ("presets", "said"),
     [
         (', presets={"a": Preset(line="x", env={"sise": 9})}', "sets an unknown option env.sise; did you mean 'size'"),
-        (', presets={"a": Preset(line="x", model={"wdth": 9})}', "sets an unknown option model.wdth; did you mean 'width'"),
+        (
+            ', presets={"a": Preset(line="x", model={"wdth": 9})}',
+            "sets an unknown option model.wdth; did you mean 'width'",
+        ),
         (', presets={"a": Preset(line="x", train={"steps": "many"})}', "train.steps must be of type int, not 'many'"),
         (', presets={"a": Preset(line="x", env={"size": 2})}', "size >= 3"),
         (', presets={"a": Preset(line="x", sizes="lnog")}', "unknown sizes 'lnog'; did you mean 'long'"),
@@ -107,7 +127,9 @@ def test_a_plugins_first_preset_is_its_default(tmp_path: Path) -> None:
         (', presets={"a": Preset(line="x", environment={})}', "TypeError"),
     ],
 )
-def test_presets_of_a_plugin_that_cannot_be_used(presets: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_presets_of_a_plugin_that_cannot_be_used(
+    presets: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = ring(tmp_path, presets)
     assert main(["run", "ring", "--print-config", "--plugin", str(file)]) == 2
     told = capsys.readouterr().err

@@ -27,7 +27,15 @@ from worldbench.metrics.belief_probe import distinct_prefixes, halves, table_gro
 from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import positions
-from worldbench.metrics.linear_probe import RIDGES, fit_affine, fit_discriminant, fourier_features, mean_by_group, r_squared, top_components
+from worldbench.metrics.linear_probe import (
+    RIDGES,
+    fit_affine,
+    fit_discriminant,
+    fourier_features,
+    mean_by_group,
+    r_squared,
+    top_components,
+)
 
 LONG = HMM(HMMConfig(process="rrxor", length=9))
 
@@ -42,7 +50,9 @@ class Features(Oracle):
         self.features = features
 
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
-        return np.array([[self.features(tuple(row[: t + 1])) for t in range(len(row))] for row in tokens.tolist()], np.float32)
+        return np.array(
+            [[self.features(tuple(row[: t + 1])) for t in range(len(row))] for row in tokens.tolist()], np.float32
+        )
 
 
 def literal_ridge(x: np.ndarray, y: np.ndarray, w: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
@@ -50,7 +60,9 @@ def literal_ridge(x: np.ndarray, y: np.ndarray, w: np.ndarray, ridge: float) -> 
     root = np.sqrt(w)[:, None]
     a, b = (x - mx) * root, (y - my) * root
     penalty = np.sqrt(ridge * np.trace(a.T @ a) / x.shape[1]) * np.eye(x.shape[1])
-    weight = np.linalg.lstsq(np.concatenate([a, penalty]), np.concatenate([b, np.zeros((x.shape[1], y.shape[1]))]), rcond=None)[0]
+    weight = np.linalg.lstsq(
+        np.concatenate([a, penalty]), np.concatenate([b, np.zeros((x.shape[1], y.shape[1]))]), rcond=None
+    )[0]
     return weight, my - mx @ weight
 
 
@@ -68,7 +80,8 @@ def test_affine_is_the_ridge_of_least_leave_one_out_error(seed: int) -> None:
     assert min(gap) < 1e-6 * np.abs(y).max()
 
     def leave_one_out(ridge: float) -> float:
-        """The penalty and the centre stay those of all rows but for the row's own share: the textbook's leverage formula, by solving anew."""
+        """The penalty and the centre stay those of all rows but for the row's own share: the textbook's leverage
+        formula, by solving anew."""
         total, root = 0.0, np.sqrt(w)
         a = np.concatenate([root[:, None], (x - w @ x) * root[:, None]], axis=1)
         penalty = np.diag([0, *np.full(d, ridge * np.trace(a[:, 1:].T @ a[:, 1:]) / d)])
@@ -101,7 +114,9 @@ def test_a_direction_without_variance_explodes_nowhere() -> None:
     y = x[:, :1] + rng.normal(size=(200, 1))
     far = np.concatenate([rng.normal(size=(50, 2)), 0.01 * np.ones((50, 30))], axis=1)
     plain = np.linalg.lstsq(np.concatenate([x, np.ones((200, 1))], axis=1), y, rcond=None)[0]
-    assert np.abs(fit_affine(x, y)(far)).max() < 15 < np.abs(np.concatenate([far, np.ones((50, 1))], axis=1) @ plain).max()
+    assert (
+        np.abs(fit_affine(x, y)(far)).max() < 15 < np.abs(np.concatenate([far, np.ones((50, 1))], axis=1) @ plain).max()
+    )
 
 
 def test_discriminant_is_fishers() -> None:
@@ -117,8 +132,9 @@ def test_discriminant_is_fishers() -> None:
     pooled += 1e-4 * np.trace(np.cov(x.T, bias=True)) / 3 * np.eye(3)
     inverse = np.linalg.inv(pooled)
     literal = [
-        max(seen, key=lambda c: -0.5 * (row - mean[c]) @ inverse @ (row - mean[c]) + np.log((label == c).mean())) for row in x
-    ]  # fmt: skip
+        max(seen, key=lambda c: -0.5 * (row - mean[c]) @ inverse @ (row - mean[c]) + np.log((label == c).mean()))
+        for row in x
+    ]
     assert found.tolist() == literal
 
 
@@ -128,7 +144,10 @@ def test_state_probe_is_a_probe_fitted_on_other_documents(seed: int) -> None:
     noise = {}
 
     def features(prefix: tuple[int, ...]) -> np.ndarray:
-        return noise.setdefault(prefix, streams.generator("test features", *prefix).normal(size=12)) + 3 * np.eye(12)[prefix[-1] % 12]
+        return (
+            noise.setdefault(prefix, streams.generator("test features", *prefix).normal(size=12))
+            + 3 * np.eye(12)[prefix[-1] % 12]
+        )
 
     model, settings = Features(world, features), EvalConfig(probe_documents=60)
     report = state_probe.METRIC.measure(Evaluation(world, model, settings))
@@ -148,7 +167,9 @@ def test_state_probe_is_a_probe_fitted_on_other_documents(seed: int) -> None:
     assert report.scores["node"].value == pytest.approx(hit.mean())
     predicted = fit_affine(x[fit], metres[fit])(x[~fit])
     assert report.scores["metres_r2"].value == pytest.approx(r_squared(metres[~fit], predicted))
-    assert report.scores["metres_median_error"].value == pytest.approx(np.median(np.linalg.norm(predicted - metres[~fit], axis=1)))
+    assert report.scores["metres_median_error"].value == pytest.approx(
+        np.median(np.linalg.norm(predicted - metres[~fit], axis=1))
+    )
     assert 0.05 < report.scores["node"].value < 0.95
 
 
@@ -165,7 +186,8 @@ def test_state_probe_reads_the_exact_state_and_nothing_off_a_constant() -> None:
 
 
 def every_prefix(lengths: range) -> tuple[Documents, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Every possible prefix of RRXOR of these lengths as a document without start token, with its probability, belief and law."""
+    """Every possible prefix of RRXOR of these lengths as a document without start token, with its probability, belief
+    and law."""
     process = named("rrxor")
     rows, weight, belief = [], [], []
     for n in lengths:
@@ -184,7 +206,8 @@ def every_prefix(lengths: range) -> tuple[Documents, np.ndarray, np.ndarray, np.
 
 
 def test_tables_of_the_last_tokens_reach_what_is_published() -> None:
-    """metrics.md, section 4: R^2 and excess loss of tables of the last k = 5 .. 9 tokens, over prefixes of 1 .. 10 tokens; the law as regressor .246."""
+    """metrics.md, section 4: R^2 and excess loss of tables of the last k = 5 .. 9 tokens, over prefixes of 1 .. 10
+    tokens; the law as regressor .246."""
     documents, length, w, belief, law = every_prefix(range(1, 11))
     w = w / w.sum()
     r2, excess = [], []
@@ -217,11 +240,15 @@ def test_belief_probe_is_a_literal_one() -> None:
     process = named("rrxor")
     by_belief = defaultdict(list)
     for prefix, times in count.items():
-        by_belief[len(prefix), times].append(process.beliefs(np.array([prefix[1:]], int) - FIRST)[0][-1] if len(prefix) > 1 else process.start)
+        by_belief[len(prefix), times].append(
+            process.beliefs(np.array([prefix[1:]], int) - FIRST)[0][-1] if len(prefix) > 1 else process.start
+        )
     for b, n, w in zip(scored["belief"], scored["prefix_length"], scored["weight"]):
         assert any(np.allclose(b, other) for other in by_belief[n, int(w)])
     w, b, p = scored["weight"], scored["belief"], scored["predicted"]
-    literal = 1 - sum(w[i] * ((b[i] - p[i]) ** 2).sum() for i in range(len(w))) / sum(w[i] * ((b[i] - (w @ b) / w.sum()) ** 2).sum() for i in range(len(w)))
+    literal = 1 - sum(w[i] * ((b[i] - p[i]) ** 2).sum() for i in range(len(w))) / sum(
+        w[i] * ((b[i] - (w @ b) / w.sum()) ** 2).sum() for i in range(len(w))
+    )
     assert report.scores["r2"].value == pytest.approx(literal)
     q = np.clip(p, 1e-6, 1)
     q /= q.sum(1, keepdims=True)
@@ -293,7 +320,9 @@ def test_each_half_is_predicted_by_the_other() -> None:
     assert report.scores["r2_nonlinear"].value == pytest.approx(r_squared(belief, wide, w), abs=1e-5)
     first, second = draw_pairs(w, streams.generator("evaluation", 0, "belief distances"))
     for name, code in (("belief", belief), ("probed", predicted), ("hidden", x), ("law", LONG.process.law(belief))):
-        assert report.arrays[f"distance_{name}"] == pytest.approx(np.sqrt(((code[first] - code[second]) ** 2).sum(1)), abs=1e-5)
+        assert report.arrays[f"distance_{name}"] == pytest.approx(
+            np.sqrt(((code[first] - code[second]) ** 2).sum(1)), abs=1e-5
+        )
     expected = np.corrcoef(report.arrays["distance_belief"], report.arrays["distance_law"])[0, 1]
     assert report.scores["distance_corr_law"].value == pytest.approx(expected, abs=1e-5)
 
@@ -308,7 +337,8 @@ def test_a_nonlinear_probe_finds_an_exclusive_or() -> None:
     z = fourier_features(x, fit, 100, streams.generator("test fourier"))
     assert r_squared(y[~fit], fit_affine(x[fit], y[fit])(x[~fit])) < 0.05
     assert r_squared(y[~fit], fit_affine(z[fit], y[fit])(z[~fit])) > 0.95
-    # Shuffled labels: what remains in each of the four corners is chance, 4 d with d of sd .03 either way; the mean of forty is 0 within three of its own.
+    # Shuffled labels: what remains in each of the four corners is chance, 4 d with d of sd .03 either way; the mean of
+    # forty is 0 within three of its own.
     shuffled = [r_squared(y[~fit], fit_affine(z[fit], y[fit][rng.permutation(300)])(z[~fit])) for _ in range(40)]
     assert abs(np.mean(shuffled)) < 0.06
     # The products of features are the Gaussian kernel of the median width.

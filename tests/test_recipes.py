@@ -65,7 +65,13 @@ def test_no_two_are_the_same() -> None:
 def first_steps(job: Job, world: TaxiWorld, folder: Path) -> tuple[torch.Tensor, set[str]]:
     """All weights after three steps, and the names of the losses."""
     shape = dataclasses.replace(job.groups["model"], layers=1, heads=1, width=16)
-    groups: dict[str, Any] = {"env": BASE_ENV, "data": DataConfig(), "model": shape, "train": BASE_TRAIN, "eval": job.groups["eval"]}
+    groups: dict[str, Any] = {
+        "env": BASE_ENV,
+        "data": DataConfig(),
+        "model": shape,
+        "train": BASE_TRAIN,
+        "eval": job.groups["eval"],
+    }
     objective = build(identify(dataclasses.replace(job, groups=groups), world))
     folder.mkdir()
     trainer = Trainer(world, objective, DataConfig(), BASE_TRAIN, 0, folder)
@@ -91,17 +97,29 @@ def test_each_trains_its_own_way(tmp_path: Path) -> None:
 # The command line
 
 
-def test_config_takes_a_name(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_takes_a_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for world in ("taxi", "hmm"):
         assert main(["run", world, "--config", "nextlat-no-stop-target", "--model.horizon", "3", "--print-config"]) == 0
         told = tomllib.loads(capsys.readouterr().out)
-        assert (told["world"], told["model"]["name"], told["model"]["stop_target"], told["model"]["horizon"]) == (world, "nextlat", False, 3)
+        assert (told["world"], told["model"]["name"], told["model"]["stop_target"], told["model"]["horizon"]) == (
+            world,
+            "nextlat",
+            False,
+            3,
+        )
     assert main(["run", "taxi", "--model", "nextlat-rnn", "--config", "nextlat-sham-cut", "--print-config"]) == 0
     assert tomllib.loads(capsys.readouterr().out)["model"]["sham"] == "cut"
     for argv, said in {
         ("run", "taxi", "--config", "nextlat-sham-cutt"): "did you mean 'nextlat-sham-cut'?",
-        ("run", "taxi", "--config", "something"): "there is neither a recipe nor a file 'something'; worldbench ls names",
+        (
+            "run",
+            "taxi",
+            "--config",
+            "something",
+        ): "there is neither a recipe nor a file 'something'; worldbench ls names",
         ("run", "taxi", "--config", "nextlat-sham-cut.toml"): "cannot read 'nextlat-sham-cut.toml'",
         ("run", "taxi", "--config", "./nextlat-sham-cut.toml"): "cannot read 'nextlat-sham-cut.toml'",
         ("run", "--config", "nextlat-sham-cut"): "which world?",
@@ -169,7 +187,9 @@ def test_what_is_no_recipe_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_ls_lists_them_without_torch(tmp_path: Path) -> None:
     code = "import sys; from worldbench.cli.main import main; main(['ls']); print('torch' in sys.modules)"
-    lines = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     assert lines[-1] == "False"
     told = lines[lines.index("recipes") + 1 : -1]
     assert [line.split()[0] for line in told] == NAMES

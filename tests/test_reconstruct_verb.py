@@ -22,7 +22,9 @@ from worldbench.records.reconstruction import Reconstruction
 from worldbench.studies.reconstruction import reconstruct_file
 from worldbench.studies.routes import read_routes
 
-LINE = "\n".join(["node,direction,to,x,y", *(f"{i},E,{i + 1},{i * 100},0\n{i + 1},W,{i},{(i + 1) * 100},0" for i in range(4))])
+LINE = "\n".join(
+    ["node,direction,to,x,y", *(f"{i},E,{i + 1},{i * 100},0\n{i + 1},W,{i},{(i + 1) * 100},0" for i in range(4))]
+)
 ROUTES = """# rides over a line of five places
 0 2 E E end
 
@@ -47,12 +49,19 @@ def routes(folder: Path, text: str) -> Path:
 def test_valid_routes_alone_are_drawn_in_black(tmp_path: Path, line: Path) -> None:
     record, folder = reconstruct_file(routes(tmp_path, ROUTES), str(line), tmp_path / "out")
     scores = {k: v.value for k, v in record.scores.items()}
-    assert (scores["red_edges"], scores["failed_routes"], scores["edge_precision"], scores["edge_recall"]) == (0, 0, 1, 6 / 8)
+    assert (scores["red_edges"], scores["failed_routes"], scores["edge_precision"], scores["edge_recall"]) == (
+        0,
+        0,
+        1,
+        6 / 8,
+    )
     assert scores["illegal_moves"] == scores["control_uniform_red"] == scores["control_matched_failed"] == 0
     assert record.scores["edge_precision"].interval == (1, 1)
     assert read(folder / "reconstruction.json", Reconstruction) == record
     assert str(tmp_path) not in (folder / "reconstruction.json").read_text()
-    drawn = {f"{name}.{kind}" for name in ("map", "map-zoom", "maze") for kind in ("png", "svg", "csv")} | {"map.html"}  # a line of two-way moves is a maze
+    drawn = {f"{name}.{kind}" for name in ("map", "map-zoom", "maze") for kind in ("png", "svg", "csv")} | {
+        "map.html"
+    }  # a line of two-way moves is a maze
     assert {p.name for p in (folder / "figures").iterdir()} == drawn
     with np.load(folder / "evidence" / "map_reconstruction.npz") as data:
         assert data["status"].tolist() == [0, 0, 0]
@@ -63,11 +72,16 @@ def test_valid_routes_alone_are_drawn_in_black(tmp_path: Path, line: Path) -> No
 
 
 def test_a_ride_of_a_model_scores_the_same_as_text(tmp_path: Path) -> None:
-    """The rides of a broken driver, written down and read back: the metric's own scores, but for the controls, whose true routes are others."""
+    """The rides of a broken driver, written down and read back: the metric's own scores, but for the controls, whose
+    true routes are others."""
     from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
 
     world = TaxiWorld(TaxiConfig(map="city:40", min_moves=3, max_moves=16))
-    evaluation = Evaluation(world, Corrupted(world, CorruptedConfig(rewired=6)), EvalConfig(reconstruction_rides=60, reconstruction_orders=3))
+    evaluation = Evaluation(
+        world,
+        Corrupted(world, CorruptedConfig(rewired=6)),
+        EvalConfig(reconstruction_rides=60, reconstruction_orders=3),
+    )
     report = METRIC.measure(evaluation)
     assert report.scores["red_edges"].value > 0
     rides = evaluation.rides("greedy", 60)
@@ -117,7 +131,11 @@ def test_lines_that_cannot_be_placed_are_left_out_and_said_or_refuse_the_file(tm
     assert "\n" not in told
     assert not (tmp_path / "out").exists()
     record, folder = reconstruct_file(file, str(line), tmp_path / "out")
-    assert {k: getattr(record.routes, k) for k in ("count", "skipped", "past_end")} == {"count": 2, "skipped": 4, "past_end": 1}
+    assert {k: getattr(record.routes, k) for k in ("count", "skipped", "past_end")} == {
+        "count": 2,
+        "skipped": 4,
+        "past_end": 1,
+    }
     assert record.scores["valid_routes"].value == 1
     notes = "; ".join(record.notes)
     assert "left out: 4 lines that cannot be placed on the map (line 2: an origin" in notes
@@ -131,7 +149,12 @@ def test_lines_that_cannot_be_placed_are_left_out_and_said_or_refuse_the_file(tm
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "hold no route"), ("# nothing\n\n", "hold no route"), ("0 1 E\n1 2 E\n", "finishes with 'end'"), ("9 1 E end\n", "the origin '9'")],
+    [
+        ("", "hold no route"),
+        ("# nothing\n\n", "hold no route"),
+        ("0 1 E\n1 2 E\n", "finishes with 'end'"),
+        ("9 1 E end\n", "the origin '9'"),
+    ],
 )
 def test_files_without_routes_are_told(tmp_path: Path, line: Path, text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
@@ -141,9 +164,14 @@ def test_files_without_routes_are_told(tmp_path: Path, line: Path, text: str, wo
 def test_options_and_files_that_cannot_be_used_are_told(tmp_path: Path, line: Path) -> None:
     file = routes(tmp_path, ROUTES)
     for options, words in (
-        ({"degree": 0}, "--degree"), ({"orders": 0}, "--orders"), ({"distance": 0.0}, "--distance"), ({"distance": float("nan")}, "--distance"),
-        ({"seed": -1}, "--seed"), ({"directions": ("3",)}, "--directions '3'"), ({"directions": ("a b",)}, "not one word"),
-    ):  # fmt: skip
+        ({"degree": 0}, "--degree"),
+        ({"orders": 0}, "--orders"),
+        ({"distance": 0.0}, "--distance"),
+        ({"distance": float("nan")}, "--distance"),
+        ({"seed": -1}, "--seed"),
+        ({"directions": ("3",)}, "--directions '3'"),
+        ({"directions": ("a b",)}, "not one word"),
+    ):
         with pytest.raises(InputError, match=words):
             reconstruct_file(file, str(line), tmp_path, **options)
     with pytest.raises(InputError, match="No such file"):
@@ -155,11 +183,32 @@ def test_options_and_files_that_cannot_be_used_are_told(tmp_path: Path, line: Pa
         reconstruct_file(tmp_path / "bytes.txt", str(line), tmp_path)
 
 
-def test_the_verb_prints_scores_beside_their_controls(tmp_path: Path, line: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_verb_prints_scores_beside_their_controls(
+    tmp_path: Path, line: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     parser = argparse.ArgumentParser()
     add_arguments(parser)
     file = routes(tmp_path, "0 4 E S E E end\n" * 5)
-    assert run(parser.parse_args([str(file), "--map", str(line), "--out", str(tmp_path / "o"), "--degree", "3", "--distance", "150", "--orders", "2"])) == 0
+    assert (
+        run(
+            parser.parse_args(
+                [
+                    str(file),
+                    "--map",
+                    str(line),
+                    "--out",
+                    str(tmp_path / "o"),
+                    "--degree",
+                    "3",
+                    "--distance",
+                    "150",
+                    "--orders",
+                    "2",
+                ]
+            )
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "5 routes on line" in printed
     assert "edge_precision" in printed
@@ -177,4 +226,7 @@ def test_a_route_may_take_a_direction_that_the_map_lacks(tmp_path: Path, line: P
     record, folder = reconstruct_file(file, str(line), tmp_path / "o", directions=("up",))
     assert record.settings.directions == ["up"]
     table = (folder / "figures" / "map.csv").read_text().splitlines()
-    assert [row.split(",")[:4] for row in table if "invented" in row] == [["1", "2", "S", "invented"], ["1", "2", "up", "invented"]]
+    assert [row.split(",")[:4] for row in table if "invented" in row] == [
+        ["1", "2", "S", "invented"],
+        ["1", "2", "up", "invented"],
+    ]

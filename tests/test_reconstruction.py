@@ -22,7 +22,15 @@ from worldbench.core.world import Documents, Vocabulary
 from worldbench.envs.hmm.world import HMM
 from worldbench.metrics.map_reconstruction import METRIC, routes_from_data, routes_of
 from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, reconstruct
-from worldbench.metrics.route_controls import completed_routes, ends_of, matched_errors, mistakes, places_along, shortest_routes, uniform_errors
+from worldbench.metrics.route_controls import (
+    completed_routes,
+    ends_of,
+    matched_errors,
+    mistakes,
+    places_along,
+    shortest_routes,
+    uniform_errors,
+)
 from worldbench.metrics.routes import NOT_A_DIRECTION, from_table
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -32,20 +40,25 @@ N, E, S, W = 0, 2, 4, 6
 
 
 class Literal:
-    """The definition, word by word: a dict of edges, breadth-first search over whole paths, every candidate tried on a copy."""
+    """The definition, word by word: a dict of edges, breadth-first search over whole paths, every candidate tried on a
+    copy."""
 
     def __init__(self, graph: Graph, degree: int, distance: float) -> None:
         self.true = {(int(u), int(a)): int(v) for u, v, a in graph.edges}
         self.cap = [max(degree, sum(1 for u, _ in self.true if u == node)) for node in range(graph.n_places)]
         self.used: dict[tuple[int, int], int] = {}
         gap = np.hypot(*(graph.metres[:, None] - graph.metres[None]).transpose(2, 0, 1))
-        self.near = [sorted((v for v in range(graph.n_places) if v != u and gap[u, v] <= distance), key=lambda v: (gap[u, v], v)) for u in range(len(gap))]
+        self.near = [
+            sorted((v for v in range(graph.n_places) if v != u and gap[u, v] <= distance), key=lambda v: (gap[u, v], v))
+            for u in range(len(gap))
+        ]
 
     def room(self, used: dict, node: int, direction: int) -> bool:
         return (node, direction) not in used and sum(1 for u, _ in used if u == node) < self.cap[node]
 
     def search(self, used: dict, start: int, goal: int, directions: list[int]) -> list[tuple[int, int, int]] | None:
-        """The whole path if there is one, else the longest path that ends where an edge in the next direction could be added."""
+        """The whole path if there is one, else the longest path that ends where an edge in the next direction could be
+        added."""
         queue: list[tuple[int, list[tuple[int, int, int]]]] = [(start, [])]
         best = None
         while queue:
@@ -63,7 +76,9 @@ class Literal:
             queue += [(v, [*path, (*key, v)]) for v in steps]
         return best
 
-    def explain(self, origin: int, goal: int, directions: list[int], roll_back: bool) -> list[tuple[int, int, int]] | None:
+    def explain(
+        self, origin: int, goal: int, directions: list[int], roll_back: bool
+    ) -> list[tuple[int, int, int]] | None:
         before = dict(self.used)
         path = self.search(self.used, origin, goal, directions)
         if path is None:
@@ -89,19 +104,28 @@ class Literal:
         return path
 
 
-def literal(graph: Graph, origin, destination, moves, degree: int, distance: float, roll_back: bool, order) -> tuple[set, set, list]:
+def literal(
+    graph: Graph, origin, destination, moves, degree: int, distance: float, roll_back: bool, order
+) -> tuple[set, set, list]:
     drawing = Literal(graph, degree, distance)
     paths: dict[int, list | None] = {}
     for i in order:
         row = [int(a) for a in itertools.takewhile(lambda a: a != -1, moves[i])]
-        paths[i] = None if NOT_A_DIRECTION in row else drawing.explain(int(origin[i]), int(destination[i]), row, roll_back)
+        paths[i] = (
+            None if NOT_A_DIRECTION in row else drawing.explain(int(origin[i]), int(destination[i]), row, roll_back)
+        )
     edges = {(u, v, a) for (u, a), v in drawing.used.items()}
     red = {(u, v, a) for u, v, a in edges if drawing.true.get((u, a)) != v}
-    status = [FAILED if (p := paths[i]) is None else DRAWN_WITH_RED if any((u, v, a) in red for u, a, v in p) else DRAWN for i in range(len(moves))]
+    status = [
+        FAILED if (p := paths[i]) is None else DRAWN_WITH_RED if any((u, v, a) in red for u, a, v in p) else DRAWN
+        for i in range(len(moves))
+    ]
     return edges - red, red, status
 
 
-def walks(graph: Graph, rng: np.random.Generator, count: int, longest: int, wrong: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def walks(
+    graph: Graph, rng: np.random.Generator, count: int, longest: int, wrong: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Legal walks, each direction replaced with probability `wrong`."""
     origin = rng.integers(graph.n_places, size=count)
     destination = origin.copy()
@@ -116,21 +140,41 @@ def walks(graph: Graph, rng: np.random.Generator, count: int, longest: int, wron
 
 @settings(max_examples=60, deadline=None)
 @given(
-    n=st.integers(3, 12), seed=st.integers(0, 10**6), extra=st.integers(0, 7), degree=st.integers(1, 5), distance=st.sampled_from([0.0, 200.0, 450.0, 2000.0]),
-    wrong=st.sampled_from([0.1, 0.4, 1.0]), roll_back=st.booleans(),
-)  # fmt: skip
-def test_agrees_with_the_literal_definition(n: int, seed: int, extra: int, degree: int, distance: float, wrong: float, roll_back: bool) -> None:
+    n=st.integers(3, 12),
+    seed=st.integers(0, 10**6),
+    extra=st.integers(0, 7),
+    degree=st.integers(1, 5),
+    distance=st.sampled_from([0.0, 200.0, 450.0, 2000.0]),
+    wrong=st.sampled_from([0.1, 0.4, 1.0]),
+    roll_back=st.booleans(),
+)
+def test_agrees_with_the_literal_definition(
+    n: int, seed: int, extra: int, degree: int, distance: float, wrong: float, roll_back: bool
+) -> None:
     graph = small_map(n, seed, extra)
     rng = streams.generator("routes", seed)
     origin, destination, moves = walks(graph, rng, 20, 10, wrong)
     moves[3, 0] = NOT_A_DIRECTION
     order = rng.permutation(20)
-    ours = reconstruct(graph, origin, destination, from_table(moves), degree=degree, distance=distance, roll_back=roll_back, order=order)
+    ours = reconstruct(
+        graph,
+        origin,
+        destination,
+        from_table(moves),
+        degree=degree,
+        distance=distance,
+        roll_back=roll_back,
+        order=order,
+    )
     black, red, status = literal(graph, origin, destination, moves, degree, distance, roll_back, order.tolist())
     assert {tuple(e) for e in ours.edges[ours.black].tolist()} == black
     assert {tuple(e) for e in ours.red.tolist()} == red
     assert ours.status.tolist() == status
-    assert ours.precision == pytest.approx(len(black) / (len(black) + len(red)), nan_ok=True) if black or red else np.isnan(ours.precision)
+    assert (
+        ours.precision == pytest.approx(len(black) / (len(black) + len(red)), nan_ok=True)
+        if black or red
+        else np.isnan(ours.precision)
+    )
     assert ours.recall == len(black) / len(graph.edges)
 
 
@@ -152,14 +196,23 @@ def line(gap: float = 100.0, places: int = 5) -> Graph:
     successor[:-1, E] = np.arange(1, places)
     successor[1:, W] = np.arange(places - 1)
     metres = np.stack([np.arange(places) * gap, np.zeros(places)], axis=1)
-    return replace(graph, places=tuple(map(str, range(places))), metres=metres, successor=successor, length=successor * 1.0, street=successor.astype(object))
+    return replace(
+        graph,
+        places=tuple(map(str, range(places))),
+        metres=metres,
+        successor=successor,
+        length=successor * 1.0,
+        street=successor.astype(object),
+    )
 
 
 def draw(graph: Graph, *routes: tuple[int, int, list[int]], **options):
     moves = np.full((len(routes), max(len(r[2]) for r in routes)), -1)
     for row, route in zip(moves, routes):
         row[: len(route[2])] = route[2]
-    return reconstruct(graph, np.array([r[0] for r in routes]), np.array([r[1] for r in routes]), from_table(moves), **options)
+    return reconstruct(
+        graph, np.array([r[0] for r in routes]), np.array([r[1] for r in routes]), from_table(moves), **options
+    )
 
 
 def test_one_wrong_turn_is_one_red_edge_to_where_the_rest_can_be_followed() -> None:
@@ -179,7 +232,8 @@ def test_the_last_move_goes_straight_to_the_destination_if_it_is_near() -> None:
 
 
 def test_a_failed_route_leaves_no_trace_unless_the_released_behaviour_is_asked_for() -> None:
-    # Place 1 may have two edges. The bad route invents S from 1 to 2 and comes back to take W: 1 is full. Then its end is out of reach.
+    # Place 1 may have two edges. The bad route invents S from 1 to 2 and comes back to take W: 1 is full. Then its end
+    # is out of reach.
     bad, good = (1, 4, [S, W, W, N]), (0, 2, [E, E])
     ours = draw(line(), bad, good, degree=1, distance=150.0)
     assert ours.status.tolist() == [FAILED, DRAWN]
@@ -207,7 +261,9 @@ def test_only_directions_are_labels_and_only_the_destination_will_do() -> None:
 
 def rides_of(tokens: list[list[int]], length: list[int]) -> SimpleNamespace:
     prompts = np.array([[10, 12]] * len(tokens))
-    return SimpleNamespace(prompts=prompts, prompt_lengths=np.full(len(tokens), 2), tokens=np.array(tokens), length=np.array(length))
+    return SimpleNamespace(
+        prompts=prompts, prompt_lengths=np.full(len(tokens), 2), tokens=np.array(tokens), length=np.array(length)
+    )
 
 
 WORDS = Vocabulary(words=("<pad>", "end", *"ABCDEFGH", *"01234"), pad=0, end=1, actions=(*range(2, 10), 1))
@@ -215,20 +271,35 @@ WORDS = Vocabulary(words=("<pad>", "end", *"ABCDEFGH", *"01234"), pad=0, end=1, 
 
 def test_a_ride_is_its_directions_up_to_the_first_end() -> None:
     rides = rides_of([[4, 4, 1, 0], [4, 4, 4, 4], [4, 11, 1, 0], [1, 0, 0, 0], [0, 4, 1, 0]], [3, 4, 3, 1, 3])
-    assert routes_of(rides.tokens, rides.length, WORDS, 8).tolist() == [[2, 2, -1, -1], [2, 2, 2, -2], [2, -2, -1, -1], [-1, -1, -1, -1], [-2, 2, -1, -1]]
+    assert routes_of(rides.tokens, rides.length, WORDS, 8).tolist() == [
+        [2, 2, -1, -1],
+        [2, 2, 2, -2],
+        [2, -2, -1, -1],
+        [-1, -1, -1, -1],
+        [-2, 2, -1, -1],
+    ]
 
 
 def held_out(seed: int, split: str, start: int, count: int) -> Documents:
     """The data: rides 1 -> 2 along one street, and 0 -> 2 by a detour."""
     assert split == "test"
-    tokens = np.where((np.arange(start, start + count) % 3 == 2)[:, None], [10, 12, 4, 8, 4, 4, 1], [11, 12, 4, 1, 0, 0, 0])
+    tokens = np.where(
+        (np.arange(start, start + count) % 3 == 2)[:, None], [10, 12, 4, 8, 4, 4, 1], [11, 12, 4, 1, 0, 0, 0]
+    )
     return Documents(tokens, np.where(tokens[:, 0] == 10, 7, 4), np.full(count, 2))
 
 
-def measure(tokens: list[list[int]], length: list[int], orders: int = 3, roll_back: bool = True, sample: Callable = held_out):
+def measure(
+    tokens: list[list[int]], length: list[int], orders: int = 3, roll_back: bool = True, sample: Callable = held_out
+):
     """The metric on rides 0 -> 2 over the line."""
     world = SimpleNamespace(
-        graph=line, vocabulary=WORDS, route_ends=lambda prompts: (prompts[:, 0] - 10, prompts[:, 1] - 10), name="line", longest=5, sample=sample
+        graph=line,
+        vocabulary=WORDS,
+        route_ends=lambda prompts: (prompts[:, 0] - 10, prompts[:, 1] - 10),
+        name="line",
+        longest=5,
+        sample=sample,
     )
     options = SimpleNamespace(
         reconstruction_rides=len(tokens),
@@ -238,19 +309,29 @@ def measure(tokens: list[list[int]], length: list[int], orders: int = 3, roll_ba
         reconstruction_orders=orders,
         reconstruction_roll_back=roll_back,
     )
-    return METRIC.measure(SimpleNamespace(world=world, settings=options, seed=0, rides=lambda kind, count: rides_of(tokens, length)))  # pyright: ignore[reportArgumentType]
+    return METRIC.measure(
+        SimpleNamespace(world=world, settings=options, seed=0, rides=lambda kind, count: rides_of(tokens, length))
+    )  # pyright: ignore[reportArgumentType]
 
 
 def test_rides_that_arrive_score_the_ceiling_and_every_kind_is_counted() -> None:
     report = measure([[4, 4, 1, 0, 0], [4, 8, 4, 4, 1]], [3, 5])
     assert {k: v.value for k, v in report.scores.items() if not k.startswith("control_")} == {
         "illegal_moves": 0,
-        "edge_precision": 1, "edge_recall": 3 / 8, "black_edges": 3, "red_edges": 0, "unused_edges": 5, "failed_routes": 0, "routes_without_red": 1,
+        "edge_precision": 1,
+        "edge_recall": 3 / 8,
+        "black_edges": 3,
+        "red_edges": 0,
+        "unused_edges": 5,
+        "failed_routes": 0,
+        "routes_without_red": 1,
         "routes_with_red": 0,
-    }  # fmt: skip
+    }
     assert report.scores["edge_precision"].interval == (1, 1)
     assert all(e.met_by(report.scores[e.score].value) for e in METRIC.expects["oracle"])
-    assert {"metres", "edges", "uses", "black", "red", "red_uses", "status", "places", "directions"} <= set(report.arrays)
+    assert {"metres", "edges", "uses", "black", "red", "red_uses", "status", "places", "directions"} <= set(
+        report.arrays
+    )
 
 
 def test_one_wrong_turn_and_one_ride_without_end_show() -> None:
@@ -314,8 +395,15 @@ def literal_places(graph: Graph, start: int, row: list[int]) -> list[int]:
 
 
 @settings(max_examples=40, deadline=None)
-@given(n=st.integers(3, 10), seed=st.integers(0, 10**6), extra=st.integers(0, 9), wrong=st.sampled_from([0.0, 0.1, 0.5, 1.0]))
-def test_mistakes_and_both_controls_agree_with_their_literal_definitions(n: int, seed: int, extra: int, wrong: float) -> None:
+@given(
+    n=st.integers(3, 10),
+    seed=st.integers(0, 10**6),
+    extra=st.integers(0, 9),
+    wrong=st.sampled_from([0.0, 0.1, 0.5, 1.0]),
+)
+def test_mistakes_and_both_controls_agree_with_their_literal_definitions(
+    n: int, seed: int, extra: int, wrong: float
+) -> None:
     graph = small_map(n, seed, extra)
     rng = streams.generator("routes", seed)
     origin, _, rides = walks(graph, rng, 25, 9, wrong)
@@ -330,7 +418,10 @@ def test_mistakes_and_both_controls_agree_with_their_literal_definitions(n: int,
     start, goal, true = walks(graph, rng, 30, 9, 0.0)
     routes = from_table(true)
     assert ends_of(graph, start, routes).tolist() == goal.tolist()
-    uniform, matched = uniform_errors(graph, start, routes, found.share, seed), matched_errors(graph, start, routes, found.rate, seed)
+    uniform, matched = (
+        uniform_errors(graph, start, routes, found.share, seed),
+        matched_errors(graph, start, routes, found.rate, seed),
+    )
     draws = streams.uniform(0, 30, 18, "evaluation", seed, "control uniform")
     coins = streams.uniform(0, 30, 9, "evaluation", seed, "control matched")
     expected_uniform, expected_matched, candidates = true.copy(), true.copy(), []
@@ -354,7 +445,8 @@ def test_mistakes_and_both_controls_agree_with_their_literal_definitions(n: int,
 
 
 def test_a_slip_of_the_true_map_is_what_the_uniform_control_makes() -> None:
-    """Routes with random slips, given as a model's rides, have a control that is drawn with as many red streets as they are."""
+    """Routes with random slips, given as a model's rides, have a control that is drawn with as many red streets as they
+    are."""
     graph = small_map(60, 7, 60)
     start, goal, table = walks(graph, streams.generator("routes", 1), 600, 12, 0.0)
     true = from_table(table)
@@ -362,7 +454,10 @@ def test_a_slip_of_the_true_map_is_what_the_uniform_control_makes() -> None:
     assert (slips.words != true.words).sum() == round(0.03 * len(true.words))
     share = mistakes(graph, start, slips).share
     assert share == pytest.approx(0.03, rel=0.2)
-    red = [reconstruct(graph, start, goal, m, distance=300.0).n_red for m in (slips, uniform_errors(graph, start, true, share, seed=6))]
+    red = [
+        reconstruct(graph, start, goal, m, distance=300.0).n_red
+        for m in (slips, uniform_errors(graph, start, true, share, seed=6))
+    ]
     assert red[0] == pytest.approx(red[1], rel=0.25)
     assert red[0] > 20
 
@@ -385,7 +480,9 @@ def test_the_matched_control_errs_only_where_the_rides_did() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(n=st.integers(2, 14), seed=st.integers(0, 10**6), extra=st.integers(0, 9))
-def test_shortest_routes_are_legal_arrive_and_are_as_short_as_breadth_first_search_says(n: int, seed: int, extra: int) -> None:
+def test_shortest_routes_are_legal_arrive_and_are_as_short_as_breadth_first_search_says(
+    n: int, seed: int, extra: int
+) -> None:
     graph = small_map(n, seed, extra)
     if seed % 2:  # a place that nothing leads to
         graph = replace(graph, successor=np.where(graph.successor == 0, -1, graph.successor))
@@ -407,8 +504,12 @@ def test_shortest_routes_are_legal_arrive_and_are_as_short_as_breadth_first_sear
 
 
 @settings(max_examples=25, deadline=None)
-@given(n=st.integers(3, 10), seed=st.integers(0, 10**6), extra=st.integers(0, 9), wrong=st.sampled_from([0.0, 0.2, 1.0]))
-def test_completed_routes_keep_what_is_legal_and_go_on_by_a_shortest_way(n: int, seed: int, extra: int, wrong: float) -> None:
+@given(
+    n=st.integers(3, 10), seed=st.integers(0, 10**6), extra=st.integers(0, 9), wrong=st.sampled_from([0.0, 0.2, 1.0])
+)
+def test_completed_routes_keep_what_is_legal_and_go_on_by_a_shortest_way(
+    n: int, seed: int, extra: int, wrong: float
+) -> None:
     graph = small_map(n, seed, extra)
     origin, destination, moves = walks(graph, streams.generator("routes", seed), 30, 8, wrong)
     hops = graph.hops_to(np.arange(n))
@@ -433,14 +534,21 @@ def test_true_routes_are_those_of_the_first_held_out_documents_with_the_prompt()
     world = SimpleNamespace(sample=held_out, longest=5, vocabulary=WORDS)
     prompts = np.array([[11, 12], [10, 12], [13, 12], [11, 12]])
     routes = routes_from_data(world, line(), 0, prompts, np.full(4, 2))  # pyright: ignore[reportArgumentType]
-    assert routes.tolist() == [[E, -1, -1, -1, -1], [E, W, E, E, -1], [NOT_A_DIRECTION, -1, -1, -1, -1], [E, -1, -1, -1, -1]]
+    assert routes.tolist() == [
+        [E, -1, -1, -1, -1],
+        [E, W, E, E, -1],
+        [NOT_A_DIRECTION, -1, -1, -1, -1],
+        [E, -1, -1, -1, -1],
+    ]
 
 
 def test_controls_without_mistakes_draw_the_true_routes_alone() -> None:
     report = measure([[4, 4, 1, 0, 0], [4, 4, 4, 1, 0]], [3, 4])  # the second ends elsewhere, which is no illegal move
     assert report.scores["failed_routes"].value + report.scores["routes_with_red"].value > 0
     assert report.scores["illegal_moves"].value == 0
-    assert all(e.met_by(report.scores[e.score].value) for e in METRIC.expects["oracle"] if e.score.startswith("control"))
+    assert all(
+        e.met_by(report.scores[e.score].value) for e in METRIC.expects["oracle"] if e.score.startswith("control")
+    )
     assert report.arrays["control_uniform_black"].sum() == 3  # the detour of the data: 0 -> 1 -> 0 -> 1 -> 2
 
 
@@ -451,7 +559,13 @@ def test_controls_err_as_the_rides_do_and_fall_back_on_the_rides_themselves() ->
     assert report.scores["illegal_moves"].n == 16
     assert report.scores["control_uniform_red"].value + report.scores["control_uniform_failed"].value > 0
     assert report.scores["control_matched_red"].value + report.scores["control_matched_failed"].value > 0
-    report = measure(rides, lengths, sample=lambda seed, split, start, count: Documents(np.full((count, 4), 11), np.full(count, 4), np.full(count, 2)))
+    report = measure(
+        rides,
+        lengths,
+        sample=lambda seed, split, start, count: Documents(
+            np.full((count, 4), 11), np.full(count, 4), np.full(count, 2)
+        ),
+    )
     assert any("8 true routes of the controls are no draws from the data" in note for note in report.notes)
     assert set(report.arrays["control_rides"].tolist()) == set(range(8))
     assert report.arrays["control_matched_status"].shape == (8,)

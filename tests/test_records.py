@@ -276,6 +276,7 @@ def test_validate_goes_over_all_that_is_or_claims_to_be_a_record(
 
 # Mutations
 
+
 @pytest.mark.parametrize("kind", KIND)
 def test_mutations_are_read_or_refused(kind: str, tmp_path: Path) -> None:
     """Every file that is read can be written again; every other is refused in a sentence."""

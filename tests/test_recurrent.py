@@ -76,7 +76,8 @@ def test_decoding_goes_on_from_the_states(kind: type[Recurrent], k: int) -> None
 @KINDS
 @pytest.mark.parametrize("shortest", [1, 2])
 def test_swapped_states_lead_the_donors_lives(kind: type[Recurrent], shortest: int) -> None:
-    """All layers: every future is the donor's. Its own state put back: nothing changes. The top layer's h: the head reads the donor's."""
+    """All layers: every future is the donor's. Its own state put back: nothing changes. The top layer's h: the head
+    reads the donor's."""
     model = TrainedModel(kind(CONFIG, V, CONTEXT, 0))
     tokens, others = tokens_of(3, 5), np.random.default_rng(1).integers(0, V, (3, 5))
     lengths = np.array([5, shortest, 4])

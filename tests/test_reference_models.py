@@ -61,7 +61,9 @@ def test_ngram_is_witten_bell(world: TaxiWorld, rides: Documents) -> None:
     assert np.allclose(law.sum(-1), 1)
     for i in range(6):
         for t in range(2, int(rides.length[i])):
-            assert law[i, t - 1] == pytest.approx(literal_witten_bell(world, 4, 60, 2, rides.tokens[i, :t].tolist()), abs=1e-6)
+            assert law[i, t - 1] == pytest.approx(
+                literal_witten_bell(world, 4, 60, 2, rides.tokens[i, :t].tolist()), abs=1e-6
+            )
 
 
 @pytest.mark.parametrize("order", [1, 2, 5, 30])
@@ -97,7 +99,9 @@ def test_an_undamaged_corrupted_oracle_is_the_oracle(world: TaxiWorld, rides: Do
 def test_noise_belongs_to_the_prefix(world: TaxiWorld, rides: Documents) -> None:
     model = Corrupted(world, clean(noise=0.5), seed=3)
     assert np.array_equal(model.logits(rides.tokens), Corrupted(world, clean(noise=0.5), seed=3).logits(rides.tokens))
-    assert not np.array_equal(model.logits(rides.tokens), Corrupted(world, clean(noise=0.5), seed=4).logits(rides.tokens))
+    assert not np.array_equal(
+        model.logits(rides.tokens), Corrupted(world, clean(noise=0.5), seed=4).logits(rides.tokens)
+    )
     decoder = model.decoder(rides.tokens[:, :2], np.full(len(rides), 2))
     assert np.array_equal(decoder.extend(rides.tokens[:, 2:5]), model.logits(rides.tokens[:, :5])[:, 2:])
     shift = []
@@ -122,7 +126,9 @@ def test_ladders_are_nested(world: TaxiWorld) -> None:
     for kind in ("deleted", "added", "rewired"):
         before = np.zeros_like(g.successor, bool)
         for k in (1, 3, 9):
-            successor = damaged_map(g, *(k if kind == x else 0 for x in ("deleted", "added", "rewired")), seed=1).successor
+            successor = damaged_map(
+                g, *(k if kind == x else 0 for x in ("deleted", "added", "rewired")), seed=1
+            ).successor
             changed = successor != g.successor
             assert changed.sum() == k
             assert (changed & before).sum() == before.sum()
@@ -195,7 +201,9 @@ def test_the_exact_state_is_a_hidden_state(world: TaxiWorld, rides: Documents) -
     place = world.after(Documents(tokens, np.full(len(rides), 5), np.full(len(rides), 2))).place
     assert np.array_equal(h[:, 4, 4 : 4 + world.graph().n_places].argmax(1), place)
     donors = Documents(rides.tokens[::-1, :5], np.full(len(rides), 5), np.full(len(rides), 2))
-    swapped = model.swapped(Documents(tokens, np.full(len(rides), 5), np.full(len(rides), 2)), donors, model.hidden_name)
+    swapped = model.swapped(
+        Documents(tokens, np.full(len(rides), 5), np.full(len(rides), 2)), donors, model.hidden_name
+    )
     assert np.array_equal(swapped.logits, model.logits(donors.tokens)[:, 4])
 
 
@@ -235,5 +243,9 @@ def test_every_option_of_a_reference_has_an_effect(entry, world: TaxiWorld, ride
     assert not np.array_equal(entry.load()(world, start, 1).logits(tokens), before)
     for f in dataclasses.fields(config):
         value = getattr(start, f.name)
-        other = {"heads": 2, "width": 32, "head_width": 8}.get(f.name, value * 2 + (1 if isinstance(value, int) else 0.01))
-        assert not np.array_equal(entry.load()(world, dataclasses.replace(start, **{f.name: other}), 0).logits(tokens), before), f.name
+        other = {"heads": 2, "width": 32, "head_width": 8}.get(
+            f.name, value * 2 + (1 if isinstance(value, int) else 0.01)
+        )
+        assert not np.array_equal(
+            entry.load()(world, dataclasses.replace(start, **{f.name: other}), 0).logits(tokens), before
+        ), f.name

@@ -24,7 +24,8 @@ class RingStates(States):
 
 
 class Lawless(Automaton[RingStates]):
-    """Prompt: origin, destination. Right is taken three times out of four until the goal, then the end. No left turn from C. Columns: left, right, end."""
+    """Prompt: origin, destination. Right is taken three times out of four until the goal, then the end. No left turn
+    from C. Columns: left, right, end."""
 
     name, version, context, prompt_length, longest = "lawless", 1, 8, 2, 6
     vocabulary = Vocabulary(("pad", "end", "A", "B", "C", "left", "right"), PAD, END, (LEFT, RIGHT, END))
@@ -42,7 +43,9 @@ class Lawless(Automaton[RingStates]):
         column = self.vocabulary.action_of_token[tokens]
         allowed = (column >= 0) & self.legal(states)[np.arange(len(tokens)), column]
         move = np.where(tokens == LEFT, -1, np.where(tokens == RIGHT, 1, 0))
-        outcome = np.where(states.outcome != OPEN, states.outcome, np.where(~allowed, ILLEGAL, np.where(tokens == END, ARRIVED, OPEN)))
+        outcome = np.where(
+            states.outcome != OPEN, states.outcome, np.where(~allowed, ILLEGAL, np.where(tokens == END, ARRIVED, OPEN))
+        )
         return RingStates(np.where(allowed, (states.at + move) % 3, states.at), states.goal, outcome)
 
     def legal(self, states: RingStates) -> np.ndarray:
@@ -92,7 +95,9 @@ def over_vocabulary(law: list[float] | None) -> list[float]:
 def test_laws_after_every_prefix(kind: type[FromStates], expected: tuple[list, list]) -> None:
     logits = kind(Ring()).logits(np.array([ROW, WRONG]))
     assert logits.dtype == np.float32
-    np.testing.assert_allclose(probabilities(logits), [[over_vocabulary(law) for law in laws] for laws in expected], atol=1e-6)
+    np.testing.assert_allclose(
+        probabilities(logits), [[over_vocabulary(law) for law in laws] for laws in expected], atol=1e-6
+    )
     np.testing.assert_allclose(np.exp(logits[:, 1:].astype(np.float64)).sum(-1), 1, atol=1e-6)
 
 
@@ -129,4 +134,6 @@ def test_a_world_without_a_law() -> None:
         Oracle(Lawless())
     assert Oracle.impossible(Ring()) is None
     assert RandomLegal.impossible(Lawless()) is None
-    np.testing.assert_array_equal(RandomLegal(Lawless()).logits(np.array([ROW])), RandomLegal(Ring()).logits(np.array([ROW])))
+    np.testing.assert_array_equal(
+        RandomLegal(Lawless()).logits(np.array([ROW])), RandomLegal(Ring()).logits(np.array([ROW]))
+    )

@@ -68,11 +68,19 @@ def test_published_learning_curve_loads(path: Path) -> None:
     assert training is None or training.curve == [line for line in read_lines(path) if isinstance(line, EvalLine)]
 
 
-def test_readme_tables_are_the_leaderboards(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readme_tables_are_the_leaderboards(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each table stands under a comment with the command that prints it."""
     monkeypatch.chdir(ROOT)
     pages = [ROOT / "README.md", ROOT / "docs" / "results.md"]
-    blocks = [b for page in pages for b in re.findall(r"<!-- (worldbench leaderboard [^>]*?) -->\n((?:\|.*\n)+)", page.read_text(encoding="utf-8"))]
+    blocks = [
+        b
+        for page in pages
+        for b in re.findall(
+            r"<!-- (worldbench leaderboard [^>]*?) -->\n((?:\|.*\n)+)", page.read_text(encoding="utf-8")
+        )
+    ]
     assert len(blocks) >= 4
     for command, table in blocks:
         assert main(shlex.split(command)[1:]) == 0
@@ -82,7 +90,9 @@ def test_readme_tables_are_the_leaderboards(capsys: pytest.CaptureFixture[str], 
 def test_a_score_that_some_results_lack_is_missing_there() -> None:
     """The oracle has no untrained twin; a score that nobody has is refused."""
     folder = [ROOT / "results" / "taxi-village" / "small-all"]
-    cells = {row.label: row.cells["state_probe.node_untrained"] for row in build(folder, ["state_probe.node_untrained"])}
+    cells = {
+        row.label: row.cells["state_probe.node_untrained"] for row in build(folder, ["state_probe.node_untrained"])
+    }
     assert cells["oracle"] is None
     assert cells["gpt"] is not None
     with pytest.raises(InputError, match=r"no score 'node_untrian'.*node_untrained"):

@@ -26,10 +26,41 @@ from worldbench.training.curve import log_spaced
 from worldbench.training.stream import TrainingStream
 from worldbench.training.trainer import Trainer, learning_rate
 
-OPTIONS = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", "--data.rides", "50"]
-OPTIONS += ["--train.steps", "150", "--train.batch", "8", "--train.threads", "1", "--train.save_every", "0.05", "--train.curve_documents", "20"]
+OPTIONS = [
+    "--env.map",
+    "city:24",
+    "--env.region",
+    "all",
+    "--env.min_moves",
+    "2",
+    "--env.max_moves",
+    "9",
+    "--data.rides",
+    "50",
+]
+OPTIONS += [
+    "--train.steps",
+    "150",
+    "--train.batch",
+    "8",
+    "--train.threads",
+    "1",
+    "--train.save_every",
+    "0.05",
+    "--train.curve_documents",
+    "20",
+]
 OPTIONS += ["--train.row_tokens", "30", "--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
-OPTIONS += ["--eval.trials", "20", "--eval.documents", "20", "--eval.reconstruction_rides", "20", "--eval.rank_tokens", "40"]
+OPTIONS += [
+    "--eval.trials",
+    "20",
+    "--eval.documents",
+    "20",
+    "--eval.reconstruction_rides",
+    "20",
+    "--eval.rank_tokens",
+    "40",
+]
 
 
 def start(out: Path, model: str = "nextlat") -> subprocess.Popen[str]:
@@ -43,7 +74,11 @@ def finish(out: Path) -> dict[str, bytes]:
     _, told = process.communicate(timeout=120)
     assert process.returncode == 0, told
     folder = next(out.glob("taxi-nextlat-*"))
-    kept = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in ("manifest.json", ".lock")}
+    kept = {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name not in ("manifest.json", ".lock")
+    }
     assert any(name.startswith("result-") for name in kept)
     return kept
 
@@ -58,7 +93,9 @@ def disturb(out: Path, how: signal.Signals, moments: list[float]) -> None:
     for moment in moments:
         process = start(out)
         until = time.monotonic() + 60
-        while not list(out.glob("taxi-nextlat-*/metrics.jsonl")) and time.monotonic() < until and process.poll() is None:
+        while (
+            not list(out.glob("taxi-nextlat-*/metrics.jsonl")) and time.monotonic() < until and process.poll() is None
+        ):
             time.sleep(0.01)
         time.sleep(moment)
         process.send_signal(how)
@@ -97,7 +134,9 @@ WORLD = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
 OTHERS = [e.name for e in models if e.trained and not e.weights_of and e.name != "nextlat"]
 
 
-def trainer(folder: Path, model: str = "nextlat", more: dict[str, dict[str, object]] | None = None, **options: object) -> Trainer:
+def trainer(
+    folder: Path, model: str = "nextlat", more: dict[str, dict[str, object]] | None = None, **options: object
+) -> Trainer:
     from test_identity import job
 
     j = job(model, changes={"train": options, "data": {"rides": 40}, **(more or {})})
@@ -106,7 +145,11 @@ def trainer(folder: Path, model: str = "nextlat", more: dict[str, dict[str, obje
     return Trainer(world, build(identify(j, world)), j.groups["data"], j.groups["train"], 0, folder)
 
 
-CASES = [*(("nextlat", stop, "adamw") for stop in (1, 2, 5, 11)), *(("nextlat", stop, "sgd") for stop in (1, 7)), *((m, 5, "adamw") for m in OTHERS)]
+CASES = [
+    *(("nextlat", stop, "adamw") for stop in (1, 2, 5, 11)),
+    *(("nextlat", stop, "sgd") for stop in (1, 7)),
+    *((m, 5, "adamw") for m in OTHERS),
+]
 
 
 @pytest.mark.parametrize(("model", "stop", "optimiser"), CASES)
@@ -165,7 +208,9 @@ def test_fixed_set_is_gone_through_in_a_new_order_each_epoch() -> None:
         assert sorted(map(bytes, seen)) == sorted(map(bytes, fixed))
         orders.append([bytes(row) for row in seen])
     assert orders[0] != orders[1]
-    assert np.array_equal(TrainingStream(world, DataConfig(rides=12), TrainConfig(batch=4), seed=3).documents(4).tokens, steps[4])
+    assert np.array_equal(
+        TrainingStream(world, DataConfig(rides=12), TrainConfig(batch=4), seed=3).documents(4).tokens, steps[4]
+    )
 
 
 def test_unlimited_stream_is_the_worlds_documents_in_order() -> None:
@@ -195,7 +240,9 @@ def test_schedules() -> None:
 
 def test_gradient_descent_is_the_formula(tmp_path: Path) -> None:
     """w <- w - rate (gradient + decay w), decay on matrices alone; nothing is carried from step to step."""
-    t = trainer(tmp_path / "run", optimiser="sgd", learning_rate=0.1, weight_decay=0.3, clip=0.0, warmup=0, schedule="constant")
+    t = trainer(
+        tmp_path / "run", optimiser="sgd", learning_rate=0.1, weight_decay=0.3, clip=0.0, warmup=0, schedule="constant"
+    )
     for step in range(2):
         before = {name: p.detach().clone() for name, p in t.objective.named_parameters()}
         batches = t.batches(step)
@@ -203,13 +250,20 @@ def test_gradient_descent_is_the_formula(tmp_path: Path) -> None:
         totals = {k: sum(c[k] for c in counts) for k in counts[0]}
         for b in batches:
             t.objective.backward(b, totals)
-        gradient = {name: torch.zeros_like(p) if p.grad is None else p.grad.clone() for name, p in t.objective.named_parameters()}
+        gradient = {
+            name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+            for name, p in t.objective.named_parameters()
+        }
         t.optimizer.zero_grad(set_to_none=True)
         t.step(step)
         for name, p in t.objective.named_parameters():
             decay = 0.3 if p.ndim >= 2 else 0.0
-            torch.testing.assert_close(p.detach(), before[name] - 0.1 * (gradient[name] + decay * before[name]), atol=1e-6, rtol=1e-5)
-    assert not t.optimizer.state or all(not any(torch.is_tensor(v) for v in s.values()) for s in t.optimizer.state.values())
+            torch.testing.assert_close(
+                p.detach(), before[name] - 0.1 * (gradient[name] + decay * before[name]), atol=1e-6, rtol=1e-5
+            )
+    assert not t.optimizer.state or all(
+        not any(torch.is_tensor(v) for v in s.values()) for s in t.optimizer.state.values()
+    )
 
 
 def test_threads_are_set(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from worldbench.envs.taxi.world import TaxiWorld
 
 
 def world(n: int = 6, seed: int = 0, low: int = 2, high: int = 6, **options) -> TaxiWorld:
-    return TaxiWorld(TaxiConfig(map="city:8", min_moves=low, max_moves=high, **options), small_map(n, seed, extra=n if n > 6 else 4))
+    return TaxiWorld(
+        TaxiConfig(map="city:8", min_moves=low, max_moves=high, **options), small_map(n, seed, extra=n if n > 6 else 4)
+    )
 
 
 def every_ride(w: TaxiWorld, split: str) -> dict[tuple[int, int], list[tuple[tuple[int, ...], float]]]:
@@ -34,11 +36,15 @@ def every_ride(w: TaxiWorld, split: str) -> dict[tuple[int, int], list[tuple[tup
             else:
                 shown = not any(later) and first == (split == "test")
             if shown:
-                rides[origin, at].append(((*(w.vocabulary.actions[a] for a in turns), w.vocabulary.end), p / (high - low + 1)))
+                rides[origin, at].append(
+                    ((*(w.vocabulary.actions[a] for a in turns), w.vocabulary.end), p / (high - low + 1))
+                )
         if len(turns) < high:
             out = np.flatnonzero(g.successor[at] >= 0)
             for a in out:
-                walk(origin, int(g.successor[at, a]), (*turns, int(a)), (*visited, int(g.successor[at, a])), p / len(out))
+                walk(
+                    origin, int(g.successor[at, a]), (*turns, int(a)), (*visited, int(g.successor[at, a])), p / len(out)
+                )
 
     for origin in range(g.n_places):
         walk(origin, origin, (), (origin,), 1.0 / g.n_places)
@@ -87,7 +93,12 @@ def test_rides_follow_the_law(kind: str) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(start=st.integers(0, 5000), count=st.integers(1, 300), seed=st.integers(0, 3), split=st.sampled_from(["train", "test"]))
+@given(
+    start=st.integers(0, 5000),
+    count=st.integers(1, 300),
+    seed=st.integers(0, 3),
+    split=st.sampled_from(["train", "test"]),
+)
 def test_any_range_gives_the_same_rides(start: int, count: int, seed: int, split: str) -> None:
     w = world(n=12)
     whole = w.sample(seed, split, start, count)
@@ -129,7 +140,9 @@ def test_prompts_are_distinct_held_out_and_extend() -> None:
     assert np.array_equal(many[:7], few)
     assert len(np.unique(many, axis=0)) == len(many)
     place = np.arange(15)
-    assert len(many) == w.held_out.holds(place[:, None], place[None, :]).sum()  # every held-out pair, for every one has a ride
+    assert (
+        len(many) == w.held_out.holds(place[:, None], place[None, :]).sum()
+    )  # every held-out pair, for every one has a ride
     assert w.held_out.holds(many[:, 0] - w.first_place, many[:, 1] - w.first_place).all()
     assert (lengths == 2).all()
     assert not np.array_equal(w.prompts(1, 10)[0], many[:10])
@@ -142,7 +155,9 @@ def test_states_follow_the_rules() -> None:
     b = int(g.successor[a, direction])
     wall = int(np.flatnonzero(g.successor[a] < 0)[0])
     prompt = np.tile(np.array([[a, b]]) + w.first_place, (5, 1))
-    first = np.array([w.vocabulary.actions[direction], w.vocabulary.actions[wall], w.vocabulary.end, w.first_place, w.vocabulary.pad])
+    first = np.array(
+        [w.vocabulary.actions[direction], w.vocabulary.actions[wall], w.vocabulary.end, w.first_place, w.vocabulary.pad]
+    )
     states = w.step(w.start(prompt, np.full(5, 2)), first)
     assert w.outcome(states).tolist() == [OPEN, ILLEGAL, MISPLACED_END, ILLEGAL, ILLEGAL]
     states = w.step(states, np.full(5, w.vocabulary.end))
@@ -179,7 +194,13 @@ def test_budget_rule() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"min_moves": 0}, {"min_moves": 5, "max_moves": 4}, {"max_moves": 5000}, {"held_out_share": 1.5}, {"held_out": "nodes"}],
+    [
+        {"min_moves": 0},
+        {"min_moves": 5, "max_moves": 4},
+        {"max_moves": 5000},
+        {"held_out_share": 1.5},
+        {"held_out": "nodes"},
+    ],
 )
 def test_options_out_of_range_are_refused(options: dict) -> None:
     with pytest.raises(InputError, match="env"):

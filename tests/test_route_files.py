@@ -66,12 +66,25 @@ def saved(folder: Path, data: str | bytes, name: str = "routes.txt") -> Path:
 @pytest.mark.parametrize(
     "data",
     [
-        GOOD, GOOD.rstrip("\n"), GOOD.replace("\n", "\r\n"), GOOD.replace("\n", "\r"), GOOD.encode("utf-8-sig"), GOOD.encode("utf-16"),
-        b"\xfe\xff" + GOOD.encode("utf-16-be"), GOOD.encode("utf-32"), GOOD.replace(" ", "\t \t"), "# by me\n\n" + GOOD + "  # end\n",
-        GOOD.replace("end", "end <|endoftext|>"), GOOD.replace("end", "end # ok"), GOOD.replace("end", "end end"),
-        GOOD.replace("end", "end pad <pad>"), GOOD.replace("end\n", "end\x0c"), GOOD.replace("end", "end a c"), GOOD + "pad pad pad\n<pad>\n",
+        GOOD,
+        GOOD.rstrip("\n"),
+        GOOD.replace("\n", "\r\n"),
+        GOOD.replace("\n", "\r"),
+        GOOD.encode("utf-8-sig"),
+        GOOD.encode("utf-16"),
+        b"\xfe\xff" + GOOD.encode("utf-16-be"),
+        GOOD.encode("utf-32"),
+        GOOD.replace(" ", "\t \t"),
+        "# by me\n\n" + GOOD + "  # end\n",
+        GOOD.replace("end", "end <|endoftext|>"),
+        GOOD.replace("end", "end # ok"),
+        GOOD.replace("end", "end end"),
+        GOOD.replace("end", "end pad <pad>"),
+        GOOD.replace("end\n", "end\x0c"),
+        GOOD.replace("end", "end a c"),
+        GOOD + "pad pad pad\n<pad>\n",
     ],
-)  # fmt: skip
+)
 def test_what_a_file_may_look_like(tmp_path: Path, graph: Graph, data: str | bytes) -> None:
     read = read_routes(saved(tmp_path, data), graph)
     assert (read.origin.tolist(), read.destination.tolist()) == ([0, 1, 2, 3], [2, 3, 0, 1])
@@ -95,15 +108,25 @@ def test_what_follows_the_first_end_is_not_read_and_is_said(tmp_path: Path, grap
         (GOOD.replace(" ", ","), "where there is 'a,c,E,N,end'; put spaces between the words"),
         ('["a", "c", "E", "end"]\n', r"is it JSON\? write its words with spaces between"),
         ("".join(f'"{row}"\n' for row in GOOD.splitlines()), "'\"a' .*; take the quotation marks away"),
-        ("".join(f"{i}\t{row}\n" for i, row in enumerate(GOOD.splitlines())), "the origin '0' .*are the lines numbered"),
-        (GOOD.lower(), "'e' is neither a direction .*did you mean 'E'"), (GOOD.replace("end", "END"), "did you mean 'end'"),
+        (
+            "".join(f"{i}\t{row}\n" for i, row in enumerate(GOOD.splitlines())),
+            "the origin '0' .*are the lines numbered",
+        ),
+        (GOOD.lower(), "'e' is neither a direction .*did you mean 'E'"),
+        (GOOD.replace("end", "END"), "did you mean 'end'"),
         ("a c 90 0 end\n", r"'90' is neither a direction \(N, E, S, W, NE, SE, SW, NW\)"),
-        (GOOD.encode("utf-16-le"), "UTF-16 without a byte order mark"), ("ä c E end\n".encode("latin-1"), "not text in UTF-8"),
-        ("a\n", "line 1: an origin and a destination are needed, where there is 'a'"), ("\n\nx" + "y" * 100_000 + " b end", "line 3: the origin 'xy"),
-        (b"\xff\xfe\x00", "not text in UTF-8"), (b"\x00\x00\n", "UTF-16 without"), ("a x E end\nb x E end\n" * 3, "line 3: .*; and 3 more lines"),
+        (GOOD.encode("utf-16-le"), "UTF-16 without a byte order mark"),
+        ("ä c E end\n".encode("latin-1"), "not text in UTF-8"),
+        ("a\n", "line 1: an origin and a destination are needed, where there is 'a'"),
+        ("\n\nx" + "y" * 100_000 + " b end", "line 3: the origin 'xy"),
+        (b"\xff\xfe\x00", "not text in UTF-8"),
+        (b"\x00\x00\n", "UTF-16 without"),
+        ("a x E end\nb x E end\n" * 3, "line 3: .*; and 3 more lines"),
     ],
-)  # fmt: skip
-def test_a_file_without_a_line_that_can_be_placed_is_refused_with_a_way_out(tmp_path: Path, graph: Graph, data: str | bytes, words: str) -> None:
+)
+def test_a_file_without_a_line_that_can_be_placed_is_refused_with_a_way_out(
+    tmp_path: Path, graph: Graph, data: str | bytes, words: str
+) -> None:
     with pytest.raises(InputError, match=words) as caught:
         read_routes(saved(tmp_path, data), graph)
     told = str(caught.value)
@@ -115,17 +138,45 @@ def test_a_file_without_a_line_that_can_be_placed_is_refused_with_a_way_out(tmp_
 
 def test_files_that_are_no_files_are_refused(tmp_path: Path, graph: Graph) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for path, words in ((tmp_path, "a folder"), (tmp_path / "pipe", "a named pipe"), (tmp_path / "none", "No such file")):
+    for path, words in (
+        (tmp_path, "a folder"),
+        (tmp_path / "pipe", "a named pipe"),
+        (tmp_path / "none", "No such file"),
+    ):
         with pytest.raises(InputError, match=words):
             read_routes(path, graph)
 
 
-TOKENS = ["a", "c", "b", "E", "N", "S", "end", "pad", "x", "#", "\x00", "ü", " ", "  ", "\t", "\n", "\r\n", "\r", "\x0c", "\u2028", "\xa0"]
+TOKENS = [
+    "a",
+    "c",
+    "b",
+    "E",
+    "N",
+    "S",
+    "end",
+    "pad",
+    "x",
+    "#",
+    "\x00",
+    "ü",
+    " ",
+    "  ",
+    "\t",
+    "\n",
+    "\r\n",
+    "\r",
+    "\x0c",
+    "\u2028",
+    "\xa0",
+]
 
 
 @settings(max_examples=200)
 @given(parts=st.lists(st.sampled_from(TOKENS), max_size=60), piece=st.integers(1, 9))
-def test_a_file_read_in_pieces_is_the_same_as_line_by_line(tmp_path_factory: pytest.TempPathFactory, parts: list[str], piece: int) -> None:
+def test_a_file_read_in_pieces_is_the_same_as_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[str], piece: int
+) -> None:
     """Against the plain definition: the whole text at once, its lines, their words."""
     folder = tmp_path_factory.mktemp("pieces")
     graph = with_directions(load_map(TaxiConfig(map=str(saved(folder, SQUARE, "square.csv")))))
@@ -143,7 +194,11 @@ def test_a_file_read_in_pieces_is_the_same_as_line_by_line(tmp_path_factory: pyt
         if not words:
             continue
         moves = words[2 : 2 + end] if end is not None else words[2:]
-        if len(words) < 2 or any(w not in graph.places for w in words[:2]) or any(w not in (*graph.places, *graph.directions, "pad") for w in moves):
+        if (
+            len(words) < 2
+            or any(w not in graph.places for w in words[:2])
+            or any(w not in (*graph.places, *graph.directions, "pad") for w in moves)
+        ):
             skipped += 1
             continue
         codes = [graph.directions.index(w) if w in graph.directions else NOT_A_DIRECTION for w in moves]
@@ -201,7 +256,9 @@ def test_true_routes_of_the_controls_are_bounded(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("few", [0, 2, 10**9])
-def test_routes_followed_one_by_one_or_together_stand_at_the_same_places(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_routes_followed_one_by_one_or_together_stand_at_the_same_places(
+    few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = streams.generator("places", few)
     graph, table = small_map(9, 1, 30), rng.integers(-2, 8, (50, 12))
     moves, origin = from_table(table), rng.integers(9, size=50)
@@ -217,10 +274,14 @@ def test_routes_followed_one_by_one_or_together_stand_at_the_same_places(few: in
 
 @settings(max_examples=60)
 @given(
-    cells=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 69)), max_size=50), width=st.integers(70, 75),
-    seek=st.sampled_from([0, 3, 1 << 12]), longest=st.sampled_from([4, 64, 1 << 20]),
-)  # fmt: skip
-def test_single_cells_are_those_of_whole_rows(cells: list[tuple[int, int]], width: int, seek: int, longest: int) -> None:
+    cells=st.lists(st.tuples(st.integers(0, 3000), st.integers(0, 69)), max_size=50),
+    width=st.integers(70, 75),
+    seek=st.sampled_from([0, 3, 1 << 12]),
+    longest=st.sampled_from([4, 64, 1 << 20]),
+)
+def test_single_cells_are_those_of_whole_rows(
+    cells: list[tuple[int, int]], width: int, seek: int, longest: int
+) -> None:
     row, column = np.array(cells, np.int64).reshape(-1, 2).T
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(streams, "SEEK", seek)
@@ -318,11 +379,23 @@ def test_the_record_is_printed_as_json(tmp_path: Path, square: Path, capsys: pyt
 
 def test_the_same_command_in_two_processes_ends_in_the_same_bytes(tmp_path: Path, square: Path) -> None:
     file = saved(tmp_path, GOOD)
-    command = [sys.executable, "-m", "worldbench", "reconstruct", str(file), "--map", str(square), "--orders", "1", "--out"]
+    command = [
+        sys.executable,
+        "-m",
+        "worldbench",
+        "reconstruct",
+        str(file),
+        "--map",
+        str(square),
+        "--orders",
+        "1",
+        "--out",
+    ]
     _, alone = reconstruct_file(file, str(square), tmp_path / "alone", orders=1)
     running = [
-        subprocess.Popen([*command, str(tmp_path / "both")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)
-    ]  # fmt: skip
+        subprocess.Popen([*command, str(tmp_path / "both")], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
     errors = [process.communicate(timeout=120)[1] for process in running]
     assert [process.returncode for process in running] == [0, 0], errors
     folder = tmp_path / "both" / alone.name
@@ -336,11 +409,26 @@ def test_the_same_command_in_two_processes_ends_in_the_same_bytes(tmp_path: Path
 
 ROUTES = sorted(p.name for p in (CASES / "routes").glob("*.txt"))
 READ = {
-    "bom.txt": 20, "crlf.txt": 20, "comments.txt": 20, "good.txt": 20, "spaces.txt": 20, "utf16.txt": 20, "eot.txt": 20, "inlinecomment.txt": 20,
-    "ff.txt": 2, "inf.txt": 3, "many_ends.txt": 1, "oneline.txt": 1, "nul.txt": 1, "short.txt": 3, "zero.txt": 4,
-}  # fmt: skip
+    "bom.txt": 20,
+    "crlf.txt": 20,
+    "comments.txt": 20,
+    "good.txt": 20,
+    "spaces.txt": 20,
+    "utf16.txt": 20,
+    "eot.txt": 20,
+    "inlinecomment.txt": 20,
+    "ff.txt": 2,
+    "inf.txt": 3,
+    "many_ends.txt": 1,
+    "oneline.txt": 1,
+    "nul.txt": 1,
+    "short.txt": 3,
+    "zero.txt": 4,
+}
 """Routes of the cases that can be read; the others are refused."""
-without_cases = pytest.mark.skipif(not CASES.is_dir(), reason="the cases are not beside this checkout (../shared/cases)")
+without_cases = pytest.mark.skipif(
+    not CASES.is_dir(), reason="the cases are not beside this checkout (../shared/cases)"
+)
 
 
 @without_cases

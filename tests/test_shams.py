@@ -1,4 +1,5 @@
-"""The controls of NextLat, the same work with nothing to learn from it: a cut run is a GPT run to the bit; shuffled targets are the same latents elsewhere."""
+"""The controls of NextLat, the same work with nothing to learn from it: a cut run is a GPT run to the bit; shuffled
+targets are the same latents elsewhere."""
 
 from __future__ import annotations
 
@@ -42,15 +43,19 @@ def trained(world: TaxiWorld, model: str, folder: Path, changes: dict[str, dict[
 def documents(n: int, longest: int, seed: int = 0, prompt: int = 3) -> Documents:
     rng = np.random.default_rng(seed)
     length = rng.integers(3, longest + 1, n).astype(np.int32)
-    return Documents(rng.integers(0, V, (n, longest)).astype(np.int32), length, rng.integers(1, prompt + 1, n).astype(np.int32))
+    return Documents(
+        rng.integers(0, V, (n, longest)).astype(np.int32), length, rng.integers(1, prompt + 1, n).astype(np.int32)
+    )
 
 
 # Cut
 
 TRAINING = {
-    "clipped": {"clip": 0.05}, "packed": {"clip": 0.05, "row_tokens": 30, "accumulate": 2}, "unclipped": {"clip": 0.0},
+    "clipped": {"clip": 0.05},
+    "packed": {"clip": 0.05, "row_tokens": 30, "accumulate": 2},
+    "unclipped": {"clip": 0.0},
     "sgd": {"optimiser": "sgd", "clip": 0.5},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("options", TRAINING.values(), ids=TRAINING.keys())
@@ -59,7 +64,9 @@ def test_a_cut_run_is_a_gpt_run(options: dict[str, object], mask: str, world: Ta
     """Every bit of the trunk, and of the curve; only the dynamics learn."""
     changes: dict[str, dict[str, object]] = {"train": {"steps": 8, "learning_rate": 3e-3, **options}}
     gpt = trained(world, "gpt", tmp_path / "gpt", changes)
-    cut = trained(world, "nextlat", tmp_path / "cut", changes | {"model": {"sham": "cut", "lambda_kl": 1.0, "mask": mask}})
+    cut = trained(
+        world, "nextlat", tmp_path / "cut", changes | {"model": {"sham": "cut", "lambda_kl": 1.0, "mask": mask}}
+    )
     start = build(identify(job("nextlat", changes={"model": {"sham": "cut"}}), world))
     for name, p in gpt.named_parameters():
         assert torch.equal(p, dict(cut.named_parameters())[name]), name
@@ -67,12 +74,18 @@ def test_a_cut_run_is_a_gpt_run(options: dict[str, object], mask: str, world: Ta
     for name, p in start.named_parameters():
         if name.startswith("dynamics.mlp"):
             assert not torch.equal(p, dict(cut.named_parameters())[name]), name
-    curves = [[line for line in (tmp_path / n / "metrics.jsonl").read_text().splitlines() if '"eval"' in line] for n in ("gpt", "cut")]
+    curves = [
+        [line for line in (tmp_path / n / "metrics.jsonl").read_text().splitlines() if '"eval"' in line]
+        for n in ("gpt", "cut")
+    ]
     assert curves[0] == curves[1] != []
 
 
-def test_clipped_together_a_cut_run_would_differ(world: TaxiWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The dynamics' gradients would shorten the trunk's step: so the two are clipped apart, and the others' clipping stays one group."""
+def test_clipped_together_a_cut_run_would_differ(
+    world: TaxiWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The dynamics' gradients would shorten the trunk's step: so the two are clipped apart, and the others' clipping
+    stays one group."""
     changes: dict[str, dict[str, object]] = {"train": {"steps": 3, "clip": 0.05}}
     gpt = trained(world, "gpt", tmp_path / "gpt", changes)
     for kind in (GPT(GPTConfig(**SHAPE), V, CONTEXT, 0), NextLat(NextLatConfig(**SHAPE), V, CONTEXT, 0)):
@@ -86,10 +99,19 @@ def test_clipped_together_a_cut_run_would_differ(world: TaxiWorld, tmp_path: Pat
 def test_cut_off_the_dynamics_learn_what_they_otherwise_would(state: str) -> None:
     """The gradient of the dynamics is NextLat's own, that of all else GPT's."""
     batch, seen = pack(documents(9, 8), 3, 16), []
-    for config in (GPTConfig(**SHAPE), NextLatConfig(**SHAPE, state=state), NextLatConfig(**SHAPE, state=state, sham="cut")):  # type: ignore[arg-type]
+    for config in (
+        GPTConfig(**SHAPE),
+        NextLatConfig(**SHAPE, state=state),
+        NextLatConfig(**SHAPE, state=state, sham="cut"),
+    ):  # type: ignore[arg-type]
         objective = (NextLat if isinstance(config, NextLatConfig) else GPT)(config, V, CONTEXT, 0).double()  # type: ignore[arg-type]
         objective.backward(batch, objective.counts(batch))
-        seen.append({n.replace("head.linear", "head").replace("head.norm", "norm"): p.grad for n, p in objective.named_parameters()})
+        seen.append(
+            {
+                n.replace("head.linear", "head").replace("head.norm", "norm"): p.grad
+                for n, p in objective.named_parameters()
+            }
+        )
     gpt, plain, cut = seen
     for name, g in cut.items():
         torch.testing.assert_close(g, plain[name] if name.startswith("dynamics") else gpt[name], atol=1e-14, rtol=1e-10)
@@ -99,7 +121,9 @@ def test_cut_off_the_dynamics_learn_what_they_otherwise_would(state: str) -> Non
 def test_a_cut_run_goes_on_to_the_bit(world: TaxiWorld, tmp_path: Path) -> None:
     """Saved and loaded again, with the moments of both groups."""
     j = job("nextlat", changes={"train": {"steps": 6, "clip": 0.05}, "model": {"sham": "cut"}})
-    whole = trained(world, "nextlat", tmp_path / "whole", {"train": {"steps": 6, "clip": 0.05}, "model": {"sham": "cut"}})
+    whole = trained(
+        world, "nextlat", tmp_path / "whole", {"train": {"steps": 6, "clip": 0.05}, "model": {"sham": "cut"}}
+    )
     (tmp_path / "parts").mkdir()
     first = Trainer(world, build(identify(j, world)), j.groups["data"], j.groups["train"], 0, tmp_path / "parts")
     real = first.step
@@ -119,10 +143,14 @@ def test_a_cut_run_goes_on_to_the_bit(world: TaxiWorld, tmp_path: Path) -> None:
 # Shuffled
 
 
-@pytest.mark.parametrize("batch", [pack(documents(40, 8), 8, 24), pack(documents(16, 8, prompt=1), 8, 9), pack(documents(6, 12), 6, 11)],
-                         ids=["packed", "two-documents", "single"])  # fmt: skip
+@pytest.mark.parametrize(
+    "batch",
+    [pack(documents(40, 8), 8, 24), pack(documents(16, 8, prompt=1), 8, 9), pack(documents(6, 12), 6, 11)],
+    ids=["packed", "two-documents", "single"],
+)
 def test_targets_come_from_other_places(batch: Batch) -> None:
-    """Each input of a row is given once, scored ones to scored ones, none to itself, and as few as can be to its own document."""
+    """Each input of a row is given once, scored ones to scored ones, none to itself, and as few as can be to its own
+    document."""
     places = other_places(batch, "sham", 0)
     valid, scored, document = (x.numpy() for x in (batch.valid, batch.scored, batch.document))
     for r in range(len(valid)):
@@ -140,13 +168,21 @@ def test_targets_come_from_other_places(batch: Batch) -> None:
 def test_places_are_drawn_by_row_and_seed() -> None:
     whole = pack(documents(40, 8), 8, 24, first_row=80)
     places = other_places(whole, "sham", 0)
-    assert torch.equal(places, torch.cat([other_places(whole.rows(0, 3), "sham", 0), other_places(whole.rows(3, 8), "sham", 0)]))
+    assert torch.equal(
+        places, torch.cat([other_places(whole.rows(0, 3), "sham", 0), other_places(whole.rows(3, 8), "sham", 0)])
+    )
     again = pack(documents(40, 8), 8, 24, first_row=88)
     for other in (other_places(whole, "sham", 1), other_places(again, "sham", 0)):
         assert (other == places)[whole.valid].float().mean() < 0.3
-    same = pack(Documents(np.tile(documents(5, 8).tokens, (400, 1)), np.full(2000, 7, np.int32), np.full(2000, 1, np.int32)), 400, 24)
+    same = pack(
+        Documents(np.tile(documents(5, 8).tokens, (400, 1)), np.full(2000, 7, np.int32), np.full(2000, 1, np.int32)),
+        400,
+        24,
+    )
     first = other_places(same, "sham", 0)[:, 0]
-    counts = np.bincount(first.numpy(), minlength=24)[6:]  # any of the eighteen places in the other documents, each as likely
+    counts = np.bincount(first.numpy(), minlength=24)[
+        6:
+    ]  # any of the eighteen places in the other documents, each as likely
     assert counts.sum() == 400
     assert (np.abs(counts - 400 / 18) < 5 * (400 / 18) ** 0.5).all()
 
@@ -159,13 +195,18 @@ def test_shuffled_targets_are_the_same_latents_elsewhere(mask: str, monkeypatch:
 
     def terms(config: NextLatConfig) -> dict[str, torch.Tensor]:
         objective = NextLat(config, V, CONTEXT, 0)
-        return objective.backward(batch, objective.counts(batch)) | {n: p.grad for n, p in objective.named_parameters() if p.grad is not None}
+        return objective.backward(batch, objective.counts(batch)) | {
+            n: p.grad for n, p in objective.named_parameters() if p.grad is not None
+        }
 
     plain, sham = terms(config), terms(dataclasses.replace(config, sham="shuffled"))
     assert torch.equal(plain["next_token"], sham["next_token"])
     assert plain["next_h"] != sham["next_h"]
     assert plain["kl"] != sham["kl"]
-    monkeypatch.setattr("worldbench.baselines.nextlat.other_places", lambda batch, *name: torch.arange(batch.tokens.shape[1]).expand_as(batch.tokens))
+    monkeypatch.setattr(
+        "worldbench.baselines.nextlat.other_places",
+        lambda batch, *name: torch.arange(batch.tokens.shape[1]).expand_as(batch.tokens),
+    )
     for name, value in terms(dataclasses.replace(config, sham="shuffled")).items():
         assert torch.equal(value, plain[name]), name
 
@@ -185,8 +226,12 @@ def test_rollouts_through_the_end_of_a_document_by_hand() -> None:
     assert [(s, s + 1) for s in torch.nonzero(one[0]).ravel().tolist()] == [(0, 1), (1, 2), (2, 3), (5, 6), (8, 9)]
     assert [(s, s + 2) for s in torch.nonzero(two[0]).ravel().tolist()] == [(0, 2), (1, 3), (3, 5), (6, 8)]
     counts = NextLat(NextLatConfig(**SHAPE, horizon=2, mask="landing"), V, CONTEXT, 0).counts(batch)
-    assert {name: int(n) for name, n in counts.items()} == {"next_token": 5, "next_h_1": 5, "kl_1": 5, "next_h_2": 4, "kl_2": 2}
+    assert {name: int(n) for name, n in counts.items()} == {
+        "next_token": 5,
+        "next_h_1": 5,
+        "kl_1": 5,
+        "next_h_2": 4,
+        "kl_2": 2,
+    }
     for single in (Columns.of(pack(documents(3, 8), 3, 7), through_ends=True), Columns.of(batch, through_ends=False)):
         assert single.source is None
-
-

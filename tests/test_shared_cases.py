@@ -18,19 +18,41 @@ from shared_cases import CASES, each, folder
 from worldbench.records.reading import write
 
 COVERED = {
-    "bom/maze.txt": "test_shared_world_cases", "bom/process.json": "test_shared_world_cases", "bom/recipe.toml": "test_shared_cases",
-    "callable/*": "test_user_code", "callable-module/*": "test_user_code", "hmm/*": "test_shared_world_cases", "hmm-*/mine.json": "test_shared_world_cases",
-    "leaderboard-stranger/*": "test_shared_cases", "map-*/*": "test_shared_map_cases", "matplotlibrc-usetex/*": "test_output",
-    "maze/*.txt": "test_shared_world_cases", "maze-*/*": "test_shared_world_cases", "moved-map/*": "test_moved_files",
-    "narrow-terminal/*": "test_output", "non-utf8-folder/*": "test_output", "plugin-edited/*": "test_moved_files",
-    "routes/*": "test_route_files", "routes-outside-part/*": "test_route_files", "table-dead-end/*": "test_route_files",
-    "run-files/config-*": "test_shared_run_files", "run-files/decode-*": "test_shared_run_files", "run-files/kept-steps-*": "test_checkpoint",
-    "run-files/kill-before-last-curve-point.sh": "test_shared_cases", "run-files/manifest-*": "test_curve",
-    "run-files/metrics-figure-*": "test_shared_run_files", "run-files/metrics-resume-*": "test_curve", "run-files/npz-*": "test_damaged_evidence",
-    "run-files/recipe-*": "test_shared_run_files", "run-files/result-*": "test_shared_run_files", "run-files/special-*": "test_shared_map_cases",
-    "run-files/table-*": "test_shared_world_cases", "run-files/trace-*": "test_shared_run_files", "run-files/trial-*": "test_shared_run_files",
+    "bom/maze.txt": "test_shared_world_cases",
+    "bom/process.json": "test_shared_world_cases",
+    "bom/recipe.toml": "test_shared_cases",
+    "callable/*": "test_user_code",
+    "callable-module/*": "test_user_code",
+    "hmm/*": "test_shared_world_cases",
+    "hmm-*/mine.json": "test_shared_world_cases",
+    "leaderboard-stranger/*": "test_shared_cases",
+    "map-*/*": "test_shared_map_cases",
+    "matplotlibrc-usetex/*": "test_output",
+    "maze/*.txt": "test_shared_world_cases",
+    "maze-*/*": "test_shared_world_cases",
+    "moved-map/*": "test_moved_files",
+    "narrow-terminal/*": "test_output",
+    "non-utf8-folder/*": "test_output",
+    "plugin-edited/*": "test_moved_files",
+    "routes/*": "test_route_files",
+    "routes-outside-part/*": "test_route_files",
+    "table-dead-end/*": "test_route_files",
+    "run-files/config-*": "test_shared_run_files",
+    "run-files/decode-*": "test_shared_run_files",
+    "run-files/kept-steps-*": "test_checkpoint",
+    "run-files/kill-before-last-curve-point.sh": "test_shared_cases",
+    "run-files/manifest-*": "test_curve",
+    "run-files/metrics-figure-*": "test_shared_run_files",
+    "run-files/metrics-resume-*": "test_curve",
+    "run-files/npz-*": "test_damaged_evidence",
+    "run-files/recipe-*": "test_shared_run_files",
+    "run-files/result-*": "test_shared_run_files",
+    "run-files/special-*": "test_shared_map_cases",
+    "run-files/table-*": "test_shared_world_cases",
+    "run-files/trace-*": "test_shared_run_files",
+    "run-files/trial-*": "test_shared_run_files",
     "run-files/tuning-*": "test_shared_run_files",
-}  # fmt: skip
+}
 """Files, and the module whose tests try them."""
 MAKERS = ("README.md", "make.py", "mk.py")
 """Files that are no inputs: they describe the others, or have made them."""
@@ -88,8 +110,15 @@ def test_a_run_over_a_large_process(case: Path, tmp_path: Path, monkeypatch: pyt
 @each("run-files/kill-before-last-curve-point.sh")
 def test_a_kill_before_the_last_point_of_the_curve(case: Path, tmp_path: Path) -> None:
     """The same command again ends in the bytes of a run that was not stopped."""
-    with subprocess.Popen(["bash", str(case), str(tmp_path / "out")], cwd=tmp_path, env=terminals.with_command(tmp_path), stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True, start_new_session=True) as process:  # fmt: skip
+    with subprocess.Popen(
+        ["bash", str(case), str(tmp_path / "out")],
+        cwd=tmp_path,
+        env=terminals.with_command(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
         try:
             said, _ = process.communicate(timeout=120)
         finally:

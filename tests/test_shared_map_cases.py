@@ -1,4 +1,5 @@
-"""Every map that once failed, where the cases lie beside the checkout: read, or refused in one sentence, in little time."""
+"""Every map that once failed, where the cases lie beside the checkout: read, or refused in one sentence, in little
+time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Files of run folders that once ended in a traceback: every verb that reads one refuses it in one sentence, or goes on."""
+"""Files of run folders that once ended in a traceback: every verb that reads one refuses it in one sentence, or goes
+on."""
 
 from __future__ import annotations
 
@@ -20,9 +21,31 @@ from worldbench.studies import decode
 
 TRACE = ("trace", "--eval.metrics", "excess_loss")
 TUNE = [
-    "tune", "hmm", "--models", "gpt", "--preset", "small", "--trials", "2", "--criterion", "loss", "--train.steps", "2", "--train.batch", "4",
-    "--train.curve_documents", "8", "--model.layers", "1", "--model.width", "8", "--model.heads", "1", "--eval.documents", "12",
-]  # fmt: skip
+    "tune",
+    "hmm",
+    "--models",
+    "gpt",
+    "--preset",
+    "small",
+    "--trials",
+    "2",
+    "--criterion",
+    "loss",
+    "--train.steps",
+    "2",
+    "--train.batch",
+    "4",
+    "--train.curve_documents",
+    "8",
+    "--model.layers",
+    "1",
+    "--model.width",
+    "8",
+    "--model.heads",
+    "1",
+    "--eval.documents",
+    "12",
+]
 
 
 LONGEST = 1500

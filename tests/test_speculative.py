@@ -1,4 +1,5 @@
-"""Speculative decoding gives what plain decoding gives: the same tokens when greedy, the same law when sampled, with one forward pass a round."""
+"""Speculative decoding gives what plain decoding gives: the same tokens when greedy, the same law when sampled, with
+one forward pass a round."""
 
 from __future__ import annotations
 
@@ -27,11 +28,16 @@ from worldbench.core.errors import InputError
 from worldbench.core.streams import generator
 
 END = 1
-KINDS: dict[str, tuple[type[Objective], Any]] = {"nextlat": (NextLat, NextLatConfig), "mtp": (MTP, MTPConfig), "jtp": (JTP, JTPConfig)}
+KINDS: dict[str, tuple[type[Objective], Any]] = {
+    "nextlat": (NextLat, NextLatConfig),
+    "mtp": (MTP, MTPConfig),
+    "jtp": (JTP, JTPConfig),
+}
 
 
 def objective(name: str, vocabulary: int = 12, scale: float = 6, **options: Any) -> Objective:
-    """Untrained, with its weights blown up so that laws are far from uniform, but for p_psi's, so that drafts are often right."""
+    """Untrained, with its weights blown up so that laws are far from uniform, but for p_psi's, so that drafts are often
+    right."""
     kind, config = KINDS[name]
     made = kind(config(**{"layers": 3, "width": 32, "heads": 2, "horizon": 4} | options), vocabulary, 64, 3)
     with torch.no_grad():
@@ -46,14 +52,18 @@ def prompts(rows: int, vocabulary: int = 12) -> tuple[np.ndarray, np.ndarray]:
     return rng.integers(2, vocabulary, (rows, 6)), rng.integers(1, 7, rows)
 
 
-def continue_(made: Objective, plan: Plan, rows: int = 9, batch: int = 0, limit: int = 20, u: Tensor | None = None) -> tuple[np.ndarray, np.ndarray, Counts]:
+def continue_(
+    made: Objective, plan: Plan, rows: int = 9, batch: int = 0, limit: int = 20, u: Tensor | None = None
+) -> tuple[np.ndarray, np.ndarray, Counts]:
     reader = reader_of(made)
     drafter = drafter_of(made, reader) if plan.length else None
     p, n = prompts(rows)
     total, parts = Counts(), []
     for low in range(0, rows, batch or rows):
         at = slice(low, low + (batch or rows))
-        tokens, length, counts = generate(reader, p[at], n[at], limit=limit, end=END, drafter=drafter, plan=plan, u=None if u is None else u[at])
+        tokens, length, counts = generate(
+            reader, p[at], n[at], limit=limit, end=END, drafter=drafter, plan=plan, u=None if u is None else u[at]
+        )
         total += counts
         parts.append((tokens, length))
     return np.concatenate([x for x, _ in parts]), np.concatenate([x for _, x in parts]), total
@@ -121,13 +131,16 @@ def test_drafts_are_the_objectives_own(name: str) -> None:
             want = torch.stack([made.trunk.head(head(x, turn, None)[:, -1]) for head in made.heads], dim=1)
         else:
             assert isinstance(made, JTP)
-            want = made.trunk.head(made.plan(made.encode(tokens)[:, -1], made.embed(torch.cat([tokens[:, -1:], after], dim=1))))[:, 1:]
+            want = made.trunk.head(
+                made.plan(made.encode(tokens)[:, -1], made.embed(torch.cat([tokens[:, -1:], after], dim=1)))
+            )[:, 1:]
     assert torch.allclose(got, want, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", KINDS)
 def test_greedy_is_plain_greedy(name: str) -> None:
-    """Token by token: fixed and adaptive, together, one by one and in between; and plain is the model's own, uncached."""
+    """Token by token: fixed and adaptive, together, one by one and in between; and plain is the model's own,
+    uncached."""
     made = objective(name)
     plain, length, counts = continue_(made, Plan(0))
     p, n = prompts(9)
@@ -145,7 +158,9 @@ def test_greedy_is_plain_greedy(name: str) -> None:
         tokens, own_length, c = continue_(made, plan, batch=batch)
         assert np.array_equal(tokens, plain)
         assert np.array_equal(own_length, length)
-        assert c.tokens <= c.rounds + c.rows + c.accepted.sum()  # the last round may have more than there is room for, or than the document
+        assert (
+            c.tokens <= c.rounds + c.rows + c.accepted.sum()
+        )  # the last round may have more than there is room for, or than the document
         assert (c.accepted <= c.tested).all()
         assert (c.tested[1:] <= c.accepted[:-1]).all()
         if not plan.threshold:
@@ -184,7 +199,10 @@ def test_a_row_ends_where_its_document_ends() -> None:
     assert c.tokens == first.sum()
     for r in range(40):
         assert tokens[r].tolist() == plain[r, : first[r]].tolist() + [-1] * (20 - first[r])
-    alone = [generate(reader, p[r : r + 1], n[r : r + 1], limit=20, end=int(often), drafter=drafter, plan=Plan(3))[0][0] for r in range(40)]
+    alone = [
+        generate(reader, p[r : r + 1], n[r : r + 1], limit=20, end=int(often), drafter=drafter, plan=Plan(3))[0][0]
+        for r in range(40)
+    ]
     assert np.array_equal(np.stack(alone), tokens)
 
 
@@ -195,8 +213,15 @@ def frequencies(made: Objective, plan: Plan, rows: int, limit: int) -> tuple[np.
     reader = reader_of(made)
     drafter = drafter_of(made, reader) if plan.length else None
     tokens, _, _ = generate(
-        reader, prompt.repeat(rows, 0), np.full(rows, 2), limit=limit, end=END, drafter=drafter, plan=plan, u=uniforms(0, rows, limit, 5)
-    )  # fmt: skip
+        reader,
+        prompt.repeat(rows, 0),
+        np.full(rows, 2),
+        limit=limit,
+        end=END,
+        drafter=drafter,
+        plan=plan,
+        u=uniforms(0, rows, limit, 5),
+    )
     key = ((tokens + 1) @ (v + 1) ** np.arange(limit)).astype(int)
     every = np.array(list(itertools.product(range(v), repeat=limit)))
     with torch.inference_mode():
@@ -254,7 +279,8 @@ def test_a_wrong_rule_is_found_out(rule: Any, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_one_position_exactly() -> None:
-    """P(out = x) integrated over a fine grid of the uniforms is p(x), for drafts drawn from q; also where q leaves out tokens that p has."""
+    """P(out = x) integrated over a fine grid of the uniforms is p(x), for drafts drawn from q; also where q leaves out
+    tokens that p has."""
     rng = generator("test", "exact")
     grid = (np.arange(400) + 0.5) / 400
     for sharp in (0.5, 2.0):
@@ -268,9 +294,12 @@ def test_one_position_exactly() -> None:
         n = len(cells)
         for x in np.flatnonzero(q):
             kept, after = settle(
-                torch.from_numpy(logits)[None].expand(n, 2, 5), torch.full((n, 1), int(x)), torch.ones(n, dtype=torch.int64),
-                torch.from_numpy(q)[None, None].expand(n, 1, 5), u,
-            )  # fmt: skip
+                torch.from_numpy(logits)[None].expand(n, 2, 5),
+                torch.full((n, 1), int(x)),
+                torch.ones(n, dtype=torch.int64),
+                torch.from_numpy(q)[None, None].expand(n, 1, 5),
+                u,
+            )
             assert kept.double().mean() == pytest.approx(min(1, p[x] / q[x]), abs=0.01)
             first = torch.where(kept > 0, int(x), after).numpy()
             out += q[x] * np.bincount(first, minlength=5) / n
@@ -303,12 +332,17 @@ class Told:
 
 @pytest.mark.parametrize("u", [None, 0.001, 0.999])
 def test_adaptive_drafting_stops_at_the_threshold(u: float | None) -> None:
-    """The product of the laws' highest probabilities decides, whatever token is drawn: also one that the law holds unlikely."""
+    """The product of the laws' highest probabilities decides, whatever token is drawn: also one that the law holds
+    unlikely."""
     told = Told([[0.9, 0.9, 0.9, 0.9, 0.9], [0.75, 0.75, 0.9, 0.9, 0.9], [0.3, 0.9, 0.9, 0.9, 0.9]])
     state = speculative._Rows(3, 20, END, 9, torch.device("cpu"))
     drafts, laws, drafted, chances = speculative._draft(
-        told, torch.full((3,), 4), state, Plan(5, 0.7), None if u is None else torch.full((3, 20, 3), u, dtype=torch.float64)  # type: ignore[arg-type]
-    )  # fmt: skip
+        told,
+        torch.full((3,), 4),
+        state,
+        Plan(5, 0.7),
+        None if u is None else torch.full((3, 20, 3), u, dtype=torch.float64),  # type: ignore[arg-type]
+    )
     assert drafted.tolist() == [3, 1, 0]
     assert told.asked == 4
     assert chances is not None
@@ -344,6 +378,7 @@ def test_who_cannot_draft_is_told() -> None:
 
 
 def test_a_model_that_decodes_otherwise_is_not_drafted_for() -> None:
-    """nextlat-rnn has NextLat's parts, but predicts from the dynamics: drafts checked by the transformer would be another model's."""
+    """nextlat-rnn has NextLat's parts, but predicts from the dynamics: drafts checked by the transformer would be
+    another model's."""
     with pytest.raises(InputError, match="nextlat-rnn cannot draft"):
         drafter_of(LatentRNN(NextLatConfig(layers=1, heads=1, width=8), 11, 20, 0))

@@ -32,7 +32,11 @@ def rrxor(length: int = 12) -> HMM:
 
 @pytest.fixture(scope="module", params=["taxi", "rrxor"])
 def world(request: pytest.FixtureRequest) -> World:
-    return rrxor() if request.param == "rrxor" else TaxiWorld(TaxiConfig(min_moves=2, max_moves=9), small_map(9, 3, extra=8))
+    return (
+        rrxor()
+        if request.param == "rrxor"
+        else TaxiWorld(TaxiConfig(min_moves=2, max_moves=9), small_map(9, 3, extra=8))
+    )
 
 
 def literal_log(world: World, model: SequenceModel, prefix: list[int], suffix: tuple[int, ...]) -> float:
@@ -47,7 +51,9 @@ def literal_log(world: World, model: SequenceModel, prefix: list[int], suffix: t
     return total
 
 
-def literal_errors(world: World, model: SequenceModel, p: list[int], q: list[int], longest: int) -> tuple[float, float, float]:
+def literal_errors(
+    world: World, model: SequenceModel, p: list[int], q: list[int], longest: int
+) -> tuple[float, float, float]:
     oracle = Oracle(world)
     found: dict[tuple[int, ...], tuple[float, float]] = {}
     for k in range(1, longest + 1):
@@ -58,7 +64,11 @@ def literal_errors(world: World, model: SequenceModel, p: list[int], q: list[int
                 row = [*prefix, *x]
                 documents = Documents(np.array([row]), np.array([len(row)]), np.array([world.prompt_length]))
                 over |= bool(np.isfinite(log) and (world.outcome(world.after(documents)) != 0).all())
-            if (np.isfinite(lp) or np.isfinite(lq)) and (k == longest or over) and not any(x[:j] in found for j in range(1, k)):
+            if (
+                (np.isfinite(lp) or np.isfinite(lq))
+                and (k == longest or over)
+                and not any(x[:j] in found for j in range(1, k))
+            ):
                 found[x] = (lp, lq)
     gap = [0.0, 0.0, 0.0]
     total = 0.0
@@ -111,7 +121,8 @@ def test_weights_are_a_law(world: World) -> None:
 
 
 def test_structure_and_noise_part_at_equal_loss() -> None:
-    """metrics.md, section 3: on RRXOR, noise of .3 nat keeps split (.94) where a window of six tokens of the same loss (.017) loses it (.73)."""
+    """metrics.md, section 3: on RRXOR, noise of .3 nat keeps split (.94) where a window of six tokens of the same loss
+    (.017) loses it (.73)."""
     world = rrxor(16)
     scores = {}
     for name, model in {

@@ -1,4 +1,5 @@
-"""Statistics against scipy, literal implementations and simulation: intervals cover, tests keep their level, corrections are Holm's."""
+"""Statistics against scipy, literal implementations and simulation: intervals cover, tests keep their level,
+corrections are Holm's."""
 
 from __future__ import annotations
 
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from worldbench.core import statistics
-from worldbench.core.statistics import bootstrap, equivalence, holm, mean_interval, normal_interval, paired_t, ratio_interval, wilson
+from worldbench.core.statistics import (
+    bootstrap,
+    equivalence,
+    holm,
+    mean_interval,
+    normal_interval,
+    paired_t,
+    ratio_interval,
+    wilson,
+)
 from worldbench.core.streams import generator
 
 
@@ -110,7 +120,9 @@ def test_bootstrap_of_a_ratio_is_near_the_linearised_one() -> None:
 
 def test_bootstrap_covers() -> None:
     rng = generator("test", "bootstrap coverage")
-    intervals = [bootstrap(rng.exponential(1, (60, 1)), mean_of, "coverage", i, resamples=400).interval for i in range(600)]
+    intervals = [
+        bootstrap(rng.exponential(1, (60, 1)), mean_of, "coverage", i, resamples=400).interval for i in range(600)
+    ]
     assert share_covered(intervals, 1) == pytest.approx(0.94, abs=0.035)
 
 
@@ -123,7 +135,10 @@ def test_bootstrap_of_nothing_to_tell_is_a_point() -> None:
 # Tests of two models
 
 
-@given(pairs=st.lists(st.tuples(st.integers(-1000, 1000), st.integers(-1000, 1000)), min_size=3, max_size=12), margin=st.floats(0.5, 300))
+@given(
+    pairs=st.lists(st.tuples(st.integers(-1000, 1000), st.integers(-1000, 1000)), min_size=3, max_size=12),
+    margin=st.floats(0.5, 300),
+)
 def test_paired_tests_are_scipys(pairs: list[tuple[int, int]], margin: float) -> None:
     a, b = [x / 7 for x, _ in pairs], [y / 7 for _, y in pairs]
     if len({x - y for x, y in pairs}) == 1:
@@ -180,7 +195,10 @@ def literal_holm(p: list[float], level: float) -> list[bool]:
     return rejected
 
 
-@given(p=st.lists(st.integers(0, 10**6).map(lambda k: k / 10**6), max_size=12), level=st.sampled_from([0.013, 0.0511, 0.3007]))
+@given(
+    p=st.lists(st.integers(0, 10**6).map(lambda k: k / 10**6), max_size=12),
+    level=st.sampled_from([0.013, 0.0511, 0.3007]),
+)
 def test_holm_rejects_what_the_literal_procedure_rejects(p: list[float], level: float) -> None:
     adjusted = holm(p)
     assert [q <= level for q in adjusted] == literal_holm(p, level)

@@ -148,7 +148,9 @@ def test_scores_are_the_literal_ones(which: int, world: TaxiWorld) -> None:
         accepted.append(all(fine))
         two = word(pairs.second, i)
         bad = [x for ok, x in zip(fine, suffixes) if not ok]
-        illegal.append(any(literal_truth(world, "map", two, x[:-1]) and not literal_truth(world, "map", two, x) for x in bad))
+        illegal.append(
+            any(literal_truth(world, "map", two, x[:-1]) and not literal_truth(world, "map", two, x) for x in bad)
+        )
     assert report.scores["compression"].value == pytest.approx(np.mean(accepted))
     if which != 1:
         assert report.scores["compression_illegal"].value == pytest.approx(1 - np.mean(illegal))
@@ -167,7 +169,9 @@ def test_scores_are_the_literal_ones(which: int, world: TaxiWorld) -> None:
             precision.append(np.mean(right) if right else 1.0)
             true = [x[:n] for x, n, o in zip(b.tokens.tolist(), b.length, b.owner) if o == i]
             if true:
-                recall.append(np.mean([literal_accepts(model, one, x) and not literal_accepts(model, two, x) for x in true]))
+                recall.append(
+                    np.mean([literal_accepts(model, one, x) and not literal_accepts(model, two, x) for x in true])
+                )
         assert report.scores[f"precision_{kind}"].value == pytest.approx(np.mean(precision))
         assert report.scores[f"recall_{kind}"].value == pytest.approx(np.mean(recall))
 

@@ -46,9 +46,11 @@ def test_a_table_is_read_with_and_without_header_and_as_json(tmp_path: Path) -> 
     nodes = {"a": [0, 0], "b": [100, 0], "c": [50, 80]}
     ways = {"b": {"up": "a", "NW": "c"}, "a": {"E": "b"}, "c": {"SW": "a"}}
     for text, name in (
-        ("\n".join(ROWS), "map.csv"), ("\ufeff" + "\r\n".join(turned) + "\r\n\r\n", "map.csv"), (HEADER.upper() + "\n" + "\n".join(ROWS), "MAP.CSV"),
+        ("\n".join(ROWS), "map.csv"),
+        ("\ufeff" + "\r\n".join(turned) + "\r\n\r\n", "map.csv"),
+        (HEADER.upper() + "\n" + "\n".join(ROWS), "MAP.CSV"),
         (json.dumps({"nodes": nodes, "moves": ways}), "map.json"),
-    ):  # fmt: skip
+    ):
         again = load(tmp_path, text, name)
         assert again.digest == graph.digest
         assert again.places == graph.places
@@ -104,9 +106,15 @@ def test_rides_on_a_table_with_any_words(tmp_path: Path) -> None:
         ("node,direction,to", "has no moves"),
         ("a,N,b\nb,N,c\nc,N", "a row has not 3 cells (line 3: 2)"),
         ("a,N,b\nb,,c\nc,N,a", "a cell is empty (line 2)"),
-        ("a,N,b\nb,N,c\nc,N,a\na,N,c\nb,N,a", "a direction of a place leads to two others (line 4: 'a' 'N' to 'b' and 'c', and 1 more)"),
+        (
+            "a,N,b\nb,N,c\nc,N,a\na,N,c\nb,N,a",
+            ("a direction of a place leads to two others (line 4: 'a' 'N' to 'b' and 'c', and 1 more)"),
+        ),
         ("a,N,b\nb,N,c\nc,N,a\nc,E,d", "a place has no way out ('d')"),
-        ("a,N,b,0,0\nb,N,c,1,x\nc,N,a,1,1", "a position is not two numbers (line 2: '1', 'x'); a place has no position although others have ('b')"),
+        (
+            "a,N,b,0,0\nb,N,c,1,x\nc,N,a,1,1",
+            ("a position is not two numbers (line 2: '1', 'x'); a place has no position although others have ('b')"),
+        ),
         ("a,N,b,0,0\nb,N,c,1,inf\nc,N,a,1,1", "a position is not two numbers"),
         ("a,N,b,0,0\nb,N,c,1,0\nc,N,a,1,1\na,S,c,0,1", "a place has two positions (line 4: 'a')"),
         ("a,N,b\nb,N,end\nend,N,a", "a place cannot be a word (no spaces; not end, pad, <pad>) ('end')"),
@@ -117,7 +125,7 @@ def test_rides_on_a_table_with_any_words(tmp_path: Path) -> None:
         ("\n".join(f"a,d{i},b\nb,d{i},c\nc,d{i},a" for i in range(17)), "more than 16 directions (17)"),
         ('a,N,b\nb,"N,c', "a row has not 3 cells"),
     ],
-)  # fmt: skip
+)
 def test_whatever_is_wrong_with_a_csv_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
         load(tmp_path, text)
@@ -138,9 +146,18 @@ def test_whatever_is_wrong_with_a_csv_is_one_sentence(tmp_path: Path, text: str,
         ('{"moves": {"a": {"N": 3}}}', "a move leads to something that is not text ('a' 'N')"),
         ('{"moves": {"a": "b"}}', "the moves of a place are not {direction: place} ('a')"),
         ('{"moves": {"a": {"N": "b"}, "b": {"N": "c"}, "c": {"N": "a"}, "d": {}}}', "a place has no way out ('d')"),
-        ('{"moves": {"a": {"N": "b"}, "b": {"N": "c"}, "c": {"N": "a"}}, "nodes": {"a": [0]}}', "a position is not two numbers (node 'a'"),
-        ('{"moves": {"a": {"N": "b"}, "b": {"N": "c"}, "c": {"N": "a"}}, "nodes": {"a": [0, true]}}', "a position is not two numbers (node 'a'"),
-        ('{"moves": {"a": {"N": "b"}, "b": {"N": "c"}, "c": {"N": "a"}}, "nodes": {"e": [0, 0]}}', "a place has no way out ('e')"),
+        (
+            '{"moves": {"a": {"N": "b"}, "b": {"N": "c"}, "c": {"N": "a"}}, "nodes": {"a": [0]}}',
+            "a position is not two numbers (node 'a'",
+        ),
+        (
+            '{"moves": {"a": {"N": "b"}, "b": {"N": "c"}, "c": {"N": "a"}}, "nodes": {"a": [0, true]}}',
+            "a position is not two numbers (node 'a'",
+        ),
+        (
+            '{"moves": {"a": {"N": "b"}, "b": {"N": "c"}, "c": {"N": "a"}}, "nodes": {"e": [0, 0]}}',
+            "a place has no way out ('e')",
+        ),
     ],
 )
 def test_whatever_is_wrong_with_a_json_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
@@ -183,7 +200,9 @@ def test_sizes_of_tables_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_many_faulty_rows_are_counted_and_not_kept(tmp_path: Path) -> None:
     rows = "\n".join(f"{i},N,{i + 1},0,far" for i in range(50_000))
-    with pytest.raises(InputError, match=r"a position is not two numbers \(line 1: '0', 'far', and 49,999 more\)") as caught:
+    with pytest.raises(
+        InputError, match=r"a position is not two numbers \(line 1: '0', 'far', and 49,999 more\)"
+    ) as caught:
         load(tmp_path, rows)
     assert len(str(caught.value)) < 900
 

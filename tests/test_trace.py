@@ -25,14 +25,66 @@ from worldbench.runs.trace import TRACED
 from worldbench.training.checkpoint import kept_steps, weights_path
 from worldbench.training.curve import log_spaced
 
-TINY = ["--env.length", "6", "--train.steps", "12", "--train.batch", "8", "--train.checkpoints", "4", "--train.curve_documents", "20", "--train.warmup", "2"]
-TINY += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2", "--eval.documents", "40", "--eval.probe_documents", "80", "--eval.pairs", "40"]
-TINY += ["--eval.rank_tokens", "60", "--eval.dynamics_documents", "20", "--eval.dynamics_steps", "2", "--eval.horizon", "2", "--eval.swap_pairs", "20"]
+TINY = [
+    "--env.length",
+    "6",
+    "--train.steps",
+    "12",
+    "--train.batch",
+    "8",
+    "--train.checkpoints",
+    "4",
+    "--train.curve_documents",
+    "20",
+    "--train.warmup",
+    "2",
+]
+TINY += [
+    "--model.layers",
+    "1",
+    "--model.width",
+    "16",
+    "--model.heads",
+    "2",
+    "--eval.documents",
+    "40",
+    "--eval.probe_documents",
+    "80",
+    "--eval.pairs",
+    "40",
+]
+TINY += [
+    "--eval.rank_tokens",
+    "60",
+    "--eval.dynamics_documents",
+    "20",
+    "--eval.dynamics_steps",
+    "2",
+    "--eval.horizon",
+    "2",
+    "--eval.swap_pairs",
+    "20",
+]
 
 
 def run(out: Path, model: str, *more: str) -> Path:
     before = set(out.glob(f"hmm-{model}-*"))
-    assert main(["run", "hmm", "--model", model, *(TINY if model in ("gpt", "nextlat") else TINY[:2]), *more, "--out", str(out), "--quiet"]) == 0
+    assert (
+        main(
+            [
+                "run",
+                "hmm",
+                "--model",
+                model,
+                *(TINY if model in ("gpt", "nextlat") else TINY[:2]),
+                *more,
+                "--out",
+                str(out),
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     return (set(out.glob(f"hmm-{model}-*")) - before).pop()
 
 
@@ -117,7 +169,9 @@ def test_it_is_traced_once(traced: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert trace_of(traced).read_bytes() == before
 
 
-def test_a_stopped_trace_goes_on_and_ends_in_the_same_bytes(finished: Path, traced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_trace_goes_on_and_ends_in_the_same_bytes(
+    finished: Path, traced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = copy(finished, tmp_path)
     with monkeypatch.context() as patch:
         assert len(count_scoring(patch, stop_at=2)) == 0
@@ -166,7 +220,9 @@ def test_other_options_stand_beside(traced: Path, tmp_path: Path) -> None:
     assert own.read_bytes() == before
 
 
-def test_refusals(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_refusals(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = copy(finished, tmp_path)
     calls = count_scoring(monkeypatch)
     oracle = next(finished.parent.glob("hmm-oracle-*"))
@@ -214,18 +270,24 @@ def test_traces_are_validated(traced: Path, tmp_path: Path, capsys: pytest.Captu
         assert said in capsys.readouterr().out
 
 
-def test_runs_are_drawn_and_compared(finished: Path, traced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_are_drawn_and_compared(
+    finished: Path, traced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folders = [copy(traced, tmp_path)]
     for horizon in ("1", "2"):
         folders.append(run(tmp_path, "nextlat", "--model.horizon", horizon))
     told = refused(capsys, "compare", "gpt", "nextlat[horizon=2]", str(tmp_path), "--matched", "excess_loss")
-    assert told.endswith(f"has no trace to match losses on; first: worldbench trace {folders[2]}")  # the other variant is not asked for
+    assert told.endswith(
+        f"has no trace to match losses on; first: worldbench trace {folders[2]}"
+    )  # the other variant is not asked for
     assert "worldbench trace" in refused(capsys, "figures", *map(str, folders), "--together", str(tmp_path / "fig"))
     assert main(["trace", *map(str, folders), "--quiet"]) == 0
     assert main(["figures", *map(str, folders), "--together", str(tmp_path / "fig")]) == 0
     assert {p.name for p in (tmp_path / "fig").iterdir()} == {"matched.png", "matched.svg", "matched.csv"}
     drawn = (tmp_path / "fig" / "matched.csv").read_text()
-    assert drawn.count("run,nextlat[horizon=1],") == drawn.count("run,nextlat[horizon=2],") == drawn.count("run,gpt,") == 4
+    assert (
+        drawn.count("run,nextlat[horizon=1],") == drawn.count("run,nextlat[horizon=2],") == drawn.count("run,gpt,") == 4
+    )
     own = trace_of(folders[0])
     own.rename(folders[0] / "trace.json")  # as it was named once
     evidence_folder(own).rename(folders[0] / "trace-evidence")
@@ -244,7 +306,23 @@ def test_runs_are_drawn_and_compared(finished: Path, traced: Path, tmp_path: Pat
     (tmp_path / "kept.json").rename(folders[0] / "trace.json")
     for a, b in (("nextlat[horizon=1]", "nextlat[horizon=2]"), ("gpt", "nextlat model.horizon=1")):
         capsys.readouterr()
-        assert main(["compare", a, b, str(tmp_path), "--matched", "excess_loss.kl", "--columns", "belief_probe", "--format", "json"]) == 0
+        assert (
+            main(
+                [
+                    "compare",
+                    a,
+                    b,
+                    str(tmp_path),
+                    "--matched",
+                    "excess_loss.kl",
+                    "--columns",
+                    "belief_probe",
+                    "--format",
+                    "json",
+                ]
+            )
+            == 0
+        )
         (row,) = json.loads(capsys.readouterr().out)
         assert (row["a"], row["b"], row["matched"], row["seeds"]) == (a, b, "excess_loss.kl", [0])
         records = [read(next(p.glob("trace*.json")), Trace) for p in folders if row["levels"]]
@@ -260,7 +338,9 @@ def test_runs_are_drawn_and_compared(finished: Path, traced: Path, tmp_path: Pat
 def test_evidence_is_what_the_probe_saw(traced: Path) -> None:
     record = read(trace_of(traced), Trace)
     for point in record.trace:
-        with np.load(evidence_folder(trace_of(traced)) / f"{point.step:08d}" / "belief_probe.npz", allow_pickle=False) as e:
+        with np.load(
+            evidence_folder(trace_of(traced)) / f"{point.step:08d}" / "belief_probe.npz", allow_pickle=False
+        ) as e:
             w = e["weight"] / e["weight"].sum()
             rest = w @ ((e["belief"] - e["predicted"]) ** 2).sum(axis=1)
             total = w @ ((e["belief"] - w @ e["belief"]) ** 2).sum(axis=1)

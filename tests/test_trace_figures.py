@@ -18,7 +18,15 @@ from worldbench.figures import filmstrip, matched
 from worldbench.records.reading import write
 from worldbench.records.runs import Trace
 
-STEPS = {1: (1.0, 0.1), 4: (0.5, 0.3), 9: (0.4, 0.4), 20: (0.1, 0.6), 60: (0.05, 0.8), 90: (0.04, 0.85), 100: (0.01, 0.95)}
+STEPS = {
+    1: (1.0, 0.1),
+    4: (0.5, 0.3),
+    9: (0.4, 0.4),
+    20: (0.1, 0.6),
+    60: (0.05, 0.8),
+    90: (0.04, 0.85),
+    100: (0.01, 0.95),
+}
 """step: (excess loss, R^2)."""
 
 
@@ -152,9 +160,17 @@ def test_runs_are_drawn_beside_the_frontier(tmp_path: Path) -> None:
     assert [p.name for p in paths] == ["matched.png", "matched.svg", "matched.csv"]
     rows = table(tmp_path / "matched.csv")
     drawn = [r for r in rows if r["kind"] == "run"]
-    assert [(r["label"], r["seed"]) for r in drawn[:: len(STEPS)]] == [("gpt[x=1]", "0"), ("gpt[x=1]", "1"), ("nextlat[x=1]", "0")]
+    assert [(r["label"], r["seed"]) for r in drawn[:: len(STEPS)]] == [
+        ("gpt[x=1]", "0"),
+        ("gpt[x=1]", "1"),
+        ("nextlat[x=1]", "0"),
+    ]
     assert [(int(r["step"]), (float(r["excess"]), float(r["r2"]))) for r in drawn[: len(STEPS)]] == list(STEPS.items())
-    assert [(r["k"], r["excess"], r["r2"]) for r in rows if r["kind"] == "lookup"] == [("1", "0.3", "0.2"), ("2", "0.02", "0.7"), ("3", "0.0", "1.0")]
+    assert [(r["k"], r["excess"], r["r2"]) for r in rows if r["kind"] == "lookup"] == [
+        ("1", "0.3", "0.2"),
+        ("2", "0.02", "0.7"),
+        ("3", "0.0", "1.0"),
+    ]
     assert {r["label"]: r["r2"] for r in rows if r["kind"] == "control"} == {"law_r2": "0.4", "r2_untrained": "0.1"}
     svg = paths[1].read_text(encoding="utf-8")
     first, second = matched.COLOURS[:2]

@@ -65,7 +65,11 @@ def test_curves_are_literal(world: TaxiWorld, kind: type) -> None:
     own = model.dynamics()
     assert (own is not None) == (kind is NextLat)
     rng = streams.generator("evaluation", 0, "transition strangers")
-    rolled = {"copy": Copy(), "linear": Linear.fit(world, model, spare), "posthoc": model.fit_dynamics(spare, 12, 0)} | ({"own": own} if own else {})
+    rolled = {
+        "copy": Copy(),
+        "linear": Linear.fit(world, model, spare),
+        "posthoc": model.fit_dynamics(spare, 12, 0),
+    } | ({"own": own} if own else {})
     uniform = streams.uniform(0, 12, STARTS, "evaluation", 0, "transition starts")
     kl: dict[str, dict[int, list[float]]] = {name: {} for name in ("direct", *rolled)}
     for i in range(12):
@@ -79,7 +83,9 @@ def test_curves_are_literal(world: TaxiWorld, kind: type) -> None:
                 state = {name: d.step(state[name], token) for name, d in rolled.items()}
                 state["direct"] = model.hidden(documents.tokens[i : i + 1, : t + step])[:, -1]
                 for name, h in state.items():
-                    kl[name].setdefault(step, []).append(literal_kl(known.law[i, t + step], model.head(h, token)[0], world.vocabulary.actions))
+                    kl[name].setdefault(step, []).append(
+                        literal_kl(known.law[i, t + step], model.head(h, token)[0], world.vocabulary.actions)
+                    )
                 del state["direct"]
     curves = report.series["by_step"]
     assert curves["step"] == list(kl["copy"])
@@ -95,11 +101,15 @@ def test_curves_are_literal(world: TaxiWorld, kind: type) -> None:
         for k, (i, t) in enumerate(on):
             j, s = on[order[k]]
             h = model.hidden(documents.tokens[j : j + 1, :s])[:, -1]
-            kl["stranger"].setdefault(step, []).append(literal_kl(known.law[i, t], model.head(h, documents.tokens[i, t - 1 : t])[0], world.vocabulary.actions))
+            kl["stranger"].setdefault(step, []).append(
+                literal_kl(known.law[i, t], model.head(h, documents.tokens[i, t - 1 : t])[0], world.vocabulary.actions)
+            )
     assert curves["stranger"] == pytest.approx([np.mean(v) for v in kl["stranger"].values()], rel=1e-4)
     total = {name: sum(sum(v) for step, v in steps.items() if step <= SUMMED) for name, steps in kl.items()}
     count = sum(len(v) for step, v in kl["copy"].items() if step <= SUMMED)
-    assert report.scores["posthoc_excess"].value == pytest.approx((total["posthoc"] - total["direct"]) / count, rel=1e-3, abs=1e-5)
+    assert report.scores["posthoc_excess"].value == pytest.approx(
+        (total["posthoc"] - total["direct"]) / count, rel=1e-3, abs=1e-5
+    )
     assert report.scores["direct_kl"].value == pytest.approx(total["direct"] / count, rel=1e-4)
     if total["stranger"] > total["direct"]:
         literal = 1 - (total["posthoc"] - total["direct"]) / (total["stranger"] - total["direct"])
@@ -153,7 +163,8 @@ def test_the_exact_state_is_consistent(world: TaxiWorld) -> None:
 
 
 class Deaf(Oracle):
-    """Its hidden state says where it stands and nothing of where it goes: laws read off it are those of another destination."""
+    """Its hidden state says where it stands and nothing of where it goes: laws read off it are those of another
+    destination."""
 
     def decode(self, hidden: np.ndarray):
         states = super().decode(hidden)
@@ -167,7 +178,8 @@ def test_a_state_that_is_not_used_scores_low(world: TaxiWorld) -> None:
 
 
 def layerwise(model: TrainedModel, tokens: np.ndarray, replaced: dict[int, np.ndarray], at: int) -> np.ndarray:
-    """Logits [T, V] of one row by torch's own pieces, with the outputs of layers at one position replaced: {layer: vector}."""
+    """Logits [T, V] of one row by torch's own pieces, with the outputs of layers at one position replaced: {layer:
+    vector}."""
     trunk = model.objective.trunk
     x = model.objective.embed(torch.from_numpy(tokens[None].astype(np.int64)))
     turn = trunk.turn(len(tokens), x.device)[: len(tokens), None]
@@ -221,7 +233,10 @@ def test_swap_scores_are_literal(world: TaxiWorld, seed: int, gains: bool) -> No
     by_pair = {name: [] for name in cost}
     moved = count = 0.0
     for i in range(len(pairs)):
-        one, other = (Documents(d.tokens[i : i + 1], d.length[i : i + 1], d.prompt_length[i : i + 1]) for d in (pairs.first, pairs.second))
+        one, other = (
+            Documents(d.tokens[i : i + 1], d.length[i : i + 1], d.prompt_length[i : i + 1])
+            for d in (pairs.first, pairs.second)
+        )
         tokens, laws, open_ = futures(world, other, 3, uniform[i : i + 1])
         decoders = {
             "a": model.decoder(one.tokens, one.length),
@@ -240,7 +255,9 @@ def test_swap_scores_are_literal(world: TaxiWorld, seed: int, gains: bool) -> No
             by_pair[name].append((cost[name] - before[name]) / open_[0].sum())
     gain = cost["a"] - cost["b"]  # where the donor's own history predicts no better, there is nothing to take over
     assert (gain > 0) == gains
-    assert report.scores["donor_law"].value == pytest.approx((cost["a"] - cost["swapped"]) / gain if gains else float("nan"), rel=1e-3, nan_ok=True)
+    assert report.scores["donor_law"].value == pytest.approx(
+        (cost["a"] - cost["swapped"]) / gain if gains else float("nan"), rel=1e-3, nan_ok=True
+    )
     assert report.scores["other_state_change"].value == pytest.approx(moved / count, rel=1e-3)
     for name, score in {"a": "kl_before", "b": "kl_donor", "swapped": "kl_after"}.items():
         assert report.scores[score].value == pytest.approx(np.mean(by_pair[name]), rel=1e-3)

@@ -33,7 +33,18 @@ from worldbench.studies.tune.search import draws, space, weights
 from worldbench.studies.tune.tuning import require_equal, shared_documents
 
 TRAINED = [e.name for e in models if e.trained]
-TINY = ["--env.length", "6", "--train.steps", "6", "--train.batch", "8", "--train.warmup", "2", "--train.curve_documents", "20"]
+TINY = [
+    "--env.length",
+    "6",
+    "--train.steps",
+    "6",
+    "--train.batch",
+    "8",
+    "--train.warmup",
+    "2",
+    "--train.curve_documents",
+    "20",
+]
 TINY += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2", "--eval.documents", "40"]
 TYPED = [*TINY, "--eval.metrics", "excess_loss"]
 
@@ -101,7 +112,23 @@ def reported(tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reported")
     for model in ("gpt", "nextlat"):
         for seed in "01":
-            assert main(["run", "--config", str(recipe(tuned, model)), "--seed", seed, "--eval.metrics", "excess_loss", "--out", str(out), "--quiet"]) == 0
+            assert (
+                main(
+                    [
+                        "run",
+                        "--config",
+                        str(recipe(tuned, model)),
+                        "--seed",
+                        seed,
+                        "--eval.metrics",
+                        "excess_loss",
+                        "--out",
+                        str(out),
+                        "--quiet",
+                    ]
+                )
+                == 0
+            )
     assert main(["run", "hmm", "--model", "gpt", *TYPED, "--out", str(out), "--quiet"]) == 0
     return out
 
@@ -111,7 +138,8 @@ def reported(tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_the_same_draws_for_every_objective(name: str) -> None:
-    """The shared settings of every trial are gpt's; trial 0 is the preset; all stay inside the bounds, and no two trials agree."""
+    """The shared settings of every trial are gpt's; trial 0 is the preset; all stay inside the bounds, and no two
+    trials agree."""
     job, shared = resolve("hmm", name, preset="quick", seed=0), ("train.learning_rate", "train.weight_decay")
     ranges, theirs = space(job), draws(space(resolve("hmm", "gpt", preset="quick", seed=0)), 9)
     drawn = draws(ranges, 9)
@@ -123,16 +151,22 @@ def test_the_same_draws_for_every_objective(name: str) -> None:
         assert len(set(values)) == 9
         assert all(r.low * 0.99 <= v <= r.high * 1.01 for v in values)
         assert min(values) < r.start < max(values)
-    assert {r.option for r in ranges} - set(shared) == {f"model.{n}" for n in weights(models[name].load_config()) if job.value(f"model.{n}") > 0}
+    assert {r.option for r in ranges} - set(shared) == {
+        f"model.{n}" for n in weights(models[name].load_config()) if job.value(f"model.{n}") > 0
+    }
     assert draws(ranges, 5) == drawn[:5]
 
 
 def test_what_is_switched_off_stays_off() -> None:
-    job = resolve("hmm", "nextlat", preset="quick", seed=0, options=["--model.lambda_h", "0", "--train.weight_decay", "0"])
+    job = resolve(
+        "hmm", "nextlat", preset="quick", seed=0, options=["--model.lambda_h", "0", "--train.weight_decay", "0"]
+    )
     left = draws(space(job), 6)
     assert {tuple(s) for s in left} == {("train.learning_rate", "model.lambda_kl")}
     usual = draws(space(resolve("hmm", "nextlat", preset="quick", seed=0)), 6)
-    assert [s["model.lambda_kl"] for s in left] == [s["model.lambda_kl"] for s in usual]  # each setting keeps its coordinate
+    assert [s["model.lambda_kl"] for s in left] == [
+        s["model.lambda_kl"] for s in usual
+    ]  # each setting keeps its coordinate
 
 
 # What is recorded
@@ -143,10 +177,18 @@ def test_the_record_tells_every_trial(tuned: Path) -> None:
     assert set(records) == {"gpt", "nextlat"}
     for name, record in records.items():
         assert record["budget"] == {"trials": 3, "seeds": 2}
-        assert record["seeds"]["training"] == [r["seed"] for t in record["trials"] for r in t["runs"]][:2] == list(TUNING_SEEDS[:2])
+        assert (
+            record["seeds"]["training"]
+            == [r["seed"] for t in record["trials"] for r in t["runs"]][:2]
+            == list(TUNING_SEEDS[:2])
+        )
         assert record["seeds"]["evaluation"] == record["config"]["eval"]["seed"] == TUNING_SEEDS[0]
         values = [t["value"] for t in record["trials"]]
-        assert record["best"] == {"trial": values.index(min(values)), "value": min(values), "settings": record["trials"][values.index(min(values))]["settings"]}
+        assert record["best"] == {
+            "trial": values.index(min(values)),
+            "value": min(values),
+            "settings": record["trials"][values.index(min(values))]["settings"],
+        }
         assert len({r["training"] for t in record["trials"] for r in t["runs"]}) == 6
         for trial in record["trials"]:
             assert trial["value"] == pytest.approx(sum(r["scores"]["kl"] for r in trial["runs"]) / 2)
@@ -162,7 +204,9 @@ def test_a_trial_is_judged_on_documents_of_its_own() -> None:
     """Most documents of 16 tokens are not among the reported ones; those that are, are counted."""
     job = resolve("hmm", "gpt", preset="quick", seed=0)
     share = shared_documents(HMM(job.groups["env"]), job)
-    ours, theirs = (HMM(job.groups["env"]).sample(seed, "test", 0, 1000).tokens.tolist() for seed in (TUNING_SEEDS[0], 0))
+    ours, theirs = (
+        HMM(job.groups["env"]).sample(seed, "test", 0, 1000).tokens.tolist() for seed in (TUNING_SEEDS[0], 0)
+    )
     assert share == pytest.approx(sum(row in theirs for row in ours) / 1000)
     assert 0 < share < 0.3
 
@@ -170,7 +214,13 @@ def test_a_trial_is_judged_on_documents_of_its_own() -> None:
 def test_a_test_set_that_is_the_same_for_every_seed_is_refused(tmp_path: Path) -> None:
     made = SolveWorld(SolveConfig(rows=3))
     write_mazes(tmp_path / "mine.txt", made.sample(0, "test", 0, 20), 3, 3)
-    job = resolve("maze-solve", "gpt", preset="quick", seed=0, options=["--env.rows", "3", "--env.file", str(tmp_path / "mine.txt")])
+    job = resolve(
+        "maze-solve",
+        "gpt",
+        preset="quick",
+        seed=0,
+        options=["--env.rows", "3", "--env.file", str(tmp_path / "mine.txt")],
+    )
     with pytest.raises(InputError, match=r"the same for every seed.*mine\.txt"):
         shared_documents(SolveWorld(job.groups["env"]), job)
 
@@ -191,7 +241,9 @@ def test_finished_trials_are_not_repeated(tuned: Path, tmp_path: Path, monkeypat
     assert calls == ["gpt", "nextlat"]  # only the fourth trial is new
 
 
-def test_a_kill_loses_the_running_trial_alone(tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kill_loses_the_running_trial_alone(
+    tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.MonkeyPatch.context() as patch:
         count_training(patch, stop_at=2)
         tune(tmp_path, "--models", "gpt", "--trials", "3", "--seeds", "2", code=130)
@@ -223,7 +275,9 @@ def fragile(tmp_path: Path) -> Path:
     return tmp_path / "fragile.py"
 
 
-def test_a_trial_that_diverges_is_kept_and_counts_as_worst(fragile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_diverges_is_kept_and_counts_as_worst(
+    fragile: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, command = fragile.parent, ["--models", "fragile", "--plugin", str(fragile), "--trials", "5"]
     tune(out, *command)
     record = tunings(out)["fragile"]
@@ -242,9 +296,14 @@ def test_a_trial_that_diverges_is_kept_and_counts_as_worst(fragile: Path, capsys
     assert 'plugin = "../fragile.py"' in recipe(out, "fragile").read_text()
     again = ["run", "--config", str(recipe(out, "fragile")), "--print-config"]
     assert main(again) == 2  # a recipe makes no code run
-    assert f"the code that a recipe names is not run unasked; name the file if you trust it: --plugin {fragile}" in capsys.readouterr().err
+    assert (
+        f"the code that a recipe names is not run unasked; name the file if you trust it: --plugin {fragile}"
+        in capsys.readouterr().err
+    )
     assert main([*again, "--plugin", str(fragile)]) == 0
-    tune(out, *command, "--model.lambda_far", "1.5", "--trials", "2", "--train.steps", "2", code=1)  # trial 0 fails, and trial 1 is drawn higher
+    tune(
+        out, *command, "--model.lambda_far", "1.5", "--trials", "2", "--train.steps", "2", code=1
+    )  # trial 0 fails, and trial 1 is drawn higher
     told = capsys.readouterr()
     assert "every trial failed" in told.out
     assert "lower --train.learning_rate" in told.err
@@ -253,10 +312,22 @@ def test_a_trial_that_diverges_is_kept_and_counts_as_worst(fragile: Path, capsys
 # What is reported
 
 
-def test_the_recipe_is_the_chosen_trial(tuned: Path, reported: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Its runs have the training identity of the same options typed, say how they were tuned, and their command repeats them."""
+def test_the_recipe_is_the_chosen_trial(
+    tuned: Path, reported: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Its runs have the training identity of the same options typed, say how they were tuned, and their command repeats
+    them."""
     best = tunings(tuned)["nextlat"]["best"]["settings"]
-    typed = ["run", "hmm", "--model", "nextlat", *TYPED, "--model.horizon", "2", *(w for k, v in best.items() for w in (f"--{k}", str(v)))]
+    typed = [
+        "run",
+        "hmm",
+        "--model",
+        "nextlat",
+        *TYPED,
+        "--model.horizon",
+        "2",
+        *(w for k, v in best.items() for w in (f"--{k}", str(v))),
+    ]
     assert main([*typed, "--out", str(tmp_path), "--quiet"]) == 0
     (ours,) = (r for r in results(reported) if r["model"]["name"] == "nextlat" and r["seed"] == 0)
     (plain,) = (r for r in results(tmp_path) if r["model"]["name"] == "nextlat")
@@ -276,18 +347,33 @@ def test_the_recipe_is_the_chosen_trial(tuned: Path, reported: Path, capsys: pyt
 
 def test_the_preset_tuned_and_untuned_are_two_results(tmp_path: Path) -> None:
     """Same weights, two rows: what was spent on them differs."""
-    for more in ([], ["--tuned", "8x1,excess_loss.kl,0123456789abcdef"], ["--tuned", "4x2,excess_loss.kl,0123456789abcdef"]):
+    for more in (
+        [],
+        ["--tuned", "8x1,excess_loss.kl,0123456789abcdef"],
+        ["--tuned", "4x2,excess_loss.kl,0123456789abcdef"],
+    ):
         assert main(["run", "hmm", *TYPED, *more, "--out", str(tmp_path), "--quiet"]) == 0
     mine = [r for r in results(tmp_path) if r["model"]["name"] == "gpt"]
     assert len({r["identity"]["training"] for r in mine}) == 1
     assert [row.tuned for row in build([tmp_path]) if row.label == "gpt"] == ["-", "4x2", "8x1"]
 
 
-def test_the_budget_is_a_column_where_there_is_one(reported: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_budget_is_a_column_where_there_is_one(
+    reported: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     rows = build([reported])
-    assert {(r.label.split()[0], len(r.seeds), r.tuned) for r in rows} >= {("gpt", 1, "-"), ("gpt", 2, "3x2"), ("nextlat", 2, "3x2"), ("oracle", 0, "-")}
+    assert {(r.label.split()[0], len(r.seeds), r.tuned) for r in rows} >= {
+        ("gpt", 1, "-"),
+        ("gpt", 2, "3x2"),
+        ("nextlat", 2, "3x2"),
+        ("oracle", 0, "-"),
+    }
     untuned = [p for p in reported.glob("hmm-*/result-*.json") if "tuned" not in p.parent.name]
-    for form, head in (("markdown", "| world | arm | model | seeds | tuned | kl |"), ("csv", "world,arm,model,seeds,tuned,kl mean"), ("table", "tuned")):
+    for form, head in (
+        ("markdown", "| world | arm | model | seeds | tuned | kl |"),
+        ("csv", "world,arm,model,seeds,tuned,kl mean"),
+        ("table", "tuned"),
+    ):
         assert main(["leaderboard", str(reported), "--format", form]) == 0
         assert head in capsys.readouterr().out
         assert main(["leaderboard", *map(str, untuned), "--format", form]) == 0
@@ -330,10 +416,14 @@ def test_unequal_trials_are_no_comparison(tuned: Path) -> None:
 def test_criteria_and_their_directions() -> None:
     world = HMM()
     for text, metric, score, direction in (
-        (None, "excess_loss", "kl", "lower"), ("belief_probe", "belief_probe", "r2", "higher"), ("split_merge.merge", "split_merge", "merge", "higher"),
-        ("transition_consistency.direct_kl", "transition_consistency", "direct_kl", "lower"), ("excess_loss.loss:lower", "excess_loss", "loss", "lower"),
-        ("effective_rank:lower", "effective_rank", "rank", "lower"), ("loss", None, "loss", "lower"),
-    ):  # fmt: skip
+        (None, "excess_loss", "kl", "lower"),
+        ("belief_probe", "belief_probe", "r2", "higher"),
+        ("split_merge.merge", "split_merge", "merge", "higher"),
+        ("transition_consistency.direct_kl", "transition_consistency", "direct_kl", "lower"),
+        ("excess_loss.loss:lower", "excess_loss", "loss", "lower"),
+        ("effective_rank:lower", "effective_rank", "rank", "lower"),
+        ("loss", None, "loss", "lower"),
+    ):
         found = Criterion.parse(text, world)
         assert (found.metric, found.score, found.direction) == (metric, score, direction)
     assert Criterion("m", "s", "lower").best([None, 2.0, 1.0, 1.0]) == 2
@@ -366,10 +456,16 @@ def test_other_criteria_score_the_same_trials(criterion: str, tuned: Path, tmp_p
         (["tune", "hmm", "--models", "gpt", "--criterion", "excess_los"], "did you mean 'excess_loss'"),
         (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss.kll"], "did you mean 'kl'"),
         (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss.lsos:lower", *TINY], "did you mean 'loss'"),
-        (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss.loss"], "say --criterion excess_loss.loss:higher or excess_loss.loss:lower"),
+        (
+            ["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss.loss"],
+            "say --criterion excess_loss.loss:higher or excess_loss.loss:lower",
+        ),
         (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss:higher"], "of excess_loss lower is better"),
         (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss:hihger"], "did you mean 'higher'"),
-        (["tune", "hmm", "--models", "gpt", "--criterion", "valid_trajectories"], "gpt cannot be tuned by valid_trajectories.arrives_sampled"),
+        (
+            ["tune", "hmm", "--models", "gpt", "--criterion", "valid_trajectories"],
+            "gpt cannot be tuned by valid_trajectories.arrives_sampled",
+        ),
         (["tune", "hmm", "--models", "gpt", "--trials", "1"], "--trials must be at least 2"),
         (["tune", "hmm", "--models", "gpt", "--seeds", "0"], "--seeds must be 1 .. 1000"),
         (["tune", "hmm", "--models", "gpt", "--trails", "3"], "did you mean '--trials'"),
@@ -382,7 +478,14 @@ def test_other_criteria_score_the_same_trials(criterion: str, tuned: Path, tmp_p
         (["run", "--config", "r.toml", "--model", "nextlat"], "the recipe was tuned with model gpt, not nextlat"),
     ],
 )
-def test_mistakes(argv: list[str], said: str, tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes(
+    argv: list[str],
+    said: str,
+    tuned: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     shutil.copy(recipe(tuned, "gpt"), "r.toml")
     assert said in refused(capsys, *argv)
@@ -392,10 +495,26 @@ def test_mistakes(argv: list[str], said: str, tuned: Path, tmp_path: Path, capsy
 def test_budgets_are_written_as_they_are_read(tuned: Path, capsys: pytest.CaptureFixture[str]) -> None:
     budget = Budget(16, 2, "excess_loss.kl", "0123456789abcdef")
     assert Budget.parse(str(budget)) == budget
-    assert main(["run", "--config", str(recipe(tuned, "gpt")), "--train.threads", "2", "--eval.trials", "5", "--print-config"]) == 0  # leaves it tuned
+    assert (
+        main(
+            [
+                "run",
+                "--config",
+                str(recipe(tuned, "gpt")),
+                "--train.threads",
+                "2",
+                "--eval.trials",
+                "5",
+                "--print-config",
+            ]
+        )
+        == 0
+    )  # leaves it tuned
     printed = capsys.readouterr().out
     assert 'tuned = "3x2,excess_loss.kl,' in printed
-    assert main(["run", "--config", str(recipe(tuned, "gpt")), "--model", "oracle", "--print-config"]) == 0  # the references of the same world
+    assert (
+        main(["run", "--config", str(recipe(tuned, "gpt")), "--model", "oracle", "--print-config"]) == 0
+    )  # the references of the same world
     assert "tuned" not in capsys.readouterr().out
 
 

@@ -23,7 +23,18 @@ from worldbench.runs.scoring import score
 
 CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 CITY = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
-TINY = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", "--eval.trials", "10"]
+TINY = [
+    "--env.map",
+    "city:24",
+    "--env.region",
+    "all",
+    "--env.min_moves",
+    "2",
+    "--env.max_moves",
+    "9",
+    "--eval.trials",
+    "10",
+]
 TINY += ["--eval.documents", "10", "--eval.metrics", "next_token", "valid_trajectories", "effective_rank", "--quiet"]
 
 
@@ -51,12 +62,17 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 
 def test_load_callable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "users_model.py").write_text("def predict(tokens):\n    return 5\nsize = 3\nclass Needs:\n    def __init__(self, v): pass\n")
+    (tmp_path / "users_model.py").write_text(
+        "def predict(tokens):\n    return 5\nsize = 3\nclass Needs:\n    def __init__(self, v): pass\n"
+    )
     (tmp_path / "users_broken.py").write_text("\nimport a_module_that_is_not_there\n")
     (tmp_path / "users_failing.py").write_text("def f():\n    1 / 0\nf()\n")
     (tmp_path / "users_leaving.py").write_text("raise SystemExit(3)\n")
     (tmp_path / "users_words.py").write_text("def f(:\n")
-    found = [load_callable(f"{place}:predict") for place in ("users_model", "users_model.py", str(tmp_path / "users_model.py"))]
+    found = [
+        load_callable(f"{place}:predict")
+        for place in ("users_model", "users_model.py", str(tmp_path / "users_model.py"))
+    ]
     assert [f.call(np.zeros(1)) for f in found] == [5, 5, 5]
     assert [f.name for f in found] == ["users_model:predict", "users_model.py:predict", "users_model.py:predict"]
     assert len({f.sha256 for f in found}) == 1
@@ -68,8 +84,10 @@ def test_load_callable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "users_absent.py:predict": r"there is no file 'users_absent\.py'",
         "sub/users_model:predict": r"'sub/users_model' is not a Python file",
         "users_broken:predict": r"No module named 'a_module_that_is_not_there' \(users_broken\.py, line 2\)",
-        "users_failing:predict": r"ZeroDivisionError: division by zero \(users_failing\.py, line 2\)",
-        "users_failing.py:predict": r"running users_failing\.py failed: ZeroDivisionError: division by zero \(users_failing\.py, line 2\)",
+        "users_failing:predict": r"ZeroDivisionError: "
+        r"division by zero \(users_failing\.py, line 2\)",
+        "users_failing.py:predict": r"running users_failing\.py failed: ZeroDivisionError: "
+        r"division by zero \(users_failing\.py, line 2\)",
         "users_leaving.py:predict": r"it ends the program \(SystemExit: 3\) \(users_leaving\.py, line 1\)",
         "users_leaving:predict": r"it ends the program",
         "users_words.py:f": r"SyntaxError: .*\(users_words\.py, line 1\)",
@@ -101,8 +119,11 @@ net = Net()
 
 
 @pytest.mark.parametrize("name", ["net", "Net"])
-def test_a_network_is_scored_as_it_stands(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Set to eval mode, without gradients, given a LongTensor; of a tuple the first value. From another folder, by its file."""
+def test_a_network_is_scored_as_it_stands(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Set to eval mode, without gradients, given a LongTensor; of a tuple the first value. From another folder, by its
+    file."""
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "helper_beside_it.py").write_text("WIDTH = 8\n")
@@ -130,37 +151,77 @@ def test_a_network_is_scored_as_it_stands(name: str, tmp_path: Path, monkeypatch
         (["--threads", "0"], "--threads must be at least 1, not 0"),
         (["--batch-limt", "3"], "did you mean '--batch-limit'"),
         (["--callable", "f.py:ahead"], "f.py:ahead looks at later tokens"),
-        (["--callable", "f.py:wide", "--batch-limit", "9"], "f.py:wide failed on tokens of shape (9, 11): ValueError: too wide (f.py, line 7)"),
+        (
+            ["--callable", "f.py:wide", "--batch-limit", "9"],
+            "f.py:wide failed on tokens of shape (9, 11): ValueError: too wide (f.py, line 7)",
+        ),
     ],
 )
-def test_mistakes_on_the_command_line(words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_on_the_command_line(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     v = len(TaxiWorld(CITY).vocabulary)
     (tmp_path / "f.py").write_text(
-        f"import numpy as np\ndef ahead(t):\n    z = np.eye({v})[t]\n    return 2 * np.concatenate([z[:, 1:], z[:, -1:]], 1)\n"
-        f"def wide(t):\n    if len(t) > 8:\n        raise ValueError('too wide')\n    return np.zeros((*t.shape, {v}))\n"
+        f"import numpy as np\ndef ahead(t):\n    z = np.eye({v})[t]\n"
+        f"    return 2 * np.concatenate([z[:, 1:], z[:, -1:]], 1)\n"
+        f"def wide(t):\n    if len(t) > 8:\n        raise ValueError('too wide')\n"
+        f"    return np.zeros((*t.shape, {v}))\n"
     )
     words = words if "--callable" in words else [*words, "--callable", "f.py:wide"]
     assert said in refused(capsys, "score", "taxi", *words, *TINY)
 
 
-def test_the_limit_reaches_the_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_limit_reaches_the_function(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     v = len(TaxiWorld(CITY).vocabulary)
-    (tmp_path / "f.py").write_text(f"import numpy as np\ndef wide(t):\n    assert len(t) <= 3\n    return np.zeros((*t.shape, {v}))\n")
+    (tmp_path / "f.py").write_text(
+        f"import numpy as np\ndef wide(t):\n    assert len(t) <= 3\n    return np.zeros((*t.shape, {v}))\n"
+    )
     assert main(["score", "taxi", "--callable", "f.py:wide", "--batch-limit", "3", *TINY]) == 0, capsys.readouterr().err
 
 
 # The reduced inputs
 
 SAID = {
-    "nanogpt": "not after the last one alone", "lists": "of type list", "small_v": "vocabulary of", "big_v": "vocabulary of", "nan": "NaN",
-    "nan_late": "NaN among its logits, first after token 5", "inf": "-inf", "probs": "returns probabilities", "last_only": "the last one alone",
-    "fixed_b": "--batch-limit N", "raises": "KeyError: 'tok_embeddings.weight' (m.py, line", "exits": "ends the program (SystemExit: bye) (m.py, line",
-    "none": "NoneType", "hidden_wrong": "hidden states of shape", "cplx": "complex", "Net": "without arguments", "lam": "is a int", "V": "has no 'V'",
+    "nanogpt": "not after the last one alone",
+    "lists": "of type list",
+    "small_v": "vocabulary of",
+    "big_v": "vocabulary of",
+    "nan": "NaN",
+    "nan_late": "NaN among its logits, first after token 5",
+    "inf": "-inf",
+    "probs": "returns probabilities",
+    "last_only": "the last one alone",
+    "fixed_b": "--batch-limit N",
+    "raises": "KeyError: 'tok_embeddings.weight' (m.py, line",
+    "exits": "ends the program (SystemExit: bye) (m.py, line",
+    "none": "NoneType",
+    "hidden_wrong": "hidden states of shape",
+    "cplx": "complex",
+    "Net": "without arguments",
+    "lam": "is a int",
+    "V": "has no 'V'",
     "fixed_t": "block size is only 16 (m.py, line",
-}  # fmt: skip
-GOOD = ["module", "torch_ok", "half", "bf16", "f16np", "nanogpt_loss", "hf", "triple", "nan_pad", "logp", "hidden", "int_logits", "noisy", "mutates"]
+}
+GOOD = [
+    "module",
+    "torch_ok",
+    "half",
+    "bf16",
+    "f16np",
+    "nanogpt_loss",
+    "hf",
+    "triple",
+    "nan_pad",
+    "logp",
+    "hidden",
+    "int_logits",
+    "noisy",
+    "mutates",
+]
 GOOD += ["left_pad", "f64", "sparse", "huge"]
 
 
@@ -178,7 +239,9 @@ def city() -> TaxiWorld:
 def scored(user: UserFunction, world: TaxiWorld) -> Scores:
     model = CallableModel(user.call, world.vocabulary, user.name, network=user.network)
     require_next_token_model(model, world, 0)
-    few = EvalConfig(metrics=("next_token", "valid_trajectories", "effective_rank"), trials=10, documents=10, rank_tokens=20)
+    few = EvalConfig(
+        metrics=("next_token", "valid_trajectories", "effective_rank"), trials=10, documents=10, rank_tokens=20
+    )
     return score(world, model, few, None).scores
 
 
@@ -212,8 +275,22 @@ def test_the_case_of_files_that_fail(name: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-def test_the_case_callable_module(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_case_callable_module(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = case("callable-module/mine.py")
     monkeypatch.chdir(tmp_path)
-    words = ["--env.map", "city:40", "--env.region", "all", "--eval.trials", "5", "--eval.documents", "5", "--eval.metrics", "next_token", "--quiet"]
+    words = [
+        "--env.map",
+        "city:40",
+        "--env.region",
+        "all",
+        "--eval.trials",
+        "5",
+        "--eval.documents",
+        "5",
+        "--eval.metrics",
+        "next_token",
+        "--quiet",
+    ]
     assert main(["score", "taxi", "--callable", f"{file}:model", *words]) == 0, capsys.readouterr().err

@@ -21,12 +21,17 @@ from worldbench.runs.prepared import prepare
 from worldbench.settings.resolve import resolve
 
 
-def town(folder: Path, side: int, south: float = 52.5, west: float = 13.4, name: str = "town.graphml", crs: str = "epsg:4326") -> Path:
-    """A grid of side x side two-way streets, 110 metres apart; ids from the far corner on, so that they tell nothing."""
+def town(
+    folder: Path, side: int, south: float = 52.5, west: float = 13.4, name: str = "town.graphml", crs: str = "epsg:4326"
+) -> Path:
+    """A grid of side x side two-way streets, 110 metres apart; ids from the far corner on, so that they tell
+    nothing."""
     step = 110.0 if crs == "metres" else 0.001
     nodes = {str(1000 - side * r - c): (west + step * c, south + step * r) for r in range(side) for c in range(side)}
     ids = list(nodes)
-    pairs = [(k, k + 1) for k in range(side**2) if k % side < side - 1] + [(k, k + side) for k in range(side * (side - 1))]
+    pairs = [(k, k + 1) for k in range(side**2) if k % side < side - 1] + [
+        (k, k + side) for k in range(side * (side - 1))
+    ]
     edges: list[Edge] = [(ids[u], ids[v], {"length": "110"}) for a, b in pairs for u, v in ((a, b), (b, a))]
     return saved(folder, document(nodes, edges, crs=crs), name)
 
@@ -73,7 +78,9 @@ def test_across_the_date_line_and_on_the_plane(tmp_path: Path) -> None:
         text = text.replace(f'<data key="x">{east}<', f'<data key="x">{east - 360 if east > 180 else east}<')
     assert region(saved(tmp_path, text))[0] == "50@-16.9945,-179.9995"
     assert region(town(tmp_path, 12, south=0, west=0, crs="metres"))[0] == "50@605,605"
-    assert region(town(tmp_path, 12, south=0, west=-100, crs="metres"))[0] == "50@505,605"  # Greenwich's numbers lie within it
+    assert (
+        region(town(tmp_path, 12, south=0, west=-100, crs="metres"))[0] == "50@505,605"
+    )  # Greenwich's numbers lie within it
 
 
 def test_the_region_grows_until_enough_can_reach_each_other() -> None:
@@ -83,9 +90,16 @@ def test_the_region_grows_until_enough_can_reach_each_other() -> None:
     source = np.array([*range(n), *range(n, 2 * n)])
     target = np.array([*range(1, n), 2 * n - 1, 0, *range(n, 2 * n - 1)])
     ring = Streets(
-        name="ring", places=[str(k) for k in range(2 * n)], position=position, globe=False, source=source, target=target,
-        length=np.full(2 * n, 100.0), street=[""] * (2 * n), report={},
-    )  # fmt: skip
+        name="ring",
+        places=[str(k) for k in range(2 * n)],
+        position=position,
+        globe=False,
+        source=source,
+        target=target,
+        length=np.full(2 * n, 100.0),
+        street=[""] * (2 * n),
+        report={},
+    )
     assert village(ring, VILLAGE) == "all"
 
 

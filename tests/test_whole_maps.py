@@ -1,4 +1,5 @@
-"""Maps as they are, with places that cannot be left, for routes that were made elsewhere; and their positions from a file."""
+"""Maps as they are, with places that cannot be left, for routes that were made elsewhere; and their positions from a
+file."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
 
 TOWN = "node,direction,to\na,N,b\nb,N,c\nc,N,a\nb,S,a\nc,S,b\na,S,c\nc,E,d\ne,W,a\n"
-"""A ring of three places; from c a way leads to d, which cannot be left, and one leads from e, which cannot be reached."""
+"""A ring of three places; from c a way leads to d, which cannot be left, and one leads from e, which cannot be
+reached."""
 
 
 @pytest.fixture
@@ -39,7 +41,9 @@ def test_a_whole_table_keeps_the_places_that_cannot_be_left_or_reached(town: Pat
 
 def test_a_whole_json_table_keeps_places_without_moves(tmp_path: Path) -> None:
     path = tmp_path / "town.json"
-    path.write_text(json.dumps({"moves": {"a": {"N": "b"}, "b": {}}, "nodes": {"a": [0, 0], "b": [0, 100], "c": [50, 50]}}))
+    path.write_text(
+        json.dumps({"moves": {"a": {"N": "b"}, "b": {}}, "nodes": {"a": [0, 0], "b": [0, 100], "c": [50, 50]}})
+    )
     graph = load_map(TaxiConfig(map=str(path)), whole=True)
     assert graph.places == ("a", "b", "c")
     assert graph.length[0].tolist() == [100.0]
@@ -88,7 +92,9 @@ def test_a_map_of_one_place_is_too_small(tmp_path: Path) -> None:
 
 def test_positions_come_from_a_table_of_degrees(town: Path, tmp_path: Path) -> None:
     file = tmp_path / "at.csv"
-    file.write_text("Node,Latitude,lon\n" + "".join(f"{p},{0.001 * i},10\n" for i, p in enumerate("abcdexy")), encoding="utf-8-sig")
+    file.write_text(
+        "Node,Latitude,lon\n" + "".join(f"{p},{0.001 * i},10\n" for i, p in enumerate("abcdexy")), encoding="utf-8-sig"
+    )
     graph = load_map(TaxiConfig(map=str(town)), whole=True, positions=file)
     assert graph.lonlat is not None
     assert graph.lonlat[1].tolist() == [10, 0.001]
@@ -113,7 +119,10 @@ def test_positions_come_from_a_street_map_that_shares_the_ids(town: Path, tmp_pa
         ("node,lon,lat\na,0,0\nb,0,1\n", r"no position in the file of positions \('c', and 2 more\)"),
         ("node,lon\na,0\n", "have the columns 'node', 'lon'; they must be node,lon,lat"),
         ("a,0\n", "line 1: it has not three cells"),
-        ("a,0,0\nb,200,0\nc,x,0\nd,0,91\ne,0,nan\n", "line 2: '200', '0' is no longitude .*line 3: .*and 1 more line\\."),
+        (
+            "a,0,0\nb,200,0\nc,x,0\nd,0,91\ne,0,nan\n",
+            "line 2: '200', '0' is no longitude .*line 3: .*and 1 more line\\.",
+        ),
         ("a,0,0\na,0,1\n", "line 2: the place 'a' has another position before"),
         ("node,lon,lat\n", "hold no place"),
     ],

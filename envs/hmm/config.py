@@ -13,7 +13,8 @@ class HMMConfig:
     """Which process, and how much of it a document shows."""
 
     process: str = field(default="rrxor", metadata=FILE)
-    """A process by name and parameters: rrxor, mess3(x=0.15, a=0.6), mixture(0.2*coin, 0.8*z1r), product(coin, z1r), or a FILE.json of your own matrices."""
+    """A process by name and parameters: rrxor, mess3(x=0.15, a=0.6), mixture(0.2*coin, 0.8*z1r), product(coin, z1r), or
+    a FILE.json of your own matrices."""
     length: int = 10
     """Tokens of a document after its start token."""
 

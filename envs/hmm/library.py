@@ -1,7 +1,8 @@
 """Named processes, their mixtures and products, and the user's own from a file.
 
-Sources: Shai et al. 2024 (arXiv 2405.15943: Mess3, Z1R, RRXOR), Riechers et al. 2025 (2505.18373, 2507.07432: SNS, Bloch walk), Crutchfield & Young 1989
-(even process, golden mean). States are named in each docstring; T[x][i, j] as in `process.py`.
+Sources: Shai et al. 2024 (arXiv 2405.15943: Mess3, Z1R, RRXOR), Riechers et al. 2025 (2505.18373, 2507.07432: SNS,
+Bloch walk), Crutchfield & Young 1989 (even process, golden mean). States are named in each docstring; T[x][i, j] as in
+`process.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def _probability(**values: float) -> None:
 
 
 def mess3(x: float = 0.05, a: float = 0.85) -> Process:
-    """Three states, three tokens: each state mostly emits its own token (a) and mostly stays (1 - 2x). Beliefs fill a fractal in the simplex."""
+    """Three states, three tokens: each state mostly emits its own token (a) and mostly stays (1 - 2x). Beliefs fill a
+    fractal in the simplex."""
     _probability(x=x, a=a)
     if x > 0.5:
         raise InputError(f"mess3 needs x of at most 0.5, not {x}")
@@ -81,7 +83,9 @@ def golden_mean(p: float = 0.5) -> Process:
 def sns(p: float = 0.5, q: float = 0.5) -> Process:
     """The simple non-unifilar source: two states, two tokens, infinitely many beliefs in one dimension."""
     _probability(p=p, q=q)
-    return Process(name=f"sns(p={p:g}, q={q:g})", transition=np.array([[[1 - p, p], [0, 1 - q]], [[0, 0], [q, 0]]], float))
+    return Process(
+        name=f"sns(p={p:g}, q={q:g})", transition=np.array([[[1 - p, p], [0, 1 - q]], [[0, 0], [q, 0]]], float)
+    )
 
 
 def coin(p: float = 0.5) -> Process:
@@ -91,7 +95,8 @@ def coin(p: float = 0.5) -> Process:
 
 
 def bloch_walk(alpha: float = 1.0, beta: float = math.sqrt(51)) -> Process:
-    """A generalised process on a slice of the Bloch sphere: three dimensions, four tokens, no hidden Markov model with finitely many states."""
+    """A generalised process on a slice of the Bloch sphere: three dimensions, four tokens, no hidden Markov model with
+    finitely many states."""
     if not alpha**2 + beta**2 > 0:
         raise InputError(f"bloch_walk needs alpha or beta other than 0, not {alpha} and {beta}")
     g2 = 1 / (4 * (alpha**2 + beta**2))
@@ -104,7 +109,12 @@ def bloch_walk(alpha: float = 1.0, beta: float = math.sqrt(51)) -> Process:
     for x, sign in ((2, 1), (3, -1)):
         t[x, 0, 1] = t[x, 1, 0] = sign * o
         t[x, 1, 1], t[x, 2, 2] = 0.25, m
-    return Process(name=f"bloch_walk(alpha={alpha:g}, beta={beta:g})", transition=t, start=np.array([1.0, 0, 0]), phi=np.array([1.0, 0, 0]))
+    return Process(
+        name=f"bloch_walk(alpha={alpha:g}, beta={beta:g})",
+        transition=t,
+        start=np.array([1.0, 0, 0]),
+        phi=np.array([1.0, 0, 0]),
+    )
 
 
 NAMED: dict[str, Callable[..., Process]] = {
@@ -113,15 +123,21 @@ NAMED: dict[str, Callable[..., Process]] = {
 
 
 def mixture(parts: list[Process], weights: list[float] | None = None) -> Process:
-    """One of the parts, chosen once by its weight and never told: a belief is which part, times where in it. All parts over the same number of tokens."""
+    """One of the parts, chosen once by its weight and never told: a belief is which part, times where in it. All parts
+    over the same number of tokens."""
     if not parts:
         raise InputError("a mixture needs at least one process")
     v = parts[0].n_tokens
     if any(p.n_tokens != v for p in parts):
-        raise InputError(f"the parts of a mixture must have equally many tokens, not {', '.join(str(p.n_tokens) for p in parts)}")
+        raise InputError(
+            f"the parts of a mixture must have equally many tokens, not {', '.join(str(p.n_tokens) for p in parts)}"
+        )
     w = np.full(len(parts), 1 / len(parts)) if weights is None else np.asarray(weights, float)
     if len(w) != len(parts) or (w < 0).any() or not w.sum() > 0:
-        raise InputError(f"a mixture of {counted(len(parts), 'process', 'processes')} needs as many weights, none of them negative, not {weights}")
+        raise InputError(
+            f"a mixture of {counted(len(parts), 'process', 'processes')} needs as many weights, "
+            f"none of them negative, not {weights}"
+        )
     w = w / w.sum()
     size = sum(p.n_states for p in parts)
     validity.size(f"mixture of {len(parts)} parts", v, size)
@@ -154,8 +170,8 @@ def product(parts: list[Process]) -> Process:
 
 
 def named(spec: str) -> Process:
-    """A process by its name and parameters, such as `mess3`, `mess3(x=0.15, a=0.6)`, `mixture(mess3, mess3(a=0.6))`, `mixture(0.2*coin, 0.8*z1r)`,
-    `product(coin, z1r)`, or `FILE.json`.
+    """A process by its name and parameters, such as `mess3`, `mess3(x=0.15, a=0.6)`, `mixture(mess3, mess3(a=0.6))`,
+    `mixture(0.2*coin, 0.8*z1r)`, `product(coin, z1r)`, or `FILE.json`.
     """
     spec = spec.strip()
     if spec.lower().endswith(".json"):
@@ -188,7 +204,9 @@ def named(spec: str) -> Process:
     for argument in arguments:
         key, equals, value = (part.strip() for part in argument.partition("="))
         if not equals:
-            raise InputError(f"a parameter of {head} reads name=number, not {argument!r}; it has {', '.join(known) or 'none'}")
+            raise InputError(
+                f"a parameter of {head} reads name=number, not {argument!r}; it has {', '.join(known) or 'none'}"
+            )
         if key not in known:
             raise InputError(f"{head} has no parameter {key!r}{nearest(key, known)}")
         if key in values:

@@ -1,6 +1,7 @@
 """Mazes as arrays: which neighbouring cells are joined, distances, shortest paths. Vectorised over mazes.
 
-A maze of R rows and C columns has cells r * C + c. passages: bool [N, R * C, 4], whether one can go north, east, south, west from each cell.
+A maze of R rows and C columns has cells r * C + c. passages: bool [N, R * C, 4], whether one can go north, east, south,
+west from each cell.
 Shape letters: N mazes, K cells (R * C), 4 directions.
 """
 
@@ -29,7 +30,8 @@ def neighbours(rows: int, columns: int) -> np.ndarray:
 
 @functools.cache
 def walls(rows: int, columns: int) -> np.ndarray:
-    """int16 [E, 3]: every pair of neighbouring cells, once: a cell, the one to its east or south, and that direction (1 or 2)."""
+    """int16 [E, 3]: every pair of neighbouring cells, once: a cell, the one to its east or south, and that direction (1
+    or 2)."""
     table = neighbours(rows, columns)
     cell, direction = np.nonzero(table < rows * columns)
     keep = (direction == 1) | (direction == 2)
@@ -55,11 +57,14 @@ def to_walls(passages: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def distances(passages: np.ndarray, sources: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Fewest moves from every cell to the source cell of its maze [N]: int16 [N, K], UNREACHED where there is no way."""
+    """Fewest moves from every cell to the source cell of its maze [N]: int16 [N, K], UNREACHED where there is no
+    way."""
     n, k = passages.shape[:2]
     padded = np.zeros((4, k, -(-n // 64) * 64), bool)  # 64 mazes a word
     padded[:, :, :n] = passages.transpose(2, 1, 0)
-    north, east, south, west = np.packbits(padded, axis=2, bitorder="little").view(np.uint64).reshape(4, rows, columns, -1)
+    north, east, south, west = (
+        np.packbits(padded, axis=2, bitorder="little").view(np.uint64).reshape(4, rows, columns, -1)
+    )
     start = np.zeros(padded.shape[1:], bool)
     start[sources, np.arange(n)] = True
     front = np.packbits(start, axis=1, bitorder="little").view(np.uint64).reshape(rows, columns, -1)
@@ -79,7 +84,9 @@ def distances(passages: np.ndarray, sources: np.ndarray, rows: int, columns: int
         for b, digit in enumerate(digits):
             if step >> b & 1:
                 digit |= front
-    spread = (np.unpackbits(x.view(np.uint8).reshape(k, -1), axis=1, count=n, bitorder="little") for x in (reached, *digits))
+    spread = (
+        np.unpackbits(x.view(np.uint8).reshape(k, -1), axis=1, count=n, bitorder="little") for x in (reached, *digits)
+    )
     known = next(spread)
     dist = np.zeros((k, n), np.int16)
     for b, digit in enumerate(spread):
@@ -88,8 +95,11 @@ def distances(passages: np.ndarray, sources: np.ndarray, rows: int, columns: int
     return np.ascontiguousarray(dist.T)
 
 
-def shortest_paths(passages: np.ndarray, dist: np.ndarray, starts: np.ndarray, uniform: np.ndarray, rows: int, columns: int) -> tuple[np.ndarray, np.ndarray]:
-    """A walk down the distances from each start [N] to their source, each step uniform among those that come nearer (uniform [N, L], L the longest).
+def shortest_paths(
+    passages: np.ndarray, dist: np.ndarray, starts: np.ndarray, uniform: np.ndarray, rows: int, columns: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A walk down the distances from each start [N] to their source, each step uniform among those that come nearer
+    (uniform [N, L], L the longest).
 
     Returns the cells [N, L + 1], start first, K after the end, and the lengths in cells [N].
     """

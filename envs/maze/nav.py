@@ -20,8 +20,11 @@ CELL = 100.0
 FEWEST_CELLS = 3
 
 
-def maze_graph(passages: np.ndarray, rows: int, columns: int, name: str, report: dict[str, int | str] | None = None) -> Graph:
-    """The largest connected part of a maze (bool [K, 4]) as a map: places `(row,column)` from the north-west, one move per passage and way.
+def maze_graph(
+    passages: np.ndarray, rows: int, columns: int, name: str, report: dict[str, int | str] | None = None
+) -> Graph:
+    """The largest connected part of a maze (bool [K, 4]) as a map: places `(row,column)` from the north-west, one move
+    per passage and way.
 
     Errors: InputError where fewer than 3 cells are connected.
     """
@@ -29,7 +32,10 @@ def maze_graph(passages: np.ndarray, rows: int, columns: int, name: str, report:
     source, way = np.nonzero(passages)
     inside = largest_component(rows * columns, source, table[source, way])
     if inside.sum() < FEWEST_CELLS:
-        raise InputError(f"no {FEWEST_CELLS} cells of the maze {name} are connected; raise env.percolation, or choose another env.seed")
+        raise InputError(
+            f"no {FEWEST_CELLS} cells of the maze {name} are connected; raise env.percolation, or "
+            "choose another env.seed"
+        )
     cell = np.flatnonzero(inside)
     new = np.full(rows * columns + 1, -1, np.int32)
     new[cell] = np.arange(len(cell))
@@ -50,14 +56,17 @@ def maze_graph(passages: np.ndarray, rows: int, columns: int, name: str, report:
 
 
 class MazeWorld(RideWorld[MazeConfig]):
-    """Rides in one maze, drawn by `env.generator` from `env.seed` (worlds.md, section 2: nav). All that holds for rides over street maps holds here.
+    """Rides in one maze, drawn by `env.generator` from `env.seed` (worlds.md, section 2: nav). All that holds for rides
+    over street maps holds here.
 
-    State: (cell, destination, moves so far). Words: padding, `end`, N E S W, one word per cell, `(row,column)` from the north-west. A maze in parts keeps the
-    largest (on a tie the one with the first cell). Rides: see `rides/walker.py`. Ground truth: passages, the exact law (`rides/law.py`), distances, the maze.
-    Every move changes the position by its direction, so counting moves tells where one is (the card's counter_accuracy is 1): what must be learned
-    is where the walls are, and the way. What positions alone are good for is the card's beeline_arrival.
+    State: (cell, destination, moves so far). Words: padding, `end`, N E S W, one word per cell, `(row,column)` from the
+    north-west. A maze in parts keeps the largest (on a tie the one with the first cell). Rides: see `rides/walker.py`.
+    Ground truth: passages, the exact law (`rides/law.py`), distances, the maze. Every move changes the position by its
+    direction, so counting moves tells where one is (the card's counter_accuracy is 1): what must be learned is where
+    the walls are, and the way. What positions alone are good for is the card's beeline_arrival.
 
-    In the maze of 2 rows and 3 columns that depth-first makes of seed 0, one corridor (0,2) (0,1) (0,0) (1,0) (1,1) (1,2), two rides of 2 to 5 moves read
+    In the maze of 2 rows and 3 columns that depth-first makes of seed 0, one corridor (0,2) (0,1) (0,0) (1,0) (1,1)
+    (1,2), two rides of 2 to 5 moves read
         (1,2) (0,0) W W N end      (three moves)
         (0,1) (0,1) E W W E end    (back where it began)
     """
@@ -71,7 +80,9 @@ class MazeWorld(RideWorld[MazeConfig]):
         ),
     }
 
-    def __init__(self, config: MazeConfig | None = None, graph: Graph | None = None, held_out: HeldOut | None = None) -> None:
+    def __init__(
+        self, config: MazeConfig | None = None, graph: Graph | None = None, held_out: HeldOut | None = None
+    ) -> None:
         """graph: None makes the maze that the options name. held_out: None derives it from the maze."""
         config, _ = self.settle(config or MazeConfig())
         super().__init__(config, graph or self._maze(config), held_out)
@@ -86,8 +97,18 @@ class MazeWorld(RideWorld[MazeConfig]):
     @staticmethod
     def _maze(config: MazeConfig) -> Graph:
         share, items = config.percolation, np.array([config.seed])
-        passages = generate(config.generator, config.rows, config.columns, items, ("maze",), 0.0 if share is None else share)[0]
-        named = f"{config.generator}{'' if share is None else f' {share:g}'} {config.rows}x{config.columns}, seed {config.seed}"
-        report: dict[str, int | str] = {"generator": config.generator, "rows": config.rows, "columns": config.columns, "seed": config.seed}
+        passages = generate(
+            config.generator, config.rows, config.columns, items, ("maze",), 0.0 if share is None else share
+        )[0]
+        named = (
+            f"{config.generator}{'' if share is None else f' {share:g}'} "
+            f"{config.rows}x{config.columns}, seed {config.seed}"
+        )
+        report: dict[str, int | str] = {
+            "generator": config.generator,
+            "rows": config.rows,
+            "columns": config.columns,
+            "seed": config.seed,
+        }
         report |= {} if share is None else {"percolation": f"{share:g}"}
         return maze_graph(passages, config.rows, config.columns, named, report)

@@ -1,4 +1,5 @@
-"""The world of mazes to be solved: each prompt tells a maze of its own, an origin and a target; what follows is a shortest path.
+"""The world of mazes to be solved: each prompt tells a maze of its own, an origin and a target; what follows is a
+shortest path.
 
 Shape letters: N rows, P prompt tokens, K cells, E walls.
 """
@@ -45,14 +46,17 @@ SHIFTS: dict[str, dict[str, Any]] = {
 class SolveWorld(Solving):
     """A new maze in every prompt (Ivanitskiy et al. 2023, arXiv 2309.10498; Nolte et al. 2024, arXiv 2412.05117).
 
-    State: the maze as a set of passages, the cell, the target. Words: a prompt tells the passages in random order, each from a random side, then origin and
-    target; then come the cells of a shortest path, each step even among those that come nearer, and the end. Only the path is predicted. Mazes are held out,
-    by a salted hash of their passages. Ground truth: which passages there are, the exact law, distances. (Text format: `text_format.py`.)
+    State: the maze as a set of passages, the cell, the target. Words: a prompt tells the passages in random order, each
+    from a random side, then origin and target; then come the cells of a shortest path, each step even among those that
+    come nearer, and the end. Only the path is predicted. Mazes are held out, by a salted hash of their passages. Ground
+    truth: which passages there are, the exact law, distances. (Text format: `text_format.py`.)
 
     On 2 x 2 cells without a passage between (0,0) and (0,1), and without one between (1,0) and (1,1):
-        <ADJLIST_START> (1,1) <--> (1,0) ; (0,0) <--> (1,0) ; (0,1) <--> (1,1) ; <ADJLIST_END> <ORIGIN_START> (0,0) <ORIGIN_END>
+        <ADJLIST_START> (1,1) <--> (1,0) ; (0,0) <--> (1,0) ; (0,1) <--> (1,1) ; <ADJLIST_END> <ORIGIN_START> (0,0)
+        <ORIGIN_END>
             <TARGET_START> (0,1) <TARGET_END> <PATH_START> (0,0) (1,0) (1,1) (0,1) <PATH_END>
-        <ADJLIST_START> (0,1) <--> (0,0) ; (0,0) <--> (1,0) ; (1,1) <--> (0,1) ; <ADJLIST_END> <ORIGIN_START> (1,1) <ORIGIN_END>
+        <ADJLIST_START> (0,1) <--> (0,0) ; (0,0) <--> (1,0) ; (1,1) <--> (0,1) ; <ADJLIST_END> <ORIGIN_START> (1,1)
+        <ORIGIN_END>
             <TARGET_START> (0,0) <TARGET_END> <PATH_START> (1,1) (0,1) (0,0) <PATH_END>
     """
 
@@ -64,7 +68,11 @@ class SolveWorld(Solving):
         self.config = c = config or SolveConfig()
         super().__init__(c.rows, c.width)
         self.listed = text_format.read(Path(c.file), c.rows, c.width) if c.file else None
-        told = parse(self.listed.tokens, self.listed.prompt_length, c.rows, c.width).open if self.listed else np.zeros((0, self.n_walls), bool)
+        told = (
+            parse(self.listed.tokens, self.listed.prompt_length, c.rows, c.width).open
+            if self.listed
+            else np.zeros((0, self.n_walls), bool)
+        )
         self.source = source or Source(c, HeldOut.of(c.rows, c.width, c.held_out_share, told))
         if source is None:
             self.source.check(("train",) if self.listed else ("train", "test"))
@@ -72,14 +80,18 @@ class SolveWorld(Solving):
         most = max(most, int(told.sum(axis=1).max(initial=0)))
         self.prompt_length = int(prompt_tokens(most))
         self.context = self.prompt_length + self.longest
-        self._asked: tuple[int, np.ndarray, np.ndarray, int, int] | None = None  # seed, prompts and lengths found, blocks looked through, fruitless ones
+        self._asked: tuple[int, np.ndarray, np.ndarray, int, int] | None = (
+            None  # seed, prompts and lengths found, blocks looked through, fruitless ones
+        )
 
     # Documents
 
     def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
         if split == "test" and self.listed is not None:
             return self._from_file(start, count)
-        parts = [self._drawn(seed, split, i, min(BLOCK, start + count - i)) for i in range(start, start + count, BLOCK)] or [self._drawn(seed, split, start, 0)]
+        parts = [
+            self._drawn(seed, split, i, min(BLOCK, start + count - i)) for i in range(start, start + count, BLOCK)
+        ] or [self._drawn(seed, split, start, 0)]
         return Documents.concat(parts)
 
     def _drawn(self, seed: int, split: str, start: int, count: int) -> Documents:
@@ -88,10 +100,17 @@ class SolveWorld(Solving):
         tokens, lengths = self._told(entries_of(p.open, uniform), uniform, p.origin, p.target)
         return put_paths(tokens, lengths, p.path, p.cells)
 
-    def _told(self, entries: np.ndarray, uniform: np.ndarray, origin: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Prompts [N, context] and their lengths; a wall's draw (uniform [N, E]) has ordered it by its first bits, and flips it by a later one."""
-        later = np.concatenate([(uniform * 2.0**32).astype(np.int64) & 1, np.zeros((len(uniform), 1), np.int64)], axis=1)
-        return tell(entries, np.take_along_axis(later, entries, axis=1), origin, target, self.rows, self.columns, self.context)
+    def _told(
+        self, entries: np.ndarray, uniform: np.ndarray, origin: np.ndarray, target: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Prompts [N, context] and their lengths; a wall's draw (uniform [N, E]) has ordered it by its first bits, and
+        flips it by a later one."""
+        later = np.concatenate(
+            [(uniform * 2.0**32).astype(np.int64) & 1, np.zeros((len(uniform), 1), np.int64)], axis=1
+        )
+        return tell(
+            entries, np.take_along_axis(later, entries, axis=1), origin, target, self.rows, self.columns, self.context
+        )
 
     def _from_file(self, start: int, count: int) -> Documents:
         """The file's lines, again and again; from the second time on each is told anew."""
@@ -113,13 +132,19 @@ class SolveWorld(Solving):
         found, lengths, block, fruitless = np.zeros((0, self.prompt_length), np.int32), np.zeros(0, np.int32), 0, 0
         if self._asked is not None and self._asked[0] == seed:
             _, found, lengths, block, fruitless = self._asked
-        while len(found) < count and fruitless < FRUITLESS and (self.listed is None or block * PROMPT_BLOCK < len(self.listed)):
+        while (
+            len(found) < count
+            and fruitless < FRUITLESS
+            and (self.listed is None or block * PROMPT_BLOCK < len(self.listed))
+        ):
             more = self.sample(seed, "test", block * PROMPT_BLOCK, PROMPT_BLOCK)
             inside = np.arange(self.prompt_length)[None, :] < more.prompt_length[:, None]
             found = np.concatenate([found, np.where(inside, more.tokens[:, : self.prompt_length], 0)])
             lengths = np.concatenate([lengths, more.prompt_length])
             said = parse(found, lengths, self.rows, self.columns)
-            asked = np.concatenate([packed(said.open), np.stack([said.origin, said.target], axis=1).astype(np.uint64)], axis=1)
+            asked = np.concatenate(
+                [packed(said.open), np.stack([said.origin, said.target], axis=1).astype(np.uint64)], axis=1
+            )
             kept = np.sort(np.unique(asked, axis=0, return_index=True)[1])
             fruitless = fruitless + 1 if kept[-1] < len(found) - PROMPT_BLOCK else 0
             found, lengths, block = found[kept], lengths[kept], block + 1
@@ -141,7 +166,9 @@ class SolveWorld(Solving):
 
     def minimal_pairs(self, prompts: np.ndarray, lengths: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
         said = parse(prompts, lengths, self.rows, self.columns)
-        entries, done = move_one(said, streams.uniform(0, len(prompts), 3, "maze-solve moved", seed), self.rows, self.columns)
+        entries, done = move_one(
+            said, streams.uniform(0, len(prompts), 3, "maze-solve moved", seed), self.rows, self.columns
+        )
         tokens, told = tell(entries, said.flip, said.origin, said.target, self.rows, self.columns, prompts.shape[1])
         return tokens, np.where(done, told, 0).astype(np.int32)
 
@@ -174,23 +201,34 @@ class SolveWorld(Solving):
         return Misread(self.config, self.source, (deleted, added, rewired, seed))
 
     def drawing(self, prompts: np.ndarray, lengths: np.ndarray) -> dict[str, np.ndarray]:
-        """rows, columns; passages bool [N, K, 4] (north, east, south, west); origin, target [N]; cell_of_token [V], -1 for words that are no cell."""
+        """rows, columns; passages bool [N, K, 4] (north, east, south, west); origin, target [N]; cell_of_token [V], -1
+        for words that are no cell."""
         said = parse(prompts, lengths, self.rows, self.columns)
         cell = np.full(len(self.vocabulary), -1, np.int32)
         cell[FIRST_CELL:] = np.arange(self.k)
         return {
-            "rows": np.array(self.rows), "columns": np.array(self.columns), "passages": from_walls(said.open, self.rows, self.columns),
-            "origin": said.origin, "target": said.target, "cell_of_token": cell,
-        }  # fmt: skip
+            "rows": np.array(self.rows),
+            "columns": np.array(self.columns),
+            "passages": from_walls(said.open, self.rows, self.columns),
+            "origin": said.origin,
+            "target": said.target,
+            "cell_of_token": cell,
+        }
 
     # What people read
 
     def identity(self) -> dict[str, Any]:
         c, told = self.config, self.listed
         out: dict[str, Any] = {
-            "world": self.name, "version": self.version, "rows": self.rows, "columns": self.columns, "generator": c.generator,
-            "percolation": c.open_share, "least_moves": c.least_moves, "held_out_share": c.held_out_share,
-        }  # fmt: skip
+            "world": self.name,
+            "version": self.version,
+            "rows": self.rows,
+            "columns": self.columns,
+            "generator": c.generator,
+            "percolation": c.open_share,
+            "least_moves": c.least_moves,
+            "held_out_share": c.held_out_share,
+        }
         if told is not None:
             out["file"] = f"{len(told)} lines, {int(hashed(hashed(told.tokens.astype(np.uint64))[None])[0]):016x}"
         return out
@@ -198,7 +236,10 @@ class SolveWorld(Solving):
     def summary(self, documents: int) -> str:
         c = self.config
         loops = f", walls opened with probability {c.open_share:g}" if c.open_share else ""
-        told = f"mazes of {self.rows} x {self.columns} cells, {c.generator}{loops}; prompts of at most {counted(self.prompt_length, 'token')}"
+        told = (
+            f"mazes of {self.rows} x {self.columns} cells, {c.generator}{loops}; prompts of at "
+            f"most {counted(self.prompt_length, 'token')}"
+        )
         told += f"; tested on the {len(self.listed):,} of {Path(c.file).name}" if self.listed else ""
         return told + (f"; {counted(documents, 'maze')} to learn from" if documents else "")
 
@@ -215,7 +256,8 @@ class SolveWorld(Solving):
             "least_moves": c.least_moves,
             "tokens": float(d.length.mean()),
             "vocabulary": len(self.vocabulary),
-            "held_out": f"{c.held_out_share:.3g} of the mazes, by a salted hash of their passages" + (f", and those of {Path(c.file).name}" if c.file else ""),
+            "held_out": f"{c.held_out_share:.3g} of the mazes, by a salted hash of their passages"
+            + (f", and those of {Path(c.file).name}" if c.file else ""),
             "mazes": documents,
             "tested_on": Path(c.file).name if c.file else "held-out mazes of the same generator",
         }
@@ -231,4 +273,3 @@ class Misread(SolveWorld):
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> SolveStates:
         said = parse(tokens, lengths, self.rows, self.columns)
         return self._begin(said, misread(said, *self.damage, self.rows, self.columns))
-

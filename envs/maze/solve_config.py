@@ -21,15 +21,18 @@ class SolveConfig:
     columns: int = 0
     """Columns of a maze; 0: as many as rows."""
     generator: str = "depth-first"
-    """How mazes are made: depth-first, depth-first-no-forks, wilson, kruskal, prim, division, percolation, or depth-first-percolation (with loops)."""
+    """How mazes are made: depth-first, depth-first-no-forks, wilson, kruskal, prim, division, percolation, or
+    depth-first-percolation (with loops)."""
     percolation: float | None = None
-    """Probability that a wall is opened (only with the two percolating generators; by default .1 on top of depth-first, .6 alone)."""
+    """Probability that a wall is opened (only with the two percolating generators; by default .1 on top of depth-first,
+    .6 alone)."""
     least_moves: int = 1
     """Fewest moves from origin to target."""
     held_out_share: float = 0.2
     """Share of mazes, by a salted hash of their passages, that training never shows and testing alone does."""
     file: str = field(default="", metadata=FILE)
-    """Test on the mazes of this text file, one a line, instead of generated ones; training never shows them. Empty: none."""
+    """Test on the mazes of this text file, one a line, instead of generated ones; training never shows them. Empty:
+    none."""
 
     def __post_init__(self) -> None:
         from worldbench.envs.maze.generators import GENERATORS
@@ -41,13 +44,19 @@ class SolveConfig:
         if self.cells > MOST_CELLS:
             raise InputError(f"env.rows times env.columns must be at most {MOST_CELLS}, not {self.cells}")
         if self.generator not in GENERATORS:
-            raise InputError(f"env.generator must be one of {', '.join(GENERATORS)}, not {self.generator!r}{nearest(self.generator, GENERATORS)}")
+            raise InputError(
+                f"env.generator must be one of {', '.join(GENERATORS)}, not "
+                f"{self.generator!r}{nearest(self.generator, GENERATORS)}"
+            )
         if self.percolation is not None and self.generator not in LOOPS:
             raise InputError(f"env.percolation is for the generators {' and '.join(LOOPS)}, not for {self.generator!r}")
         if self.percolation is not None and not 0 <= self.percolation <= 1:
             raise InputError(f"env.percolation is a probability between 0 and 1, not {self.percolation}")
         if not 1 <= self.least_moves < self.cells:
-            raise InputError(f"env.least_moves must lie between 1 and {self.cells - 1} (one less than there are cells), not {self.least_moves}")
+            raise InputError(
+                f"env.least_moves must lie between 1 and {self.cells - 1} (one less than there are "
+                f"cells), not {self.least_moves}"
+            )
         if not 0 < self.held_out_share < 1:
             raise InputError(f"env.held_out_share must lie between 0 and 1, not {self.held_out_share}")
 

@@ -1,4 +1,5 @@
-"""What a maze that a prompt tells allows: the state after every token, which tokens are legal, the exact law of shortest paths.
+"""What a maze that a prompt tells allows: the state after every token, which tokens are legal, the exact law of
+shortest paths.
 
 Shape letters: N rows, P prompt tokens, K cells, E walls, A actions (the cells, then the end).
 """
@@ -19,8 +20,9 @@ from worldbench.envs.maze.text_format import END, FIRST_CELL, Prompts, parse, vo
 
 @dataclass
 class SolveStates(States):
-    """open: int8 [N, E], which walls of each row's maze are passages; to_go: int16 [N, K], fewest moves from each cell to the target. origin, target, cell,
-    moves (cells of the path so far): int64 [N]; status: int8 [N]. Before the first cell of the path, `cell` is the origin.
+    """open: int8 [N, E], which walls of each row's maze are passages; to_go: int16 [N, K], fewest moves from each cell
+    to the target. origin, target, cell, moves (cells of the path so far): int64 [N]; status: int8 [N]. Before the first
+    cell of the path, `cell` is the origin.
     """
 
     open: np.ndarray
@@ -54,7 +56,15 @@ class Solving(Automaton[SolveStates]):
     def _begin(self, said: Prompts, open_: np.ndarray) -> SolveStates:
         to_go = distances(from_walls(open_, self.rows, self.columns), said.target, self.rows, self.columns)
         status = np.where(said.good, OPEN, ILLEGAL).astype(np.int8)
-        return SolveStates(open_.astype(np.int8), to_go, said.origin, said.target, said.origin.copy(), np.zeros(len(status), np.int64), status)
+        return SolveStates(
+            open_.astype(np.int8),
+            to_go,
+            said.origin,
+            said.target,
+            said.origin.copy(),
+            np.zeros(len(status), np.int64),
+            status,
+        )
 
     def _ways(self, states: SolveStates) -> tuple[np.ndarray, np.ndarray]:
         """Where one can go north, east, south, west from each cell: bool [N, 4], and the cells there [N, 4]."""
@@ -78,8 +88,12 @@ class Solving(Automaton[SolveStates]):
         moving = going & np.where(first, to == states.origin, (ways & (cells == to[:, None])).any(axis=1))
         status = np.where(going & ~moving, ILLEGAL, states.status)
         ending = going & ~first & (tokens == END)
-        status = np.where(ending, np.where(states.cell == states.target, ARRIVED, MISPLACED_END), status).astype(np.int8)
-        return dataclasses.replace(states, cell=np.where(moving, to, states.cell), moves=states.moves + moving, status=status)
+        status = np.where(ending, np.where(states.cell == states.target, ARRIVED, MISPLACED_END), status).astype(
+            np.int8
+        )
+        return dataclasses.replace(
+            states, cell=np.where(moving, to, states.cell), moves=states.moves + moving, status=status
+        )
 
     def legal(self, states: SolveStates) -> np.ndarray:
         """Before the path the origin; then through any passage, and at the target the end."""
@@ -114,7 +128,8 @@ class Solving(Automaton[SolveStates]):
         return law / law.sum(axis=1, keepdims=True)
 
     def key(self, states: SolveStates) -> tuple[np.ndarray, np.ndarray]:
-        """(passages, target, cell or the start before it, outcome), for both: how the cell was come to changes nothing."""
+        """(passages, target, cell or the start before it, outcome), for both: how the cell was come to changes
+        nothing."""
         place = np.where(states.moves == 0, states.cell, states.cell + self.k)
         rest = np.stack([states.target, place, states.status.astype(np.int64)], axis=1)
         both = np.concatenate([packed(states.open > 0).view(np.int64), rest], axis=1)
@@ -132,7 +147,8 @@ class Solving(Automaton[SolveStates]):
         return self.k
 
     def distance(self, states: SolveStates) -> np.ndarray:
-        """Tokens still needed before the end: moves, and the origin itself before the path begins; -1 where there is no way."""
+        """Tokens still needed before the end: moves, and the origin itself before the path begins; -1 where there is no
+        way."""
         hops = states.to_go[np.arange(len(states)), states.cell].astype(np.int64)
         return np.where(hops < UNREACHED, hops + (states.moves == 0), -1)
 

@@ -1,8 +1,11 @@
-"""Mazes as text, in the format of the literature: an edge list, origin, target, path (maze-dataset's AOTP; Ivanitskiy et al. 2023, arXiv 2309.10498).
+"""Mazes as text, in the format of the literature: an edge list, origin, target, path (maze-dataset's AOTP; Ivanitskiy
+et al. 2023, arXiv 2309.10498).
 
-    <ADJLIST_START> (0,0) <--> (0,1) ; .. ; <ADJLIST_END> <ORIGIN_START> (0,0) <ORIGIN_END> <TARGET_START> (1,1) <TARGET_END> <PATH_START> (0,0) .. <PATH_END>
+    <ADJLIST_START> (0,0) <--> (0,1) ; .. ; <ADJLIST_END> <ORIGIN_START> (0,0) <ORIGIN_END> <TARGET_START> (1,1)
+    <TARGET_END> <PATH_START> (0,0) .. <PATH_END>
 
-A coordinate, (row,column), is one word, and so is each mark. `to_text` and `from_text` work on lines, `write` and `read` on files.
+A coordinate, (row,column), is one word, and so is each mark. `to_text` and `from_text` work on lines, `write` and
+`read` on files.
 Shape letters: N mazes, K cells, E walls (pairs of neighbouring cells), M entries of the longest edge list, T tokens.
 """
 
@@ -24,8 +27,17 @@ from worldbench.envs.maze.grid import UNREACHED, distances, from_walls, walls
 from worldbench.envs.maze.text_words import EXAMPLE, unknown_word, without_walls, words_of
 
 MARKS = (
-    "<PATH_END>", "<ADJLIST_START>", "<-->", ";", "<ADJLIST_END>", "<ORIGIN_START>", "<ORIGIN_END>", "<TARGET_START>", "<TARGET_END>", "<PATH_START>",
-)  # fmt: skip
+    "<PATH_END>",
+    "<ADJLIST_START>",
+    "<-->",
+    ";",
+    "<ADJLIST_END>",
+    "<ORIGIN_START>",
+    "<ORIGIN_END>",
+    "<TARGET_START>",
+    "<TARGET_END>",
+    "<PATH_START>",
+)
 PAD, END, LIST, ARROW, STOP, LIST_END, ORIGIN, ORIGIN_END, TARGET, TARGET_END, PATH = range(11)
 FIRST_CELL = 11
 TAIL = 8
@@ -75,8 +87,11 @@ def entries_of(open_: np.ndarray, order: np.ndarray) -> np.ndarray:
     return np.where(np.take_along_axis(open_, ranked, axis=1), ranked, e)
 
 
-def tell(entries: np.ndarray, flip: np.ndarray, origin: np.ndarray, target: np.ndarray, rows: int, columns: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Prompts int32 [N, width], padded, and their lengths [N]. entries: int [N, M] walls in the order told, E for none at the end; flip: bool [N, M]."""
+def tell(
+    entries: np.ndarray, flip: np.ndarray, origin: np.ndarray, target: np.ndarray, rows: int, columns: int, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Prompts int32 [N, width], padded, and their lengths [N]. entries: int [N, M] walls in the order told, E for none
+    at the end; flip: bool [N, M]."""
     n, e = len(entries), len(walls(rows, columns))
     count = (entries < e).sum(axis=1)
     tokens = np.full((n, width), PAD, np.int32)
@@ -90,7 +105,8 @@ def tell(entries: np.ndarray, flip: np.ndarray, origin: np.ndarray, target: np.n
 
 
 def put_paths(tokens: np.ndarray, prompt_length: np.ndarray, path: np.ndarray, cells: np.ndarray) -> Documents:
-    """Documents: after each prompt in `tokens` [N, T] (overwritten) the first `cells` [N] of path int [N, L], and the end."""
+    """Documents: after each prompt in `tokens` [N, T] (overwritten) the first `cells` [N] of path int [N, L], and the
+    end."""
     n, longest = path.shape
     step = np.arange(longest + 1)[None, :]
     words = np.full((n, longest + 1), PAD, np.int32)
@@ -102,7 +118,8 @@ def put_paths(tokens: np.ndarray, prompt_length: np.ndarray, path: np.ndarray, c
 
 @dataclass(frozen=True)
 class Prompts:
-    """What prompts say. good: bool [N], is it a whole prompt? entries: int [N, M], walls in the order told, E for none; flip: bool [N, M]; open: bool [N, E];
+    """What prompts say. good: bool [N], is it a whole prompt? entries: int [N, M], walls in the order told, E for none;
+    flip: bool [N, M]; open: bool [N, E];
     origin, target: int64 [N], cells (0 where not good).
     """
 
@@ -131,7 +148,9 @@ def parse(tokens: np.ndarray, lengths: np.ndarray, rows: int, columns: int) -> P
     good &= (proper | ~told).all(axis=1) & (padded[:, 0] == LIST)
     at = 1 + 4 * count[:, None] + np.arange(TAIL)
     tail, places = np.take_along_axis(padded, at, axis=1), np.take_along_axis(cell, at, axis=1)[:, [2, 5]]
-    good &= (tail[:, [0, 1, 3, 4, 6, 7]] == (LIST_END, ORIGIN, ORIGIN_END, TARGET, TARGET_END, PATH)).all(axis=1) & (places < k).all(axis=1)
+    good &= (tail[:, [0, 1, 3, 4, 6, 7]] == (LIST_END, ORIGIN, ORIGIN_END, TARGET, TARGET_END, PATH)).all(axis=1) & (
+        places < k
+    ).all(axis=1)
     open_ = np.zeros((n, e + 1), bool)
     np.put_along_axis(open_, entries, True, axis=1)
     places = np.where(good[:, None], places, 0)
@@ -234,7 +253,10 @@ def _malformed(tokens: list[int], rows: int, columns: int) -> str | None:
         at += 4
     for k, expected in enumerate((LIST_END, ORIGIN, None, ORIGIN_END, TARGET, None, TARGET_END, PATH)):
         if not (is_cell(at + k) if expected is None else at + k < len(tokens) and tokens[at + k] == expected):
-            return f"word {at + k + 1} must be {'a cell' if expected is None else repr(names[expected])}, not {told(at + k)}"
+            return (
+                f"word {at + k + 1} must be {'a cell' if expected is None else repr(names[expected])}, "
+                f"not {told(at + k)}"
+            )
     origin, target, path = tokens[at + 2], tokens[at + 5], tokens[at + TAIL :]
     if not path or path[-1] != END:
         ends = f"a shortest path from {names[origin]} to {names[target]} and {names[END]!r}"

@@ -17,13 +17,17 @@ class RideConfig:
     max_moves: int = 99
     """Most moves of a ride, and the budget of decoding."""
     held_out: Literal["pairs", "states"] = "pairs"
-    """What training never shows: (origin, destination) pairs, or being anywhere on the way to a destination: (place, destination) states."""
+    """What training never shows: (origin, destination) pairs, or being anywhere on the way to a destination: (place,
+    destination) states."""
     held_out_share: float | None = None
     """Share that is held out; by default 0.2 below 200 places and 0.01 above (of states 0.05 and 0.005)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_moves <= self.max_moves:
-            raise InputError(f"env.min_moves and env.max_moves must satisfy 1 <= min <= max, not {self.min_moves} and {self.max_moves}")
+            raise InputError(
+                f"env.min_moves and env.max_moves must satisfy 1 <= min <= max, not {self.min_moves} "
+                f"and {self.max_moves}"
+            )
         if self.max_moves > 1000:
             raise InputError(f"env.max_moves must be at most 1000, not {self.max_moves}")
         if self.held_out_share is not None and not 0 < self.held_out_share < 1:

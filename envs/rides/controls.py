@@ -12,10 +12,12 @@ from worldbench.envs.rides.walker import Walker
 
 
 def counter_accuracy(walker: Walker, rides: int = 20_000) -> float:
-    """Share of rides whose end is the place nearest to origin + a linear function of how often each direction was taken.
+    """Share of rides whose end is the place nearest to origin + a linear function of how often each direction was
+    taken.
 
-    Below .3 nobody can tell where a ride stands by counting (metrics.md, section 7); 1 on any grid with moves of one length, mazes among them: there the map
-    is needed for what can be driven, not for where one is (see `beeline_arrival`). Fitted on one half of the rides, scored on the other.
+    Below .3 nobody can tell where a ride stands by counting (metrics.md, section 7); 1 on any grid with moves of one
+    length, mazes among them: there the map is needed for what can be driven, not for where one is (see
+    `beeline_arrival`). Fitted on one half of the rides, scored on the other.
     """
     from scipy.spatial import KDTree
 
@@ -31,14 +33,18 @@ def counter_accuracy(walker: Walker, rides: int = 20_000) -> float:
 
 
 def beeline_arrival(walker: Walker, rides: int = 10_000) -> float:
-    """Share of the held-out pairs that some ride is asked for in which a driver who knows all positions but no streets reaches the destination in the budget.
+    """Share of the held-out pairs that some ride is asked for in which a driver who knows all positions but no streets
+    reaches the destination in the budget.
 
-    It is told where it stands after every move, and how far each direction leads on average over the map; it takes a uniform one of the directions that bring
-    it nearer to the destination as the crow flies (none: the one that leaves it nearest), and is out at its first illegal turn.
+    It is told where it stands after every move, and how far each direction leads on average over the map; it takes a
+    uniform one of the directions that bring it nearer to the destination as the crow flies (none: the one that leaves
+    it nearest), and is out at its first illegal turn.
     """
     graph = walker.graph
     source, target, direction = graph.edges.T
-    step = np.zeros((len(graph.directions), 2))  # a direction that no move of the map has leads nowhere, and so brings nobody nearer
+    step = np.zeros(
+        (len(graph.directions), 2)
+    )  # a direction that no move of the map has leads nowhere, and so brings nobody nearer
     for a in np.unique(direction):
         of = direction == a
         step[a] = (graph.metres[target[of]] - graph.metres[source[of]]).mean(0)

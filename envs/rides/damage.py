@@ -1,6 +1,7 @@
 """A damaged copy of a map, for saboteurs: what a metric that is worth its name must notice.
 
-The damage of each kind is drawn in an order of its own, so that more of it keeps what less of it did (nested ladders), whatever the other kinds do.
+The damage of each kind is drawn in an order of its own, so that more of it keeps what less of it did (nested ladders),
+whatever the other kinds do.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from worldbench.core.text import counted
 def damaged_map(graph: Graph, deleted: int, added: int, rewired: int, seed: int) -> Graph:
     """A copy of the map with so many edges led to another random place, taken away, and put in (in this order).
 
-    An edge is deleted only where its place keeps another way out; it is added from a random place, in a direction that is free on the true map, to a random
-    other place. Streets' lengths and names are kept where they were, and unknown for added ones.
+    An edge is deleted only where its place keeps another way out; it is added from a random place, in a direction that
+    is free on the true map, to a random other place. Streets' lengths and names are kept where they were, and unknown
+    for added ones.
     """
     successor, length = graph.successor.copy(), graph.length.copy()
     n, edges = graph.n_places, graph.edges
@@ -46,7 +48,10 @@ def damaged_map(graph: Graph, deleted: int, added: int, rewired: int, seed: int)
             degree[source] -= 1
             gone += 1
     if gone < deleted:
-        raise InputError(f"only {counted(gone, 'edge')} of {graph.name} can be deleted so that every place keeps a way out, not {deleted}")
+        raise InputError(
+            f"only {counted(gone, 'edge')} of {graph.name} can be deleted so that every place "
+            f"keeps a way out, not {deleted}"
+        )
 
     rng = streams.generator("damage", "added", graph.digest, seed)
     free = np.argwhere(graph.successor < 0)

@@ -1,9 +1,10 @@
 """The exact next-token law of a random-walk ride, on any map, one backward recursion per destination.
 
-t = moves made, v = where the ride is, d = its destination. S[t, v, d] = expected number of admissible stops at d still ahead:
-S[L+1] = 0;  S[t] = P S[t+1], plus 1 at v = d where min_moves <= t <= L, for t = L .. 0;  P = uniform turns.
-The next token then has weight [v = d and t >= min_moves] for `end` and S[t+1, succ(v, a), d] / deg(v) for turn a; the law is the weights normalised.
-Held-out states are set to 0 in S, so that no ride passes through one; a ride may still start on one (the test split).
+t = moves made, v = where the ride is, d = its destination. S[t, v, d] = expected number of admissible stops at d still
+ahead: S[L+1] = 0;  S[t] = P S[t+1], plus 1 at v = d where min_moves <= t <= L, for t = L .. 0;  P = uniform turns. The
+next token then has weight [v = d and t >= min_moves] for `end` and S[t+1, succ(v, a), d] / deg(v) for turn a; the law
+is the weights normalised. Held-out states are set to 0 in S, so that no ride passes through one; a ride may still start
+on one (the test split).
 Exact: no ride-length or destination approximation. Tested against enumeration.
 
 Shape letters: K destinations, N places, L longest ride, A = directions + 1 actions (`end` last).
@@ -78,7 +79,11 @@ class LawTable:
         for low in range(0, len(distinct), self.slots):
             part = distinct[low : low + self.slots]
             self._fetch(part)
-            rows = np.arange(len(place)) if len(part) == len(distinct) else np.flatnonzero((destination >= part[0]) & (destination <= part[-1]))
+            rows = (
+                np.arange(len(place))
+                if len(part) == len(distinct)
+                else np.flatnonzero((destination >= part[0]) & (destination <= part[-1]))
+            )
             v, d, t = place[rows], destination[rows], moves[rows]
             following = np.minimum(t + 1, self.max_moves + 1)
             nxt = successor[v]

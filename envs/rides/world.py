@@ -68,7 +68,9 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         if held_out is None:
             self.walker.check()
         self._column = self.vocabulary.action_of_token
-        self._asked: dict[int, tuple[np.ndarray, int, int]] = {}  # by seed: pairs found so far, blocks of rides looked through, fruitless ones at the end
+        self._asked: dict[
+            int, tuple[np.ndarray, int, int]
+        ] = {}  # by seed: pairs found so far, blocks of rides looked through, fruitless ones at the end
 
     @cached_property
     def _law(self) -> LawTable:
@@ -85,7 +87,8 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         return Documents(tokens, (moves + 3).astype(np.int32), np.full(count, 2, np.int32))
 
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Distinct held-out (origin, destination) pairs, in the order in which the test rides of `seed` first ask for them."""
+        """Distinct held-out (origin, destination) pairs, in the order in which the test rides of `seed` first ask for
+        them."""
         n = self._graph.n_places
         place = np.arange(n)
         there_are = int(self.held_out.holds(place[:, None], place[None, :]).sum()) if n <= MOST_COUNTED else n * n
@@ -111,7 +114,9 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         ends = tokens[:, :2].astype(np.int64) - self.first_place
         good = ((ends >= 0) & (ends < n)).all(1) & (lengths == 2)
         ends = np.where(good[:, None], ends, 0)
-        return RideStates(ends[:, 0], ends[:, 1], np.zeros(len(tokens), np.int64), np.where(good, OPEN, ILLEGAL).astype(np.int8))
+        return RideStates(
+            ends[:, 0], ends[:, 1], np.zeros(len(tokens), np.int64), np.where(good, OPEN, ILLEGAL).astype(np.int8)
+        )
 
     def step(self, states: RideStates, tokens: np.ndarray) -> RideStates:
         column = self._column[tokens]
@@ -154,7 +159,8 @@ class RideWorld(Automaton[RideStates], Generic[C]):
 
     @cached_property
     def _backward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Edges sorted by where they lead: in-degree [N], first edge into each place [N], (from, direction) of the edges [E, 2]."""
+        """Edges sorted by where they lead: in-degree [N], first edge into each place [N], (from, direction) of the
+        edges [E, 2]."""
         edges = self._graph.edges
         order = np.argsort(edges[:, 1], kind="stable")
         degree = np.bincount(edges[:, 1], minlength=self._graph.n_places)
@@ -207,7 +213,11 @@ class RideWorld(Automaton[RideStates], Generic[C]):
     def within_budget(self, states: RideStates) -> np.ndarray:
         nxt = self._graph.successor[states.place]
         hops = self.hops(np.maximum(nxt, 0), states.destination[:, None])
-        turns = (nxt >= 0) & (hops <= (self.config.max_moves - states.moves - 1)[:, None]) & (states.status == OPEN)[:, None]
+        turns = (
+            (nxt >= 0)
+            & (hops <= (self.config.max_moves - states.moves - 1)[:, None])
+            & (states.status == OPEN)[:, None]
+        )
         return np.concatenate([turns, np.zeros((len(nxt), 1), bool)], axis=1)
 
     def graph(self) -> Graph:
@@ -241,13 +251,17 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         places, moves = counted(self._graph.n_places, *self.place_words), counted(len(self._graph.edges), "move")
         told = f"{self._graph.name}: {places}, {moves}"
         told += f" (dropped: {', '.join(dropped)})" if dropped else ""
-        return told + (f"; {counted(documents, 'ride')}, {documents / self._graph.n_places**2:.2g} a pair" if documents else "")
+        return told + (
+            f"; {counted(documents, 'ride')}, {documents / self._graph.n_places**2:.2g} a pair" if documents else ""
+        )
 
     def card(self, documents: int) -> dict[str, Any]:
         g, (low, high) = self._graph, (self.config.min_moves, self.config.max_moves)
         degree = (g.successor >= 0).sum(1)
         mean_moves = (low + high) / 2
-        rule = {"pairs": "(origin, destination) pairs", "states": f"({self.place_words[0]}, destination) states"}[self.held_out.kind]
+        rule = {"pairs": "(origin, destination) pairs", "states": f"({self.place_words[0]}, destination) states"}[
+            self.held_out.kind
+        ]
         return {
             "map": g.name,
             "map_digest": g.digest,

@@ -1,7 +1,8 @@
 """A generated city: irregular blocks, many one-way streets, no two cities alike.
 
-Points jittered about a loose grid are joined by part of their Delaunay triangulation: a random spanning tree, then random further streets up to 1.6 per
-intersection. 60% of the streets are one-way. Where that cuts places off, streets between the parts become two-way, a random half of them at a time.
+Points jittered about a loose grid are joined by part of their Delaunay triangulation: a random spanning tree, then
+random further streets up to 1.6 per intersection. 60% of the streets are one-way. Where that cuts places off, streets
+between the parts become two-way, a random half of them at a time.
 """
 
 from __future__ import annotations
@@ -67,15 +68,20 @@ def _points(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _streets(position: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Pairs of places [M, 2] that a street joins: connected, M about 1.6 n (all of the triangulation where it has fewer)."""
+    """Pairs of places [M, 2] that a street joins: connected, M about 1.6 n (all of the triangulation where it has
+    fewer)."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import minimum_spanning_tree
     from scipy.spatial import Delaunay
 
     n = len(position)
     corners = Delaunay(position).simplices
-    pairs = np.unique(np.sort(np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [0, 2]]]), axis=1), axis=0).astype(np.int64)
-    weight = 1 + rng.permutation(len(pairs)).astype(np.float64)  # distinct and above 0, so that the tree is one and has all its edges
+    pairs = np.unique(
+        np.sort(np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [0, 2]]]), axis=1), axis=0
+    ).astype(np.int64)
+    weight = 1 + rng.permutation(len(pairs)).astype(
+        np.float64
+    )  # distinct and above 0, so that the tree is one and has all its edges
     tree = minimum_spanning_tree(csr_matrix((weight, pairs.T), shape=(n, n))).data
     in_tree = np.isin(weight, tree)
     further = max(0, round(STREETS_PER_PLACE * n) - int(in_tree.sum()))

@@ -28,14 +28,11 @@ WGS84 = {"epsg:4326", "wgs84", "ogc:crs84", "urn:ogc:def:crs:epsg::4326", "urn:o
 METRES = {"metres", "meters", "metre", "meter", "m"}
 LONGEST_CRS = 10_000
 LONGEST_PAIR = 200
-PAIR = re.compile(
-    r"\s*(?:POINT\s*)?[(\[]?\s*([^\s,;()\[\]]+)[\s,;]+([^\s,;()\[\]]+)\s*[)\]]?\s*", re.IGNORECASE
-)
+PAIR = re.compile(r"\s*(?:POINT\s*)?[(\[]?\s*([^\s,;()\[\]]+)[\s,;]+([^\s,;()\[\]]+)\s*[)\]]?\s*", re.IGNORECASE)
 LONGEST_MEDIAN = 10_000.0
 """Metres of the median street above which the numbers of a map without a crs are no degrees. Manhattan has 100."""
 TO_DEGREES = (
-    "project it back and save it again: "
-    "osmnx.save_graphml(osmnx.project_graph(G, to_latlong=True), 'map.graphml')"
+    "project it back and save it again: osmnx.save_graphml(osmnx.project_graph(G, to_latlong=True), 'map.graphml')"
 )
 SAY_WHICH = (
     "say in the file what they are and save it again: G.graph['crs'] = 'epsg:4326' for degrees, "

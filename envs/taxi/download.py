@@ -1,6 +1,7 @@
 """Manhattan of 5 May 2024 from OpenStreetMap through osmnx, downloaded once and kept with its digest.
 
-The query is that of the published benchmark (Vafa et al. 2024, arXiv 2406.03689): the drive network of one place at one date.
+The query is that of the published benchmark (Vafa et al. 2024, arXiv 2406.03689): the drive network of one place at one
+date.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def cached() -> bool:
 def manhattan() -> Path:
     """The cached file, downloaded where it is not there yet.
 
-    Errors: InputError when there is no network, when the cache cannot be written, and when the file is not the one that was downloaded.
+    Errors: InputError when there is no network, when the cache cannot be written, and when the file is not the one that
+    was downloaded.
     """
     path, record = _paths()
     if not cached():
@@ -62,12 +64,16 @@ def manhattan() -> Path:
     known = read_json(record)
     expected = known.get("sha256") if isinstance(known, dict) else None
     if not isinstance(expected, str) or sha256(path) != expected:
-        raise InputError(f"the map {str(path)!r} is not the file that was downloaded (its sha256 differs from the record); delete it to download it again")
+        raise InputError(
+            f"the map {str(path)!r} is not the file that was downloaded (its sha256 differs from "
+            "the record); delete it to download it again"
+        )
     return path
 
 
 def fetch_soon() -> str:
-    """Download the map if OpenStreetMap answers within seconds. Returns why it could not be had, or "" when it is there."""
+    """Download the map if OpenStreetMap answers within seconds. Returns why it could not be had, or "" when it is
+    there."""
     if _within(PROBE_SECONDS, _answers) is not True:
         return "OpenStreetMap does not answer"
     try:
@@ -85,7 +91,8 @@ def _answers() -> bool:
 
 
 def _within(seconds: float, work: Callable[[], Any]) -> Any:
-    """What `work` returns or raises, or None when it is not done in time: name look-ups and osmnx's own retries obey no timeout, so a thread is left behind."""
+    """What `work` returns or raises, or None when it is not done in time: name look-ups and osmnx's own retries obey no
+    timeout, so a thread is left behind."""
     outcome: list[Any] = []
     failure: list[BaseException] = []
 
@@ -108,7 +115,9 @@ def _download(path: Path, record: Path) -> None:
     try:
         import osmnx
     except ImportError as error:
-        raise InputError(f"the download of Manhattan needs osmnx, which is not installed ({error}); {INSTEAD}") from error
+        raise InputError(
+            f"the download of Manhattan needs osmnx, which is not installed ({error}); {INSTEAD}"
+        ) from error
     try:
         with _settings(osmnx), tempfile.TemporaryDirectory() as folder:
             graph = osmnx.graph_from_place(PLACE, network_type="drive")
@@ -118,7 +127,9 @@ def _download(path: Path, record: Path) -> None:
             data = gzip.compress(plain.read_bytes(), mtime=0)
     except Exception as error:  # osmnx passes on whatever its network, geocoding and geometry libraries raise
         said = " ".join(str(error).split())[:160]
-        raise InputError(f"Manhattan could not be downloaded from OpenStreetMap ({type(error).__name__}: {said}); {INSTEAD}") from error
+        raise InputError(
+            f"Manhattan could not be downloaded from OpenStreetMap ({type(error).__name__}: {said}); {INSTEAD}"
+        ) from error
     write_atomic(path, data)
     described = {
         "sha256": sha256(path),

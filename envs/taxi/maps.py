@@ -96,7 +96,8 @@ def _streets(config: TaxiConfig) -> Streets:
     path = _path(config.map)
     if not os.path.exists(path) and not re.search(r"[./\\]", config.map):
         raise InputError(
-            f"env.map {quoted(config.map)} is neither a file nor one of 'manhattan', 'city:N' (such as city:500) and 'auto'"
+            f"env.map {quoted(config.map)} is neither a file nor one of 'manhattan', 'city:N' "
+            "(such as city:500) and 'auto'"
         )
     from worldbench.envs.taxi.graphml import read
 
@@ -132,7 +133,8 @@ def manhattan_ready() -> bool:
 def resolve_auto(
     config: TaxiConfig, region_on_manhattan: str = "all", city: str = CITY_OF_ALL
 ) -> tuple[TaxiConfig, str]:
-    """`auto` settled: Manhattan when it is there or can be had soon, else a generated city; and a line on which and why.
+    """`auto` settled: Manhattan when it is there or can be had soon, else a generated city; and a line on which and
+    why.
 
     region_on_manhattan: used unless the user named a region other than `all`. city: `city:N`. On the city such a region
     is only checked for form, since its degrees mean nothing there. A map other than `auto` comes back as it is, with

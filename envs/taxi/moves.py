@@ -128,7 +128,8 @@ def _connected(streets: Streets, kept: np.ndarray, whole: bool) -> tuple[Part, d
     inside = largest_component(n, source, target) if n else np.zeros(0, dtype=bool)
     if inside.sum() < FEWEST_PLACES:
         raise InputError(
-            f"the map {streets.name!r} has {counted(n, 'intersection')}, but no {FEWEST_PLACES} of them can all reach each other "
+            f"the map {streets.name!r} has {counted(n, 'intersection')}, "
+            f"but no {FEWEST_PLACES} of them can all reach each other "
             "by its one-way moves; choose a larger map"
         )
     every = has_direction(streets)

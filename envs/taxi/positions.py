@@ -1,8 +1,8 @@
 """Where the places of a map are, from a file of its own: longitude and latitude by place.
 
 CSV: columns `node,lon,lat` in degrees, in any order under a header, in this order without one (also `longitude` and
-`latitude`). Any other name of a file is read as a GraphML street map, whose nodes bear the ids of the places. Places that
-the map does not have are passed over.
+`latitude`). Any other name of a file is read as a GraphML street map, whose nodes bear the ids of the places. Places
+that the map does not have are passed over.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def _csv(path: Path) -> Positions:
                 if set(columns) & set(COLUMNS):
                     if sorted(columns) != sorted(COLUMNS):
                         found = ", ".join(repr(c[:40]) for c in row[:6])
-                        raise InputError(f"the positions {str(path)!r} have the columns {found}; they must be node,lon,lat")
+                        raise InputError(
+                            f"the positions {str(path)!r} have the columns {found}; they must be node,lon,lat"
+                        )
                     continue
                 columns = COLUMNS
             if problem := _place(dict(zip(columns, row)) if len(row) == len(columns) else {}, out):

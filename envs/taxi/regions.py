@@ -74,7 +74,9 @@ def parse_region(text: str) -> Nearest | Box | None:
     if match := re.fullmatch(rf"\s*([0-9]{{1,9}})\s*@{number},{number}", text, re.ASCII):
         count, point = int(match[1]), (float(match[2]), float(match[3]))
         if count < FEWEST_PLACES:
-            raise InputError(f"env.region {text!r} asks for {counted(count, 'intersection')}; ask for at least {FEWEST_PLACES}")
+            raise InputError(
+                f"env.region {text!r} asks for {counted(count, 'intersection')}; ask for at least {FEWEST_PLACES}"
+            )
         if all(map(np.isfinite, point)):
             return Nearest(count, point)
     if match := re.fullmatch(f"{number},{number},{number},{number}", text, re.ASCII):
@@ -100,9 +102,7 @@ def cut(
                 "use 'N@east,north' in metres"
             )
         lon, lat = streets.position[where].T
-        chosen = where[
-            (lat >= region.south) & (lat <= region.north) & (lon >= region.west) & (lon <= region.east)
-        ]
+        chosen = where[(lat >= region.south) & (lat <= region.north) & (lon >= region.west) & (lon <= region.east)]
     else:
         chosen = where[_nearest(streets, where, region, text)]
     if whole:
@@ -142,7 +142,8 @@ def _nearest(streets: Streets, where: np.ndarray, region: Nearest, text: str) ->
         )
     if region.count > len(where):
         raise InputError(
-            f"env.region {text!r} asks for {counted(region.count, 'intersection')}, but {streets.name!r} has {len(where)}; "
+            f"env.region {text!r} asks for {counted(region.count, 'intersection')}, "
+            f"but {streets.name!r} has {len(where)}; "
             "ask for fewer, or 'all'"
         )
     return np.argsort(away, kind="stable")[: region.count]

@@ -113,7 +113,9 @@ def _cut(
     if whole and len(places) < FEWEST_WHOLE:
         raise Refused(f"has {len(places)} place, and at least {FEWEST_WHOLE} are needed")
     if not whole and inside.sum() < FEWEST_PLACES:
-        raise Refused(f"has {counted(len(places), 'place')}, but no {FEWEST_PLACES} of them can all reach each other by its moves")
+        raise Refused(
+            f"has {counted(len(places), 'place')}, but no {FEWEST_PLACES} of them can all reach each other by its moves"
+        )
     stays = inside[moves[:, 0]] & inside[moves[:, 2]]
     new = np.cumsum(inside) - 1
     n = int(inside.sum())

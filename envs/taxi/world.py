@@ -13,7 +13,8 @@ from worldbench.envs.taxi.config import TaxiConfig
 class TaxiWorld(RideWorld[TaxiConfig]):
     """Rides over a street map (Vafa et al. 2024, arXiv 2406.03689; random-walk data).
 
-    State: (intersection, destination, moves so far). Words: padding, `end`, the map's directions, one word per intersection.
+    State: (intersection, destination, moves so far). Words: padding, `end`, the map's directions, one word per
+    intersection.
     Rides: see `rides/walker.py`. Ground truth: legal turns, the exact law (`rides/law.py`), distances, the map.
 
     On a square of four one-way streets, a -E-> b -S-> c -W-> d -N-> a, two rides of 2 to 5 moves read

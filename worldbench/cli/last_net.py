@@ -24,7 +24,8 @@ LONGEST = 4000
 
 
 def complain(sentence: str) -> None:
-    """One sentence on standard error; on standard output where standard error is closed, so that no failure is silent."""
+    """One sentence on standard error; on standard output where standard error is closed, so that no failure is
+    silent."""
     errors = sys.stderr
     stream = sys.stdout if getattr(errors, "lost", None) == "closed" else errors
     print(f"worldbench: {visible(sentence, LONGEST)}", file=stream, flush=True)

@@ -13,7 +13,8 @@ from worldbench.core.errors import InputError, WorldbenchError, unknown
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line. The exit code: 0 done, 1 the work failed, 2 the input is wrong, 70 unforeseen, 130 stopped."""
+    """Run the command line. The exit code: 0 done, 1 the work failed, 2 the input is wrong, 70 unforeseen, 130
+    stopped."""
     # libgomp's idle threads spin by default, which slows two threads four- to twentyfold beside another busy process.
     # Both are read when torch loads.
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
@@ -23,7 +24,9 @@ def main(argv: list[str] | None = None) -> int:
         code = _answered(argv)
         output.flush()
         if (lost := output.loss()) is not None and output.used:
-            last_net.complain(f"cannot write to standard output ({lost}), so what was to be printed is lost; every file is whole")
+            last_net.complain(
+                f"cannot write to standard output ({lost}), so what was to be printed is lost; every file is whole"
+            )
             code = code if output.closed_before else code or 1
         errors.flush()
     return code
@@ -42,7 +45,9 @@ def _answered(argv: list[str]) -> int:
         last_net.complain("stopped; the same command goes on from the last saved state")
         last_net.show_in_debug(error)
         return 130
-    except BaseException as error:  # the last net: whatever a fault here or in a plugin raises, a person gets a sentence
+    except (
+        BaseException
+    ) as error:  # the last net: whatever a fault here or in a plugin raises, a person gets a sentence
         return last_net.caught(error, argv)
 
 
@@ -53,7 +58,9 @@ def _dispatch(argv: list[str]) -> int:
     words = list(itertools.takewhile(lambda word: not word.startswith("-"), argv[1:]))
     folders = words if argv and argv[0] in FOLDERS else []
     named = bool(words) and argv[0] in NAMED
-    arguments, rest = top.parse_known_args([argv[0], *argv[1 + max(len(folders), named) :]] if folders or named else argv)
+    arguments, rest = top.parse_known_args(
+        [argv[0], *argv[1 + max(len(folders), named) :]] if folders or named else argv
+    )
     arguments.subject, arguments.folders = words[0] if named else None, folders
     if not named and arguments.verb in NAMED and rest and not rest[0].startswith("-"):
         arguments.subject = rest.pop(0)

@@ -34,7 +34,9 @@ def _check_flags(arguments: argparse.Namespace, rest: list[str], groups: list[st
     verb = arguments.verb
     what = "run folders" if verb in FOLDERS else "one name"
     if rest and not rest[0].startswith("-"):
-        raise InputError(f"what is {rest[0]!r}? worldbench {verb} takes {what}, then options; see worldbench {verb} --help")
+        raise InputError(
+            f"what is {rest[0]!r}? worldbench {verb} takes {what}, then options; see worldbench {verb} --help"
+        )
 
 
 def _basis(arguments: argparse.Namespace) -> tuple[dict[str, Any], str, str, tuple[Plugin, ...]]:
@@ -74,7 +76,16 @@ def _job(arguments: argparse.Namespace, rest: list[str], model: str | None, base
 
         types_ = group_types(world, name)
         raise _HelpWanted(types_, preset_groups(types_, world, name, preset))
-    return resolve(world, name, preset=preset, seed=seed, recipe=recipe, options=rest, plugins=plugins, tuned=getattr(arguments, "tuned", None))
+    return resolve(
+        world,
+        name,
+        preset=preset,
+        seed=seed,
+        recipe=recipe,
+        options=rest,
+        plugins=plugins,
+        tuned=getattr(arguments, "tuned", None),
+    )
 
 
 class _HelpWanted(Exception):
@@ -136,7 +147,9 @@ def trace_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
     from worldbench.runs.display import Display
     from worldbench.runs.trace import show, trace_all
 
-    for path in trace_all([Path(folder) for folder in arguments.folders], rest, Display(quiet=arguments.quiet), arguments.plugin):
+    for path in trace_all(
+        [Path(folder) for folder in arguments.folders], rest, Display(quiet=arguments.quiet), arguments.plugin
+    ):
         put_path(path)
         show(path)
     return 0
@@ -148,12 +161,16 @@ def score_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
         return _help("score", {}, {})
     spec = arguments.callable or ""
     if not spec and not arguments.help:
-        raise InputError("worldbench score needs --callable FILE.py:FUNCTION, a function from tokens [B, T] to logits [B, T, V]")
+        raise InputError(
+            "worldbench score needs --callable FILE.py:FUNCTION, a function from tokens [B, T] to logits [B, T, V]"
+        )
     for option, value in {"--batch-limit": arguments.batch_limit, "--threads": arguments.threads}.items():
         if value is not None and value < 1:
             raise InputError(f"{option} must be at least 1, not {value}")
     try:
-        job = _job(arguments, rest, "oracle")  # a model that is not trained: the options are those of the world and the evaluation
+        job = _job(
+            arguments, rest, "oracle"
+        )  # a model that is not trained: the options are those of the world and the evaluation
     except _HelpWanted as wanted:
         return _help("score", wanted.types, wanted.defaults)
     from worldbench.records.reading import read
@@ -210,9 +227,15 @@ def decode_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     display = Display(quiet=arguments.quiet)
     settings = Settings(
-        arguments.prompts, arguments.batch, None if arguments.lengths is None else tuple(arguments.lengths), arguments.adaptive,
-        "sampled" if arguments.sampled else "greedy", arguments.tokens, arguments.repeats, arguments.threads,
-    )  # fmt: skip
+        arguments.prompts,
+        arguments.batch,
+        None if arguments.lengths is None else tuple(arguments.lengths),
+        arguments.adaptive,
+        "sampled" if arguments.sampled else "greedy",
+        arguments.tokens,
+        arguments.repeats,
+        arguments.threads,
+    )
     path = decode(Path(arguments.subject), settings, display, rest, arguments.plugin)
     show(path)
     display.say(f"record: {path}")
@@ -230,13 +253,19 @@ def tune_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     recipe, world, preset, plugins = _basis(arguments)
     if "tuned" in recipe:
-        raise InputError(f"the recipe {str(arguments.config)!r} was tuned already ({recipe['tuned']}); tune the settings that it started from")
+        raise InputError(
+            f"the recipe {str(arguments.config)!r} was tuned already ({recipe['tuned']}); tune the "
+            "settings that it started from"
+        )
     own = recipe.get("model", {})
     names = list(dict.fromkeys(arguments.models or filter(None, [own.get("name"), "gpt" if arguments.help else None])))
     if not names:
         raise InputError(f"which models? --models takes some of {', '.join(e.name for e in models if e.trained)}")
     if untrained := [name for name in names if not models[name].trained]:
-        raise InputError(f"{untrained[0]} is not trained, so there is nothing to tune; there are {', '.join(e.name for e in models if e.trained)}")
+        raise InputError(
+            f"{untrained[0]} is not trained, so there is nothing to tune; there are "
+            f"{', '.join(e.name for e in models if e.trained)}"
+        )
     types_ = [group_types(world, name) for name in names]
     if arguments.help:
         _help("tune", types_[0], preset_groups(types_[0], world, names[0], preset))
@@ -249,7 +278,15 @@ def tune_verb(arguments: argparse.Namespace, rest: list[str]) -> int:
 
     plan = Plan(arguments.trials, arguments.seeds, arguments.criterion)
     jobs = [
-        resolve(world, name, preset=preset, seed=recipe.get("seed", 0), recipe={**recipe, "model": keys}, options=options, plugins=plugins)
+        resolve(
+            world,
+            name,
+            preset=preset,
+            seed=recipe.get("seed", 0),
+            recipe={**recipe, "model": keys},
+            options=options,
+            plugins=plugins,
+        )
         for name, keys, options in zip(names, applying_keys(own, [t["model"] for t in types_]), applying(rest, types_))
     ]
     display = Display(quiet=arguments.quiet)

@@ -1,7 +1,7 @@
 """Named arrays in one file (.npz): written the same every time, read only where they are what they must be.
 
-A file that is read may come from anywhere. So nothing of it is executed (no pickle), and memory is taken only for arrays
-that are asked for, after the sizes that the file claims have been held against its bytes and against a limit.
+A file that is read may come from anywhere. So nothing of it is executed (no pickle), and memory is taken only for
+arrays that are asked for, after the sizes that the file claims have been held against its bytes and against a limit.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ Named = Mapping[str, "Array"]
 class Array:
     """What an array must be.
 
-    shape: a whole number is that size; a letter any size, the same wherever the letter stands; a letter with a plus sign
-    any size above 0. The empty shape is one value, in however many dimensions of size 1.
+    shape: a whole number is that size; a letter any size, the same wherever the letter stands; a letter with a plus
+    sign any size above 0. The empty shape is one value, in however many dimensions of size 1.
     index: the letter of the dimension whose rows the values name, or one letter for each column of the last dimension.
     least, most: bounds of the values. finite: neither nan nor infinity.
     """
@@ -116,7 +116,8 @@ def _members(
         raw = read_regular(path, LARGEST_FILE)
         if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
             raise _Refused("is not the file that its record names: it was changed, or is of another evaluation")
-        # Before zipfile makes an object of each entry: an entry begins with these bytes, which chance hardly ever writes.
+        # Before zipfile makes an object of each entry: an entry begins with these bytes, which chance hardly ever
+        # writes.
         if raw.count(b"PK\x01\x02") > MOST_MEMBERS:
             raise _Refused(f"holds more than {MOST_MEMBERS:,} arrays")
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
@@ -130,7 +131,9 @@ def _members(
         raise InputError(f"{error}; {again}") from error
     except Exception as error:  # a damaged archive or header raises whatever zipfile, zlib or numpy's parser come upon
         kind = "" if isinstance(error, (zipfile.BadZipFile, ValueError)) else f"{type(error).__name__}: "
-        raise InputError(f"cannot read {str(path)!r} as arrays ({kind}{ascii(str(error))[1:-1][:120]}); {again}") from error
+        raise InputError(
+            f"cannot read {str(path)!r} as arrays ({kind}{ascii(str(error))[1:-1][:120]}); {again}"
+        ) from error
 
 
 def _array(
@@ -142,7 +145,9 @@ def _array(
     with archive.open(entry) as member:
         version = np.lib.format.read_magic(member)
         if version not in ((1, 0), (2, 0)):
-            raise _Refused(f"holds {name} in version {version[0]}.{version[1]} of numpy's format, where 1.0 or 2.0 is needed")
+            raise _Refused(
+                f"holds {name} in version {version[0]}.{version[1]} of numpy's format, where 1.0 or 2.0 is needed"
+            )
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(member)
         if dtype.kind not in KINDS[asked.kind] or dtype.itemsize == 0:

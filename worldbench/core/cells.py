@@ -49,7 +49,8 @@ def markdown_line(text: str) -> str:
 
 
 def csv(value: Any) -> Any:
-    """A cell of a CSV file: numbers as they are, None as nothing; text that a spreadsheet would run gets an apostrophe."""
+    """A cell of a CSV file: numbers as they are, None as nothing; text that a spreadsheet would run gets an
+    apostrophe."""
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return "" if value is None else value
     text = visible(_text(value))

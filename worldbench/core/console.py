@@ -18,7 +18,8 @@ from typing import Any
 from worldbench.core.text import visible
 
 WIDTH = 180
-"""Characters that a table may take across where the output is no terminal and the environment does not say (COLUMNS)."""
+"""Characters that a table may take across where the output is no terminal and the environment does not say
+(COLUMNS)."""
 CLOSED = "closed"
 GONE = (errno.EPIPE, errno.EIO, errno.ENXIO)
 """What a write meets when nobody reads any more: a closed pipe, a terminal that was closed."""
@@ -121,7 +122,8 @@ class Steady:
                 os.close(null)
 
     def loss(self) -> str | None:
-        """What to say of output that is lost; None where nothing is, or where its reader went away, who will not ask."""
+        """What to say of output that is lost; None where nothing is, or where its reader went away, who will not
+        ask."""
         if self.lost is None or (isinstance(self.lost, OSError) and self.lost.errno in GONE):
             return None
         return "it is closed" if self.lost == CLOSED else str(getattr(self.lost, "strerror", None) or self.lost)

@@ -1,4 +1,5 @@
-"""What was parsed from a JSON or TOML file, before anything walks it: no depth and no number that breaks what follows."""
+"""What was parsed from a JSON or TOML file, before anything walks it: no depth and no number that breaks what
+follows."""
 
 from __future__ import annotations
 

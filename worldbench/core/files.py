@@ -261,7 +261,9 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
         return value
     except UnicodeEncodeError as error:
         half = ascii(error.object[error.start])
-        raise InputError(f"{str(path)!r} is not JSON that can be read (a string holds half a character, {half})") from error
+        raise InputError(
+            f"{str(path)!r} is not JSON that can be read (a string holds half a character, {half})"
+        ) from error
     except ValueError as error:
         raise InputError(f"{str(path)!r} is not JSON ({error})") from error
     except RecursionError as error:

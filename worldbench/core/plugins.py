@@ -44,7 +44,8 @@ class Plugin:
         return not self.registers or any(kind != "metric" for kind, _ in self.registers)
 
     def serves(self, world: str, model: str) -> bool:
-        """Does a run of that model in that world need the plugin: for the world, the model, metrics, or unknown ends?"""
+        """Does a run of that model in that world need the plugin: for the world, the model, metrics, or unknown
+        ends?"""
         needed = {("world", world), ("model", model)}
         return not self.registers or any(kind == "metric" or (kind, name) in needed for kind, name in self.registers)
 

@@ -13,8 +13,8 @@ Values = dict[str, Any]
 class Preset:
     """Values of a run's options, by group; an option that is not named stays at its own default.
 
-    line: what the preset is for. model: for every model that has the option. sizes: the row of `worldbench.settings.presets`
-    that the objectives' own options are taken from; "" leaves them at their defaults.
+    line: what the preset is for. model: for every model that has the option. sizes: the row of
+    `worldbench.settings.presets` that the objectives' own options are taken from; "" leaves them at their defaults.
     """
 
     line: str

@@ -23,7 +23,8 @@ class Entry:
 
     target: `module:attribute`, imported when first wanted, or the object itself (plugins).
     config: the same for its dataclass of options.
-    trained: a model that training makes; else one that is there at once. seeded: a model that is not trained, but depends on the run's seed.
+    trained: a model that training makes; else one that is there at once. seeded: a model that is not trained, but
+    depends on the run's seed.
     weights_of: the model whose runs, under the same options, train this one's weights.
     presets: of a world, {name: worldbench.core.presets.Preset}, the default one first, or `module:attribute` of that.
     plugin: the SHA-256 of the plugin file that registered it, or the name and version of the installed package; "" for
@@ -59,7 +60,8 @@ def _resolve(target: Any) -> Any:
 
 
 class Registry:
-    """Entries of one kind, by name; iterates in the order of registration. `room`: the package whose import registers the built-in ones."""
+    """Entries of one kind, by name; iterates in the order of registration. `room`: the package whose import registers
+    the built-in ones."""
 
     def __init__(self, kind: str, room: str = "") -> None:
         self.kind, self._room = kind, room
@@ -83,7 +85,9 @@ class Registry:
     ) -> None:
         """Register; a name that is taken is refused."""
         if name in self._entries:
-            raise InputError(f"{self.kind} {name!r} is registered already ({self._entries[name].target}); choose another name")
+            raise InputError(
+                f"{self.kind} {name!r} is registered already ({self._entries[name].target}); choose another name"
+            )
         self._entries[name] = Entry(
             name=name,
             line=line,

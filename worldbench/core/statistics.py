@@ -1,7 +1,8 @@
 """Intervals, tests and corrections, in one place. All at 95%.
 
-A rate over trials gets Wilson's interval; a mean over many independent trials the normal one; a mean over a few seeds Student's t; one seed gets none. Two
-models are compared on the seeds that they share, with a correction for the number of comparisons in the table. Anything else is bootstrapped over prompts.
+A rate over trials gets Wilson's interval; a mean over many independent trials the normal one; a mean over a few seeds
+Student's t; one seed gets none. Two models are compared on the seeds that they share, with a correction for the number
+of comparisons in the table. Anything else is bootstrapped over prompts.
 """
 
 from __future__ import annotations
@@ -69,7 +70,8 @@ def mean_interval(values: Sequence[float]) -> Mean:
 
 
 def normal_interval(values: np.ndarray) -> Mean:
-    """Mean of many independent trials [n] and the normal interval, mean +- 1.96 sd / sqrt(n) (central limit theorem)."""
+    """Mean of many independent trials [n] and the normal interval, mean +- 1.96 sd / sqrt(n) (central limit
+    theorem)."""
     n = len(values)
     if n == 0:
         raise ValueError("a mean needs at least one value")
@@ -81,9 +83,11 @@ def normal_interval(values: np.ndarray) -> Mean:
 
 
 def ratio_interval(total: np.ndarray, count: np.ndarray) -> Mean:
-    """sum(total) / sum(count) over independent units (documents) [n]: a mean over what the units contain, with an interval over the units.
+    """sum(total) / sum(count) over independent units (documents) [n]: a mean over what the units contain, with an
+    interval over the units.
 
-    Linearised ratio estimator: the variance is that of total - ratio * count (Cochran, Sampling Techniques, 3rd ed. 1977, section 6.4).
+    Linearised ratio estimator: the variance is that of total - ratio * count (Cochran, Sampling Techniques, 3rd ed.
+    1977, section 6.4).
     """
     n = len(total)
     if n == 0 or not count.sum() > 0:
@@ -102,11 +106,13 @@ def bootstrap(
     resamples: int = 2000,
     method: Literal["bca", "percentile"] = "bca",
 ) -> Mean:
-    """A statistic of column means and its bootstrap interval over independent units (prompts), which are resampled whole.
+    """A statistic of column means and its bootstrap interval over independent units (prompts), which are resampled
+    whole.
 
-    values: float [n, k], one row a unit (for a paired difference of two models, both models' columns). statistic: means [.., k] -> [..]; a mean is
-    `lambda m: m[..., 0]`, a ratio `lambda m: m[..., 0] / m[..., 1]`. stream: names the draws, which are the same for the same name, n and resamples.
-    Percentile, or bias-corrected and accelerated with the jackknife's acceleration (Efron, JASA 1987; Efron and Tibshirani 1993, ch. 13-14). Where every unit
+    values: float [n, k], one row a unit (for a paired difference of two models, both models' columns). statistic: means
+    [.., k] -> [..]; a mean is `lambda m: m[..., 0]`, a ratio `lambda m: m[..., 0] / m[..., 1]`. stream: names the
+    draws, which are the same for the same name, n and resamples. Percentile, or bias-corrected and accelerated with the
+    jackknife's acceleration (Efron, JASA 1987; Efron and Tibshirani 1993, ch. 13-14). Where every unit
     gives the same the interval is a point: a rate of 0 or 1 wants Wilson's.
     """
     n = len(values)
@@ -159,9 +165,11 @@ def _differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
 
 
 def paired_t(a: Sequence[float], b: Sequence[float]) -> Paired:
-    """Student's t test of paired values: those of two models trained on the same seeds (the same data in the same order).
+    """Student's t test of paired values: those of two models trained on the same seeds (the same data in the same
+    order).
 
-    Differences that are all alike leave no spread to judge by: the interval is then a point, and p is 1 if they are 0, else 0.
+    Differences that are all alike leave no spread to judge by: the interval is then a point, and p is 1 if they are 0,
+    else 0.
     """
     from scipy.special import stdtr
 
@@ -172,9 +180,11 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> Paired:
 
 
 def equivalence(a: Sequence[float], b: Sequence[float], margin: float) -> float:
-    """p value that the paired means differ by `margin` or more, against their differing by less: the larger of two one-sided t tests.
+    """p value that the paired means differ by `margin` or more, against their differing by less: the larger of two
+    one-sided t tests.
 
-    Below .05 the two are equivalent within the margin, which must be stated (Schuirmann, J. Pharmacokinet. Biopharm. 1987).
+    Below .05 the two are equivalent within the margin, which must be stated (Schuirmann, J. Pharmacokinet. Biopharm.
+    1987).
     """
     if not margin > 0:
         raise ValueError(f"a margin of equivalence is above 0, not {margin}")
@@ -186,7 +196,8 @@ def equivalence(a: Sequence[float], b: Sequence[float], margin: float) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p values adjusted for how many they are: below .05 where Holm's step-down procedure rejects (Holm, Scand. J. Statist. 1979)."""
+    """p values adjusted for how many they are: below .05 where Holm's step-down procedure rejects (Holm, Scand. J.
+    Statist. 1979)."""
     values = np.asarray(p, float)
     order = np.argsort(values, kind="stable")
     stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))

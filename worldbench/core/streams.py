@@ -1,7 +1,8 @@
 """Random numbers by counter: what item i of a named stream is depends on (name, i) alone.
 
-A stream is named by any tuple of strings and integers, such as `("train", seed, attempt)`. Its 128-bit Philox key is a hash of that name, so streams never
-overlap and no generator is shared or global. Item i owns a fixed block of the counter, so a contiguous range of items is one vectorised draw.
+A stream is named by any tuple of strings and integers, such as `("train", seed, attempt)`. Its 128-bit Philox key is a
+hash of that name, so streams never overlap and no generator is shared or global. Item i owns a fixed block of the
+counter, so a contiguous range of items is one vectorised draw.
 Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 """
 
@@ -36,7 +37,8 @@ def generator(*name: Name) -> np.random.Generator:
 
 
 def uniform(start: int, count: int, width: int, *name: Name) -> np.ndarray:
-    """Uniform doubles [count, width] in [0, 1): row r belongs to item start + r of the stream, whatever the range asked for."""
+    """Uniform doubles [count, width] in [0, 1): row r belongs to item start + r of the stream, whatever the range asked
+    for."""
     stride = -(-width // PHILOX_WORDS) * PHILOX_WORDS
     bits = np.random.Philox(key=int.from_bytes(_digest(name, 16), "little"))
     bits.advance(start * (stride // PHILOX_WORDS))

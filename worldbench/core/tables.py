@@ -30,7 +30,8 @@ def terminal(
     """A table as text for standard output, as wide as that is.
 
     fixed: so many first columns name a row, and stand in each part of a table that does not fit; those that are the
-    same in each row are then said once, above. right: columns of numbers. styles: of each row, such as "bold", in a terminal with colors.
+    same in each row are then said once, above. right: columns of numbers. styles: of each row, such as "bold", in a
+    terminal with colors.
     """
     names = [console.fit(cells.terminal(h)) for h in head]
     rows = [[console.fit(cells.terminal(cell)) for cell in row] for row in body]
@@ -95,7 +96,11 @@ def _printed(*parts: Any) -> str:
 def _title(title: str, most: int) -> list[str]:
     from rich.text import Text
 
-    return [_printed(Text(line, style="italic")) for line in _wrapped(console.fit(cells.terminal(title)), most)] if title else []
+    return (
+        [_printed(Text(line, style="italic")) for line in _wrapped(console.fit(cells.terminal(title)), most)]
+        if title
+        else []
+    )
 
 
 def _table(
@@ -112,9 +117,7 @@ def _table(
     return _printed(table)
 
 
-def _lines(
-    names: list[str], row: list[str], naming: list[int], others: Collection[int], style: str, most: int
-) -> str:
+def _lines(names: list[str], row: list[str], naming: list[int], others: Collection[int], style: str, most: int) -> str:
     """A row as lines: what names it, and below it each further cell that holds something, after its column's name."""
     from rich.text import Text
 

@@ -20,7 +20,8 @@ def counted(count: int, noun: str, plural: str | None = None, *, commas: bool = 
 
 
 def visible(text: str, most: int | None = None) -> str:
-    r"""`text` on one line, with every character that is not seen written as an escape, such as `\x1b`, `\n` or `\u202e`.
+    r"""`text` on one line, with every character that is not seen written as an escape, such as `\x1b`, `\n` or
+    `\u202e`.
 
     Control characters (C0 and C1), direction marks, zero-width characters, line separators and lone surrogates become
     escapes; a byte of a file name that is not UTF-8 becomes `\xe4`. Letters of any script stay as they are.
@@ -41,7 +42,8 @@ def with_short_words(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    r"""`text` with lone surrogates as escapes, so that UTF-8 can hold it: what is left of a file name that is not UTF-8."""
+    r"""`text` with lone surrogates as escapes, so that UTF-8 can hold it: what is left of a file name that is not
+    UTF-8."""
     return _SURROGATE.sub(lambda found: _escape(found[0]), text)
 
 

@@ -83,9 +83,7 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
     for option in sorted(given):
         if not option.startswith("--eval.") and option not in movable:
             where = f", and {' and '.join(movable)} where the file lies elsewhere now" if movable else ""
-            raise InputError(
-                f"option {option} cannot be changed after training; what can be are --eval options{where}"
-            )
+            raise InputError(f"option {option} cannot be changed after training; what can be are --eval options{where}")
     for option, name in movable.items():
         old = values["env"][name]
         if option not in given and Path(old).is_absolute() and not is_file(old):
@@ -139,7 +137,8 @@ def run_plugins(folder: Path, saved: list[PluginFile], named: Sequence[Path]) ->
                 f"unasked; name the file if you trust it: --plugin {shlex.quote(where)}"
             )
         raise InputError(
-            f"the plugin {str(changed.path)!r} is not what {str(folder)!r} was trained with (SHA-256 {str(old.sha256)[:8]}.. then, "
+            f"the plugin {str(changed.path)!r} is not what {str(folder)!r} was trained with "
+            f"(SHA-256 {str(old.sha256)[:8]}.. then, "
             f"{changed.sha256[:8]}.. now); name the file as it was, or run the command again with the new one"
         )
     loaded = tuple({plugin.sha256: plugin for plugin in (source.run() for source in sources)}.values())

@@ -18,7 +18,8 @@ Reporter = Callable[[int, int, dict[str, float], int, float], None]
 """(steps done, steps, losses, tokens this session, seconds this session)."""
 
 SELDOM, LONGEST_SILENCE, PARTS = 30.0, 600.0, 10
-"""Without a terminal: a line of progress each tenth of the steps, but none within 30 s of the last, and one in 10 min."""
+"""Without a terminal: a line of progress each tenth of the steps, but none within 30 s of the last, and one in 10
+min."""
 
 
 class Display:
@@ -38,7 +39,8 @@ class Display:
 
     @contextmanager
     def task(self, what: str, *, lines: bool = True) -> Iterator[Callable[[str], None]]:
-        """Announce parts of a task: one line that is replaced at a terminal, elsewhere a line for each (unless not `lines`)."""
+        """Announce parts of a task: one line that is replaced at a terminal, elsewhere a line for each (unless not
+        `lines`)."""
         if self.quiet or not self.terminal:
             yield lambda part: self.say(f"{what}: {part}") if lines else None
             return
@@ -50,7 +52,8 @@ class Display:
 
     @contextmanager
     def training(self, steps: int) -> Iterator[Reporter | None]:
-        """A reporter of training: a bar at a terminal, elsewhere a line now and then; None where nothing is to be said."""
+        """A reporter of training: a bar at a terminal, elsewhere a line now and then; None where nothing is to be
+        said."""
         if self.quiet:
             yield None
             return

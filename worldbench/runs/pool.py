@@ -25,7 +25,8 @@ from worldbench.core.errors import InputError, Interrupted, RunError, Worldbench
 
 @dataclass(frozen=True)
 class Cell:
-    """One piece of work. name: unique in its plan, and shown to people. after: names of cells that must succeed first."""
+    """One piece of work. name: unique in its plan, and shown to people. after: names of cells that must succeed
+    first."""
 
     name: str
     work: Callable[..., Any]
@@ -62,7 +63,8 @@ class Pool(abc.ABC):
         return self._run(list(cells))
 
     def results(self, cells: Sequence[Cell]) -> list[Any]:
-        """The values of all cells, in the order of the plan. Raises the first error, after all other cells have ended."""
+        """The values of all cells, in the order of the plan. Raises the first error, after all other cells have
+        ended."""
         outcomes = {outcome.cell.name: outcome for outcome in self.run(cells)}
         return [outcomes[cell.name].result() for cell in cells]
 

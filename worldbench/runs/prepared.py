@@ -1,7 +1,7 @@
 """A job whose world is settled and loaded, and the identities that follow from it.
 
-The training identity names the folder of a run. The evaluation identity names what is scored in it, and how. Options that affect execution alone (where to
-write, how often to save) enter neither.
+The training identity names the folder of a run. The evaluation identity names what is scored in it, and how. Options
+that affect execution alone (where to write, how often to save) enter neither.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Prepared:
         return documents_seen(self.world, groups["data"], groups["train"], self.job.seed) if self.job.trained else 0
 
     def folder(self, out: Path) -> Path:
-        """Of its own for each budget of tuning, so that a result that claims one never takes the place of one that does not."""
+        """Of its own for each budget of tuning, so that a result that claims one never takes the place of one that does
+        not."""
         seed = f"-s{self.job.seed}" if self.job.seeded else ""
         tuned = self.job.tuned
         budget = "" if tuned is None else f"-tuned-{identity_hash({'tuning': msgspec.structs.asdict(tuned)})[:8]}"
@@ -80,7 +81,11 @@ def prepare(job: Job, display: Display) -> Prepared:
 
 
 def _changed(job: Job, env: Any) -> dict[str, Any]:
-    return {f"env.{f.name}": getattr(env, f.name) for f in dataclasses.fields(env) if getattr(env, f.name) != getattr(job.groups["env"], f.name)}
+    return {
+        f"env.{f.name}": getattr(env, f.name)
+        for f in dataclasses.fields(env)
+        if getattr(env, f.name) != getattr(job.groups["env"], f.name)
+    }
 
 
 def identify(job: Job, world: World) -> Prepared:

@@ -1,4 +1,5 @@
-"""A run: settle the world, train, score beside the references, draw. The same command continues a run that was stopped."""
+"""A run: settle the world, train, score beside the references, draw. The same command continues a run that was
+stopped."""
 
 from __future__ import annotations
 
@@ -112,7 +113,9 @@ def score_callable(
     return result
 
 
-def _score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, out: Path, result: Path, display: Display) -> None:
+def _score_and_write(
+    prepared: Prepared, model: SequenceModel, folder: Path, out: Path, result: Path, display: Display
+) -> None:
     """Score the model, read its floors and ceilings off the reference runs, write the result."""
     from worldbench.runs.scoring import score
 
@@ -208,7 +211,8 @@ def reopen(folder: Path, changes: list[str], display: Display, plugins: Sequence
     if prepared.training != saved.identity.training:
         told = differences(saved.training, prepared.content)
         raise RunError(
-            f"{str(folder)!r} was trained under another identity ({told}); score it where that is as it was, or run its "
+            f"{str(folder)!r} was trained under another identity ({told}); "
+            f"score it where that is as it was, or run its "
             f"command again: {prepared.job.command()}"
         )
     if prepared.job.trained and not finished(prepared, folder):

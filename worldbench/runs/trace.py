@@ -1,4 +1,5 @@
-"""A trace: the scores of a finished run at every checkpoint that it keeps, for comparison at matched loss and for pictures of how knowledge comes about.
+"""A trace: the scores of a finished run at every checkpoint that it keeps, for comparison at matched loss and for
+pictures of how knowledge comes about.
 
 A trace is named by its evaluation identity: `trace-<identity>.json`, with the arrays of each metric in
 `trace-evidence-<identity>/<step>/<metric>.npz`. A trace that is stopped goes on behind the last checkpoint that was
@@ -29,7 +30,8 @@ from worldbench.training.curve import named
 AXIS = "excess_loss"
 """Always traced: comparison at matched loss needs it."""
 TRACED = (AXIS, "next_token", "valid_trajectories", "split_merge", "state_probe", "belief_probe", "effective_rank")
-"""Those that take seconds. The others (dynamics fitted afresh, swaps, detours, whole maps) take minutes at each checkpoint: name them where they are wanted."""
+"""Those that take seconds. The others (dynamics fitted afresh, swaps, detours, whole maps) take minutes at each
+checkpoint: name them where they are wanted."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,13 @@ class Plan:
 
 
 def trace_all(folders: list[Path], changes: list[str], display: Display, plugins: Sequence[Path] = ()) -> list[Path]:
-    """Trace runs, one after the other; the paths of the traces. What is wrong with any of them is told before the first is scored.
+    """Trace runs, one after the other; the paths of the traces. What is wrong with any of them is told before the first
+    is scored.
 
     changes: evaluation options and the places of moved files, as on the command line. plugins: the files named there.
     Metrics: those named in `changes`, else those that the run was scored by if it names any, else TRACED.
-    Raises InputError for a folder that is no run, or whose run is not finished; RunError where another process works in it.
+    Raises InputError for a folder that is no run, or whose run is not finished; RunError where another process works in
+    it.
     """
     plans = [_plan(folder, changes, display, plugins) for folder in folders]
     for plan in plans:

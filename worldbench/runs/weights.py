@@ -31,7 +31,8 @@ def _removed(prepared: Prepared, folder: Path) -> bool:
 
 
 def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
-    """The trained model of a run folder; trains what is missing. Where its weights are another run's, trains that one, in the folder of its own beside it."""
+    """The trained model of a run folder; trains what is missing. Where its weights are another run's, trains that one,
+    in the folder of its own beside it."""
     from worldbench.baselines.trained import TrainedModel
     from worldbench.training.arithmetic import set_up
     from worldbench.training.curve import named
@@ -53,7 +54,10 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     if finished(prepared, folder):
         display.say(f"the weights of {named(gone(prepared, folder))} are gone: training again from the first step on")
     objective = build(prepared)
-    size = f"{counted(objective.parameter_count(), 'parameter')}, {counted(config.steps, 'step')} of {counted(config.batch, 'row')}"
+    size = (
+        f"{counted(objective.parameter_count(), 'parameter')}, {counted(config.steps, 'step')} "
+        f"of {counted(config.batch, 'row')}"
+    )
     display.say(f"training {job.model}: {size}, {config.device}, {counted(config.threads, 'thread')}")
     with display.training(config.steps) as report:
         trainer = Trainer(world, objective, job.groups["data"], config, job.seed, folder, report=report)
@@ -73,7 +77,10 @@ def finished(prepared: Prepared, folder: Path) -> bool:
     from worldbench.training import checkpoint
 
     folder = weights_folder(prepared, folder)
-    return checkpoint.weights_path(folder, prepared.job.groups["train"].steps).exists() and not checkpoint.state_path(folder).exists()
+    return (
+        checkpoint.weights_path(folder, prepared.job.groups["train"].steps).exists()
+        and not checkpoint.state_path(folder).exists()
+    )
 
 
 def complete(prepared: Prepared, folder: Path) -> bool:
@@ -98,7 +105,8 @@ def points(prepared: Prepared) -> list[int]:
 
 
 def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
-    """The model that the weights kept at a step make. Raises RunError, with the command that makes them again, for weights that are damaged."""
+    """The model that the weights kept at a step make. Raises RunError, with the command that makes them again, for
+    weights that are damaged."""
     from worldbench.baselines.trained import TrainedModel
     from worldbench.training import checkpoint
     from worldbench.training.arithmetic import set_up
@@ -115,7 +123,9 @@ def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
 def build(prepared: Prepared) -> Any:
     """The objective, freshly initialised."""
     job, world = prepared.job, prepared.world
-    return models[job.model].load()(job.groups["model"], len(world.vocabulary), world.context, job.seed, world.vocabulary.pad)
+    return models[job.model].load()(
+        job.groups["model"], len(world.vocabulary), world.context, job.seed, world.vocabulary.pad
+    )
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from worldbench.core.registry import models
 class Job:
     """A world, a model and every setting, resolved.
 
-    given: the settings that differ from the preset, as passed. groups: option group -> dataclass. tuned: how the settings were chosen, if by tuning.
+    given: the settings that differ from the preset, as passed. groups: option group -> dataclass. tuned: how the
+    settings were chosen, if by tuning.
     """
 
     world: str
@@ -29,7 +30,9 @@ class Job:
     tuned: Budget | None = None
 
     def replace(self, group: str, **values: Any) -> Job:
-        return dataclasses.replace(self, groups={**self.groups, group: dataclasses.replace(self.groups[group], **values)})
+        return dataclasses.replace(
+            self, groups={**self.groups, group: dataclasses.replace(self.groups[group], **values)}
+        )
 
     def value(self, option: str) -> Any:
         """Of `group.field`."""
@@ -61,7 +64,13 @@ class Job:
     def command(self) -> str:
         """The command that repeats this job (files by their names alone)."""
         own = ":" in self.model
-        words = ["worldbench", *(("score", self.world, "--callable") if own else ("run", self.world, "--model")), self.model, "--preset", self.preset]
+        words = [
+            "worldbench",
+            *(("score", self.world, "--callable") if own else ("run", self.world, "--model")),
+            self.model,
+            "--preset",
+            self.preset,
+        ]
         words += ["--seed", str(self.seed)] if self.seeded else []
         words += ["--tuned", _shell(self.tuned)] if self.tuned is not None else []
         return " ".join([*words, *self.options()])
@@ -71,7 +80,11 @@ class Job:
         words: list[str] = []
         for plugin in self.plugins:
             words += ["--plugin", _shell(plugin.name)]
-        files = {f"{group}.{name}": path.name for group, config in self.groups.items() for name, path in named_files(config).items()}
+        files = {
+            f"{group}.{name}": path.name
+            for group, config in self.groups.items()
+            for name, path in named_files(config).items()
+        }
         for key, value in sorted(self.given.items()):
             value = files.get(key, value)
             words += [f"--{key}", *map(_shell, value if isinstance(value, (list, tuple)) else [value])]

@@ -16,15 +16,25 @@ def option_names(types_: dict[str, type]) -> list[str]:
     return [f"--{group}.{f.name}" for group, cls in types_.items() for f in dataclasses.fields(cls)]
 
 
-def parse_options(types_: dict[str, type], defaults: dict[str, Any], options: list[str], program: str) -> dict[str, Any]:
+def parse_options(
+    types_: dict[str, type], defaults: dict[str, Any], options: list[str], program: str
+) -> dict[str, Any]:
     """Typed options over the defaults, parsed by tyro; its refusals become one sentence."""
     import tyro
 
     if not options:
         return defaults
     known = [*option_names(types_), "--help"]
-    switches = {f"--{group}.{f.name}" for group, cls in types_.items() for f in dataclasses.fields(cls) if f.type in (bool, "bool")}
-    options = [o.capitalize() if before in switches and o in ("true", "false") else o for before, o in zip(["", *options], options)]  # as in recipes
+    switches = {
+        f"--{group}.{f.name}"
+        for group, cls in types_.items()
+        for f in dataclasses.fields(cls)
+        if f.type in (bool, "bool")
+    }
+    options = [
+        o.capitalize() if before in switches and o in ("true", "false") else o
+        for before, o in zip(["", *options], options)
+    ]  # as in recipes
     for option in options:
         name = option.split("=", 1)[0]
         if name.startswith("--") and name not in known:
@@ -32,11 +42,25 @@ def parse_options(types_: dict[str, type], defaults: dict[str, Any], options: li
     container = dataclasses.make_dataclass("Options", list(types_.items()), frozen=True, kw_only=True)
     container.__doc__ = f"Options of `{program}`; the defaults shown are those of the chosen preset."
     if "--help" in options:
-        tyro.cli(container, args=["--help"], default=container(**defaults), prog=program, use_underscores=True, config=(tyro.conf.FlagConversionOff,))
+        tyro.cli(
+            container,
+            args=["--help"],
+            default=container(**defaults),
+            prog=program,
+            use_underscores=True,
+            config=(tyro.conf.FlagConversionOff,),
+        )
     told = io.StringIO()
     try:
         with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
-            parsed = tyro.cli(container, args=options, default=container(**defaults), prog=program, use_underscores=True, config=(tyro.conf.FlagConversionOff,))
+            parsed = tyro.cli(
+                container,
+                args=options,
+                default=container(**defaults),
+                prog=program,
+                use_underscores=True,
+                config=(tyro.conf.FlagConversionOff,),
+            )
     except SystemExit as stop:
         raise InputError(_one_sentence(told.getvalue())) from stop
     return {group: getattr(parsed, group) for group in types_}
@@ -47,7 +71,11 @@ def unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:
     group = name[2:].split(".", 1)[0]
     if group in ("data", "model", "train") and group not in types_:
         return f"option {name} does not apply: the chosen model has no such options"
-    return f"unknown option {name}{nearest(name, known)}" if nearest(name, known).startswith("; did") else f"unknown option {name}; see --help"
+    return (
+        f"unknown option {name}{nearest(name, known)}"
+        if nearest(name, known).startswith("; did")
+        else f"unknown option {name}; see --help"
+    )
 
 
 def _one_sentence(box: str) -> str:
@@ -55,7 +83,9 @@ def _one_sentence(box: str) -> str:
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
     lines = [re.sub(r"^[│╭╰─╮╯\s]+|[│╭╰─╮╯\s]+$", "", line) for line in text.splitlines()]
     lines = [line for line in lines if line.strip("-")]
-    told = itertools.takewhile(lambda line: not line.lower().startswith(("for full helptext", "argument helptext", "usage")), lines[1:])
+    told = itertools.takewhile(
+        lambda line: not line.lower().startswith(("for full helptext", "argument helptext", "usage")), lines[1:]
+    )
     return " ".join(told).strip() or "the options cannot be read; see --help"
 
 
@@ -67,6 +97,13 @@ def print_option_help(types_: dict[str, type], defaults: dict[str, Any]) -> None
     container.__doc__ = "The defaults shown are those of the chosen preset."
     told = io.StringIO()
     with contextlib.suppress(SystemExit), contextlib.redirect_stdout(told):
-        tyro.cli(container, args=["--help"], default=container(**defaults), prog="", use_underscores=True, config=(tyro.conf.FlagConversionOff,))
+        tyro.cli(
+            container,
+            args=["--help"],
+            default=container(**defaults),
+            prog="",
+            use_underscores=True,
+            config=(tyro.conf.FlagConversionOff,),
+        )
     text = told.getvalue()
     print(text[text.index("╭") :] if "╭" in text else text)

@@ -1,4 +1,5 @@
-"""What a preset sets for a model: the values beside its world (`envs/<world>/presets.py`), and the objective's own sizes.
+"""What a preset sets for a model: the values beside its world (`envs/<world>/presets.py`), and the objective's own
+sizes.
 
 All values can be read with `--print-config` and changed one by one on the command line.
 """
@@ -33,7 +34,8 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "jtp": {"horizon": 8},
     },
 }
-"""The objectives' own options by the length of documents: about 10 tokens, 30, 100; and as published (arXiv 2511.05963)."""
+"""The objectives' own options by the length of documents: about 10 tokens, 30, 100; and as published (arXiv
+2511.05963)."""
 GROUPS = ("env", "data", "model", "train", "eval")
 
 
@@ -43,7 +45,9 @@ def presets_of(world: str) -> dict[str, Preset]:
     if not presets:
         return NONE
     if not isinstance(presets, dict) or not all(isinstance(p, Preset) for p in presets.values()):
-        raise InputError(f"the presets of the world {world!r} must be a dict of names and worldbench.core.presets.Preset")
+        raise InputError(
+            f"the presets of the world {world!r} must be a dict of names and worldbench.core.presets.Preset"
+        )
     return presets
 
 
@@ -65,7 +69,8 @@ def preset_values(world: str, model: str, preset: str) -> dict[str, dict[str, An
     chosen = presets[preset]
     if chosen.sizes and chosen.sizes not in SIZES:
         raise InputError(
-            f"the preset {preset!r} of the world {world!r} has unknown sizes {chosen.sizes!r}{nearest(chosen.sizes, SIZES)}"
+            f"the preset {preset!r} of the world {world!r} has unknown sizes "
+            f"{chosen.sizes!r}{nearest(chosen.sizes, SIZES)}"
         )
     values = {group: dict(getattr(chosen, group)) for group in GROUPS}
     values["model"] |= SIZES.get(chosen.sizes, {}).get(models[model].weights_of or model, {})
@@ -73,6 +78,7 @@ def preset_values(world: str, model: str, preset: str) -> dict[str, dict[str, An
 
 
 def known_options(group: str, config: type) -> set[str]:
-    """The options that a preset may name in a group: those of the group, and for models those of the shared backbone."""
+    """The options that a preset may name in a group: those of the group, and for models those of the shared
+    backbone."""
     types_ = [config, *([models["gpt"].load_config()] if group == "model" else [])]
     return {f.name for kind in types_ for f in dataclasses.fields(kind)}

@@ -21,9 +21,13 @@ LARGEST = 1 << 63
 """Whole numbers among the settings are below: records and random streams hold no larger ones."""
 TABLES = ("env", "data", "model", "train", "eval")
 KEYS: dict[str, tuple[type, ...]] = {
-    "world": (str,), "preset": (str,), "seed": (int,), "plugin": (str, list), "tuned": (str,),
+    "world": (str,),
+    "preset": (str,),
+    "seed": (int,),
+    "plugin": (str, list),
+    "tuned": (str,),
     **dict.fromkeys(TABLES, (dict,)),
-}  # fmt: skip
+}
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
@@ -64,7 +68,8 @@ def require_plugins(path: Path, recipe: dict[str, Any], named: list[Path]) -> No
     for plugin in [needed] if isinstance(needed, str) else needed:
         if Path(plugin).name not in {file.name for file in named}:
             raise InputError(
-                f"the recipe {str(path)!r} needs the plugin {Path(plugin).name}, and the code that a recipe names is not "
+                f"the recipe {str(path)!r} needs the plugin {Path(plugin).name}, "
+                "and the code that a recipe names is not "
                 f"run unasked; name the file if you trust it: --plugin {_shell(os.path.normpath(path.parent / plugin))}"
             )
 
@@ -129,7 +134,8 @@ def _coerce(where: str, value: Any, hint: Any) -> Any:
 
 
 def to_toml(job: Job, folder: Path = Path()) -> str:
-    """A job as a recipe: every setting, resolved. folder: where the recipe will lie, which its plugins are named from."""
+    """A job as a recipe: every setting, resolved. folder: where the recipe will lie, which its plugins are named
+    from."""
     import json
 
     def value(v: Any) -> str:

@@ -1,7 +1,9 @@
-"""Put a job together: defaults < preset < recipe (TOML) < command line. Every accepted setting is used, every unknown one is refused.
+"""Put a job together: defaults < preset < recipe (TOML) < command line. Every accepted setting is used, every unknown
+one is refused.
 
-The options of each part are a frozen dataclass beside the part itself (world, model, evaluation). A field enters the identity of a run unless its metadata
-says *execution* (no effect on the result); a field that was added *later* enters the identity only where it is not at its default.
+The options of each part are a frozen dataclass beside the part itself (world, model, evaluation). A field enters the
+identity of a run unless its metadata says *execution* (no effect on the result); a field that was added *later* enters
+the identity only where it is not at its default.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ def resolve(
     plugins: tuple[Plugin, ...] = (),
     tuned: str | None = None,
 ) -> Job:
-    """Put a job together. tuned: the budget behind its settings, as said on the command line. Raises InputError for anything unknown or out of range."""
+    """Put a job together. tuned: the budget behind its settings, as said on the command line. Raises InputError for
+    anything unknown or out of range."""
     types_, recipe = group_types(world, model), recipe or {}
     base = preset_groups(types_, world, model, preset)
     merged = {group: _overlay(group, base[group], recipe.get(group, {})) for group in types_}
@@ -62,7 +65,9 @@ def resolve(
     }
     if seed < 0:
         raise InputError(f"seed must be 0 or more, not {seed}")
-    _refuse_huge({"seed": seed} | {f"{g}.{f.name}": getattr(c, f.name) for g, c in final.items() for f in dataclasses.fields(c)})
+    _refuse_huge(
+        {"seed": seed} | {f"{g}.{f.name}": getattr(c, f.name) for g, c in final.items() for f in dataclasses.fields(c)}
+    )
     refuse_seed("seed", seed)
     refuse_seed("eval.seed", final["eval"].seed)
     if tuned is not None and "train" not in types_:
@@ -88,7 +93,10 @@ def _as_tuned(recipe: dict[str, Any], world: str, model: str, merged: dict[str, 
             there |= {f"{group}.{name}": (old.get(name), new.get(name)) for name in {**old, **new} if name not in FREE}
     for name, (old, new) in there.items():
         if old != new:
-            raise InputError(f"the recipe was tuned with {name} {old}, not {new}; leave {name} as it is, or take the line `tuned` out of the recipe")
+            raise InputError(
+                f"the recipe was tuned with {name} {old}, not {new}; leave {name} as it is, or take "
+                "the line `tuned` out of the recipe"
+            )
 
 
 def preset_groups(types_: dict[str, type], world: str, model: str, preset: str) -> dict[str, Any]:
@@ -103,6 +111,9 @@ def preset_groups(types_: dict[str, type], world: str, model: str, preset: str) 
         names, known = [f.name for f in dataclasses.fields(kind)], known_options(group, kind)
         for name in values[group]:
             if name not in known:
-                raise InputError(f"the preset {preset!r} of the world {world!r} sets an unknown option {group}.{name}{nearest(name, known)}")
+                raise InputError(
+                    f"the preset {preset!r} of the world {world!r} sets an unknown option "
+                    f"{group}.{name}{nearest(name, known)}"
+                )
         out[group] = _overlay(group, kind(), {name: value for name, value in values[group].items() if name in names})
     return out

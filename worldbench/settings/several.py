@@ -10,7 +10,8 @@ from worldbench.settings.options import option_names, unknown_option
 
 
 def applying(options: list[str], types_: list[dict[str, type]]) -> list[list[str]]:
-    """Options that several models share: for each model those that it has. Raises InputError for one that none of them has."""
+    """Options that several models share: for each model those that it has. Raises InputError for one that none of them
+    has."""
     names = [option_names(t) for t in types_]
     known = [*dict.fromkeys(name for each in names for name in each)]
     starts = [i for i, word in enumerate(options) if word.startswith("--")]

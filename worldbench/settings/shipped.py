@@ -1,4 +1,5 @@
-"""Recipes that come with worldbench: `--config NAME` takes them, `worldbench ls` lists them. A recipe's first line, a comment, says what it is."""
+"""Recipes that come with worldbench: `--config NAME` takes them, `worldbench ls` lists them. A recipe's first line, a
+comment, says what it is."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ def line(name: str) -> str:
 
 
 def find(config: Path) -> Path:
-    """The file that `--config` means: the recipe of that name, else a file. Raises InputError for a bare word that is neither."""
+    """The file that `--config` means: the recipe of that name, else a file. Raises InputError for a bare word that is
+    neither."""
     known = names()
     if str(config) in known:
         return FOLDER / f"{config}.toml"

@@ -10,7 +10,8 @@ from worldbench.core.errors import InputError, nearest
 from worldbench.core.options import EXECUTION, LATER
 
 FREE = ("accumulate", "threads", "device", "checkpoints", "curve_documents")
-"""Training options that do not change what is trained: settings that were tuned stay tuned under other values of these."""
+"""Training options that do not change what is trained: settings that were tuned stay tuned under other values of
+these."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,8 @@ class DataConfig:
     """What training draws from the world."""
 
     rides: int = 0
-    """Size of the fixed training set, gone through in a new order each epoch (the `scarce` arm); 0: every document is new (`stream`)."""
+    """Size of the fixed training set, gone through in a new order each epoch (the `scarce` arm); 0: every document is
+    new (`stream`)."""
 
     def __post_init__(self) -> None:
         if self.rides < 0:
@@ -34,7 +36,8 @@ class TrainConfig:
     batch: int = 128
     """Rows a step."""
     row_tokens: int = 0
-    """Tokens of a row that documents are packed into (restarted positions, block-diagonal attention); 0: one document a row."""
+    """Tokens of a row that documents are packed into (restarted positions, block-diagonal attention); 0: one document a
+    row."""
     accumulate: int = 1
     """Parts that a batch is split into, one after the other: the same gradient in less memory."""
     optimiser: Literal["adamw", "sgd"] = field(default="adamw", metadata=LATER)
@@ -50,7 +53,8 @@ class TrainConfig:
     clip: float = 1.0
     """Largest gradient norm; 0: none."""
     checkpoints: int = 12
-    """Weights kept at this many log-spaced steps, each scored by held-out loss and exact excess loss (comparison at matched loss)."""
+    """Weights kept at this many log-spaced steps, each scored by held-out loss and exact excess loss (comparison at
+    matched loss)."""
     curve_documents: int = 512
     """Held-out documents behind each point of the learning curve."""
     threads: int = 1
@@ -64,9 +68,19 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, low in {
-            "steps": 1, "batch": 1, "accumulate": 1, "checkpoints": 1, "curve_documents": 1, "threads": 1, "log_every": 1, "row_tokens": 0, "warmup": 0,
-            "weight_decay": 0, "clip": 0, "save_every": 0,
-        }.items():  # fmt: skip
+            "steps": 1,
+            "batch": 1,
+            "accumulate": 1,
+            "checkpoints": 1,
+            "curve_documents": 1,
+            "threads": 1,
+            "log_every": 1,
+            "row_tokens": 0,
+            "warmup": 0,
+            "weight_decay": 0,
+            "clip": 0,
+            "save_every": 0,
+        }.items():
             if not getattr(self, name) >= low:
                 raise InputError(f"train.{name} must be at least {low}, not {getattr(self, name)}")
         if not self.learning_rate > 0:
@@ -78,4 +92,7 @@ class TrainConfig:
         for name in ("optimiser", "schedule", "device"):
             allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
             if getattr(self, name) not in allowed:
-                raise InputError(f"train.{name} must be one of {', '.join(allowed)}, not {getattr(self, name)!r}{nearest(getattr(self, name), allowed)}")
+                raise InputError(
+                    f"train.{name} must be one of {', '.join(allowed)}, not "
+                    f"{getattr(self, name)!r}{nearest(getattr(self, name), allowed)}"
+                )

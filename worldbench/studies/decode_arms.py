@@ -84,9 +84,7 @@ def summary(arms: list[Arm], suggested: float | None) -> dict[str, Any]:
     longest = max((arm for arm in drafting if not arm.plan.threshold), key=lambda arm: arm.plan.length)
     rates = acceptance(longest)
     told = [_told(arm, plain) for arm in drafting]
-    predicted = {
-        n: expected_per_round(rates, n) / (base + n * each) for n in range(1, longest.plan.length + 1)
-    }
+    predicted = {n: expected_per_round(rates, n) / (base + n * each) for n in range(1, longest.plan.length + 1)}
     best = max(predicted, key=lambda n: predicted[n])
     fixed = [t for t in told if not t.threshold]
     forwards = plain.counts.rounds / max(1, plain.counts.tokens - plain.counts.rows)

@@ -103,7 +103,8 @@ def measure(graph: Graph, routes: Routes, settings: Settings) -> Report:
     )
     if too_long := int((found == TOO_LONG).sum()):
         report.notes.append(
-            f"of the rides left out of the controls {too_long:,} have a true route, but all together take too much memory"
+            f"of the rides left out of the controls {too_long:,} have a true route, but all "
+            "together take too much memory"
         )
     if str(graph.report.get("positions", "")).startswith("laid out"):
         report.notes.append(
@@ -117,7 +118,10 @@ def _notes(routes: Routes, valid: np.ndarray, failed: int, settings: Settings) -
     kept = "and draw nothing" if settings.roll_back else "and leave what they had drawn, as in the released code"
     lacking = f" ({routes.without_end:,} for want of `end`)" if routes.without_end else ""
     notes = [
-        f"{counted(len(routes), 'route')}; {failed:,} could not be explained{lacking} (in the order of the file), {kept}",
+        (
+            f"{counted(len(routes), 'route')}; {failed:,} could not be explained{lacking} (in the "
+            f"order of the file), {kept}"
+        ),
         f"valid: {int(valid.sum()):,} of {counted(len(routes), 'route')}, all moves legal and `end` at the destination",
     ]
     if n := routes.skipped:

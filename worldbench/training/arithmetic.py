@@ -1,6 +1,8 @@
-"""What the last digits of every number depend on beside versions: the device, threads, deterministic operators, the instruction set.
+"""What the last digits of every number depend on beside versions: the device, threads, deterministic operators, the
+instruction set.
 
-`set_up` is called before anything is computed. `guard` keeps a training from going on where arithmetic gives other digits.
+`set_up` is called before anything is computed. `guard` keeps a training from going on where arithmetic gives other
+digits.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ def set_up(threads: int = 1) -> None:
 
 def limit_blas() -> None:
     """Give every BLAS of this process one thread, whatever OPENBLAS_NUM_THREADS and its like say."""
-    import scipy.linalg  # noqa: F401  brings a BLAS of its own, which can be limited once it is loaded
+    import scipy.linalg  # noqa: F401 brings a BLAS of its own, which can be limited once it is loaded
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(limits=1, user_api="blas")
@@ -79,7 +81,8 @@ def keep_freed_memory() -> bool:
 
 
 def fingerprint(device: str) -> str:
-    """Sixteen hex digits of the weights after two steps of a tiny transformer, from fixed draws, with the present threads.
+    """Sixteen hex digits of the weights after two steps of a tiny transformer, from fixed draws, with the present
+    threads.
 
     Where they are equal, matrix products, attention, norms, exponentials, gradients and Adam round alike.
     """
@@ -138,7 +141,8 @@ def guard(folder: Path, device: str, goes_on: bool) -> None:
     else:
         way = "go on there"
     raise RunError(
-        f"the training in {str(folder)!r} began on {_told(began)}; this is {_told(here)}, and its results differ in the "
+        f"the training in {str(folder)!r} began on {_told(began)}; this is {_told(here)}, "
+        "and its results differ in the "
         f"last digits, so the weights would be those of neither; {way}, or train anew in another folder (--out)"
     )
 

@@ -20,7 +20,8 @@ from worldbench.records.lines import EvalLine
 from worldbench.training.training_log import LIMIT, digest_of, lines
 
 SEED = 0
-"""Of the held-out documents behind every learning curve: a curve belongs to the weights, whatever they are scored on."""
+"""Of the held-out documents behind every learning curve: a curve belongs to the weights, whatever they are scored
+on."""
 
 
 def documents(world: World, count: int) -> Documents:

@@ -1,4 +1,5 @@
-"""The training stream: which documents each step sees. A pure function of (seed, step), so that a resumed run needs no random state."""
+"""The training stream: which documents each step sees. A pure function of (seed, step), so that a resumed run needs no
+random state."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ BLOCK = 4096
 
 
 def documents_seen(world: World, data: DataConfig, train: TrainConfig, seed: int) -> int:
-    """How many different documents training draws: the fixed set, or (about, where rows are packed) as many as the steps take."""
+    """How many different documents training draws: the fixed set, or (about, where rows are packed) as many as the
+    steps take."""
     if data.rides:
         return data.rides
     rows = train.steps * train.batch
@@ -74,10 +76,17 @@ class TrainingStream:
 
 
 def _check_labels(world: World, documents: Documents) -> None:
-    """Raises RunError where the documents of a world ask for something else than the world says: models would learn the wrong tokens."""
+    """Raises RunError where the documents of a world ask for something else than the world says: models would learn the
+    wrong tokens."""
     following = dataclasses.replace(documents, prompt_length=np.ones_like(documents.prompt_length), labels=None).targets
     own = (documents.targets >= 0) & (documents.targets != following)
     if own.any() and not world.labelled:
-        raise RunError(f"the world {world.name!r} asks for labels that are not the next token, and does not say so; set `labelled = True` in its class")
+        raise RunError(
+            f"the world {world.name!r} asks for labels that are not the next token, and does not "
+            "say so; set `labelled = True` in its class"
+        )
     if world.labelled and documents.labels is None:
-        raise RunError(f"the world {world.name!r} says that it asks for labels, and its documents have none; set `Documents.labels`, or `labelled = False`")
+        raise RunError(
+            f"the world {world.name!r} says that it asks for labels, and its documents have none; "
+            "set `Documents.labels`, or `labelled = False`"
+        )

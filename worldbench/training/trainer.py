@@ -31,8 +31,6 @@ FLOOR = 0.01
 """What a falling schedule falls to, as a share of the peak."""
 
 
-
-
 def learning_rate(config: TrainConfig, step: int) -> float:
     """Of a step (0-based)."""
     if step < config.warmup:
@@ -120,7 +118,8 @@ class Trainer:
     # The whole run
 
     def train(self) -> None:
-        """Go on to the last step. Raises Interrupted (state saved), or Diverged when the loss is not a number (last good state kept)."""
+        """Go on to the last step. Raises Interrupted (state saved), or Diverged when the loss is not a number (last
+        good state kept)."""
         c = self.config
         guard(self.folder, self.device, checkpoint.state_path(self.folder).exists())
         with self._opened() as (done, log):
@@ -149,7 +148,9 @@ class Trainer:
                     checkpoint.save_state(self.folder, about, self.objective, self.optimizer)
                     saved = time.monotonic()
                 if self.interrupted and done < c.steps:
-                    raise Interrupted(f"stopped after step {done} of {c.steps}, all saved; the same command goes on from there")
+                    raise Interrupted(
+                        f"stopped after step {done} of {c.steps}, all saved; the same command goes on from there"
+                    )
         remove(checkpoint.state_path(self.folder))
 
     def evaluate(self, step: int) -> EvalLine:
@@ -164,7 +165,9 @@ class Trainer:
         path, state = self.folder / "metrics.jsonl", checkpoint.state_path(self.folder)
         about = checkpoint.load_state(self.folder, self.objective, self.optimizer)
         if about is None or about.log is None:
-            remove(checkpoint.weights_path(self.folder, self.config.steps))  # the last weights say that training is complete
+            remove(
+                checkpoint.weights_path(self.folder, self.config.steps)
+            )  # the last weights say that training is complete
             with training_log.started(path) as log:
                 yield 0, log
             return
@@ -176,17 +179,31 @@ class Trainer:
         """Raises RunError where a saved state is not one of this training, or the weights kept before it are gone."""
         again = f"or delete {str(state)!r} and run the same command again, which then trains from the first step on"
         if not 0 < about.step < self.config.steps:
-            raise RunError(f"the saved state is of step {about.step} of {self.config.steps}; put the right one there, {again}")
-        gone = [step for step in self.points if step <= about.step and not checkpoint.weights_path(self.folder, step).exists()]
+            raise RunError(
+                f"the saved state is of step {about.step} of {self.config.steps}; put the right one there, {again}"
+            )
+        gone = [
+            step
+            for step in self.points
+            if step <= about.step and not checkpoint.weights_path(self.folder, step).exists()
+        ]
         if gone:
-            raise RunError(f"the weights of {curve.named(gone)} are gone, and training was beyond them; put them back, {again}")
+            raise RunError(
+                f"the weights of {curve.named(gone)} are gone, and training was beyond them; put them back, {again}"
+            )
 
     def _check_finite(self, losses: dict[str, float], step: int) -> None:
         if not all(math.isfinite(v) for v in losses.values()):
             told = ", ".join(f"{k} {v}" for k, v in losses.items())
-            raise Diverged(f"the loss is not a number at step {step} ({told}); the last good checkpoint is kept, lower --train.learning_rate")
+            raise Diverged(
+                f"the loss is not a number at step {step} ({told}); the last good checkpoint is kept, "
+                "lower --train.learning_rate"
+            )
 
     def _check_weights(self, step: int) -> None:
         """A loss is that of the weights before the step: look at those that are about to be saved."""
         if not all(bool(torch.isfinite(p).all()) for p in self.objective.parameters()):
-            raise Diverged(f"the weights are not numbers after step {step}; the last good checkpoint is kept, lower --train.learning_rate")
+            raise Diverged(
+                f"the weights are not numbers after step {step}; the last good checkpoint is kept, "
+                "lower --train.learning_rate"
+            )

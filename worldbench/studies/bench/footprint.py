@@ -1,7 +1,9 @@
-"""The memory that training a model takes, measured in a process of its own: `python -m worldbench.footprint`, a plan on standard input.
+"""The memory that training a model takes, measured in a process of its own: `python -m worldbench.footprint`, a plan on
+standard input.
 
-On the CPU: the largest resident set while STEPS whole steps run (weights, gradients, the optimiser's moments, activations), less the resident set before the
-model is built, torch and rows loaded. On CUDA: what torch's allocator held at most.
+On the CPU: the largest resident set while STEPS whole steps run (weights, gradients, the optimiser's moments,
+activations), less the resident set before the model is built, torch and rows loaded. On CUDA: what torch's allocator
+held at most.
 """
 
 from __future__ import annotations
@@ -55,11 +57,15 @@ def peak(plan: Any, label: str) -> dict[str, Any]:
         return {"bytes": None, "what": "not known here: it is read off /proc/self/status"}
     after = _resident("VmHWM")
     assert after is not None
-    return {"bytes": after - before, "what": f"largest resident set during {STEPS} steps, above that before the model is built, in a fresh process"}
+    return {
+        "bytes": after - before,
+        "what": f"largest resident set during {STEPS} steps, above that before the model is built, in a fresh process",
+    }
 
 
 def _resident(name: str) -> int | None:
-    """Bytes of a line of /proc/self/status: VmRSS, or VmHWM, its highest. (`ru_maxrss` would count what the parent process held.)"""
+    """Bytes of a line of /proc/self/status: VmRSS, or VmHWM, its highest. (`ru_maxrss` would count what the parent
+    process held.)"""
     try:
         lines = STATUS.read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:

@@ -1,8 +1,10 @@
-"""Operations of a training step: what its matrix multiplies and attention add and multiply, counted as they are dispatched.
+"""Operations of a training step: what its matrix multiplies and attention add and multiply, counted as they are
+dispatched.
 
-An operation is one multiplication or one addition: an [n, k] by [k, m] product has 2 n k m. Attention counts as the fused kernels do it, 2 products forward
-and 5 backward (the scores are made a second time), over all of its T x T cells: masked cells are multiplied too. Norms, softmax, activations count nothing.
-`torch.utils.flop_counter` does the counting; what it does not know is added here: attention and LSTM layers on the CPU.
+An operation is one multiplication or one addition: an [n, k] by [k, m] product has 2 n k m. Attention counts as the
+fused kernels do it, 2 products forward and 5 backward (the scores are made a second time), over all of its T x T cells:
+masked cells are multiplied too. Norms, softmax, activations count nothing. `torch.utils.flop_counter` does the
+counting; what it does not know is added here: attention and LSTM layers on the CPU.
 """
 
 from __future__ import annotations
@@ -49,7 +51,8 @@ def _unknown_to_torch() -> dict[Any, Any]:
 
 @dataclass(frozen=True)
 class Operations:
-    """Of one training step without the optimiser. by_kind: by the name of the dispatched operator. largest: elements of the largest tensor that it made."""
+    """Of one training step without the optimiser. by_kind: by the name of the dispatched operator. largest: elements of
+    the largest tensor that it made."""
 
     by_kind: dict[str, int]
     largest: int
@@ -81,4 +84,6 @@ def count_operations(objective: Objective, batch: Batch) -> Operations:
         objective.backward(batch, objective.counts(batch))
     for p in objective.parameters():
         p.grad = None
-    return Operations({str(k): int(v) for k, v in counter.get_flop_counts().get("Global", {}).items()}, largest.elements)
+    return Operations(
+        {str(k): int(v) for k, v in counter.get_flop_counts().get("Global", {}).items()}, largest.elements
+    )

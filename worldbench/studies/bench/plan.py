@@ -18,7 +18,8 @@ PROMPT, END = 2, 1
 class Shape:
     """The backbone, and the rows it is trained on.
 
-    preset: of the taxi world, for each model's further options. shortest, longest: documents in tokens, prompt and end included.
+    preset: of the taxi world, for each model's further options. shortest, longest: documents in tokens, prompt and end
+    included.
     """
 
     preset: str
@@ -32,7 +33,15 @@ class Shape:
     longest: int
 
     def __post_init__(self) -> None:
-        for name, low in {"layers": 1, "heads": 1, "width": 1, "vocabulary": 2, "tokens": 2, "batch": 1, "shortest": PROMPT + END}.items():
+        for name, low in {
+            "layers": 1,
+            "heads": 1,
+            "width": 1,
+            "vocabulary": 2,
+            "tokens": 2,
+            "batch": 1,
+            "shortest": PROMPT + END,
+        }.items():
             if getattr(self, name) < low:
                 raise InputError(f"--{name} must be at least {low}, not {getattr(self, name)}")
         if self.longest < self.shortest:
@@ -40,16 +49,24 @@ class Shape:
 
 
 SHAPES = {
-    "small": Shape(preset="small", layers=4, heads=4, width=64, vocabulary=54, tokens=64, batch=38, shortest=8, longest=31),
-    "256": Shape(preset="standard", layers=6, heads=8, width=256, vocabulary=4590, tokens=256, batch=8, shortest=5, longest=102),
-    "manhattan": Shape(preset="paper", layers=48, heads=8, width=384, vocabulary=4590, tokens=256, batch=2, shortest=5, longest=102),
+    "small": Shape(
+        preset="small", layers=4, heads=4, width=64, vocabulary=54, tokens=64, batch=38, shortest=8, longest=31
+    ),
+    "256": Shape(
+        preset="standard", layers=6, heads=8, width=256, vocabulary=4590, tokens=256, batch=8, shortest=5, longest=102
+    ),
+    "manhattan": Shape(
+        preset="paper", layers=48, heads=8, width=384, vocabulary=4590, tokens=256, batch=2, shortest=5, longest=102
+    ),
 }
-"""The village at preset small; Manhattan's vocabulary and rides at width 256; the published shape (Teoh et al. 2025, Table 5) in rows that fit a CPU's time."""
+"""The village at preset small; Manhattan's vocabulary and rides at width 256; the published shape (Teoh et al. 2025,
+Table 5) in rows that fit a CPU's time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is measured. changes: fields of the shape that the command line names. world: rows and vocabulary are a world's at `preset`, not the shape's.
+    """What is measured. changes: fields of the shape that the command line names. world: rows and vocabulary are a
+    world's at `preset`, not the shape's.
 
     plugins: path and SHA-256 of each plugin file, which other processes run too.
     """
@@ -71,7 +88,9 @@ class Plan:
                 raise InputError(f"--{name} must be at least 1, not {getattr(self, name)}")
         if self.shape not in SHAPES:
             raise unknown("shape", self.shape, SHAPES)
-        if self.world is not None and (fixed := [k for k in self.changes if k not in ("layers", "heads", "width", "batch")]):
+        if self.world is not None and (
+            fixed := [k for k in self.changes if k not in ("layers", "heads", "width", "batch")]
+        ):
             raise InputError(f"--{fixed[0]} does not go with --world: the world has its own")
         if self.clock == "processor" and self.device == "cuda":
             raise InputError("--clock processor does not see what a GPU does; use wall")
@@ -83,13 +102,15 @@ class Plan:
         return dataclasses.replace(SHAPES[self.shape], **self.changes)
 
     def clock_on(self, device: str) -> Literal["processor", "wall"]:
-        """`processor` with one thread on the CPU: the time of another process on the same core is not the model's; else `wall`."""
+        """`processor` with one thread on the CPU: the time of another process on the same core is not the model's; else
+        `wall`."""
         if self.clock != "auto":
             return self.clock
         return "processor" if device == "cpu" and self.threads == 1 else "wall"
 
     def config(self, label: str) -> tuple[str, Any]:
-        """The model's name and its options: those of the preset, the shape, and the label, in this order. Raises InputError for any that it does not have."""
+        """The model's name and its options: those of the preset, the shape, and the label, in this order. Raises
+        InputError for any that it does not have."""
         from worldbench.core.registry import models
         from worldbench.records.variant import Variant
         from worldbench.settings.options import parse_options
@@ -97,13 +118,18 @@ class Plan:
 
         variant = Variant.parse(label)
         if not models[variant.model].trained or models[variant.model].weights_of:
-            raise InputError(f"{variant.model!r} has no training of its own; there are {', '.join(e.name for e in models if e.trained and not e.weights_of)}")
+            raise InputError(
+                f"{variant.model!r} has no training of its own; there are "
+                f"{', '.join(e.name for e in models if e.trained and not e.weights_of)}"
+            )
         world, preset, shape = self.world or "", self.preset, self.changes
         if self.world is None:
             world, preset, shape = "taxi", self.sized().preset, dataclasses.asdict(self.sized())
         types_ = {"model": group_types(world, variant.model)["model"]}
         base = preset_groups(types_, world, variant.model, preset)["model"]
         known = {f.name for f in dataclasses.fields(base)}
-        base = dataclasses.replace(base, **{k: shape[k] for k in ("layers", "heads", "width") if k in shape and k in known})
+        base = dataclasses.replace(
+            base, **{k: shape[k] for k in ("layers", "heads", "width") if k in shape and k in known}
+        )
         words = [word for name, value in variant.options for word in (f"--model.{name.removeprefix('model.')}", value)]
         return variant.model, parse_options(types_, {"model": base}, words, "worldbench bench")["model"]

@@ -1,10 +1,12 @@
 """`worldbench bench`: what each objective costs to train, at one shape.
 
-All models stand in one process and take turns, so that whatever else the machine does hits them alike; the first round warms up and is dropped. Beside them
-the matrix products of the shape itself take their turn, nothing but products: the highest rate among them is the ceiling. Shares and ratios are medians over
-the rounds, ratios of one round's times. Memory is measured apart, each model in a fresh process (`footprint.py`). Operations: `operations.py`.
+All models stand in one process and take turns, so that whatever else the machine does hits them alike; the first round
+warms up and is dropped. Beside them the matrix products of the shape itself take their turn, nothing but products: the
+highest rate among them is the ceiling. Shares and ratios are medians over the rounds, ratios of one round's times.
+Memory is measured apart, each model in a fresh process (`footprint.py`). Operations: `operations.py`.
 
-Rows are packed from documents as long as a taxi world's (a prompt of two tokens, a uniform number of moves, an end), of random words; or a world's own.
+Rows are packed from documents as long as a taxi world's (a prompt of two tokens, a uniform number of moves, an end), of
+random words; or a world's own.
 """
 
 from __future__ import annotations
@@ -35,19 +37,58 @@ CHANGES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="which, with options: gpt 'nextlat[horizon=8]' (default: all that are trained)")
-    parser.add_argument("--shape", default="256", metavar="NAME", help="small, 256 (default: 6 layers of 256) or manhattan (48 layers of 384)")
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help="which, with options: gpt 'nextlat[horizon=8]' (default: all that are trained)",
+    )
+    parser.add_argument(
+        "--shape",
+        default="256",
+        metavar="NAME",
+        help="small, 256 (default: 6 layers of 256) or manhattan (48 layers of 384)",
+    )
     for name, metavar, line in CHANGES:
         parser.add_argument(f"--{name}", type=int, metavar=metavar, help=f"{line}, instead of the shape's")
-    parser.add_argument("--world", metavar="WORLD", help="its own training rows and vocabulary, at a preset's shape, instead of random documents")
+    parser.add_argument(
+        "--world",
+        metavar="WORLD",
+        help="its own training rows and vocabulary, at a preset's shape, instead of random documents",
+    )
     parser.add_argument("--preset", metavar="NAME", help="of --world (default: its first)")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="rounds, after one that is dropped (default 5)")
+    parser.add_argument(
+        "--repeats", type=int, default=5, metavar="N", help="rounds, after one that is dropped (default 5)"
+    )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="where it computes (default auto: cuda where there is one)")
-    parser.add_argument("--clock", choices=("auto", "processor", "wall"), default="auto", help="what is shown (auto: processor time with one thread)")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where it computes (default auto: cuda where there is one)",
+    )
+    parser.add_argument(
+        "--clock",
+        choices=("auto", "processor", "wall"),
+        default="auto",
+        help="what is shown (auto: processor time with one thread)",
+    )
     parser.add_argument("--format", choices=("table", "markdown", "json"), default="table")
-    parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help="a file that registers worlds or models of your own")
-    parser.add_argument("--out", type=Path, default=Path("runs/bench"), metavar="FOLDER", help="where bench.json is put (default runs/bench)")
+    parser.add_argument(
+        "--plugin",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE.py",
+        help="a file that registers worlds or models of your own",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/bench"),
+        metavar="FOLDER",
+        help="where bench.json is put (default runs/bench)",
+    )
     parser.add_argument("--quiet", action="store_true", help="print the table only")
 
 
@@ -58,7 +99,9 @@ def plan_of(arguments: argparse.Namespace) -> Plan:
 
     plugins = load_plugins(arguments.plugin)
     if arguments.preset is not None and arguments.world is None:
-        raise InputError(f"--preset {arguments.preset} is of a world's rows; name one with --world, or choose a --shape")
+        raise InputError(
+            f"--preset {arguments.preset} is of a world's rows; name one with --world, or choose a --shape"
+        )
     return Plan(
         labels=tuple(arguments.models) or tuple(e.name for e in models if e.trained and not e.weights_of),
         shape=arguments.shape,

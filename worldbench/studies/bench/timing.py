@@ -37,7 +37,8 @@ from worldbench.training.trainer import apply_gradients, make_optimizer
 
 @dataclass(frozen=True)
 class Rows:
-    """A batch, and what a model has to know of the world that it is from. train: how its optimiser is set. told: in words."""
+    """A batch, and what a model has to know of the world that it is from. train: how its optimiser is set. told: in
+    words."""
 
     batch: Batch
     vocabulary: int
@@ -81,7 +82,9 @@ def _world_rows(plan: Plan) -> Rows:
     train = dataclasses.replace(groups["train"], **{k: v for k, v in plan.changes.items() if k == "batch"})
     stream = TrainingStream(world, groups["data"], train, 0)
     batch = pack(stream.documents(0), train.batch, stream.width)
-    return Rows(batch, len(world.vocabulary), world.context, world.vocabulary.pad, train, f"{plan.world}, preset {plan.preset}")
+    return Rows(
+        batch, len(world.vocabulary), world.context, world.vocabulary.pad, train, f"{plan.world}, preset {plan.preset}"
+    )
 
 
 # Timing
@@ -133,16 +136,31 @@ class Product:
 
 
 def products(trunk: Any, vocabulary: int, positions: int, device: str) -> list[Product]:
-    """Those of the reference's block and head, in fp32 into memory that is there already: forward, and both gradients."""
+    """Those of the reference's block and head, in fp32 into memory that is there already: forward, and both
+    gradients."""
     block = trunk.blocks[0]
     out, generator = [], torch.Generator(device).manual_seed(0)
-    for name, layer in {"qkv": block.qkv, "out": block.out, "gate_up": block.gate_up, "down": block.down, "head": trunk.head}.items():
+    for name, layer in {
+        "qkv": block.qkv,
+        "out": block.out,
+        "gate_up": block.gate_up,
+        "down": block.down,
+        "head": trunk.head,
+    }.items():
         n, k = layer.weight.shape
-        x, w, y = (torch.rand(size, device=device, generator=generator) for size in ((positions, k), (n, k), (positions, n)))
+        x, w, y = (
+            torch.rand(size, device=device, generator=generator) for size in ((positions, k), (n, k), (positions, n))
+        )
         z, dx, dw = torch.empty_like(y), torch.empty_like(x), torch.empty_like(w)
         out.append(Product(name, (positions, k, n), lambda x=x, w=w, z=z: torch.mm(x, w.t(), out=z)))
-        out.append(Product(f"{name}, gradient of its input", (positions, n, k), lambda y=y, w=w, dx=dx: torch.mm(y, w, out=dx)))
-        out.append(Product(f"{name}, gradient of its weight", (n, positions, k), lambda x=x, y=y, dw=dw: torch.mm(y.t(), x, out=dw)))
+        out.append(
+            Product(f"{name}, gradient of its input", (positions, n, k), lambda y=y, w=w, dx=dx: torch.mm(y, w, out=dx))
+        )
+        out.append(
+            Product(
+                f"{name}, gradient of its weight", (n, positions, k), lambda x=x, y=y, dw=dw: torch.mm(y.t(), x, out=dw)
+            )
+        )
     return out
 
 
@@ -150,10 +168,19 @@ def measure_apart(plan: Plan, label: str) -> records.Memory:
     """The peak of a model of a plan. Raises RunError where the process fails, for want of memory, say."""
     job = json.dumps({"plan": dataclasses.asdict(plan), "label": label})
     threads = {"OMP_NUM_THREADS": str(plan.threads)}
-    done = subprocess.run([sys.executable, "-m", "worldbench.studies.bench.footprint"], input=job, capture_output=True, text=True, env=os.environ | threads)
+    done = subprocess.run(
+        [sys.executable, "-m", "worldbench.studies.bench.footprint"],
+        input=job,
+        capture_output=True,
+        text=True,
+        env=os.environ | threads,
+    )
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
-        raise RunError(f"the process that measures the memory of {label!r} failed ({last[0]}); a smaller --batch or --layers needs less")
+        raise RunError(
+            f"the process that measures the memory of {label!r} failed ({last[0]}); a smaller "
+            "--batch or --layers needs less"
+        )
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=records.Memory)
 
 
@@ -180,7 +207,9 @@ def measure(plan: Plan, display: Display) -> records.Bench:
         for e in entrants:
             if not turn:
                 e.operations = count_operations(e.objective, batch)
-            e.forward_backward.take(lambda e=e: e.objective.backward(batch, e.objective.counts(batch)), device, turn > 0)
+            e.forward_backward.take(
+                lambda e=e: e.objective.backward(batch, e.objective.counts(batch)), device, turn > 0
+            )
             e.optimiser.take(lambda e=e: apply_gradients(e.objective, e.optimizer, rows.train), device, turn > 0)
     return _record(plan, rows, batch, device, entrants, alone, memory, configs)
 
@@ -222,7 +251,9 @@ def _record(
             product=best.name,
             products=[_product(p, clock) for p in alone],
         ),
-        models=[_cost(e, reference, clock, tokens, best.rate(clock), memory[e.label], configs[e.label]) for e in entrants],
+        models=[
+            _cost(e, reference, clock, tokens, best.rate(clock), memory[e.label], configs[e.label]) for e in entrants
+        ],
     )
 
 

@@ -1,7 +1,9 @@
-"""Are the measurements of references and of damage what the metrics say they must be? Judgement alone: numbers in, verdicts out.
+"""Are the measurements of references and of damage what the metrics say they must be? Judgement alone: numbers in,
+verdicts out.
 
-`by_reference[metric][model][score]` are values; `ladders[kind]` is a list of rungs (size of the damage, then `values[metric][score]`: one value per
-corruption, in the order of the corruptions, so that rungs and the undamaged end are paired).
+`by_reference[metric][model][score]` are values; `ladders[kind]` is a list of rungs (size of the damage, then
+`values[metric][score]`: one value per corruption, in the order of the corruptions, so that rungs and the undamaged end
+are paired).
 """
 
 from __future__ import annotations
@@ -43,12 +45,20 @@ def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> l
             value = measured[model].get(e.score, math.nan)
             bounds = f"= {_number(e.low)}" if e.low == e.high else f"in {_number(e.low)} .. {_number(e.high)}"
             told = _number(value) if e.score in measured[model] else "not measured"
-            out.append(Verdict(metric.name, f"{model} scores {e.score} {bounds}", told, e.met_by(value) if e.score in measured[model] else None))
+            out.append(
+                Verdict(
+                    metric.name,
+                    f"{model} scores {e.score} {bounds}",
+                    told,
+                    e.met_by(value) if e.score in measured[model] else None,
+                )
+            )
     return out
 
 
 def _worse(a: Sequence[float], b: Sequence[float], higher: bool) -> tuple[float, float, float]:
-    """How much worse b is than a, paired: mean, and its t interval (the mean itself for a single pair or where all pairs agree)."""
+    """How much worse b is than a, paired: mean, and its t interval (the mean itself for a single pair or where all
+    pairs agree)."""
     gaps = [(x - y if higher else y - x) for x, y in zip(a, b)]
     m = mean_interval(gaps)
     low, high = m.interval or (m.value, m.value)
@@ -58,8 +68,9 @@ def _worse(a: Sequence[float], b: Sequence[float], higher: bool) -> tuple[float,
 def judge_damage(metric: Metric, kind: str, ladder: list[Rung]) -> list[Verdict]:
     """Every `damage` of the metric against one ladder, whose first rung is undamaged.
 
-    "worse": at the largest size the paired t interval over corruptions lies on the worse side of undamaged, and at no size on the better. monotone: nor does
-    any rung's against the rung before it. "unchanged": every corruption of every size scores as undamaged.
+    "worse": at the largest size the paired t interval over corruptions lies on the worse side of undamaged, and at no
+    size on the better. monotone: nor does any rung's against the rung before it. "unchanged": every corruption of every
+    size scores as undamaged.
     """
     out = []
     for d in metric.damage:
@@ -101,10 +112,19 @@ def judge_sight(metric: Metric, measured: dict[str, dict[str, float]], ladders: 
     if len(values) < 2:
         return []
     spread = max(values) - min(values)
-    return [Verdict(metric.name, f"{metric.primary} tells references apart", f"{_number(min(values))} .. {_number(max(values))}", spread > 100 * EXACT)]
+    return [
+        Verdict(
+            metric.name,
+            f"{metric.primary} tells references apart",
+            f"{_number(min(values))} .. {_number(max(values))}",
+            spread > 100 * EXACT,
+        )
+    ]
 
 
-def judge(metrics: Iterable[Metric], by_reference: dict[str, dict[str, dict[str, float]]], ladders: dict[str, list[Rung]]) -> list[Verdict]:
+def judge(
+    metrics: Iterable[Metric], by_reference: dict[str, dict[str, dict[str, float]]], ladders: dict[str, list[Rung]]
+) -> list[Verdict]:
     """All verdicts, metric by metric."""
     out: list[Verdict] = []
     for metric in metrics:

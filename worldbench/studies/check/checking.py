@@ -1,7 +1,9 @@
-"""`worldbench check WORLD`: every metric against every reference and against ladders of damage, each statement of a metric compared with measurements.
+"""`worldbench check WORLD`: every metric against every reference and against ladders of damage, each statement of a
+metric compared with measurements.
 
-A ladder takes one kind of damage through growing sizes; each size is measured on several corruptions, which share the evaluation's prompts and draws
-(common random numbers) and of which the larger contains the smaller. Results depend on the settings alone, not on how many workers did the work.
+A ladder takes one kind of damage through growing sizes; each size is measured on several corruptions, which share the
+evaluation's prompts and draws (common random numbers) and of which the larger contains the smaller. Results depend on
+the settings alone, not on how many workers did the work.
 """
 
 from __future__ import annotations
@@ -40,16 +42,28 @@ MAP_KINDS = ("deleted", "added", "rewired")
 
 
 SMALLER: dict[str, Any] = {
-    "trials": 200, "documents": 200, "detours": [0.1, 0.5, 0.75], "structure_trials": 200, "shift_trials": 100, "pairs": 100, "probe_documents": 600,
-    "probe_features": 100, "dynamics_documents": 200, "dynamics_steps": 200, "swap_pairs": 100, "reconstruction_rides": 400, "reconstruction_orders": 2,
+    "trials": 200,
+    "documents": 200,
+    "detours": [0.1, 0.5, 0.75],
+    "structure_trials": 200,
+    "shift_trials": 100,
+    "pairs": 100,
+    "probe_documents": 600,
+    "probe_features": 100,
+    "dynamics_documents": 200,
+    "dynamics_steps": 200,
+    "swap_pairs": 100,
+    "reconstruction_rides": 400,
+    "reconstruction_orders": 2,
     "rank_tokens": 2000,
-}  # fmt: skip
+}
 """Evaluation options of a size for many models: the defaults of `check`, as a recipe."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is measured: the evaluation, how many corruptions a rung has, and how many rungs a ladder has (the largest ones first to stay)."""
+    """What is measured: the evaluation, how many corruptions a rung has, and how many rungs a ladder has (the largest
+    ones first to stay)."""
 
     settings: EvalConfig
     corruptions: int = 10
@@ -62,8 +76,13 @@ class Plan:
             raise InputError(f"--rungs must be 1 .. {len(SHARES)}, not {self.rungs}")
 
     def sizes(self, kind: str, world: World) -> list[float]:
-        """The sizes of a kind of damage, ascending, without the undamaged end; for maps at least one edge more a rung."""
-        chosen = [round(i * (len(SHARES) - 1) / max(self.rungs - 1, 1)) for i in range(self.rungs)] if self.rungs > 1 else [len(SHARES) - 1]
+        """The sizes of a kind of damage, ascending, without the undamaged end; for maps at least one edge more a
+        rung."""
+        chosen = (
+            [round(i * (len(SHARES) - 1) / max(self.rungs - 1, 1)) for i in range(self.rungs)]
+            if self.rungs > 1
+            else [len(SHARES) - 1]
+        )
         if kind == "noise":
             return [NOISE[i] for i in chosen]
         if kind in ("blur", "drift"):
@@ -96,7 +115,9 @@ def damaged(world: World, kind: str, size: float, corruption: int) -> SequenceMo
     return Corrupted(world, CorruptedConfig(**options), corruption)
 
 
-def measure(world: World, model: SequenceModel, settings: EvalConfig, chosen: list[Metric]) -> dict[str, dict[str, float]]:
+def measure(
+    world: World, model: SequenceModel, settings: EvalConfig, chosen: list[Metric]
+) -> dict[str, dict[str, float]]:
     """{metric: {score: value}} of the metrics that apply."""
     evaluation, out = Evaluation(world, model, settings), {}
     for metric in chosen:
@@ -186,7 +207,10 @@ def _ladders(world: World, plan: Plan, chosen: list[Metric], display: Display, w
     _shared = (world, plan, chosen)
     try:
         if "noise" not in kinds(world):
-            display.say("no ladder of noise: the exact law leaves no choice, so noise on the logits of possible tokens changes nothing")
+            display.say(
+                "no ladder of noise: the exact law leaves no choice, so noise on the logits of "
+                "possible tokens changes nothing"
+            )
         for kind in kinds(world):
             if not _claimed(chosen, kind):
                 continue
@@ -196,7 +220,10 @@ def _ladders(world: World, plan: Plan, chosen: list[Metric], display: Display, w
             except InputError as error:
                 display.say(f"no ladder of {kind} edges: {error}")
                 continue
-            display.say(f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes[1:])}), {counted(plan.corruptions, 'corruption')} each")
+            display.say(
+                f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes[1:])}), "
+                f"{counted(plan.corruptions, 'corruption')} each"
+            )
             tasks = [(kind, size, c) for size in sizes for c in range(plan.corruptions if size else 1)]
             ladder = {size: Rung(size) for size in sizes}
             for (_, size, _), scores in zip(tasks, _map(_one, tasks, workers)):

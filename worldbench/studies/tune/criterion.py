@@ -22,7 +22,8 @@ EXCESS = "excess_loss"
 
 @dataclass(frozen=True)
 class Criterion:
-    """metric: None for the held-out loss. direction: "higher" or "lower". primary: is it the metric's own choice of its scores?"""
+    """metric: None for the held-out loss. direction: "higher" or "lower". primary: is it the metric's own choice of its
+    scores?"""
 
     metric: str | None
     score: str
@@ -35,12 +36,15 @@ class Criterion:
 
     @classmethod
     def parse(cls, text: str | None, world: World) -> Criterion:
-        """`METRIC`, `METRIC.SCORE`, either with `:higher` or `:lower` where nothing states what is better, or `loss`. None: the world's usual one."""
+        """`METRIC`, `METRIC.SCORE`, either with `:higher` or `:lower` where nothing states what is better, or `loss`.
+        None: the world's usual one."""
         if text is None:
             text = EXCESS if isinstance(world, HasLaw) else LOSS
         told, _, asked = text.partition(":")
         if asked not in ("", "higher", "lower"):
-            raise InputError(f"the direction of --criterion is higher or lower, not {asked!r}{nearest(asked, ('higher', 'lower'))}")
+            raise InputError(
+                f"the direction of --criterion is higher or lower, not {asked!r}{nearest(asked, ('higher', 'lower'))}"
+            )
         name, _, score = told.partition(".")
         metric, known, primary = None, "lower", True
         if told == LOSS:
@@ -53,7 +57,11 @@ class Criterion:
             known = stated.get(score, "none")
             if known == "none" and not asked:
                 close = nearest(score, stated.keys() - {score})
-                close = close if close.startswith("; did") else f"; say --criterion {name}.{score}:higher or {name}.{score}:lower"
+                close = (
+                    close
+                    if close.startswith("; did")
+                    else f"; say --criterion {name}.{score}:higher or {name}.{score}:lower"
+                )
                 raise InputError(f"nothing states which way {name}.{score} is better{close}")
         if asked and known not in ("none", asked):
             raise InputError(f"of {told} {known} is better, not {asked}")

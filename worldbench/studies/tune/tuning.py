@@ -1,8 +1,9 @@
-"""`worldbench tune WORLD`: the same number of trials for every objective, over learning rate, weight decay and the weights of its own terms.
+"""`worldbench tune WORLD`: the same number of trials for every objective, over learning rate, weight decay and the
+weights of its own terms.
 
-A trial is a training run of its own, in a run folder, on seeds that are never reported; it is scored by the criterion alone, on the documents and prompts of
-another evaluation seed than the reported one. What is held out (pairs, mazes) is the world's, and so the same for every seed. A trial that diverges stays in
-the record, and counts as worst.
+A trial is a training run of its own, in a run folder, on seeds that are never reported; it is scored by the criterion
+alone, on the documents and prompts of another evaluation seed than the reported one. What is held out (pairs, mazes) is
+the world's, and so the same for every seed. A trial that diverges stays in the record, and counts as worst.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ from worldbench.training.environment import environment
 TUNING_VERSION = 1
 """Raised when a tuning of the same plan tries other settings."""
 TRIALS = "tune-trials"
-"""The folder of the trials' runs: shared by all tunings below one folder, so that more trials or seeds train only what is new."""
+"""The folder of the trials' runs: shared by all tunings below one folder, so that more trials or seeds train only what
+is new."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,11 @@ class Plan:
 
 
 def tune(jobs: list[Job], plan: Plan, out: Path, display: Display) -> list[Path]:
-    """Tune each job, which differ in the model alone; the paths of their `tuning.json`. What is wrong with any of them is told before the first is trained.
+    """Tune each job, which differ in the model alone; the paths of their `tuning.json`. What is wrong with any of them
+    is told before the first is trained.
 
-    Raises InputError for a model that cannot be judged by the criterion, and for a world whose test set is one and the same for every seed.
+    Raises InputError for a model that cannot be judged by the criterion, and for a world whose test set is one and the
+    same for every seed.
     """
     make_folder(out)
     first = prepare(jobs[0], display)
@@ -67,7 +71,10 @@ def tune(jobs: list[Job], plan: Plan, out: Path, display: Display) -> list[Path]
     display.say(world.summary(first.documents()))
     criterion = Criterion.parse(plan.criterion, world)
     shared = shared_documents(world, first.job)
-    display.say(f"judged by {criterion.name} ({criterion.direction} is better); {shared:.1%} of its documents are among those that are reported")
+    display.say(
+        f"judged by {criterion.name} ({criterion.direction} is better); {shared:.1%} of its "
+        "documents are among those that are reported"
+    )
     for p in prepared:
         criterion.require(p, _untrained(p))
     return [_tune(p, job, criterion, plan, shared, out, display) for p, job in zip(prepared, jobs)]
@@ -88,11 +95,15 @@ def _untrained(prepared: Prepared) -> Any:
 
 
 def shared_documents(world: World, job: Job) -> float:
-    """Share of the documents that tuning is judged on that are also among the reported ones. Refused where every seed has the same."""
+    """Share of the documents that tuning is judged on that are also among the reported ones. Refused where every seed
+    has the same."""
     settings = job.groups["eval"]
     ours, theirs = (world.sample(seed, "test", 0, settings.documents) for seed in (TUNING_SEEDS[0], settings.seed))
     if np.array_equal(ours.tokens, theirs.tokens):
-        raise InputError(f"the test documents of this world are the same for every seed, and tuning on them is not done: {world.summary(0)}")
+        raise InputError(
+            "the test documents of this world are the same for every seed, and tuning on them is "
+            f"not done: {world.summary(0)}"
+        )
     return float(np.isin(_rows(ours), _rows(theirs)).mean())
 
 
@@ -108,12 +119,23 @@ def trial_job(job: Job, settings: dict[str, float], seed: int, criterion: Criter
     return dataclasses.replace(job.changed(changes), seed=seed)
 
 
-def _tune(prepared: Prepared, job: Job, criterion: Criterion, plan: Plan, shared: float, out: Path, display: Display) -> Path:
+def _tune(
+    prepared: Prepared, job: Job, criterion: Criterion, plan: Plan, shared: float, out: Path, display: Display
+) -> Path:
     """prepared: with the world settled, for the trials; job: as it was asked for, for the recipe."""
     ranges, seeds = space(prepared.job), TUNING_SEEDS[: plan.seeds]
     drawn = draws(ranges, plan.trials)
-    runs = [[identify(trial_job(prepared.job, settings, seed, criterion), prepared.world) for seed in seeds] for settings in drawn]
-    key = [TUNING_VERSION, [[r.training for r in trial] for trial in runs], runs[0][0].evaluation, prepared.job.groups["eval"].seed, criterion.name]
+    runs = [
+        [identify(trial_job(prepared.job, settings, seed, criterion), prepared.world) for seed in seeds]
+        for settings in drawn
+    ]
+    key = [
+        TUNING_VERSION,
+        [[r.training for r in trial] for trial in runs],
+        runs[0][0].evaluation,
+        prepared.job.groups["eval"].seed,
+        criterion.name,
+    ]
     name = f"tune-{job.world}-{job.model}-{job.preset}-{identity_hash(key)[:10]}"
     folder = make_folder(out / name)
     path = folder / "tuning.json"
@@ -123,7 +145,9 @@ def _tune(prepared: Prepared, job: Job, criterion: Criterion, plan: Plan, shared
         else:
             trials: list[Trial] = []
             for number, (settings, trial) in enumerate(zip(drawn, runs)):
-                record = _trial(number, settings, [_attempt(r, criterion, out / TRIALS, display) for r in trial], criterion)
+                record = _trial(
+                    number, settings, [_attempt(r, criterion, out / TRIALS, display) for r in trial], criterion
+                )
                 which = f"trial {number} ({'the preset; ' if not number else ''}{number + 1} of {plan.trials})"
                 display.say(f"{job.model} {which}: {_told(settings)}: {criterion.name} {_number(record.value)}")
                 trials.append(record)
