@@ -1,0 +1,56 @@
+"""An objective of your own: GPT trained with label smoothing (Szegedy et al. 2016, arXiv 1512.00567, section 7).
+
+worldbench run hmm --model smoothed --plugin examples/label_smoothing.py --model.smoothing 0.2
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from worldbench.baselines.batch import Batch
+from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.core.errors import InputError
+from worldbench.core.registry import models
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmoothedConfig(GPTConfig):
+    """The shape of GPT's backbone, and the share of the uniform distribution in the target."""
+
+    smoothing: float = 0.1
+    """Share of the target that is spread evenly over the vocabulary, 0 or more and below 1; 0: GPT."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.smoothing < 1:
+            raise InputError(f"model.smoothing must be at least 0 and below 1, not {self.smoothing}")
+
+
+class Smoothed(Objective):
+    """L = mean over scored positions of -(1 - s) log p(x_{t+1} | h_t) - s mean over the vocabulary of log p(. | h_t)."""
+
+    name = "smoothed"
+    serves_labels = True  # it learns what is asked for at a position, and reads no later token
+    config: SmoothedConfig
+
+    def counts(self, batch: Batch) -> dict[str, Count]:
+        """How many positions each term of the loss has in this batch."""
+        return {"next_token": batch.scored.sum(), "uniform": batch.scored.sum()}
+
+    def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
+        """Add the gradients. Totals may span several batches: each term is its sum here over the total of all."""
+        h_BTD, s = self.encode_batch(batch), self.config.smoothing
+        log_p_NV = self.head(h_BTD[batch.scored]).log_softmax(-1)
+        targets_N1 = batch.targets[batch.scored].unsqueeze(1)
+        terms = {
+            "next_token": -log_p_NV.gather(1, targets_N1).sum() / safe(totals["next_token"]),
+            "uniform": -log_p_NV.mean(1).sum() / safe(totals["uniform"]),
+        }
+        ((1 - s) * terms["next_token"] + s * terms["uniform"]).backward()
+        return {name: term.detach() for name, term in terms.items()}
+
+
+models.add("smoothed", "GPT with label smoothing", Smoothed, config=SmoothedConfig)
