@@ -30,7 +30,7 @@ class SmoothedConfig(GPTConfig):
 
 
 class Smoothed(Objective):
-    """L = mean over scored positions of -(1 - s) log p(x_{t+1} | h_t) - s mean over the vocabulary of log p(. | h_t)."""
+    """L = mean over scored positions of -(1 - s) log p(x_{t+1} | h_t) - s mean over tokens v of log p(v | h_t)."""
 
     name = "smoothed"
     serves_labels = True  # it learns what is asked for at a position, and reads no later token
