@@ -22,6 +22,8 @@ from worldbench.envs.rides.held_out import MOST_PLACES, HeldOut, drawable, no_ri
 
 CHUNK = 2048
 """Rides walked together: their working set stays in a core's cache."""
+AHEAD = 512
+"""Walks of several attempts that are made together, once few rides are missing."""
 DIRECTION_BITS = 4
 MAX_ATTEMPTS = 20_000
 """A share of .001 that is held out is missed so often once in 10^9 rides."""
@@ -98,7 +100,8 @@ class Walker:
             rows = np.arange(low, min(low + CHUNK, count))
             attempt = walks = rides = 0
             while len(rows):
-                o, m, d, steps, good = self._attempt(rows + start, seed, split, attempt)
+                ahead = min(attempt, max(AHEAD // len(rows), 1)) or 1
+                o, m, d, steps, good = self._attempts(rows + start, seed, split, attempt, ahead)
                 if good.all():
                     kept, columns = rows, steps
                 else:
@@ -106,28 +109,38 @@ class Walker:
                     o, m, d = o[good], m[good], d[good]
                 origin[kept], destination[kept], moves[kept] = o, d, m
                 directions[kept] = (columns.astype(np.uint8) & ((1 << DIRECTION_BITS) - 1)).T
-                walks, rides = walks + len(rows), rides + len(kept)
+                walks, rides = walks + len(rows) * ahead, rides + len(kept)
                 rows = rows[~good]
-                attempt += 1
-                if len(rows) and self._hopeless(split, attempt, walks, rides):
+                before, attempt = attempt, attempt + ahead
+                if len(rows) and self._hopeless(split, before, attempt, walks, rides):
                     raise no_rides(self.graph, self.min_moves, self.max_moves, self.held_out, split, walks, rides)
         return origin, destination, moves, directions
 
-    def _hopeless(self, split: str, attempt: int, walks: int, rides: int) -> bool:
-        if attempt == SUSPICIOUS and not rides and self.graph.n_places <= MOST_PLACES:
+    def _hopeless(self, split: str, before: int, attempt: int, walks: int, rides: int) -> bool:
+        if before < SUSPICIOUS <= attempt and not rides and self.graph.n_places <= MOST_PLACES:
             return not drawable(self.graph, self.min_moves, self.max_moves, self.held_out, split).any()
         return attempt > MAX_ATTEMPTS or (walks >= ENOUGH_WALKS and rides < FEWEST_RIDES)
 
-    def _attempt(
-        self, items: np.ndarray, seed: int, split: str, attempt: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """A walk for each item: origin, moves, destination [n], packed steps [L, n], and bool [n], whether it is a
-        ride of the split."""
-        origin, moves, steps = self._walk(
-            streams.uniform_rows(items, 2 + self.max_moves, "rides", seed, split, attempt)
-        )
-        destination = (steps[moves - 1, np.arange(len(items))] >> DIRECTION_BITS) // self.choices
-        return origin, moves, destination, steps, self._accept(split, origin, moves, steps, destination)
+    def _attempts(self, items: np.ndarray, seed: int, split: str, attempt: int, ahead: int) -> tuple[np.ndarray, ...]:
+        """For each item the first walk that is a ride of the split, of the attempts attempt .. attempt + ahead - 1.
+
+        origin, moves, destination [n], packed steps [L, n], and good bool [n]: is there one among these attempts?
+        Where there is none, the first of the walks.
+        """
+        n, width = len(items), 2 + self.max_moves
+        if ahead == 1:
+            uniform = streams.uniform_rows(items, width, "rides", seed, split, attempt)
+        else:
+            names = [("rides", seed, split, attempt + k) for k in range(ahead)]
+            which = np.tile(np.arange(ahead), n)
+            uniform = streams.uniform_streams(np.repeat(items, ahead), width, which, names)
+        origin, moves, steps = self._walk(uniform)
+        destination = (steps[moves - 1, np.arange(n * ahead)] >> DIRECTION_BITS) // self.choices
+        good = self._accept(split, origin, moves, steps, destination)
+        if ahead == 1:
+            return origin, moves, destination, steps, good
+        first = np.arange(n) * ahead + good.reshape(n, ahead).argmax(1)
+        return origin[first], moves[first], destination[first], steps[:, first], good[first]
 
     def check(self) -> None:
         """Raises InputError, which says why, where rides of a split are not found in a bounded number of walks."""
@@ -136,5 +149,6 @@ class Walker:
             while rides < FEWEST_RIDES:
                 if walks >= ENOUGH_WALKS:
                     raise no_rides(self.graph, self.min_moves, self.max_moves, self.held_out, split, walks, rides)
-                *_, good = self._attempt(np.arange(walks, walks + CHUNK), streams.integer("check of rides"), split, 0)
+                items, seed = np.arange(walks, walks + CHUNK), streams.integer("check of rides")
+                *_, good = self._attempts(items, seed, split, 0, 1)
                 walks, rides = walks + CHUNK, rides + int(good.sum())

@@ -9,12 +9,21 @@ Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
+
+from worldbench.core.philox import philox
 
 PHILOX_WORDS = 4
 """Doubles per Philox counter: the stride of an item is a multiple of it."""
 
+DENSE = 12
+"""One long draw is cheaper than chosen items where at least one item in so many is chosen."""
+FEW_SEEKS = 12
+"""So many ranges of items are sooner drawn one after the other than computed at once."""
+BLOCKS_AT_ONCE = 1 << 14
+"""Philox blocks that are computed together: their working set stays in a core's cache."""
 SEEK, LONGEST_DRAW = 1 << 12, 1 << 20
 """Doubles that are drawn in the time of one seek, about; doubles that are drawn at once."""
 
@@ -73,8 +82,28 @@ def uniform_rows(rows: np.ndarray, width: int, *name: Name) -> np.ndarray:
     if len(rows) == 0:
         return np.empty((0, width))
     low, high = int(rows[0]), int(rows[-1]) + 1
-    if len(rows) * 24 > high - low:  # one long draw is cheaper than many seeks
+    if len(rows) * DENSE > high - low:
         return uniform(low, high - low, width, *name)[rows - low]
     breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    runs = np.split(rows, breaks)
-    return np.concatenate([uniform(int(run[0]), len(run), width, *name) for run in runs])
+    if len(breaks) < FEW_SEEKS:
+        return np.concatenate([uniform(int(run[0]), len(run), width, *name) for run in np.split(rows, breaks)])
+    return uniform_streams(rows, width, np.zeros(len(rows), np.int64), [name])
+
+
+def uniform_streams(items: np.ndarray, width: int, which: np.ndarray, names: Sequence[tuple[Name, ...]]) -> np.ndarray:
+    """Items of several streams: float64 [n, width], whose row r is item `items[r]` of the stream `names[which[r]]`.
+
+    The numbers are those of `uniform`, computed for all rows at once.
+    """
+    blocks = -(-width // PHILOX_WORDS)
+    keys = np.array([np.frombuffer(_digest(name, 16), "<u8") for name in names], np.uint64).reshape(-1, 2)[which]
+    out = np.empty((len(items), blocks * PHILOX_WORDS))
+    for low in range(0, len(items), chunk := max(1, BLOCKS_AT_ONCE // blocks)):
+        high = min(low + chunk, len(items))
+        # numpy counts up before each block, so that its first block has the counter 1.
+        counter = np.asarray(items[low:high], np.uint64)[:, None] * np.uint64(blocks) + np.arange(
+            1, blocks + 1, dtype=np.uint64
+        )
+        words = philox(counter, keys[low:high, 0, None], keys[low:high, 1, None])
+        out[low:high] = (np.stack(words, axis=-1) >> np.uint64(11)).reshape(high - low, -1) * 2.0**-53
+    return out[:, :width]
