@@ -37,7 +37,7 @@ WORK = (
     "runs.run.score_callable",
     "runs.prepared.prepare",
     "studies.tune.tuning.tune",
-    "studies.bench.report.run",
+    "studies.bench.timing.measure",
 )
 """Functions that would begin the work of a verb."""
 RUN = ["run", "hmm", "--model", "nextlat", "--preset", "quick", "--seed", "1", "--print-config"]

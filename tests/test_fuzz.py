@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from isolation import Probe, Report, in_worker
 from matplotlib.figure import Figure
 
-from worldbench.cli.arguments import VERBS
+from worldbench.cli.table import VERBS
 from worldbench.core import streams
 from worldbench.records.reading import KINDS
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hostile import acting
 
-from worldbench.cli import verbs
+from worldbench.cli import ls
 from worldbench.cli.main import main
 
 
@@ -45,12 +45,12 @@ def test_a_sentence_a_trace_and_a_code(
 ) -> None:
     error, code, said = RAISED[name]
 
-    def verb(arguments: object, rest: list[str]) -> int:
+    def verb(arguments: object) -> int:
         if error is None:
             deep()
         raise error or ValueError
 
-    monkeypatch.setattr(verbs, "ls_verb", verb)
+    monkeypatch.setattr(ls, "run", verb)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert main(["ls"]) == code
     out, told = capsys.readouterr()
@@ -71,10 +71,10 @@ def test_a_sentence_a_trace_and_a_code(
 
 
 def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def verb(arguments: object, rest: list[str]) -> int:
+    def verb(arguments: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verbs, "ls_verb", verb)
+    monkeypatch.setattr(ls, "run", verb)
     assert main(["ls"]) == 130
     assert "the same command goes on" in capsys.readouterr().err
 
@@ -82,7 +82,7 @@ def test_ctrl_c(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
 def test_without_a_folder_for_the_trace(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(verbs, "ls_verb", lambda arguments, rest: {}["x"])
+    monkeypatch.setattr(ls, "run", lambda arguments: {}["x"])
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     assert main(["ls"]) == 70
     assert "WORLDBENCH_DEBUG=1" in capsys.readouterr().err
@@ -93,7 +93,7 @@ def test_the_trace_can_be_seen(
 ) -> None:
     monkeypatch.setenv("WORLDBENCH_DEBUG", "1")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(verbs, "ls_verb", lambda arguments, rest: {}["x"])
+    monkeypatch.setattr(ls, "run", lambda arguments: {}["x"])
     assert main(["ls"]) == 70
     assert "Traceback" in capsys.readouterr().err
     assert main(["runn"]) == 2

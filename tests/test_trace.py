@@ -232,7 +232,8 @@ def test_refusals(
         ([str(folder), "--train.steps", "3"], "cannot be changed after training"),
         ([str(folder), "--qiet"], "did you mean '--quiet'"),
         ([], "which runs"),
-        (["--quiet", str(folder)], "takes run folders, then options"),
+        (["--quiet"], "which runs"),
+        (["--eval.trials", "3", str(folder)], "takes run folders, then options"),
         ([str(folder), str(tmp_path)], "not a run folder"),
         ([str(folder), str(oracle)], "oracle is not trained"),
     ):

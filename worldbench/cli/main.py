@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import sys
 
-from worldbench.cli import last_net, verbs
-from worldbench.cli.arguments import FOLDERS, NAMED, VERBS, Finished, parsers, unknown_flag
+import worldbench
+from worldbench.cli import last_net
+from worldbench.cli.parser import Finished, Parser
+from worldbench.cli.table import VERBS, load
 from worldbench.core.console import steady
 from worldbench.core.errors import InputError, WorldbenchError, unknown
 
@@ -45,30 +46,35 @@ def _answered(argv: list[str]) -> int:
         last_net.complain("stopped; the same command goes on from the last saved state")
         last_net.show_in_debug(error)
         return 130
-    except (
-        BaseException
-    ) as error:  # the last net: whatever a fault here or in a plugin raises, a person gets a sentence
+    except BaseException as error:  # the last net: whatever a fault here or in a plugin raises becomes a sentence
         return last_net.caught(error, argv)
 
 
 def _dispatch(argv: list[str]) -> int:
-    top, _ = parsers()
-    if argv and not argv[0].startswith("-") and argv[0] not in VERBS:
+    if not argv or argv[0].startswith("-"):
+        return _without_verb(argv)
+    if argv[0] not in VERBS:
         raise unknown("verb", argv[0], VERBS)
-    words = list(itertools.takewhile(lambda word: not word.startswith("-"), argv[1:]))
-    folders = words if argv and argv[0] in FOLDERS else []
-    named = bool(words) and argv[0] in NAMED
-    arguments, rest = top.parse_known_args(
-        [argv[0], *argv[1 + max(len(folders), named) :]] if folders or named else argv
-    )
-    arguments.subject, arguments.folders = words[0] if named else None, folders
-    if not named and arguments.verb in NAMED and rest and not rest[0].startswith("-"):
-        arguments.subject = rest.pop(0)
-    if arguments.verb is None:
-        if rest:
-            raise InputError(f"unknown option {rest[0]}; see worldbench --help")
-        top.print_help()
-        return 0
-    if rest and arguments.verb not in (*NAMED, *FOLDERS):
-        raise unknown_flag(arguments, rest[0])
-    return getattr(verbs, f"{arguments.verb}_verb")(arguments, rest)
+    verb = load(argv[0])
+    parser = Parser(prog=f"worldbench {argv[0]}", description=verb.LINE, allow_abbrev=False, add_help=False)
+    verb.add_arguments(parser)
+    if not parser.groups:  # the others print more than the plain options
+        parser.add_argument("-h", "--help", action="help", help="this help")
+    return verb.run(parser.read(argv[1:]))
+
+
+def _without_verb(argv: list[str]) -> int:
+    """--help, --version, or an error."""
+    top = Parser(
+        prog="worldbench", description=worldbench.__doc__, allow_abbrev=False,
+        epilog="worldbench VERB --help shows the options of a verb.",
+    )  # fmt: skip
+    top.add_argument("--version", action="version", version=f"worldbench {worldbench.__version__}")
+    verbs = top.add_subparsers(metavar="VERB", parser_class=Parser)
+    for name in VERBS:
+        verbs.add_parser(name, help=load(name).LINE)
+    _, rest = top.parse_known_args(argv)
+    if rest:
+        raise InputError(f"unknown option {rest[0]}; see worldbench --help")
+    top.print_help()
+    return 0

@@ -11,6 +11,8 @@ from worldbench.metrics.reconstruction import HALF_MILE
 if TYPE_CHECKING:
     from worldbench.records.reconstruction import Reconstruction
 
+LINE = "the street map that a file of routes implies, scored and drawn"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""

@@ -1,0 +1,109 @@
+"""`worldbench bench [MODEL..]`: what each objective costs to train, at one shape."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worldbench.cli.parser import Parser
+from worldbench.core.errors import InputError
+
+if TYPE_CHECKING:
+    from worldbench.studies.bench.plan import Plan
+
+LINE = "what each objective costs to train, at one shape: time, memory, operations"
+
+CHANGES = (
+    ("layers", "N", "blocks"),
+    ("heads", "N", "attention heads"),
+    ("width", "D", "width of the residual stream"),
+    ("vocabulary", "V", "words"),
+    ("tokens", "T", "tokens of a row"),
+    ("batch", "B", "rows of a step"),
+    ("shortest", "N", "tokens of the shortest document"),
+    ("longest", "N", "tokens of the longest document"),
+)
+"""Fields of a shape that the command line may name: what stands for the value, and what it is."""
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb."""
+    add = parser.add_argument
+    add(
+        "models", nargs="*", metavar="MODEL",
+        help="which, with options: gpt 'nextlat[horizon=8]' (default: all that are trained)",
+    )  # fmt: skip
+    add(
+        "--shape", default="256", metavar="NAME",
+        help="small, 256 (default: 6 layers of 256) or manhattan (48 layers of 384)",
+    )  # fmt: skip
+    for name, metavar, line in CHANGES:
+        add(f"--{name}", type=int, metavar=metavar, help=f"{line}, instead of the shape's")
+    add(
+        "--world", metavar="WORLD",
+        help="take the training rows and the vocabulary of this world, at a preset's shape, instead of random "
+        "documents",
+    )  # fmt: skip
+    add("--preset", metavar="NAME", help="of --world (default: its first)")
+    add("--repeats", type=int, default=5, metavar="N", help="rounds, after a first one that does not count (default 5)")
+    add("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    add(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto",
+        help="where it computes (default auto: cuda where there is one)",
+    )  # fmt: skip
+    add(
+        "--clock", choices=("auto", "processor", "wall"), default="auto",
+        help="which time is shown (default auto: processor time with one thread, else wall time)",
+    )  # fmt: skip
+    add("--format", choices=("table", "markdown", "json"), default="table")
+    add(
+        "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
+        help="a file that registers worlds or models of your own",
+    )  # fmt: skip
+    add(
+        "--out", type=Path, default=Path("runs/bench"), metavar="FOLDER",
+        help="where bench.json is put (default runs/bench)",
+    )  # fmt: skip
+    add("--quiet", action="store_true", help="print the table only")
+
+
+def plan_of(arguments: argparse.Namespace) -> Plan:
+    """What is to be measured. Raises InputError for a preset without a world."""
+    from worldbench.core.plugins import load_plugins
+    from worldbench.core.registry import models
+    from worldbench.settings.presets import default_preset
+    from worldbench.studies.bench.plan import Plan
+
+    plugins = load_plugins(arguments.plugin)
+    if arguments.preset is not None and arguments.world is None:
+        what = f"--preset {arguments.preset} belongs to a world, and none is named"
+        raise InputError(f"{what}; name one with --world, or choose a --shape")
+    return Plan(
+        labels=tuple(arguments.models) or tuple(e.name for e in models if e.trained and not e.weights_of),
+        shape=arguments.shape,
+        changes={name: getattr(arguments, name) for name, _, _ in CHANGES if getattr(arguments, name) is not None},
+        world=arguments.world,
+        preset=arguments.preset or (default_preset(arguments.world) if arguments.world else ""),
+        plugins=tuple((plugin.path, plugin.sha256) for plugin in plugins),
+        repeats=arguments.repeats,
+        threads=arguments.threads,
+        device=arguments.device,
+        clock=arguments.clock,
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, write the record, print it."""
+    from worldbench.core.files import make_folder
+    from worldbench.runs.display import Display
+    from worldbench.studies.bench.report import render, write
+    from worldbench.studies.bench.timing import measure
+
+    plan, display = plan_of(arguments), Display(quiet=arguments.quiet)
+    make_folder(arguments.out)
+    record = measure(plan, display)
+    path = write(record, arguments.out)
+    print(render(record, arguments.format))
+    display.say(f"every round's times: {path}")
+    return 0

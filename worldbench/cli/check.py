@@ -1,0 +1,62 @@
+"""`worldbench check WORLD`: hold the metrics against references and against damage."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from worldbench.cli import jobs
+from worldbench.cli.parser import Parser
+from worldbench.core.errors import InputError
+
+LINE = "hold every metric against its references and against damage"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb."""
+    parser.groups = ("env", "eval")
+    parser.usage = (
+        "worldbench check WORLD [--corruptions N] [--rungs N] [--workers N] [--preset NAME] [--out FOLDER] "
+        "[options below]"
+    )
+    add = parser.add_argument
+    add("--corruptions", type=int, default=10, metavar="N", help="of each kind and size of damage (default 10)")
+    add("--rungs", type=int, default=5, metavar="N", help="sizes of each kind of damage, 1 .. 5 (default 5)")
+    add(
+        "--workers", type=int, default=0, metavar="N",
+        help="processes (default 2, or 1 on one core); changes no result",
+    )  # fmt: skip
+    jobs.add_settings(parser)
+    jobs.add_common(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check, write the record, print it. Raises RunError where a metric does not keep what it declares."""
+    if arguments.help and not arguments.names:
+        jobs.print_help(arguments)
+        return 0
+    from worldbench.studies.check.checking import SMALLER, Plan, check, require, show, workers_by_default, write
+
+    job = jobs.job_of(arguments, "oracle", {"eval": SMALLER})
+    if job is None:
+        return 0
+    from worldbench.runs.display import Display
+    from worldbench.runs.prepared import prepare
+    from worldbench.settings.resolve import group_types, preset_groups
+
+    plan = Plan(job.groups["eval"], arguments.corruptions, arguments.rungs)
+    if arguments.workers < 0:
+        raise InputError(f"--workers must be 1 or more, not {arguments.workers}")
+    display = Display(quiet=arguments.quiet)
+    prepared = prepare(job, display)
+    display.say(prepared.world.summary(0))
+
+    def options(name: str) -> Any:
+        return preset_groups(group_types(job.world, name), job.world, name, job.preset)["model"]
+
+    record = check(prepared.world, plan, display, options, arguments.workers or workers_by_default())
+    folder = write(record, arguments.out)
+    show(record)
+    display.say(f"calibration: {folder}")
+    require(record, folder)
+    return 0

@@ -1,0 +1,62 @@
+"""`worldbench decode RUN`: measure how much faster a model decodes with drafts of its own."""
+
+from __future__ import annotations
+
+import argparse
+
+from worldbench.cli import jobs
+from worldbench.cli.parser import Parser
+
+LINE = "how much faster a finished run's model decodes by guessing several of its own next tokens"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb. An option of the group env says where the map has moved."""
+    parser.groups = ("env",)
+    parser.usage = "worldbench decode RUN [options] [--plugin FILE.py] [--env.map FILE]"
+    add = parser.add_argument
+    add("--prompts", type=int, default=32, metavar="N", help="held-out prompts to continue (default 32)")
+    add("--batch", type=int, default=1, metavar="B", help="prompts continued together (default 1)")
+    add(
+        "--lengths", type=int, nargs="+", metavar="K",
+        help="drafted tokens in a round (default 1 2 4 8 12, as far as the model can)",
+    )  # fmt: skip
+    add(
+        "--adaptive", type=float, metavar="THRESHOLD",
+        help="also measure an arm that stops drafting where the probability that the model accepts all drafted "
+        "tokens, as the drafter estimates it, is below this (default: set from the measured costs; 0: no such arm)",
+    )  # fmt: skip
+    rule = parser.add_mutually_exclusive_group()
+    rule.add_argument(
+        "--greedy", action="store_true",
+        help="take the likeliest token (default); every token is compared with plain decoding",
+    )  # fmt: skip
+    rule.add_argument("--sampled", action="store_true", help="sample from the model's distribution, temperature 1")
+    add("--tokens", type=int, metavar="N", help="longest continuation (default: the world's decode limit)")
+    add(
+        "--repeats", type=int, default=5, metavar="N",
+        help="times that every arm decodes every prompt; the arms take turns (default 5)",
+    )  # fmt: skip
+    add("--threads", type=int, metavar="N", help="CPU threads (default: as in training)")
+    jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure, write the record, print it."""
+    folders = jobs.run_folders(arguments, {})
+    if not folders:
+        return 0
+    from worldbench.runs.display import Display
+    from worldbench.studies.decode import Settings, decode, show
+
+    display = Display(quiet=arguments.quiet)
+    lengths = None if arguments.lengths is None else tuple(arguments.lengths)
+    rule = "sampled" if arguments.sampled else "greedy"
+    settings = Settings(
+        arguments.prompts, arguments.batch, lengths, arguments.adaptive, rule, arguments.tokens, arguments.repeats,
+        arguments.threads,
+    )  # fmt: skip
+    path = decode(folders[0], settings, display, arguments.options, arguments.plugin)
+    show(path)
+    display.say(f"record: {path}")
+    return 0

@@ -1,0 +1,34 @@
+"""`worldbench eval RUN`: score a finished run again, under other evaluation options."""
+
+from __future__ import annotations
+
+import argparse
+
+from worldbench.cli import jobs
+from worldbench.cli.parser import Parser
+
+LINE = "score a finished run again, under other evaluation options"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb. Those of other groups than eval say where a file of the run has moved."""
+    parser.groups, parser.suggested = ("eval", "env", "data", "model", "train"), ("eval",)
+    parser.usage = "worldbench eval RUN [--eval options] [--plugin FILE.py] [--env.map FILE, where the map has moved]"
+    jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score, write the result, print it."""
+    from worldbench.metrics.config import EvalConfig
+
+    folders = jobs.run_folders(arguments, {"eval": EvalConfig})
+    if not folders:
+        return 0
+    from worldbench.records.reading import read
+    from worldbench.records.runs import Result
+    from worldbench.runs.display import Display, print_result
+    from worldbench.runs.run import evaluate
+
+    path = evaluate(folders[0], arguments.options, Display(quiet=arguments.quiet), arguments.plugin)
+    print_result(read(path, Result))
+    return 0

@@ -1,0 +1,47 @@
+"""`worldbench figures RUN..`: draw the figures of finished runs again."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from worldbench.cli.parser import Parser
+from worldbench.core.console import put_path
+from worldbench.core.errors import InputError
+
+LINE = "draw the figures of finished runs again"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb."""
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
+    parser.add_argument(
+        "--together", type=Path, metavar="FOLDER",
+        help="draw the runs' traces in one figure, into FOLDER, instead of each run's own",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draw, and print the path of every file drawn."""
+    from worldbench.core.files import lock
+    from worldbench.figures.run_figures import drawable, drawn
+
+    if arguments.together is not None:
+        from worldbench.runs.trace import draw_together
+
+        for path in draw_together(arguments.runs, arguments.together):
+            put_path(path)
+        return 0
+    for folder in arguments.runs:
+        if not os.path.isdir(folder):
+            raise InputError(f"{str(folder)!r} is not a run folder")
+        nothing = True
+        if drawable(folder):  # any other folder is not one of worldbench, so no lock file is made in it
+            with lock(folder):
+                for path in drawn(folder):
+                    put_path(path)
+                    nothing = False
+        if nothing:
+            raise InputError(f"{str(folder)!r} holds nothing to draw: neither metrics.jsonl nor evidence")
+    return 0

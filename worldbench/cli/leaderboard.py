@@ -1,0 +1,33 @@
+"""`worldbench leaderboard RUNS`: one table over many results."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from worldbench.cli.parser import Parser
+
+LINE = "one table over many results: means and t intervals over seeds"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb."""
+    add = parser.add_argument
+    add("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that hold them")
+    add("--format", choices=("table", "markdown", "csv", "json"), default="table")
+    add(
+        "--columns", nargs="+", metavar="METRIC[.SCORE]",
+        help="which scores (default: the primary score of every metric)",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the table, and which files were left out."""
+    from worldbench.records.leaderboard import build, render
+    from worldbench.runs.display import Display
+
+    left_out = list[str]()
+    print(render(build(arguments.results, arguments.columns, left_out.append), arguments.format))
+    for line in left_out:
+        Display().say(line)
+    return 0

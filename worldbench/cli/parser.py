@@ -1,0 +1,82 @@
+"""The parser of a verb. argparse reads the plain options (`--seed 3`); tyro reads the typed ones (`--train.steps 200`).
+
+A verb that takes typed options has no positional arguments in argparse, which could not tell a name from the value of a
+typed option. What argparse does not know stays in its order: first the names, then the typed options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+from collections.abc import Sequence
+from typing import NoReturn
+
+from worldbench.core.errors import InputError, nearest
+
+
+class Finished(Exception):
+    """--help or --version has printed all that was asked for. code: of the process."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are one sentence (InputError), and which may leave typed options to tyro.
+
+    groups: the groups of typed options that the verb takes, such as env and eval. suggested: those of them whose
+    options are suggested for a misspelt one. takes: the names before the options, for errors.
+    """
+
+    groups: tuple[str, ...] = ()
+    suggested: tuple[str, ...] = ()
+    takes: str = "one name"
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise Finished(status)  # not SystemExit, which a plugin may raise as well
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+    def read(self, words: Sequence[str]) -> argparse.Namespace:
+        """The plain options, and of a verb with typed options also `names`, `options` and `parser`.
+
+        Raises InputError for an option that the verb does not have, before anything is loaded.
+        """
+        arguments, rest = self.parse_known_args(words)
+        if not self.groups:
+            if rest:
+                raise self._unknown(arguments, rest[0])
+            return arguments
+        names = list(itertools.takewhile(lambda word: not word.startswith("-"), rest))
+        arguments.names, arguments.options, arguments.parser = names, rest[len(names) :], self
+        for word in arguments.options:
+            if word.startswith("--") and word[2:].partition(".")[0] not in self.groups:
+                raise self._unknown(arguments, word)
+        if self.takes == "one name" and len(names) > 1:
+            what = f"{self.prog} takes {self.takes}, then options"
+            raise InputError(f"what is {names[1]!r}? {what}; see {self.prog} --help")
+        return arguments
+
+    def _unknown(self, arguments: argparse.Namespace, word: str) -> InputError:
+        name = word.split("=")[0]
+        plain = [option for action in self._actions for option in action.option_strings]
+        close = nearest(name, [*plain, *_typed(arguments, self.suggested or self.groups)])
+        return InputError(f"unknown option {name}{close if close.startswith('; did') else f'; see {self.prog} --help'}")
+
+
+def _typed(arguments: argparse.Namespace, groups: Sequence[str]) -> list[str]:
+    """The typed options of the groups, as far as the world and the model are known."""
+    if not groups:
+        return []
+    from worldbench.metrics.config import EvalConfig
+    from worldbench.settings.options import option_names
+    from worldbench.settings.resolve import group_types
+    from worldbench.settings.train import DataConfig, TrainConfig
+
+    types_: dict[str, type] = {"data": DataConfig, "train": TrainConfig, "eval": EvalConfig}
+    model = next(iter(getattr(arguments, "models", None) or []), None) or getattr(arguments, "model", None) or "gpt"
+    with contextlib.suppress(InputError):  # an unknown world or model is refused later
+        types_ = group_types(next(iter(getattr(arguments, "names", [])), ""), model)
+    return option_names({group: cls for group, cls in types_.items() if group in groups})

@@ -1,0 +1,50 @@
+"""`worldbench run WORLD`: train a model in a world and score it."""
+
+from __future__ import annotations
+
+import argparse
+
+from worldbench.cli import jobs
+from worldbench.cli.parser import Parser
+
+LINE = "train a model in a world, score it beside its references, draw its figures"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb."""
+    parser.groups = ("env", "data", "model", "train", "eval")
+    parser.usage = (
+        "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] "
+        "[options below]"
+    )
+    parser.add_argument("--model", metavar="NAME", help="see worldbench ls (default gpt)")
+    parser.add_argument("--seed", type=int, metavar="N", help="of training (default 0)")
+    jobs.add_settings(parser)
+    parser.add_argument(
+        "--tuned", metavar="BUDGET",
+        help="the budget with which these settings were tuned, as worldbench tune writes it; part of the result",
+    )  # fmt: skip
+    parser.add_argument("--print-config", action="store_true", help="print the value of every setting, and stop")
+    jobs.add_common(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run what is still to be done of the job, and print its scores."""
+    job = jobs.job_of(arguments, arguments.model)
+    if job is None:
+        return 0
+    if arguments.print_config:
+        from worldbench.settings.recipe import to_toml
+
+        print(to_toml(job), end="")
+        return 0
+    from worldbench.records.reading import read
+    from worldbench.records.runs import Result
+    from worldbench.runs.display import Display, print_result
+    from worldbench.runs.run import run
+
+    display = Display(quiet=arguments.quiet)
+    path = run(job, arguments.out, display)
+    print_result(read(path, Result))
+    display.say(f"result: {path}", f"figures: {path.parent / 'figures'}")
+    return 0

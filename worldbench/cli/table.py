@@ -1,0 +1,42 @@
+"""The verbs of the command line, each with its module."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import Protocol, cast
+
+from worldbench.cli.parser import Parser
+
+VERBS = {
+    "run": "worldbench.cli.run",
+    "eval": "worldbench.cli.eval",
+    "tune": "worldbench.cli.tune",
+    "trace": "worldbench.cli.trace",
+    "decode": "worldbench.cli.decode",
+    "check": "worldbench.cli.check",
+    "score": "worldbench.cli.score",
+    "bench": "worldbench.cli.bench",
+    "reconstruct": "worldbench.cli.reconstruct",
+    "compare": "worldbench.cli.compare",
+    "leaderboard": "worldbench.cli.leaderboard",
+    "figures": "worldbench.cli.figures",
+    "ls": "worldbench.cli.ls",
+    "validate": "worldbench.cli.validate",
+}
+"""In the order of the help. A module is imported when its verb is wanted, and all of them for the list of verbs."""
+
+
+class Verb(Protocol):
+    """What the module of a verb has. `run` returns the exit code of the process; heavy modules are imported there."""
+
+    LINE: str
+
+    def add_arguments(self, parser: Parser) -> None: ...
+
+    def run(self, arguments: argparse.Namespace) -> int: ...
+
+
+def load(name: str) -> Verb:
+    """The module of a verb."""
+    return cast("Verb", importlib.import_module(VERBS[name]))

@@ -1,0 +1,35 @@
+"""`worldbench trace RUN..`: score finished runs at every checkpoint that they keep."""
+
+from __future__ import annotations
+
+import argparse
+
+from worldbench.cli import jobs
+from worldbench.cli.parser import Parser
+from worldbench.core.console import put_path
+
+LINE = "score finished runs at every checkpoint that they keep"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb. Those of other groups than eval say where a file of the run has moved."""
+    parser.groups, parser.suggested = ("eval", "env", "data", "model", "train"), ("eval",)
+    parser.takes = "run folders"
+    parser.usage = "worldbench trace RUN.. [--eval options] [--plugin FILE.py] [--env.map FILE]"
+    jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Score the checkpoints of each run; print the path and the scores of each trace."""
+    from worldbench.metrics.config import EvalConfig
+
+    folders = jobs.run_folders(arguments, {"eval": EvalConfig})
+    if not folders:
+        return 0
+    from worldbench.runs.display import Display
+    from worldbench.runs.trace import show, trace_all
+
+    for path in trace_all(folders, arguments.options, Display(quiet=arguments.quiet), arguments.plugin):
+        put_path(path)
+        show(path)
+    return 0

@@ -1,0 +1,109 @@
+"""`worldbench tune WORLD --models NAME..`: tune several models with the same budget."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import TYPE_CHECKING, Any
+
+from worldbench.cli import jobs
+from worldbench.cli.parser import Parser
+from worldbench.core.errors import InputError
+
+if TYPE_CHECKING:
+    from worldbench.settings.job import Job
+
+LINE = "tune several models alike: the same number of trials for each, on seeds of their own"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb."""
+    parser.groups = ("env", "data", "model", "train", "eval")
+    parser.usage = (
+        "worldbench tune WORLD --models NAME.. [--trials N] [--seeds K] [--criterion SCORE] [--preset NAME] "
+        "[--out FOLDER] [options below]"
+    )
+    add = parser.add_argument
+    add(
+        "--models", nargs="+", metavar="NAME",
+        help="the models to tune, see worldbench ls; an option goes to each of them that has it",
+    )  # fmt: skip
+    add(
+        "--trials", type=int, default=16, metavar="N",
+        help="settings tried for each model, those of the preset among them (default 16)",
+    )  # fmt: skip
+    add("--seeds", type=int, default=1, metavar="K", help="of training, for each trial (default 1)")
+    add(
+        "--criterion", metavar="METRIC[.SCORE]",
+        help="what to choose by, or loss (default excess_loss.kl; loss where the world does not define the law)",
+    )  # fmt: skip
+    jobs.add_settings(parser)
+    jobs.add_common(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Tune, print the tables, and say how to report the best settings."""
+    if arguments.help and not arguments.names:
+        jobs.print_help(arguments)
+        return 0
+    choice = jobs.choose(arguments)
+    if "tuned" in choice.recipe:
+        before = f"{str(arguments.config)!r} was tuned already ({choice.recipe['tuned']})"
+        raise InputError(f"the recipe {before}; tune the settings that it started from")
+    names = models_of(arguments, choice.recipe)
+    if arguments.help:
+        show_help(arguments, choice, names)
+        return 0
+    from worldbench.runs.display import Display
+    from worldbench.studies.tune.tuning import Plan, show, tune
+
+    plan = Plan(arguments.trials, arguments.seeds, arguments.criterion)
+    display = Display(quiet=arguments.quiet)
+    paths = tune(jobs_of(arguments, choice, names), plan, arguments.out, display)
+    show(paths)
+    for path in paths:
+        named = "".join(f" --plugin {shlex.quote(plugin.path)}" for plugin in choice.plugins)
+        display.say(f"to report it: worldbench run --config {path.with_name('best.toml')} --seed 0{named}")
+    return 0
+
+
+def models_of(arguments: argparse.Namespace, recipe: dict[str, Any]) -> list[str]:
+    """The models to tune, each once. Raises InputError where there is none, and for one that is not trained."""
+    from worldbench.core.registry import models
+
+    by_default = [recipe.get("model", {}).get("name"), "gpt" if arguments.help else None]
+    names = list(dict.fromkeys(arguments.models or filter(None, by_default)))
+    trained = ", ".join(e.name for e in models if e.trained)
+    if not names:
+        raise InputError(f"which models? --models takes some of {trained}")
+    if untrained := [name for name in names if not models[name].trained]:
+        raise InputError(f"{untrained[0]} is not trained, so there is nothing to tune; there are {trained}")
+    return names
+
+
+def jobs_of(arguments: argparse.Namespace, choice: jobs.Choice, names: list[str]) -> list[Job]:
+    """A job for each model, with the options and the keys of the recipe that the model has."""
+    from worldbench.settings.resolve import resolve
+    from worldbench.settings.several import applying, applying_keys
+
+    recipe, types_ = choice.recipe, [choice.defaults(name)[0] for name in names]
+    keys = applying_keys(recipe.get("model", {}), [t["model"] for t in types_])
+    seed = recipe.get("seed", 0)
+    return [
+        resolve(
+            choice.world, name, preset=choice.preset, seed=seed, recipe={**recipe, "model": own}, options=options,
+            plugins=choice.plugins,
+        )
+        for name, own, options in zip(names, keys, applying(arguments.options, types_))
+    ]  # fmt: skip
+
+
+def show_help(arguments: argparse.Namespace, choice: jobs.Choice, names: list[str]) -> None:
+    """The options of the verb and of the first model; then the model options of each further one."""
+    from worldbench.settings.options import print_option_help
+
+    jobs.print_help(arguments, *choice.defaults(names[0]))
+    for name in names[1:]:
+        types_, defaults = choice.defaults(name)
+        print(f"\n{name}:")
+        print_option_help({"model": types_["model"]}, {"model": defaults["model"]})

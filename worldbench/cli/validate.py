@@ -1,0 +1,36 @@
+"""`worldbench validate PATH..`: read every record again."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from worldbench.cli.parser import Parser
+from worldbench.core.errors import InputError
+from worldbench.core.text import visible
+
+LINE = "check result files"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The verb has no options."""
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="records, or folders that hold them")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a line for each file. Raises InputError where one cannot be read."""
+    from worldbench.records.finding import everything
+    from worldbench.records.reading import read_any
+    from worldbench.records.summary import summary
+
+    wrong = 0
+    found = everything(arguments.files)
+    for path in found:
+        try:
+            print(visible(f"{path}: {summary(read_any(path))}", 500))
+        except InputError as error:
+            wrong += 1
+            print(visible(str(error), 500))
+    if wrong:
+        raise InputError(f"{wrong} of {len(found)} files cannot be read; what is wrong with them is above")
+    return 0
