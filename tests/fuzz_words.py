@@ -67,6 +67,8 @@ LINES: tuple[list[str], ...] = (
     ["leaderboard", "runs", "--format", "table"],
     ["compare", "gpt", "nextlat[steps=10]", "runs", "--columns", "m.y", "--margin", "0.1", "--format", "json"],
     ["compare", "gpt", "nextlat", "runs", "--matched", "m.x"],
+    ["show", "runs/a-run", "--all"],
+    ["show", "runs/result-gpt-0.json", "--json"],
     ["validate", "runs", "runs/result-gpt-0.json"],
     ["figures", "runs/a-run"],
     ["figures", "runs/a-run", "--together", "drawn"],

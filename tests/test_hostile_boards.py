@@ -133,7 +133,7 @@ def test_a_result_a_trace_and_a_list(
     tmp_path: Path,
 ) -> None:
     from worldbench.core.errors import InputError
-    from worldbench.runs.display import print_result
+    from worldbench.runs.printing import print_result
     from worldbench.runs.trace import show
 
     if columns is not None:
@@ -157,7 +157,7 @@ def test_a_result_a_trace_and_a_list(
         check_table(out)
         assert code == 2 or len(out.splitlines()) == 9
         shows: list[tuple[Callable[[Path], Any], Path]] = [
-            (lambda path: print_result(read(path, Result)), runs[name] / "board" / "result.json"),
+            (lambda path: print_result(read(path, Result), every=True), runs[name] / "board" / "result.json"),
             (show, tmp_path / "trace.json"),
         ]
         for show_it, path in shows:

@@ -314,30 +314,25 @@ def test_case_recipes(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("columns", [40, 80])
 def test_case_narrow_terminal(columns: int, tmp_path: Path) -> None:
     script = case("narrow-terminal") / "withtty.py"
-    argv = [
-        "python3",
-        str(script),
-        str(columns),
-        "worldbench",
-        "run",
-        "taxi",
-        "--model",
-        "oracle",
-        "--env.map",
-        "city:40",
-    ]
-    argv += ["--env.region", "all", "--eval.trials", "5", "--eval.metrics", "valid_trajectories", "--out", "runs"]
-    done = subprocess.run(
-        argv, cwd=tmp_path, capture_output=True, text=True, check=True, env=terminals.with_command(tmp_path)
-    )
-    assert "rc 0" in done.stdout
-    scores = json.loads(next(tmp_path.glob("runs/*/result-*.json")).read_text())["scores"]["valid_trajectories"][
-        "scores"
-    ]
-    for name, score in scores.items():
-        assert name in done.stdout
-        assert number(score["value"]) in done.stdout
-    assert "…" not in done.stdout
+    environment = terminals.with_command(tmp_path)
+
+    def printed(*words: str) -> str:
+        argv = ["python3", str(script), str(columns), "worldbench", *words]
+        done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
+        assert "rc 0" in done.stdout
+        assert "…" not in done.stdout
+        return done.stdout
+
+    options = ["--env.map", "city:40", "--env.region", "all", "--eval.trials", "5"]
+    metric = "valid_trajectories"
+    short = printed("run", "taxi", "--model", "oracle", *options, "--eval.metrics", metric, "--out", "runs")
+    (path,) = tmp_path.glob("runs/*/result-*.json")
+    record = json.loads(path.read_text())["scores"][metric]
+    assert record["primary"] in short
+    whole = printed("show", str(path.parent.relative_to(tmp_path)), "--all")
+    for name, score in record["scores"].items():
+        assert name in whole
+        assert number(score["value"]) in whole
 
 
 def test_case_matplotlibrc_usetex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
-from worldbench.runs import display
+from worldbench.runs import printing
 from worldbench.studies import decode
 
 TRACE = ("trace", "--eval.metrics", "excess_loss")
@@ -94,7 +94,7 @@ def test_results(case: Path, run: Path) -> None:
         refuse(words, str(case))
     refuse(["validate", case])
     with pytest.raises(InputError, match=re.escape(str(case))):
-        display.print_result(read(case, Result))
+        printing.print_result(read(case, Result))
     (own,) = run.glob("result-*.json")
     shutil.copy(case, own)
     refuse(["leaderboard", run.parent / own], str(own))
@@ -110,7 +110,7 @@ def test_markup_in_the_name_of_a_score_is_no_markup(case: Path, capsys: pytest.C
     for form in ("table", "csv", "json"):
         assert main(["leaderboard", str(case), "--columns", f"{metric}.{odd}", "--format", form]) == 0
         assert odd in capsys.readouterr().out
-    display.print_result(record)
+    printing.print_result(record)
     assert odd in capsys.readouterr().out
 
 

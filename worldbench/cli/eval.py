@@ -24,11 +24,11 @@ def run(arguments: argparse.Namespace) -> int:
     folders = jobs.run_folders(arguments, {"eval": EvalConfig})
     if not folders:
         return 0
-    from worldbench.records.reading import read
-    from worldbench.records.runs import Result
-    from worldbench.runs.display import Display, print_result
+    from worldbench.cli.ending import print_ending
+    from worldbench.runs.display import Display
     from worldbench.runs.run import evaluate
 
-    path = evaluate(folders[0], arguments.options, Display(quiet=arguments.quiet), arguments.plugin)
-    print_result(read(path, Result))
+    display = Display(quiet=arguments.quiet)
+    path = evaluate(folders[0], arguments.options, display, arguments.plugin)
+    print_ending(path, display)
     return 0

@@ -87,8 +87,8 @@ def show(record: Reconstruction) -> None:
         if name == "valid_routes":
             interval += " (over routes)"
         beside = [
-            number(scores[f"control_{c}_{controlled[name]}"].value) if name in controlled else ""
-            for c in ("uniform", "matched")
+            number(control.value) if name in controlled and control is not None else ""
+            for control in (scores.get(f"control_{kind}_{controlled.get(name)}") for kind in ("uniform", "matched"))
         ]
         body.append([name, number(s.value), interval, *beside])
     title = f"{counted(record.routes.count, 'route')} on {record.map.name}"

@@ -38,13 +38,11 @@ def run(arguments: argparse.Namespace) -> int:
 
         print(to_toml(job), end="")
         return 0
-    from worldbench.records.reading import read
-    from worldbench.records.runs import Result
-    from worldbench.runs.display import Display, print_result
+    from worldbench.cli.ending import print_ending
+    from worldbench.runs.display import Display
     from worldbench.runs.run import run
 
     display = Display(quiet=arguments.quiet)
     path = run(job, arguments.out, display)
-    print_result(read(path, Result))
-    display.say(f"result: {path}", f"figures: {path.parent / 'figures'}")
+    print_ending(path, display)
     return 0

@@ -37,12 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
     job = jobs.job_of(arguments, "oracle")
     if job is None:
         return 0
-    from worldbench.records.reading import read
-    from worldbench.records.runs import Result
-    from worldbench.runs.display import Display, print_result
+    from worldbench.cli.ending import print_ending
+    from worldbench.runs.display import Display
     from worldbench.runs.run import score_callable
 
     display, rows = Display(quiet=arguments.quiet), arguments.batch_limit
     path = score_callable(job, arguments.callable, arguments.out, display, rows=rows, threads=arguments.threads)
-    print_result(read(path, Result))
+    print_ending(path, display)
     return 0

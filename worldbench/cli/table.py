@@ -11,6 +11,7 @@ from worldbench.cli.parser import Parser
 VERBS = {
     "run": "worldbench.cli.run",
     "eval": "worldbench.cli.eval",
+    "show": "worldbench.cli.show",
     "tune": "worldbench.cli.tune",
     "trace": "worldbench.cli.trace",
     "decode": "worldbench.cli.decode",

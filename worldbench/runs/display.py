@@ -1,29 +1,23 @@
-"""What people see of the work: progress at a terminal, a plain line now and then elsewhere, and a result's scores."""
+"""What people see of the work while it goes on: progress at a terminal, and elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from worldbench.core import console, tables
-from worldbench.core.text import counted, visible
-
-if TYPE_CHECKING:
-    from worldbench.records.runs import Result
-    from worldbench.records.scores import Metric, Which
+from worldbench.core.text import visible
 
 Reporter = Callable[[int, int, dict[str, float], int, float], None]
 """(steps done, steps, losses, tokens this session, seconds this session)."""
 
 SELDOM, LONGEST_SILENCE, PARTS = 30.0, 600.0, 10
-"""Without a terminal: a line of progress each tenth of the steps, but none within 30 s of the last, and one in 10
-min."""
+"""Without a terminal: a line of progress each tenth of the steps, at least 30 s and at most 10 min after the last."""
 
 
 class Display:
-    """Progress goes to standard error, results to standard output. `quiet` says nothing but results."""
+    """Progress goes to standard error, results to standard output. quiet: no progress."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -33,14 +27,16 @@ class Display:
         return Display(quiet=True)
 
     def say(self, *sentences: str) -> None:
-        """Each on a line of its own."""
+        """Print each sentence on its own line."""
         if not self.quiet:
             print("\n".join(map(visible, sentences)), file=sys.stderr, flush=True)
 
     @contextmanager
     def task(self, what: str, *, lines: bool = True) -> Iterator[Callable[[str], None]]:
-        """Announce parts of a task: one line that is replaced at a terminal, elsewhere a line for each (unless not
-        `lines`)."""
+        """Announce the parts of a task: at a terminal in one line that is replaced, elsewhere in a line for each part.
+
+        lines: False: no lines where there is no terminal.
+        """
         if self.quiet or not self.terminal:
             yield lambda part: self.say(f"{what}: {part}") if lines else None
             return
@@ -52,8 +48,7 @@ class Display:
 
     @contextmanager
     def training(self, steps: int) -> Iterator[Reporter | None]:
-        """A reporter of training: a bar at a terminal, elsewhere a line now and then; None where nothing is to be
-        said."""
+        """A reporter of training: a bar at a terminal, elsewhere a line now and then; None for a quiet display."""
         if self.quiet:
             yield None
             return
@@ -65,20 +60,20 @@ class Display:
 
         columns = (
             TextColumn("training"), BarColumn(), TextColumn("{task.completed}/{task.total}"), TimeRemainingColumn(),
-            TextColumn("{task.fields[told]}", markup=False),
+            TextColumn("{task.fields[losses]}", markup=False),
         )  # fmt: skip
         with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
-            task = progress.add_task("training", total=steps, told="")
+            task = progress.add_task("training", total=steps, losses="")
 
             def report(done: int, total: int, losses: dict[str, float], tokens: int, seconds: float) -> None:
-                told = "  ".join(f"{k} {v:.4f}" for k, v in losses.items())
-                progress.update(task, completed=done, told=f"{tokens / max(seconds, 1e-9):,.0f} tokens/s  {told}")
+                terms = "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+                progress.update(task, completed=done, losses=f"{tokens / max(seconds, 1e-9):,.0f} tokens/s  {terms}")
 
             yield report
 
 
 class Lines:
-    """A reporter that says a line now and then, for a log file."""
+    """A reporter that prints a line now and then, for a log file."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
@@ -92,15 +87,15 @@ class Lines:
         tenth = done - self.last[0] >= total / PARTS
         if done < total and not (since >= SELDOM and tenth) and since < LONGEST_SILENCE:
             return
-        if done == total and seconds < SELDOM:  # what took no time needs no line
+        if done == total and seconds < SELDOM:  # a short training needs no line
             return
         self.last = (done, seconds)
         left = ""
         if done > self.first[0] and done < total:
             left = f", about {_duration((total - done) * (seconds - self.first[1]) / (done - self.first[0]))} left"
-        told = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
+        terms = ", ".join(f"{name} {value:.4f}" for name, value in losses.items())
         rate = f"{tokens / max(seconds, 1e-9):,.0f} tokens/s"
-        self.say(f"step {done:,} of {total:,} ({done / total:.0%}): {told}; {rate}{left}")
+        self.say(f"step {done:,} of {total:,} ({done / total:.0%}): {terms}; {rate}{left}")
 
 
 def _duration(seconds: float) -> str:
@@ -109,47 +104,14 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def print_result(record: Result) -> None:
-    """The scores of one result: floor, score with its interval, ceiling."""
-    title = f"{record.model.name} in {record.world_name}"
-    if record.seed is not None:
-        title += f", seed {record.seed}"
-    if record.tuning is not None:
-        title += f", tuned by {counted(record.tuning.trials, 'trial')} x {record.tuning.seeds}"
-    arrow = {"higher": "up", "lower": "down", "none": "-"}
-    body: list[list[str]] = []
-    styles: list[str] = []
-    for name, metric in record.scores.items():
-        body.append([f"{name} ({arrow[metric.direction]})", *[""] * 5])
-        styles.append("bold")
-        for key in sorted(metric.scores, key=lambda k: k != metric.primary):
-            s = metric.scores[key]
-            interval = f"{number(s.interval[0])} .. {number(s.interval[1])}" if s.interval else ""
-            both = bound(metric, "floor", key), bound(metric, "ceiling", key)
-            body.append([f"  {key}", both[0], number(s.value), interval, both[1], str(s.n)])
-            styles.append("bold" if key == metric.primary else "dim")
-    head = ["metric (better)", "floor", "score", "95% over trials", "ceiling", "n"]
-    used = [i for i in range(len(head)) if i in (0, 2) or any(row[i] for row in body)]
-    body = [[row[i] for i in used] for row in body]
-    print(tables.terminal([head[i] for i in used], body, 1, title=title, right=range(1, len(used)), styles=styles))
-    notes = [f"{name}: {note}" for name, metric in record.scores.items() for note in metric.notes]
-    notes += [f"{name}: not applicable: {reason}" for name, reason in record.not_applicable.items()]
-    print_notes(notes)
-
-
 def print_notes(notes: list[str]) -> None:
-    """Sentences below a table, each on lines of its own."""
+    """Print sentences below a table, each on its own lines."""
     for note in notes:
         print(tables.note(note))
 
 
-def bound(metric: Metric, which: Which, key: str) -> str:
-    value = metric.bound(which, key)
-    return "" if value is None else number(value)
-
-
 def number(value: float | None) -> str:
-    """A score in a table; "-" where there is none. What is infinite, or not a number, says so."""
+    """A score in a table; "-" where there is none, "inf" and "nan" where it is not finite."""
     if value is None:
         return "-"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"

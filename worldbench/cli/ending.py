@@ -1,0 +1,27 @@
+"""What run, eval and score print at their end: the primary scores, and where everything else is."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from worldbench.core.text import counted
+from worldbench.records.finding import own_result
+from worldbench.records.reading import read
+from worldbench.records.runs import Result
+from worldbench.runs.display import Display
+from worldbench.runs.printing import print_scores
+
+
+def print_ending(path: Path, display: Display) -> None:
+    """The short table of a result file, its folder, its pictures, and the command that shows the whole record."""
+    record, folder = read(path, Result), path.parent
+    print_scores(record)
+    drawn = sorted(picture.name for picture in (folder / "figures").glob("*.png"))
+    if drawn:
+        display.say(f"figures: {folder / 'figures'} ({', '.join(drawn)})")
+    what = "every score"
+    if (count := len(record.not_applicable)) > 0:
+        what += f", and why {counted(count, 'metric')} {'does' if count == 1 else 'do'} not apply"
+    name = folder if own_result(folder) == path else path
+    display.say(f"result: {path}", f"{what}: worldbench show {shlex.quote(str(name))}")

@@ -1,0 +1,141 @@
+"""A record of a run as people read it: what it was, its learning curve, its scores, and what did not apply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from worldbench.core import tables
+from worldbench.core.text import counted
+from worldbench.runs.display import number, print_notes
+
+if TYPE_CHECKING:
+    from worldbench.records.folder import Config
+    from worldbench.records.lines import EvalLine
+    from worldbench.records.parts import Environment, Head
+    from worldbench.records.runs import Result
+    from worldbench.records.scores import Metric, Which
+
+CURVE_ROWS = 7
+"""Points of a learning curve in its short table: the first, the last, and some in between."""
+BETTER = {"higher": "up", "lower": "down", "none": "-"}
+
+
+def print_scores(record: Result, *, every: bool = False) -> None:
+    """The table of a result: floor, score, its interval, ceiling. every: all scores, not only the primary ones."""
+    body: list[list[str]] = []
+    styles: list[str] = []
+    for name, metric in record.scores.items():
+        better = f"({BETTER[metric.direction]})"
+        if not every:
+            body.append([f"{name}.{metric.primary} {better}", *_cells(metric, metric.primary)])
+            styles.append("")
+            continue
+        body.append([f"{name} {better}", *[""] * 5])
+        styles.append("bold")
+        for key in sorted(metric.scores, key=lambda k: k != metric.primary):
+            body.append([f"  {key}", *_cells(metric, key)])
+            styles.append("bold" if key == metric.primary else "dim")
+    head = ["metric (better)", "floor", "score", "95% over trials", "ceiling", "n"]
+    used = [i for i in range(len(head)) if i in (0, 2) or any(row[i] for row in body)]
+    body = [[row[i] for i in used] for row in body]
+    right = range(1, len(used))
+    print(tables.terminal([head[i] for i in used], body, 1, title=_title(record), right=right, styles=styles))
+
+
+def _title(record: Head) -> str:
+    title = f"{record.model.name} in {record.world_name}"
+    if record.seed is not None:
+        title += f", seed {record.seed}"
+    if record.tuning is not None:
+        title += f", tuned by {counted(record.tuning.trials, 'trial')} x {record.tuning.seeds}"
+    return title
+
+
+def _cells(metric: Metric, key: str) -> list[str]:
+    score = metric.scores[key]
+    interval = f"{number(score.interval[0])} .. {number(score.interval[1])}" if score.interval else ""
+    return [_bound(metric, "floor", key), number(score.value), interval, _bound(metric, "ceiling", key), str(score.n)]
+
+
+def _bound(metric: Metric, which: Which, key: str) -> str:
+    value = metric.bound(which, key)
+    return "" if value is None else number(value)
+
+
+def print_reasons(record: Result) -> None:
+    """The notes of the metrics; then why the others do not apply, each reason once."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in record.not_applicable.items():
+        reasons.setdefault(reason, []).append(name)
+    notes = [f"{name}: {note}" for name, metric in record.scores.items() for note in metric.notes]
+    print_notes([*notes, *(f"not applicable: {', '.join(names)}: {reason}" for reason, names in reasons.items())])
+
+
+def print_result(record: Result, *, every: bool = False) -> None:
+    """Everything that a result says; every: all scores and all points of the learning curve."""
+    print_head(record)
+    if record.training is not None:
+        print_curve(record.training.curve, every=every)
+    print_scores(record, every=every)
+    print_reasons(record)
+
+
+def print_head(record: Head) -> None:
+    """What was run, on what, and how."""
+    facts = {"run": f"{_title(record)}, preset {record.preset}", "command": record.command}
+    others = {name: value for name, value in record.world.items() if name != "world"}
+    facts["world"] = ", ".join([record.world_name, *([_pairs(others)] if others else [])])
+    if record.model.hidden is not None:
+        facts["hidden state"] = record.model.hidden
+    if (parameters := record.model.parameters) is not None:
+        facts["parameters"] = f"{parameters.training:,} in training, {parameters.inference:,} in prediction"
+    facts["identity"] = f"training {record.identity.training}, evaluation {record.identity.evaluation}"
+    facts["environment"] = _environment(record.environment)
+    print_facts(facts)
+
+
+def print_config(config: Config) -> None:
+    """What a run is that has no result yet."""
+    facts = {"run": f"{config.model} in {config.world}, seed {config.seed}, preset {config.preset}"}
+    if config.given:
+        facts["other than the preset"] = _pairs(config.given)
+    facts["identity"] = f"training {config.identity.training}, evaluation {config.identity.evaluation}"
+    print_facts(facts)
+
+
+def print_facts(facts: dict[str, str]) -> None:
+    """One line for each fact, or several where it is long."""
+    print_notes([f"{name}: {fact}" for name, fact in facts.items()])
+
+
+def _pairs(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _environment(e: Environment) -> str:
+    processor = f"{e.processor} ({e.instructions})" if e.instructions else e.processor
+    parts = [f"worldbench {e.worldbench}", f"Python {e.python}", f"torch {e.torch}", f"numpy {e.numpy}", processor]
+    if e.commit:
+        parts.append(f"commit {e.commit[:10]}" + (" with changes that are not committed" if e.dirty else ""))
+    return ", ".join(parts)
+
+
+def print_curve(curve: list[EvalLine], *, every: bool = False) -> None:
+    """The held-out losses of training, in nats a token; not every: some of the points."""
+    if not curve:
+        return
+    points = curve if every else [curve[i] for i in _some(len(curve))]
+    known = any(p.bayes is not None for p in points)
+    head = ["step", "held-out loss", *(["of the exact law", "excess"] if known else [])]
+    body = [[f"{p.step:,}", *(number(v) for v in ([p.loss, p.bayes, p.excess] if known else [p.loss]))] for p in points]
+    title = "learning curve, nats a token"
+    if len(points) < len(curve):
+        title += f" ({len(points)} of {len(curve)} points)"
+    print(tables.terminal(head, body, 1, title=title, right=range(len(head))))
+
+
+def _some(count: int) -> Iterable[int]:
+    """At most CURVE_ROWS of the numbers below `count`, evenly spaced; the first and the last are among them."""
+    most = min(count, CURVE_ROWS)
+    return [round(i * (count - 1) / max(most - 1, 1)) for i in range(most)]
