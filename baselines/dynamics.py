@@ -80,15 +80,15 @@ def fit_dynamics(
         embedding = objective.embed(torch.arange(objective.vocabulary, device=device)).clone()
     matrices, rest = ([p for p in module.parameters() if (p.ndim >= 2) == kind] for kind in (True, False))
     groups = [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": rest, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.95), eps=1e-8)
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE, betas=(0.9, 0.95), eps=1e-8)
     rng, warmup = streams.generator("dynamics probe", seed), max(1, round(WARMUP * steps))
     for i in range(steps):
         done = (i - warmup) / max(steps - warmup, 1)
         rate = LEARNING_RATE * ((i + 1) / warmup if i < warmup else 0.5 * (1 + math.cos(math.pi * done)))
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate
         chosen = torch.from_numpy(rng.integers(0, len(row), BATCH)).to(device)
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         F.smooth_l1_loss(module(before[chosen], embedding[token[chosen]]), after[chosen]).backward()
-        optimiser.step()
+        optimizer.step()
     return module

@@ -6,8 +6,8 @@ L = L_ntp + lambda_h L_next_h + lambda_kl L_kl
     || head_frozen(h'_{t+i}) )
 Each of the d terms is a mean over its own positions: those (t, i) for which t+i is an input of the same document as t;
 for L_kl also one after which something is asked for. A rollout therefore never crosses the end of a document, at any
-later step either. Options take parts of this away or change them; the shams keep the work and take away what it could
-teach.
+later step either. Options take parts of this away or change them; the ablation
+controls keep the work and take away what it could teach.
 
 Shape letters: B rows, T tokens, S columns of a rollout (T as a rule, see rollout.py), D width, V vocabulary, M =
 positions of one term.
@@ -59,7 +59,7 @@ class NextLatConfig(GPTConfig):
     """The dynamics add to the latent, h' = h + f(..); else h' = f(..)."""
     state: Literal["normed", "residual"] = field(default="normed", metadata=LATER)
     """The latent: the output of the final norm, or the residual stream before it (the norm is then the head's)."""
-    sham: Literal["none", "cut", "shuffled"] = field(default="none", metadata=LATER)
+    control: Literal["none", "cut", "shuffled"] = field(default="none", metadata=LATER)
     """Control of the same work. cut: the latent terms train the dynamics alone, and the transformer is GPT's. shuffled:
     the targets are latents of other places of the row, in other documents where the row has any."""
 
@@ -73,16 +73,16 @@ class NextLatConfig(GPTConfig):
         if not self.dynamics_factor > 0:
             raise InputError(f"model.dynamics_factor must be above 0, not {self.dynamics_factor}")
         hints = typing.get_type_hints(NextLatConfig)
-        for name in ("mask", "state", "sham"):
+        for name in ("mask", "state", "control"):
             allowed, value = typing.get_args(hints[name]), getattr(self, name)
             if value not in allowed:
                 raise InputError(
                     f"model.{name} must be one of {', '.join(allowed)}, not {value!r}{nearest(str(value), allowed)}"
                 )
         for name in ("stop_target", "stop_head"):
-            if self.sham == "cut" and not getattr(self, name):
+            if self.control == "cut" and not getattr(self, name):
                 raise InputError(
-                    f"model.{name} must be true with model.sham 'cut', which lets no gradient into the transformer"
+                    f"model.{name} must be true with model.control 'cut', which lets no gradient into the transformer"
                 )
 
     @property
@@ -139,7 +139,7 @@ class NextLat(Objective):
 
     def clip_groups(self) -> list[list[nn.Parameter]]:
         """Where the dynamics are cut off, the transformer's gradient is clipped as GPT's is."""
-        if self.config.sham == "cut":
+        if self.config.control == "cut":
             return [list(self.trunk.parameters()), list(self.dynamics.parameters())]
         return super().clip_groups()
 
@@ -173,7 +173,7 @@ class NextLat(Objective):
                 embedded = torch.cat(
                     [embedded, self.embed(torch.where(batch.following >= 0, batch.following, self.pad))], dim=1
                 )
-            leaves = [(tensor, tensor.detach().requires_grad_(c.sham != "cut")) for tensor in (h, embedded)]
+            leaves = [(tensor, tensor.detach().requires_grad_(c.control != "cut")) for tensor in (h, embedded)]
             terms = self._latent_backward(leaves[0][1], leaves[1][1], batch, columns, totals)
         next_token = self.next_token_sum(h, batch.targets) / safe(totals["next_token"])
         roots: list[Tensor] = [next_token]
@@ -195,8 +195,8 @@ class NextLat(Objective):
         """
         c = self.config
         target = h_BTD.detach() if c.stop_target else h_BTD
-        if c.sham == "shuffled":
-            target = pick(target, other_places(batch, "sham", self.seed))
+        if c.control == "shuffled":
+            target = pick(target, other_places(batch, "control", self.seed))
         target, h, e = columns.latents(target), columns.latents(h_BTD), columns.tokens(e_BUD)
         with torch.no_grad():
             teacher = F.log_softmax(self.head(target), dim=-1) if c.lambda_kl else None

@@ -1,5 +1,5 @@
-"""Where NextLat's rollouts run: which steps are supervised, through which tokens, and (for a sham) towards the latents
-of which other places.
+"""Where NextLat's rollouts run: which steps are supervised, through which tokens, and (for an ablation control) towards
+the latents of which other places.
 
 Shape letters: B rows, T input tokens, S columns of a rollout (T, and the last tokens of documents where rollouts go
 through them).

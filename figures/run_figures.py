@@ -131,6 +131,6 @@ def _title(folder: Path) -> str:
         return folder.name
     config = read(path, Config)
     seed = f", seed {config.seed}" if "train" in config.groups else ""
-    rides = config.number("data", "rides")
-    arm = "" if rides is None else (f", {counted(rides, 'document')}" if rides else ", unlimited documents")
+    documents = config.number("data", "documents")
+    arm = "" if documents is None else (f", {counted(documents, 'document')}" if documents else ", unlimited documents")
     return f"{config.model} ({config.preset}{arm}{seed})"

@@ -54,7 +54,7 @@ def table_groups(documents: Documents, row: np.ndarray, prefix_length: np.ndarra
 
 
 def kl_of_beliefs(belief: np.ndarray, predicted: np.ndarray, w: np.ndarray) -> float:
-    """Weighted mean of KL(belief || prediction clipped to [1e-6, 1] and normalised)."""
+    """Weighted mean of KL(belief || prediction clipped to [1e-6, 1] and normalized)."""
     q = np.clip(predicted, LEAST, 1)
     q /= q.sum(axis=1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -50,7 +50,7 @@ class EvalConfig:
     dynamics_documents: int = 2000
     """Held-out documents whose hidden states the post-hoc dynamics probe is trained on."""
     dynamics_steps: int = 1000
-    """Optimiser steps of the post-hoc dynamics probe."""
+    """Optimizer steps of the post-hoc dynamics probe."""
     horizon: int = 20
     """Steps that a dynamics is rolled out without looking."""
     swap_pairs: int = 300

@@ -51,7 +51,7 @@ class EffectiveRank(Metric):
         n = len(h)
         scores = {
             "rank": Score(effective_rank(s), n),
-            "rank_centred": Score(effective_rank(centred), n),
+            "rank_centered": Score(effective_rank(centred), n),
             "participation_ratio": Score(participation_ratio(centred), n),
         }
         notes = [f"hidden state: {model.hidden_name}, width {h.shape[1]}"]

@@ -74,7 +74,7 @@ class StateSwap(Metric):
     tokens; single layers in the series. Controls: a random donor of the same length in b's stead (`donor_law_random`,
     still measured against b's law: any other state is not enough); the embedding alone (the token, the wrong layer);
     two histories of *one* state, where nothing may change (`same_state_change`, KL, beside `other_state_change`); a
-    swap with itself (`sham_change`, 0 by construction). Sees: whether the state that was read is the one in use. Cannot
+    swap with itself (`self_change`, 0 by construction). Sees: whether the state that was read is the one in use. Cannot
     see: states kept over several positions, which attention can still reach: a low score is what a model without
     compact state earns.
     """
@@ -88,7 +88,7 @@ class StateSwap(Metric):
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
             Expectation("donor_law", 1 - 1e-6, 1 + 1e-6), Expectation("donor_law_random", -1, 0.5),
-            Expectation("same_state_change", -1e-6, 1e-6), Expectation("sham_change", -1e-6, 1e-6),
+            Expectation("same_state_change", -1e-6, 1e-6), Expectation("self_change", -1e-6, 1e-6),
         ),
     }  # fmt: skip
 
@@ -135,7 +135,7 @@ class StateSwap(Metric):
         )
         report.scores[f"donor_law_{layers[0]}" if len(layers) > 2 else "donor_law_hidden"] = share[layers[0]]
         report.scores["other_state_change"] = ratio(change(after_a, by_layer[usual], open_), count)
-        report.scores["sham_change"] = ratio(
+        report.scores["self_change"] = ratio(
             change(after_a, swapped(other.first, other.first, usual, tokens), open_), count
         )
         if len(met):

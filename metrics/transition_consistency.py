@@ -69,7 +69,7 @@ class TransitionConsistency(Metric):
     states (`direct`), the last state copied, a true hidden state of another document (`stranger`), and the best affine
     transition.
 
-    `normalised` = 1 - (KL - direct's) / (stranger's - direct's), over the first 8 steps: 1, the transition predicts as
+    `normalized` = 1 - (KL - direct's) / (stranger's - direct's), over the first 8 steps: 1, the transition predicts as
     well as looking does; 0, no better than any state at all. (Not the copy's: its sharp law is often worse than a
     stranger's.) Sees: whether the state is sufficient for its own future. Cannot
     see: whether it is the world's state, where direct is bad itself.
@@ -77,14 +77,14 @@ class TransitionConsistency(Metric):
 
     name, version, direction = "transition_consistency", 1, "higher"
     line = "does the hidden state and the next token determine the next hidden state"
-    primary = "normalised"
+    primary = "normalized"
     needs, needs_of_model, serves_labels = (Automaton, HasLaw), (HasHidden, HasHead, FitsDynamics), True
     floor = None
     ceiling = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
-            Expectation("normalised", 1 - 1e-6, 1 + 1e-6),
-            Expectation("normalised_own", 1 - 1e-6, 1 + 1e-6),
+            Expectation("normalized", 1 - 1e-6, 1 + 1e-6),
+            Expectation("normalized_own", 1 - 1e-6, 1 + 1e-6),
             Expectation("direct_kl", -1e-6, 1e-5),
         ),
     }
@@ -92,7 +92,7 @@ class TransitionConsistency(Metric):
     damage: ClassVar[tuple[Damage, ...]] = (
         # Neither rung by rung: states blurred or drifted beyond recognition all read as some wrong state, however much
         # the noise.
-        Damage("normalised", "any", "any", "any", "any", drift="worse"),
+        Damage("normalized", "any", "any", "any", "any", drift="worse"),
         Damage("direct_kl", "any", "any", "any", "any", blur="worse", drift="unchanged", direction="lower"),
     )
 
@@ -162,12 +162,12 @@ class TransitionConsistency(Metric):
         if not gain.sum() > 0:
             report.notes.append(
                 "its true hidden states predict no better than those of other documents: there is no "
-                "gain to be normalised by"
+                "gain to be normalized by"
             )
         for name in ("posthoc", "own", "linear"):
             if name in rolled:
                 r = ratio(total[name] - total["direct"], gain)
-                key = "normalised" if name == "posthoc" else f"normalised_{name}"
+                key = "normalized" if name == "posthoc" else f"normalized_{name}"
                 report.scores[key] = Score(
                     1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0])
                 )

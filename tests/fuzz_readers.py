@@ -214,7 +214,7 @@ tuned = "16x2,excess_loss.kl,0123456789abcdef"
 [env]
 map = "city:40"
 [data]
-rides = 800
+documents = 800
 [model]
 name = "gpt"
 """

@@ -43,7 +43,7 @@ WORK = (
 RUN = ["run", "hmm", "--model", "nextlat", "--preset", "quick", "--seed", "1", "--print-config"]
 LINES: tuple[list[str], ...] = (
     [*RUN, "--model.horizon", "4", "--train.steps", "20", "--eval.metrics", "next_token", "excess_loss"],
-    ["run", "taxi", "--print-config", "--env.map", "city:40", "--env.region", "30@0,0", "--data.rides", "800"],
+    ["run", "taxi", "--print-config", "--env.map", "city:40", "--env.region", "30@0,0", "--data.documents", "800"],
     [
         "run",
         "maze",

@@ -19,7 +19,7 @@ from worldbench.records.scores import Bound, Metric, Score
 WORLD = {"world": "taxi", "version": 1, "map_digest": "0123456789", "min_moves": 5}
 CONFIG: dict[str, dict[str, Any]] = {
     "env": {"min_moves": 5},
-    "data": {"rides": 8000},
+    "data": {"documents": 8000},
     "model": {"layers": 2},
     "train": {"steps": 10, "learning_rate": 0.001},
     "eval": {"metrics": [], "trials": 50, "seed": 0},
@@ -238,7 +238,7 @@ def benched() -> bench.Bench:
         operations=9,
         operations_by_kind={"mm": 9},
         largest_tensor=9,
-        seconds=bench.Parts(forward_backward=seconds, optimiser=seconds),
+        seconds=bench.Parts(forward_backward=seconds, optimizer=seconds),
         step=2.0,
         quartiles=(1.0, 3.0),
         tokens_per_second=5.0,

@@ -185,7 +185,7 @@ def test_tensors_that_do_not_fit(kind: str, folder: Path) -> None:
         READ[name](folder)
 
 
-def test_a_state_of_another_optimiser(folder: Path) -> None:
+def test_a_state_of_another_optimizer(folder: Path) -> None:
     """Moments where plain gradient descent has none."""
     module = Tiny()
     with pytest.raises(Damaged, match="which this model has not"):

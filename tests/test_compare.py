@@ -115,7 +115,7 @@ def test_seeds_are_paired_by_name_not_by_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [{"world": {"map_digest": "98765"}}, {"config": {"data": {"rides": 0}}}, {"evaluation": "other"}]
+    "other", [{"world": {"map_digest": "98765"}}, {"config": {"data": {"documents": 0}}}, {"evaluation": "other"}]
 )
 def test_what_differs_is_never_paired(other: dict[str, Any], tmp_path: Path) -> None:
     for seed in range(4):

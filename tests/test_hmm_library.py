@@ -224,7 +224,7 @@ def test_the_papers_network_is_the_preset() -> None:
     model, train = job.groups["model"], job.groups["train"]
     assert (job.groups["env"].process, job.groups["env"].length) == ("mess3", 10)
     assert (model.layers, model.width, model.heads, model.head_width, model.mlp_width) == (4, 64, 1, 8, 256)
-    assert (train.optimiser, train.learning_rate, train.batch, train.steps, train.schedule) == (
+    assert (train.optimizer, train.learning_rate, train.batch, train.steps, train.schedule) == (
         "sgd",
         0.01,
         64,
@@ -237,5 +237,5 @@ def test_the_papers_network_is_the_preset() -> None:
     for wrong in ({"head_width": 7}, {"head_width": -2}, {"mlp_width": -1}, {"heads": 3}):
         with pytest.raises(InputError, match="model"):
             dataclasses.replace(model, **({"head_width": 0} | wrong))
-    with pytest.raises(InputError, match="optimiser"):
-        dataclasses.replace(train, optimiser="sdg")
+    with pytest.raises(InputError, match="optimizer"):
+        dataclasses.replace(train, optimizer="sdg")

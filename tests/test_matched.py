@@ -32,7 +32,7 @@ def record(name: str, seed: int, **config: Any) -> Result:
 
 
 def settings(config: dict[str, Any]) -> dict[str, Any]:
-    plain = {"data": {"rides": 0}, "train": {"steps": 8}}
+    plain = {"data": {"documents": 0}, "train": {"steps": 8}}
     return {"world": {"world": "hmm"}, "config": plain | config}
 
 
@@ -162,8 +162,8 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"1 run has no trace to match losses on; first: worldbench trace {runs[3]}$"):
         compare("gpt", "nextlat", [tmp_path], matched="excess_loss")
     assert compare("gpt", "nextlat", [tmp_path])[0].seeds == (0, 1)
-    write(tmp_path, "sham", 0, [(1.0, 0.2)])
-    with pytest.raises(InputError, match="no result of 'shan'; did you mean 'sham'"):
+    write(tmp_path, "control", 0, [(1.0, 0.2)])
+    with pytest.raises(InputError, match="no result of 'contrl'; did you mean 'control'"):
         compare("gpt", "shan", [tmp_path], matched="excess_loss")
 
 

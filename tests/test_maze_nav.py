@@ -273,7 +273,7 @@ def test_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "2",
         "--env.max_moves",
         "10",
-        "--data.rides",
+        "--data.documents",
         "200",
         "--train.steps",
         "20",

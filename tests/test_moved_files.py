@@ -92,7 +92,13 @@ def test_a_process_that_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.parametrize(
     "words",
-    [["--env.length", "6"], ["--train.steps", "9"], ["--model.width=32"], ["--env.lenght", "6"], ["--data.rides", "3"]],
+    [
+        ["--env.length", "6"],
+        ["--train.steps", "9"],
+        ["--model.width=32"],
+        ["--env.lenght", "6"],
+        ["--data.documents", "3"],
+    ],
 )
 def test_nothing_else_is_changed_after_training(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

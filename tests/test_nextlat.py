@@ -93,7 +93,9 @@ def literal_terms(objective: GPT | NextLat, batch: Batch) -> dict[str, Tensor]:
         return terms
     c, p = objective.config, dict(objective.dynamics.named_parameters())
     places = (
-        other_places(batch, "sham", objective.seed) if c.sham == "shuffled" else torch.arange(width).expand(rows, width)
+        other_places(batch, "control", objective.seed)
+        if c.control == "shuffled"
+        else torch.arange(width).expand(rows, width)
     )
     smooth: list[list[Tensor]] = [[] for _ in range(c.horizon)]
     kl: list[list[Tensor]] = [[] for _ in range(c.horizon)]
@@ -151,9 +153,9 @@ CHANGES = {
     "prompts": {"mask_prompts": True},
     "no-residual": {"residual": False},
     "before-the-norm": {"state": "residual"},
-    "shuffled": {"sham": "shuffled"},
+    "shuffled": {"control": "shuffled"},
     "all-but-shuffled": {"mask": "landing", "mask_prompts": True, "residual": False, "state": "residual"},
-    "all": {"mask": "landing", "mask_prompts": True, "residual": False, "state": "residual", "sham": "shuffled"},
+    "all": {"mask": "landing", "mask_prompts": True, "residual": False, "state": "residual", "control": "shuffled"},
 }
 STOPS = {
     "": {},
@@ -397,9 +399,9 @@ def test_dynamics_width(factor: float, width: int, hidden: int) -> None:
         ({"width": 31}, "model.width"),
         ({"mask": "landed"}, "model.mask .* did you mean 'landing'"),
         ({"state": "norm"}, "model.state .* did you mean 'normed'"),
-        ({"sham": "cutt"}, "model.sham .* did you mean 'cut'"),
-        ({"sham": "cut", "stop_target": False}, "model.stop_target"),
-        ({"sham": "cut", "stop_head": False}, "model.stop_head"),
+        ({"control": "cutt"}, "model.control .* did you mean 'cut'"),
+        ({"control": "cut", "stop_target": False}, "model.stop_target"),
+        ({"control": "cut", "stop_head": False}, "model.stop_head"),
     ],
 )
 def test_options_that_cannot_be(values: dict[str, object], field: str) -> None:

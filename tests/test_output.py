@@ -46,7 +46,7 @@ TRAINED += [
     "--train.batch",
     "8",
 ]
-TRAINED += ["--train.curve_documents", "20", "--data.rides", "0", "--train.row_tokens", "0"]
+TRAINED += ["--train.curve_documents", "20", "--data.documents", "0", "--train.row_tokens", "0"]
 TRAINED += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
 
 

@@ -110,20 +110,20 @@ def test_config_takes_a_name(
             False,
             3,
         )
-    assert main(["run", "taxi", "--model", "nextlat-rnn", "--config", "nextlat-sham-cut", "--print-config"]) == 0
-    assert tomllib.loads(capsys.readouterr().out)["model"]["sham"] == "cut"
+    assert main(["run", "taxi", "--model", "nextlat-rnn", "--config", "nextlat-control-cut", "--print-config"]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["model"]["control"] == "cut"
     for argv, said in {
-        ("run", "taxi", "--config", "nextlat-sham-cutt"): "did you mean 'nextlat-sham-cut'?",
+        ("run", "taxi", "--config", "nextlat-control-cutt"): "did you mean 'nextlat-control-cut'?",
         (
             "run",
             "taxi",
             "--config",
             "something",
         ): "there is neither a recipe nor a file 'something'; worldbench ls names",
-        ("run", "taxi", "--config", "nextlat-sham-cut.toml"): "cannot read 'nextlat-sham-cut.toml'",
-        ("run", "taxi", "--config", "./nextlat-sham-cut.toml"): "cannot read 'nextlat-sham-cut.toml'",
-        ("run", "--config", "nextlat-sham-cut"): "which world?",
-        ("run", "taxi", "--model", "gpt", "--config", "nextlat-sham-cut"): "unknown key 'sham' in [model]",
+        ("run", "taxi", "--config", "nextlat-control-cut.toml"): "cannot read 'nextlat-control-cut.toml'",
+        ("run", "taxi", "--config", "./nextlat-control-cut.toml"): "cannot read 'nextlat-control-cut.toml'",
+        ("run", "--config", "nextlat-control-cut"): "which world?",
+        ("run", "taxi", "--model", "gpt", "--config", "nextlat-control-cut"): "unknown key 'control' in [model]",
     }.items():
         assert main(list(argv)) == 2
         assert said in capsys.readouterr().err
@@ -155,7 +155,7 @@ def test_config_takes_a_name(
         b"[model]\nlayers = 'two'": "model.layers must be of type int, not 'two'",
         b"[model]\nlayers = [2]": "model.layers must be of type int, not [2]",
         b"[train]\nschedule = ['cosine']": "train.schedule must be one of",
-        b"[train]\noptimiser = {}": "train.optimiser must be one of",
+        b"[train]\noptimizer = {}": "train.optimizer must be one of",
         b"[eval]\nmetrics = 'next_token'": "eval.metrics must be a list, not 'next_token'",
         b"[eval]\nmetrics = [1]": "eval.metrics must be of type str, not 1",
         b"[eval]\ntrials = '" + b"x" * 500 + b"'": ".. (502 characters)",

@@ -100,10 +100,11 @@ def test_a_score_that_some_results_lack_is_missing_there() -> None:
 
 
 def test_results_from_before_an_option_share_a_row_with_those_at_its_default(tmp_path: Path) -> None:
-    """The published ones know nothing of shams; one that is none of them is of their row, one that is has its own."""
+    """The published results have no option `control`. A result with `none` belongs to their row, and one with
+    `cut` to a row of its own."""
     paths = sorted((ROOT / "results" / "taxi-village" / "small-all").glob("taxi-nextlat-small-s*/result.json"))
-    for i, (path, sham) in enumerate(zip(paths, (None, "none", "none", "cut", None))):
+    for i, (path, control) in enumerate(zip(paths, (None, "none", "none", "cut", None))):
         record = json.loads(path.read_text())
-        record["config"]["model"] |= {"sham": sham} if sham else {}
+        record["config"]["model"] |= {"control": control} if control else {}
         (tmp_path / f"result-{i}.json").write_text(json.dumps(record))
     assert sorted(len(row.seeds) for row in build([tmp_path], ["excess_loss"])) == [1, 4]

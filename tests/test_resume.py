@@ -35,7 +35,7 @@ OPTIONS = [
     "2",
     "--env.max_moves",
     "9",
-    "--data.rides",
+    "--data.documents",
     "50",
 ]
 OPTIONS += [
@@ -139,7 +139,7 @@ def trainer(
 ) -> Trainer:
     from test_identity import job
 
-    j = job(model, changes={"train": options, "data": {"rides": 40}, **(more or {})})
+    j = job(model, changes={"train": options, "data": {"documents": 40}, **(more or {})})
     world = TaxiWorld(j.groups["env"])
     folder.mkdir(exist_ok=True)
     return Trainer(world, build(identify(j, world)), j.groups["data"], j.groups["train"], 0, folder)
@@ -152,11 +152,11 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("model", "stop", "optimiser"), CASES)
-def test_n_plus_m_steps_are_n_save_load_m(model: str, stop: int, optimiser: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "stop", "optimizer"), CASES)
+def test_n_plus_m_steps_are_n_save_load_m(model: str, stop: int, optimizer: str, tmp_path: Path) -> None:
     """BST's sub-sampled pairs too: their draws belong to the rows of the whole training."""
     more = {"model": {"pairs": 0.5}} if model == "bst" else {}
-    options = {"steps": 12, "row_tokens": 25, "log_every": 1, "optimiser": optimiser}
+    options = {"steps": 12, "row_tokens": 25, "log_every": 1, "optimizer": optimizer}
     whole = trainer(tmp_path / "whole", model, more, **options)
     whole.train()
     first = trainer(tmp_path / "parts", model, more, **options)
@@ -199,7 +199,7 @@ def test_not_a_number_stops_and_keeps_the_last_good_state(tmp_path: Path) -> Non
 
 def test_fixed_set_is_gone_through_in_a_new_order_each_epoch() -> None:
     world = TaxiWorld(WORLD)
-    stream = TrainingStream(world, DataConfig(rides=12), TrainConfig(batch=4), seed=3)
+    stream = TrainingStream(world, DataConfig(documents=12), TrainConfig(batch=4), seed=3)
     steps = [stream.documents(s).tokens for s in range(6)]
     fixed = world.sample(3, "train", 0, 12).tokens
     orders = []
@@ -209,7 +209,7 @@ def test_fixed_set_is_gone_through_in_a_new_order_each_epoch() -> None:
         orders.append([bytes(row) for row in seen])
     assert orders[0] != orders[1]
     assert np.array_equal(
-        TrainingStream(world, DataConfig(rides=12), TrainConfig(batch=4), seed=3).documents(4).tokens, steps[4]
+        TrainingStream(world, DataConfig(documents=12), TrainConfig(batch=4), seed=3).documents(4).tokens, steps[4]
     )
 
 
@@ -241,7 +241,7 @@ def test_schedules() -> None:
 def test_gradient_descent_is_the_formula(tmp_path: Path) -> None:
     """w <- w - rate (gradient + decay w), decay on matrices alone; nothing is carried from step to step."""
     t = trainer(
-        tmp_path / "run", optimiser="sgd", learning_rate=0.1, weight_decay=0.3, clip=0.0, warmup=0, schedule="constant"
+        tmp_path / "run", optimizer="sgd", learning_rate=0.1, weight_decay=0.3, clip=0.0, warmup=0, schedule="constant"
     )
     for step in range(2):
         before = {name: p.detach().clone() for name, p in t.objective.named_parameters()}

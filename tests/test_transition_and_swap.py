@@ -113,7 +113,7 @@ def test_curves_are_literal(world: TaxiWorld, kind: type) -> None:
     assert report.scores["direct_kl"].value == pytest.approx(total["direct"] / count, rel=1e-4)
     if total["stranger"] > total["direct"]:
         literal = 1 - (total["posthoc"] - total["direct"]) / (total["stranger"] - total["direct"])
-        assert report.scores["normalised"].value == pytest.approx(literal, rel=1e-2)
+        assert report.scores["normalized"].value == pytest.approx(literal, rel=1e-2)
 
 
 def test_the_probe_is_the_same_every_time_and_leaves_the_model_alone(world: TaxiWorld) -> None:
@@ -261,7 +261,7 @@ def test_swap_scores_are_literal(world: TaxiWorld, seed: int, gains: bool) -> No
     assert report.scores["other_state_change"].value == pytest.approx(moved / count, rel=1e-3)
     for name, score in {"a": "kl_before", "b": "kl_donor", "swapped": "kl_after"}.items():
         assert report.scores[score].value == pytest.approx(np.mean(by_pair[name]), rel=1e-3)
-    assert report.scores["sham_change"].value == pytest.approx(0, abs=1e-4)
+    assert report.scores["self_change"].value == pytest.approx(0, abs=1e-4)
     assert report.series["by_layer"]["layer"][-1] == ALL_LAYERS
 
 

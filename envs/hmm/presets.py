@@ -33,7 +33,7 @@ PRESETS = {
         train={
             "steps": 1_000_000,
             "batch": 64,
-            "optimiser": "sgd",
+            "optimizer": "sgd",
             "learning_rate": 0.01,
             "weight_decay": 0.0,
             "clip": 0.0,

@@ -113,7 +113,7 @@ class Process:
             for low in range(0, len(belief), rows):
                 part = (belief[low : low + rows] @ self._wide).reshape(-1, self.n_tokens, self.n_states)
                 after[low : low + rows] = part[np.arange(len(part)), tokens[low : low + rows]]
-        return _normalised(after, after @ self.phi)
+        return _normalized(after, after @ self.phi)
 
     def successors(self, belief: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """`update` by every token: beliefs [N, S] -> [N, V, S], and the probabilities [N, V]."""
@@ -121,7 +121,7 @@ class Process:
             np.repeat(belief, 2, axis=0) if len(belief) == 1 < self.n_tokens else belief
         )  # BLAS rounds a single row otherwise
         after = (rows @ self._wide)[: len(belief)].reshape(-1, self.n_states)
-        after, p = _normalised(after, after @ self.phi)
+        after, p = _normalized(after, after @ self.phi)
         return after.reshape(len(belief), self.n_tokens, -1), p.reshape(len(belief), -1)
 
     def beliefs(self, tokens: np.ndarray) -> np.ndarray:
@@ -227,7 +227,7 @@ class Process:
         return counts
 
 
-def _normalised(after: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _normalized(after: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weights [N, S] of probability [N] as beliefs, both 0 where the probability is."""
     possible = p > IMPOSSIBLE
     return np.where(possible[:, None], after / np.where(possible, p, 1)[:, None], 0.0), np.where(possible, p, 0.0)

@@ -10,7 +10,7 @@ NAV = {
     "quick": Preset(
         line="minutes on two CPU cores: a maze of 7 x 7 cells with loops, 10,000 rides",
         env=LOOPS,
-        data={"rides": 10_000},
+        data={"documents": 10_000},
         model={"layers": 6, "heads": 4, "width": 64},
         train={"steps": 3000, "batch": 38, "row_tokens": 64},
         sizes="middle",
@@ -18,7 +18,7 @@ NAV = {
     "small": Preset(
         line="the same maze, three minutes on one CPU core: for wide tables",
         env=LOOPS,
-        data={"rides": 10_000},
+        data={"documents": 10_000},
         model={"layers": 4, "heads": 4, "width": 64},
         train={"steps": 1200, "batch": 38, "row_tokens": 64},
         sizes="middle",

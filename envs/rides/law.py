@@ -3,7 +3,7 @@
 t = moves made, v = where the ride is, d = its destination. S[t, v, d] = expected number of admissible stops at d still
 ahead: S[L+1] = 0;  S[t] = P S[t+1], plus 1 at v = d where min_moves <= t <= L, for t = L .. 0;  P = uniform turns. The
 next token then has weight [v = d and t >= min_moves] for `end` and S[t+1, succ(v, a), d] / deg(v) for turn a; the law
-is the weights normalised. Held-out states are set to 0 in S, so that no ride passes through one; a ride may still start
+is the weights normalized. Held-out states are set to 0 in S, so that no ride passes through one; a ride may still start
 on one (the test split).
 Exact: no ride-length or destination approximation. Tested against enumeration.
 
@@ -72,7 +72,7 @@ class LawTable:
             self._owner[place], self._slot[block], self._used[place] = block, place, self._clock
 
     def weights(self, place: np.ndarray, destination: np.ndarray, moves: np.ndarray) -> np.ndarray:
-        """Unnormalised law float64 [N, A]; all zero where no ride leads. moves may exceed L (then zero)."""
+        """Unnormalized law float64 [N, A]; all zero where no ride leads. moves may exceed L (then zero)."""
         successor = self.graph.successor
         out = np.zeros((len(place), successor.shape[1] + 1))
         distinct = np.unique(destination)

@@ -11,7 +11,7 @@ PRESETS = {
     "quick": Preset(
         line="minutes on two CPU cores: a village of 43 intersections, 8,000 rides",
         env=VILLAGE,
-        data={"rides": 8000},
+        data={"documents": 8000},
         model={"layers": 6, "heads": 4, "width": 64},
         train={"steps": 3000, "batch": 38, "row_tokens": 64},
         sizes="middle",
@@ -19,7 +19,7 @@ PRESETS = {
     "small": Preset(
         line="the same village, three minutes on one CPU core: for wide tables",
         env=VILLAGE,
-        data={"rides": 8000},
+        data={"documents": 8000},
         model={"layers": 4, "heads": 4, "width": 64},
         train={"steps": 1200, "batch": 38, "row_tokens": 64},
         sizes="middle",

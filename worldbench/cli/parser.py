@@ -12,7 +12,8 @@ import itertools
 from collections.abc import Sequence
 from typing import NoReturn
 
-from worldbench.core.errors import InputError, nearest
+from worldbench.core.errors import InputError
+from worldbench.settings.renamed import hint
 
 
 class Finished(Exception):
@@ -62,8 +63,9 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, arguments: argparse.Namespace, word: str) -> InputError:
         name = word.split("=")[0]
         plain = [option for action in self._actions for option in action.option_strings]
-        close = nearest(name, [*plain, *_typed(arguments, self.suggested or self.groups)])
-        return InputError(f"unknown option {name}{close if close.startswith('; did') else f'; see {self.prog} --help'}")
+        close = hint(name, [*plain, *_typed(arguments, self.suggested or self.groups)])
+        named = close and not close.startswith("; there are")
+        return InputError(f"unknown option {name}{close if named else f'; see {self.prog} --help'}")
 
 
 def _typed(arguments: argparse.Namespace, groups: Sequence[str]) -> list[str]:

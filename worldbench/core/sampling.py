@@ -13,7 +13,7 @@ from worldbench.core.states import OPEN
 
 
 def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One index a row from unnormalised weights [N, K], some above 0, by inverse distribution at uniform [N] in [0, 1);
+    """One index a row from unnormalized weights [N, K], some above 0, by inverse distribution at uniform [N] in [0, 1);
     never one of weight 0."""
     cumulative = np.cumsum(weights, axis=1)
     return np.argmax(cumulative > (uniform * cumulative[:, -1])[:, None], axis=1)

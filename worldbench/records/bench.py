@@ -60,7 +60,7 @@ class Ceiling(Part, frozen=True, kw_only=True):
 
 class Parts(Part, frozen=True, kw_only=True):
     forward_backward: Seconds
-    optimiser: Seconds
+    optimizer: Seconds
 
 
 class Memory(Part, frozen=True, kw_only=True):

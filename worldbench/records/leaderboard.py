@@ -26,6 +26,7 @@ from worldbench.records.finding import find
 from worldbench.records.parts import marked
 from worldbench.records.runs import Result
 from worldbench.records.scores import Score
+from worldbench.settings.renamed import hint
 from worldbench.settings.train import TrainConfig
 
 
@@ -124,7 +125,7 @@ def whole_name(records: list[Result], column: str) -> str:
         raise InputError(f"no result has the metric {name!r}{nearest(name, {n for r in records for n in r.scores})}")
     key = score or having[0].primary
     if not any(key in m.scores for m in having):
-        close = nearest(key, {k for m in having for k in m.scores})
+        close = hint(key, {k for m in having for k in m.scores})
         raise InputError(f"the metric {name} has no score {key!r}{close}")
     return f"{name}.{key}"
 
@@ -134,9 +135,9 @@ def place(record: Result) -> tuple[str, str]:
 
     Returns (world and preset, "scarce" or "stream"; nothing for a model that has no data).
     """
-    world, rides = record.world, record.number("data", "rides")
+    world, documents = record.world, record.number("data", "documents")
     where = f"{record.world_name} {world.get('map_digest', identity_hash(world))[:8]} {record.preset}"
-    return where, "" if rides is None else ("stream" if rides == 0 else "scarce")
+    return where, "" if documents is None else ("stream" if documents == 0 else "scarce")
 
 
 def _told_apart(rows: list[Row], records: list[Result]) -> list[Row]:

@@ -135,7 +135,7 @@ class Head(Part, frozen=True, kw_only=True):
         return {group: values for group, values in self.config.items() if group in ("data", "model", "train")}
 
 
-NUMBERS = (("data", "rides"), ("train", "steps"), ("eval", "seed"))
+NUMBERS = (("data", "documents"), ("train", "steps"), ("eval", "seed"))
 """Options that records are read by."""
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-VERSION = 2
+from worldbench.records.new_names import with_new_names
+
+VERSION = 3
 """The schema of all files that are written. It goes up when a published form changes, and a step is added to STEPS."""
 
 
@@ -46,6 +48,11 @@ def _from_1(kind: str, content: dict[str, Any]) -> dict[str, Any]:
     return content
 
 
+def _from_2(kind: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Schema 2 had other names for some options and scores."""
+    return with_new_names(kind, content)
+
+
 def _metric_from_1(metric: dict[str, Any]) -> dict[str, Any]:
     metric = metric | {"scores": _each(metric.get("scores"), _score_from_1)}
     for bound in ("floor", "ceiling"):
@@ -68,5 +75,5 @@ def _each(values: Any, step: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
     return {name: step(value) if isinstance(value, dict) else value for name, value in values.items()}
 
 
-STEPS: dict[int, Callable[[str, dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+STEPS: dict[int, Callable[[str, dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
 """By the schema that a step starts from."""

@@ -14,6 +14,7 @@ from worldbench.core.errors import InputError, nearest
 from worldbench.records import budget
 from worldbench.records.differences import differing, plain
 from worldbench.records.parts import Head
+from worldbench.settings.renamed import hint
 
 Run = TypeVar("Run", bound=Head)
 
@@ -74,7 +75,7 @@ class Variant:
         names = list(dict.fromkeys(name for options in known for name in options))
         whole = [name for name in names if option in (name, name.partition(".")[2])]
         if not whole:
-            close = nearest(option, [*names, *(n.partition(".")[2] for n in names)])
+            close = hint(option, [*names, *(n.partition(".")[2] for n in names)])
             raise InputError(f"{self.model} has no training option {option!r}{close}")
         if len(whole) > 1:
             raise InputError(f"the option {option!r} is one of {' and '.join(whole)}; name it whole")

@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     pass
 
 
-RUN_VERSION = 1
-"""Raised when training the same settings gives other weights."""
+RUN_VERSION = 2
+"""Raised when training the same settings gives other weights, and when settings get other names (2: `data.documents`,
+`train.optimizer`, `model.control`)."""
 
 
 @dataclasses.dataclass

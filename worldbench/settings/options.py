@@ -9,7 +9,8 @@ import itertools
 import re
 from typing import Any
 
-from worldbench.core.errors import InputError, nearest
+from worldbench.core.errors import InputError
+from worldbench.settings.renamed import hint
 
 
 def option_names(types_: dict[str, type]) -> list[str]:
@@ -71,11 +72,8 @@ def unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:
     group = name[2:].split(".", 1)[0]
     if group in ("data", "model", "train") and group not in types_:
         return f"option {name} does not apply: the chosen model has no such options"
-    return (
-        f"unknown option {name}{nearest(name, known)}"
-        if nearest(name, known).startswith("; did")
-        else f"unknown option {name}; see --help"
-    )
+    close = hint(name, known)
+    return f"unknown option {name}{'; see --help' if close.startswith('; there are') else close or '; see --help'}"
 
 
 def _one_sentence(box: str) -> str:

@@ -14,6 +14,7 @@ from worldbench.core.content import quoted, require_bounded
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import INFINITE, read_text
 from worldbench.settings.job import Job, _shell
+from worldbench.settings.renamed import hint
 
 LIMIT = 1 << 20
 """The most bytes of a recipe: 1 MiB."""
@@ -83,7 +84,7 @@ def _overlay(group: str, base: Any, values: dict[str, Any]) -> Any:
         if group == "model" and key == "name":
             continue
         if key not in names:
-            raise InputError(f"unknown key {key!r} in [{group}]{nearest(key, names)}")
+            raise InputError(f"unknown key {key!r} in [{group}]{hint(key, names, group)}")
         checked[key] = _coerce(f"{group}.{key}", value, hints[key])
     return dataclasses.replace(base, **checked)
 
@@ -97,7 +98,7 @@ def from_json(group: str, cls: type, values: dict[str, Any]) -> dict[str, Any]:
     names = [f.name for f in dataclasses.fields(cls)]
     for key in values:
         if key not in names:
-            raise InputError(f"unknown option {group}.{key}{nearest(key, names)}")
+            raise InputError(f"unknown option {group}.{key}{hint(key, names, group)}")
     out = {}
     for f in dataclasses.fields(cls):
         if f.name in values:

@@ -12,13 +12,14 @@ import dataclasses
 from typing import Any
 
 from worldbench.core.budget import Budget, refuse_seed
-from worldbench.core.errors import InputError, nearest
+from worldbench.core.errors import InputError
 from worldbench.core.options import identity_fields
 from worldbench.core.plugins import Plugin
 from worldbench.core.registry import models, worlds
 from worldbench.settings.job import Job
 from worldbench.settings.options import parse_options
 from worldbench.settings.recipe import LARGEST, _overlay
+from worldbench.settings.renamed import hint
 from worldbench.settings.train import FREE, DataConfig, TrainConfig
 
 
@@ -113,7 +114,7 @@ def preset_groups(types_: dict[str, type], world: str, model: str, preset: str) 
             if name not in known:
                 raise InputError(
                     f"the preset {preset!r} of the world {world!r} sets an unknown option "
-                    f"{group}.{name}{nearest(name, known)}"
+                    f"{group}.{name}{hint(name, known, group)}"
                 )
         out[group] = _overlay(group, kind(), {name: value for name, value in values[group].items() if name in names})
     return out

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from worldbench.core.errors import InputError, nearest
+from worldbench.core.errors import InputError
 from worldbench.settings.options import option_names, unknown_option
+from worldbench.settings.renamed import hint
 
 
 def applying(options: list[str], types_: list[dict[str, type]]) -> list[list[str]]:
@@ -28,5 +29,5 @@ def applying_keys(table: dict[str, Any], types_: list[type]) -> list[dict[str, A
     known = {name for each in names for name in each}
     for key in table:
         if key != "name" and key not in known:
-            raise InputError(f"unknown key {key!r} in [model]{nearest(key, known)}")
+            raise InputError(f"unknown key {key!r} in [model]{hint(key, known, 'model')}")
     return [{key: value for key, value in table.items() if key in each} for each in names]

@@ -6,7 +6,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from worldbench.core.errors import InputError, nearest
+from worldbench.core.errors import InputError
+from worldbench.settings.renamed import hint
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -27,7 +28,7 @@ def find(config: Path) -> Path:
     if str(config) in known:
         return FOLDER / f"{config}.toml"
     if config.parent == Path() and not config.suffix and not os.path.exists(config):
-        close = nearest(str(config), known)
-        listed = close if close.startswith("; did") else "; worldbench ls names those there are"
+        close = hint(str(config), known)
+        listed = close if close and not close.startswith("; there are") else "; worldbench ls names those there are"
         raise InputError(f"there is neither a recipe nor a file {str(config)!r}{listed}")
     return config

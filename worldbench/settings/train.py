@@ -18,13 +18,13 @@ these."""
 class DataConfig:
     """What training draws from the world."""
 
-    rides: int = 0
+    documents: int = 0
     """Size of the fixed training set, gone through in a new order each epoch (the `scarce` arm); 0: every document is
     new (`stream`)."""
 
     def __post_init__(self) -> None:
-        if self.rides < 0:
-            raise InputError(f"data.rides must be 0 (unlimited) or more, not {self.rides}")
+        if self.documents < 0:
+            raise InputError(f"data.documents must be 0 (unlimited) or more, not {self.documents}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class TrainConfig:
     """How any objective is trained."""
 
     steps: int = 3000
-    """Optimiser steps."""
+    """Optimizer steps."""
     batch: int = 128
     """Rows a step."""
     row_tokens: int = 0
@@ -40,7 +40,7 @@ class TrainConfig:
     row."""
     accumulate: int = 1
     """Parts that a batch is split into, one after the other: the same gradient in less memory."""
-    optimiser: Literal["adamw", "sgd"] = field(default="adamw", metadata=LATER)
+    optimizer: Literal["adamw", "sgd"] = field(default="adamw", metadata=LATER)
     """AdamW (betas .9, .95, eps 1e-8), or plain stochastic gradient descent without momentum."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
@@ -89,7 +89,7 @@ class TrainConfig:
             raise InputError(f"train.accumulate ({self.accumulate}) cannot exceed train.batch ({self.batch})")
         if self.device == "mps":
             raise InputError("train.device 'mps' is refused: nobody has tested it yet; use cpu")
-        for name in ("optimiser", "schedule", "device"):
+        for name in ("optimizer", "schedule", "device"):
             allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
             if getattr(self, name) not in allowed:
                 raise InputError(

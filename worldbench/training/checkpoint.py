@@ -103,7 +103,7 @@ def read_about(path: Path) -> About:
 
 
 def save_state(folder: Path, about: About, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Weights and optimiser moments."""
+    """Weights and optimizer moments."""
     tensors = {f"weights.{name}": tensor for name, tensor in _of_module(module).items()}
     for name, p in module.named_parameters():
         for key, value in optimizer.state.get(p, {}).items():
@@ -147,7 +147,7 @@ def _of_module(module: torch.nn.Module) -> Tensors:
 
 
 def _moments(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensors]:
-    """For each parameter, tensors of the names, types and shapes of what the optimiser may keep of it."""
+    """For each parameter, tensors of the names, types and shapes of what the optimizer may keep of it."""
     if not isinstance(optimizer, torch.optim.AdamW):
         return {}
     return {

@@ -19,28 +19,28 @@ BLOCK = 4096
 def documents_seen(world: World, data: DataConfig, train: TrainConfig, seed: int) -> int:
     """How many different documents training draws: the fixed set, or (about, where rows are packed) as many as the
     steps take."""
-    if data.rides:
-        return data.rides
+    if data.documents:
+        return data.documents
     rows = train.steps * train.batch
     return round(rows * train.row_tokens / mean_inputs(world, data, seed)) if train.row_tokens else rows
 
 
 def mean_inputs(world: World, data: DataConfig, seed: int) -> float:
     """Mean input tokens of a document."""
-    return float(world.sample(seed, "train", 0, min(512, data.rides or 512)).input_length.mean())
+    return float(world.sample(seed, "train", 0, min(512, data.documents or 512)).input_length.mean())
 
 
 class TrainingStream:
     """Documents of one run, in the order in which training meets them."""
 
     def __init__(self, world: World, data: DataConfig, train: TrainConfig, seed: int) -> None:
-        self.world, self.seed, self.rides = world, seed, data.rides
+        self.world, self.seed, self.size = world, seed, data.documents
         self.width = train.row_tokens or world.input_length
         # A packed row takes as many documents as fill it almost always; what is left over when it is full is not used.
         self.per_row = ceil(train.row_tokens / mean_inputs(world, data, seed)) + 1 if train.row_tokens else 1
         self.per_step = train.batch * self.per_row
         _check_labels(world, world.sample(seed, "train", 0, 32))
-        self._fixed = world.sample(seed, "train", 0, data.rides) if data.rides else None
+        self._fixed = world.sample(seed, "train", 0, data.documents) if data.documents else None
         self._block: tuple[int, Documents] | None = None
         self._order: tuple[int, np.ndarray] | None = None
 
@@ -50,16 +50,16 @@ class TrainingStream:
         if self._fixed is None:
             return self._fresh(start, self.per_step)
         place = np.arange(start, start + self.per_step)
-        epoch = place // self.rides
+        epoch = place // self.size
         index = np.empty(self.per_step, np.int64)
         for e in np.unique(epoch):
             inside = epoch == e
-            index[inside] = self._epoch(int(e))[place[inside] % self.rides]
+            index[inside] = self._epoch(int(e))[place[inside] % self.size]
         return self._fixed.take(index)
 
     def _epoch(self, epoch: int) -> np.ndarray:
         if self._order is None or self._order[0] != epoch:
-            self._order = (epoch, streams.generator("order", self.seed, epoch).permutation(self.rides))
+            self._order = (epoch, streams.generator("order", self.seed, epoch).permutation(self.size))
         return self._order[1]
 
     def _fresh(self, start: int, count: int) -> Documents:

@@ -49,7 +49,7 @@ def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Opt
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
     groups = [g for g in groups if g["params"]]
-    if config.optimiser == "sgd":
+    if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
 
@@ -101,7 +101,7 @@ class Trainer:
         return [whole.rows(int(low), int(high)).to(self.device) for low, high in itertools.pairwise(cuts)]
 
     def step(self, step: int) -> dict[str, torch.Tensor]:
-        """One optimiser step; the mean of each loss term (detached, on the device)."""
+        """One optimizer step; the mean of each loss term (detached, on the device)."""
         parts = self.batches(step)
         counts = [self.objective.counts(part) for part in parts]
         totals = {name: sum(c[name] for c in counts) for name in counts[0]}

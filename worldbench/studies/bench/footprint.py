@@ -1,7 +1,7 @@
 """The memory that training a model takes, measured in a process of its own: `python -m worldbench.footprint`, a plan on
 standard input.
 
-On the CPU: the largest resident set while STEPS whole steps run (weights, gradients, the optimiser's moments,
+On the CPU: the largest resident set while STEPS whole steps run (weights, gradients, the optimizer's moments,
 activations), less the resident set before the model is built, torch and rows loaded. On CUDA: what torch's allocator
 held at most.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 STEPS = 2
-"""The second has the optimiser's moments beside its activations."""
+"""The second has the optimizer's moments beside its activations."""
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 

@@ -51,7 +51,7 @@ def _unknown_to_torch() -> dict[Any, Any]:
 
 @dataclass(frozen=True)
 class Operations:
-    """Of one training step without the optimiser. by_kind: by the name of the dispatched operator. largest: elements of
+    """Of one training step without the optimizer. by_kind: by the name of the dispatched operator. largest: elements of
     the largest tensor that it made."""
 
     by_kind: dict[str, int]

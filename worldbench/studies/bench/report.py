@@ -27,7 +27,7 @@ def write(record: Bench, out: Path) -> Path:
     return path
 
 
-HEAD = ["model", "parameters", "to predict", "step", "quartiles", "forward, backward", "optimiser", "tokens/s"]
+HEAD = ["model", "parameters", "to predict", "step", "quartiles", "forward, backward", "optimizer", "tokens/s"]
 HEAD += [f"step / {REFERENCE}", "by operations", "of the ceiling", "memory"]
 
 
@@ -45,14 +45,14 @@ def render(record: Bench, form: str) -> str:
 def _row(m: Cost, clock: str) -> list[str]:
     from statistics import median
 
-    parts = (m.seconds.forward_backward, m.seconds.optimiser)
+    parts = (m.seconds.forward_backward, m.seconds.optimizer)
     seconds = [m.step, *m.quartiles, *(median(getattr(part, clock)) for part in parts)]
-    step, low, high, pass_, optimiser = (f"{s:.2f}" if max(seconds) >= 10 else f"{s:.3f}" for s in seconds)
+    step, low, high, pass_, optimizer = (f"{s:.2f}" if max(seconds) >= 10 else f"{s:.3f}" for s in seconds)
     memory = "-" if m.memory.bytes is None else f"{m.memory.bytes / 2**20:,.0f} MiB"
     ratios = [f"{m.ratio:.2f}", f"{m.ratio_by_operations:.2f}", f"{m.share_of_ceiling:.0%}"]
     return [
         m.label, f"{m.parameters:,}", f"{m.inference_parameters:,}", f"{step} s", f"{low} .. {high}", f"{pass_} s",
-        f"{optimiser} s", f"{m.tokens_per_second:,.0f}", *ratios, memory,
+        f"{optimizer} s", f"{m.tokens_per_second:,.0f}", *ratios, memory,
     ]  # fmt: skip
 
 

@@ -37,7 +37,7 @@ from worldbench.training.trainer import apply_gradients, make_optimizer
 
 @dataclass(frozen=True)
 class Rows:
-    """A batch, and what a model has to know of the world that it is from. train: how its optimiser is set. told: in
+    """A batch, and what a model has to know of the world that it is from. train: how its optimizer is set. told: in
     words."""
 
     batch: Batch
@@ -118,7 +118,7 @@ class Entrant:
     optimizer: torch.optim.Optimizer
     operations: Operations | None = None
     forward_backward: Times = field(default_factory=Times)
-    optimiser: Times = field(default_factory=Times)
+    update: Times = field(default_factory=Times)
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def measure(plan: Plan, display: Display) -> records.Bench:
             e.forward_backward.take(
                 lambda e=e: e.objective.backward(batch, e.objective.counts(batch)), device, turn > 0
             )
-            e.optimiser.take(lambda e=e: apply_gradients(e.objective, e.optimizer, rows.train), device, turn > 0)
+            e.update.take(lambda e=e: apply_gradients(e.objective, e.optimizer, rows.train), device, turn > 0)
     return _record(plan, rows, batch, device, entrants, alone, memory, configs)
 
 
@@ -264,7 +264,7 @@ def _cost(
     assert e.operations is not None
     assert reference.operations is not None
     passes, other = (np.array(getattr(x.forward_backward, clock)) for x in (e, reference))
-    step, other_step = (np.add(p, getattr(x.optimiser, clock)) for p, x in ((passes, e), (other, reference)))
+    step, other_step = (np.add(p, getattr(x.update, clock)) for p, x in ((passes, e), (other, reference)))
     low, high = np.quantile(step, (0.25, 0.75)).tolist()
     return records.Cost(
         label=e.label,
@@ -275,7 +275,7 @@ def _cost(
         operations=e.operations.total,
         operations_by_kind=e.operations.by_kind,
         largest_tensor=e.operations.largest,
-        seconds=records.Parts(forward_backward=_seconds(e.forward_backward), optimiser=_seconds(e.optimiser)),
+        seconds=records.Parts(forward_backward=_seconds(e.forward_backward), optimizer=_seconds(e.update)),
         step=float(np.median(step)),
         quartiles=(low, high),
         tokens_per_second=tokens / float(np.median(step)),

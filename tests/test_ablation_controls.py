@@ -54,7 +54,7 @@ TRAINING = {
     "clipped": {"clip": 0.05},
     "packed": {"clip": 0.05, "row_tokens": 30, "accumulate": 2},
     "unclipped": {"clip": 0.0},
-    "sgd": {"optimiser": "sgd", "clip": 0.5},
+    "sgd": {"optimizer": "sgd", "clip": 0.5},
 }
 
 
@@ -65,9 +65,9 @@ def test_a_cut_run_is_a_gpt_run(options: dict[str, object], mask: str, world: Ta
     changes: dict[str, dict[str, object]] = {"train": {"steps": 8, "learning_rate": 3e-3, **options}}
     gpt = trained(world, "gpt", tmp_path / "gpt", changes)
     cut = trained(
-        world, "nextlat", tmp_path / "cut", changes | {"model": {"sham": "cut", "lambda_kl": 1.0, "mask": mask}}
+        world, "nextlat", tmp_path / "cut", changes | {"model": {"control": "cut", "lambda_kl": 1.0, "mask": mask}}
     )
-    start = build(identify(job("nextlat", changes={"model": {"sham": "cut"}}), world))
+    start = build(identify(job("nextlat", changes={"model": {"control": "cut"}}), world))
     for name, p in gpt.named_parameters():
         assert torch.equal(p, dict(cut.named_parameters())[name]), name
         assert not torch.equal(p, dict(start.named_parameters())[name]) or "norm" in name
@@ -91,7 +91,7 @@ def test_clipped_together_a_cut_run_would_differ(
     for kind in (GPT(GPTConfig(**SHAPE), V, CONTEXT, 0), NextLat(NextLatConfig(**SHAPE), V, CONTEXT, 0)):
         assert [list(map(id, group)) for group in kind.clip_groups()] == [[id(p) for p in kind.parameters()]]
     monkeypatch.setattr(NextLat, "clip_groups", Objective.clip_groups)
-    cut = trained(world, "nextlat", tmp_path / "cut", changes | {"model": {"sham": "cut"}})
+    cut = trained(world, "nextlat", tmp_path / "cut", changes | {"model": {"control": "cut"}})
     assert not torch.equal(cut.trunk.blocks[0].qkv.weight, gpt.trunk.blocks[0].qkv.weight)
 
 
@@ -102,7 +102,7 @@ def test_cut_off_the_dynamics_learn_what_they_otherwise_would(state: str) -> Non
     for config in (
         GPTConfig(**SHAPE),
         NextLatConfig(**SHAPE, state=state),
-        NextLatConfig(**SHAPE, state=state, sham="cut"),
+        NextLatConfig(**SHAPE, state=state, control="cut"),
     ):  # type: ignore[arg-type]
         objective = (NextLat if isinstance(config, NextLatConfig) else GPT)(config, V, CONTEXT, 0).double()  # type: ignore[arg-type]
         objective.backward(batch, objective.counts(batch))
@@ -120,9 +120,9 @@ def test_cut_off_the_dynamics_learn_what_they_otherwise_would(state: str) -> Non
 
 def test_a_cut_run_goes_on_to_the_bit(world: TaxiWorld, tmp_path: Path) -> None:
     """Saved and loaded again, with the moments of both groups."""
-    j = job("nextlat", changes={"train": {"steps": 6, "clip": 0.05}, "model": {"sham": "cut"}})
+    j = job("nextlat", changes={"train": {"steps": 6, "clip": 0.05}, "model": {"control": "cut"}})
     whole = trained(
-        world, "nextlat", tmp_path / "whole", {"train": {"steps": 6, "clip": 0.05}, "model": {"sham": "cut"}}
+        world, "nextlat", tmp_path / "whole", {"train": {"steps": 6, "clip": 0.05}, "model": {"control": "cut"}}
     )
     (tmp_path / "parts").mkdir()
     first = Trainer(world, build(identify(j, world)), j.groups["data"], j.groups["train"], 0, tmp_path / "parts")
@@ -151,7 +151,7 @@ def test_a_cut_run_goes_on_to_the_bit(world: TaxiWorld, tmp_path: Path) -> None:
 def test_targets_come_from_other_places(batch: Batch) -> None:
     """Each input of a row is given once, scored ones to scored ones, none to itself, and as few as can be to its own
     document."""
-    places = other_places(batch, "sham", 0)
+    places = other_places(batch, "control", 0)
     valid, scored, document = (x.numpy() for x in (batch.valid, batch.scored, batch.document))
     for r in range(len(valid)):
         for members in (scored[r], valid[r] & ~scored[r]):
@@ -167,19 +167,19 @@ def test_targets_come_from_other_places(batch: Batch) -> None:
 
 def test_places_are_drawn_by_row_and_seed() -> None:
     whole = pack(documents(40, 8), 8, 24, first_row=80)
-    places = other_places(whole, "sham", 0)
+    places = other_places(whole, "control", 0)
     assert torch.equal(
-        places, torch.cat([other_places(whole.rows(0, 3), "sham", 0), other_places(whole.rows(3, 8), "sham", 0)])
+        places, torch.cat([other_places(whole.rows(0, 3), "control", 0), other_places(whole.rows(3, 8), "control", 0)])
     )
     again = pack(documents(40, 8), 8, 24, first_row=88)
-    for other in (other_places(whole, "sham", 1), other_places(again, "sham", 0)):
+    for other in (other_places(whole, "control", 1), other_places(again, "control", 0)):
         assert (other == places)[whole.valid].float().mean() < 0.3
     same = pack(
         Documents(np.tile(documents(5, 8).tokens, (400, 1)), np.full(2000, 7, np.int32), np.full(2000, 1, np.int32)),
         400,
         24,
     )
-    first = other_places(same, "sham", 0)[:, 0]
+    first = other_places(same, "control", 0)[:, 0]
     counts = np.bincount(first.numpy(), minlength=24)[
         6:
     ]  # any of the eighteen places in the other documents, each as likely
@@ -189,7 +189,7 @@ def test_places_are_drawn_by_row_and_seed() -> None:
 
 @pytest.mark.parametrize("mask", ["cumulative", "landing"])
 def test_shuffled_targets_are_the_same_latents_elsewhere(mask: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the identity for a permutation the sham is NextLat, so nothing but the places is changed."""
+    """With the identity for a permutation the ablation control is NextLat, so nothing but the places is changed."""
     batch = pack(documents(9, 8), 3, 16)
     config = NextLatConfig(**SHAPE, mask=mask, lambda_kl=0.5)  # type: ignore[arg-type]
 
@@ -199,15 +199,15 @@ def test_shuffled_targets_are_the_same_latents_elsewhere(mask: str, monkeypatch:
             n: p.grad for n, p in objective.named_parameters() if p.grad is not None
         }
 
-    plain, sham = terms(config), terms(dataclasses.replace(config, sham="shuffled"))
-    assert torch.equal(plain["next_token"], sham["next_token"])
-    assert plain["next_h"] != sham["next_h"]
-    assert plain["kl"] != sham["kl"]
+    plain, control = terms(config), terms(dataclasses.replace(config, control="shuffled"))
+    assert torch.equal(plain["next_token"], control["next_token"])
+    assert plain["next_h"] != control["next_h"]
+    assert plain["kl"] != control["kl"]
     monkeypatch.setattr(
         "worldbench.baselines.nextlat.other_places",
         lambda batch, *name: torch.arange(batch.tokens.shape[1]).expand_as(batch.tokens),
     )
-    for name, value in terms(dataclasses.replace(config, sham="shuffled")).items():
+    for name, value in terms(dataclasses.replace(config, control="shuffled")).items():
         assert torch.equal(value, plain[name]), name
 
 
