@@ -16,6 +16,7 @@ from sample_records import result_of
 from worldbench.cli.main import main
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
+from worldbench.records.upgrades import VERSION
 
 TINY = [
     "--env.map",
@@ -303,7 +304,8 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
 
     assert main(["figures", str(folders[0])]) == 0
     assert main(["validate", str(tmp_path / "runs")]) == 0
-    for damaged, told in ((before[: len(before) // 2], "not JSON"), (before.replace(b": 2,", b": 99,", 1), "newer")):
+    newer = before.replace(f'"schema_version": {VERSION},'.encode(), b'"schema_version": 99,')
+    for damaged, told in ((before[: len(before) // 2], "not JSON"), (newer, "newer")):
         result.write_bytes(damaged)
         capsys.readouterr()
         assert main(["validate", str(tmp_path / "runs")]) == 2

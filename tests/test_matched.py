@@ -164,7 +164,7 @@ def test_refusals(tmp_path: Path) -> None:
     assert compare("gpt", "nextlat", [tmp_path])[0].seeds == (0, 1)
     write(tmp_path, "control", 0, [(1.0, 0.2)])
     with pytest.raises(InputError, match="no result of 'contrl'; did you mean 'control'"):
-        compare("gpt", "shan", [tmp_path], matched="excess_loss")
+        compare("gpt", "contrl", [tmp_path], matched="excess_loss")
 
 
 # Variants
