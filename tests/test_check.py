@@ -25,6 +25,7 @@ from worldbench.settings.resolve import group_types, preset_groups
 from worldbench.studies.check.calibration import Rung, judge, judge_damage, judge_references, judge_sight
 from worldbench.studies.check.checking import MAP_KINDS, SHARES, Plan, check, failures, kinds, require, write
 
+pytestmark = pytest.mark.xdist_group("check")  # they share an expensive fixture
 CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)
 
 

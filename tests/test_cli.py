@@ -12,27 +12,14 @@ from pathlib import Path
 
 import pytest
 from sample_records import result_of
+from tiny_runs import SMALL_EVAL
 
 from worldbench.cli.main import main
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
 from worldbench.records.upgrades import VERSION
 
-TINY = [
-    "--env.map",
-    "city:24",
-    "--env.region",
-    "all",
-    "--env.min_moves",
-    "2",
-    "--env.max_moves",
-    "9",
-    "--eval.trials",
-    "20",
-    "--eval.documents",
-    "20",
-]
-TINY += ["--eval.reconstruction_rides", "20", "--eval.rank_tokens", "40"]
+TINY = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", *SMALL_EVAL]
 SHORT = [
     "--train.steps",
     "4",

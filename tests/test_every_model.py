@@ -7,43 +7,15 @@ from pathlib import Path
 
 import pytest
 from sample_records import result_of
+from tiny_runs import SMALL_EVAL, draw_nothing
 
 from worldbench.cli.main import main
 from worldbench.core.registry import metrics, models
 
 TINY = [
-    "--train.steps",
-    "4",
-    "--train.batch",
-    "6",
-    "--train.checkpoints",
-    "2",
-    "--train.curve_documents",
-    "8",
-    "--model.layers",
-    "2",
-    "--model.width",
-    "16",
-    "--eval.trials",
-    "12",
-    "--eval.documents",
-    "24",
-    "--eval.structure_trials",
-    "6",
-    "--eval.pairs",
-    "6",
-    "--eval.dynamics_documents",
-    "20",
-    "--eval.dynamics_steps",
-    "3",
-    "--eval.probe_documents",
-    "60",
-    "--eval.reconstruction_rides",
-    "10",
-    "--eval.detours",
-    "0.5",
-    "--eval.detour_kinds",
-    "random",
+    *("--train.steps", "4", "--train.batch", "6", "--train.checkpoints", "2", "--train.curve_documents", "8"),
+    *("--model.layers", "2", "--model.width", "16", *SMALL_EVAL, "--eval.detours", "0.5"),
+    *("--eval.detour_kinds", "random"),
 ]
 WORLDS = {
     "taxi": [
@@ -70,7 +42,8 @@ def test_no_trained_model_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(("world", "model"), CASES)
-def test_a_run_from_end_to_end(world: str, model: str, tmp_path: Path) -> None:
+def test_a_run_from_end_to_end(world: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_nothing(monkeypatch)
     assert (
         main(
             [

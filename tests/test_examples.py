@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sample_records import result_of
+from tiny_runs import SMALL_EVAL
 
 from worldbench.cli.main import main
 from worldbench.core.plugins import load_plugin
@@ -15,25 +16,15 @@ from worldbench.metrics.evaluation import truth
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 TINY = [
-    "--train.steps",
-    "60",
-    "--train.batch",
-    "32",
-    "--train.curve_documents",
-    "20",
-    "--model.layers",
-    "1",
-    "--model.width",
-    "32",
-    "--eval.documents",
-    "40",
+    *("--train.steps", "60", "--train.batch", "32", "--train.curve_documents", "20", "--model.layers", "1"),
+    *("--model.width", "32", *SMALL_EVAL, "--eval.documents", "40"),
 ]
 
 
 def test_ring_world(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     plugin = ["--plugin", str(EXAMPLES / "ring.py"), "--out", str(tmp_path)]
     assert main(["run", "ring", "--model", "nextlat", *plugin, *TINY, "--env.size", "8"]) == 0
-    assert main(["run", "ring", "--model", "oracle", *plugin, "--eval.documents", "40", "--env.size", "8"]) == 0
+    assert main(["run", "ring", "--model", "oracle", *plugin, *SMALL_EVAL, "--env.size", "8"]) == 0
     result = result_of(next(tmp_path.glob("ring-nextlat-*")))
     assert result.world["size"] == 8
     assert result.scores["valid_trajectories"].bound("ceiling", "arrives_sampled") == 1
@@ -68,18 +59,7 @@ def test_ring_documents_follow_its_law() -> None:
 
 def test_a_function_scored(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLES)
-    options = [
-        "--env.map",
-        "city:40",
-        "--env.region",
-        "all",
-        "--eval.trials",
-        "20",
-        "--eval.documents",
-        "20",
-        "--eval.reconstruction_rides",
-        "20",
-    ]
+    options = ["--env.map", "city:40", "--env.region", "all", *SMALL_EVAL]
     assert main(["score", "taxi", "--callable", "my_model:logits", *options, "--out", str(tmp_path)]) == 0, (
         capsys.readouterr().err
     )

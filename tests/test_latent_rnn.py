@@ -28,6 +28,7 @@ from worldbench.runs.weights import at_step, build, weights_folder
 from worldbench.training import checkpoint
 from worldbench.training.trainer import Trainer
 
+pytestmark = pytest.mark.xdist_group("latent-rnn")  # they share an expensive fixture
 V, CONTEXT = 19, 30
 CONFIG = NextLatConfig(layers=2, heads=2, width=16, horizon=2)
 KINDS = {

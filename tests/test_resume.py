@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_runs import SMALL_EVAL
 
 from worldbench.core.errors import Interrupted, RunError
 from worldbench.core.registry import models
@@ -26,6 +27,7 @@ from worldbench.training.curve import log_spaced
 from worldbench.training.stream import TrainingStream
 from worldbench.training.trainer import Trainer, learning_rate
 
+pytestmark = pytest.mark.xdist_group("resume")  # they share an expensive fixture
 OPTIONS = [
     "--env.map",
     "city:24",
@@ -51,16 +53,7 @@ OPTIONS += [
     "20",
 ]
 OPTIONS += ["--train.row_tokens", "30", "--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
-OPTIONS += [
-    "--eval.trials",
-    "20",
-    "--eval.documents",
-    "20",
-    "--eval.reconstruction_rides",
-    "20",
-    "--eval.rank_tokens",
-    "40",
-]
+OPTIONS += SMALL_EVAL
 
 
 def start(out: Path, model: str = "nextlat") -> subprocess.Popen[str]:

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 import pytest
 from sample_records import result_of
+from tiny_runs import SMALL_EVAL
 
 import worldbench.runs.scoring
 from worldbench.cli.main import main
@@ -26,45 +27,11 @@ from worldbench.training.checkpoint import kept_steps, weights_path
 from worldbench.training.curve import log_spaced
 
 TINY = [
-    "--env.length",
-    "6",
-    "--train.steps",
-    "12",
-    "--train.batch",
-    "8",
-    "--train.checkpoints",
-    "4",
-    "--train.curve_documents",
-    "20",
-    "--train.warmup",
-    "2",
+    *("--env.length", "6", "--train.steps", "12", "--train.batch", "8", "--train.checkpoints", "4"),
+    *("--train.curve_documents", "20", "--train.warmup", "2", "--model.layers", "1", "--model.width", "16"),
+    *("--model.heads", "2", *SMALL_EVAL, "--eval.documents", "40", "--eval.probe_documents", "80"),
 ]
-TINY += [
-    "--model.layers",
-    "1",
-    "--model.width",
-    "16",
-    "--model.heads",
-    "2",
-    "--eval.documents",
-    "40",
-    "--eval.probe_documents",
-    "80",
-    "--eval.pairs",
-    "40",
-]
-TINY += [
-    "--eval.rank_tokens",
-    "60",
-    "--eval.dynamics_documents",
-    "20",
-    "--eval.dynamics_steps",
-    "2",
-    "--eval.horizon",
-    "2",
-    "--eval.swap_pairs",
-    "20",
-]
+pytestmark = pytest.mark.xdist_group("trace")  # they share a finished run
 
 
 def run(out: Path, model: str, *more: str) -> Path:

@@ -24,6 +24,14 @@ SETTINGS = [
     for name, value in options.items()
     for word in (f"--{group}.{name}", str(value))
 ]
+SIZES = {
+    "trials": 20, "documents": 20, "structure_trials": 20, "shift_trials": 10, "suffixes": 5,
+    "pairs": 20, "suffix_limit": 64,
+    "probe_documents": 40, "dynamics_documents": 20, "dynamics_steps": 20, "horizon": 5, "swap_pairs": 10,
+    "reconstruction_rides": 20, "reconstruction_orders": 2, "rank_tokens": 40,
+}  # fmt: skip
+SMALL_EVAL = [word for name, value in SIZES.items() for word in (f"--eval.{name}", str(value))]
+"""Sizes with which every metric answers, in a small part of the time of the defaults."""
 TIMES = ("manifest.json", ".lock")
 """Files that differ from one process to the next."""
 
