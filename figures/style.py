@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from worldbench.core import cells
 from worldbench.core.errors import InputError
@@ -88,12 +88,19 @@ def literal(text: str) -> str:
 def save(figure: Figure, stem: Path) -> list[Path]:
     """Write `stem`.png and `stem`.svg, without a date. Call within `paper_style`."""
     paths = []
-    for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=kind, metadata=metadata)
+    for kind in ("png", "svg"):
         paths.append(stem.with_name(f"{stem.name}.{kind}"))
-        write_atomic(paths[-1], buffer.getvalue())
+        write_atomic(paths[-1], picture(figure, kind))
     return paths
+
+
+def picture(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
+    """The file of a figure, without a date and the name of a program."""
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer, format=kind, metadata={"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    )
+    return buffer.getvalue()
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from tiny_runs import no_picture
 
 settings.register_profile("worldbench", deadline=None, derandomize=True, database=None)
 settings.load_profile("worldbench")
@@ -27,6 +28,27 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("WORLDBENCH_CACHE", str(folder))
         yield folder
+
+
+_draws = False
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture of the test: does it ask for pictures?"""
+    global _draws
+    _draws = item.get_closest_marker("pictures") is not None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pictures() -> Iterator[None]:
+    """Pictures take most of the time of a tiny run. Figures are made, and their files written, without the picture in
+    them, but for tests marked `pictures`."""
+    from worldbench.figures import style
+
+    real = style.picture
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(style, "picture", lambda figure, kind: (real if _draws else no_picture)(figure, kind))
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -235,6 +235,7 @@ def test_printed_config_is_a_recipe(capsys: pytest.CaptureFixture[str], tmp_path
     assert "trials = 7" in capsys.readouterr().out
 
 
+@pytest.mark.pictures
 def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = ["--out", str(tmp_path / "runs")]
     for seed in "01":

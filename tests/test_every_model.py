@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sample_records import result_of
-from tiny_runs import SMALL_EVAL, draw_nothing
+from tiny_runs import SMALL_EVAL
 
 from worldbench.cli.main import main
 from worldbench.core.registry import metrics, models
@@ -42,8 +42,7 @@ def test_no_trained_model_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(("world", "model"), CASES)
-def test_a_run_from_end_to_end(world: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_nothing(monkeypatch)
+def test_a_run_from_end_to_end(world: str, model: str, tmp_path: Path) -> None:
     assert (
         main(
             [

@@ -25,6 +25,8 @@ from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.runs.scoring import score
 
+pytestmark = pytest.mark.pictures
+
 SETTINGS = EvalConfig(
     metrics=("belief_probe", "excess_loss", "effective_rank"), probe_documents=150, documents=60, rank_tokens=200
 )

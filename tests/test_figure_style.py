@@ -21,6 +21,8 @@ from worldbench.figures import learning_curves, matched, spectra
 from worldbench.figures.style import literal, paper_style, save
 from worldbench.records.lines import EvalLine
 
+pytestmark = pytest.mark.pictures
+
 LINES = [EvalLine(step=s, loss=2 / s + 1, bayes=1.0, excess=2 / s) for s in (1, 3, 10, 30, 100)]
 DRAW = "from pathlib import Path\nfrom worldbench.figures import learning_curves\n"
 DRAW += "from worldbench.records.lines import EvalLine\n"

@@ -23,6 +23,8 @@ from worldbench.records.parts import decoded
 sys.path.insert(0, str(Path(__file__).parent))
 from small_maps import small_map
 
+pytestmark = pytest.mark.pictures
+
 
 def evidence(path: Path, graph: Graph, wrong: float) -> dict[str, np.ndarray]:
     """A reconstruction from forty walks, of whose turns a share is wrong, as the metric saves it."""

@@ -247,6 +247,7 @@ def test_minimal_pairs_of_a_model_that_reads_one_maze_for_another(world: SolveWo
 # The gallery
 
 
+@pytest.mark.pictures
 @pytest.mark.parametrize("rewired", [0, 2])
 def test_gallery(rewired: int, world: SolveWorld, tmp_path: Path) -> None:
     report = (
@@ -274,6 +275,7 @@ def test_gallery(rewired: int, world: SolveWorld, tmp_path: Path) -> None:
     assert [p.read_bytes() for p in written] == [p.read_bytes() for p in again]
 
 
+@pytest.mark.pictures
 def test_a_gallery_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.npz").write_bytes(npz({"a": np.zeros(3)}))
     with pytest.raises(InputError, match="lacks true_tokens"):

@@ -18,6 +18,8 @@ from worldbench.figures import filmstrip, matched
 from worldbench.records.reading import write
 from worldbench.records.runs import Trace
 
+pytestmark = pytest.mark.pictures
+
 STEPS = {
     1: (1.0, 0.1),
     4: (0.5, 0.3),
