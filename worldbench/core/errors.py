@@ -1,4 +1,4 @@
-"""Errors that a person reads: what was wrong, the value, what to do next."""
+"""Errors that a person reads. Each one says what was wrong, the value, and what to do next."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from worldbench.core.text import visible, with_short_words
 
 
 class WorldbenchError(Exception):
-    """Anything the command line reports as one sentence, without a traceback.
+    """An error that the command line reports as one sentence, without a traceback.
 
-    What the sentence quotes may come from any file: it stands on one line, without characters that are not seen, and
-    very long words are cut.
+    The sentence may quote text from any file. So invisible characters and line breaks become escapes, and very long
+    words are cut.
     """
 
     exit_code = 1
@@ -33,23 +33,25 @@ class InputError(WorldbenchError, ValueError):
 
 
 class RunError(WorldbenchError, RuntimeError):
-    """The work itself failed: a full disk, a loss that is not a number, a run held by another process."""
+    """The work itself failed: a full disk, a loss that is NaN or infinite, a run that another process holds."""
 
 
 class Diverged(RunError):
-    """Training came to numbers that are none."""
+    """The loss or a gradient of the training became NaN or infinite."""
 
 
 class Interrupted(WorldbenchError):
-    """The run was asked to stop; it saved its state first."""
+    """The run was asked to stop. It saved its state first."""
 
     exit_code = 130
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
-    """`"; did you mean 'taxi'?"` for the closest of `names`, else `"; there are a, b, c"`.
+    """The end of an error sentence: `"; did you mean 'taxi'?"` for the closest of `names`, or, where none is close,
+    `"; there are a, b, c"`.
 
-    A name of two parts (`--train.steps`, `detours.arrives_p0.5`) is close also where its second part alone is.
+    A name can have two parts (`--train.steps`, `detours.arrives_p0.5`). It also counts as close where only the second
+    part is close.
     """
     known = sorted(set(names))
     short = _part(name)
@@ -63,7 +65,7 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 
 def _part(name: str) -> str:
-    """What follows the first dot, or the whole; dashes at the front do not count, and those inside are underscores."""
+    """The text after the first dot, or the whole name. Leading dashes are dropped, inner dashes become underscores."""
     return (name.partition(".")[2] or name).lstrip("-").replace("-", "_")
 
 
@@ -73,30 +75,29 @@ def _likeness(name: str, other: str) -> float:
 
 
 def unknown(kind: str, name: str, names: Iterable[str]) -> InputError:
-    """The error for a name that nobody registered."""
+    """The error for a name that is not registered."""
     return InputError(f"unknown {kind} {name!r}{nearest(name, names)}")
 
 
 LONGEST_MESSAGE = 300
-"""Characters of another program's message that are repeated."""
+"""Most characters that are repeated from the message of another program."""
 
 
 def describe(error: BaseException) -> str:
-    """An error of someone's own code: its type, its message, and the file and line of theirs that it arose in."""
+    """Describes an error in the user's own code: its type, its message, and the file and line where it arose."""
     message = " ".join(str(error.msg if isinstance(error, SyntaxError) else error).split())
     if len(message) > LONGEST_MESSAGE:
         message = message[:LONGEST_MESSAGE].rstrip() + ".."
     what = f"{type(error).__name__}: {message}" if message else type(error).__name__
     if isinstance(error, SystemExit):
-        what = f"it ends the program ({what})"
+        what = f"the code ends the program ({what})"
     place = own_place(error)
     return f"{what} ({place[0]}, line {place[1]})" if place else what
 
 
 def own_place(error: BaseException) -> tuple[str, int] | None:
-    """File and line of the user's code that an error arose in: the innermost, neither ours nor of an installed package.
-
-    None where an error arose in no such code.
+    """File name and line of the user's code where an error arose: the innermost frame that belongs neither to worldbench
+    nor to an installed package. None where no such frame exists.
     """
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return Path(error.filename).name, error.lineno
@@ -112,5 +113,5 @@ def _is_own(frame: FrameType) -> bool:
 
 @functools.cache
 def _installed() -> tuple[str, ...]:
-    """Where Python and the installed packages lie."""
+    """The folders of Python and of the installed packages."""
     return tuple({sysconfig.get_path(name) + "/" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
