@@ -218,7 +218,7 @@ HERE = r"\(test_callables\.py, line \d+\)"
         (lambda t: (), "logits of type NoneType"),
         (lambda t: {}["tok_embeddings"], f"failed on tokens of shape .*KeyError: 'tok_embeddings' {HERE}"),
         (lambda t: torch.zeros(2) @ torch.zeros(3), f"RuntimeError: .*{HERE}"),
-        (leaving, rf"it ends the program \(SystemExit: bye\) {HERE}"),
+        (leaving, rf"the code ends the program \(SystemExit: bye\) {HERE}"),
     ],
 )
 def test_mistakes_are_told_at_once(function: Any, message: str) -> None:

@@ -141,8 +141,8 @@ def test_two_plugins_of_one_name_are_two_modules(tmp_path: Path) -> None:
     [
         ("1 / 0\n", "failed while loading: ZeroDivisionError: division by zero (bad.py, line 3)"),
         ("def f(:\n", "SyntaxError: invalid syntax (bad.py, line 3)"),
-        ("import sys\n\nsys.exit('bye')\n", "it ends the program (SystemExit: bye) (bad.py, line 5)"),
-        ("raise SystemExit\n", "it ends the program (SystemExit) (bad.py, line 3)"),
+        ("import sys\n\nsys.exit('bye')\n", "the code ends the program (SystemExit: bye) (bad.py, line 5)"),
+        ("raise SystemExit\n", "the code ends the program (SystemExit) (bad.py, line 3)"),
         ("import a_module_not_there\n", "ModuleNotFoundError: No module named 'a_module_not_there' (bad.py, line 3)"),
         ("import json\njson.loads('{')\n", "(bad.py, line 4)"),  # raised within a library: the place is the user's
         ("x = '\0'\n", "SyntaxError"),

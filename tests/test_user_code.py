@@ -88,8 +88,8 @@ def test_load_callable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         r"division by zero \(users_failing\.py, line 2\)",
         "users_failing.py:predict": r"running users_failing\.py failed: ZeroDivisionError: "
         r"division by zero \(users_failing\.py, line 2\)",
-        "users_leaving.py:predict": r"it ends the program \(SystemExit: 3\) \(users_leaving\.py, line 1\)",
-        "users_leaving:predict": r"it ends the program",
+        "users_leaving.py:predict": r"the code ends the program \(SystemExit: 3\) \(users_leaving\.py, line 1\)",
+        "users_leaving:predict": r"the code ends the program",
         "users_words.py:f": r"SyntaxError: .*\(users_words\.py, line 1\)",
         "users_model:predct": "has no 'predct'; did you mean 'predict'",
         "users_model:size": "'size' is a int, not a function or an nn.Module",

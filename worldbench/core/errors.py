@@ -96,8 +96,9 @@ def describe(error: BaseException) -> str:
 
 
 def own_place(error: BaseException) -> tuple[str, int] | None:
-    """File name and line of the user's code where an error arose: the innermost frame that belongs neither to worldbench
-    nor to an installed package. None where no such frame exists.
+    """File name and line of the user's code where an error arose.
+
+    The innermost frame counts that belongs neither to worldbench nor to an installed package. None where there is none.
     """
     if isinstance(error, SyntaxError) and error.filename and error.lineno:
         return Path(error.filename).name, error.lineno
