@@ -1,25 +1,58 @@
-"""Questions that tell a world model from a good predictor. One metric a file."""
+"""Questions that tell a world model from a good predictor. One metric a file, with its options."""
 
 from worldbench.core.registry import metrics
 
-for _name, _line in {
-    "next_token": "share of held-out positions whose most likely token is legal",
-    "valid_trajectories": "share of rides from unseen prompts that stay legal and end at the destination",
-    "detours": "the same while a referee forces random legal turns",
-    "lookahead": "share of greedy rides that arrive by a shortest way",
-    "sequence_compression": "share of states whose two histories accept the same suffixes",
-    "sequence_distinction": "precision and recall of the suffixes that tell two states apart",
-    "split_merge": "does the law of what follows differ between prefixes as the world's does",
-    "excess_loss": "nats lost against the exact law of the data, 0 for the law itself",
-    "state_probe": "can a linear map read the state off the hidden state",
-    "belief_probe": "is the exact belief an affine function of the hidden state",
-    "transition_consistency": "does the hidden state and the next token determine the next hidden state",
-    "state_swap": "does the future follow a hidden state that is put in another's place",
-    "effective_rank": "how many directions the hidden states spread over",
-    "solved_paths": "share of mazes told in unseen prompts whose path is found: exactly, legally, shortest",
-    "retelling": "distance of the path laws between two tellings of one maze",
-    "minimal_pairs": "does moving one wall change the path where it should, and only there",
-    "out_of_distribution": "share of prompts of other laws in the same words that are solved",
-    "map_reconstruction": "the street map that explains the rides: true edges black, invented ones red",
-}.items():
-    metrics.add(_name, _line, f"worldbench.metrics.{_name}:METRIC")
+for _name, _options, _line in (
+    ("next_token", "", "share of held-out positions whose most likely token is legal"),
+    ("valid_trajectories", "", "share of rides from unseen prompts that stay legal and end at the destination"),
+    ("detours", "detours:DetourOptions", "the same while a referee forces random legal turns"),
+    ("lookahead", "", "share of greedy rides that arrive by a shortest way"),
+    (
+        "sequence_compression",
+        "options:SuffixOptions",
+        "share of states whose two histories accept the same suffixes",
+    ),
+    (
+        "sequence_distinction",
+        "sequence_distinction:DistinctionOptions",
+        "precision and recall of the suffixes that tell two states apart",
+    ),
+    (
+        "split_merge",
+        "split_merge:PairOptions",
+        "does the law of what follows differ between prefixes as the world's does",
+    ),
+    ("excess_loss", "", "nats lost against the exact law of the data, 0 for the law itself"),
+    ("state_probe", "options:ProbeOptions", "can a linear map read the state off the hidden state"),
+    ("belief_probe", "belief_probe:BeliefOptions", "is the exact belief an affine function of the hidden state"),
+    (
+        "transition_consistency",
+        "transition_consistency:DynamicsOptions",
+        "does the hidden state and the next token determine the next hidden state",
+    ),
+    ("state_swap", "state_swap:SwapOptions", "does the future follow a hidden state that is put in another's place"),
+    ("effective_rank", "effective_rank:RankOptions", "how many directions the hidden states spread over"),
+    (
+        "solved_paths",
+        "",
+        "share of mazes told in unseen prompts whose path is found: exactly, legally, shortest",
+    ),
+    ("retelling", "options:StructureOptions", "distance of the path laws between two tellings of one maze"),
+    (
+        "minimal_pairs",
+        "options:StructureOptions",
+        "does moving one wall change the path where it should, and only there",
+    ),
+    (
+        "out_of_distribution",
+        "out_of_distribution:ShiftOptions",
+        "share of prompts of other laws in the same words that are solved",
+    ),
+    (
+        "map_reconstruction",
+        "map_reconstruction:ReconstructionOptions",
+        "the street map that explains the rides: true edges black, invented ones red",
+    ),
+):
+    _config = f"worldbench.metrics.{_options}" if _options else None
+    metrics.add(_name, _line, f"worldbench.metrics.{_name}:METRIC", config=_config)

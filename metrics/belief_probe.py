@@ -7,19 +7,23 @@ Shape letters: M prefixes, S entries of the belief, D width, A actions.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.abilities import Able, HasBeliefs, exact_law
+from worldbench.core.errors import InputError
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden, SequenceModel
+from worldbench.core.options import small
 from worldbench.core.world import Automaton, Documents, World
 from worldbench.metrics.belief_geometry import correlation, distances, draw_pairs
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import Positions, layers_at, positions
 from worldbench.metrics.linear_probe import fit_affine, fourier_features, mean_by_group, r_squared, top_components
+from worldbench.metrics.options import ProbeOptions
 
 LEAST = 1e-6
 
@@ -60,6 +64,18 @@ def kl_of_beliefs(belief: np.ndarray, predicted: np.ndarray, w: np.ndarray) -> f
     with np.errstate(divide="ignore", invalid="ignore"):
         kl = np.where(belief > 0, belief * np.log(belief / q), 0.0).sum(axis=1)
     return float(w @ kl / w.sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeliefOptions(ProbeOptions):
+    """The probes of the belief."""
+
+    probe_features: int = field(default=0, metadata=small(100))
+    """Random Fourier features of a second, nonlinear belief probe, its controls beside it; 0: the affine one alone."""
+
+    def __post_init__(self) -> None:
+        if self.probe_features < 0:
+            raise InputError(f"eval.probe_features must be 0 (no nonlinear probe) or more, not {self.probe_features}")
 
 
 class BeliefProbe(Metric):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from worldbench.core.abilities import HasBudget
-from worldbench.core.errors import InputError
+from worldbench.core.errors import InputError, nearest
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.options import small
 from worldbench.core.world import ARRIVED, Automaton
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import Kind
 
@@ -18,6 +19,25 @@ KINDS: tuple[Kind, ...] = ("random", "adversarial", "second")
 def score_name(what: str, kind: Kind, p: float) -> str:
     """`arrives_p0.5` for random detours, `arrives_adversarial_p0.5` for the other kinds."""
     return f"{what}_p{p:g}" if kind == "random" else f"{what}_{kind}_p{p:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetourOptions:
+    """How often the referee forces a move, and which one."""
+
+    detours: tuple[float, ...] = field(default=(0.01, 0.1, 0.5, 0.75), metadata=small([0.1, 0.5, 0.75]))
+    """Probabilities of a forced turn."""
+    detour_kinds: tuple[str, ...] = KINDS
+    """Which turn the referee forces: a random other legal one, the model's least likely legal one, or its most likely
+    other legal one."""
+
+    def __post_init__(self) -> None:
+        for kind in self.detour_kinds:
+            if kind not in KINDS:
+                raise InputError(f"eval.detour_kinds are of {', '.join(KINDS)}, not {kind!r}{nearest(kind, KINDS)}")
+        for p in self.detours:
+            if not 0 <= p <= 1:
+                raise InputError(f"eval.detours are probabilities between 0 and 1, not {p}")
 
 
 class Detours(Metric):
@@ -41,9 +61,9 @@ class Detours(Metric):
     needs = (Automaton, HasBudget)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": tuple(
-            Expectation(score_name("arrives", kind, p), 1, 1) for kind in KINDS for p in EvalConfig.detours
+            Expectation(score_name("arrives", kind, p), 1, 1) for kind in KINDS for p in DetourOptions.detours
         ),
-        "random-legal": tuple(Expectation(score_name("arrives", "random", p), 0, 0.95) for p in EvalConfig.detours),
+        "random-legal": tuple(Expectation(score_name("arrives", "random", p), 0, 0.95) for p in DetourOptions.detours),
     }
     damage: ClassVar[tuple[Damage, ...]] = tuple(
         Damage(score, "worse", "worse", "worse", "unchanged")

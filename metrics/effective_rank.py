@@ -3,10 +3,13 @@ over."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from worldbench.core.metric import Metric, Report, Score
 from worldbench.core.model import HasHidden
+from worldbench.core.options import require_at_least, small
 from worldbench.core.text import counted
 from worldbench.metrics.evaluation import Evaluation, chunks
 
@@ -25,6 +28,17 @@ def participation_ratio(singular_values: np.ndarray) -> float:
     if not singular_values.any():
         return float("nan")
     return float((singular_values**2).sum() ** 2 / (singular_values**4).sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankOptions:
+    """How many hidden states are taken."""
+
+    rank_tokens: int = field(default=5000, metadata=small(2000))
+    """Hidden states that the effective rank is taken over: the same number for every model."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "rank_tokens")
 
 
 class EffectiveRank(Metric):

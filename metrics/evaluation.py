@@ -6,24 +6,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from worldbench.core.abilities import Able, HasLaw
+from worldbench.core.eval_config import CommonOptions, eval_config
 from worldbench.core.model import SequenceModel
 from worldbench.core.states import replay
 from worldbench.core.world import Automaton, Documents, States, World
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.rollout import CHUNK, Choice, Kind, Rides, roll_out
 
 
 class Evaluation:
     """One model scored in one world. Draws nothing from any training stream."""
 
-    def __init__(self, world: World, model: SequenceModel, settings: EvalConfig | None = None) -> None:
+    def __init__(self, world: World, model: SequenceModel, settings: CommonOptions | None = None) -> None:
         self.world: Able = world
         self.model: Able = model
-        self.settings = settings or EvalConfig()
+        self.settings: Any = settings or eval_config()
         self.seed = self.settings.seed
         self._rides: dict[tuple[str, float, str], Rides] = {}
         self._prompts, self._asked = (np.empty((0, 0), np.int32), np.empty(0, np.int32)), 0

@@ -3,15 +3,18 @@ ones in red."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.abilities import HasMap
+from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.options import require_at_least, small
 from worldbench.core.statistics import mean_interval
 from worldbench.core.text import counted
 from worldbench.core.world import Automaton, Vocabulary, World
@@ -200,6 +203,34 @@ NO_MISTAKES = tuple(
 )
 """Without illegal moves both controls are legal routes, and reconstruction invents nothing for those: its
 self-check."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionOptions:
+    """Which rides the map is reconstructed from, and which streets may be invented."""
+
+    reconstruction_rides: int = field(default=6400, metadata=small(400))
+    """Rides that the map is reconstructed from (or as many as there are prompts)."""
+    reconstruction_decoding: Literal["greedy", "sampled"] = "greedy"
+    """How these rides are decoded."""
+    reconstruction_degree: int = 4
+    """Most outgoing streets that reconstruction gives an intersection beyond the true map's own (Vafa 4, NextLat 8)."""
+    reconstruction_distance: float = 804.672
+    """Longest street that reconstruction may invent, in metres (half a mile)."""
+    reconstruction_orders: int = field(default=5, metadata=small(2))
+    """Orders of the rides that reconstruction is repeated in."""
+    reconstruction_roll_back: bool = True
+    """A ride that cannot be explained leaves no street behind; the released code of Vafa et al. keeps what it had
+    drawn."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "reconstruction_rides", "reconstruction_degree", "reconstruction_orders")
+        if self.reconstruction_distance <= 0:
+            raise InputError(f"eval.reconstruction_distance must be above 0 metres, not {self.reconstruction_distance}")
+        if self.reconstruction_decoding not in ("greedy", "sampled"):
+            raise InputError(
+                f"eval.reconstruction_decoding must be 'greedy' or 'sampled', not {self.reconstruction_decoding!r}"
+            )
 
 
 class MapReconstruction(Metric):

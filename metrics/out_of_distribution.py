@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
 from worldbench.core.abilities import HasDistance, HasShifts
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.options import require_at_least, small
 from worldbench.core.world import ARRIVED, Automaton
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import moves_of, roll_out
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftOptions:
+    """How many prompts of each shift are asked."""
+
+    shift_trials: int = field(default=300, metadata=small(100))
+    """Prompts of each shift out of distribution."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "shift_trials")
 
 
 class OutOfDistribution(Metric):

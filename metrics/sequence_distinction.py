@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from worldbench.core.abilities import HasHistories, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.options import require_at_least
 from worldbench.core.world import Automaton
 from worldbench.metrics.acceptance import (
     Boundary,
@@ -21,6 +23,7 @@ from worldbench.metrics.acceptance import (
     true_boundary,
 )
 from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.options import SuffixOptions
 from worldbench.metrics.suffixes import score_suffixes
 
 RELEASED_SUFFIXES = 5
@@ -41,6 +44,17 @@ def per_trial(owner: np.ndarray, hit: np.ndarray, trials: int) -> tuple[np.ndarr
     count = np.bincount(owner, minlength=trials)
     with np.errstate(invalid="ignore"):
         return np.bincount(owner, hit, minlength=trials) / np.where(count, count, np.nan), count
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistinctionOptions(SuffixOptions):
+    """How long the boundary suffixes are."""
+
+    recall_depth: int = 5
+    """Longest boundary suffix whose recall is asked for, in tokens."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "recall_depth")
 
 
 class SequenceDistinction(Metric):

@@ -12,7 +12,7 @@ For prefixes p, q and suffixes x of a few tokens, weighted half by law(x | p), h
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from worldbench.core import streams
 from worldbench.core.abilities import Able, HasHistories, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
+from worldbench.core.options import require_at_least, small
 from worldbench.core.sampling import draw
 from worldbench.core.statistics import Z95
 from worldbench.core.text import counted
@@ -226,6 +227,21 @@ def prefix_pool(world: Able, seed: int) -> tuple[Documents, np.ndarray, np.ndarr
         alike = within(np.concatenate([_last(pool, 2), np.rint(law * 1e9).astype(np.int64)], axis=1), rng)
         kept = _pools[world] = seed, (pool, key, alike[(key[alike[:, 0]] != key[alike[:, 1]]).any(axis=1)])
     return kept[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """Pairs of prefixes, and the suffixes that they are compared on."""
+
+    pairs: int = field(default=500, metadata=small(100))
+    """Pairs of prefixes in each stratum of split fidelity and merge."""
+    suffix_tokens: int = 5
+    """Longest suffix of split fidelity and merge."""
+    suffix_limit: int = 1024
+    """A pair's suffixes are enumerated up to this many, else this many are sampled."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "pairs", "suffix_tokens", "suffix_limit")
 
 
 class SplitMerge(Metric):

@@ -6,6 +6,7 @@ Shape letters: N pairs, K tokens, A actions.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from worldbench.core import streams
 from worldbench.core.abilities import Able, HasHistories, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import ALL_LAYERS, Decoder, HasHidden, HasSwap, log_softmax
+from worldbench.core.options import require_at_least, small
 from worldbench.core.sampling import draw
 from worldbench.core.world import OPEN, Automaton, Documents
 from worldbench.metrics.acceptance import draw_pairs
@@ -62,6 +64,19 @@ def of_equal_length(documents: Documents) -> np.ndarray:
     out = np.empty(len(order), np.int64)
     out[order] = order[first + (rank + 1) % size]
     return out
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapOptions:
+    """How many hidden states are swapped, and how far the model continues."""
+
+    swap_pairs: int = field(default=300, metadata=small(100))
+    """Pairs of prefixes whose hidden states are swapped."""
+    swap_tokens: int = 5
+    """Tokens continued after a swap."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "swap_pairs", "swap_tokens")
 
 
 class StateSwap(Metric):

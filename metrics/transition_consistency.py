@@ -6,6 +6,7 @@ Shape letters: M start positions, D width, A actions.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from worldbench.core import streams
 from worldbench.core.abilities import HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import Dynamics, FitsDynamics, HasHead, HasHidden, SequenceModel, log_softmax
+from worldbench.core.options import require_at_least, small
 from worldbench.core.world import Automaton, Documents, World
 from worldbench.metrics.evaluation import Evaluation, truth
 from worldbench.metrics.excess_loss import ratio
@@ -59,6 +61,21 @@ def law_kl(law: np.ndarray, logits: np.ndarray, answers: np.ndarray) -> np.ndarr
     log_model = np.fmax(log_softmax(logits)[:, answers], FLOOR)  # also where there is no law at all
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(law > 0, law * (np.log(law) - log_model), 0.0).sum(axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DynamicsOptions:
+    """The dynamics that is fitted afterwards, and how far a dynamics is rolled out."""
+
+    dynamics_documents: int = field(default=2000, metadata=small(200))
+    """Held-out documents whose hidden states the post-hoc dynamics probe is trained on."""
+    dynamics_steps: int = field(default=1000, metadata=small(200))
+    """Optimiser steps of the post-hoc dynamics probe."""
+    horizon: int = 20
+    """Steps that a dynamics is rolled out without looking."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "dynamics_documents", "dynamics_steps", "horizon")
 
 
 class TransitionConsistency(Metric):

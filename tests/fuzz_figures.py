@@ -14,6 +14,7 @@ from test_trace_figures import beliefs, trace
 
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.untrained import make_untrained
+from worldbench.core.eval_config import eval_config
 from worldbench.core.files import make_folder
 from worldbench.core.world import World
 from worldbench.envs.hmm.config import HMMConfig
@@ -38,12 +39,11 @@ from worldbench.figures import (
     spectra,
     street_map,
 )  # fmt: skip
-from worldbench.metrics.config import EvalConfig
 from worldbench.records.reading import read, text
 from worldbench.records.runs import Trace
 from worldbench.runs.scoring import score
 
-SETTINGS = EvalConfig(documents=20, trials=6, reconstruction_rides=20, probe_documents=60, rank_tokens=60)
+SETTINGS = eval_config(documents=20, trials=6, reconstruction_rides=20, probe_documents=60, rank_tokens=60)
 Draw = Callable[..., list[Path]]
 
 

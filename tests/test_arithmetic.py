@@ -18,9 +18,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from worldbench.baselines.references import Oracle
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError, RunError
+from worldbench.core.eval_config import eval_config
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
-from worldbench.metrics.config import EvalConfig
 from worldbench.runs.scoring import score
 from worldbench.training import arithmetic
 from worldbench.training.trainer import Trainer
@@ -71,7 +71,7 @@ def test_scores_are_made_with_one_blas_thread() -> None:
     threadpool_limits(limits=2, user_api="blas")
     assert 2 in blas_threads()
     world = HMM(HMMConfig(length=4))
-    score(world, Oracle(world), EvalConfig(metrics=("next_token",), documents=5), None)
+    score(world, Oracle(world), eval_config(metrics=("next_token",), documents=5), None)
     assert blas_threads() == {1}
 
 

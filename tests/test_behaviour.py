@@ -17,13 +17,14 @@ from worldbench.baselines.from_states import FromStates
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.core import streams
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config
 from worldbench.core.graph import Graph
 from worldbench.core.model import SequenceModel
 from worldbench.core.streams import generator, uniform
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, States
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.metrics.config import KINDS, EvalConfig
+from worldbench.metrics.detours import KINDS
 from worldbench.metrics.detours import METRIC as DETOURS
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.lookahead import METRIC as LOOKAHEAD
@@ -31,7 +32,7 @@ from worldbench.metrics.lookahead import WITHIN, by_hops
 from worldbench.metrics.rollout import Rides, draw, forced_turn, probabilities, roll_out, sample
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULTS = EvalConfig(trials=120)
+DEFAULTS = eval_config(trials=120)
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +245,7 @@ def test_the_least_likely_turn_is_the_hardest(world: TaxiWorld) -> None:
             after.put(unlikely, states.take(unlikely))
             return after
 
-    scores = DETOURS.measure(Evaluation(world, Forgetful(world), EvalConfig(trials=200, detours=(0.3,)))).scores
+    scores = DETOURS.measure(Evaluation(world, Forgetful(world), eval_config(trials=200, detours=(0.3,)))).scores
     arrives = [scores[f"arrives_{kind}p0.3"].value for kind in ("adversarial_", "", "second_")]
     assert arrives == sorted(arrives)
     assert arrives[0] < arrives[2] - 0.05
@@ -252,11 +253,11 @@ def test_the_least_likely_turn_is_the_hardest(world: TaxiWorld) -> None:
 
 def test_detours_of_chosen_kinds(world: TaxiWorld) -> None:
     scores = DETOURS.measure(
-        Evaluation(world, Oracle(world), EvalConfig(trials=10, detours=(0.2,), detour_kinds=("second", "random")))
+        Evaluation(world, Oracle(world), eval_config(trials=10, detours=(0.2,), detour_kinds=("second", "random")))
     ).scores
     assert list(scores) == ["arrives_p0.2", "forced_p0.2", "arrives_second_p0.2", "forced_second_p0.2"]
     with pytest.raises(InputError, match="must not be empty"):
-        DETOURS.measure(Evaluation(world, Oracle(world), EvalConfig(detours=())))
+        DETOURS.measure(Evaluation(world, Oracle(world), eval_config(detours=())))
 
 
 # Lookahead

@@ -13,6 +13,7 @@ from worldbench.baselines.from_states import FromStates
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.references import Oracle, RandomLegal
 from worldbench.baselines.untrained import make_untrained
+from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Metric, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics
@@ -24,7 +25,6 @@ from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.effective_rank import effective_rank, participation_ratio
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.excess_loss import divergences, ratio
@@ -56,7 +56,7 @@ def noisy(world: World, states: States) -> np.ndarray:
     return 0.8 * law + 0.2 / law.shape[1]
 
 
-SETTINGS = EvalConfig(
+SETTINGS = eval_config(
     trials=150, documents=150, detours=(0.01, 0.1, 0.5, 0.75), reconstruction_rides=150, reconstruction_orders=2
 )
 
@@ -82,7 +82,7 @@ def test_metrics_say_what_references_score(metric_name: str, reference: type[Fro
         assert any(e.score in report.scores for e in metric.expects[model.name])
 
 
-FEW = EvalConfig(
+FEW = eval_config(
     trials=20,
     documents=30,
     structure_trials=20,

@@ -11,13 +11,13 @@ from sample_records import checked
 
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError, RunError
+from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.registry import metrics
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.metrics.config import EvalConfig
 from worldbench.records.check import Check
 from worldbench.records.reading import read
 from worldbench.runs.display import Display
@@ -83,7 +83,7 @@ def test_a_blind_metric_is_seen() -> None:
 def test_sizes_grow_and_keep_the_largest() -> None:
     world = TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8))
     for n in range(1, 6):
-        plan = Plan(EvalConfig(), rungs=n)
+        plan = Plan(eval_config(), rungs=n)
         for kind in kinds(world):
             sizes = plan.sizes(kind, world)
             assert len(sizes) == n
@@ -91,10 +91,10 @@ def test_sizes_grow_and_keep_the_largest() -> None:
     assert plan.sizes("rewired", world)[-1] == round(SHARES[-1] * len(world.graph().edges))
     for wrong in ({"rungs": 0}, {"rungs": 6}, {"corruptions": 1}):
         with pytest.raises(InputError):
-            Plan(EvalConfig(), **wrong)
+            Plan(eval_config(), **wrong)
 
 
-SMALL = EvalConfig(
+SMALL = eval_config(
     trials=80,
     documents=80,
     detours=(0.5,),
@@ -142,7 +142,7 @@ def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path
 @pytest.mark.parametrize("process", ["rrxor", "z1r", "golden_mean"])
 def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(process: str) -> None:
     world = HMM(HMMConfig(process=process, length=12))
-    chosen = EvalConfig(**{**SMALL.__dict__, "pairs": 40, "probe_features": 50})
+    chosen = eval_config(**{**SMALL.__dict__, "pairs": 40, "probe_features": 50})
     record = check(world, Plan(chosen, corruptions=6, rungs=2), Display(quiet=True), options, workers=1)
     assert failures(record) == []
     assert set(record.ladders) == {"noise", "blur", "drift"}
@@ -153,7 +153,7 @@ def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(p
 
 
 def test_workers_change_nothing(record: dict) -> None:
-    chosen = EvalConfig(**{**SMALL.__dict__, "metrics": ("valid_trajectories", "excess_loss")})
+    chosen = eval_config(**{**SMALL.__dict__, "metrics": ("valid_trajectories", "excess_loss")})
     one, two = (
         check(TaxiWorld(CITY), Plan(chosen, corruptions=2, rungs=1), Display(quiet=True), options, workers=w)
         for w in (1, 2)

@@ -19,8 +19,10 @@ from worldbench.cli.main import main
 from worldbench.core import abilities
 from worldbench.core.abilities import ABILITIES, HasDamage, HasHistories, HasLaw, HasShifts, lacking
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config, eval_config_type
 from worldbench.core.metric import Metric, Report
 from worldbench.core.model import FitsDynamics, HasHead, HasHidden, HasSwap, SequenceModel
+from worldbench.core.options import small_values
 from worldbench.core.registry import metrics, models, worlds
 from worldbench.core.world import ARRIVED, OPEN, Automaton, Vocabulary, World
 from worldbench.envs.hmm.config import HMMConfig
@@ -31,14 +33,13 @@ from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation, truth
 from worldbench.metrics.excess_loss import divergences
 from worldbench.metrics.rollout import moves_of, roll_out
 from worldbench.runs.display import Display
-from worldbench.studies.check.checking import SMALLER, Plan, check
+from worldbench.studies.check.checking import Plan, check
 
-SMALL = EvalConfig(
+SMALL = eval_config(
     trials=20, documents=30, detours=(0.5,), structure_trials=12, shift_trials=6, suffixes=5, pairs=10,
     probe_documents=60, dynamics_documents=20, dynamics_steps=4, horizon=5, swap_pairs=8, reconstruction_rides=10,
     reconstruction_orders=2, rank_tokens=100,
@@ -126,12 +127,7 @@ def test_every_reference_is_scored_by_every_metric_or_told_why_not(toy: str) -> 
 
 @pytest.mark.parametrize("toy", TOYS)
 def test_check_goes_through(toy: str) -> None:
-    settings = EvalConfig(
-        **{
-            k: tuple(v) if isinstance(v, list) else v
-            for k, v in {**SMALLER, **{f: getattr(SMALL, f) for f in SMALLER}}.items()
-        }
-    )
+    settings = eval_config(**{name: getattr(SMALL, name) for name in small_values(eval_config_type())})
     record = check(
         TOYS[toy],
         Plan(settings, corruptions=2, rungs=1),
@@ -257,7 +253,7 @@ def test_entropies_that_would_take_too_long_are_no_numbers() -> None:
     assert np.isfinite(short.expected_entropies()).all()
     assert len(long.expected_entropies()) == 16
     assert np.isnan(long.expected_entropies()[-1])
-    report = metrics["excess_loss"].load().measure(Evaluation(long, Oracle(long), EvalConfig(documents=20)))
+    report = metrics["excess_loss"].load().measure(Evaluation(long, Oracle(long), eval_config(documents=20)))
     assert "exact_bayes" not in report.scores
 
 

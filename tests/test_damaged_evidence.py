@@ -18,12 +18,12 @@ from worldbench.baselines.untrained import make_untrained
 from worldbench.cli.main import main
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config
 from worldbench.core.files import lock
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.figures import maze_gallery
 from worldbench.figures.run_figures import draw_run, drawn
-from worldbench.metrics.config import EvalConfig
 from worldbench.runs.scoring import score
 
 CASES = Path(__file__).parent.parent / ".." / "shared" / "cases" / "run-files"
@@ -42,7 +42,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     world = TaxiWorld(TaxiConfig(min_moves=2, max_moves=8), small_map(9, 0))
     model = make_untrained(world, GPTConfig(layers=1, heads=1, width=16))
-    settings = EvalConfig(
+    settings = eval_config(
         metrics=("map_reconstruction", "effective_rank"), reconstruction_rides=30, rank_tokens=100, documents=30
     )
     score(world, model, settings, folder / "evidence")

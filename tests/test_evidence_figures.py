@@ -14,6 +14,7 @@ from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import named
 from worldbench.envs.hmm.world import HMM
@@ -21,13 +22,12 @@ from worldbench.figures import belief_distances, belief_simplex, position_loss, 
 from worldbench.figures.belief_simplex import CORNERS, lay_out
 from worldbench.figures.run_figures import draw_run
 from worldbench.metrics import effective_rank, excess_loss
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.runs.scoring import score
 
 pytestmark = pytest.mark.pictures
 
-SETTINGS = EvalConfig(
+SETTINGS = eval_config(
     metrics=("belief_probe", "excess_loss", "effective_rank"), probe_documents=150, documents=60, rank_tokens=200
 )
 
@@ -73,7 +73,7 @@ def test_spectra_and_losses_are_those_of_the_evidence(run: Path) -> None:
 def test_loss_by_position_is_the_mean_there() -> None:
     world = HMM(HMMConfig(process="rrxor", length=8))
     model = Corrupted(world, CorruptedConfig(rewired=0, noise=0.7))
-    e = Evaluation(world, model, EvalConfig(documents=3000))
+    e = Evaluation(world, model, eval_config(documents=3000))
     report = excess_loss.METRIC.measure(e)
     _, t, kl, entropy, loss = excess_loss.divergences(world, model, e.documents)
     curve, h = report.series["by_position"], world.process.myopic_entropies(7)
@@ -87,15 +87,14 @@ def test_loss_by_position_is_the_mean_there() -> None:
     assert report.scores["exact_bayes"].value == pytest.approx(h.mean())
     # Beliefs without end, in long documents: the expectation is not known, and nothing is claimed.
     long = HMM(HMMConfig(process="mess3", length=40))
-    assert (
-        "exact_bayes" not in excess_loss.METRIC.measure(Evaluation(long, Oracle(long), EvalConfig(documents=20))).scores
-    )
+    few = Evaluation(long, Oracle(long), eval_config(documents=20))
+    assert "exact_bayes" not in excess_loss.METRIC.measure(few).scores
 
 
 def test_rank_of_the_untrained_network() -> None:
     world = HMM(HMMConfig(process="rrxor", length=8))
     model = make_untrained(world, GPTConfig(layers=1, heads=1, width=16))
-    e = Evaluation(world, model, EvalConfig(documents=40, rank_tokens=150))
+    e = Evaluation(world, model, eval_config(documents=40, rank_tokens=150))
     report, plain = effective_rank.METRIC.measure(e), model.untrained(0)
     assert plain is not None
     h = np.concatenate([plain.hidden(d[None, :-1])[0] for d in e.documents.tokens])[:150]
@@ -105,7 +104,7 @@ def test_rank_of_the_untrained_network() -> None:
     assert report.scores["rank_untrained"].value != report.scores["rank"].value
     assert (
         "rank_untrained"
-        not in effective_rank.METRIC.measure(Evaluation(world, Oracle(world), EvalConfig(documents=40))).scores
+        not in effective_rank.METRIC.measure(Evaluation(world, Oracle(world), eval_config(documents=40))).scores
     )
 
 
@@ -135,7 +134,7 @@ def test_beliefs_are_laid_out_where_they_belong() -> None:
 def test_rrxor_has_its_beliefs_in_the_plane(tmp_path: Path) -> None:
     """worlds.md: 36 beliefs in all, 35 without that of the start."""
     world = HMM(HMMConfig(process="rrxor", length=12))
-    score(world, Oracle(world), EvalConfig(metrics=("belief_probe",), probe_documents=2000), tmp_path)
+    score(world, Oracle(world), eval_config(metrics=("belief_probe",), probe_documents=2000), tmp_path)
     belief_simplex.draw(tmp_path / "belief_probe.npz", tmp_path / "beliefs")
     drawn = table(tmp_path / "beliefs.csv")
     states = np.stack([drawn[f"belief_{i}"] for i in range(5)], axis=1)

@@ -14,8 +14,9 @@ import pytest
 from worldbench.baselines.from_states import Exact
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.trained import TrainedModel
+from worldbench.core.eval_config import CommonOptions, eval_config, eval_config_type
 from worldbench.core.options import identity_fields
-from worldbench.core.registry import models, worlds
+from worldbench.core.registry import metrics, models, worlds
 from worldbench.core.world import States, World
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
@@ -25,7 +26,6 @@ from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.runs.prepared import identify
 from worldbench.runs.scoring import score
@@ -106,7 +106,7 @@ def job(model: str, seed: int = 0, changes: dict[str, dict[str, object]] | None 
             if k in {f.name for f in dataclasses.fields(kind)}
         }
     )
-    groups = {"env": BASE_ENV, "data": DataConfig(), "model": config, "train": BASE_TRAIN, "eval": EvalConfig()}
+    groups = {"env": BASE_ENV, "data": DataConfig(), "model": config, "train": BASE_TRAIN, "eval": eval_config()}
     for group, values in (changes or {}).items():
         groups[group] = dataclasses.replace(groups[group], **values)
     return Job("taxi", model, "quick", seed, groups, {})
@@ -209,7 +209,7 @@ LEARNED = ("state_probe", "transition_consistency", "state_swap", "effective_ran
 """Metrics that must also be asked of a network: what they fit is already known of the exact state."""
 TOLD = ("solved_paths", "out_of_distribution")
 """Metrics of worlds whose prompts tell a rule of their own."""
-BASE_EVAL = EvalConfig(
+BASE_EVAL = eval_config(
     trials=30,
     documents=30,
     detours=(0.5,),
@@ -233,7 +233,7 @@ BASE_EVAL = EvalConfig(
 )
 
 
-def scores(settings: EvalConfig) -> str:
+def scores(settings: CommonOptions) -> str:
     world = TaxiWorld(TaxiConfig(map="city:60", min_moves=3, max_moves=15))
     network = build(identify(job("nextlat"), world))
     learned = dataclasses.replace(settings, metrics=tuple(n for n in LEARNED if n in settings.metrics) or LEARNED)
@@ -259,7 +259,7 @@ def test_fields_of_the_hidden_markov_world(changes: dict[str, object]) -> None:
 def test_evaluation_fields() -> None:
     base, bland = scores(BASE_EVAL), []
     assert scores(BASE_EVAL) == base
-    for field in dataclasses.fields(EvalConfig):
+    for field in dataclasses.fields(eval_config_type()):
         changed = scores(dataclasses.replace(BASE_EVAL, **another("eval", BASE_EVAL, field)))
         if bool(field.metadata.get("execution")) != (changed == base):
             bland.append(field.name)
@@ -274,7 +274,8 @@ def test_every_option_of_every_registered_thing_is_a_field_with_help() -> None:
     configs = [e.load_config() for e in [*worlds, *models] if e.config is not None] + [
         DataConfig,
         TrainConfig,
-        EvalConfig,
+        CommonOptions,
+        *(e.load_config() for e in metrics if e.config is not None),
     ]
     for config in configs:
         assert config.__dataclass_params__.frozen

@@ -20,10 +20,10 @@ from small_maps import small_map
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.figures import interactive_map
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.map_reconstruction import METRIC
 
@@ -38,7 +38,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The rides of a driver with a wrong map of a generated city."""
     world = TaxiWorld(TaxiConfig(map="city:40", min_moves=3, max_moves=12))
     report = METRIC.measure(
-        Evaluation(world, Corrupted(world, CorruptedConfig(rewired=8), 0), EvalConfig(reconstruction_rides=300))
+        Evaluation(world, Corrupted(world, CorruptedConfig(rewired=8), 0), eval_config(reconstruction_rides=300))
     )
     path = tmp_path_factory.mktemp("evidence") / "map_reconstruction.npz"
     path.write_bytes(npz(report.arrays))
@@ -87,7 +87,7 @@ def test_street_names_come_with_the_evidence(tmp_path: Path) -> None:
     graph.street[graph.successor >= 0] = 'Rue d\'"Été" </script>'
     world = TaxiWorld(TaxiConfig(min_moves=2, max_moves=8), graph)
     report = METRIC.measure(
-        Evaluation(world, Corrupted(world, CorruptedConfig(rewired=3), 0), EvalConfig(reconstruction_rides=30))
+        Evaluation(world, Corrupted(world, CorruptedConfig(rewired=3), 0), eval_config(reconstruction_rides=30))
     )
     assert (report.arrays["streets"] == 'Rue d\'"Été" </script>').all()
     page = interactive_map.page(report.arrays)

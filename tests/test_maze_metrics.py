@@ -16,6 +16,7 @@ from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics
 from worldbench.core.world import ARRIVED
@@ -23,7 +24,6 @@ from worldbench.envs.hmm.world import HMM
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.figures import maze_gallery
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.minimal_pairs import first_change
 from worldbench.metrics.solved_paths import true_paths
@@ -31,7 +31,7 @@ from worldbench.runs.scoring import score
 from worldbench.studies.check.checking import kinds, leaves_choice
 
 LOOPS = SolveConfig(rows=4, columns=5, generator="depth-first-percolation", percolation=0.3)
-SMALL = EvalConfig(
+SMALL = eval_config(
     trials=60,
     documents=40,
     detours=(0.5,),
@@ -199,7 +199,7 @@ class Forgetful(Oracle):
 
 
 def test_retelling_sees_what_the_order_of_telling_changes(world: SolveWorld) -> None:
-    settings = EvalConfig(structure_trials=200, trials=200)
+    settings = eval_config(structure_trials=200, trials=200)
     exact, forgetful = (
         metrics["retelling"].load().measure(Evaluation(world, m, settings)).scores
         for m in (Oracle(world), Forgetful(world))
@@ -232,7 +232,7 @@ def test_first_change_literally(world: SolveWorld) -> None:
 
 
 def test_minimal_pairs_of_a_model_that_reads_one_maze_for_another(world: SolveWorld) -> None:
-    settings = EvalConfig(structure_trials=120)
+    settings = eval_config(structure_trials=120)
     scores = [
         metrics["minimal_pairs"]
         .load()

@@ -16,6 +16,7 @@ from worldbench.baselines.references import Oracle, RandomLegal
 from worldbench.cli.main import main
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config
 from worldbench.core.graph import UNREACHABLE
 from worldbench.core.metric import Report
 from worldbench.core.world import ARRIVED, Documents
@@ -30,7 +31,6 @@ from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.figures import interactive_map, maze_map, street_map
 from worldbench.figures.run_figures import draw_run
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.lookahead import LEAST, PROMPTS, ceiling
 from worldbench.metrics.lookahead import METRIC as LOOKAHEAD
@@ -181,7 +181,7 @@ def test_lookahead_says_where_its_ceiling_leaves_no_room() -> None:
     short, long = (MazeWorld(MazeConfig(rows=5, columns=5, min_moves=2, max_moves=m)) for m in (8, 60))
     for world in (short, long):
         oracle = Oracle(world)
-        scored = LOOKAHEAD.measure(Evaluation(world, oracle, EvalConfig(trials=PROMPTS))).scores["shortest"].value
+        scored = LOOKAHEAD.measure(Evaluation(world, oracle, eval_config(trials=PROMPTS))).scores["shortest"].value
         assert ceiling(world) == pytest.approx(scored)
         assert (LOOKAHEAD.not_applicable(world, oracle) is None) == (scored >= LEAST)
     assert LOOKAHEAD.not_applicable(short, Oracle(short)) is None
@@ -193,7 +193,7 @@ def test_lookahead_says_where_its_ceiling_leaves_no_room() -> None:
 
 def evidence(path: Path, world: MazeWorld | TaxiWorld, model) -> Report:
     report = RECONSTRUCTION.measure(
-        Evaluation(world, model, EvalConfig(reconstruction_rides=150, reconstruction_orders=2))
+        Evaluation(world, model, eval_config(reconstruction_rides=150, reconstruction_orders=2))
     )
     path.write_bytes(npz(report.arrays))
     return report

@@ -15,6 +15,7 @@ from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core import streams
+from worldbench.core.eval_config import eval_config
 from worldbench.core.world import Documents
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import named
@@ -24,7 +25,6 @@ from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics import belief_probe, state_probe
 from worldbench.metrics.belief_geometry import correlation, draw_pairs
 from worldbench.metrics.belief_probe import distinct_prefixes, halves, table_groups
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import positions
 from worldbench.metrics.linear_probe import (
@@ -149,7 +149,7 @@ def test_state_probe_is_a_probe_fitted_on_other_documents(seed: int) -> None:
             + 3 * np.eye(12)[prefix[-1] % 12]
         )
 
-    model, settings = Features(world, features), EvalConfig(probe_documents=60)
+    model, settings = Features(world, features), eval_config(probe_documents=60)
     report = state_probe.METRIC.measure(Evaluation(world, model, settings))
     documents = world.sample(0, "test", 0, 60)
     x, node, metres, owner = [], [], [], []
@@ -175,7 +175,7 @@ def test_state_probe_is_a_probe_fitted_on_other_documents(seed: int) -> None:
 
 def test_state_probe_reads_the_exact_state_and_nothing_off_a_constant() -> None:
     world = TaxiWorld(TaxiConfig(map="city:40", min_moves=3, max_moves=12))
-    settings = EvalConfig(probe_documents=300)
+    settings = eval_config(probe_documents=300)
     exact = state_probe.METRIC.measure(Evaluation(world, Oracle(world), settings))
     assert exact.scores["node"].value == 1
     assert exact.scores["metres_r2"].value == pytest.approx(1, abs=1e-6)
@@ -228,7 +228,7 @@ def test_belief_probe_is_a_literal_one() -> None:
         last = (*[0] * 3, *prefix)[-3:]
         return [*np.eye(FIRST + 2)[list(last)].ravel(), len(prefix) / 10]
 
-    report = belief_probe.METRIC.measure(Evaluation(LONG, Features(LONG, features), EvalConfig(probe_documents=200)))
+    report = belief_probe.METRIC.measure(Evaluation(LONG, Features(LONG, features), eval_config(probe_documents=200)))
     documents = LONG.sample(0, "test", 0, 200)
     count: dict[tuple[int, ...], int] = defaultdict(int)
     for row, n in zip(documents.tokens.tolist(), documents.length):
@@ -260,7 +260,7 @@ def test_belief_probe_is_a_literal_one() -> None:
 
 
 def test_lookup_is_the_literal_table() -> None:
-    report = belief_probe.METRIC.measure(Evaluation(LONG, Oracle(LONG), EvalConfig(probe_documents=100)))
+    report = belief_probe.METRIC.measure(Evaluation(LONG, Oracle(LONG), eval_config(probe_documents=100)))
     documents = LONG.sample(0, "test", 0, 100)
     at = positions(LONG, documents)
     chosen, w = distinct_prefixes(documents, at)
@@ -279,15 +279,15 @@ def test_lookup_is_the_literal_table() -> None:
 
 
 def test_belief_probe_controls() -> None:
-    rrxor = belief_probe.METRIC.measure(Evaluation(HMM(), Oracle(HMM()), EvalConfig()))
+    rrxor = belief_probe.METRIC.measure(Evaluation(HMM(), Oracle(HMM()), eval_config()))
     assert rrxor.scores["r2"].value == pytest.approx(1, abs=1e-6)
     assert rrxor.scores["law_r2"].value == pytest.approx(0.246, abs=0.03)
     assert rrxor.scores["r2_shuffled"].value < 0.1
-    plain = belief_probe.METRIC.measure(Evaluation(HMM(), make_untrained(HMM(), GPTConfig(layers=4)), EvalConfig()))
+    plain = belief_probe.METRIC.measure(Evaluation(HMM(), make_untrained(HMM(), GPTConfig(layers=4)), eval_config()))
     for name in ("r2", "r2_untrained", "r2_all_layers_untrained"):
         assert -0.05 < plain.scores[name].value < 0.35
     mess3 = HMM(HMMConfig(process="mess3"))
-    report = belief_probe.METRIC.measure(Evaluation(mess3, Oracle(mess3), EvalConfig(probe_documents=500)))
+    report = belief_probe.METRIC.measure(Evaluation(mess3, Oracle(mess3), eval_config(probe_documents=500)))
     assert report.scores["law_r2"].value == pytest.approx(1, abs=1e-6)
     # Worlds whose state is known have no belief; models without hidden states no probe.
     city = TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8))
@@ -298,7 +298,7 @@ def test_each_half_is_predicted_by_the_other() -> None:
     def features(prefix: tuple[int, ...]) -> np.ndarray:
         return streams.generator("half features", *prefix).normal(size=4) + 2 * np.eye(4)[prefix[-1]]
 
-    settings = EvalConfig(probe_documents=80, probe_features=30)
+    settings = eval_config(probe_documents=80, probe_features=30)
     report = belief_probe.METRIC.measure(Evaluation(LONG, Features(LONG, features), settings))
     documents = LONG.sample(0, "test", 0, 80)
     at = positions(LONG, documents)

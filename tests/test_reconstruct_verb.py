@@ -10,10 +10,10 @@ import pytest
 
 from worldbench.cli.reconstruct import add_arguments, run
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config
 from worldbench.core.world import ARRIVED
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.map_reconstruction import METRIC
 from worldbench.metrics.routes import NOT_A_DIRECTION
@@ -80,7 +80,7 @@ def test_a_ride_of_a_model_scores_the_same_as_text(tmp_path: Path) -> None:
     evaluation = Evaluation(
         world,
         Corrupted(world, CorruptedConfig(rewired=6)),
-        EvalConfig(reconstruction_rides=60, reconstruction_orders=3),
+        eval_config(reconstruction_rides=60, reconstruction_orders=3),
     )
     report = METRIC.measure(evaluation)
     assert report.scores["red_edges"].value > 0

@@ -11,6 +11,7 @@ from small_maps import small_map
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
 from worldbench.baselines.ngram import NGram, NGramConfig
 from worldbench.baselines.references import Oracle, Uniform
+from worldbench.core.eval_config import eval_config
 from worldbench.core.model import SequenceModel, log_softmax
 from worldbench.core.registry import metrics
 from worldbench.core.streams import generator
@@ -19,7 +20,6 @@ from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.split_merge import CLIP, SplitMerge, errors, suffixes_of, within
 
@@ -94,7 +94,7 @@ def test_errors_are_the_literal_ones(world: World) -> None:
 
 
 def test_limits(world: World) -> None:
-    settings = EvalConfig(pairs=60)
+    settings = eval_config(pairs=60)
     exact = METRIC.measure(Evaluation(world, Oracle(world), settings)).scores
     assert exact["split"].value == pytest.approx(1, abs=1e-6)
     assert exact["merge"].value == pytest.approx(1, abs=1e-6)
@@ -129,7 +129,7 @@ def test_structure_and_noise_part_at_equal_loss() -> None:
         "noise": Corrupted(world, CorruptedConfig(rewired=0, noise=0.3)),
         "window": NGram(world, NGramConfig(order=7, documents=60_000)),
     }.items():
-        e = Evaluation(world, model, EvalConfig(pairs=300))
+        e = Evaluation(world, model, eval_config(pairs=300))
         scores[name] = (METRIC.measure(e).scores, metrics["excess_loss"].load().measure(e).scores["kl"].value)
     assert scores["noise"][0]["split"].value == pytest.approx(0.94, abs=0.03)
     assert scores["window"][0]["split"].value == pytest.approx(0.73, abs=0.08)

@@ -10,6 +10,7 @@ from small_maps import small_map
 
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
+from worldbench.core.eval_config import eval_config
 from worldbench.core.model import SequenceModel, log_softmax
 from worldbench.core.registry import metrics
 from worldbench.core.streams import uniform
@@ -17,7 +18,6 @@ from worldbench.core.world import OPEN, Documents
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.acceptance import by_law, by_map, draw_pairs, sample_suffixes, true_boundary
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import probabilities
 from worldbench.metrics.sequence_compression import jensen_shannon
@@ -136,7 +136,7 @@ def test_true_boundaries_are_all_there_are(kind: str, world: TaxiWorld) -> None:
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_scores_are_the_literal_ones(which: int, world: TaxiWorld) -> None:
     model = models(world)[which]
-    settings = EvalConfig(structure_trials=8, suffixes=4, recall_depth=3)
+    settings = eval_config(structure_trials=8, suffixes=4, recall_depth=3)
     evaluation = Evaluation(world, model, settings)
     report = metrics["sequence_compression"].load().measure(evaluation)
     pairs = draw_pairs(world, 0, 8, "compression", same=True)
@@ -192,7 +192,7 @@ def test_suffixes_are_scored_as_a_trie(world: TaxiWorld, monkeypatch: pytest.Mon
 
 def test_a_large_vocabulary_rejects_all() -> None:
     world = TaxiWorld(TaxiConfig(map="city:150", min_moves=3, max_moves=20))
-    evaluation = Evaluation(world, Uniform(world), EvalConfig(structure_trials=20, suffixes=3))
+    evaluation = Evaluation(world, Uniform(world), eval_config(structure_trials=20, suffixes=3))
     scores = metrics["sequence_compression"].load().measure(evaluation).scores
     assert (scores["compression"].value, scores["empty"].value) == (1, 1)
     scores = metrics["sequence_distinction"].load().measure(evaluation).scores

@@ -15,18 +15,18 @@ from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core import streams
+from worldbench.core.eval_config import eval_config
 from worldbench.core.model import ALL_LAYERS, log_softmax
 from worldbench.core.world import Documents
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics import state_swap, transition_consistency
 from worldbench.metrics.acceptance import draw_pairs
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation, truth
 from worldbench.metrics.state_swap import change, continued, futures
 from worldbench.metrics.transition_consistency import FLOOR, STARTS, SUMMED, Copy, Linear, law_kl
 
-SETTINGS = EvalConfig(documents=12, dynamics_documents=15, dynamics_steps=12, horizon=10, swap_pairs=10, swap_tokens=3)
+SETTINGS = eval_config(documents=12, dynamics_documents=15, dynamics_steps=12, horizon=10, swap_pairs=10, swap_tokens=3)
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from worldbench.baselines.causality import require_next_token_model
 from worldbench.baselines.user_code import UserFunction, load_callable
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.metrics.config import EvalConfig
 from worldbench.records.scores import Scores
 from worldbench.runs.scoring import score
 
@@ -239,7 +239,7 @@ def city() -> TaxiWorld:
 def scored(user: UserFunction, world: TaxiWorld) -> Scores:
     model = CallableModel(user.call, world.vocabulary, user.name, network=user.network)
     require_next_token_model(model, world, 0)
-    few = EvalConfig(
+    few = eval_config(
         metrics=("next_token", "valid_trajectories", "effective_rank"), trials=10, documents=10, rank_tokens=20
     )
     return score(world, model, few, None).scores

@@ -35,9 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.help and not arguments.names:
         jobs.print_help(arguments)
         return 0
-    from worldbench.studies.check.checking import SMALLER, Plan, check, require, show, workers_by_default, write
+    from worldbench.studies.check.checking import Plan, check, require, show, workers_by_default, write
 
-    job = jobs.job_of(arguments, "oracle", {"eval": SMALLER})
+    job = jobs.job_of(arguments, "oracle", small_evaluation=True)
     if job is None:
         return 0
     from worldbench.runs.display import Display

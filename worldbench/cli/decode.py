@@ -43,7 +43,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure, write the record, print it."""
-    folders = jobs.run_folders(arguments, {})
+    folders = jobs.run_folders(arguments, evaluates=False)
     if not folders:
         return 0
     from worldbench.runs.display import Display

@@ -19,9 +19,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score, write the result, print it."""
-    from worldbench.metrics.config import EvalConfig
-
-    folders = jobs.run_folders(arguments, {"eval": EvalConfig})
+    folders = jobs.run_folders(arguments, evaluates=True)
     if not folders:
         return 0
     from worldbench.cli.ending import print_ending

@@ -60,6 +60,7 @@ def choose(arguments: argparse.Namespace) -> Choice:
     from worldbench.core.plugins import load_plugins
     from worldbench.core.registry import worlds
     from worldbench.settings import shipped
+    from worldbench.settings.options import register_metrics
     from worldbench.settings.presets import default_preset
     from worldbench.settings.recipe import load_recipe, require_plugins
 
@@ -68,6 +69,7 @@ def choose(arguments: argparse.Namespace) -> Choice:
     if config:
         require_plugins(config, recipe, arguments.plugin)
     plugins = load_plugins(arguments.plugin)
+    register_metrics(arguments.options, recipe.get("eval", {}))
     world = arguments.names[0] if arguments.names else recipe.get("world")
     if world is None:
         raise InputError(f"which world? there are {', '.join(worlds.names())}")
@@ -75,13 +77,14 @@ def choose(arguments: argparse.Namespace) -> Choice:
     return Choice(recipe, world, arguments.preset or recipe.get("preset") or default_preset(world), plugins)
 
 
-def job_of(
-    arguments: argparse.Namespace, model: str | None, base: dict[str, dict[str, Any]] | None = None
-) -> Job | None:
+def job_of(arguments: argparse.Namespace, model: str | None, small_evaluation: bool = False) -> Job | None:
     """The job that the command line asks for; None where it asked for help, which is printed.
 
-    model: None: the recipe's, or gpt. base: settings between the preset and the recipe, by group.
+    model: None: the recipe's, or gpt. small_evaluation: take the small sizes that metrics declare, where the recipe
+    names no others.
     """
+    from worldbench.core.eval_config import eval_config_type
+    from worldbench.core.options import small_values
     from worldbench.core.registry import models
     from worldbench.settings.resolve import resolve
 
@@ -90,8 +93,8 @@ def job_of(
         return None
     choice = choose(arguments)
     recipe = {**choice.recipe}
-    for group, values in (base or {}).items():
-        recipe[group] = {**values, **recipe.get(group, {})}
+    if small_evaluation:
+        recipe["eval"] = {**small_values(eval_config_type()), **recipe.get("eval", {})}
     name = model if model is not None else recipe.get("model", {}).get("name", "gpt")
     _ = models[name]
     if arguments.help:
@@ -104,13 +107,19 @@ def job_of(
     )  # fmt: skip
 
 
-def run_folders(arguments: argparse.Namespace, types_: dict[str, type]) -> list[Path]:
-    """The run folders named; [] where the command line asked for help, which is printed, with the options of `types_`.
+def run_folders(arguments: argparse.Namespace, evaluates: bool) -> list[Path]:
+    """The run folders named; [] where the command line asked for help, which is printed.
 
+    evaluates: does the verb take evaluation options? Then the help shows them, those of the plugins' metrics as well.
     Raises InputError where no folder is named.
     """
     parser = arguments.parser
     if arguments.help:
+        from worldbench.core.eval_config import eval_config_type
+        from worldbench.core.plugins import load_plugins
+
+        load_plugins(arguments.plugin)
+        types_: dict[str, type] = {"eval": eval_config_type()} if evaluates else {}
         print_help(arguments, types_, {group: cls() for group, cls in types_.items()})
         return []
     if not arguments.names:

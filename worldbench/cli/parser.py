@@ -72,12 +72,12 @@ def _typed(arguments: argparse.Namespace, groups: Sequence[str]) -> list[str]:
     """The typed options of the groups, as far as the world and the model are known."""
     if not groups:
         return []
-    from worldbench.metrics.config import EvalConfig
+    from worldbench.core.eval_config import eval_config_type
     from worldbench.settings.options import option_names
     from worldbench.settings.resolve import group_types
     from worldbench.settings.train import DataConfig, TrainConfig
 
-    types_: dict[str, type] = {"data": DataConfig, "train": TrainConfig, "eval": EvalConfig}
+    types_: dict[str, type] = {"data": DataConfig, "train": TrainConfig, "eval": eval_config_type()}
     model = next(iter(getattr(arguments, "models", None) or []), None) or getattr(arguments, "model", None) or "gpt"
     with contextlib.suppress(InputError):  # an unknown world or model is refused later
         types_ = group_types(next(iter(getattr(arguments, "names", [])), ""), model)

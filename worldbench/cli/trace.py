@@ -21,9 +21,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Score the checkpoints of each run; print the path and the scores of each trace."""
-    from worldbench.metrics.config import EvalConfig
-
-    folders = jobs.run_folders(arguments, {"eval": EvalConfig})
+    folders = jobs.run_folders(arguments, evaluates=True)
     if not folders:
         return 0
     from worldbench.runs.display import Display

@@ -6,6 +6,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from worldbench.core.errors import InputError
+
 EXECUTION = {"execution": True}
 """It has no effect on the result."""
 LATER = {"later": True}
@@ -13,6 +15,24 @@ LATER = {"later": True}
 identity."""
 FILE = {"file": True}
 """It may name a file. What is in the file enters a run's identity, and where the file lies does not."""
+
+
+def small(value: Any) -> dict[str, Any]:
+    """The metadata of an option that sets the size of an evaluation: its value where many models are scored
+    (`worldbench check`)."""
+    return {"small": value}
+
+
+def small_values(config: type) -> dict[str, Any]:
+    """The small sizes that a config dataclass declares, by option."""
+    return {f.name: f.metadata["small"] for f in dataclasses.fields(config) if "small" in f.metadata}
+
+
+def require_at_least(config: Any, group: str, low: int, *names: str) -> None:
+    """Raises InputError for the first of these options that is below `low`."""
+    for name in names:
+        if getattr(config, name) < low:
+            raise InputError(f"{group}.{name} must be at least {low}, not {getattr(config, name)}")
 
 
 def identity_fields(config: Any) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldbench.core.errors import InputError, WorldbenchError, describe
+from worldbench.core.eval_config import eval_config_type
 from worldbench.core.files import read_regular
-from worldbench.core.registry import ALL
+from worldbench.core.registry import ALL, metrics
 
 LIMIT = 1 << 24
 """The most bytes of a plugin file: 16 MiB."""
@@ -85,6 +86,8 @@ class Source:
         sys.modules[name] = module
         try:
             exec(compile(self.text, module.__file__, "exec", dont_inherit=True), module.__dict__)
+            if len(metrics.names()) > len(before[ALL.index(metrics)]):
+                eval_config_type()  # refuses options that clash with those of other metrics
         except (Exception, SystemExit) as error:
             del sys.modules[name]
             for registry, names in zip(ALL, before):

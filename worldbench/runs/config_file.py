@@ -21,7 +21,7 @@ from worldbench.records.folder import Config, PluginFile
 from worldbench.records.parts import Identity
 from worldbench.records.reading import read, write
 from worldbench.settings.job import Job
-from worldbench.settings.options import parse_options
+from worldbench.settings.options import parse_options, register_metrics
 from worldbench.settings.recipe import from_json
 from worldbench.settings.resolve import group_types
 
@@ -76,8 +76,9 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
     """
     saved = saved_config(folder)
     loaded = run_plugins(folder, saved.plugins, plugins)
+    register_metrics(changes, saved.groups.get("eval", {}))
     types_ = group_types(saved.world, saved.model)
-    values = _values(folder / "config.json", saved, types_)
+    values = _values(folder / "config.json", saved, types_, loaded)
     movable = {f"--env.{name}": name for name in (file_options(types_["env"]) if "env" in types_ else ())}
     given = {word.split("=", 1)[0] for word in changes if word.startswith("--")}
     for option in sorted(given):
@@ -99,17 +100,31 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
         raise InputError(f"{str(folder / 'config.json')!r} cannot be used: {error}; {saved.remedy}") from error
     open_ = {g: types_[g] for g in ("env", "eval") if g in types_}
     groups |= parse_options(open_, {g: groups[g] for g in open_}, changes, "worldbench eval RUN")
-    return Job(saved.world, saved.model, saved.preset, saved.seed, groups, saved.given, loaded, saved.tuning)
+    given_before = {
+        option: value
+        for option, value in saved.given.items()
+        if not option.startswith("eval.") or hasattr(groups["eval"], option.removeprefix("eval."))
+    }
+    return Job(saved.world, saved.model, saved.preset, saved.seed, groups, given_before, loaded, saved.tuning)
 
 
-def _values(path: Path, saved: Config, types_: dict[str, type]) -> dict[str, dict[str, Any]]:
-    """The saved options, each of the type that the world and the model want. Raises InputError."""
+def _values(path: Path, saved: Config, types_: dict[str, type], loaded: Sequence[Plugin]) -> dict[str, dict[str, Any]]:
+    """The saved options, each of the type that the world and the model want. Raises InputError.
+
+    loaded: the plugins that were run. Where a plugin of the run that registers metrics was left out, its evaluation
+    options are left out as well.
+    """
     if types_.keys() != saved.groups.keys():
         has, wants = (", ".join(sorted(names)) or "nothing" for names in (saved.groups, types_))
         what = f"its groups of options are {has}, and those of {saved.model} in {saved.world} are {wants}"
         raise InputError(f"{str(path)!r} cannot be used: {what}; {saved.remedy}")
+    groups = dict(saved.groups)
+    there = {plugin.sha256 for plugin in loaded}
+    if any(kind == "metric" for old in saved.plugins if old.sha256 not in there for kind, _ in old.registers):
+        known = {f.name for f in dataclasses.fields(types_["eval"])}
+        groups["eval"] = {name: value for name, value in groups["eval"].items() if name in known}
     try:
-        return {group: from_json(group, cls, saved.groups[group]) for group, cls in types_.items()}
+        return {group: from_json(group, cls, groups[group]) for group, cls in types_.items()}
     except InputError as error:
         raise InputError(f"{str(path)!r} cannot be used: {error}; {saved.remedy}") from error
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from worldbench.core.eval_config import evaluation_fields
 from worldbench.core.files import identity_hash
 from worldbench.core.model import refuse_impossible
 from worldbench.core.options import identity_fields, named_files
@@ -113,7 +114,7 @@ def identify(job: Job, world: World) -> Prepared:
     settings = job.groups["eval"]
     entries = [metrics[name] for name in settings.metrics or metrics.names()]
     versions = {e.name: [e.load().version, e.plugin] if e.plugin else e.load().version for e in entries}
-    evaluation = {**identity_fields(settings), "metrics": versions}
+    evaluation = {**evaluation_fields(settings), "metrics": versions}
     return Prepared(job, world, world_identity, identity_hash(training), identity_hash(evaluation), training)
 
 

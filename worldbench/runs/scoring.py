@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from worldbench.core.arrays import npz
+from worldbench.core.eval_config import CommonOptions
 from worldbench.core.files import write_atomic
 from worldbench.core.metric import Metric, Report
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics
 from worldbench.core.world import World
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.records import scores as records
 from worldbench.training.arithmetic import limit_blas
@@ -30,7 +30,7 @@ class Scored:
 def score(
     world: World,
     model: SequenceModel,
-    settings: EvalConfig,
+    settings: CommonOptions,
     evidence: Path | None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Scored:

@@ -11,6 +11,7 @@ from typing import Any
 
 from worldbench.core.errors import InputError
 from worldbench.settings.renamed import hint
+from worldbench.core.registry import metrics
 
 
 def option_names(types_: dict[str, type]) -> list[str]:
@@ -65,6 +66,25 @@ def parse_options(
     except SystemExit as stop:
         raise InputError(_one_sentence(told.getvalue())) from stop
     return {group: getattr(parsed, group) for group in types_}
+
+
+def register_metrics(words: list[str], table: dict[str, Any]) -> None:
+    """Register the named metrics that come with installed packages, so that their options are known.
+
+    words: options of the command line. table: the values of [eval]. Names that nobody knows are refused later.
+    """
+    names, named = table.get("metrics", ()), False
+    names = [name for name in names if isinstance(name, str)] if isinstance(names, (list, tuple)) else []
+    for word in words:
+        if word.startswith("--"):
+            option, _, value = word.partition("=")
+            named = option == "--eval.metrics"
+            names += [value] if named and value else []
+        elif named:
+            names.append(word)
+    for name in names:
+        with contextlib.suppress(InputError):
+            _ = metrics[name]
 
 
 def unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:

@@ -13,11 +13,12 @@ from typing import Any
 
 from worldbench.core.budget import Budget, refuse_seed
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config_type
 from worldbench.core.options import identity_fields
 from worldbench.core.plugins import Plugin
 from worldbench.core.registry import models, worlds
 from worldbench.settings.job import Job
-from worldbench.settings.options import parse_options
+from worldbench.settings.options import parse_options, register_metrics
 from worldbench.settings.recipe import LARGEST, _overlay
 from worldbench.settings.renamed import hint
 from worldbench.settings.train import FREE, DataConfig, TrainConfig
@@ -25,8 +26,6 @@ from worldbench.settings.train import FREE, DataConfig, TrainConfig
 
 def group_types(world: str, model: str) -> dict[str, type]:
     """Option group -> dataclass, for the chosen world and model: only what applies."""
-    from worldbench.metrics.config import EvalConfig
-
     world_entry, model_entry = worlds[world], models[model]
     groups: dict[str, type] = {}
     if world_entry.config is not None:
@@ -37,7 +36,7 @@ def group_types(world: str, model: str) -> dict[str, type]:
         groups["model"] = model_entry.load_config()
     if model_entry.trained:
         groups["train"] = TrainConfig
-    groups["eval"] = EvalConfig
+    groups["eval"] = eval_config_type()
     return groups
 
 
@@ -54,7 +53,9 @@ def resolve(
 ) -> Job:
     """Put a job together. tuned: the budget behind its settings, as said on the command line. Raises InputError for
     anything unknown or out of range."""
-    types_, recipe = group_types(world, model), recipe or {}
+    recipe = recipe or {}
+    register_metrics(options or [], recipe.get("eval", {}))
+    types_ = group_types(world, model)
     base = preset_groups(types_, world, model, preset)
     merged = {group: _overlay(group, base[group], recipe.get(group, {})) for group in types_}
     final = parse_options(types_, merged, options or [], f"worldbench run {world} --model {model}")

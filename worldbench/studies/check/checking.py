@@ -20,13 +20,13 @@ import msgspec
 from worldbench.core import tables
 from worldbench.core.abilities import Able, HasDamage
 from worldbench.core.errors import InputError, RunError
+from worldbench.core.eval_config import CommonOptions
 from worldbench.core.files import identity_hash, make_folder, write_atomic
 from worldbench.core.metric import Damage, Metric
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics, models
 from worldbench.core.text import counted
 from worldbench.core.world import World
-from worldbench.metrics.config import EvalConfig
 from worldbench.metrics.evaluation import Evaluation, truth
 from worldbench.records import check as records
 from worldbench.records.check import Check, CheckedMetric, Verdict
@@ -41,31 +41,12 @@ DRIFT = (0.01, 0.03, 0.1, 0.3, 1.0)
 MAP_KINDS = ("deleted", "added", "rewired")
 
 
-SMALLER: dict[str, Any] = {
-    "trials": 200,
-    "documents": 200,
-    "detours": [0.1, 0.5, 0.75],
-    "structure_trials": 200,
-    "shift_trials": 100,
-    "pairs": 100,
-    "probe_documents": 600,
-    "probe_features": 100,
-    "dynamics_documents": 200,
-    "dynamics_steps": 200,
-    "swap_pairs": 100,
-    "reconstruction_rides": 400,
-    "reconstruction_orders": 2,
-    "rank_tokens": 2000,
-}
-"""Evaluation options of a size for many models: the defaults of `check`, as a recipe."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """What is measured: the evaluation, how many corruptions a rung has, and how many rungs a ladder has (the largest
     ones first to stay)."""
 
-    settings: EvalConfig
+    settings: CommonOptions
     corruptions: int = 10
     rungs: int = 5
 
@@ -116,7 +97,7 @@ def damaged(world: World, kind: str, size: float, corruption: int) -> SequenceMo
 
 
 def measure(
-    world: World, model: SequenceModel, settings: EvalConfig, chosen: list[Metric]
+    world: World, model: SequenceModel, settings: CommonOptions, chosen: list[Metric]
 ) -> dict[str, dict[str, float]]:
     """{metric: {score: value}} of the metrics that apply."""
     evaluation, out = Evaluation(world, model, settings), {}

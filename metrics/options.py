@@ -1,0 +1,50 @@
+"""Options that several metrics share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from worldbench.core.errors import InputError
+from worldbench.core.options import require_at_least, small
+
+
+@dataclass(frozen=True, kw_only=True)
+class StructureOptions:
+    """How many pairs or prompts the metrics of structure take."""
+
+    structure_trials: int = field(default=1000, metadata=small(200))
+    """Pairs of prefixes for sequence compression, and for sequence distinction; prompts told again, and minimal
+    pairs."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "structure_trials")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuffixOptions(StructureOptions):
+    """How suffixes are sampled, and when a model accepts one."""
+
+    suffixes: int = 30
+    """Suffixes sampled after the first prefix of a pair."""
+    eps: float = 0.01
+    """A token is accepted if its probability is above this."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "suffixes")
+        if not 0 < self.eps < 1:
+            raise InputError(f"eval.eps is a probability between 0 and 1, not {self.eps}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeOptions:
+    """What linear probes are fitted and scored on."""
+
+    probe_documents: int = field(default=2000, metadata=small(600))
+    """Held-out documents that the probes are fitted (first half) and scored (second half) on."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "probe_documents")
+        if self.probe_documents < 2:
+            raise InputError(
+                f"eval.probe_documents must be at least 2, one to fit on and one to score, not {self.probe_documents}"
+            )
