@@ -34,6 +34,11 @@ Project = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(beliefs to be drawn [M, S], exact beliefs of the same prefixes [M, S]) -> places [M, 2]."""
 
 
+def draw_kept(trace: Path, out: Path, *, title: str = "") -> list[Path]:
+    """`draw` where the evidence of the trace is kept; otherwise nothing is drawn."""
+    return draw(trace, out, title=title) if evidence_folder(trace).is_dir() else []
+
+
 def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
     """Draw `out`.png and .svg, with every point in `out`.csv. Returns the files written: none where the trace has no
     beliefs, or they do not vary.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldbench.core.errors import InputError
 from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.records.reading import read
 from worldbench.records.runs import Trace
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ LOWEST = -0.3
 def applies(record: Trace) -> bool:
     """Does a trace hold what is drawn here?"""
     return all(name in record.scores and score in record.scores[name].scores for name, score in (LOSS, BELIEF))
+
+
+def draw_trace(trace: Path, out: Path, *, title: str = "") -> list[Path]:
+    """`draw` for the trace of one run; nothing is drawn where the trace lacks either score."""
+    record = read(trace, Trace)
+    return draw([(record.model.name, record)], out, title=title) if applies(record) else []
 
 
 def draw(runs: Sequence[tuple[str, Trace]], out: Path, *, title: str = "") -> list[Path]:

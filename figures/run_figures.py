@@ -1,20 +1,20 @@
-"""The figures of a run folder, each drawn from the files in it."""
+"""The figures of a run folder: every registered figure, drawn from the files in the folder that it reads."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from worldbench.core.errors import InputError, RunError
+from worldbench.core.registry import Figure, figures
 from worldbench.core.text import counted
 from worldbench.records.finding import PATTERNS, evidence_folder, own_result
 from worldbench.records.folder import Config
 from worldbench.records.reading import read
-from worldbench.records.runs import Trace
+from worldbench.records.runs import Result
 
-Figure = Callable[[], list[Path]]
+Drawing = Callable[[], list[Path]]
 """Draws one figure; the files written."""
 
 
@@ -31,22 +31,29 @@ def drawable(folder: Path) -> bool:
 def drawn(folder: Path, result: Path | None = None) -> Iterator[Path]:
     """Draw whatever the folder's files allow into `<folder>/figures`; each file as soon as it is written.
 
-    result: the evaluation whose evidence is drawn; None: the run's own (`own_result`). A figure whose file is damaged
-    does not keep the others from being drawn.
+    result: the evaluation whose evidence is drawn; None: the run's own (`own_result`), and each of the others into
+    `<folder>/figures-<evaluation>`. A figure whose file is damaged does not keep the others from being drawn.
     Errors: InputError, after all the others are drawn, that says what is wrong with each damaged file; RunError where
     nothing can be written.
     """
-    out = folder / "figures"
+    return _drawn(folder, folder / "figures", partial(_of_run, folder, result))
+
+
+def drawn_beside(folder: Path, result: Path) -> Iterator[Path]:
+    """Draw the evidence of another evaluation than the run's own into `<folder>/figures-<evaluation>`.
+
+    Errors as of `drawn`.
+    """
+    return _drawn(folder, _beside(result), partial(_of_evaluation, result))
+
+
+def _drawn(folder: Path, out: Path, drawings: Callable[[], Iterator[Drawing]]) -> Iterator[Path]:
     problems: list[str] = []
     written = 0
     try:
-        out.mkdir(exist_ok=True)
-        title = _title(folder)
-        result = own_result(folder) if result is None else result
-        evidence = folder / "evidence" if result is None else evidence_folder(result)
-        for figure in (*_evidence_figures(evidence, out, title), *_training_figures(folder, out, title)):
+        for drawing in drawings():
             try:
-                for path in figure():
+                for path in drawing():
                     written += 1
                     yield path
             except InputError as error:
@@ -61,67 +68,60 @@ def drawn(folder: Path, result: Path | None = None) -> Iterator[Path]:
         raise InputError("; ".join(dict.fromkeys(problems)) + others)
 
 
-def _evidence_figures(evidence: Path, out: Path, title: str) -> Iterator[Figure]:
-    """What the evidence of single metrics allows; evidence of an older version, without what a figure needs, is passed
-    over."""
-    from worldbench.figures import (
-        belief_distances,
-        belief_simplex,
-        interactive_map,
-        maze_gallery,
-        maze_map,
-        position_loss,
-        spectra,
-        street_map,
-    )
+def _of_run(folder: Path, result: Path | None) -> Iterator[Drawing]:
+    """The figures of one evaluation, of training and of the traces; where no evaluation is chosen, those of all."""
+    out, title = folder / "figures", _title(folder)
+    out.mkdir(exist_ok=True)
+    own = own_result(folder) if result is None else result
+    yield from _of_evidence(folder / "evidence" if own is None else evidence_folder(own), out, title)
+    for figure in _reading("curve"):
+        if (folder / "metrics.jsonl").exists():
+            yield partial(_draw, figure, folder / "metrics.jsonl", out / figure.stem, title)
+    for trace in sorted(folder.glob(PATTERNS["trace"])):
+        ending = trace.stem.removeprefix("trace")
+        for figure in _reading("trace"):
+            yield partial(_draw, figure, trace, out / f"{figure.stem}{ending}", title)
+    if result is None:
+        for other in sorted(folder.glob(PATTERNS["result"])):
+            if other != own and evidence_folder(other).is_dir():
+                yield from _of_evaluation(other)
+
+
+def _of_evaluation(result: Path) -> Iterator[Drawing]:
+    out = _beside(result)
+    out.mkdir(exist_ok=True)
+    yield from _of_evidence(evidence_folder(result), out, _title(result.parent))
+
+
+def _beside(result: Path) -> Path:
+    """Where the figures go of an evaluation that is not the run's own."""
+    named = result.stem.removeprefix("result-")
+    evaluation = read(result, Result).identity.evaluation[:10] if named == result.stem else named
+    return result.with_name(f"figures-{evaluation}")
+
+
+def _of_evidence(evidence: Path, out: Path, title: str) -> Iterator[Drawing]:
+    for figure in _reading("evidence"):
+        path = evidence / f"{figure.metric}.npz"
+        if path.exists():
+            yield partial(_of_arrays, figure, path, out / figure.stem, title)
+
+
+def _of_arrays(figure: Figure, path: Path, stem: Path, title: str) -> list[Path]:
+    """Evidence of an older version, without the arrays that the figure needs, is passed over."""
     from worldbench.figures.evidence import names
 
-    for metric, needed, draw, stem in (
-        ("map_reconstruction", "", street_map.draw, "map"),
-        ("map_reconstruction", "", interactive_map.draw, "map"),
-        ("map_reconstruction", "", maze_map.draw, "maze"),
-        ("belief_probe", "predicted", belief_simplex.draw, "beliefs"),
-        ("belief_probe", "distance_belief", belief_distances.draw, "belief-distances"),
-        ("excess_loss", "by_exact_bayes", position_loss.draw, "position-loss"),
-        ("effective_rank", "singular_values", spectra.draw, "spectra"),
-        ("solved_paths", "", maze_gallery.draw, "gallery"),
-    ):
-        path = evidence / f"{metric}.npz"
-
-        def figure(path: Path = path, needed: str = needed, draw: Any = draw, stem: str = stem) -> list[Path]:
-            return draw(path, out / stem, title=title) if not needed or needed in names(path) else []
-
-        if path.exists():
-            yield figure
-
-
-def _training_figures(folder: Path, out: Path, title: str) -> Iterator[Figure]:
-    """The learning curve and what was traced."""
-    from worldbench.figures import learning_curves
-
-    if (folder / "metrics.jsonl").exists():
-        yield lambda: learning_curves.draw(folder / "metrics.jsonl", out / "learning", title=title)
-    for trace in sorted(folder.glob(PATTERNS["trace"])):
-        yield from (partial(draw, trace, out, title) for draw in (_filmstrip, _matched))
-
-
-def _filmstrip(trace: Path, out: Path, title: str) -> list[Path]:
-    from worldbench.figures import filmstrip
-
-    ending = trace.stem.removeprefix("trace")
-    if not evidence_folder(trace).is_dir():
+    if figure.arrays and not set(figure.arrays) <= names(path):
         return []
-    return filmstrip.draw(trace, out / f"filmstrip{ending}", title=title)
+    return _draw(figure, path, stem, title)
 
 
-def _matched(trace: Path, out: Path, title: str) -> list[Path]:
-    from worldbench.figures import matched
+def _reading(source: str) -> list[Figure]:
+    return [figure for figure in figures if isinstance(figure, Figure) and figure.source == source]
 
-    record = read(trace, Trace)
-    if not matched.applies(record):
-        return []
-    ending = trace.stem.removeprefix("trace")
-    return matched.draw([(record.model.name, record)], out / f"matched{ending}", title=title)
+
+def _draw(figure: Figure, source: Path, stem: Path, title: str) -> list[Path]:
+    return figure.load()(source, stem, title=title)
 
 
 def _title(folder: Path) -> str:

@@ -5,7 +5,7 @@ from worldbench.core.registry import metrics
 for _name, _options, _line in (
     ("next_token", "", "share of held-out positions whose most likely token is legal"),
     ("valid_trajectories", "", "share of rides from unseen prompts that stay legal and end at the destination"),
-    ("detours", "detours:DetourOptions", "the same while a referee forces random legal turns"),
+    ("detours", "detours:DetourOptions", "share of rides that arrive while a referee forces legal turns"),
     ("lookahead", "", "share of greedy rides that arrive by a shortest way"),
     (
         "sequence_compression",

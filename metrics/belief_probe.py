@@ -94,7 +94,6 @@ class BeliefProbe(Metric):
     """
 
     name, version, direction = "belief_probe", 2, "higher"
-    line = "is the exact belief an affine function of the hidden state"
     primary = "r2"
     needs, needs_of_model, serves_labels = (Automaton, HasBeliefs), (HasHidden,), True
     floor = None

@@ -56,7 +56,6 @@ class Detours(Metric):
     """
 
     name, version, direction = "detours", 2, "higher"
-    line = "share of rides that arrive while a referee forces legal turns"
     primary = "arrives_p0.5"
     needs = (Automaton, HasBudget)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {

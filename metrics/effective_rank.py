@@ -52,7 +52,6 @@ class EffectiveRank(Metric):
     """
 
     name, version, direction = "effective_rank", 1, "none"
-    line = "how many directions the hidden states spread over"
     primary = "rank"
     needs_of_model, serves_labels = (HasHidden,), True
     floor = ceiling = None

@@ -61,7 +61,6 @@ class ExcessLoss(Metric):
     """
 
     name, version, direction = "excess_loss", 1, "lower"
-    line = "nats lost against the exact law of the data, 0 for the law itself"
     primary = "kl"
     needs = (Automaton, HasLaw)
     serves_labels = True

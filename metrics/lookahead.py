@@ -55,7 +55,6 @@ class Lookahead(Metric):
     """
 
     name, version, direction = "lookahead", 1, "higher"
-    line = "share of greedy rides that arrive by a shortest path"
     primary = "shortest"
     needs = (Automaton, HasDistance)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {

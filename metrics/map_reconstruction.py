@@ -255,7 +255,6 @@ class MapReconstruction(Metric):
     """
 
     name, version, direction = "map_reconstruction", 2, "higher"
-    line = "the street map that explains the rides: true edges black, invented ones red"
     primary = "edge_precision"
     needs = (Automaton, HasMap)
     floor = None

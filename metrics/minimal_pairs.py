@@ -63,7 +63,6 @@ class MinimalPairs(Metric):
     """
 
     name, version, direction = "minimal_pairs", 1, "higher"
-    line = "does moving one wall change the path where it should, and only there"
     primary = "recall"
     needs = (Automaton, HasMinimalPairs, HasLaw)
     floor = "uniform"

@@ -20,7 +20,6 @@ class NextToken(Metric):
     """
 
     name, version, direction = "next_token", 1, "higher"
-    line = "share of held-out positions whose most likely token is legal"
     primary = "top1_legal"
     needs = (Automaton,)
     floor = "uniform"

@@ -36,7 +36,6 @@ class OutOfDistribution(Metric):
     """
 
     name, version, direction = "out_of_distribution", 1, "higher"
-    line = "share of prompts of other laws in the same words that are solved"
     primary = "optimal"
     needs = (Automaton, HasShifts, HasDistance)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {

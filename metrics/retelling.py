@@ -42,7 +42,6 @@ class Retelling(Metric):
     """
 
     name, version, direction = "retelling", 1, "lower"
-    line = "distance of the path laws between two tellings of one maze"
     primary = "jensen_shannon"
     needs = (Automaton, HasTellings)
     floor = "uniform"

@@ -35,7 +35,6 @@ class SequenceCompression(Metric):
     """
 
     name, version, direction = "sequence_compression", 1, "higher"
-    line = "share of states whose two histories accept the same suffixes"
     primary = "compression"
     needs = (Automaton, HasHistories)
     floor = None

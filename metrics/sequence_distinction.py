@@ -71,7 +71,6 @@ class SequenceDistinction(Metric):
     """
 
     name, version, direction = "sequence_distinction", 1, "higher"
-    line = "precision and recall of the suffixes that tell two states apart"
     primary = "recall_map"
     needs = (Automaton, HasHistories)
     floor = "uniform"

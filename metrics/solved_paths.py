@@ -77,7 +77,6 @@ class SolvedPaths(Metric):
     """
 
     name, version, direction = "solved_paths", 1, "higher"
-    line = "share of mazes told in unseen prompts whose path is found: exactly, legally, shortest"
     primary = "exact_greedy"
     needs = (Automaton, HasTellings, HasLaw)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {

@@ -255,7 +255,6 @@ class SplitMerge(Metric):
     """
 
     name, version, direction = "split_merge", 1, "higher"
-    line = "does the law of what follows differ between prefixes as the world's does"
     primary = "split"
     needs = (Automaton, HasLaw)
     floor = "uniform"

@@ -34,7 +34,6 @@ class StateProbe(Metric):
     """
 
     name, version, direction = "state_probe", 1, "higher"
-    line = "can a linear map read the state off the hidden state"
     primary = "node"
     needs, needs_of_model, serves_labels = (Automaton,), (HasHidden,), True
     floor = None

@@ -95,7 +95,6 @@ class StateSwap(Metric):
     """
 
     name, version, direction = "state_swap", 1, "higher"
-    line = "does the future follow a hidden state that is put in another's place"
     primary = "donor_law"
     needs, needs_of_model = (Automaton, HasLaw, HasHistories), (HasHidden, HasSwap)
     floor = None

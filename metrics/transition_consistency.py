@@ -93,7 +93,6 @@ class TransitionConsistency(Metric):
     """
 
     name, version, direction = "transition_consistency", 1, "higher"
-    line = "does the hidden state and the next token determine the next hidden state"
     primary = "normalized"
     needs, needs_of_model, serves_labels = (Automaton, HasLaw), (HasHidden, HasHead, FitsDynamics), True
     floor = None

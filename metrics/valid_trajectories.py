@@ -43,7 +43,6 @@ class ValidTrajectories(Metric):
     """
 
     name, version, direction = "valid_trajectories", 1, "higher"
-    line = "share of rides from unseen prompts that stay legal and end at the destination"
     primary = "arrives_sampled"
     needs = (Automaton,)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {

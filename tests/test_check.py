@@ -30,7 +30,7 @@ CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)
 
 
 class Made(Metric):
-    name, version, line, primary, direction = "made", 1, "made up", "x", "higher"
+    name, version, primary, direction = "made", 1, "x", "higher"
     expects: ClassVar = {"oracle": (Expectation("x", 1, 1),), "uniform": (Expectation("x", 0, 0.2),)}
     damage: ClassVar = (Damage("x", deleted="unchanged", added="any", rewired="worse", noise="any", monotone=True),)
 
@@ -173,7 +173,7 @@ from worldbench.core.metric import Expectation, Metric, Report, Score
 from worldbench.core.registry import metrics
 
 class Blind(Metric):
-    name, version, line, primary, direction = "blind", 1, "always one", "one", "higher"
+    name, version, primary, direction = "blind", 1, "one", "higher"
     expects = {"oracle": (Expectation("one", 1, 1),)}
 
     def measure(self, evaluation):

@@ -171,7 +171,7 @@ def test_a_metric_of_ones_own_needs_an_ability_of_ones_own() -> None:
         """An ability that no world has."""
 
     class Song(Metric):
-        name, version, direction, line, primary = "song", 1, "none", "", "notes"
+        name, version, direction, primary = "song", 1, "none", "notes"
         needs = (Automaton, Sings)
 
         def measure(self, evaluation: Evaluation) -> Report:

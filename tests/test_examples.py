@@ -93,7 +93,6 @@ class Smoothed(GPT):
 
 class Length(Metric):
     name, version, direction = "length", 1, "none"
-    line = "mean length of greedy rides"
     primary = "tokens"
     floor = ceiling = None
 
@@ -102,7 +101,7 @@ class Length(Metric):
 
 
 models.add("smoothed", "GPT, smoothed", Smoothed, config=SmoothedConfig)
-metrics.add("length", Length.line, Length())
+metrics.add("length", "mean length of greedy rides", Length())
 '''
 
 

@@ -49,7 +49,7 @@ from worldbench.core.metric import Metric, Report, Score
 from worldbench.core.registry import metrics
 
 class Constant(Metric):
-    name, version, direction, line, primary, floor, ceiling = "constant", 1, "none", "a constant", "one", None, None
+    name, version, direction, primary, floor, ceiling = "constant", 1, "none", "one", None, None
 
     def measure(self, evaluation):
         return Report({"one": Score(1.0, 1)})

@@ -20,13 +20,19 @@ def add_arguments(parser: Parser) -> None:
         "--together", type=Path, metavar="FOLDER",
         help="draw the runs' traces in one figure, into FOLDER, instead of each run's own",
     )  # fmt: skip
+    parser.add_argument(
+        "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
+        help="a file that registers figures of your own; no other plugin file is run",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw, and print the path of every file drawn."""
     from worldbench.core.files import lock
+    from worldbench.core.plugins import load_plugins
     from worldbench.figures.run_figures import drawable, drawn
 
+    load_plugins(arguments.plugin)
     if arguments.together is not None:
         from worldbench.runs.trace import draw_together
 

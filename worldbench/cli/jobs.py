@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from worldbench.core.plugins import Plugin
     from worldbench.settings.job import Job
 
-PLUGIN = "a file that registers worlds, models or metrics of your own"
-PLUGIN_OF_RUN = "the plugin that the run was trained with, or one that registers metrics; no other plugin file is run"
+PLUGIN = "a file that registers worlds, models, metrics or figures of your own"
+PLUGIN_OF_RUN = (
+    "the plugin that the run was trained with, or one that registers metrics or figures; no other plugin file is run"
+)
 
 
 def add_common(parser: Parser, plugin: str = PLUGIN) -> None:

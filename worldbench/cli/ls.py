@@ -1,4 +1,4 @@
-"""`worldbench ls`: the worlds, models, metrics, presets and recipes there are."""
+"""`worldbench ls`: the worlds, models, metrics, figures, presets and recipes there are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli.parser import Parser
 from worldbench.core.text import visible
 
-LINE = "the worlds, models, metrics, presets and recipes there are"
+LINE = "the worlds, models, metrics, figures, presets and recipes there are"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print each name with its line."""
-    from worldbench.core.registry import metrics, models, worlds
+    from worldbench.core.registry import figures, metrics, models, worlds
     from worldbench.settings import shipped
     from worldbench.settings.presets import presets_of
 
@@ -24,6 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
         "worlds": {e.name: e.line for e in worlds},
         "models": {e.name: e.line for e in models},
         "metrics": {e.name: e.line for e in metrics},
+        "figures": {e.name: e.line for e in figures},
         "presets": {f"{e.name} {name}": preset.line for e in worlds for name, preset in presets_of(e.name).items()},
         "recipes": {name: shipped.line(name) for name in shipped.names()},
     }.items():

@@ -120,7 +120,6 @@ class Metric(abc.ABC):
 
     name: ClassVar[str]
     version: ClassVar[int]
-    line: ClassVar[str]
     needs: ClassVar[tuple[type, ...]] = ()
     needs_of_model: ClassVar[tuple[type, ...]] = ()
     serves_labels: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Plugins: Python files of the user that register worlds, models or metrics.
+"""Plugins: Python files of the user that register worlds, models, metrics or figures.
 
 A plugin is run only where the user named it on the command line, never because a file of a run or a recipe names it.
 Its bytes are read once: what is run is what the digest is of. The digest covers that file alone, not what it imports.
@@ -17,7 +17,7 @@ from pathlib import Path
 from worldbench.core.errors import InputError, WorldbenchError, describe
 from worldbench.core.eval_config import eval_config_type
 from worldbench.core.files import read_regular
-from worldbench.core.registry import ALL, metrics
+from worldbench.core.registry import ALL, figures, metrics
 
 LIMIT = 1 << 24
 """The most bytes of a plugin file: 16 MiB."""
@@ -41,8 +41,8 @@ class Plugin:
 
     @property
     def trains(self) -> bool:
-        """May training depend on the plugin? It does not where the plugin registers metrics and nothing else."""
-        return not self.registers or any(kind != "metric" for kind, _ in self.registers)
+        """May training depend on the plugin? It does not where the plugin registers metrics and figures alone."""
+        return not self.registers or any(kind not in ("metric", "figure") for kind, _ in self.registers)
 
     def serves(self, world: str, model: str) -> bool:
         """Does a run of that model in that world need the plugin: for the world, the model, metrics, or unknown
@@ -88,6 +88,9 @@ class Source:
             exec(compile(self.text, module.__file__, "exec", dont_inherit=True), module.__dict__)
             if len(metrics.names()) > len(before[ALL.index(metrics)]):
                 eval_config_type()  # refuses options that clash with those of other metrics
+            for figure in figures:
+                if figure.name not in before[ALL.index(figures)] and figure.metric:
+                    _ = metrics[figure.metric]  # refuses a figure of a metric that nobody knows
         except (Exception, SystemExit) as error:
             del sys.modules[name]
             for registry, names in zip(ALL, before):

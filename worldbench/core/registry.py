@@ -1,8 +1,9 @@
-"""Registries of worlds, models and metrics: a name, one line of text, and where to import it from when it is wanted.
+"""Registries of worlds, models, metrics and figures: a name, one line of text, and where to import it from when it is
+wanted.
 
 `ls` and `--help` read names and lines only. A name that is not there is looked for in the installed packages' entry
 points (group `worldbench.<kind>s`) before it is refused with the nearest valid name. A `--plugin FILE.py` registers by
-calling `worlds.add(...)`, `models.add(...)` or `metrics.add(...)` (plugins.py).
+calling `worlds.add(...)`, `models.add(...)`, `metrics.add(...)` or `figures.add(...)` (plugins.py).
 """
 
 from __future__ import annotations
@@ -130,7 +131,56 @@ class Registry:
         return self._entries[name]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Figure(Entry):
+    """A registered figure. target: a function `draw(source, stem, *, title)` that writes files and returns their paths.
+
+    source: what the function reads: "evidence" (the .npz file of a metric), "curve" (metrics.jsonl) or "trace" (each
+    trace file). metric, arrays: whose evidence, and which arrays must be in it. stem: the files' name without ending.
+    """
+
+    source: str = "evidence"
+    metric: str = ""
+    arrays: tuple[str, ...] = ()
+    stem: str = ""
+
+
+SOURCES = ("evidence", "curve", "trace")
+
+
+class Figures(Registry):
+    """The figures of a run."""
+
+    def add(  # type: ignore[override]
+        self,
+        name: str,
+        line: str,
+        target: Any,
+        *,
+        metric: str = "",
+        arrays: tuple[str, ...] = (),
+        source: str = "evidence",
+        stem: str = "",
+    ) -> None:
+        """Register; see `Figure`. stem: the figure's name where it is left out.
+
+        Raises InputError for a name that is taken, for an unknown source, and for a figure of evidence that names no
+        metric.
+        """
+        if source not in SOURCES:
+            raise InputError(f"the figure {name!r} reads {source!r}; a figure reads one of {', '.join(SOURCES)}")
+        if (source == "evidence") != bool(metric):
+            what = "must name the metric whose evidence it reads" if source == "evidence" else "has no use for a metric"
+            raise InputError(f"the figure {name!r} reads the source {source!r} and {what}")
+        super().add(name, line, target)
+        entry = self._entries[name]
+        self._entries[name] = Figure(
+            name=name, line=line, target=entry.target, source=source, metric=metric, arrays=arrays, stem=stem or name
+        )
+
+
 worlds = Registry("world", "worldbench.envs")
 models = Registry("model", "worldbench.baselines")
 metrics = Registry("metric", "worldbench.metrics")
-ALL = (worlds, models, metrics)
+figures = Figures("figure", "worldbench.figures")
+ALL = (worlds, models, metrics, figures)

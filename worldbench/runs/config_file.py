@@ -162,7 +162,7 @@ def run_plugins(folder: Path, saved: list[PluginFile], named: Sequence[Path]) ->
         if plugin.trains and not {plugin.sha256, plugin.name} & known:
             raise InputError(
                 f"{str(folder)!r} was trained without the plugin {plugin.name}; only plugins that register metrics and "
-                f"nothing else can be added afterwards"
+                f"figures alone can be added afterwards"
             )
     return loaded
 

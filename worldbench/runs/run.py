@@ -224,7 +224,12 @@ def reopen(folder: Path, changes: list[str], display: Display, plugins: Sequence
 
 
 def evaluate(folder: Path, changes: list[str], display: Display, plugins: Sequence[Path] = ()) -> Path:
-    """Score a finished run again, under evaluation settings that may have changed; training is not touched."""
+    """Score a finished run again, under evaluation settings that may have changed; training is not touched.
+
+    The figures of the run's own evaluation go to `figures`, those of any other to `figures-<evaluation>`.
+    """
+    from worldbench.figures.run_figures import drawn_beside
+
     prepared = reopen(folder, changes, display, plugins)
     result = result_path(folder, prepared.identity)
     with lock(folder):
@@ -232,6 +237,10 @@ def evaluate(folder: Path, changes: list[str], display: Display, plugins: Sequen
         steps = prepared.job.groups["train"].steps if prepared.job.trained else 0
         model = at_step(prepared, folder, steps) if prepared.job.trained else reference(prepared)
         _score_and_write(prepared, model, folder, folder.parent, result, display)
+        if is_own(folder, prepared.identity):
+            draw(folder, display, result)
+        else:
+            list(drawn_beside(folder, result))
     return result
 
 
