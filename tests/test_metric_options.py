@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sample_records import result_of
 from tiny_runs import call
 
 from worldbench.core.errors import InputError
@@ -177,3 +178,20 @@ def test_an_unknown_option_is_refused_with_that_of_the_plugin(plugin: Path) -> N
     code, said = call("run", "hmm", "--plugin", plugin, "--eval.made_size", "0")
     assert code == 2
     assert "eval.made_size must be at least 1, not 0" in said
+
+
+def test_an_option_of_a_metric_that_is_left_out_is_refused_on_the_command_line(tmp_path: Path) -> None:
+    words = ["run", "hmm", "--model", "uniform", "--quiet", "--out", tmp_path, "--eval.documents", "5"]
+    code, said = call(*words, "--eval.metrics", "next_token", "--eval.suffixes", "4")
+    assert code == 2
+    whose = "--eval.suffixes belongs to the metrics sequence_compression, sequence_distinction"
+    assert f"{whose}, and eval.metrics (next_token) leaves them out" in said
+    (recipe := tmp_path / "few.toml").write_text("[eval]\nsuffixes = 4\n")
+    code, said = call(*words, "--eval.metrics", "next_token", "--config", recipe)
+    assert code == 0, said
+    (folder,) = tmp_path.glob("hmm-uniform-*")
+    assert "suffixes" not in result_of(folder).command  # which is a command that is not refused
+    code, said = call("eval", folder, "--eval.pairs=7")
+    assert code == 2
+    assert "--eval.pairs belongs to the metric split_merge, and eval.metrics (next_token) leaves it out" in said
+    assert call("eval", folder, "--eval.metrics", "next_token", "split_merge", "--eval.pairs=7")[0] == 0

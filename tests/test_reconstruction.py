@@ -20,8 +20,9 @@ from worldbench.core import streams
 from worldbench.core.graph import Graph
 from worldbench.core.world import Documents, Vocabulary
 from worldbench.envs.hmm.world import HMM
-from worldbench.metrics.map_reconstruction import METRIC, routes_from_data, routes_of
+from worldbench.metrics.map_reconstruction import METRIC
 from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, reconstruct
+from worldbench.metrics.ride_routes import routes_from_data, routes_of
 from worldbench.metrics.route_controls import (
     completed_routes,
     ends_of,

@@ -21,7 +21,9 @@ from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.split_merge import CLIP, SplitMerge, errors, suffixes_of, within
+from worldbench.metrics.pair_suffixes import suffixes_of
+from worldbench.metrics.prefix_pairs import within
+from worldbench.metrics.split_merge import CLIP, SplitMerge, errors
 
 METRIC = metrics["split_merge"].load()
 

@@ -13,15 +13,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from worldbench.core.errors import InputError
 from worldbench.core.text import counted
-
-if TYPE_CHECKING:
-    from worldbench.envs.hmm.process import Process
+from worldbench.envs.hmm.dynamics import Dynamics
 
 EQUAL = 9
 """Beliefs that agree to so many decimals are one."""
@@ -62,12 +59,12 @@ def label(belief: np.ndarray, decimals: int = EQUAL) -> np.ndarray:
     return np.floor(belief * 10.0**decimals + OFFSET).astype(np.int64)
 
 
-def numbers(process: Process, beliefs: int) -> int:
+def numbers(process: Dynamics, beliefs: int) -> int:
     """How many numbers the beliefs hold that so many beliefs lead to, by every token each."""
     return beliefs * process.n_tokens * (process.n_states + BESIDE)
 
 
-def _children(process: Process, last: MixedStates) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _children(process: Dynamics, last: MixedStates) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Every belief of a level after every token that can follow: parent [M], token [M], belief [M, S], probability [M].
 
     Impossible ones are skipped.
@@ -80,11 +77,11 @@ def _children(process: Process, last: MixedStates) -> tuple[np.ndarray, np.ndarr
     return parent, token, belief if keep.all() else belief[keep], probability[keep]
 
 
-def _root(process: Process) -> MixedStates:
+def _root(process: Dynamics) -> MixedStates:
     return MixedStates(np.zeros((1, 0), np.min_scalar_type(-process.n_tokens)), np.ones(1), process.start[None].copy())
 
 
-def prefixes(process: Process, depth: int) -> list[MixedStates]:
+def prefixes(process: Dynamics, depth: int) -> list[MixedStates]:
     """Every prefix of length 0 .. depth that can occur, with its probability and belief. InputError where they are too
     many to hold."""
     levels = [_root(process)]
@@ -101,7 +98,7 @@ def prefixes(process: Process, depth: int) -> list[MixedStates]:
     return levels
 
 
-def merged(process: Process) -> Iterator[MixedStates]:
+def merged(process: Dynamics) -> Iterator[MixedStates]:
     """The beliefs at depth 0, 1, .., equal ones merged, so that their number stays finite where the process has
     finitely many.
 
@@ -134,7 +131,7 @@ def entropy(law: np.ndarray) -> np.ndarray:
 class Unfolding:
     """The myopic entropies of a process, each depth unfolded once."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: Dynamics) -> None:
         self.process = process
         self._levels = merged(process)
         self._entropies: list[float] = []
@@ -165,7 +162,7 @@ class Unfolding:
         return f"{beliefs} at depth {self.depth} may lead to {more:,} more, too many to unfold"
 
 
-def distinct(process: Process, depth: int) -> np.ndarray:
+def distinct(process: Dynamics, depth: int) -> np.ndarray:
     """How many distinct beliefs prefixes of length 0 .. L have, cumulative, for L = 0 .. depth: int, fewer where the
     bounds end them."""
     seen, counts = np.empty((0, process.n_states), np.int64), []
@@ -183,14 +180,15 @@ class Rate:
     settled: bool
 
 
-def entropy_rate(process: Process, tolerance: float, deepest: int) -> Rate:
+def entropy_rate(unfolding: Unfolding, tolerance: float, deepest: int) -> Rate:
     """h: solved for where the beliefs are a closed set of at most 500; else h_L at the depth where it settles to
     `tolerance`, or the last one unfolded."""
+    process = unfolding.process
     if (exact := _closed_rate(process)) is not None:
         return Rate(exact, True)
     before = np.inf
     for depth in range(deepest + 1):
-        h = process.unfolding.entropies(depth)
+        h = unfolding.entropies(depth)
         if len(h) <= depth:
             break
         if abs(before - h[depth]) < tolerance and depth > process.n_states:
@@ -199,7 +197,7 @@ def entropy_rate(process: Process, tolerance: float, deepest: int) -> Rate:
     return Rate(float(before), False)
 
 
-def _closed_rate(process: Process) -> float | None:
+def _closed_rate(process: Dynamics) -> float | None:
     """The entropy rate from the Markov chain of beliefs, where there are at most 500 in all, and every step between
     them has a probability of at least 1e-6.
 

@@ -175,9 +175,11 @@ class Process:
         process has no use for it)."""
         n, length = len(uniform), uniform.shape[1] - 1
         out = np.empty((n, length), np.uint8 if self.n_tokens <= 256 else np.int32)
-        draw = sampling.by_states if self.hidden_markov and self.guide.bins else sampling.by_beliefs
+        guide = self.guide if self.hidden_markov and self.guide.bins else None
         for low in range(0, n, CHUNK):
-            out[low : low + CHUNK] = draw(self, np.ascontiguousarray(uniform[low : low + CHUNK].T)).T
+            drawn = np.ascontiguousarray(uniform[low : low + CHUNK].T)
+            tokens = sampling.by_beliefs(self, drawn) if guide is None else sampling.by_states(self, guide, drawn)
+            out[low : low + CHUNK] = tokens.T
         return out
 
     @cached_property
@@ -209,7 +211,7 @@ class Process:
         else h_L at the depth where it settles
         to `tolerance`, or at the last depth that could be unfolded.
         """
-        return presentation.entropy_rate(self, tolerance, deepest)
+        return presentation.entropy_rate(self.unfolding, tolerance, deepest)
 
     def entropy_rate(self, tolerance: float = 1e-6, deepest: int = DEEPEST) -> float:
         """h in nats, or h_L at the last depth that could be unfolded; `rate` says which."""

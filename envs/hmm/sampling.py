@@ -7,12 +7,10 @@ Shape letters: V tokens, S states, N rows, L length, K outcomes (a token and a n
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from worldbench.envs.hmm.process import Process
+from worldbench.envs.hmm.dynamics import Dynamics
 
 FEWEST_BINS, MOST_BINS = 1 << 4, 1 << 16
 MOST_IN_TABLE = 1 << 23
@@ -97,9 +95,8 @@ def _bins(state: np.ndarray, cuts: np.ndarray) -> int:
     return 0
 
 
-def by_states(process: Process, uniform: np.ndarray) -> np.ndarray:
+def by_states(process: Dynamics, guide: Guide, uniform: np.ndarray) -> np.ndarray:
     """Tokens int64 [L, N] from draws [1 + L, N] in [0, 1): the first chooses the state."""
-    guide = process.guide
     state = np.minimum(np.searchsorted(np.cumsum(process.start), uniform[0], side="right"), process.n_states - 1)
     tokens = np.empty((len(uniform) - 1, uniform.shape[1]), np.int64)
     for t, u in enumerate(uniform[1:]):
@@ -109,7 +106,7 @@ def by_states(process: Process, uniform: np.ndarray) -> np.ndarray:
     return tokens
 
 
-def by_beliefs(process: Process, uniform: np.ndarray) -> np.ndarray:
+def by_beliefs(process: Dynamics, uniform: np.ndarray) -> np.ndarray:
     """Tokens int64 [L, N] from draws [1 + L, N] in [0, 1), of which the first is not used."""
     belief = np.repeat(process.start[None], uniform.shape[1], axis=0)
     tokens = np.empty((len(uniform) - 1, uniform.shape[1]), np.int64)

@@ -6,17 +6,13 @@ Shape letters: V tokens, S states.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from worldbench.core.errors import InputError
 from worldbench.core.text import counted
 from worldbench.envs.hmm import chains
+from worldbench.envs.hmm.dynamics import Dynamics
 from worldbench.envs.hmm.sampling import TOKEN_BITS
-
-if TYPE_CHECKING:
-    from worldbench.envs.hmm.process import Process
 
 TOLERANCE = 1e-9
 ROUNDED = 1e-6
@@ -149,7 +145,7 @@ def _left_eigenvector(total: np.ndarray, name: str) -> np.ndarray:
     return v / v.sum() if abs(v.sum()) > TOLERANCE else v
 
 
-def refuse_negative_laws(process: Process) -> None:
+def refuse_negative_laws(process: Dynamics) -> None:
     """A generalised process may have negative weights, but no negative probability after any of its first prefixes."""
     level = process.start[None]
     for _ in range(LONGEST):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -68,17 +69,31 @@ def owners() -> dict[str, tuple[str, ...]]:
     return out
 
 
+def unused(scored: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The options that none of the scored metrics has, with the metrics that have them. scored: () stands for all."""
+    return {option: names for option, names in owners().items() if scored and not set(scored) & set(names)}
+
+
+def require_used(settings: Any, words: list[str]) -> None:
+    """Raises InputError for an option of the command line that belongs to metrics which are not scored."""
+    given = {word.split("=", 1)[0] for word in words if word.startswith("--eval.")}
+    for option, names in unused(settings.metrics).items():
+        if f"--eval.{option}" in given:
+            whose = f"the metric {names[0]}" if len(names) == 1 else f"the metrics {', '.join(names)}"
+            raise InputError(
+                f"--eval.{option} belongs to {whose}, and eval.metrics ({', '.join(settings.metrics)}) leaves "
+                f"{'it' if len(names) == 1 else 'them'} out; add --eval.metrics {names[0]}, or leave the option out"
+            )
+
+
 def evaluation_fields(settings: Any) -> dict[str, Any]:
     """The options that enter the evaluation identity.
 
     Options of built-in metrics always enter. An option of a plugin's metric enters where that metric is scored, so
     that a plugin changes the identity of no evaluation but its own.
     """
-    scored = set(settings.metrics or registered.names())
     foreign = {
-        option
-        for option, names in owners().items()
-        if all(registered[name].plugin for name in names) and not scored & set(names)
+        option for option, names in unused(settings.metrics).items() if all(registered[name].plugin for name in names)
     }
     return {name: value for name, value in identity_fields(settings).items() if name not in foreign}
 

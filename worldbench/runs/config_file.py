@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import require_used
 from worldbench.core.files import clean
 from worldbench.core.options import file_options, is_file, named_files
 from worldbench.core.plugins import Plugin, read_plugin
@@ -100,6 +101,7 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
         raise InputError(f"{str(folder / 'config.json')!r} cannot be used: {error}; {saved.remedy}") from error
     open_ = {g: types_[g] for g in ("env", "eval") if g in types_}
     groups |= parse_options(open_, {g: groups[g] for g in open_}, changes, "worldbench eval RUN")
+    require_used(groups["eval"], changes)
     given_before = {
         option: value
         for option, value in saved.given.items()

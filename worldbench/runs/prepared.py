@@ -93,7 +93,7 @@ def _changed(job: Job, env: Any) -> dict[str, Any]:
 def identify(job: Job, world: World) -> Prepared:
     """Name what a run depends on.
 
-    A plugin file enters the training identity by its digest, unless it registers metrics and nothing else: training
+    A plugin file enters the training identity by its digest, unless it registers metrics and figures alone: training
     cannot depend on such a file, and the evaluation identity names it beside the versions of its metrics.
     """
     import numpy

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from worldbench.core.budget import Budget
+from worldbench.core.eval_config import unused
 from worldbench.core.options import named_files
 from worldbench.core.plugins import Plugin
 from worldbench.core.registry import models
@@ -76,7 +77,8 @@ class Job:
         return " ".join([*words, *self.options()])
 
     def options(self) -> list[str]:
-        """The words that pass what differs from the preset (files by their names alone)."""
+        """The words that pass what differs from the preset (files by their names alone), without the options of metrics
+        that are not scored."""
         words: list[str] = []
         for plugin in self.plugins:
             words += ["--plugin", _shell(plugin.name)]
@@ -85,7 +87,8 @@ class Job:
             for group, config in self.groups.items()
             for name, path in named_files(config).items()
         }
-        for key, value in sorted(self.given.items()):
+        left_out = {f"eval.{name}" for name in unused(self.given.get("eval.metrics", ()))}
+        for key, value in sorted((key, value) for key, value in self.given.items() if key not in left_out):
             value = files.get(key, value)
             words += [f"--{key}", *map(_shell, value if isinstance(value, (list, tuple)) else [value])]
         return words

@@ -13,7 +13,7 @@ from typing import Any
 
 from worldbench.core.budget import Budget, refuse_seed
 from worldbench.core.errors import InputError
-from worldbench.core.eval_config import eval_config_type
+from worldbench.core.eval_config import eval_config_type, require_used
 from worldbench.core.options import identity_fields
 from worldbench.core.plugins import Plugin
 from worldbench.core.registry import models, worlds
@@ -59,6 +59,7 @@ def resolve(
     base = preset_groups(types_, world, model, preset)
     merged = {group: _overlay(group, base[group], recipe.get(group, {})) for group in types_}
     final = parse_options(types_, merged, options or [], f"worldbench run {world} --model {model}")
+    require_used(final["eval"], options or [])
     given = {
         f"{group}.{f.name}": getattr(final[group], f.name)
         for group in types_

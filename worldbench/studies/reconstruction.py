@@ -85,7 +85,7 @@ def reconstruct_file(
 
 def measure(graph: Graph, routes: Routes, settings: Settings) -> Report:
     """What the metric map_reconstruction measures, on routes from anywhere; and how many of them are valid."""
-    from worldbench.metrics.map_reconstruction import completed, measure_routes
+    from worldbench.metrics.measured_routes import completed, measure_routes
     from worldbench.metrics.route_controls import TOO_LONG, ends_of
 
     most = MOVES_COMPLETED * max(len(routes.moves.words), 1_000_000)

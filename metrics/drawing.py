@@ -1,0 +1,204 @@
+"""The map as far as it is drawn, while routes are explained one after the other (`reconstruction.py` says how).
+
+Shape letters: N places, A directions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from worldbench.core.graph import Graph
+
+MOST_CACHED = 1 << 25
+"""Neighbours of nodes that are kept at once, where many nodes are near to many."""
+
+
+class Drawing:
+    """The map as used so far. A *slot* is a node and a direction: node * A + direction, as an index into flat tables;
+    node N, the last row, is nowhere.
+
+    `target[slot]`: the node where a move leads now, along the used edge or, where there is room, the unused true one; N
+    if nowhere. `room[slot]`: may a new edge be made there? Both kept twice: as lists for walking one route, as arrays
+    for trying many candidates at once.
+    """
+
+    def __init__(self, graph: Graph, degree: int, distance: float) -> None:
+        self.graph, self.distance = graph, distance
+        self.n, self.a = graph.successor.shape
+        true = np.full((self.n + 1, self.a), self.n, np.int64)
+        true[:-1] = np.where(graph.successor >= 0, graph.successor, self.n)
+        self.true: list[int] = true.ravel().tolist()
+        self.target = list(self.true)
+        self.targets = true.ravel().copy()
+        self.rooms = np.ones(len(self.targets), bool)
+        self.rooms[self.n * self.a :] = False
+        self.used = [False] * len(self.targets)
+        self.left: list[int] = np.maximum(
+            (graph.successor >= 0).sum(1), degree
+        ).tolist()  # used edges that each node still has room for
+        self.near: dict[int, np.ndarray] = {}
+        self.cached = 0
+        from scipy.spatial import KDTree
+
+        self.tree = KDTree(graph.metres)
+
+    def use(self, slot: int, target: int) -> None:
+        """Put a used edge into a slot that has room."""
+        node = slot // self.a
+        self.used[slot] = True
+        self.target[slot] = target
+        self.targets[slot] = target
+        self.rooms[slot] = False
+        self.left[node] -= 1
+        if self.left[node] == 0:
+            for other in range(node * self.a, (node + 1) * self.a):
+                if not self.used[other]:
+                    self.target[other] = self.n
+                    self.targets[other] = self.n
+                    self.rooms[other] = False
+
+    def undo(self, slot: int) -> None:
+        """Take the edge out again."""
+        node = slot // self.a
+        self.used[slot] = False
+        self.left[node] += 1
+        for other in range(node * self.a, (node + 1) * self.a) if self.left[node] == 1 else (slot,):
+            if not self.used[other]:
+                self.target[other] = self.true[other]
+                self.targets[other] = self.true[other]
+                self.rooms[other] = True
+
+    def follow(
+        self, at: int, destination: int, moves: list[int], done: int, path: list[int], new: list[tuple[int, int]]
+    ) -> int:
+        """Extend `path`, which spells the first `done` moves and stands at `at`, by its longest valid sub-path. Returns
+        how many moves it spells then.
+
+        Edges used for the first time join `new` as (slot, moves before it). -1: no node of the extension has room, not
+        even the one at which it begins; `path` is as it was.
+        """
+        a, target, used, start, mark = self.a, self.target, self.used, done, len(new)
+        last = len(moves) - 1
+        slot = -1
+        while done <= last:
+            slot = at * a + moves[done]
+            to = target[slot]
+            if to == self.n or (done == last and to != destination):
+                break
+            if not used[slot]:
+                self.use(slot, to)
+                new.append((slot, done))
+            path.append(slot)
+            at = to
+            done += 1
+        else:
+            return done
+        if (
+            used[slot] or self.left[at] == 0
+        ):  # no room here: back up to the last place that had some, where an unused true edge was taken
+            if len(new) == mark:
+                del path[len(path) - (done - start) :]
+                return -1
+            slot, before = new.pop()
+            self.undo(slot)
+            del path[len(path) - (done - before) :]
+            done = before
+        return done
+
+    def explain(self, origin: int, destination: int, moves: list[int], roll_back: bool) -> tuple[list[int], bool]:
+        """Mark what one route uses. Returns the slots along its path, and whether it was explained; a failed one is
+        rolled back or left as far as it came."""
+        path: list[int] = []
+        new: list[tuple[int, int]] = []
+        done = self.follow(origin, destination, moves, 0, path, new) if moves else (0 if origin == destination else -1)
+        while 0 <= done < len(moves):
+            at = self.target[path[-1]] if path else origin
+            done = self.invent(at, destination, moves, done, path, new)
+        if done < 0 and roll_back:
+            for slot, _ in reversed(new):
+                self.undo(slot)
+            path = []
+        return path, done >= 0
+
+    def invent(
+        self, at: int, destination: int, moves: list[int], done: int, path: list[int], new: list[tuple[int, int]]
+    ) -> int:
+        """Add a new edge from `at` for move `done`, and the valid sub-path after it. Returns how many moves `path`
+        spells then; -1: nothing helps."""
+        slot = at * self.a + moves[done]
+        near = self.neighbours(at)
+        if done == len(moves) - 1:
+            if not (near == destination).any():
+                return -1
+            self.use(slot, destination)
+            new.append((slot, done))
+            path.append(slot)
+            return done + 1
+        if not len(near):
+            return -1
+        self.use(slot, self.n)
+        new.append((slot, done))
+        path.append(slot)
+        # A candidate's own first uses can only take room away, so the bound is never too low: the first candidate that
+        # keeps its bound is the best.
+        bound = self.bounds(near, slot, destination, moves, done + 1)
+        while True:
+            best = int(bound.argmax())
+            if bound[best] < 1:
+                break
+            self.target[slot] = int(near[best])
+            self.targets[slot] = near[best]
+            mark, length = len(new), len(path)
+            reached = self.follow(int(near[best]), destination, moves, done + 1, path, new)
+            if reached - (done + 1) == bound[best]:
+                return reached
+            bound[best] = max(reached - (done + 1), 0)
+            while len(new) > mark:
+                self.undo(new.pop()[0])
+            del path[length:]
+        new.pop()
+        path.pop()
+        self.undo(slot)
+        return -1
+
+    def bounds(self, near: np.ndarray, new_slot: int, destination: int, moves: list[int], done: int) -> np.ndarray:
+        """How many of the directions from move `done` on a valid sub-path from each candidate could spell, int
+        [candidates]: exact but for room that it takes from itself.
+
+        The new edge leads from its slot to the candidate in question.
+        """
+        a, nowhere = self.a, self.n
+        best = np.zeros(len(near), np.int64)
+        at = near
+        last = len(moves) - done - 1
+        for k in range(last + 1):
+            turn = moves[done + k]
+            slots = at * a + turn
+            at = self.targets[slots]
+            if turn == new_slot % a:
+                again = slots == new_slot
+                if again.any():
+                    at[again] = near[again]
+            best[self.rooms[slots]] = k
+            if k == last:
+                best[at == destination] = k + 1
+            elif (at == nowhere).all():
+                break
+        return best
+
+    def neighbours(self, node: int) -> np.ndarray:
+        """The other nodes within `distance` metres, nearest first, then by index."""
+        if node not in self.near:
+            metres = self.graph.metres
+            if self.cached > MOST_CACHED:
+                self.near.clear()
+                self.cached = 0
+            close = np.array(
+                sorted(self.tree.query_ball_point(metres[node], self.distance * (1 + 1e-9) + 1e-9)), np.int64
+            )
+            close = close[close != node]
+            gap = np.hypot(*(metres[close] - metres[node]).T)
+            close, gap = close[gap <= self.distance], gap[gap <= self.distance]
+            self.near[node] = close[np.argsort(gap, kind="stable")].astype(np.int32)
+            self.cached += len(close)
+        return self.near[node]

@@ -1,0 +1,123 @@
+"""The suffixes that two prefixes are compared on, with the exact law of each suffix after either prefix.
+
+Shape letters: N pairs, M suffixes, K tokens, F suffixes in the making, A actions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.abilities import Able
+from worldbench.core.sampling import draw
+from worldbench.core.world import OPEN, Automaton, States
+
+LAWS_AT_ONCE = 1 << 23
+"""Probabilities of next tokens held together while suffixes are drawn: bounds memory, changes no result."""
+
+
+@dataclass(frozen=True)
+class Suffixes:
+    """owner: int [M], the pair; tokens: int [M, K], length [M]; weight: [M], summing to 1 over a pair; log_law: [2, M],
+    after each of the two prefixes."""
+
+    owner: np.ndarray
+    tokens: np.ndarray
+    length: np.ndarray
+    weight: np.ndarray
+    log_law: np.ndarray
+
+
+@dataclass
+class _Nodes:
+    """Starts of suffixes: the pair, the tokens so far, both states, both log laws."""
+
+    owner: np.ndarray
+    tokens: np.ndarray
+    states: list[States]
+    log_law: np.ndarray
+
+    def step(self, world: Automaton, row: np.ndarray, tokens: np.ndarray, log_p: np.ndarray) -> _Nodes:
+        states = [world.step(s.take(row), tokens) for s in self.states]
+        longer = np.concatenate([self.tokens[row], tokens[:, None]], axis=1)
+        return _Nodes(self.owner[row], longer, states, self.log_law[:, row] + log_p)
+
+    def take(self, rows: np.ndarray) -> _Nodes:
+        return _Nodes(self.owner[rows], self.tokens[rows], [s.take(rows) for s in self.states], self.log_law[:, rows])
+
+    def open(self, world: Automaton) -> np.ndarray:
+        """bool: does it go on after every prefix after which it is possible?"""
+        going = np.stack([np.asarray(world.outcome(s)) == OPEN for s in self.states])
+        return np.asarray((going | ~np.isfinite(self.log_law)).all(axis=0))
+
+
+def _log_laws(world: Able, nodes: _Nodes) -> np.ndarray:
+    """log of both laws, float64 [2, F, A]; -inf everywhere once a suffix is impossible."""
+    out = []
+    with np.errstate(divide="ignore"):
+        for states, log_law in zip(nodes.states, nodes.log_law):
+            out.append(np.where(np.isfinite(log_law)[:, None], np.log(world.law(states)), -np.inf))
+    return np.stack(out)
+
+
+def suffixes_of(world: Able, first: States, second: States, longest: int, limit: int, seed: int, name: str) -> Suffixes:
+    """All suffixes of at most `longest` tokens that either law makes possible; where a pair has more than `limit`, that
+    many, half drawn from each law."""
+    actions = np.array(world.vocabulary.actions)
+    n = len(first)
+    start = _Nodes(np.arange(n), np.zeros((n, 0), np.int64), [first, second], np.zeros((2, n)))
+    nodes, done, crowded = start, [], np.zeros(n, bool)
+    ended = np.zeros(n, np.int64)
+    for _ in range(longest):
+        log_law = _log_laws(world, nodes)
+        row, action = np.nonzero(np.isfinite(log_law).any(axis=0))
+        crowded |= ended + np.bincount(nodes.owner[row], minlength=n) > limit
+        kept = ~crowded[nodes.owner[row]]  # before the step, which would make up to A times as many states
+        row, action = row[kept], action[kept]
+        nodes = nodes.step(world, row, actions[action], log_law[:, row, action])
+        going = nodes.open(world)
+        done.append(nodes.take(np.flatnonzero(~going)))
+        ended += np.bincount(done[-1].owner, minlength=n)
+        nodes = nodes.take(np.flatnonzero(going))
+    done.append(nodes)
+    done = [d.take(np.flatnonzero(~crowded[d.owner])) for d in done]
+    parts = [(d, 0.5 * np.exp(d.log_law).sum(axis=0)) for d in done if len(d.owner)]
+    many = np.flatnonzero(crowded)
+    block = max(1, LAWS_AT_ONCE // (limit * len(actions)))
+    for low in range(0, len(many), block):
+        drawn = _drawn(world, start.take(many[low : low + block]), longest, limit, seed, name)
+        parts += [(d, np.full(len(d.owner), 1 / limit)) for d in drawn]
+    width = max((d.tokens.shape[1] for d, _ in parts), default=0)
+    return Suffixes(
+        np.concatenate([d.owner for d, _ in parts]),
+        np.concatenate([np.pad(d.tokens, ((0, 0), (0, width - d.tokens.shape[1]))) for d, _ in parts]),
+        np.concatenate([np.full(len(d.owner), d.tokens.shape[1]) for d, _ in parts]),
+        np.concatenate([w for _, w in parts]),
+        np.concatenate([d.log_law for d, _ in parts], axis=1),
+    )
+
+
+def _drawn(world: Able, start: _Nodes, longest: int, limit: int, seed: int, name: str) -> list[_Nodes]:
+    """`limit` suffixes a pair, the even ones drawn from the first law, the odd ones from the second."""
+    actions = np.array(world.vocabulary.actions)
+    uniform = np.concatenate(
+        [
+            streams.uniform(int(i), 1, limit * longest, "evaluation", seed, f"{name} drawn").reshape(limit, longest)
+            for i in start.owner
+        ]
+    )
+    nodes = start.take(np.repeat(np.arange(len(start.owner)), limit))
+    place, side = np.arange(len(nodes.owner)), np.arange(len(nodes.owner)) % limit % 2
+    done = []
+    for t in range(longest):
+        log_law = _log_laws(world, nodes)
+        rows = np.arange(len(nodes.owner))
+        action = draw(np.exp(log_law[side, rows]), uniform[place, t])
+        nodes = nodes.step(world, rows, actions[action], log_law[:, rows, action])
+        going = nodes.open(world)
+        done.append(nodes.take(np.flatnonzero(~going)))
+        on = np.flatnonzero(going)
+        nodes, place, side = nodes.take(on), place[on], side[on]
+    return [d for d in (*done, nodes) if len(d.owner)]
