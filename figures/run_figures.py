@@ -117,7 +117,7 @@ def _of_arrays(figure: Figure, path: Path, stem: Path, title: str) -> list[Path]
 
 
 def _reading(source: str) -> list[Figure]:
-    return [figure for figure in figures if isinstance(figure, Figure) and figure.source == source]
+    return [figure for figure in figures if figure.source == source]
 
 
 def _draw(figure: Figure, source: Path, stem: Path, title: str) -> list[Path]:

@@ -1,5 +1,4 @@
-"""Belief probe (Shai et al. 2024, arXiv 2405.15943): is the exact belief an affine function of the hidden state? With
-every control that the claim needs.
+"""Belief probe (Shai et al. 2024, arXiv 2405.15943): is the exact belief an affine function of the hidden state?
 
 Shape letters: M prefixes, S entries of the belief, D width, A actions.
 """
@@ -29,9 +28,10 @@ LEAST = 1e-6
 
 
 def distinct_prefixes(documents: Documents, at: Positions) -> tuple[np.ndarray, np.ndarray]:
-    """One position of each distinct prefix (index [M]), and how often the prefix occurs [M]. The bare prompt is none:
-    it is one prefix with a weight like that of all others of some length together, unlike any of them, so that one half
-    would be fitted without it and scored mostly on it, or the reverse.
+    """One position of each distinct prefix (index [M]), and how often the prefix occurs [M].
+
+    The bare prompt is left out. It is a single prefix that weighs as much as all prefixes of another length together.
+    It would fall into one half, and dominate the score of the other.
     """
     inside = np.arange(documents.tokens.shape[1])[None, :] < at.prefix_length[:, None]
     rows = np.where(inside, documents.tokens[at.row], -1)
@@ -42,7 +42,8 @@ def distinct_prefixes(documents: Documents, at: Positions) -> tuple[np.ndarray, 
 
 
 def halves(prefix_length: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """bool [M]: a random half of the prefixes of each length (there are few short ones, and they weigh much)."""
+    """bool [M]: a random half of the prefixes of each length. Short prefixes are few and weigh much, so both halves get
+    some of them."""
     shuffled = rng.permutation(len(prefix_length))
     ordered = shuffled[np.argsort(prefix_length[shuffled], kind="stable")]
     fit = np.zeros(len(prefix_length), bool)
@@ -51,7 +52,8 @@ def halves(prefix_length: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def table_groups(documents: Documents, row: np.ndarray, prefix_length: np.ndarray, k: int) -> np.ndarray:
-    """A label of the last k tokens of each prefix (fewer where the prefix is shorter): int [M]."""
+    """A number for the last k tokens of each prefix (all tokens of a shorter prefix): int [M]. Equal tokens have equal
+    numbers."""
     column = prefix_length[:, None] - k + np.arange(k)[None, :]
     last = np.where(column >= 0, documents.tokens[row[:, None], np.maximum(column, 0)], -1)
     return np.unique(last, axis=0, return_inverse=True)[1].ravel()
@@ -79,18 +81,26 @@ class BeliefOptions(ProbeOptions):
 
 
 class BeliefProbe(Metric):
-    """R^2 of an affine map from the hidden state to the exact belief, each distinct prefix predicted by the map fitted
-    on the half of the prefixes that it is not in, and weighted by how often it occurs.
+    """R^2 of an affine map from the hidden state to the exact belief.
 
-    Controls, always printed: an untrained network; shuffled labels; the exact next-token law as regressor (where it
-    reaches 1, as on Mess3, the belief is an affine function of the law and no claim about belief can be made); tables
-    of the last k tokens, as a frontier of R^2 against excess loss (`lookup`): what a model without state would reach at
-    that loss. `top_components_r2`: from the top S - 1 principal components alone: is the belief what the representation
-    mostly is? `distance_corr`: correlation of distances between pairs of exact beliefs and of probed ones; beside it
-    those of hidden states as they are, of the exact laws, and of an untrained network's probe. `r2_nonlinear` (option
-    probe_features): with random Fourier features of the hidden state as well, and
-    the same controls: what any map may find, a network need not have made. Sees: presence. Cannot see: use; nor, alone,
-    more than a memory of last tokens.
+    The distinct prefixes are split into halves. The belief of each prefix is predicted by the map that is fitted on the
+    other half. A prefix is weighted by how often it occurs.
+
+    Controls, always reported:
+    - an untrained network (`_untrained`), and shuffled beliefs (`_shuffled`);
+    - the exact next-token law as regressor (`law_r2`). Where this R^2 is 1, as on Mess3, the belief is an affine
+      function of the law, and no claim about beliefs can be made;
+    - tables of the last k tokens, as a frontier of R^2 against excess loss (`lookup`): what a model without state
+      reaches at the same loss.
+    `top_components_r2`: R^2 from the first S - 1 principal components alone. Is the belief most of what the hidden
+    state represents?
+    `distance_corr`: the correlation between distances of exact beliefs and distances of probed beliefs, over pairs of
+    prefixes; also with the hidden states as they are, with the exact laws, and with the probe of an untrained network.
+    `r2_nonlinear` (with the option probe_features): R^2 from random Fourier features of the hidden state, with the same
+    controls. A flexible map may find what the network did not represent.
+
+    Sees: that the belief is present. Cannot see: that the belief is used; nor, alone, more than a memory of the last
+    tokens.
     """
 
     name, version, direction = "belief_probe", 2, "higher"

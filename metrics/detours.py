@@ -1,4 +1,4 @@
-"""Detours (Vafa et al. 2024): does the model find its way after turns that it did not choose?"""
+"""Detours (Vafa et al. 2024): does the model find its way after moves that it did not choose?"""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class DetourOptions:
     """How often the referee forces a move, and which one."""
 
     detours: tuple[float, ...] = field(default=(0.01, 0.1, 0.5, 0.75), metadata=small([0.1, 0.5, 0.75]))
-    """Probabilities of a forced turn."""
+    """Probabilities of a forced move."""
     detour_kinds: tuple[str, ...] = KINDS
-    """Which turn the referee forces: a random other legal one, the model's least likely legal one, or its most likely
+    """Which move the referee forces: a random other legal one, the model's least likely legal one, or its most likely
     other legal one."""
 
     def __post_init__(self) -> None:
@@ -41,18 +41,18 @@ class DetourOptions:
 
 
 class Detours(Metric):
-    """Share of greedy rides that arrive although, with probability p at each step, a referee replaces the choice by
-    another legal turn.
+    """Share of greedy rides that arrive although a referee replaces the model's choice, with probability p at each
+    step, by another legal move.
 
-    Which one: a `random` one (score `arrives_p0.5`), the model's own least likely (`arrives_adversarial_p0.5`) or its
-    most likely other one (`arrives_second_p0.5`); `forced_..` is how many turns of a ride were replaced. Whether a step
-    is forced is drawn alike for every kind and model. The referee only makes turns after which the destination is still
-    within the budget, so the exact law arrives always, and the referee itself steers: its help to a driver who knows
-    nothing of the destination is the random-legal floor printed beside. Sees: whether the state is tracked off the
-    model's own routes.
-    Cannot see: detours in a world trained on random walks are in distribution; on shortest-path data they would not be.
-    Source: Vafa et al. 2024 (arXiv
-    2406.03689).
+    Kinds of forced moves: a random one (`arrives_p0.5`), the one that the model finds least likely
+    (`arrives_adversarial_p0.5`), or the most likely other one (`arrives_second_p0.5`). `forced_..`: how many moves of a
+    ride were replaced. Which steps are forced does not depend on the kind or the model.
+    The referee only makes moves after which the destination is still within the budget. So the exact law always
+    arrives, and the referee itself steers: the random-legal floor shows how much the referee helps a driver who does
+    not know the destination.
+    Sees: whether the state is tracked off the model's own routes. Cannot see: behavior off the data, in a world whose
+    documents are random walks, because detours are in distribution there.
+    Source: Vafa et al. 2024 (arXiv 2406.03689).
     """
 
     name, version, direction = "detours", 2, "higher"

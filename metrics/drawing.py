@@ -14,12 +14,13 @@ MOST_CACHED = 1 << 25
 
 
 class Drawing:
-    """The map as used so far. A *slot* is a node and a direction: node * A + direction, as an index into flat tables;
-    node N, the last row, is nowhere.
+    """The map as used so far.
 
-    `target[slot]`: the node where a move leads now, along the used edge or, where there is room, the unused true one; N
-    if nowhere. `room[slot]`: may a new edge be made there? Both kept twice: as lists for walking one route, as arrays
-    for trying many candidates at once.
+    A *slot* is a node and a direction, node * A + direction, the index into flat tables. Node N, the last row, stands
+    for "nowhere".
+    target, targets [slot]: the node that a move leads to now: along the used edge, else along the unused true edge
+    where the node has room, else N. The list serves the walk along one route, the array many candidates at once.
+    rooms [slot]: may a new edge be made there?
     """
 
     def __init__(self, graph: Graph, degree: int, distance: float) -> None:
@@ -71,11 +72,11 @@ class Drawing:
     def follow(
         self, at: int, destination: int, moves: list[int], done: int, path: list[int], new: list[tuple[int, int]]
     ) -> int:
-        """Extend `path`, which spells the first `done` moves and stands at `at`, by its longest valid sub-path. Returns
-        how many moves it spells then.
+        """Extend `path` by its longest valid sub-path. Returns how many moves the path spells then.
 
-        Edges used for the first time join `new` as (slot, moves before it). -1: no node of the extension has room, not
-        even the one at which it begins; `path` is as it was.
+        `path` spells the first `done` moves and ends at `at`. Edges used for the first time join `new` as (slot, moves
+        before the edge). Returns -1, and leaves `path` as it was, where no node of the extension has room, not even the
+        node `at`.
         """
         a, target, used, start, mark = self.a, self.target, self.used, done, len(new)
         last = len(moves) - 1
@@ -106,8 +107,8 @@ class Drawing:
         return done
 
     def explain(self, origin: int, destination: int, moves: list[int], roll_back: bool) -> tuple[list[int], bool]:
-        """Mark what one route uses. Returns the slots along its path, and whether it was explained; a failed one is
-        rolled back or left as far as it came."""
+        """Mark the edges that one route uses. Returns the slots along its path, and whether the route is explained. A
+        failed route is rolled back, or its path is kept as far as it goes."""
         path: list[int] = []
         new: list[tuple[int, int]] = []
         done = self.follow(origin, destination, moves, 0, path, new) if moves else (0 if origin == destination else -1)
@@ -162,10 +163,10 @@ class Drawing:
         return -1
 
     def bounds(self, near: np.ndarray, new_slot: int, destination: int, moves: list[int], done: int) -> np.ndarray:
-        """How many of the directions from move `done` on a valid sub-path from each candidate could spell, int
-        [candidates]: exact but for room that it takes from itself.
+        """Upper bounds, int [candidates]: how many directions from move `done` on a valid sub-path from each candidate
+        spells, where the new edge leads from its slot to that candidate.
 
-        The new edge leads from its slot to the candidate in question.
+        Exact unless the sub-path takes room from itself.
         """
         a, nowhere = self.a, self.n
         best = np.zeros(len(near), np.int64)

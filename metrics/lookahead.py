@@ -1,4 +1,4 @@
-"""Lookahead (Vafa et al. 2024): does the model find short ways without being told to?"""
+"""Lookahead (Vafa et al. 2024): does the model find short ways although nothing asks for them?"""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from worldbench.metrics.evaluation import Evaluation, single_prompt
 from worldbench.metrics.rollout import moves_of
 
 WITHIN = (1, 5, 10, 50)
-"""Per cent by which a ride may exceed the shortest."""
+"""By how many per cent a ride may be longer than the shortest one."""
 LEAST = 0.1
-"""A ceiling below this share is none: nothing is measured there (see `Lookahead`)."""
+"""Where the ceiling is below this share, the metric does not apply (see `Lookahead`)."""
 PROMPTS = 200
 _ceilings: weakref.WeakKeyDictionary[World, float | None] = weakref.WeakKeyDictionary()
 
 
 def ceiling(world: Automaton) -> float | None:
-    """Share of a few held-out prompts that the exact law, always taking its likeliest token, answers by a shortest
-    ride. None: the law is not known."""
+    """The share of 200 held-out prompts for which the ride that always takes the likeliest token of the exact law is a
+    shortest one. None: the world does not define the law."""
     if world not in _ceilings:
         share = None
         if isinstance(world, HasLaw) and isinstance(world, HasDistance):
@@ -43,15 +43,17 @@ def ceiling(world: Automaton) -> float | None:
 
 
 class Lookahead(Metric):
-    """Share of greedy rides from distinct held-out prompts that arrive, and by a shortest path: as many moves as there
-    are hops (`shortest`).
+    """Share of greedy rides from distinct held-out prompts that arrive by a shortest path, with as many moves as the
+    distance in hops (`shortest`).
 
-    `within_1`, `within_5`, `within_10`, `within_50`: that arrive in at most so many per cent more. All shares are of
-    all prompts, also of those whose ride did not arrive. The ceiling is what the exact law itself scores, not 1: data
-    of random walks also go roundabout, and the law cannot stop before the shortest ride of the data. Where one can turn
-    back at once and the budget is long, as in a maze, the law's own likely rides go to and fro and are hardly
-    ever shortest: below a tenth (LEAST) the metric does not apply. Sees: whether likely rides are also short. Cannot
-    see: a broken map on longer ways; a model better than its data. Source: Vafa et al. 2024 (arXiv 2406.03689).
+    `within_1`, `within_5`, `within_10`, `within_50`: rides that arrive with at most so many per cent more moves. All
+    shares are of all prompts, also of those whose ride does not arrive.
+    The ceiling is the score of the exact law, not 1: rides of random walks also take detours, and the law cannot stop
+    before the shortest ride of the data. In a maze one can turn back at once and the budget is long; the likely rides
+    of the law then go to and fro, and are almost never shortest. Where the ceiling is below a tenth (LEAST) the metric
+    does not apply.
+    Sees: whether likely rides are short. Cannot see: a broken map on longer ways; a model that is better than its data.
+    Source: Vafa et al. 2024 (arXiv 2406.03689).
     """
 
     name, version, direction = "lookahead", 1, "higher"
@@ -92,8 +94,8 @@ class Lookahead(Metric):
 
 
 def by_hops(distance: np.ndarray, arrived: np.ndarray, moves: np.ndarray) -> dict[str, list[Any]]:
-    """For each hop distance asked for: prompts, share that arrives, share that arrives by a shortest path, mean moves
-    of those that arrive."""
+    """By distance in hops: prompts, the share that arrives, the share that arrives by a shortest path, and the mean
+    number of moves of the rides that arrive."""
     n, hits = np.bincount(np.maximum(distance, 0)), np.bincount(np.maximum(distance, 0), arrived)
     exact = np.bincount(np.maximum(distance, 0), arrived & (moves == distance))
     total = np.bincount(np.maximum(distance, 0), np.where(arrived, moves, 0))

@@ -60,24 +60,24 @@ class ReconstructionOptions:
 
 
 class MapReconstruction(Metric):
-    """Share of true streets among all that are needed to explain the model's rides (precision), and of the true ones
-    that get used (recall).
+    """Precision: the share of true streets among all streets that explain the model's rides. Recall: the share of the
+    true streets that are used.
 
-    See `reconstruction.py` for the algorithm. Scores are means over several orders of the same rides (the first as
-    decoded, the rest shuffled), with an interval over orders. Sees: which streets a model's mistakes imply. Cannot see:
-    how likely the model finds them; it is given the true map and the ends of each ride, and draws greedily, so red
-    edges bound nothing. Rides that cannot be explained draw nothing: read precision beside `failed_routes`.
-    No floor: a model of legal moves only invents no street wherever it ends (precision 1, most rides failed), and one
-    that never names a direction draws no map at all (precision undefined).
+    `reconstruction.py` has the algorithm. Scores are means over several orders of the same rides (the first as decoded,
+    the others shuffled), with an interval over orders.
+    Sees: which streets the mistakes of a model imply. Cannot see: how likely the model finds these streets. The
+    algorithm is given the true map and the ends of each ride, and draws greedily, so the number of red edges is no
+    bound. Rides that cannot be explained draw nothing: read precision beside `failed_routes`.
+    No floor: a model that makes only legal moves invents no street, wherever its rides end (precision 1, most rides
+    failed); a model that never names a direction draws no map (precision undefined).
 
-    Controls (precision, red streets, share of failed routes; one order): true routes between the same ends with wrong
-    directions put in, `control_uniform_*` as many for each move as the rides' illegal moves, at random places;
-    `control_matched_*` the rides' own wrong directions at the same intersections, as often. See `route_controls.py` for
-    both, word by word; `illegal_moves` is the share. The true route of a ride is that of the first held-out document
-    with the same prompt (a draw from the exact law given the prompt); where none is found, the ride itself as far as it
-    is legal, then a shortest way to its destination.
-    Source: Vafa et al. 2024 (arXiv 2406.03689): the algorithm, and the true map with noise as a control; the matched
-    control is ours.
+    Controls (precision, red streets, share of failed routes; one order): true routes between the same ends, with wrong
+    directions put in. `control_uniform_*`: at random places, as many per move as the rides have illegal moves
+    (`illegal_moves`). `control_matched_*`: the wrong directions of the rides themselves, at the same intersections, as
+    often. `route_controls.py` defines both. The true route of a ride is the route of the first held-out document with
+    the same prompt: a draw from the exact law given the prompt. Where there is no such document, it is the ride itself
+    as far as the ride is legal, then a shortest way to its destination.
+    Source: Vafa et al. 2024 (arXiv 2406.03689) for the algorithm and the uniform control; the matched control is ours.
     """
 
     name, version, direction = "map_reconstruction", 2, "higher"

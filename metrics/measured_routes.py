@@ -51,9 +51,8 @@ def measure_routes(
 ) -> Report:  # fmt: skip
     """Everything that is measured on n routes, whoever made them: origin, destination int [n].
 
-    true: a legal route for each pair that the controls are made of; pairs whose route is none are left out of the
-    controls, and counted in a note.
-    orders: how often the routes are drawn; the first time as given, then shuffled.
+    true: a legal route for each pair, which the controls are made of. Pairs without such a route are left out of the
+    controls, and counted in a note. orders: how often the routes are drawn: as given the first time, then shuffled.
     """
 
     def draw(o: np.ndarray, d: np.ndarray, m: Moves, order: np.ndarray | None = None) -> Reconstruction:
@@ -123,8 +122,10 @@ def measure_routes(
 def completed(
     graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: Moves, most: int | None = None
 ) -> tuple[Moves, np.ndarray]:
-    """True routes by `completed_routes`, as `measure_routes` takes them: one NOT_A_DIRECTION where none is found; and
-    what became of them, int8 [n]."""
+    """True routes by `completed_routes`, as `measure_routes` takes them, and what became of each, int8 [n].
+
+    A route that is not found is a single NOT_A_DIRECTION.
+    """
     routes, became = completed_routes(graph, origin, destination, moves, most)
     reached = became == FOUND
     lengths = np.where(reached, routes.lengths, 1)

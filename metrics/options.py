@@ -13,8 +13,8 @@ class StructureOptions:
     """How many pairs or prompts the metrics of structure take."""
 
     structure_trials: int = field(default=1000, metadata=small(200))
-    """Pairs of prefixes for sequence compression, and for sequence distinction; prompts told again, and minimal
-    pairs."""
+    """Pairs of prefixes for sequence compression and for sequence distinction; prompts that are written another way;
+    minimal pairs."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "structure_trials")

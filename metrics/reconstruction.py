@@ -1,28 +1,31 @@
-"""The map that explains a set of routes: which true streets they use, and which streets must be invented for them.
+"""The map that explains a set of routes: the true streets that the routes use, and the streets that must be invented.
 
 Source: Vafa et al., "Evaluating the World Model Implicit in a Generative Model", NeurIPS 2024 (arXiv 2406.03689), map
 reconstruction.
 
-Start from the true map with every edge unused. A route (origin, destination, directions) is explained by a path that
-spells its directions and ends at the destination, along used edges, or unused true ones where the node has room: fewer
-used edges than its cap, and none in that direction. So at most one used edge leaves a node in each direction, and the
-breadth-first search has one branch: following a route is a walk. A *valid sub-path* spells the first k directions and
-either is complete or stops where there is room for a new edge in direction k + 1 (it backs up to the last such node).
-From there a new edge leads to the node, within `distance`, with the longest valid sub-path for the remaining
-directions; ties go to the nearest node, then to the smallest index; a new edge that no valid sub-path of at least one
-move follows helps nothing. A new edge for the very last move leads straight to the destination, if that is within
-`distance`. If nothing helps, the route fails.
+At the start no edge of the true map is used. A route is an origin, a destination and a list of directions. A route is
+explained by a path that spells its directions and ends at the destination. The path goes along used edges, and along
+unused true edges from nodes that have room: nodes with fewer used edges than their cap, and none in that direction. So
+at most one used edge leaves a node in each direction. The breadth-first search of the source then has one branch: to
+follow a route is to walk along it.
 
-Choices that the source leaves open, or makes otherwise:
-- A failed route leaves no trace (`roll_back`). The released code keeps its edges; `roll_back=False` does so too.
-- A node's cap is `degree`, or its true out-degree where that is more: the true map never blocks a valid route.
-- A new edge never leads to its own node. It may be used again by the very route that it is made for.
-- Only directions are labels: a route with any other token fails at once, with or without `roll_back`. The released code
-takes any token as a label; that is
-  not offered, since every word that a model might say would then be a possible street at every node.
+A *valid sub-path* spells the first k directions. It is complete, or it stops at a node that has room for a new edge in
+direction k + 1; where the walk ends at a node without room, it goes back to the last node with room. A new edge leads
+from there to the node, within `distance`, from which the longest valid sub-path spells the remaining directions. Of
+several such nodes the nearest is taken, then the one with the smallest index. A new edge must be followed by at least
+one move. A new edge for the very last move leads straight to the destination, if the destination is within `distance`.
+Where no new edge helps, the route fails.
 
-The result is a drawing, not an estimate: it is given the true map and the ends of the routes, and depends on their
-order.
+Choices that the source leaves open, or where we differ:
+- A failed route leaves no edges (`roll_back`). The released code keeps its edges; `roll_back=False` does so too.
+- The cap of a node is `degree`, or its true out-degree where that is larger. So the true map never blocks a valid
+  route.
+- A new edge never leads back to its own node. The route that it is made for may use it again.
+- Only directions are labels. A route with any other token fails at once, with or without `roll_back`. The released code
+  takes any token as a label; then every word that a model might say would be a possible street at every node.
+
+The result is a drawing, not an estimate: the algorithm is given the true map and the ends of the routes, and the result
+depends on the order of the routes.
 
 Shape letters: N places, A directions, E true edges, R red (new) edges, n routes.
 """
@@ -46,10 +49,12 @@ DRAWN, DRAWN_WITH_RED, FAILED = 0, 1, 2
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """edges: int32 [E, 3], the true map's (from, to, direction). uses: int64 [E], how often routes pass along each.
-    black: bool [E], the used ones.
-    red: int32 [R, 3], the invented edges, ordered by (from, direction). red_uses: int64 [R]. status: int8 [n], in the
-    order in which the routes were given.
+    """A map drawn from routes.
+
+    edges: int32 [E, 3], the edges of the true map: from, to, direction. uses: int64 [E], how often routes pass along
+    each edge. black: bool [E], the used edges. red: int32 [R, 3], the invented edges, ordered by (from, direction).
+    red_uses: int64 [R], how often routes pass along each. status: int8 [n], what became of each route, in the order
+    given.
     """
 
     edges: np.ndarray

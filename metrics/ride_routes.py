@@ -12,16 +12,15 @@ from worldbench.core.world import Vocabulary, World
 from worldbench.metrics.routes import NOT_A_DIRECTION, PAST_END
 
 DATA_BLOCK, DATA_LIMIT = 1024, 65_536
-"""Held-out documents looked through at a time, and at most (or four for each prompt), for the routes of the
-controls."""
+"""Held-out documents that are searched at a time, and at most, for the routes of the controls."""
 
 
 def routes_of(tokens: np.ndarray, length: np.ndarray, vocabulary: Vocabulary, directions: int) -> np.ndarray:
     """The directions that each ride takes before its first `end`: int16 [N, L], PAST_END from there on.
 
-    tokens: int [N, L], what follows the prompt; length: int [N], how many of them count. The first `directions` actions
-    of the vocabulary are the directions. Any other token is NOT_A_DIRECTION; so is the missing `end` of a ride that
-    spent its budget, which makes no claim to have arrived: such a route cannot be explained.
+    tokens: int [N, L], what follows the prompt. length: int [N], how many tokens count. The first `directions` actions
+    of the vocabulary are the directions; any other token is NOT_A_DIRECTION. A ride that spends its budget without
+    `end` gets NOT_A_DIRECTION in place of its last token: it does not claim to have arrived, and cannot be explained.
     """
     steps = np.arange(tokens.shape[1])[None, :]
     ended = vocabulary.closes(tokens) & (steps < length[:, None])
@@ -35,10 +34,11 @@ def routes_of(tokens: np.ndarray, length: np.ndarray, vocabulary: Vocabulary, di
 
 
 def routes_from_data(world: World, graph: Graph, seed: int, prompts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The route of the first held-out document with each prompt (tokens [N, P], lengths [N]): int16 [N, L]; one
-    NOT_A_DIRECTION where none was found.
+    """The route of the first held-out document with each prompt (tokens [N, P], lengths [N]): int16 [N, L]; a single
+    NOT_A_DIRECTION where no document is found.
 
-    Given its prompt, such a document is a draw from the exact law. Stops when all are found, or at DATA_LIMIT.
+    Given its prompt, such a document is a draw from the exact law. The search stops when all are found, or after
+    DATA_LIMIT documents (four for each prompt where that is more).
     """
     n, width = prompts.shape
     routes = np.full((n, world.longest), PAST_END, np.int16)

@@ -1,25 +1,27 @@
-"""Controls of map reconstruction: true routes with as many wrong turns as a model's, so that what reconstruction itself
-makes of mistakes is known.
+"""Controls of map reconstruction: true routes with as many wrong moves as the model makes. They show what
+reconstruction itself makes of mistakes.
 
-A ride is *known* up to its first move that the map does not have: until then it is certain where it stands. That move
-is its *illegal move*; what follows it is not judged. A ride that goes wrong otherwise (another token, `end` elsewhere
-or never) has no illegal move: it is in no control.
-    share(v, a) = rides whose illegal move is direction a at place v / moves, right or wrong, that known rides make from
-    v share       = illegal moves / moves, right or wrong, that known rides make
-Both controls take one true route from the origin to the destination of each ride, and replace single directions; the
+A ride is *known* up to its first move that the map does not have: until there its place is certain. That move is the
+*illegal move* of the ride; the moves after it are not judged. A ride that fails in another way (a token that is no
+direction, an `end` at a wrong place, no `end`) has no illegal move and counts in no control.
+
+    share(v, a) = (rides whose illegal move is direction a at place v) / (moves that known rides make from place v)
+    share       = (illegal moves) / (moves that known rides make)
+
+Both controls take one true route from the origin to the destination of each ride, and replace single directions. The
 rest of the route stays as it was.
-- uniform ("the true map with the model's share of errors", Vafa et al. 2024, arXiv 2406.03689): of all moves of the
-true routes, round(share * their number)
-  are chosen, every set of that size being equally likely (of the moves from places that lack a direction); each becomes
-  a uniform one of the directions that the map lacks where the true route stands.
-- matched: wherever a true route leaves a place v, its direction becomes a with probability share(v, a), each time
-afresh: the model's own mistakes, at the
-  same intersections, as often as it makes them there.
+- uniform (Vafa et al. 2024, arXiv 2406.03689: "the true map with the model's share of errors"): round(share * number
+  of moves) moves of the true routes are chosen, and every set of that size is equally likely. Only moves from places
+  that lack a direction can be chosen. A chosen move becomes one of the directions that the map lacks at its place, each
+  with the same probability.
+- matched: at every move of a true route from a place v, the direction becomes a with probability share(v, a),
+  independently each time. These are the model's own mistakes, at the same intersections, as often as the model makes
+  them there.
 
-Where a model's red edges are as many as a control's, its rides look like those of the true map with random slips; where
-they are more, its mistakes are more than slips. Neither control has mistakes that depend on more than the intersection.
+A model with as many red edges as a control makes rides like those of the true map with random slips. A model with more
+red edges makes mistakes that are more than slips. The mistakes of both controls depend on the intersection alone.
 
-Shape letters: N places, A directions, n routes, W moves of all of them.
+Shape letters: N places, A directions, n routes, W moves of all routes.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from worldbench.core.graph import UNREACHABLE, Graph
 from worldbench.metrics.routes import Moves, starts, stretches
 
 NO_WAY, FOUND, TOO_LONG = 0, 1, 2
-"""What became of a shortest route: there is none, it is found, or it is left out lest all together take too much."""
+"""What became of a shortest route: none exists; found; left out, because all routes together would be too long."""
 FEW = 32
 """Routes that are followed one by one, where no more are left."""
 BLOCK = 256
@@ -41,8 +43,8 @@ BLOCK = 256
 
 
 def places_along(graph: Graph, origin: np.ndarray, moves: Moves) -> np.ndarray:
-    """Where each move is made: int32 [W]; -1 after the route's illegal move, and from a token that is no direction
-    on."""
+    """The place of each move: int32 [W]; -1 after the illegal move of a route, and from the first token that is no
+    direction."""
     place = np.full(len(moves.words), -1, np.int32)
     rows = np.flatnonzero(moves.lengths)
     at = np.asarray(origin, np.int32)[rows]
@@ -73,7 +75,7 @@ def places_along(graph: Graph, origin: np.ndarray, moves: Moves) -> np.ndarray:
 def ends_of(graph: Graph, origin: np.ndarray, moves: Moves, place: np.ndarray | None = None) -> np.ndarray:
     """Where legal routes end: int64 [n]; -1 for a route that makes an illegal move or has a token that is no direction.
 
-    place: what `places_along` says of them, where that is known.
+    place: the result of `places_along`, where the caller has it.
     """
     place = places_along(graph, origin, moves) if place is None else place
     at = np.asarray(origin, np.int64).copy()
@@ -87,8 +89,10 @@ def ends_of(graph: Graph, origin: np.ndarray, moves: Moves, place: np.ndarray | 
 
 @dataclass(frozen=True)
 class Mistakes:
-    """What illegal moves the known parts of rides hold. wrong, made: int64 [N, A] and [N], illegal moves by place and
-    direction, all moves by place."""
+    """The moves in the known parts of rides.
+
+    wrong: int64 [N, A], illegal moves by place and direction. made: int64 [N], all moves by place.
+    """
 
     wrong: np.ndarray
     made: np.ndarray
@@ -139,8 +143,11 @@ def uniform_errors(graph: Graph, origin: np.ndarray, moves: Moves, share: float,
 
 
 def _one_of(choices: np.ndarray, place: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """A uniform one of the directions that are there at each place: int16 [k] for choices bool [N, A], some in each row
-    of place [k], and uniform [k] in [0, 1). Direction by direction, so that no table [k, A] is made."""
+    """One of the allowed directions at each place, each with the same probability: int16 [k].
+
+    choices: bool [N, A], the allowed directions; every place in `place` [k] has some. uniform: [k] in [0, 1). The loop
+    goes over directions, so that no table [k, A] is made.
+    """
     wanted = uniform * choices.sum(1)[place]
     passed, turn = np.zeros(len(place)), np.zeros(len(place), np.int16)
     for there in choices.T:
@@ -169,11 +176,11 @@ def matched_errors(graph: Graph, origin: np.ndarray, moves: Moves, rate: np.ndar
 def shortest_routes(
     graph: Graph, origin: np.ndarray, destination: np.ndarray, most: int | None = None
 ) -> tuple[Moves, np.ndarray]:
-    """A route of fewest moves for each pair (of several the one whose first directions come first), and what became of
-    it.
+    """A route of fewest moves for each pair, and what became of it. Of several such routes the first in the order of
+    directions is taken.
 
-    most: moves of all routes together; those that would make more are TOO_LONG. None: any number.
-    Returns the routes, empty where none is found, and int8 [n], NO_WAY, FOUND or TOO_LONG.
+    most: the most moves of all routes together; routes beyond that are TOO_LONG. None: no bound.
+    Returns the routes, empty where none is found, and int8 [n]: NO_WAY, FOUND or TOO_LONG.
     """
     n = len(origin)
     lengths = np.zeros(n, np.int64)
@@ -212,11 +219,10 @@ def shortest_routes(
 def completed_routes(
     graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: Moves, most: int | None = None
 ) -> tuple[Moves, np.ndarray]:
-    """True routes that stay with given ones: each as far as it is legal, then a shortest way from there to the
-    destination.
+    """True routes from given ones: each given route as far as it is legal, then a shortest way to the destination.
 
-    A legal one that arrives is itself. Returns the routes, and what became of the shortest ways, as `shortest_routes`
-    does.
+    A given route that is legal and arrives stays as it is. Returns the routes, and what became of the shortest ways (as
+    `shortest_routes` does).
     """
     place = places_along(graph, origin, moves)
     to = np.where(place >= 0, graph.successor[np.maximum(place, 0), np.maximum(moves.words, 0)], -1)

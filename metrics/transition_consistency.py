@@ -70,7 +70,7 @@ class DynamicsOptions:
     dynamics_documents: int = field(default=2000, metadata=small(200))
     """Held-out documents whose hidden states the post-hoc dynamics probe is trained on."""
     dynamics_steps: int = field(default=1000, metadata=small(200))
-    """Optimiser steps of the post-hoc dynamics probe."""
+    """Optimizer steps of the post-hoc dynamics probe."""
     horizon: int = 20
     """Steps that a dynamics is rolled out without looking."""
 

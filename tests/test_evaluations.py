@@ -69,7 +69,7 @@ def test_figures_are_those_of_the_last_run(copy: Path, monkeypatch: pytest.Monke
     from worldbench.figures import position_loss
 
     drawn = []
-    monkeypatch.setattr(position_loss, "draw", lambda path, out, title: drawn.append(path.parent) or [])
+    monkeypatch.setattr(position_loss, "draw", lambda path, out, title: drawn.append((path.parent, out.parent)) or [])
     folder, more = tiny_runs.folder(copy), ["--eval.documents", "13"]
     first = tiny_runs.result(folder)
     assert tiny_runs.run(copy, *METRICS, *more)[0] == 0
@@ -78,9 +78,12 @@ def test_figures_are_those_of_the_last_run(copy: Path, monkeypatch: pytest.Monke
         drawn.clear()
         code, said = tiny_runs.run(copy, *METRICS, *words)
         assert (code, "done already" in said) == (0, True)
-        assert drawn == [evidence_folder(result)]
+        own = (evidence_folder(result), folder / "figures")
+        assert drawn == [own]
         assert tiny_runs.call("figures", folder)[0] == 0
-        assert drawn == [evidence_folder(result)] * 2
+        other = second if result == first else first
+        beside = folder / f"figures-{other.stem.removeprefix('result-')}"
+        assert drawn == [own, own, (evidence_folder(other), beside)]
 
 
 def test_a_board_tells_them_apart(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:

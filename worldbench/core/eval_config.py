@@ -119,7 +119,7 @@ def _compose(declared: tuple[tuple[str, type], ...]) -> type[CommonOptions]:
     bases = [c for c in reversed(dict.fromkeys(classes)) if not any(c is not d and issubclass(d, c) for d in classes)]
     try:
         namespace = {"__module__": __name__, "__doc__": DOC, "__reduce__": _reduced}
-        composed = type("EvalConfig", tuple(bases), {**namespace, "__post_init__": _check_all})
+        composed: Any = type("EvalConfig", tuple(bases), {**namespace, "__post_init__": _check_all})
         return dataclass(frozen=True, kw_only=True)(composed)
     except TypeError as error:
         names = ", ".join(metric for metric, _ in declared)

@@ -151,6 +151,9 @@ SOURCES = ("evidence", "curve", "trace")
 class Figures(Registry):
     """The figures of a run."""
 
+    def __iter__(self) -> Iterator[Figure]:
+        return (entry for entry in super().__iter__() if isinstance(entry, Figure))
+
     def add(  # type: ignore[override]
         self,
         name: str,
