@@ -10,8 +10,8 @@ import re
 from typing import Any
 
 from worldbench.core.errors import InputError
-from worldbench.settings.renamed import hint
 from worldbench.core.registry import metrics
+from worldbench.settings.renamed import hint
 
 
 def option_names(types_: dict[str, type]) -> list[str]:
