@@ -26,26 +26,11 @@ from worldbench.training import arithmetic
 from worldbench.training.trainer import Trainer
 
 SHORT = [
-    "--train.steps",
-    "9",
-    "--train.batch",
-    "4",
-    "--train.curve_documents",
-    "5",
-    "--env.length",
-    "5",
-    "--model.layers",
-    "1",
+    *("--train.steps", "9", "--train.batch", "4", "--train.curve_documents", "5", "--env.length", "5"),
+    *("--model.layers", "1"),
 ]
 SHORT += [
-    "--model.width",
-    "16",
-    "--model.heads",
-    "1",
-    "--eval.metrics",
-    "next_token",
-    "--eval.documents",
-    "5",
+    *("--model.width", "16", "--model.heads", "1", "--eval.metrics", "next_token", "--eval.documents", "5"),
     "--quiet",
 ]
 
@@ -99,19 +84,8 @@ def test_every_verb_that_computes_sets_torch_up(verb: str, tmp_path: Path, monke
         "eval": ["eval", *map(str, tmp_path.glob("hmm-gpt*")), "--eval.documents", "4", "--quiet"],
         "trace": ["trace", *map(str, tmp_path.glob("hmm-gpt*")), "--quiet"],
         "check": [
-            "check",
-            "hmm",
-            *small,
-            "--env.length",
-            "4",
-            "--rungs",
-            "1",
-            "--corruptions",
-            "2",
-            "--workers",
-            "1",
-            "--out",
-            str(tmp_path),
+            *("check", "hmm", *small, "--env.length", "4", "--rungs", "1", "--corruptions", "2", "--workers", "1"),
+            *("--out", str(tmp_path)),
         ],
     }[verb]
     assert main(words) in (0, 1)  # a check that small may find a statement wanting

@@ -14,26 +14,11 @@ from worldbench.cli.main import main
 from worldbench.runs import run as module
 
 SHORT = [
-    "--env.length",
-    "5",
-    "--train.steps",
-    "2",
-    "--train.batch",
-    "4",
-    "--train.curve_documents",
-    "5",
-    "--model.layers",
-    "1",
+    *("--env.length", "5", "--train.steps", "2", "--train.batch", "4", "--train.curve_documents", "5"),
+    *("--model.layers", "1"),
 ]
 SHORT += [
-    "--model.width",
-    "16",
-    "--model.heads",
-    "1",
-    "--eval.documents",
-    "20",
-    "--eval.metrics",
-    "next_token",
+    *("--model.width", "16", "--model.heads", "1", "--eval.documents", "20", "--eval.metrics", "next_token"),
     "--quiet",
 ]
 

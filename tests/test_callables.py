@@ -24,16 +24,8 @@ PAD, END, A, B, C, LEFT, RIGHT = range(7)
 WORDS = Vocabulary(("pad", "end", "A", "B", "C", "left", "right"), PAD, END, (LEFT, RIGHT, END))
 CITY = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
 TINY = [
-    "--env.map",
-    "city:24",
-    "--env.region",
-    "all",
-    "--env.min_moves",
-    "2",
-    "--env.max_moves",
-    "9",
-    "--eval.trials",
-    "10",
+    *("--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"),
+    *("--eval.trials", "10"),
 ]
 TINY += ["--eval.documents", "10", "--eval.metrics", "next_token", "valid_trajectories", "effective_rank", "--quiet"]
 

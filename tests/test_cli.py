@@ -21,18 +21,8 @@ from worldbench.records.upgrades import VERSION
 
 TINY = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", *SMALL_EVAL]
 SHORT = [
-    "--train.steps",
-    "4",
-    "--train.batch",
-    "8",
-    "--train.threads",
-    "1",
-    "--train.curve_documents",
-    "20",
-    "--data.documents",
-    "0",
-    "--train.row_tokens",
-    "0",
+    *("--train.steps", "4", "--train.batch", "8", "--train.threads", "1", "--train.curve_documents", "20"),
+    *("--data.documents", "0", "--train.row_tokens", "0"),
 ]
 SHORT += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
 
@@ -151,17 +141,8 @@ def test_recipes_with_a_byte_order_mark(capsys: pytest.CaptureFixture[str], tmp_
 def test_switches_take_a_value(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     """So that the command of a result, which names every value, repeats it."""
     argv = [
-        "run",
-        "taxi",
-        "--model",
-        "nextlat",
-        "--env.map",
-        "city:24",
-        "--model.stop_head",
-        value,
-        "--eval.reconstruction_roll_back",
-        value,
-        "--print-config",
+        *("run", "taxi", "--model", "nextlat", "--env.map", "city:24", "--model.stop_head", value),
+        *("--eval.reconstruction_roll_back", value, "--print-config"),
     ]
     assert main(argv) == 0
     told = tomllib.loads(capsys.readouterr().out)
@@ -190,14 +171,8 @@ def test_the_command_of_a_job_is_read_back() -> None:
     from worldbench.settings.resolve import resolve
 
     options = [
-        "--model.stop_head",
-        "False",
-        "--model.mask",
-        "landing",
-        "--model.lambda_h",
-        "0.5",
-        "--eval.reconstruction_roll_back",
-        "False",
+        *("--model.stop_head", "False", "--model.mask", "landing", "--model.lambda_h", "0.5"),
+        *("--eval.reconstruction_roll_back", "False"),
     ]
     job = resolve("taxi", "nextlat", preset="quick", seed=0, options=options)
     words = job.command().split()
@@ -210,19 +185,8 @@ def test_printed_config_is_a_recipe(capsys: pytest.CaptureFixture[str], tmp_path
         assert (
             main(
                 [
-                    "run",
-                    "taxi",
-                    "--model",
-                    model,
-                    "--preset",
-                    "small",
-                    "--env.map",
-                    "city:24",
-                    "--seed",
-                    "3",
-                    "--eval.detours",
-                    "0.2",
-                    "--print-config",
+                    *("run", "taxi", "--model", model, "--preset", "small", "--env.map", "city:24", "--seed", "3"),
+                    *("--eval.detours", "0.2", "--print-config"),
                 ]
             )
             == 0

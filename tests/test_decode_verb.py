@@ -20,16 +20,8 @@ from worldbench.studies.decode_arms import Arm, acceptance, costs, expected_per_
 
 TINY = ["--env.length", "12", "--eval.documents", "20", "--eval.metrics", "next_token"]
 TRAIN = [
-    "--train.steps",
-    "10",
-    "--train.batch",
-    "16",
-    "--train.checkpoints",
-    "1",
-    "--train.curve_documents",
-    "20",
-    "--train.warmup",
-    "2",
+    *("--train.steps", "10", "--train.batch", "16", "--train.checkpoints", "1", "--train.curve_documents", "20"),
+    *("--train.warmup", "2"),
 ]
 TRAIN += ["--model.layers", "2", "--model.width", "16"]
 FEW = ["--prompts", "3", "--repeats", "2", "--quiet"]

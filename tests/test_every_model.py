@@ -19,16 +19,8 @@ TINY = [
 ]
 WORLDS = {
     "taxi": [
-        "--env.map",
-        "city:24",
-        "--env.region",
-        "all",
-        "--env.min_moves",
-        "2",
-        "--env.max_moves",
-        "9",
-        "--train.row_tokens",
-        "24",
+        *("--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"),
+        *("--train.row_tokens", "24"),
     ],
     "hmm": ["--env.process", "mess3", "--env.length", "6"],
 }
@@ -46,17 +38,8 @@ def test_a_run_from_end_to_end(world: str, model: str, tmp_path: Path) -> None:
     assert (
         main(
             [
-                "run",
-                world,
-                "--model",
-                model,
-                "--preset",
-                "small",
-                *WORLDS[world],
-                *TINY,
-                "--out",
-                str(tmp_path),
-                "--quiet",
+                *("run", world, "--model", model, "--preset", "small", *WORLDS[world], *TINY),
+                *("--out", str(tmp_path), "--quiet"),
             ]
         )
         == 0

@@ -108,29 +108,12 @@ metrics.add("length", "mean length of greedy rides", Length())
 def test_a_model_and_a_metric_from_a_plugin(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(PLUGIN)
     options = [
-        "--plugin",
-        str(tmp_path / "mine.py"),
-        "--out",
-        str(tmp_path / "runs"),
-        "--env.map",
-        "city:24",
-        "--env.region",
-        "all",
-        "--env.max_moves",
-        "9",
+        *("--plugin", str(tmp_path / "mine.py"), "--out", str(tmp_path / "runs"), "--env.map", "city:24"),
+        *("--env.region", "all", "--env.max_moves", "9"),
     ]
     options += [
-        "--model.share",
-        "0.25",
-        "--train.steps",
-        "3",
-        "--train.batch",
-        "4",
-        "--model.layers",
-        "1",
-        "--eval.metrics",
-        "length",
-        "next_token",
+        *("--model.share", "0.25", "--train.steps", "3", "--train.batch", "4", "--model.layers", "1"),
+        *("--eval.metrics", "length", "next_token"),
     ]
     assert main(["run", "taxi", "--model", "smoothed", *options]) == 0, capsys.readouterr().err
     result = result_of(next((tmp_path / "runs").glob("taxi-smoothed-*")))

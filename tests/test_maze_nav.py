@@ -266,30 +266,13 @@ def test_all_figures_of_a_run_are_drawn(tmp_path: Path) -> None:
 
 def test_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tiny = [
-        "--env.rows",
-        "4",
-        "--env.columns",
-        "4",
-        "--env.min_moves",
-        "2",
-        "--env.max_moves",
-        "10",
-        "--data.documents",
-        "200",
-        "--train.steps",
-        "20",
+        *("--env.rows", "4", "--env.columns", "4", "--env.min_moves", "2", "--env.max_moves", "10"),
+        *("--data.documents", "200", "--train.steps", "20"),
     ]
     tiny += ["--model.layers", "1", "--model.width", "16", "--train.curve_documents", "20", "--train.row_tokens", "0"]
     small = [
-        "--eval.trials",
-        "20",
-        "--eval.documents",
-        "20",
-        "--eval.metrics",
-        "valid_trajectories",
-        "map_reconstruction",
-        "--eval.reconstruction_rides",
-        "20",
+        *("--eval.trials", "20", "--eval.documents", "20", "--eval.metrics", "valid_trajectories"),
+        *("map_reconstruction", "--eval.reconstruction_rides", "20"),
     ]
     assert main(["run", "maze", "--preset", "small", "--model", "gpt", *tiny, *small, "--out", str(tmp_path)]) == 0, (
         capsys.readouterr().err

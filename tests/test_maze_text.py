@@ -179,16 +179,8 @@ def test_tested_on_the_mazes_of_a_file(tmp_path: Path, capsys: pytest.CaptureFix
     trained = parse(*(getattr(world.sample(0, "train", 0, 3000), f) for f in ("tokens", "prompt_length")), 3, 3).open
     assert not listed & {row.tobytes() for row in trained}
     command = [
-        "run",
-        "maze-solve",
-        "--model",
-        "oracle",
-        "--env.rows",
-        "3",
-        "--env.file",
-        str(tmp_path / "mine.txt"),
-        "--out",
-        str(tmp_path / "runs"),
+        *("run", "maze-solve", "--model", "oracle", "--env.rows", "3", "--env.file", str(tmp_path / "mine.txt")),
+        *("--out", str(tmp_path / "runs")),
     ]
     assert main([*command, "--eval.metrics", "solved_paths", "excess_loss"]) == 0, capsys.readouterr().err
     result = result_of(next((tmp_path / "runs").glob("*")))

@@ -21,16 +21,8 @@ STREETS = [
 ]  # fmt: skip
 BOTH_WAYS = [*STREETS, *((v, u, data) for u, v, data in STREETS)]
 TINY = [
-    "--train.steps",
-    "2",
-    "--train.batch",
-    "4",
-    "--train.curve_documents",
-    "5",
-    "--model.layers",
-    "1",
-    "--model.width",
-    "16",
+    *("--train.steps", "2", "--train.batch", "4", "--train.curve_documents", "5", "--model.layers", "1"),
+    *("--model.width", "16"),
 ]
 TINY += ["--model.heads", "1", "--eval.metrics", "next_token", "--eval.documents", "10", "--quiet"]
 PROCESS = {"transition": [[[0.5, 0.1], [0.0, 0.3]], [[0.2, 0.2], [0.6, 0.1]]]}
@@ -127,17 +119,8 @@ def test_decode_takes_the_place_of_a_file_too(tmp_path: Path, capsys: pytest.Cap
     file = tmp_path / "mine.json"
     file.write_text(json.dumps(PROCESS))
     run = [
-        "run",
-        "hmm",
-        "--model",
-        "nextlat",
-        "--model.horizon",
-        "2",
-        "--env.process",
-        str(file),
-        "--env.length",
-        "5",
-        *TINY,
+        *("run", "hmm", "--model", "nextlat", "--model.horizon", "2", "--env.process", str(file)),
+        *("--env.length", "5", *TINY),
     ]
     assert main([*run, "--out", str(tmp_path)]) == 0
     (folder,) = tmp_path.glob("hmm-nextlat-*")
@@ -165,26 +148,11 @@ def case(name: str, folder: Path) -> Path:
 def test_the_case_moved_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = case("moved-map", tmp_path)
     words = [
-        "run",
-        "taxi",
-        "--preset",
-        "small",
-        "--train.steps",
-        "4",
-        "--train.curve_documents",
-        "10",
-        "--env.map",
-        str(here / "town.graphml"),
+        *("run", "taxi", "--preset", "small", "--train.steps", "4", "--train.curve_documents", "10"),
+        *("--env.map", str(here / "town.graphml")),
     ]
     words += [
-        "--env.region",
-        "all",
-        "--eval.trials",
-        "5",
-        "--eval.documents",
-        "20",
-        "--eval.metrics",
-        "next_token",
+        *("--env.region", "all", "--eval.trials", "5", "--eval.documents", "20", "--eval.metrics", "next_token"),
         "--quiet",
     ]
     assert main([*words, "--out", str(here / "runs")]) == 0, capsys.readouterr().err
@@ -202,30 +170,12 @@ def test_the_case_plugin_edited(tmp_path: Path, capsys: pytest.CaptureFixture[st
     here = case("plugin-edited", tmp_path)
     file = here / "mine.py"
     words = [
-        "run",
-        "taxi",
-        "--model",
-        "mine",
-        "--plugin",
-        str(file),
-        "--preset",
-        "small",
-        "--train.steps",
-        "10",
-        "--train.curve_documents",
-        "20",
+        *("run", "taxi", "--model", "mine", "--plugin", str(file), "--preset", "small", "--train.steps", "10"),
+        *("--train.curve_documents", "20"),
     ]
     words += [
-        "--env.map",
-        "city:40",
-        "--env.region",
-        "all",
-        "--eval.trials",
-        "5",
-        "--eval.documents",
-        "20",
-        "--eval.metrics",
-        "next_token",
+        *("--env.map", "city:40", "--env.region", "all", "--eval.trials", "5", "--eval.documents", "20"),
+        *("--eval.metrics", "next_token"),
     ]
     words += ["--out", str(here / "runs"), "--quiet"]
     losses = []

@@ -22,29 +22,13 @@ from worldbench.runs.display import Display, Lines, number
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = ROOT / "results" / "taxi-village" / "quick"
 TINY = [
-    "run",
-    "hmm",
-    "--model",
-    "oracle",
-    "--eval.trials",
-    "5",
-    "--eval.documents",
-    "20",
-    "--eval.metrics",
-    "next_token",
+    *("run", "hmm", "--model", "oracle", "--eval.trials", "5", "--eval.documents", "20"),
+    *("--eval.metrics", "next_token"),
 ]
 TRAINED = ["run", "taxi", "--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"]
 TRAINED += [
-    "--eval.trials",
-    "5",
-    "--eval.documents",
-    "5",
-    "--eval.metrics",
-    "next_token",
-    "--train.steps",
-    "4",
-    "--train.batch",
-    "8",
+    *("--eval.trials", "5", "--eval.documents", "5", "--eval.metrics", "next_token", "--train.steps", "4"),
+    *("--train.batch", "8"),
 ]
 TRAINED += ["--train.curve_documents", "20", "--data.documents", "0", "--train.row_tokens", "0"]
 TRAINED += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2"]

@@ -71,17 +71,8 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
             (copy / path).parent.mkdir(parents=True, exist_ok=True)
             (copy / path).write_bytes((ROOT / path).read_bytes())
         command = [
-            sys.executable,
-            "-m",
-            "pip",
-            "wheel",
-            "--quiet",
-            "--no-deps",
-            "--no-build-isolation",
-            "--no-index",
-            "--wheel-dir",
-            str(out),
-            str(copy),
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"),
+            *("--wheel-dir", str(out), str(copy)),
         ]
         subprocess.run(command, check=True, cwd=out)
         (wheel,) = out.glob("*.whl")
@@ -138,17 +129,8 @@ def test_rooms_are_no_top_level_packages(tmp_path: Path) -> None:
 def test_ruff_refuses(line: str) -> None:
     pytest.importorskip("ruff")
     command = [
-        sys.executable,
-        "-m",
-        "ruff",
-        "check",
-        "--select",
-        "TID251",
-        "--output-format",
-        "concise",
-        "--stdin-filename",
-        "worldbench/some.py",
-        "-",
+        *(sys.executable, "-m", "ruff", "check", "--select", "TID251", "--output-format", "concise"),
+        *("--stdin-filename", "worldbench/some.py", "-"),
     ]
     done = subprocess.run(command, cwd=ROOT, input=f"{line}\n", capture_output=True, text=True)
     assert done.returncode == 1

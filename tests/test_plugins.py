@@ -17,16 +17,8 @@ from worldbench.core.registry import metrics, models, worlds
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 SHORT = [
-    "--env.length",
-    "5",
-    "--train.steps",
-    "3",
-    "--train.batch",
-    "4",
-    "--train.curve_documents",
-    "5",
-    "--model.layers",
-    "1",
+    *("--env.length", "5", "--train.steps", "3", "--train.batch", "4", "--train.curve_documents", "5"),
+    *("--model.layers", "1"),
 ]
 SHORT += ["--model.width", "16", "--model.heads", "1", "--eval.documents", "20", "--eval.trials", "5", "--quiet"]
 
@@ -200,17 +192,8 @@ def test_a_stopped_run_does_not_go_on_with_another_loss(tmp_path: Path, monkeypa
         return real(self, step)
 
     command = [
-        "run",
-        "hmm",
-        "--model",
-        "mine",
-        *SHORT,
-        "--eval.metrics",
-        "next_token",
-        "--out",
-        str(tmp_path),
-        "--plugin",
-        str(file),
+        *("run", "hmm", "--model", "mine", *SHORT, "--eval.metrics", "next_token", "--out", str(tmp_path)),
+        *("--plugin", str(file)),
     ]
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "step", stopping)
@@ -230,15 +213,8 @@ def test_a_metric_is_of_the_evaluation_alone(tmp_path: Path) -> None:
     named = ["--plugin", str(loss)]
     (folder,) = run(tmp_path, *named)
     again = [
-        "eval",
-        str(folder),
-        "--eval.metrics",
-        "constant",
-        "next_token",
-        "--quiet",
-        *named,
-        "--plugin",
-        str(metric),
+        *("eval", str(folder), "--eval.metrics", "constant", "next_token", "--quiet", *named),
+        *("--plugin", str(metric)),
     ]
     before = set(folder.glob("result*.json"))
     for text in (COUNT, COUNT.replace("Score(1.0", "Score(2.0")):

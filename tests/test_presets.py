@@ -97,15 +97,8 @@ def test_a_plugins_first_preset_is_its_default(tmp_path: Path) -> None:
     assert (job.groups["env"].size, job.groups["model"].horizon) == (100, 8)
     assert resolve("ring", "gpt", preset="quick", seed=0).groups["train"].steps == 1000
     words = [
-        "run",
-        "ring",
-        "--model",
-        "random-legal",
-        "--plugin",
-        str(EXAMPLES / "ring.py"),
-        "--quiet",
-        "--out",
-        str(tmp_path),
+        *("run", "ring", "--model", "random-legal", "--plugin", str(EXAMPLES / "ring.py"), "--quiet"),
+        *("--out", str(tmp_path)),
     ]
     assert main([*words, "--eval.documents", "10", "--eval.metrics", "next_token"]) == 0
     assert list(tmp_path.glob("ring-random-legal-quick-*"))

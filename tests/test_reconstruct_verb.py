@@ -193,17 +193,8 @@ def test_the_verb_prints_scores_beside_their_controls(
         run(
             parser.parse_args(
                 [
-                    str(file),
-                    "--map",
-                    str(line),
-                    "--out",
-                    str(tmp_path / "o"),
-                    "--degree",
-                    "3",
-                    "--distance",
-                    "150",
-                    "--orders",
-                    "2",
+                    *(str(file), "--map", str(line), "--out", str(tmp_path / "o"), "--degree", "3"),
+                    *("--distance", "150", "--orders", "2"),
                 ]
             )
         )

@@ -29,28 +29,12 @@ from worldbench.training.trainer import Trainer, learning_rate
 
 pytestmark = pytest.mark.xdist_group("resume")  # they share an expensive fixture
 OPTIONS = [
-    "--env.map",
-    "city:24",
-    "--env.region",
-    "all",
-    "--env.min_moves",
-    "2",
-    "--env.max_moves",
-    "9",
-    "--data.documents",
-    "50",
+    *("--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"),
+    *("--data.documents", "50"),
 ]
 OPTIONS += [
-    "--train.steps",
-    "150",
-    "--train.batch",
-    "8",
-    "--train.threads",
-    "1",
-    "--train.save_every",
-    "0.05",
-    "--train.curve_documents",
-    "20",
+    *("--train.steps", "150", "--train.batch", "8", "--train.threads", "1", "--train.save_every", "0.05"),
+    *("--train.curve_documents", "20"),
 ]
 OPTIONS += ["--train.row_tokens", "30", "--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
 OPTIONS += SMALL_EVAL

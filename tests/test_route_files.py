@@ -380,15 +380,7 @@ def test_the_record_is_printed_as_json(tmp_path: Path, square: Path, capsys: pyt
 def test_the_same_command_in_two_processes_ends_in_the_same_bytes(tmp_path: Path, square: Path) -> None:
     file = saved(tmp_path, GOOD)
     command = [
-        sys.executable,
-        "-m",
-        "worldbench",
-        "reconstruct",
-        str(file),
-        "--map",
-        str(square),
-        "--orders",
-        "1",
+        *(sys.executable, "-m", "worldbench", "reconstruct", str(file), "--map", str(square), "--orders", "1"),
         "--out",
     ]
     _, alone = reconstruct_file(file, str(square), tmp_path / "alone", orders=1)

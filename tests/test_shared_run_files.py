@@ -21,30 +21,9 @@ from worldbench.studies import decode
 
 TRACE = ("trace", "--eval.metrics", "excess_loss")
 TUNE = [
-    "tune",
-    "hmm",
-    "--models",
-    "gpt",
-    "--preset",
-    "small",
-    "--trials",
-    "2",
-    "--criterion",
-    "loss",
-    "--train.steps",
-    "2",
-    "--train.batch",
-    "4",
-    "--train.curve_documents",
-    "8",
-    "--model.layers",
-    "1",
-    "--model.width",
-    "8",
-    "--model.heads",
-    "1",
-    "--eval.documents",
-    "12",
+    *("tune", "hmm", "--models", "gpt", "--preset", "small", "--trials", "2", "--criterion", "loss"),
+    *("--train.steps", "2", "--train.batch", "4", "--train.curve_documents", "8", "--model.layers", "1"),
+    *("--model.width", "8", "--model.heads", "1", "--eval.documents", "12"),
 ]
 
 

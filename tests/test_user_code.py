@@ -24,16 +24,8 @@ from worldbench.runs.scoring import score
 CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 CITY = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
 TINY = [
-    "--env.map",
-    "city:24",
-    "--env.region",
-    "all",
-    "--env.min_moves",
-    "2",
-    "--env.max_moves",
-    "9",
-    "--eval.trials",
-    "10",
+    *("--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"),
+    *("--eval.trials", "10"),
 ]
 TINY += ["--eval.documents", "10", "--eval.metrics", "next_token", "valid_trajectories", "effective_rank", "--quiet"]
 
@@ -281,16 +273,7 @@ def test_the_case_callable_module(
     file = case("callable-module/mine.py")
     monkeypatch.chdir(tmp_path)
     words = [
-        "--env.map",
-        "city:40",
-        "--env.region",
-        "all",
-        "--eval.trials",
-        "5",
-        "--eval.documents",
-        "5",
-        "--eval.metrics",
-        "next_token",
-        "--quiet",
+        *("--env.map", "city:40", "--env.region", "all", "--eval.trials", "5", "--eval.documents", "5"),
+        *("--eval.metrics", "next_token", "--quiet"),
     ]
     assert main(["score", "taxi", "--callable", f"{file}:model", *words]) == 0, capsys.readouterr().err
