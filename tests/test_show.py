@@ -144,3 +144,8 @@ def test_the_end_of_a_run(done: tuple[Path, str], capsys: pytest.CaptureFixture[
 def test_committed_records(path: str, capsys: pytest.CaptureFixture[str]) -> None:
     for file in sorted((ROOT / path).glob("*.json")):
         assert shown(capsys, file)
+
+
+def test_more_than_one_name_is_refused(capsys: pytest.CaptureFixture[str], done: tuple[Path, str]) -> None:
+    folder, _ = done
+    assert f"what is {str(folder)!r}? worldbench show takes no further names" in refused(capsys, folder, folder)

@@ -47,6 +47,8 @@ class Parser(argparse.ArgumentParser):
         """
         arguments, rest = self.parse_known_args(words)
         if not self.groups:
+            if rest and not rest[0].startswith("-"):
+                raise InputError(f"what is {rest[0]!r}? {self.prog} takes no further names; see {self.prog} --help")
             if rest:
                 raise self._unknown(arguments, rest[0])
             return arguments
