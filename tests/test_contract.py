@@ -177,7 +177,7 @@ def test_a_metric_of_ones_own_needs_an_ability_of_ones_own() -> None:
         def measure(self, evaluation: Evaluation) -> Report:
             raise AssertionError
 
-    assert Song().not_applicable(HMM(), Uniform(HMM())) == "'hmm' is no Sings"
+    assert Song().not_applicable(HMM(), Uniform(HMM())) == "'hmm' does not have the ability Sings"
     assert "labels of its own" in str(Song().not_applicable(Sums(), Uniform(Sums())))
 
 

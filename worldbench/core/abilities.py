@@ -1,9 +1,10 @@
-"""What a world can do beyond what every world must: small protocols, asked for with `isinstance(world, HasLaw)`.
+"""What a world can do beyond the contract of every world: small protocols, checked with `isinstance(world, HasLaw)`.
 
-A world has an ability if its class has the methods; nothing is declared or registered. A metric names what it needs
-(`Metric.needs`), and so does a model that is made from a world; why one does not apply is said here, in the same words
-for all. A world that stands for another (damaged, shifted, wrapped) must be of a class that has the methods which the
-other has: `isinstance` does not see what `__getattr__` would hand on.
+A world has an ability if its class has the methods. Nothing is declared or registered. A metric lists the abilities
+that it needs (`Metric.needs`). So does a model that is built from a world. Where an ability is missing, this file
+gives the reason, in the same words for every metric and model. A world that wraps another world (damaged, shifted)
+must be of a class that has the same methods as the wrapped world: `isinstance` does not see methods behind
+`__getattr__`.
 
 Shape letters: N rows, A answers or actions, P prompt tokens, S entries of a belief.
 """
@@ -26,8 +27,8 @@ _WITHOUT: dict[type, str] = {Automaton: "the world {name!r} has no states that c
 
 
 def without(sentence: str) -> Callable[[T], T]:
-    """Decorates an ability with the sentence that is said of those who lack it; {name!r} stands for the name of the
-    world or model."""
+    """Decorates an ability with the sentence for worlds or models that lack the ability. {name!r} is replaced by the
+    name of the world or model."""
 
     def keep(ability: T) -> T:
         _WITHOUT[ability] = sentence
@@ -37,39 +38,41 @@ def without(sentence: str) -> Callable[[T], T]:
 
 
 def lacking(needs: Iterable[type], of: Any) -> str | None:
-    """A sentence on the first of the abilities `needs` that a world or a model lacks; None: it has them all."""
+    """A sentence on the first of the abilities `needs` that a world or a model lacks. None if nothing is missing."""
     for need in needs:
         if not isinstance(of, need):
-            return _WITHOUT.get(need, f"{{name!r}} is no {need.__name__}").format(name=of.name)
+            return _WITHOUT.get(need, f"{{name!r}} does not have the ability {need.__name__}").format(name=of.name)
     return None
 
 
 def require(needs: Iterable[type], of: Any) -> None:
-    """Raises InputError where a world or a model lacks one of the abilities `needs`."""
+    """Raises InputError if a world or a model lacks one of the abilities `needs`."""
     if (reason := lacking(needs, of)) is not None:
         raise InputError(reason)
 
 
 def exact_law(world: World, states: Any) -> np.ndarray | None:
-    """The law of the world in these states, float64 [N, A]; None where it is not known."""
+    """The law of the world in these states, float64 [N, A]. None if the law is not known."""
     return world.law(states) if isinstance(world, HasLaw) else None
 
 
 def asks_for_labels(world: World) -> str | None:
-    """The sentence on a world whose documents ask for labels of their own; None: it asks for the next token."""
+    """The reason why a method that learns from the next token does not apply to a world with labels. None: no
+    labels."""
     return f"the world {world.name!r} asks for labels of its own, not for the next token" if world.labelled else None
 
 
 Able: TypeAlias = Any
-"""A world or model with the abilities that were asked for before (Python has no type for "a world and HasLaw")."""
+"""A world or model whose abilities were checked before. (Python has no type for "a world and HasLaw".)"""
 
 
 @without("the exact law of the world {name!r} is not known")
 @runtime_checkable
 class HasLaw(Protocol):
     def law(self, states: Any, /) -> np.ndarray:
-        """The data's exact law of what is asked for, float64 [N, A], over the vocabulary's answers (as a rule the next
-        token, over the actions). Where no document leads: uniform over what is legal, else over all."""
+        """The exact law of the data, float64 [N, A]: the distribution of the answer over the columns
+        `Vocabulary.answers`. The answer is the next token, or the label where the world has labels. In a state that
+        no document reaches, the law is uniform over the legal actions, or over all columns where no action is legal."""
         ...
 
 
@@ -77,9 +80,9 @@ class HasLaw(Protocol):
 @runtime_checkable
 class HasEntropies(Protocol):
     def expected_entropies(self) -> np.ndarray:
-        """By place after the prompt, the expected entropy of the exact law there, in nats, over all documents: what no
-        model's loss can fall below. float64, `longest` of them; NaN where it is known only as a mean over sampled
-        documents."""
+        """The expected entropy of the exact law at each position after the prompt, in nats, float64 [longest]: the
+        mean over all documents. No model has a lower loss. NaN at positions where only an estimate from sampled
+        documents exists."""
         ...
 
 
@@ -87,33 +90,34 @@ class HasEntropies(Protocol):
 @runtime_checkable
 class HasHistories(Protocol):
     def draw_states(self, uniform: np.ndarray, /) -> Any:
-        """A state a row, uniform over the world's structural states that are still open, from draws [N, 4], each from
-        0 up to 1."""
+        """One state for each row, uniform over the structural states of the world that are still open. `uniform`:
+        random numbers [N, 4] in [0, 1)."""
         ...
 
     def histories(self, states: Any, moves: np.ndarray, uniform: np.ndarray, /) -> Documents:
-        """A random prefix for each state: a prompt, then `moves` [N] legal tokens that lead to the structural key of
-        the state (a random backward walk).
+        """A random document prefix for each state: a prompt, then `moves` [N] legal tokens that lead to the
+        structural key of the state (a random backward walk).
 
-        uniform: [N, W] in [0, 1), W at least the most moves. A row without such a prefix has length 0.
+        uniform: random numbers [N, W] in [0, 1), W at least the largest of `moves`. A row has length 0 if no such
+        prefix exists.
         """
         ...
 
 
-@without("the world {name!r} has no distances: there is no shortest ride")
+@without("the world {name!r} has no distances, so no shortest route")
 @runtime_checkable
 class HasDistance(Protocol):
     def distance(self, states: Any, /) -> np.ndarray:
-        """Fewest tokens still needed before the end, int [N]; -1 where it is not known."""
+        """The fewest tokens until the end, int [N]. -1 where the distance is not known."""
         ...
 
 
-@without("the world {name!r} has no budget of moves to keep detours within")
+@without("the world {name!r} has no budget of moves that limits detours")
 @runtime_checkable
 class HasBudget(Protocol):
     def within_budget(self, states: Any, /) -> np.ndarray:
-        """bool [N, A]: legal moves (no end) after which the goal can still be reached within the budget: the rule of
-        detours."""
+        """The legal moves, `end` excluded, after which the goal can still be reached within the budget: bool [N, A].
+        Detours stay within these moves."""
         ...
 
 
@@ -125,7 +129,7 @@ class HasMap(Protocol):
         ...
 
     def route_ends(self, prompts: np.ndarray, /) -> tuple[np.ndarray, np.ndarray]:
-        """The places int [N] where the rides asked for by prompts [N, P] start and should end."""
+        """The nodes int [N] where the routes of prompts [N, P] start, and the nodes int [N] where they should end."""
         ...
 
 
@@ -133,25 +137,25 @@ class HasMap(Protocol):
 @runtime_checkable
 class HasBeliefs(Protocol):
     def beliefs(self, states: Any, /) -> np.ndarray:
-        """float64 [N, S]: the exact belief over hidden states, in each state of the world."""
+        """The exact belief over hidden states in each state of the world, float64 [N, S]."""
         ...
 
 
-@without("the prompts of the world {name!r} tell no rule of their own that could be told another way")
+@without("the prompts of the world {name!r} hold no rule that could be written another way")
 @runtime_checkable
 class HasTellings(Protocol):
     def retold(self, documents: Documents, seed: int, /) -> Documents:
-        """The same documents with each prompt told another way, so that the state after it is the same; lengths stay. A
-        longer request extends a shorter."""
+        """The same documents with another telling of each prompt. The state after the prompt and all lengths stay
+        the same. With more documents, the first ones get the same telling."""
         ...
 
 
-@without("the prompts of the world {name!r} tell no rule of their own of which one fact could be changed")
+@without("the prompts of the world {name!r} hold no rule in which one fact could be changed")
 @runtime_checkable
 class HasMinimalPairs(Protocol):
     def minimal_pairs(self, prompts: np.ndarray, lengths: np.ndarray, seed: int, /) -> tuple[np.ndarray, np.ndarray]:
-        """Each prompt with one fact of its rule changed and all else told alike, [N, P], and its length, 0 where that
-        cannot be."""
+        """Prompts that differ from the given prompts in one fact of their rule, and in nothing else: tokens [N, P]
+        and lengths [N]. The length is 0 where no such prompt exists."""
         ...
 
 
@@ -159,16 +163,16 @@ class HasMinimalPairs(Protocol):
 @runtime_checkable
 class HasDrawings(Protocol):
     def drawing(self, prompts: np.ndarray, lengths: np.ndarray, /) -> dict[str, np.ndarray]:
-        """Arrays that a picture of each prompt needs."""
+        """The arrays that a picture of each prompt needs, by name."""
         ...
 
 
-@without("the world {name!r} has no prompts of another law in the same words")
+@without("the world {name!r} has no second distribution of prompts in the same words")
 @runtime_checkable
 class HasShifts(Protocol):
     def shifted(self) -> Mapping[str, World]:
-        """Worlds of the same words and abilities whose prompts come from another law, by name: what training did not
-        show."""
+        """Worlds with the same words and abilities whose prompts are drawn from another distribution, by name.
+        Training saw no such prompts."""
         ...
 
 
@@ -176,12 +180,12 @@ class HasShifts(Protocol):
 @runtime_checkable
 class HasDamage(Protocol):
     def damageable(self) -> int:
-        """How many edges damage can be done to: those of the map, or of one prompt's."""
+        """How many edges can be damaged: the edges of the map, or the edges in one prompt."""
         ...
 
     def damaged(self, deleted: int, added: int, rewired: int, seed: int) -> World:
-        """A world of the same abilities on a map with so many edges deleted, added and led elsewhere; what is held out
-        stays held out. More damage keeps what less did."""
+        """A world with the same abilities, on a map with some edges deleted, added or rewired. What is held out
+        stays held out. A larger damage with the same seed contains the smaller damage."""
         ...
 
 
@@ -189,4 +193,4 @@ ABILITIES: tuple[type, ...] = (
     HasLaw, HasEntropies, HasHistories, HasDistance, HasBudget, HasMap, HasBeliefs, HasTellings, HasMinimalPairs,
     HasDrawings, HasShifts, HasDamage,
 )  # fmt: skip
-"""All of them."""
+"""All abilities."""

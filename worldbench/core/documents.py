@@ -1,6 +1,6 @@
-"""What a world gives to read: words, and documents made of them.
+"""Words, and documents made of them: what a world gives to a model.
 
-Shape letters: N documents, T tokens, V words, M places in documents.
+Shape letters: N documents, T tokens, V words, M positions in documents.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 class Vocabulary:
     """Token ids and their words.
 
-    pad: stands behind the end of documents, and in none of them. end: the token that closes a document; None where
-    documents just stop.
+    pad: the id that fills rows after the end of a document. No document contains it.
+    end: the id of the token that ends a document. None if documents have no such token.
     actions: the ids that may follow a prompt, in the order of the columns of `legal`.
-    labels: the ids that documents ask for, in the order of the columns of `law`, where these are not the actions.
+    labels: the ids of the labels, in the order of the columns of `law`. Empty if the model is asked for the next token.
     """
 
     words: tuple[str, ...]
@@ -32,17 +32,18 @@ class Vocabulary:
 
     @property
     def answers(self) -> tuple[int, ...]:
-        """The ids that documents ask for, in the order of the columns of `law`: the labels, or the actions."""
+        """The ids that a model is asked for, in the order of the columns of `law`: the labels if there are any, else
+        the actions."""
         return self.labels or self.actions
 
     @property
     def action_of_token(self) -> np.ndarray:
-        """int32 [V]: the column of each token among the actions, -1 for the others."""
+        """The column of each token among the actions, int32 [V]. -1 for other tokens."""
         return self._columns(self.actions)
 
     @property
     def answer_of_token(self) -> np.ndarray:
-        """int32 [V]: the column of each token among the answers, -1 for the others."""
+        """The column of each token among the answers, int32 [V]. -1 for other tokens."""
         return self._columns(self.answers)
 
     def _columns(self, ids: tuple[int, ...]) -> np.ndarray:
@@ -51,7 +52,7 @@ class Vocabulary:
         return table
 
     def closes(self, tokens: np.ndarray) -> np.ndarray:
-        """Which tokens are `end`: bool of the same shape; none where there is no such token."""
+        """Which tokens are `end`: bool of the same shape. All false if the vocabulary has no `end`."""
         return np.zeros(np.shape(tokens), bool) if self.end is None else np.asarray(tokens == self.end)
 
     def text(self, tokens: np.ndarray) -> str:
@@ -61,11 +62,13 @@ class Vocabulary:
 
 @dataclass(frozen=True)
 class Documents:
-    """Whole sequences.
+    """Whole token sequences.
 
-    tokens: int32 [N, T], padded. length: int32 [N]. prompt_length: int32 [N], so many first tokens are given.
-    labels: int32 [N, T], what is asked for after each token, -1 where nothing is. None: the next token, from the last
-    token of the prompt on.
+    tokens: int32 [N, T], padded.
+    length: tokens of each document, int32 [N].
+    prompt_length: tokens of the prompt at the start of each document, int32 [N].
+    labels: what a model is asked for after each token, int32 [N, T], -1 where nothing is asked. None: a model is asked
+        for the next token, from the last token of the prompt on.
     """
 
     tokens: np.ndarray
@@ -78,7 +81,7 @@ class Documents:
 
     @property
     def targets(self) -> np.ndarray:
-        """int32 [N, T]: what is asked for after each token, -1 where nothing is."""
+        """What a model is asked for after each token, int32 [N, T]. -1 where nothing is asked."""
         if self.labels is not None:
             return self.labels
         n, width = self.tokens.shape
@@ -91,8 +94,8 @@ class Documents:
 
     @property
     def input_length(self) -> np.ndarray:
-        """int [N]: how many first tokens of each document a model reads. The last token is read only where something is
-        asked for after it."""
+        """How many tokens of each document a model reads, int [N]. The last token is read only if a label is asked
+        after it."""
         if self.labels is None or not len(self):
             return self.length - 1
         last = self.labels[np.arange(len(self)), np.maximum(self.length - 1, 0)]
@@ -100,13 +103,13 @@ class Documents:
 
     @property
     def inputs(self) -> np.ndarray:
-        """int32 [N, T], or [N, T - 1] where the last token of no document is read: what a model reads."""
+        """The tokens that a model reads: int32 [N, T], or int32 [N, T - 1] if no document needs its last token read."""
         width = self.tokens.shape[1]
         return self.tokens if int(self.input_length.max(initial=0)) == width else self.tokens[:, : width - 1]
 
     def answer(self, rows: np.ndarray, prefix_length: np.ndarray) -> np.ndarray:
-        """int32 [M]: what is asked for after the first `prefix_length` [M] tokens of documents `rows` [M]; only for
-        places where something is."""
+        """What a model is asked for after the first `prefix_length` [M] tokens of documents `rows` [M]: int32 [M].
+        Only valid at positions where something is asked."""
         return self.tokens[rows, prefix_length] if self.labels is None else self.labels[rows, prefix_length - 1]
 
     def take(self, rows: np.ndarray | slice) -> Documents:
@@ -116,7 +119,7 @@ class Documents:
 
     @staticmethod
     def concat(parts: Sequence[Documents]) -> Documents:
-        """All documents of several parts, in order. The parts have rows of one width."""
+        """All documents of several parts, in order. All parts must have the same number of columns."""
         tokens, length, prompt_length = (
             np.concatenate([getattr(p, f) for p in parts]) for f in ("tokens", "length", "prompt_length")
         )

@@ -1,4 +1,4 @@
-"""Exact latent states, and how they are followed along tokens.
+"""Exact states of a world, and how they are followed along tokens.
 
 Shape letters: N rows, T tokens, P prompt tokens, M rows that read a token.
 """
@@ -15,23 +15,23 @@ import numpy as np
 from worldbench.core.documents import Documents
 
 OPEN, ARRIVED, ILLEGAL, MISPLACED_END = 0, 1, 2, 3
-"""Outcomes: still going; ended where it should; took an illegal token; ended elsewhere."""
+"""Outcomes: still open; ended at the goal; took an illegal token; ended elsewhere."""
 
 
 @dataclass
 class States:
-    """Exact latent states, one array of N rows per field (or other states of N rows). Worlds subclass it."""
+    """Exact states of N rows. Each field is an array of N rows, or other states of N rows. Worlds subclass it."""
 
     def take(self, rows: np.ndarray) -> Self:
         """The states of the chosen rows (indices or a mask)."""
         return self._each(lambda x: x.take(rows) if isinstance(x, States) else x[rows])
 
     def copy(self) -> Self:
-        """The same states in memory of their own, so that rows can be overwritten."""
+        """The same states in new memory, so that rows can be overwritten."""
         return self._each(lambda x: x.copy())
 
     def put(self, rows: np.ndarray, states: Self) -> None:
-        """Overwrite the chosen rows with the rows of `states`."""
+        """Overwrites the chosen rows with the rows of `states`."""
         for f in dataclasses.fields(self):
             own, new = getattr(self, f.name), getattr(states, f.name)
             if isinstance(own, States):
@@ -41,7 +41,7 @@ class States:
 
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
-        """The rows of several states of one kind, in order."""
+        """The rows of several states of the same class, in order."""
 
         def joined(values: list[Any]) -> Any:
             return type(values[0]).concat(values) if isinstance(values[0], States) else np.concatenate(values)
@@ -61,28 +61,31 @@ S = TypeVar("S", bound=States)
 
 
 class Machine(Protocol):
-    """What states can be followed in: a world, or a model with states of its own."""
+    """Anything that steps from state to state: a world, or a model that keeps states."""
 
     def start(self, tokens: np.ndarray, lengths: np.ndarray, /) -> Any:
-        """The states after prompts int [N, P], of which the first `lengths` [N] tokens of each row count."""
+        """The states after prompts int [N, P]. Row n has a prompt of `lengths[n]` tokens; the rest of the row is
+        ignored."""
         ...
 
     def step(self, states: Any, tokens: np.ndarray, /) -> Any:
-        """The states after one more token each, int [N]."""
+        """The states after one more token in each row, int [N]."""
         ...
 
 
 class Replay(Generic[S]):
-    """Follows the states of N rows along tokens int [N, T]: row n reads those from column `first` [n] up to `last` [n]
-    (itself not read).
+    """Follows the states of N rows along tokens int [N, T]. Row n reads the tokens in columns `first[n]` to `last[n]
+    - 1`.
 
         for t, rows, here in Replay(machine, states, tokens, first, last): ...
 
-    t: the column of the token that comes next; rows int [M]: the rows that read it, ascending; here: their states
-    before it. Columns that no row reads are passed over.
-    ends: each row's state after its last token comes too, as if one more token followed.
-    `states` holds the state of every row, and after the loop that behind its last token. The given states are not
-    changed.
+    t: the column of the next token. rows int [M]: the rows that read this token, ascending. here: their states
+    before the token. A column that no row reads is skipped.
+
+    ends: if true, the state after the last token of each row is yielded too, as if one more token followed.
+
+    `states` holds the current state of every row. After the loop, these are the states after the last tokens. The
+    states passed to the constructor are not changed.
     """
 
     def __init__(
@@ -99,10 +102,10 @@ class Replay(Generic[S]):
         self.machine, self.states, self.tokens, self.ends = machine, states.copy(), np.asarray(tokens), ends
         self.first = np.broadcast_to(np.asarray(first, np.int64), (n,))
         self.last = np.broadcast_to(np.asarray(self.tokens.shape[1] if last is None else last, np.int64), (n,)).copy()
-        self._partly = ends  # may some of the rows that were given out not read the next token?
+        self._partly = ends  # True if some of the yielded rows may not read the next token
 
     def stop(self, rows: np.ndarray) -> None:
-        """These rows read no further token: neither the one that comes next, nor those behind it."""
+        """These rows read no further token, and not the next one either."""
         self.last[rows] = -1
         self._partly = True
 
@@ -130,7 +133,7 @@ class Replay(Generic[S]):
 
 
 def replay(machine: Machine, documents: Documents, *, ends: bool = False) -> Replay:
-    """Follow documents from the end of their prompts on."""
+    """Follows documents from the end of their prompts."""
     widest = int(documents.prompt_length.max(initial=1))
     states = machine.start(documents.tokens[:, :widest], documents.prompt_length)
     return Replay(machine, states, documents.tokens, documents.prompt_length, documents.length, ends=ends)

@@ -1,8 +1,9 @@
-"""What a world is: a source of documents; and what an automaton is: a world with an exact state after every prefix.
+"""The contract of worlds. A world is a source of documents. An automaton is a world with an exact state after every
+prefix.
 
-What a world can do beyond that (a law, distances, a map ..) are abilities, see `abilities.py`. Everything that follows
-from them (validity, detours, the oracle, excess loss) is written once, for all worlds. This file gives all that a world
-of one's own imports. Shape letters: N rows, T tokens, P prompt tokens, A actions.
+A world can do more: it can have a law, distances, a map. `abilities.py` lists these abilities. Everything that is
+computed from them (validity, detours, the oracle, excess loss) is written once, for all worlds. This file exports the
+names that the author of a new world imports. Shape letters: N rows, T tokens, P prompt tokens, A actions.
 """
 
 from __future__ import annotations
@@ -23,15 +24,17 @@ S = TypeVar("S", bound=States)
 
 
 class World(abc.ABC):
-    """A source of documents. It knows no model and holds no random state: every draw names its seed, split and index.
+    """A source of documents. A world knows no model and holds no random state: every draw names its seed, its split and
+    its index.
 
     Attributes:
-        name, version: of the world; a change that alters any sequence raises the version.
+        name: the registered name.
+        version: a change that alters any sequence raises the version.
         vocabulary: the words.
-        context: the longest document in tokens.
+        context: tokens of the longest document.
         prompt_length: tokens of the longest prompt.
-        longest: the longest continuation of a prompt in tokens, `end` included: the decode limit.
-        labelled: documents ask for labels of their own (`Documents.labels`), not for the next token.
+        longest: tokens of the longest continuation of a prompt, `end` included. Decoding stops there.
+        labelled: a model is asked for the labels of a document (`Documents.labels`), not for the next token.
     """
 
     name: str
@@ -44,80 +47,81 @@ class World(abc.ABC):
 
     @property
     def input_length(self) -> int:
-        """Most tokens of a document that a model reads: without labels of their own, nothing is asked for after the
-        last token."""
+        """The most tokens of a document that a model reads. Without labels, a model does not read the last token:
+        nothing follows that token."""
         return self.context - (not self.labelled)
 
     @classmethod
     def settle(cls, config: Any) -> tuple[Any, str]:
-        """The options with everything automatic decided, and a sentence to announce it ("" where nothing was). Called
-        before a run gets its identity."""
+        """The options with every automatic value decided, and a sentence that announces them ("" if there is none).
+        Called before the identity of a run is computed."""
         return config, ""
 
     @abc.abstractmethod
     def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
-        """Documents start .. start + count - 1 of the split ("train" or "test"): a pure function of (seed, split,
-        index)."""
+        """The documents `start` to `start + count - 1` of a split ("train" or "test"). Each document depends only on
+        the seed, the split and its index."""
 
     @abc.abstractmethod
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """At most `count` distinct held-out prompts, in an order drawn from `seed`: tokens [N, P], lengths [N]. A
-        longer request extends a shorter one."""
+        """At most `count` distinct held-out prompts, in an order drawn from `seed`: tokens int [N, P] and lengths int
+        [N]. A larger `count` gives the same prompts first, then more."""
 
     @abc.abstractmethod
     def identity(self) -> dict[str, Any]:
-        """What the data depends on, as JSON: digests of maps, bounds. It enters the identity of every run; paths and
-        clocks do not."""
+        """What the data depends on, as JSON: digests of maps, bounds. Part of the identity of every run. Paths and
+        times do not belong here."""
 
     def summary(self, documents: int) -> str:
-        """One line for people, said when a run starts."""
+        """One line that a person reads when a run starts."""
         return self.name
 
     @abc.abstractmethod
     def card(self, documents: int) -> dict[str, Any]:
-        """For people: what it is, counts, digests, the held-out rule, how hard a test it is when training draws that
-        many documents."""
+        """A description for people: what the world is, counts, digests, the rule for what is held out, and how hard the
+        test is after training on `documents` documents."""
 
 
 class Automaton(World, Generic[S]):
-    """A world whose exact state after every prefix is known, and which tokens its rule allows there."""
+    """A world that knows the exact state after every prefix, and the tokens that its rule allows there."""
 
     def prompt_lengths(self, tokens: np.ndarray) -> np.ndarray:
-        """How many first tokens of each row int [N, T] are its prompt, int [N]; more than T where the row does not hold
-        all of it. Default: all alike."""
+        """How many tokens at the start of each row int [N, T] are its prompt: int [N]. The number is larger than T
+        where the row ends inside the prompt. Default: `prompt_length` for all rows."""
         return np.full(len(tokens), self.prompt_length)
 
     @abc.abstractmethod
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> S:
-        """The state after each prompt (tokens [N, P], lengths [N])."""
+        """The states after prompts: tokens int [N, P], lengths int [N]."""
 
     @abc.abstractmethod
     def step(self, states: S, tokens: np.ndarray) -> S:
-        """The states after one more token each [N]. An illegal token leads to the absorbing state `lost`."""
+        """The states after one more token int [N] in each row. An illegal token leads to the absorbing state `lost`."""
 
     @abc.abstractmethod
     def legal(self, states: S) -> np.ndarray:
-        """bool [N, A]: the actions that the world's rule allows next. Nothing once ended or lost."""
+        """The actions that the rule of the world allows next, bool [N, A]. No action is legal after the end, or when
+        lost."""
 
     @abc.abstractmethod
     def outcome(self, states: S) -> np.ndarray:
-        """int8 [N]: OPEN, ARRIVED, ILLEGAL or MISPLACED_END."""
+        """The outcome of each row, int8 [N]: OPEN, ARRIVED, ILLEGAL or MISPLACED_END."""
 
     def key(self, states: S) -> tuple[np.ndarray, np.ndarray]:
-        """Which states count as equal, int64 [N, k] each, equal rows for equal states: for the rule (structural), and
-        for the law (predictive, finer).
+        """Two keys of each state, int64 [N, k] each. Equal rows mean equal states. The first key is structural: equal
+        states allow the same futures. The second key is predictive and finer: equal states also have the same law.
 
-        Default: every field of the states, for both.
+        Default: every field of the states, for both keys.
         """
         every = np.stack([np.asarray(getattr(states, f.name), np.int64) for f in dataclasses.fields(states)], axis=1)
         return every, every
 
     def targets(self, states: S) -> dict[str, np.ndarray]:
-        """What linear probes of hidden states are trained on: classes int [N], or coordinates float [N, k]."""
+        """What linear probes of hidden states predict, by name: classes int [N], or coordinates float [N, k]."""
         return {}
 
     def classes(self, target: str) -> int:
-        """How many classes the target of that name has."""
+        """How many classes a target of `targets` has."""
         raise InputError(f"the world {self.name!r} has no classes {target!r}")
 
     def after(self, documents: Documents) -> S:
