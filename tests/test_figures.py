@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from small_maps import small_map
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
@@ -19,9 +19,6 @@ from worldbench.metrics.reconstruction import reconstruct
 from worldbench.metrics.routes import from_table
 from worldbench.records.lines import Line
 from worldbench.records.parts import decoded
-
-sys.path.insert(0, str(Path(__file__).parent))
-from small_maps import small_map
 
 pytestmark = pytest.mark.pictures
 
