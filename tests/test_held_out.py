@@ -77,15 +77,14 @@ def test_nothing_is_held_out() -> None:
     least = float(np.ceil(values.min() * 100) / 100)
     said = told(graph, 2, 99, "pairs", 0.001)
     assert said.startswith(
-        "line: no pair (origin, destination) of its 3 places is held out at env.held_out_share 0.001"
+        "line: no pair (origin, destination) of its 3 places is held out with env.held_out_share 0.001"
     )
     assert f"set env.held_out_share to {least:g} or more" in said
     Walker(graph, 2, 99, HeldOut.of(graph, "pairs", least)).check()
 
 
 def test_what_is_held_out_has_no_route() -> None:
-    """After an even number of moves a ride on a line is at an even distance: the pair that is held out is at an odd
-    one."""
+    """On a line, an even number of moves leads to an even distance, and the held-out pair is at an odd distance."""
     graph = line_of_three()
     place = np.arange(3)
     for salt in range(100):
@@ -94,26 +93,26 @@ def test_what_is_held_out_has_no_route() -> None:
         if odd < min(value[0, 2], value[2, 0]):
             break
     share = float(odd) + 1e-9
-    assert "no pair of places, of the 1 held out, has a route of 2 moves" in told(graph, 2, 2, "pairs", share, salt)
+    assert "of 1 held-out pair of places, none has a route of 2 moves" in told(graph, 2, 2, "pairs", share, salt)
     Walker(graph, 1, 3, HeldOut("pairs", share, salt)).check()
 
 
 def test_nothing_is_left_to_train_on() -> None:
     said = told(line_of_three(), 1, 1, "pairs", 0.99999)
-    assert "no pair of places, of those that are not held out (6 are), has a route of 1 move," in said
+    assert "of 3 pairs of places that are not held out, none has a route of 1 move," in said
     said = told(line_of_three(), 2, 9, "states", 0.99999)
-    assert "that passes through no held-out state" in said
+    assert "that avoids all held-out states" in said
     assert "change env.min_moves and env.max_moves, or env.held_out_share" in said
 
 
 def test_rides_too_rare_to_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pair with a route that hardly a walk takes: the walks are counted, and the sentence says how many."""
+    """A pair with a route that few walks take: the error says how many walks were drawn."""
     monkeypatch.setattr(walking, "ENOUGH_WALKS", 4096)
     monkeypatch.setattr(walking, "FEWEST_RIDES", 2000)
     graph = small_map(12, 0)
     walker = Walker(graph, 2, 30, HeldOut.of(graph, "pairs", 0.1))
     for draw in (walker.check, lambda: walker.rides(0, "test", 0, 2000)):
-        with pytest.raises(InputError, match=r"walks of 2 to 30 moves, only \d+ can be rides of the test split"):
+        with pytest.raises(InputError, match=r"walks of 2 to 30 moves, only \d+ are rides of the test split"):
             draw()
     assert len(walker.rides(0, "test", 0, 5)[0]) == 5
 

@@ -1,1 +1,1 @@
-"""Rides over a map with labelled moves: what street maps and mazes share."""
+"""Rides over a map with labeled moves: the code that street maps and mazes share."""

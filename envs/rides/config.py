@@ -13,14 +13,15 @@ class RideConfig:
     """Rides over a map."""
 
     min_moves: int = 2
-    """Fewest moves of a ride."""
+    """Smallest number of moves of a ride."""
     max_moves: int = 99
-    """Most moves of a ride, and the budget of decoding."""
+    """Largest number of moves of a ride. Decoding stops after the same number of moves."""
     held_out: Literal["pairs", "states"] = "pairs"
-    """What training never shows: (origin, destination) pairs, or being anywhere on the way to a destination: (place,
-    destination) states."""
+    """What no training ride contains. "pairs": some (origin, destination) pairs. "states": some (place, destination)
+    pairs, at any point of a ride."""
     held_out_share: float | None = None
-    """Share that is held out; by default 0.2 below 200 places and 0.01 above (of states 0.05 and 0.005)."""
+    """Share of the pairs or states that is held out. Default on maps below 200 places: 0.2 of pairs, 0.05 of states;
+    on larger maps: 0.01 of pairs, 0.005 of states."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_moves <= self.max_moves:

@@ -1,4 +1,6 @@
-"""How much of a map's rides can be had without the map: two numbers for the card of every world of rides.
+"""How well one can follow rides without knowing the map: two numbers for the card of every world of rides.
+
+A world is a test of a world model only as far as these shortcuts fail on it.
 
 Shape letters: N places, A directions.
 """
@@ -12,12 +14,12 @@ from worldbench.envs.rides.walker import Walker
 
 
 def counter_accuracy(walker: Walker, rides: int = 20_000) -> float:
-    """Share of rides whose end is the place nearest to origin + a linear function of how often each direction was
-    taken.
+    """How often counting the moves in each direction is enough to find the place where a ride ends, from 0 to 1.
 
-    Below .3 nobody can tell where a ride stands by counting (metrics.md, section 7); 1 on any grid with moves of one
-    length, mazes among them: there the map is needed for what can be driven, not for where one is (see
-    `beeline_arrival`). Fitted on one half of the rides, scored on the other.
+    A linear function of the counts predicts the displacement from the origin; the prediction is the place nearest to
+    the predicted position. The function is fitted (least squares) on one half of the rides and scored on the other.
+    Below 0.3, counting does not find the place. The value is 1 on every grid whose moves have one length, mazes
+    included: there, the position needs no map, but the legal moves do (see `beeline_arrival`).
     """
     from scipy.spatial import KDTree
 
@@ -33,18 +35,18 @@ def counter_accuracy(walker: Walker, rides: int = 20_000) -> float:
 
 
 def beeline_arrival(walker: Walker, rides: int = 10_000) -> float:
-    """Share of the held-out pairs that some ride is asked for in which a driver who knows all positions but no streets
-    reaches the destination in the budget.
+    """How often a driver who knows all positions but no streets reaches the destination, from 0 to 1.
 
-    It is told where it stands after every move, and how far each direction leads on average over the map; it takes a
-    uniform one of the directions that bring it nearer to the destination as the crow flies (none: the one that leaves
-    it nearest), and is out at its first illegal turn.
+    The average is over the distinct (origin, destination) pairs of `rides` test rides. After every move the driver
+    learns its true place. It knows the mean displacement of each direction over the whole map. It takes a random one
+    of the directions that bring it nearer to the destination in a straight line. If no direction does, it takes the
+    one that ends nearest. It fails at its first illegal move, or after `max_moves` moves.
     """
     graph = walker.graph
     source, target, direction = graph.edges.T
     step = np.zeros(
         (len(graph.directions), 2)
-    )  # a direction that no move of the map has leads nowhere, and so brings nobody nearer
+    )  # a direction without a move on this map keeps displacement 0, so the driver never prefers it
     for a in np.unique(direction):
         of = direction == a
         step[a] = (graph.metres[target[of]] - graph.metres[source[of]]).mean(0)

@@ -1,7 +1,7 @@
-"""A damaged copy of a map, for saboteurs: what a metric that is worth its name must notice.
+"""A deliberately damaged copy of a map. A useful metric must notice that a model follows the damaged map.
 
-The damage of each kind is drawn in an order of its own, so that more of it keeps what less of it did (nested ladders),
-whatever the other kinds do.
+Each kind of damage (deleted, added, rewired) draws its edges in a random order that depends on the map and the seed
+alone. So damage of higher severity contains all damage of lower severity, and the kinds do not influence each other.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from worldbench.core.text import counted
 
 
 def damaged_map(graph: Graph, deleted: int, added: int, rewired: int, seed: int) -> Graph:
-    """A copy of the map with so many edges led to another random place, taken away, and put in (in this order).
+    """A copy of the map with edges rewired, then deleted, then added; the three counts say how many of each.
 
-    An edge is deleted only where its place keeps another way out; it is added from a random place, in a direction that
-    is free on the true map, to a random other place. Streets' lengths and names are kept where they were, and unknown
-    for added ones.
+    A rewired edge leads to a random other place. An edge is deleted only if another edge still leaves the same place.
+    An added edge starts at a random place, in a direction that is free there on the true map, and leads to a random
+    other place. Rewired edges keep their length and street name; added edges have none. Raises InputError if the map
+    has too few edges, or too few free directions, for the counts.
     """
     successor, length = graph.successor.copy(), graph.length.copy()
     n, edges = graph.n_places, graph.edges
@@ -49,8 +50,8 @@ def damaged_map(graph: Graph, deleted: int, added: int, rewired: int, seed: int)
             gone += 1
     if gone < deleted:
         raise InputError(
-            f"only {counted(gone, 'edge')} of {graph.name} can be deleted so that every place "
-            f"keeps a way out, not {deleted}"
+            f"only {counted(gone, 'edge')} of {graph.name} can be deleted without leaving a place "
+            f"that no move leaves, not {deleted}"
         )
 
     rng = streams.generator("damage", "added", graph.digest, seed)

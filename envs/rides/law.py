@@ -1,13 +1,19 @@
-"""The exact next-token law of a random-walk ride, on any map, one backward recursion per destination.
+"""The exact law (distribution of the next token) of a random-walk ride on any map.
 
-t = moves made, v = where the ride is, d = its destination. S[t, v, d] = expected number of admissible stops at d still
-ahead: S[L+1] = 0;  S[t] = P S[t+1], plus 1 at v = d where min_moves <= t <= L, for t = L .. 0;  P = uniform turns. The
-next token then has weight [v = d and t >= min_moves] for `end` and S[t+1, succ(v, a), d] / deg(v) for turn a; the law
-is the weights normalized. Held-out states are set to 0 in S, so that no ride passes through one; a ride may still start
-on one (the test split).
-Exact: no ride-length or destination approximation. Tested against enumeration.
+Notation: t is the number of moves made, v the place of the ride, d its destination, L = max_moves. P is the transition
+matrix of the walk: uniform over the moves that leave a place. S[t, v, d] is the expected number of times
+t' in max(t, min_moves) .. L at which a walk that is at v at time t is at d. The backward recursion is
 
-Shape letters: K destinations, N places, L longest ride, A = directions + 1 actions (`end` last).
+    S[L + 1] = 0
+    S[t] = P S[t + 1], plus 1 at v = d if t >= min_moves      (t = L .. 0)
+
+As the number of moves of a ride is uniform, Bayes' rule gives these weights of the next token: 1 for `end` if v = d
+and t >= min_moves, else 0; and S[t + 1, v', d] / degree(v) for a move to v'. The law is the weights divided by their
+sum. With held-out states, S is 0 at these states, so that no ride passes through one; a test ride may start at one.
+The law is exact for every number of moves and every destination; tests compare it with enumeration.
+
+Shape letters: K destinations, N places (of a map) or rows (of `weights`), L largest number of moves, A actions (the
+directions, then `end`).
 """
 
 from __future__ import annotations
@@ -18,11 +24,13 @@ from worldbench.core.graph import Graph
 from worldbench.envs.rides.walker import HeldOut
 
 CACHE_BYTES = 1_500_000_000
+"""Most bytes of the tables S that are kept."""
 BLOCK = 64
+"""Destinations of one recursion."""
 
 
 class LawTable:
-    """S for the destinations asked for lately, least recently used ones dropped."""
+    """S for the destinations that were used last; the least recently used ones are dropped."""
 
     def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
         from scipy.sparse import csr_matrix
@@ -31,7 +39,7 @@ class LawTable:
         n = graph.n_places
         self.degree = (graph.successor >= 0).sum(1)
         source, target = graph.edges[:, 0], graph.edges[:, 1]
-        self._turns = csr_matrix((1.0 / self.degree[source], (source, target)), shape=(n, n))
+        self._transition = csr_matrix((1.0 / self.degree[source], (source, target)), shape=(n, n))
         self.slots = int(min(n, max(BLOCK, CACHE_BYTES // ((max_moves + 2) * n * 8))))
         self._table = np.empty((self.slots, max_moves + 2, n))
         self._slot = np.full(n, -1, np.int64)
@@ -49,7 +57,7 @@ class LawTable:
             held = self.held_out.holds(np.arange(n)[:, None], destinations[None, :])
         ahead = np.zeros((n, k))
         for t in range(self.max_moves, -1, -1):
-            ahead = self._turns @ ahead
+            ahead = self._transition @ ahead
             if t >= self.min_moves:
                 ahead[destinations, np.arange(k)] += 1
             if held is not None:
@@ -58,7 +66,7 @@ class LawTable:
         return out
 
     def _fetch(self, destinations: np.ndarray) -> None:
-        """Bring at most `slots` distinct destinations into the table."""
+        """Puts distinct destinations, at most `slots`, into the table."""
         self._clock += 1
         present = self._slot[destinations]
         self._used[present[present >= 0]] = self._clock
@@ -72,7 +80,10 @@ class LawTable:
             self._owner[place], self._slot[block], self._used[place] = block, place, self._clock
 
     def weights(self, place: np.ndarray, destination: np.ndarray, moves: np.ndarray) -> np.ndarray:
-        """Unnormalized law float64 [N, A]; all zero where no ride leads. moves may exceed L (then zero)."""
+        """The law before normalization, float64 [N, A]: a row is all zero if no ride reaches this state.
+
+        place, destination, moves: int [N]; a row whose moves exceed L is all zero.
+        """
         successor = self.graph.successor
         out = np.zeros((len(place), successor.shape[1] + 1))
         distinct = np.unique(destination)

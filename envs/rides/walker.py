@@ -1,11 +1,13 @@
-"""Random-walk rides over a map, by counter-based streams.
+"""Rides over a map, drawn as random walks (the random-walk data of Vafa et al. 2024).
 
-A ride starts at a uniform place, makes m moves with m uniform in min_moves .. max_moves, each a uniform legal turn;
-its destination is where it stops (Vafa et al. 2024, the random-walk data). Ride i is a pure function of (seed, split,
-i). A ride that the split may not show is redrawn whole with the next attempt, which leaves the law given the pair
-unchanged.
+The origin of a ride is a uniform random place. The number of moves m is uniform in min_moves .. max_moves. Each move
+is uniform over the moves that the map allows. The place after the last move is the destination.
 
-Shape letters: n rides, L longest ride in moves, N places.
+Ride i depends only on (seed, split, i): its random numbers are a fixed block of a counter-based stream. Each walk is
+one attempt. If the split may not contain the walk, all of it is drawn again, as the next attempt. This rejection
+does not change the distribution of walks of one (origin, destination) pair.
+
+Shape letters: n rides, L largest number of moves, N places.
 """
 
 from __future__ import annotations
@@ -21,31 +23,36 @@ from worldbench.core.text import counted
 from worldbench.envs.rides.held_out import MOST_PLACES, HeldOut, drawable, no_rides
 
 CHUNK = 2048
-"""Rides walked together: their working set stays in a core's cache."""
+"""Rides walked in one block. A block of this size fits into the cache of a core."""
 AHEAD = 512
-"""Walks of several attempts that are made together, once few rides are missing."""
+"""When fewer rides than this are still missing, several attempts are drawn together, about this many walks."""
 DIRECTION_BITS = 4
+"""Bits of the direction in a packed step. A packed step is (place * choices) << DIRECTION_BITS | direction."""
 MAX_ATTEMPTS = 20_000
-"""A share of .001 that is held out is missed so often once in 10^9 rides."""
+"""Attempts after which no ride is expected. If one walk in 1,000 is a ride of the split, a ride needs more attempts
+than this with probability 2e-9."""
 ENOUGH_WALKS = 1 << 17
 FEWEST_RIDES = 20
-"""Where fewer of so many walks are rides of a split, it is given up: a ride would be missed in 20,000 attempts as a
-matter of course."""
+"""If fewer than FEWEST_RIDES of ENOUGH_WALKS walks are rides of a split, drawing stops with an error. With so small
+a share, some rides would not be found in MAX_ATTEMPTS attempts."""
 SUSPICIOUS = 200
-"""After so many attempts without a ride it is found out whether there can be one."""
+"""After this many attempts without a ride, `drawable` decides whether the split can have a ride at all."""
 
 
 class Walker:
-    """Draws rides."""
+    """Draws the rides of a map.
+
+    Raises InputError if some place of the map has no move out of it.
+    """
 
     def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
         degree = (graph.successor >= 0).sum(1)
         if (degree == 0).any():
             stuck = counted(int((degree == 0).sum()), f"place of {graph.name} has", f"places of {graph.name} have")
-            raise InputError(f"{stuck} no way out; take its strongly connected part")
+            raise InputError(f"{stuck} no move that leaves; use the largest strongly connected part of the map")
         self.graph, self.min_moves, self.max_moves, self.held_out = graph, min_moves, max_moves, held_out
-        # One gather a step: `choices` is a common multiple of all degrees, so that a uniform integer below it, looked
-        # up, is a uniform turn.
+        # One table lookup per move. `choices` is a common multiple of all out-degrees, so a uniform integer below
+        # `choices` selects each move of a place with the same probability, whatever the out-degree of the place.
         self.choices = lcm(*np.unique(degree).tolist())
         order = np.argsort(graph.successor < 0, axis=1, kind="stable")
         slot = (np.arange(self.choices)[None, :] * degree[:, None]) // self.choices
@@ -54,21 +61,24 @@ class Walker:
             np.take_along_axis(graph.successor, direction, axis=1).astype(np.int64) * self.choices << DIRECTION_BITS
             | direction
         )
-        self._table = packed.ravel()  # place * choices, shifted left, with the direction below
+        self._table = packed.ravel()  # packed steps, at place * choices + choice
 
     def _walk(self, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """From draws [n, 2 + L]: origin [n], moves [n], packed steps [L, n]. Steps after the stop are walked too, and
-        ignored."""
+        """Walks from uniform numbers [n, 2 + L]: origin [n], number of moves [n], packed steps [L, n].
+
+        Every walk goes on for L steps, because this is faster than stopping each at its own length. Callers ignore the
+        steps after the last move.
+        """
         n, longest = len(uniform), self.max_moves
         origin = (uniform[:, 0] * self.graph.n_places).astype(np.int64)
         moves = self.min_moves + (uniform[:, 1] * (longest - self.min_moves + 1)).astype(np.int64)
-        turn = np.ascontiguousarray(
+        choice = np.ascontiguousarray(
             (uniform[:, 2:] * self.choices).astype(np.int16 if self.choices < 32000 else np.int32).T
         )
         steps = np.empty((longest, n), np.int64)
         at = origin * self.choices
         for t in range(longest):
-            np.add(at, turn[t], out=at)
+            np.add(at, choice[t], out=at)
             self._table.take(at, out=steps[t], mode="clip")
             np.right_shift(steps[t], DIRECTION_BITS, out=at)
         return origin, moves, steps
@@ -76,6 +86,7 @@ class Walker:
     def _accept(
         self, split: str, origin: np.ndarray, moves: np.ndarray, steps: np.ndarray, destination: np.ndarray
     ) -> np.ndarray:
+        """bool [n]: may the split contain each walk? moves, origin, destination [n]; packed steps [L, n]."""
         first = self.held_out.holds(origin, destination)
         if self.held_out.kind == "pairs":
             return first if split == "test" else ~first
@@ -86,14 +97,14 @@ class Walker:
     def rides(
         self, seed: int, split: str, start: int, count: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Rides start .. start + count - 1: origin int64 [n], destination [n], moves [n], directions uint8 [n, L]
-        (meaningless after the last move).
+        """Rides start .. start + count - 1 of the split ("train" or "test").
 
-        Raises InputError, which says why, where the split has no rides, or so few that they are not found in a bounded
-        number of walks.
+        Returns origin, destination and number of moves, int64 [n] each, and directions, uint8 [n, L]. Directions after
+        the last move have no meaning. Raises InputError, with the reason, if the split has no rides, or too few for
+        random walks to find.
         """
         if split not in ("train", "test"):
-            raise InputError(f"unknown split {split!r}; there are train and test")
+            raise InputError(f"unknown split {split!r}; the splits are 'train' and 'test'")
         origin, destination, moves = (np.empty(count, np.int64) for _ in range(3))
         directions = np.empty((count, self.max_moves), np.uint8)
         for low in range(0, count, CHUNK):
@@ -117,15 +128,17 @@ class Walker:
         return origin, destination, moves, directions
 
     def _hopeless(self, split: str, before: int, attempt: int, walks: int, rides: int) -> bool:
+        """Should drawing stop with an error? before, attempt: attempts before and after the last draw; walks, rides:
+        how many walks the current block has drawn, and how many of them were rides of the split."""
         if before < SUSPICIOUS <= attempt and not rides and self.graph.n_places <= MOST_PLACES:
             return not drawable(self.graph, self.min_moves, self.max_moves, self.held_out, split).any()
         return attempt > MAX_ATTEMPTS or (walks >= ENOUGH_WALKS and rides < FEWEST_RIDES)
 
     def _attempts(self, items: np.ndarray, seed: int, split: str, attempt: int, ahead: int) -> tuple[np.ndarray, ...]:
-        """For each item the first walk that is a ride of the split, of the attempts attempt .. attempt + ahead - 1.
+        """For each item, the first walk that is a ride of the split, among attempts attempt .. attempt + ahead - 1.
 
-        origin, moves, destination [n], packed steps [L, n], and good bool [n]: is there one among these attempts?
-        Where there is none, the first of the walks.
+        Returns origin, moves, destination [n], packed steps [L, n], and good, bool [n]: did an attempt give a ride of
+        the split? For an item without such a ride, the first walk is returned.
         """
         n, width = len(items), 2 + self.max_moves
         if ahead == 1:
@@ -143,7 +156,7 @@ class Walker:
         return origin[first], moves[first], destination[first], steps[:, first], good[first]
 
     def check(self) -> None:
-        """Raises InputError, which says why, where rides of a split are not found in a bounded number of walks."""
+        """Raises InputError, with the reason, if random walks find too few rides of the train or the test split."""
         for split in ("train", "test"):
             walks = rides = 0
             while rides < FEWEST_RIDES:

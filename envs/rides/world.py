@@ -1,6 +1,6 @@
-"""Worlds of rides: `origin destination direction .. direction end` over a map with labelled moves, whichever map it is.
+"""Worlds of rides over a map with labeled moves. A ride is `origin destination direction .. direction end`.
 
-Shape letters: N rows, A actions (the map's directions, then `end`).
+Shape letters: N rows, P prompt tokens, A actions (the directions of the map, then `end`), E edges.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from worldbench.envs.rides.walker import Walker
 
 PAD, END, FIRST_DIRECTION = 0, 1, 2
 PROMPT_BLOCK = 4096
+"""Test rides that are drawn together when prompts are collected."""
 MOST_COUNTED = 2000
-"""On maps of at most so many places it is counted how many prompts there can be."""
+"""Largest map, in places, on which the number of possible prompts is computed."""
 
 
 @dataclass
 class RideStates(States):
-    """place, destination, moves: int64 [N]; outcome: int8 [N]. Once ended or lost, a state stays as it is."""
+    """place, destination, moves (made so far): int64 [N]; status (the outcome): int8 [N].
+
+    After `end` or an illegal token, a state does not change any more.
+    """
 
     place: np.ndarray
     destination: np.ndarray
@@ -40,17 +44,18 @@ C = TypeVar("C", bound=RideConfig)
 
 
 class RideWorld(Automaton[RideStates], Generic[C]):
-    """Rides over any map. A world of its own says which map its options name, and what its places are called.
+    """Rides over any map. A subclass reads the map that its options name, and says what a place is called.
 
-    place_words: the word for a place, and for several. dropped: what the map's report counts as left out, in words for
-    one and for several.
+    Attributes:
+        place_words: the singular and the plural for a place of the map, for people.
+        dropped: by key of the map's report, the singular and the plural of what reading the map left out.
     """
 
     place_words: ClassVar[tuple[str, str]]
     dropped: ClassVar[dict[str, tuple[str, str]]]
 
     def __init__(self, config: C, graph: Graph, held_out: HeldOut | None = None) -> None:
-        """held_out: None derives it from the map."""
+        """held_out: None makes the rule from the options and the map."""
         self.config, self._graph = config, graph
         self.n_directions = len(graph.directions)
         self.first_place = FIRST_DIRECTION + self.n_directions
@@ -70,7 +75,7 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         self._column = self.vocabulary.action_of_token
         self._asked: dict[
             int, tuple[np.ndarray, int, int]
-        ] = {}  # by seed: pairs found so far, blocks of rides looked through, fruitless ones at the end
+        ] = {}  # by seed: pairs found so far, blocks of rides drawn, and how many of the last blocks added no pair
 
     @cached_property
     def _law(self) -> LawTable:
@@ -87,8 +92,10 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         return Documents(tokens, (moves + 3).astype(np.int32), np.full(count, 2, np.int32))
 
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Distinct held-out (origin, destination) pairs, in the order in which the test rides of `seed` first ask for
-        them."""
+        """Distinct held-out (origin, destination) pairs, in the order of their first test ride under `seed`.
+
+        Returns tokens int32 [N, 2] and lengths int32 [N]; N is below `count` if there are no more pairs.
+        """
         n = self._graph.n_places
         place = np.arange(n)
         there_are = int(self.held_out.holds(place[:, None], place[None, :]).sum()) if n <= MOST_COUNTED else n * n
@@ -99,7 +106,7 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             both = np.concatenate([found, origin * n + destination])
             _, first = np.unique(both, return_index=True)
             seen_for_nothing = seen_for_nothing + 1 if len(first) == len(found) else 0
-            if seen_for_nothing == 1 and n <= MOST_COUNTED:  # no pair is looked for that has no ride
+            if seen_for_nothing == 1 and n <= MOST_COUNTED:  # do not search for pairs that have no ride
                 c = self.config
                 wanted = min(wanted, int(drawable(self._graph, c.min_moves, c.max_moves, self.held_out, "test").sum()))
             found = both[np.sort(first)]
@@ -121,9 +128,9 @@ class RideWorld(Automaton[RideStates], Generic[C]):
     def step(self, states: RideStates, tokens: np.ndarray) -> RideStates:
         column = self._column[tokens]
         going = states.status == OPEN
-        turning = going & (column >= 0) & (column < self.n_directions)
+        directed = going & (column >= 0) & (column < self.n_directions)
         nxt = self._graph.successor[states.place, np.clip(column, 0, self.n_directions - 1)]
-        moving = turning & (nxt >= 0)
+        moving = directed & (nxt >= 0)
         status = states.status.copy()
         status[going & ~moving] = ILLEGAL
         ending = going & (tokens == END)
@@ -131,15 +138,15 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         return RideStates(np.where(moving, nxt, states.place), states.destination, states.moves + moving, status)
 
     def legal(self, states: RideStates) -> np.ndarray:
-        turns = self._graph.successor[states.place] >= 0
-        legal = np.concatenate([turns, (states.place == states.destination)[:, None]], axis=1)
+        moves = self._graph.successor[states.place] >= 0
+        legal = np.concatenate([moves, (states.place == states.destination)[:, None]], axis=1)
         return legal & (states.status == OPEN)[:, None]
 
     def outcome(self, states: RideStates) -> np.ndarray:
         return states.status
 
     def key(self, states: RideStates) -> tuple[np.ndarray, np.ndarray]:
-        """(place, destination, outcome) for the rule; the law also counts moves."""
+        """(place, destination, outcome) for the rule. The law depends on the number of moves too."""
         structural = np.stack([states.place, states.destination, states.status.astype(np.int64)], axis=1)
         return structural, np.concatenate([structural, states.moves[:, None]], axis=1)
 
@@ -151,7 +158,10 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         return self._graph.n_places
 
     def draw_states(self, uniform: np.ndarray) -> RideStates:
-        """Uniform (place, other destination)."""
+        """Open states before the first move: a uniform place, and a uniform destination other than the place.
+
+        uniform: float64 [N, 2 or more] in [0, 1).
+        """
         n = self._graph.n_places
         place = (uniform[:, 0] * n).astype(np.int64)
         destination = (place + 1 + (uniform[:, 1] * (n - 1)).astype(np.int64)) % n
@@ -159,15 +169,15 @@ class RideWorld(Automaton[RideStates], Generic[C]):
 
     @cached_property
     def _backward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Edges sorted by where they lead: in-degree [N], first edge into each place [N], (from, direction) of the
-        edges [E, 2]."""
+        """Edges sorted by target place: in-degree of each place [N], index of the first edge into each place [N], and
+        (source, direction) of the edges [E, 2]."""
         edges = self._graph.edges
         order = np.argsort(edges[:, 1], kind="stable")
         degree = np.bincount(edges[:, 1], minlength=self._graph.n_places)
         return degree, np.cumsum(degree) - degree, edges[order][:, [0, 2]].astype(np.int64)
 
     def histories(self, states: RideStates, moves: np.ndarray, uniform: np.ndarray) -> Documents:
-        """A uniform backward walk into each state; its first place is the origin of the prompt."""
+        """A uniform random walk backward from each state. Where the walk stops is the origin in the prompt."""
         degree, first, edges = self._backward
         n, most = len(states), int(moves.max(initial=0))
         tokens = np.zeros((n, 2 + most), np.int32)
@@ -195,11 +205,15 @@ class RideWorld(Automaton[RideStates], Generic[C]):
 
     @cached_property
     def _hops(self) -> tuple[np.ndarray, np.ndarray]:
+        """Shortest distances int16 [destination, place], and which destinations are computed."""
         n = self._graph.n_places
         return np.empty((n, n), np.int16), np.zeros(n, bool)
 
     def hops(self, place: np.ndarray, destination: np.ndarray) -> np.ndarray:
-        """Fewest moves, int16, of the broadcast shape; rows of destinations are computed when first asked for."""
+        """Smallest number of moves from place to destination: int16, of the broadcast shape.
+
+        The distances to a destination are computed at its first use.
+        """
         table, known = self._hops
         missing = np.unique(destination[~known[destination]])
         if len(missing):
@@ -213,12 +227,12 @@ class RideWorld(Automaton[RideStates], Generic[C]):
     def within_budget(self, states: RideStates) -> np.ndarray:
         nxt = self._graph.successor[states.place]
         hops = self.hops(np.maximum(nxt, 0), states.destination[:, None])
-        turns = (
+        moves = (
             (nxt >= 0)
             & (hops <= (self.config.max_moves - states.moves - 1)[:, None])
             & (states.status == OPEN)[:, None]
         )
-        return np.concatenate([turns, np.zeros((len(nxt), 1), bool)], axis=1)
+        return np.concatenate([moves, np.zeros((len(nxt), 1), bool)], axis=1)
 
     def graph(self) -> Graph:
         return self._graph
@@ -249,10 +263,10 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         report = self._graph.report
         dropped = [counted(int(report[key]), *words) for key, words in self.dropped.items() if report.get(key)]
         places, moves = counted(self._graph.n_places, *self.place_words), counted(len(self._graph.edges), "move")
-        told = f"{self._graph.name}: {places}, {moves}"
-        told += f" (dropped: {', '.join(dropped)})" if dropped else ""
-        return told + (
-            f"; {counted(documents, 'ride')}, {documents / self._graph.n_places**2:.2g} a pair" if documents else ""
+        text = f"{self._graph.name}: {places}, {moves}"
+        text += f" (dropped: {', '.join(dropped)})" if dropped else ""
+        return text + (
+            f"; {counted(documents, 'ride')}, {documents / self._graph.n_places**2:.2g} per pair" if documents else ""
         )
 
     def card(self, documents: int) -> dict[str, Any]:
