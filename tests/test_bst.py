@@ -268,7 +268,7 @@ def test_conditions_that_cannot_be() -> None:
     tokens, lengths = np.ones((2, 3), np.int64), np.full(2, 3)
     with pytest.raises(InputError, match=r"one suffix a row, \[2, S\]; not shape \[1, 2\]"):
         TrainedModel(BST(CONFIG, V, CONTEXT, 0, PAD)).decoder(tokens, lengths, condition=np.ones((1, 2), np.int64))
-    with pytest.raises(InputError, match="gpt cannot be told what follows"):
+    with pytest.raises(InputError, match="gpt cannot be conditioned on how a document ends"):
         TrainedModel(GPT(GPTConfig(layers=1, heads=1, width=8), V, CONTEXT, 0)).decoder(
             tokens, lengths, condition=np.ones((2, 2), np.int64)
         )

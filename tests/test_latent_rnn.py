@@ -115,7 +115,7 @@ def test_decoding_goes_on_from_the_state(k: int) -> None:
     np.testing.assert_array_equal(decoder.logits, before[rows])
     alone = model.decoder(np.concatenate([tokens[2, :2], tokens[2, 4 : 4 + 2 * k]])[None], np.array([2 + 2 * k]))
     np.testing.assert_allclose(decoder.extend(tokens[:3, :2])[0], alone.extend(tokens[:1, :2])[0], rtol=1e-4, atol=1e-4)
-    with pytest.raises(InputError, match="cannot be told what follows"):
+    with pytest.raises(InputError, match="cannot be conditioned on how a document ends"):
         model.decoder(tokens, lengths, condition=tokens)
 
 

@@ -1,4 +1,5 @@
-"""What a sequence model is to the metrics: numpy in, numpy out, wherever it computes.
+"""What the metrics need of a sequence model. Inputs and outputs are numpy arrays, on whatever device the model
+computes.
 
 Shape letters: B rows, T tokens, P prompt tokens, K new tokens, V vocabulary, D width.
 """
@@ -15,34 +16,34 @@ from worldbench.core.errors import InputError
 from worldbench.core.world import Documents, World
 
 ALL_LAYERS = "all layers"
-"""For `SequenceModel.swapped`: the states of the last token at every layer."""
+"""A value of `layer` in `HasSwap.swapped`: the hidden states of the last token are replaced at every layer."""
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Over the last axis, float64; -inf stays -inf."""
+    """Log probabilities over the last axis, float64. -inf stays -inf."""
     z = logits.astype(np.float64)
     z -= z.max(axis=-1, keepdims=True)
     return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
 
 
 class Decoder(abc.ABC):
-    """Continues B rows at once, keeping what it has computed.
+    """Continues B rows at once and caches what it has computed.
 
-    `logits` float32 [B, V] are those of the next token of every row.
+    `logits` float32 [B, V]: the logits of the next token of every row.
     """
 
     logits: np.ndarray
 
     @abc.abstractmethod
     def extend(self, tokens: np.ndarray) -> np.ndarray:
-        """Append K tokens to every row (int [B, K]); the logits after each of them, float32 [B, K, V]."""
+        """Appends K tokens to every row, int [B, K]. Returns the logits after each of them, float32 [B, K, V]."""
 
     @abc.abstractmethod
     def select(self, rows: np.ndarray) -> None:
-        """Keep only the chosen rows (indices), in that order; a row may be repeated."""
+        """Keeps only the chosen rows (indices), in that order. An index may be repeated."""
 
     def score(self, tokens: np.ndarray) -> np.ndarray:
-        """Append K tokens to every row; the log probability that each had, float64 [B, K]."""
+        """Appends K tokens to every row. Returns the log probability of each token, float64 [B, K]."""
         before = self.logits[:, None]
         after = self.extend(tokens)
         log_law = log_softmax(np.concatenate([before, after[:, :-1]], axis=1))
@@ -50,26 +51,26 @@ class Decoder(abc.ABC):
 
 
 def refuse_condition(name: str, condition: np.ndarray | None) -> None:
-    """For models whose law cannot be conditioned on what follows."""
+    """Raises InputError if a condition is given: for models that cannot be conditioned on how a document ends."""
     if condition is not None:
         raise InputError(
-            f"{name} cannot be told what follows: of the models here only bst, which encodes suffixes, can"
+            f"{name} cannot be conditioned on how a document ends; of the models here only bst can: it encodes suffixes"
         )
 
 
 def refuse_impossible(model: Any, world: World) -> None:
-    """Raises InputError where a model (what makes it: a class or a function) cannot be had in a world, with the
-    reason."""
+    """Raises InputError with the reason if a model cannot be built for a world. `model`: a class or a function that
+    builds models."""
     reason = getattr(model, "impossible", lambda _: None)(world)
     if reason is not None:
         raise InputError(f"there is no {getattr(model, 'name', 'such model')} for this world: {reason}")
 
 
 class Dynamics(Protocol):
-    """A transition of hidden states: what a model has of a step function."""
+    """A transition of hidden states."""
 
     def step(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        """The hidden states after one more token each: float32 [N, D], int [N] -> float32 [N, D]."""
+        """The hidden states after one more token in each row: float32 [N, D], int [N] -> float32 [N, D]."""
         ...
 
 
@@ -77,24 +78,24 @@ class Dynamics(Protocol):
 @runtime_checkable
 class HasHidden(Protocol):
     hidden_name: str
-    """Which tensor `hidden` is, for the tables: latent rank moves with the choice."""
+    """Which tensor `hidden` returns, for tables. The latent rank depends on this choice."""
 
     def hidden(self, tokens: np.ndarray, /) -> np.ndarray:
         """The hidden states that the head reads, float32 [B, T, D]."""
         ...
 
     def layers(self, tokens: np.ndarray, /) -> dict[str, np.ndarray]:
-        """Hidden states by layer, first to last, each float32 [B, T, D]; the last one is `hidden`."""
+        """Hidden states by layer, from first to last, each float32 [B, T, D]. The last entry equals `hidden`."""
         ...
 
 
-@without("no next-token law can be read off the hidden states of the model {name!r}")
+@without("the hidden states of the model {name!r} do not give a distribution of the next token")
 @runtime_checkable
 class HasHead(Protocol):
     def head(self, hidden: np.ndarray, tokens: np.ndarray, /) -> np.ndarray:
-        """The next-token logits read off hidden states float32 [N, D]: float32 [N, V].
+        """The logits of the next token, computed from hidden states float32 [N, D]: float32 [N, V].
 
-        tokens int [N]: the last token that each state has read, which some heads read too.
+        tokens int [N]: the last token before each hidden state. Some heads read the token too.
         """
         ...
 
@@ -103,7 +104,8 @@ class HasHead(Protocol):
 @runtime_checkable
 class FitsDynamics(Protocol):
     def fit_dynamics(self, documents: Documents, steps: int, seed: int, /) -> Dynamics:
-        """A transition fitted to the frozen model's hidden states on these documents: the post-hoc dynamics probe."""
+        """A transition that is fitted to the hidden states of the frozen model on these documents (the post-hoc
+        dynamics probe)."""
         ...
 
 
@@ -111,21 +113,23 @@ class FitsDynamics(Protocol):
 @runtime_checkable
 class HasSwap(Protocol):
     def swapped(self, documents: Documents, donors: Documents, layer: str, /) -> Decoder:
-        """Continue `documents` with the hidden state of their last token, at `layer` (a key of `layers`, or
-        ALL_LAYERS), replaced by that of the donors' last.
+        """Continues `documents` after a replacement: the hidden state of the last token at `layer` (a key of
+        `layers`, or ALL_LAYERS) becomes the hidden state of the donors' last token.
 
-        Equal lengths row by row. The layers above are computed from the replaced state; earlier positions keep what
-        they were.
+        Row n of `documents` and row n of `donors` must have the same length. Higher layers are computed from the
+        replaced state. Earlier positions are unchanged.
         """
         ...
 
 
 class SequenceModel(abc.ABC):
-    """Anything that gives a law of what is asked for after a prefix, as a rule of the next token.
+    """A model that predicts a distribution after every prefix: of the next token, or of the label where the world
+    has labels.
 
-    What more it can do are abilities, as those of worlds are: HasHidden, HasHead, FitsDynamics, HasSwap.
-    needs: the abilities of a world that it is made from. serves_labels: does it make sense where documents ask for
-    labels of their own?
+    Other things that a model can do are abilities, as for worlds: HasHidden, HasHead, FitsDynamics, HasSwap.
+
+    needs: the abilities that the world must have so that the model can be built.
+    serves_labels: true if the model works in a world with labels.
     """
 
     name: str
@@ -135,27 +139,29 @@ class SequenceModel(abc.ABC):
 
     @classmethod
     def impossible(cls, world: World) -> str | None:
-        """None, or the reason why this model cannot be had in that world (an oracle needs an exact law)."""
+        """The reason why this model cannot be built for that world (an oracle needs an exact law). None if there is
+        no reason."""
         return (None if cls.serves_labels else asks_for_labels(world)) or lacking(cls.needs, world)
 
     @abc.abstractmethod
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Scores of what is asked for after every prefix: tokens int [B, T] (padding at the end is ignored) ->
-        float32 [B, T, V]."""
+        """Logits after every prefix: tokens int [B, T] -> float32 [B, T, V]. Padding at the end of a row is ignored."""
 
     @abc.abstractmethod
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> Decoder:
-        """Start decoding after prompts int [B, P], of which the first `lengths` [B] tokens of each row count.
+        """Starts to decode after prompts int [B, P]. Row n has a prompt of `lengths[n]` tokens; the rest of the row
+        is ignored.
 
-        condition: the tokens int [B, S] that the document is to end in (-1 after the last where they are fewer), for
-        models that can be told; the law is then that of the next token given both. Raises InputError where the model
-        cannot.
+        condition: the tokens int [B, S] that the document is to end with, -1 after the last one in shorter rows.
+        Only some models support a condition. They then give the distribution of the next token, given the prefix and
+        the condition. Other models raise InputError.
         """
 
     def untrained(self, seed: int) -> SequenceModel | None:
-        """A freshly initialised model of the same shape (the control of every probe); None: there is no such thing."""
+        """A freshly initialized model of the same shape, the control of every probe. None if the model has no such
+        control."""
         return None
 
     def dynamics(self) -> Dynamics | None:
-        """The model's own transition of hidden states; None: it was trained without one."""
+        """The model's own transition of hidden states. None if the model was trained without one."""
         return None
