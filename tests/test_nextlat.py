@@ -1,70 +1,20 @@
-"""NextLat and GPT against their losses written out position by position, and the cheap backward pass against one plain
-graph.
-
-Shape letters: B rows, T tokens, D width, V vocabulary.
-"""
+"""NextLat's loss and gradients against the sums, written out with loops, of a slow implementation."""
 
 from __future__ import annotations
 
 import dataclasses
-import weakref
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
+from latent_batches import CONFIG, EVERY, assert_same_gradients, gradients, make, packed
 from torch import Tensor
 
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.nextlat import Dynamics, NextLat, NextLatConfig
-from worldbench.baselines.objective import Objective
+from worldbench.baselines.nextlat import NextLat
 from worldbench.baselines.rollout import other_places
-from worldbench.core.errors import InputError
 from worldbench.core.world import Documents
-
-V, CONTEXT = 19, 30
-CONFIG = NextLatConfig(layers=2, heads=2, width=16, horizon=3, lambda_h=0.7, lambda_kl=0.4)
-
-
-def make(config: GPTConfig = CONFIG) -> GPT | NextLat:
-    """In double precision, with weights that make latents differ."""
-    objective = (NextLat if isinstance(config, NextLatConfig) else GPT)(config, V, CONTEXT, 0).double()  # type: ignore[arg-type]
-    with torch.no_grad():
-        for p in objective.parameters():
-            if p.ndim >= 2:
-                p.mul_(10)
-    return objective
-
-
-def packed(rows: int = 4, share: int = 3, width: int = 14, seed: int = 0) -> Batch:
-    """Documents of 2 to 8 tokens, prompts of 1 to 3; some rows cut, some padded."""
-    rng = np.random.default_rng(seed)
-    length = rng.integers(2, 9, rows * share).astype(np.int32)
-    return pack(
-        Documents(
-            rng.integers(0, V, (rows * share, 8)).astype(np.int32),
-            length,
-            rng.integers(1, 4, rows * share).astype(np.int32),
-        ),
-        rows,
-        width,
-    )
-
-
-def gradients(objective: Objective) -> dict[str, Tensor]:
-    out = {name: torch.zeros_like(p) if p.grad is None else p.grad.clone() for name, p in objective.named_parameters()}
-    objective.zero_grad(set_to_none=True)
-    return out
-
-
-def assert_same_gradients(got: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
-    assert max(float(g.abs().max()) for g in expected.values()) > 1e-3
-    for name, g in expected.items():
-        torch.testing.assert_close(got[name], g, atol=1e-9, rtol=1e-6, msg=name)
-
-
-# Equations 3-5, one position and one step at a time
 
 
 def literal_terms(objective: GPT | NextLat, batch: Batch) -> dict[str, Tensor]:
@@ -135,39 +85,6 @@ def literal_terms(objective: GPT | NextLat, batch: Batch) -> dict[str, Tensor]:
     for name, steps in (("next_h", smooth), ("kl", kl)):
         terms[name] = sum((torch.stack(s).mean() for s in steps if s), torch.zeros(())) / c.horizon
     return terms
-
-
-ONE_BY_ONE = {
-    "gpt": GPTConfig(layers=2, heads=2, width=16),
-    "nextlat": CONFIG,
-    "no-kl": dataclasses.replace(CONFIG, lambda_kl=0.0),
-    "no-regression": dataclasses.replace(CONFIG, lambda_h=0.0),
-    "no-latents": dataclasses.replace(CONFIG, lambda_h=0.0, lambda_kl=0.0),
-    "one-step": dataclasses.replace(CONFIG, horizon=1),
-    "past-every-document": dataclasses.replace(CONFIG, horizon=10),
-    "past-every-document-and-on": dataclasses.replace(CONFIG, horizon=15, mask="landing"),
-}
-CHANGES = {
-    "plain": {},
-    "landing": {"mask": "landing"},
-    "prompts": {"mask_prompts": True},
-    "no-residual": {"residual": False},
-    "before-the-norm": {"state": "residual"},
-    "shuffled": {"control": "shuffled"},
-    "all-but-shuffled": {"mask": "landing", "mask_prompts": True, "residual": False, "state": "residual"},
-    "all": {"mask": "landing", "mask_prompts": True, "residual": False, "state": "residual", "control": "shuffled"},
-}
-STOPS = {
-    "": {},
-    "-moving-target": {"stop_target": False},
-    "-moving-head": {"stop_head": False},
-    "-both-moving": {"stop_target": False, "stop_head": False},
-}
-EVERY = ONE_BY_ONE | {
-    name + stop: dataclasses.replace(CONFIG, **changes, **stops)
-    for name, changes in CHANGES.items()
-    for stop, stops in STOPS.items()
-}
 
 
 @pytest.mark.parametrize(
@@ -294,116 +211,3 @@ def test_rows_without_a_term() -> None:
         assert float(terms["kl"]) == 0
         assert all(torch.isfinite(v) for v in terms.values())
         assert all(torch.isfinite(g).all() for g in gradients(objective).values())
-
-
-# Accumulation and memory
-
-
-@pytest.mark.parametrize(
-    "config",
-    [EVERY[name] for name in ("gpt", "nextlat", "plain-both-moving", "all-both-moving", "past-every-document-and-on")],
-)
-def test_accumulated_parts_have_the_gradient_of_the_whole(config: GPTConfig) -> None:
-    objective, batch = make(config), packed(rows=6)
-    totals = objective.counts(batch)
-    whole_terms = objective.backward(batch, totals)
-    whole = gradients(objective)
-    parts = [batch.rows(0, 1), batch.rows(1, 4), batch.rows(4, 6)]
-    for name, total in totals.items():
-        assert sum(int(objective.counts(part)[name]) for part in parts) == int(total)
-    summed = [objective.backward(part, totals) for part in parts]
-    assert_same_gradients(gradients(objective), whole)
-    for name, value in whole_terms.items():
-        assert float(sum(s[name] for s in summed)) == pytest.approx(float(value), rel=1e-9)
-
-
-def test_logits_of_one_step_at_a_time() -> None:
-    """What autograd keeps of the vocabulary's size does not grow with the horizon."""
-
-    class Kept:
-        def __init__(self, tensor: Tensor) -> None:
-            self.tensor = tensor
-
-    def most_kept(horizon: int) -> int:
-        objective, batch = make(dataclasses.replace(CONFIG, horizon=horizon)), packed(rows=6, share=1, width=8)
-        alive: weakref.WeakSet[Kept] = weakref.WeakSet()
-        most = 0
-
-        def keep(tensor: Tensor) -> Kept:
-            nonlocal most
-            kept = Kept(tensor)
-            if tensor.ndim == 2 and tensor.shape[-1] == V:
-                alive.add(kept)
-                most = max(most, len(alive))
-            return kept
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda kept: kept.tensor):
-            objective.backward(batch, objective.counts(batch))
-        return most
-
-    assert 0 < most_kept(6) <= most_kept(2)
-
-
-def test_a_term_of_weight_0_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is called: the dynamics, the regression, the head (for next tokens, and for teachers and students)."""
-    batch, calls = packed(), {"dynamics": 0, "regression": 0, "head": 0}
-
-    def counted(name: str, function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        def call(*args: object, **kwargs: object) -> Tensor:
-            calls[name] += 1
-            return function(*args, **kwargs)
-
-        return call
-
-    monkeypatch.setattr(Dynamics, "forward", counted("dynamics", Dynamics.forward))
-    monkeypatch.setattr(
-        torch.nn.functional, "smooth_l1_loss", counted("regression", torch.nn.functional.smooth_l1_loss)
-    )
-    seen = {}
-    for name in ("nextlat", "no-kl", "no-regression", "no-latents"):
-        objective = make(EVERY[name])
-        objective.trunk.head.register_forward_hook(lambda *_: calls.__setitem__("head", calls["head"] + 1))
-        calls.update(dynamics=0, regression=0, head=0)
-        objective.backward(batch, objective.counts(batch))
-        seen[name] = tuple(calls.values())
-    assert seen == {"nextlat": (3, 3, 5), "no-kl": (3, 3, 1), "no-regression": (3, 0, 5), "no-latents": (0, 0, 1)}
-
-
-# The rest of the interface
-
-
-def test_prediction_is_the_trunk_alone() -> None:
-    nextlat, gpt = NextLat(CONFIG, V, CONTEXT, 0), GPT(GPTConfig(layers=2, heads=2, width=16), V, CONTEXT, 0)
-    assert nextlat.inference_parameters() == gpt.inference_parameters() == gpt.parameter_count()
-    assert nextlat.parameter_count() - gpt.parameter_count() == 2 * 16 + 32 * 128 + 128 * 128 + 128 * 16
-    for name, p in gpt.trunk.named_parameters():
-        assert torch.equal(p, dict(nextlat.trunk.named_parameters())[name]), (
-            "the same seed starts both from the same trunk"
-        )
-
-
-@pytest.mark.parametrize(
-    ("factor", "width", "hidden"), [(1.0, 64, 128), (1.0, 384, 768), (0.5, 384, 384), (2.0, 384, 1536), (0.01, 64, 128)]
-)
-def test_dynamics_width(factor: float, width: int, hidden: int) -> None:
-    assert NextLatConfig(width=width, heads=2, dynamics_factor=factor).dynamics_width == hidden
-
-
-@pytest.mark.parametrize(
-    ("values", "field"),
-    [
-        ({"horizon": 0}, "model.horizon"),
-        ({"lambda_h": -1.0}, "model.lambda_h"),
-        ({"lambda_kl": -0.1}, "model.lambda_kl"),
-        ({"dynamics_factor": 0.0}, "model.dynamics_factor"),
-        ({"width": 31}, "model.width"),
-        ({"mask": "landed"}, "model.mask .* did you mean 'landing'"),
-        ({"state": "norm"}, "model.state .* did you mean 'normed'"),
-        ({"control": "cutt"}, "model.control .* did you mean 'cut'"),
-        ({"control": "cut", "stop_target": False}, "model.stop_target"),
-        ({"control": "cut", "stop_head": False}, "model.stop_head"),
-    ],
-)
-def test_options_that_cannot_be(values: dict[str, object], field: str) -> None:
-    with pytest.raises(InputError, match=field):
-        NextLatConfig(**values)  # type: ignore[arg-type]
