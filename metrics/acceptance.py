@@ -1,8 +1,9 @@
-"""What sequence compression and distinction share: pairs of prefixes, suffixes sampled in lockstep after both, true
-boundary suffixes.
+"""What sequence compression and sequence distinction share: pairs of prefixes, suffixes sampled after both, and the
+true boundary suffixes.
 
-A token is *accepted* after a prefix if its probability is above eps (Vafa et al. 2024, arXiv 2406.03689); a suffix, if
-all its tokens are.
+A token is *accepted* after a prefix if its probability is above eps (Vafa et al. 2024, arXiv 2406.03689). A suffix is
+accepted if all its tokens are.
+
 Shape letters: N trials, S suffixes of a trial, K tokens, A actions, V vocabulary, F nodes of a frontier.
 """
 
@@ -31,8 +32,10 @@ Accept = Callable[[States], np.ndarray]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Two prefixes a trial, equally long. redrawn: int [N], draws thrown away before; dropped: trials for which no draw
-    would do."""
+    """Two prefixes of equal length for each trial.
+
+    redrawn: int [N], how often the pair of a trial was drawn anew. dropped: the number of trials without a usable pair.
+    """
 
     first: Documents
     second: Documents
@@ -42,16 +45,16 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.redrawn)
 
-    def told(self, asked: int) -> list[str]:
-        """A note on the trials that were dropped, if any were."""
+    def dropped_notes(self, asked: int) -> list[str]:
+        """A note on the trials that were dropped; no note where none was."""
         return (
             [f"{self.dropped} of {asked} trials were dropped: no pair of histories was found in {ATTEMPTS} draws"]
             if self.dropped
             else []
         )
 
-    def none(self, primary: str) -> Report:
-        """What is left to report where every trial was dropped."""
+    def empty_report(self, primary: str) -> Report:
+        """The report where every trial was dropped."""
         return Report(
             {primary: Score(float("nan"), 0)},
             notes=[f"no pair of histories was found in {ATTEMPTS} draws: nothing to measure"],
@@ -63,15 +66,17 @@ class Pairs:
 
 
 def most_moves(world: Automaton, states: States) -> np.ndarray:
-    """Most tokens of a history, so that the goal is still well within the budget: below the longest walk - the shortest
-    way - 3."""
+    """The most tokens of a history such that the goal stays well within the budget: fewer than the longest walk minus
+    the shortest way minus 3."""
     distance = world.distance(states) if isinstance(world, HasDistance) else np.zeros(len(states), np.int64)
     return world.longest - 5 - distance
 
 
 def draw_pairs(world: Able, seed: int, count: int, name: str, *, same: bool) -> Pairs:
-    """Trials of the stream `name`: histories of k moves, k uniform in 1 .. most_moves, into one drawn state (`same`:
-    two different histories) or into two different ones. A draw that will not do is redrawn whole with the next attempt.
+    """Pairs of histories, drawn from the stream `name`.
+
+    A history has k moves, k uniform in 1 .. most_moves. same: two different histories of one drawn state; otherwise
+    histories of two different states. A pair that cannot be used is drawn anew as a whole, with the next attempt.
     """
     most = max(world.longest - 1, 1)
     tokens = [np.zeros((count, world.context), np.int32) for _ in range(2)]
@@ -107,9 +112,11 @@ def draw_pairs(world: Able, seed: int, count: int, name: str, *, same: bool) -> 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Suffixes sampled after the first prefixes. tokens: int32 [N, S, K], padded with -1; length: int [N, S]; rejected:
-    bool [N, S], cut at its last token, the first that is not accepted after the second prefix. laws: next-token laws
-    after the two prefixes, float64 [2, N, V].
+    """Suffixes sampled after the first prefixes.
+
+    tokens: int32 [N, S, K], padded with -1. length: int [N, S]. rejected: bool [N, S], the suffix ends with its first
+    token that is not accepted after the second prefix. laws: float64 [2, N, V], the model's next-token distributions
+    after the two prefixes.
     """
 
     tokens: np.ndarray
@@ -121,8 +128,8 @@ class Sampled:
 def sample_suffixes(
     world: World, model: SequenceModel, pairs: Pairs, seed: int, name: str, suffixes: int, eps: float
 ) -> Sampled:
-    """Suffixes from the model after the first prefix, tokens below eps cut off, until `end` (if there is one), the
-    first token rejected after the second, or the budget."""
+    """Suffixes drawn from the model after the first prefix, without tokens below eps. A suffix ends at `end` (if there
+    is one), at the first token that is rejected after the second prefix, or at the budget."""
     n, limit = len(pairs), world.longest
     per_chunk = max(1, ROWS // suffixes)
     parts = [
@@ -190,12 +197,12 @@ def _sample_chunk(
 
 
 def by_map(world: Automaton) -> Accept:
-    """Map-truth: what the world's rule allows."""
+    """Truth by the map: the tokens that the rule of the world allows."""
     return world.legal
 
 
 def by_law(world: Able, eps: float) -> Accept:
-    """Law-truth: what the exact law gives more than eps; nothing once ended or lost."""
+    """Truth by the law: the tokens with a probability above eps; none after the end, and none once the ride is lost."""
 
     def accept(states: States) -> np.ndarray:
         return (world.law(states) > eps) & (np.asarray(world.outcome(states)) == OPEN)[:, None]
@@ -204,8 +211,10 @@ def by_law(world: Able, eps: float) -> Accept:
 
 
 def accepted_by(world: Automaton, accept: Accept, states: States, tokens: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Does the truth accept each suffix, int [M, K] of which `length` count, after its state? bool [M, K]: token by
-    token (True beyond the length)."""
+    """Does the truth accept each suffix after its state? bool [M, K], token by token; True beyond the length.
+
+    tokens: int [M, K], of which the first `length` [M] count.
+    """
     column = world.vocabulary.action_of_token
     out = np.ones(tokens.shape, bool)
     for t, rows, here in Replay(world, states, tokens, 0, length):
@@ -216,8 +225,8 @@ def accepted_by(world: Automaton, accept: Accept, states: States, tokens: np.nda
 
 @dataclass(frozen=True)
 class Boundary:
-    """Suffixes that the truth accepts after the first state and not after the second, every shorter start of them after
-    both. owner: int [M], the trial."""
+    """Suffixes that the truth accepts after the first state and not after the second, while it accepts every shorter
+    start of them after both. owner: int [M], the trial."""
 
     owner: np.ndarray
     tokens: np.ndarray
@@ -225,7 +234,7 @@ class Boundary:
 
 
 def true_boundary(world: Automaton, accept: Accept, first: States, second: States, depth: int) -> Boundary:
-    """All true boundary suffixes up to `depth` tokens, level by level, all trials at once."""
+    """All true boundary suffixes of up to `depth` tokens, level by level, for all trials at once."""
     actions = np.array(world.vocabulary.actions)
     owner = np.arange(len(first))
     prefix = np.zeros((len(first), 0), np.int64)

@@ -1,5 +1,4 @@
-"""Distances between beliefs beside distances between what stands for them (Shai et al. 2024, arXiv 2405.15943: RRXOR's
-belief and next-token geometry).
+"""Distances between beliefs, and between codes that stand for them (Shai et al. 2024, arXiv 2405.15943).
 
 Shape letters: M prefixes, P pairs, K entries of a code.
 """

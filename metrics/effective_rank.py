@@ -15,7 +15,7 @@ from worldbench.metrics.evaluation import Evaluation, chunks
 
 
 def effective_rank(singular_values: np.ndarray) -> float:
-    """exp(entropy of s_i / sum s); nan for a matrix of zeros."""
+    """exp(entropy of s_i / sum s) of singular values; NaN for a matrix of zeros."""
     if not singular_values.any():
         return float("nan")
     p = singular_values / singular_values.sum()
@@ -24,7 +24,7 @@ def effective_rank(singular_values: np.ndarray) -> float:
 
 
 def participation_ratio(singular_values: np.ndarray) -> float:
-    """(sum s^2)^2 / sum s^4; nan for a matrix of zeros."""
+    """(sum s^2)^2 / sum s^4 of singular values; NaN for a matrix of zeros."""
     if not singular_values.any():
         return float("nan")
     return float((singular_values**2).sum() ** 2 / (singular_values**4).sum())
@@ -43,12 +43,11 @@ class RankOptions:
 
 class EffectiveRank(Metric):
     """exp(entropy of s_i / sum s) over the singular values of the matrix of hidden states [tokens, D] that the head
-    reads, equal token counts for every model.
+    reads. The number of tokens is the same for every model.
 
-    Three forms: uncentred (the paper's), centred, and the participation ratio (sum of squares squared over sum of
-    fourth powers, centred). It has **no better direction**: a one-hot code of the state has a rank of about twice the
-    number of places; low rank is not correctness (metrics.md, section 4). Beside it the rank of the network untrained
-    (`rank_untrained`, uncentred).
+    Three forms: uncentered (as published), centered, and the participation ratio (centered). For comparison the rank of
+    the untrained network (`rank_untrained`, uncentered). The rank has **no better direction**: a one-hot code of the
+    place has a rank of about twice the number of places, and a low rank is not correctness.
     """
 
     name, version, direction = "effective_rank", 1, "none"

@@ -1,5 +1,4 @@
-"""What a metric works on: a model in a world, the evaluation's own streams, and the work that metrics share, done
-once."""
+"""What a metric works on: a model in a world, the streams of the evaluation, and work that metrics share, done once."""
 
 from __future__ import annotations
 
@@ -76,7 +75,7 @@ class Truth:
 
 
 def walk(world: Automaton, documents: Documents) -> Iterator[tuple[int, np.ndarray, States]]:
-    """Walk documents through the world, all rows at once: for each number of tokens seen, the rows int [M] of which
+    """Follow documents through the world, all rows at once. For each number of tokens seen: the rows, int [M], of which
     something is asked there, and their states."""
     labels = documents.labels
     for seen, rows, here in replay(world, documents, ends=labels is not None):
@@ -108,7 +107,7 @@ def chunks(documents: Documents) -> Iterator[Documents]:
 
 
 def single_prompt(world: World) -> str | None:
-    """Why metrics of rides from distinct prompts do not apply; None where they do."""
+    """The reason why metrics of rides from distinct prompts do not apply; None where they do."""
     if len(world.prompts(0, 2)[0]) < 2:
         return f"the world {world.name!r} has a single prompt: there are no distinct rides to ask for"
     return None

@@ -1,4 +1,4 @@
-"""Excess loss: how far the model's next-token law is from the exact law of the data."""
+"""Excess loss: how far is the model's next-token distribution from the exact law of the data?"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
 def divergences(world: Able, model: SequenceModel, documents: Documents) -> tuple[np.ndarray, ...]:
     """At every place where something is asked for: row [M], tokens seen [M], KL(law || model) [M], entropy of the law
-    [M], -log model(answer) [M]; nats."""
+    [M], and -log model(answer) [M]; in nats."""
     rows, places, kl, entropy, loss = [], [], [], [], []
     answers = np.array(world.vocabulary.answers)
     done = 0
@@ -41,8 +41,8 @@ def divergences(world: Able, model: SequenceModel, documents: Documents) -> tupl
 
 
 def ratio(total: np.ndarray, count: np.ndarray) -> Score:
-    """Mean over positions, sum(total) / sum(count), with an interval over documents (linearised ratio; documents are
-    the independent unit)."""
+    """Mean over positions, sum(total) / sum(count), with an interval over documents (ratio by linearization; documents
+    are the independent units)."""
     if not count.sum() > 0:
         return Score(float("nan"), len(total), None)
     mean = ratio_interval(total, count)
@@ -50,14 +50,14 @@ def ratio(total: np.ndarray, count: np.ndarray) -> Score:
 
 
 class ExcessLoss(Metric):
-    """Mean over predicted positions of held-out documents of KL(law || model), in nats, with the law exact (law of the
-    world, metrics.md section 1).
+    """Mean of KL(law || model) over the predicted positions of held-out documents, in nats. The law is exact.
 
-    Sees: every difference between the model's and the data's next-token laws, weighted as documents visit them. Cannot
-    see: states that held-out documents do not visit, and why a difference arises. The loss of the perfect model is
-    `bayes`; `loss` is the model's own on the same tokens. By position in the series, beside `exact_bayes`, the
-    expectation of `bayes` over all documents, where the world knows it (the myopic entropies h_L of a hidden Markov
-    process).
+    `bayes`: the loss of the law itself. `loss`: the loss of the model on the same tokens. The series has the loss by
+    position, beside `exact_bayes`, the expectation of `bayes` over all documents, where the world knows it (the myopic
+    entropies h_L of a hidden Markov process).
+
+    Sees: every difference between the model's distribution and the law, weighted as documents visit it. Cannot see:
+    states that held-out documents do not visit, and why a difference arises.
     """
 
     name, version, direction = "excess_loss", 1, "lower"

@@ -25,7 +25,7 @@ class Affine:
 
 
 def _shares(n: int, w: np.ndarray | None) -> np.ndarray:
-    """Weights that sum to 1: the given ones' shares, else equal."""
+    """Weights that sum to 1: the given ones over their sum, else equal ones."""
     return np.full(n, 1 / n) if w is None else w / w.sum()
 
 

@@ -1,7 +1,7 @@
-"""Minimal pairs: one wall of a prompt's maze is moved. Does the answer change where it should, and only there?
+"""Minimal pairs: one wall of the maze in a prompt is moved. Does the answer change where it must, and only there?
 
-Distinction for worlds whose prompts tell a rule of their own (metrics.md, section 3). Shape letters: N pairs, L tokens
-of a continuation.
+This is distinction for worlds whose prompts state a rule of their own. Shape letters: N pairs, L tokens of a
+continuation.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def first_change(
     path: np.ndarray,
     length: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Follow a true path (int [N, L], `length` [N] tokens) of the first prompts in both worlds of prompts. Where does
-    it stop being one of the second's?
+    """Where does a true path of the first prompts stop being a true path of the second prompts?
 
-    int [N]: the place of its first token that the second's exact law excludes, -1 for none, -2 where the two laws there
-    have another token in common; and bool [N]: were all laws along it (up to there) equal?
+    path: int [N, L], of which `length` [N] tokens count. Returns int [N], the place of the first token that the law of
+    the second prompt excludes: -1 where there is no such token, -2 where the two laws at that place have another token
+    in common. And bool [N]: were the two laws equal at every place before?
     """
     column = world.vocabulary.action_of_token
     a, b = (Replay(world, world.start(*prompts), path, 0, length) for prompts in (first, second))
@@ -52,14 +52,15 @@ def first_change(
 
 
 class MinimalPairs(Metric):
-    """Prompts of which one passage is moved (its entry names another pair of cells in the same place; all else is told
-    alike).
+    """Pairs of prompts that differ in one passage: its entry names another pair of cells, in the same place.
 
-    Where the true path changes, `recall`: at the first step where it must, after the same tokens, is the model's most
-    likely token right under both prompts? Where all laws along the true path stay, `precision`: is the greedy answer
-    token by token the same? (Pairs in between, with several shortest paths of which some stay, are left out and
-    counted.) Sees: whether single passages are read and reach the plan. Cannot see: what two changes do together. A
-    model that ignores its prompt has precision 1 and recall 0: never one alone.
+    `recall`, over pairs whose true path changes: at the first step where the path must change, after the same tokens,
+    is the likeliest token right under both prompts? `precision`, over pairs whose laws stay equal along the true path:
+    is the greedy answer the same, token by token? Pairs in between (several shortest paths, of which some stay) are
+    left out and counted.
+
+    Sees: whether single passages are read and reach the plan. Cannot see: what two changes do together. A model that
+    ignores its prompt has precision 1 and recall 0: read neither alone.
     """
 
     name, version, direction = "minimal_pairs", 1, "higher"
@@ -119,8 +120,7 @@ class MinimalPairs(Metric):
         path: np.ndarray,
         place: np.ndarray,
     ) -> np.ndarray:
-        """bool [2, N]: is the most likely token after the first `place` tokens of the path one that the law gives a
-        chance?"""
+        """bool [2, N]: does the law allow the likeliest token after the first `place` tokens of the path?"""
         column, n = world.vocabulary.action_of_token, len(path)
         if not n:
             return np.zeros((2, 0), bool)

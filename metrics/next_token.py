@@ -12,11 +12,11 @@ from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
 
 class NextToken(Metric):
-    """Share of teacher-forced positions of held-out documents whose top-1 token is legal (a legal turn, or `end`
-    exactly at the destination).
+    """Share of teacher-forced positions of held-out documents whose most likely token is legal: a legal move, or `end`
+    exactly at the destination.
 
-    Sees: gross failure. Cannot see: anything finer; every trained model scores about 1, so it does not discriminate
-    (metrics.md, section 2). The interval treats positions as independent, which they are not within a ride.
+    Sees: gross failure. Cannot see: anything finer. Every trained model scores about 1, so the score does not
+    discriminate. The interval treats positions as independent, which they are not within a ride.
     """
 
     name, version, direction = "next_token", 1, "higher"

@@ -1,4 +1,4 @@
-"""Out of distribution: prompts of another law, in the same words. Is the rule followed, or the data's habits?"""
+"""Out of distribution: prompts of other laws in the same words. Does a model follow the rule, or habits of its data?"""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ class ShiftOptions:
 
 
 class OutOfDistribution(Metric):
-    """Share of prompts from each of the world's shifts (for mazes: other generators, loops, a smaller grid in the same
-    words) whose greedy answer reaches the target legally (`reaches_<shift>`), and by fewest moves (`optimal_<shift>`);
-    `optimal` and `reaches`: means over the shifts; `.._own`: the world's own.
+    """Share of prompts from each shift of the world whose greedy answer reaches the target legally (`reaches_<shift>`),
+    and with the fewest moves (`optimal_<shift>`). Shifts of mazes: other generators, loops, a smaller grid in the same
+    words.
 
-    Sees: what was learned beyond the training law. Cannot see: why it fails elsewhere: longer prompts are also longer
-    positions than training showed.
+    `optimal`, `reaches`: the means over the shifts. `optimal_own`, `reaches_own`: prompts of the world itself.
+
+    Sees: what was learned beyond the law of training. Cannot see: why a model fails elsewhere. Longer prompts, for one,
+    also have positions that training never showed.
     """
 
     name, version, direction = "out_of_distribution", 1, "higher"

@@ -20,8 +20,11 @@ LAWS_AT_ONCE = 1 << 23
 
 @dataclass(frozen=True)
 class Suffixes:
-    """owner: int [M], the pair; tokens: int [M, K], length [M]; weight: [M], summing to 1 over a pair; log_law: [2, M],
-    after each of the two prefixes."""
+    """Suffixes of pairs of prefixes.
+
+    owner: int [M], the pair. tokens: int [M, K]. length: int [M]. weight: float64 [M], summing to 1 over a pair.
+    log_law: float64 [2, M], the log probability after each of the two prefixes.
+    """
 
     owner: np.ndarray
     tokens: np.ndarray
@@ -32,7 +35,7 @@ class Suffixes:
 
 @dataclass
 class _Nodes:
-    """Starts of suffixes: the pair, the tokens so far, both states, both log laws."""
+    """Suffixes in the making: their pair, the tokens so far, the two states, the two log probabilities."""
 
     owner: np.ndarray
     tokens: np.ndarray
@@ -48,7 +51,7 @@ class _Nodes:
         return _Nodes(self.owner[rows], self.tokens[rows], [s.take(rows) for s in self.states], self.log_law[:, rows])
 
     def open(self, world: Automaton) -> np.ndarray:
-        """bool: does it go on after every prefix after which it is possible?"""
+        """bool: does the suffix go on after every prefix after which it is possible?"""
         going = np.stack([np.asarray(world.outcome(s)) == OPEN for s in self.states])
         return np.asarray((going | ~np.isfinite(self.log_law)).all(axis=0))
 
@@ -63,8 +66,8 @@ def _log_laws(world: Able, nodes: _Nodes) -> np.ndarray:
 
 
 def suffixes_of(world: Able, first: States, second: States, longest: int, limit: int, seed: int, name: str) -> Suffixes:
-    """All suffixes of at most `longest` tokens that either law makes possible; where a pair has more than `limit`, that
-    many, half drawn from each law."""
+    """All suffixes of at most `longest` tokens that are possible after either prefix. A pair with more than `limit` of
+    them gets `limit` suffixes instead, half drawn from the law after each prefix."""
     actions = np.array(world.vocabulary.actions)
     n = len(first)
     start = _Nodes(np.arange(n), np.zeros((n, 0), np.int64), [first, second], np.zeros((2, n)))
@@ -100,7 +103,8 @@ def suffixes_of(world: Able, first: States, second: States, longest: int, limit:
 
 
 def _drawn(world: Able, start: _Nodes, longest: int, limit: int, seed: int, name: str) -> list[_Nodes]:
-    """`limit` suffixes a pair, the even ones drawn from the first law, the odd ones from the second."""
+    """`limit` suffixes for each pair: the even ones drawn from the law after the first prefix, the odd ones from the
+    other."""
     actions = np.array(world.vocabulary.actions)
     uniform = np.concatenate(
         [

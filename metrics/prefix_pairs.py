@@ -18,7 +18,7 @@ POOL = 20_000
 
 
 def cut(world: World, documents: Documents, uniform: np.ndarray) -> Documents:
-    """Each document up to before one of its predicted tokens, chosen evenly by uniform [N]."""
+    """Each document cut before one of its predicted tokens, which uniform [N] in [0, 1) chooses evenly."""
     predicted = documents.length - documents.prompt_length
     length = documents.prompt_length + (uniform * predicted).astype(np.int32)
     inside = np.arange(documents.tokens.shape[1])[None, :] < length[:, None]
@@ -28,13 +28,13 @@ def cut(world: World, documents: Documents, uniform: np.ndarray) -> Documents:
 
 
 def last_tokens(documents: Documents, count: int) -> np.ndarray:
-    """The last tokens of each document, int [N, count]; -1 before its start."""
+    """The last `count` tokens of each document: int [N, count]; -1 before its start."""
     column = documents.length[:, None] - count + np.arange(count)[None, :]
     return np.where(column >= 0, np.take_along_axis(documents.tokens, np.maximum(column, 0), axis=1), -1)
 
 
 def within(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Pairs of rows that agree in `groups` int [N, k], each row in one pair at most, in random order: int [P, 2]."""
+    """Pairs of rows that agree in `groups` int [N, k], in random order: int [P, 2]. Each row is in at most one pair."""
     if not len(groups):
         return np.empty((0, 2), np.int64)
     _, label = np.unique(groups, axis=0, return_inverse=True)

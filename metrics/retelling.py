@@ -1,7 +1,7 @@
-"""Re-telling: is one maze, told in another order and from other sides, one maze to the model? Compression for worlds
-whose prompts tell a rule of their own.
+"""Retelling: is one maze the same maze to the model when the prompt writes it another way? This is compression for
+worlds whose prompts state a rule of their own.
 
-(metrics.md, section 3.) Shape letters: N documents, T tokens, V vocabulary.
+Shape letters: N documents, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ def laws(model: SequenceModel, documents: Documents) -> tuple[np.ndarray, np.nda
 
 
 class Retelling(Metric):
-    """Held-out documents and the same with their prompts told anew (entries shuffled, each from a random side): the
-    Jensen-Shannon distance (base 2) of the two next-token laws along the true path, and the share of prompts whose two
-    greedy answers are token by token the same (`identical`).
+    """Held-out documents, and the same documents with another telling of the maze: entries shuffled, and each entry
+    written from a random side.
 
-    Sees: whether the order of telling, which is nothing to the maze, is something to the model. Cannot see: whether the
-    maze is understood: a model that ignores its prompt scores as the oracle does, so never without minimal_pairs.
+    `jensen_shannon`: the Jensen-Shannon distance (base 2) of the model's two next-token distributions along the true
+    path. `identical`: the share of prompts whose two greedy answers are the same, token by token.
+
+    Sees: whether the telling, which does not change the maze, changes the answer. Cannot see: whether the maze is
+    understood. A model that ignores its prompt scores as well as the oracle, so read the scores beside minimal_pairs.
     """
 
     name, version, direction = "retelling", 1, "lower"

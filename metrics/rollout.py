@@ -1,8 +1,8 @@
 """Rides decoded from prompts, with an optional referee who forces detours. Batched over prompts, cached in the decoder.
 
-Decoding goes on until the model says `end` or the world's decode limit is reached, also after an illegal token: what a
-ride is worth is its outcome, and the map that a model believes in is drawn from whole rides. In a world without an
-`end` token a ride is over once it has arrived.
+Decoding goes on until the model says `end` or the decode limit of the world is reached, also after an illegal token:
+the outcome of a ride judges it, and a map is drawn from whole rides. In a world without an `end` token a ride is over
+when it arrives.
 
 Shape letters: N prompts, P prompt tokens, L continuation tokens, V vocabulary, A actions.
 """
@@ -32,9 +32,11 @@ MOST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Rides:
-    """prompts int [N, P], prompt_lengths [N]; tokens int32 [N, L] after the prompt, padding after their end; length int
-    [N]; outcome int8 [N] (OPEN: the budget was spent); legal_tokens int [N], tokens before the first illegal one;
-    distance int [N] from the prompt to the goal, -1 unknown; detours int [N], forced turns.
+    """Decoded rides.
+
+    prompts: int [N, P]. prompt_lengths: [N]. tokens: int32 [N, L], after the prompt, padded. length: int [N]. outcome:
+    int8 [N] (OPEN: the budget was spent). legal_tokens: int [N], tokens before the first illegal one. distance: int
+    [N], from the prompt to the goal; -1 unknown. detours: int [N], forced moves.
     """
 
     prompts: np.ndarray
@@ -80,10 +82,10 @@ def sample(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 
 
 def forced_turn(logits: np.ndarray, allowed: np.ndarray, uniform: np.ndarray, kind: Kind) -> np.ndarray:
-    """The referee's turn, a column a row: of those allowed (bool [N, A], some in each row), a uniform one, the model's
-    least likely or its most likely.
+    """The move that the referee forces, a column for each row.
 
-    logits: the model's, of the same columns [N, A]. uniform: [N], for `random` alone. Of equally likely ones the first.
+    allowed: bool [N, A], some in each row. logits: [N, A], of the model. uniform: [N] in [0, 1), for `random` alone.
+    kind: a random allowed move, the least likely or the most likely one; of equally likely ones the first.
     """
     if kind == "random":
         return draw(allowed, uniform)
@@ -106,12 +108,12 @@ def roll_out(
     start: int = 0,
     kind: Kind = "random",
 ) -> Rides:
-    """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, whichever model
-    and chunk it is decoded in.
+    """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, for every model
+    and in every chunk.
 
-    detour: with this probability a choice (whatever it was) is replaced by another legal turn after which the goal is
-    within the budget (metrics.md, section 2); where there is no other, it stands. kind: which other one, see
-    `forced_turn`; whether a step is forced is drawn alike for every kind.
+    detour: the probability that a choice is replaced by another legal move after which the goal is still within the
+    budget. Where there is no such move the choice stands. kind: which move, see `forced_turn`. Which steps are forced
+    does not depend on the kind.
     """
     require((Automaton, HasBudget) if detour else (Automaton,), world)
     chunks = [

@@ -1,4 +1,4 @@
-"""Sequence compression (Vafa et al. 2024): are two histories of one state treated alike?"""
+"""Sequence compression (Vafa et al. 2024): does a model treat two histories of one state alike?"""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 
 
 class SequenceCompression(Metric):
-    """Share of trials in which every suffix sampled after one history of a state is accepted (all tokens above eps)
-    after another history of the same state.
+    """Share of trials in which all suffixes sampled after one history of a state are accepted (every token has a
+    probability above eps) after another history of the same state.
 
-    A trial: a state, k moves, two different random backward walks of k moves into it, 30 suffixes. 1 if **all** are
-    accepted. Sees: histories that should be one and are not. Cannot see: histories that should differ and do not: a
-    model that accepts everything scores 1, so read it beside distinction's recall.
-    Brittle: small logit noise on a perfect map destroys it (metrics.md, section 3), so beside it:
-    `compression_illegal`, which fails only through a token that is illegal there, after legal ones;
-    `suffixes_accepted`; the Jensen-Shannon distance of the two next-token laws. (NextLat's released script re-scores
-    suffixes after the history they came from: by construction 1, so it is not measured.)
+    A trial: a state, k moves, two different random backward walks of k moves that lead to it, 30 suffixes; a success if
+    **all** are accepted.
+
+    Sees: histories that should be one and are not. Cannot see: histories that should differ and do not. A model that
+    accepts everything scores 1, so read the score beside the recall of distinction.
+
+    The score is brittle: small noise on the logits of a perfect map destroys it. So three scores stand beside it:
+    `compression_illegal`, where a trial fails only through an illegal token after legal ones; `suffixes_accepted`; and
+    the Jensen-Shannon distance of the two next-token distributions. (The released script of NextLat scores suffixes
+    again after the history that they came from. That is 1 by construction, and is not measured.)
     """
 
     name, version, direction = "sequence_compression", 1, "higher"
@@ -57,7 +60,7 @@ class SequenceCompression(Metric):
         world, settings = evaluation.world, evaluation.settings
         pairs = draw_pairs(world, evaluation.seed, settings.structure_trials, "compression", same=True)
         if not len(pairs):
-            return pairs.none(self.primary)
+            return pairs.empty_report(self.primary)
         s = sample_suffixes(
             world, evaluation.model, pairs, evaluation.seed, "compression", settings.suffixes, settings.eps
         )
@@ -91,7 +94,7 @@ class SequenceCompression(Metric):
                 "jensen_shannon": distance,
             },
         )
-        report.notes += pairs.told(settings.structure_trials)
+        report.notes += pairs.dropped_notes(settings.structure_trials)
         return report
 
 

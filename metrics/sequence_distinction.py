@@ -1,4 +1,5 @@
-"""Sequence distinction (Vafa et al. 2024): are two states told apart, by the suffixes that truly tell them apart?"""
+"""Sequence distinction (Vafa et al. 2024): does a model tell two states apart, by the suffixes that truly tell them
+apart?"""
 
 from __future__ import annotations
 
@@ -30,7 +31,7 @@ RELEASED_SUFFIXES = 5
 
 
 def recalled(model: SequenceModel, pairs: Pairs, boundary: Boundary, eps: float) -> np.ndarray:
-    """bool [M]: is each boundary suffix accepted by the model after the first prefix, and not after the second?"""
+    """bool [M]: does the model accept each boundary suffix after the first prefix, and not after the second?"""
     inside = np.arange(boundary.tokens.shape[1])[None, :] < boundary.length[:, None]
     accepted = []
     for prefixes in (pairs.first, pairs.second):
@@ -40,7 +41,8 @@ def recalled(model: SequenceModel, pairs: Pairs, boundary: Boundary, eps: float)
 
 
 def per_trial(owner: np.ndarray, hit: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
-    """Share of hits by trial [trials] (nan where it owns none), and how many it owns."""
+    """The share of hits in each trial [trials], NaN for a trial without any suffix, and the number of suffixes of each
+    trial."""
     count = np.bincount(owner, minlength=trials)
     with np.errstate(invalid="ignore"):
         return np.bincount(owner, hit, minlength=trials) / np.where(count, count, np.nan), count
@@ -58,16 +60,19 @@ class DistinctionOptions(SuffixOptions):
 
 
 class SequenceDistinction(Metric):
-    """Precision and recall of the suffixes by which the model tells two different states apart (its Myhill-Nerode
-    boundary), one history each.
+    """Precision and recall of the suffixes by which the model tells two states apart (the Myhill-Nerode boundary), with
+    one history of each state.
 
-    Precision: suffixes sampled after prefix 1, each cut at its first token not accepted after prefix 2; the share of
-    these that truly tell the states apart (none: 1). Recall: of all true boundary suffixes up to 5 tokens, the share
-    accepted after prefix 1 and not after prefix 2, over the trials that have any (`empty_boundary`: the share that has
-    none; Vafa et al. count these as 1, which a model that accepts everything would share in). Truth is the map (legal
-    tokens; Vafa, with `end`) or the law (probability above eps). Sees: states that are confused. Cannot see: one
-    state's histories split apart (that is compression). A model that accepts everything has precision 1 and recall 0:
-    never read one alone. Released variants: recall without `end`, precision of 5 suffixes.
+    Precision: suffixes are sampled after prefix 1, and each is cut at its first token that is not accepted after prefix
+    2. The share of these that truly tell the states apart; 1 where there are none. Recall: the share of the true
+    boundary suffixes of up to 5 tokens that the model accepts after prefix 1 and not after prefix 2, over trials with
+    such suffixes. `empty_boundary` is the share of the other trials. (Vafa et al. count these as 1, which a model that
+    accepts everything would gain from.) Truth is the map (legal tokens, with `end`; Vafa et al.) or the law
+    (probability above eps).
+
+    Sees: states that are confused. Cannot see: histories of one state that are split apart (compression sees that). A
+    model that accepts everything has precision 1 and recall 0: read neither alone. Variants of the released code:
+    recall without `end`, precision of 5 suffixes.
     """
 
     name, version, direction = "sequence_distinction", 1, "higher"
@@ -98,7 +103,7 @@ class SequenceDistinction(Metric):
         model, c = evaluation.model, evaluation.settings
         pairs = draw_pairs(world, evaluation.seed, c.structure_trials, "distinction", same=False)
         if not len(pairs):
-            return pairs.none(self.primary)
+            return pairs.empty_report(self.primary)
         first, second = world.after(pairs.first), world.after(pairs.second)
         s = sample_suffixes(world, model, pairs, evaluation.seed, "distinction", c.suffixes, c.eps)
         trial, suffix = np.nonzero(s.rejected)
@@ -131,7 +136,7 @@ class SequenceDistinction(Metric):
         report.notes.append(
             "precision is printed beside recall: a model that accepts everything has precision 1 and recall 0"
         )
-        report.notes += pairs.told(c.structure_trials)
+        report.notes += pairs.dropped_notes(c.structure_trials)
         return report
 
 

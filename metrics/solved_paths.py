@@ -1,5 +1,5 @@
-"""Solved paths: is the path that a prompt asks for found, exactly, legally, by fewest moves? (Nolte et al. 2024, arXiv
-2412.05117.)
+"""Solved paths: does the model find the path that a prompt asks for: exactly, legally, with the fewest moves? (Nolte et
+al. 2024, arXiv 2412.05117.)
 
 Shape letters: N prompts, L tokens of a continuation, A actions.
 """
@@ -24,10 +24,9 @@ from worldbench.metrics.rollout import Rides, moves_of
 def true_paths(
     world: Able, prompts: np.ndarray, lengths: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A continuation of each prompt drawn from the exact law: tokens int32 [N, L], padded; their number [N], the end
-    included; and at how many of them a token that the path had not had was also legal ("forks": the end and the way
-    back are none).
-    """
+    """A continuation of each prompt, drawn from the exact law: tokens int32 [N, L], padded; the number of tokens [N],
+    with the end; and the number of forks [N]. A fork is a token at which another token was legal too; the end, and the
+    way back, count as no other token."""
     n, limit, v = len(prompts), world.longest, world.vocabulary
     tokens, length = continuations(
         world, prompts, lengths, streams.uniform(0, n, limit, "evaluation", seed, "true paths")
@@ -41,7 +40,7 @@ def true_paths(
 
 
 def likely(world: Able, rides: Rides) -> np.ndarray:
-    """bool [N, L]: was each token of a ride one that the exact law gives a chance, and every token before it legal?"""
+    """bool [N, L]: does the exact law allow each token of a ride, after legal tokens alone?"""
     column = world.vocabulary.action_of_token
     out = np.zeros(rides.tokens.shape, bool)
     walking = Replay(world, world.start(rides.prompts, rides.prompt_lengths), rides.tokens, 0, rides.length)
@@ -56,7 +55,7 @@ def likely(world: Able, rides: Rides) -> np.ndarray:
 
 
 def split_by(name: str, by: np.ndarray, hits: dict[str, np.ndarray]) -> dict[str, list[Any]]:
-    """For each value of `by` [N]: how many, and the share of each kind of hit [N]."""
+    """For each value of `by` [N]: the number of rows, and the share of each kind of hit [N]."""
     n = np.bincount(by)
     at = np.flatnonzero(n)
     return {
@@ -67,13 +66,15 @@ def split_by(name: str, by: np.ndarray, hits: dict[str, np.ndarray]) -> dict[str
 
 
 class SolvedPaths(Metric):
-    """Share of distinct held-out prompts whose decoded continuation is token by token the path (`exact`: where several
-    are shortest, one of them drawn as the data draws it), is legal and ends at the target (`reaches`), is so by fewest
-    moves (`optimal`). Greedy (`exact_greedy` is what the literature prints) and sampled; the greedy ones also split by
-    moves of the path and by forks on it (cells with another way on).
+    """Share of distinct held-out prompts whose decoded continuation is the path of the document, token by token
+    (`exact`), is legal and ends at the target (`reaches`), and does so with the fewest moves (`optimal`).
 
-    Sees: whether the maze of the prompt is solved, and how that falls with what must be planned. Cannot see: how; a
-    model may fail at the first fork and know every passage (see minimal_pairs and retelling).
+    Where several paths are shortest, `exact` takes one of them, drawn as the data draw it. Answers are decoded greedily
+    (`exact_greedy`, which the literature reports) and by sampling. The greedy answers are also split by the moves of
+    the path, and by its forks (cells with another way on).
+
+    Sees: whether the maze of the prompt is solved, and how the share falls as more must be planned. Cannot see: how. A
+    model may fail at the first fork and know every passage (minimal_pairs and retelling look at that).
     """
 
     name, version, direction = "solved_paths", 1, "higher"

@@ -1,12 +1,16 @@
-"""Split fidelity and merge: does the model's law over next few tokens differ between two prefixes as the world's does,
-and agree where the world's agrees?
+"""Split fidelity and merge: does the model's distribution over the next few tokens differ between two prefixes as the
+law of the world does, and agree where the law agrees?
 
-For prefixes p, q and suffixes x of a few tokens, weighted half by law(x | p), half by law(x | q):
-    D_W(x) = clip(log law(x | p) - log law(x | q), -3, 3),   D_M(x) likewise for the model
-    split = 1 - E (D_M - D_W)^2 / E D_W^2      over pairs in different states: the exact law 1, a model that ignores its
-    context 0 merge = 1 - E_same D_M^2 / E_different D_W^2     over pairs in one state whose last three tokens differ:
-    both of these score 1, so never without split
-(metrics.md, section 3.) Shape letters: N pairs, M suffixes, K tokens, A actions.
+For prefixes p, q and suffixes x of a few tokens, weighted half by law(x | p) and half by law(x | q):
+
+    D_W(x) = clip(log law(x | p) - log law(x | q), -3, 3);      D_M(x) is the same for the model
+    split  = 1 - E (D_M - D_W)^2 / E D_W^2         over pairs in different states
+    merge  = 1 - E_same D_M^2 / E_different D_W^2  E_same: over pairs in one state whose last three tokens differ
+
+The exact law has split 1 and merge 1. A model that ignores its context has split 0 and merge 1, so merge alone says
+nothing.
+
+Shape letters: N pairs, M suffixes, K tokens, A actions.
 """
 
 from __future__ import annotations
@@ -52,7 +56,7 @@ def errors(
     seed: int,
     name: str,
 ) -> np.ndarray:
-    """By pair: E (D_M - D_W)^2, E D_W^2, E D_M^2, and how many suffixes: float64 [4, N]."""
+    """For each pair E (D_M - D_W)^2, E D_W^2, E D_M^2, and the number of suffixes: float64 [4, N]."""
     n = len(first)
     s = suffixes_of(world, world.after(first), world.after(second), longest, limit, seed, name)
     d_world = _difference(s.log_law)
@@ -81,13 +85,15 @@ class PairOptions:
 
 
 class SplitMerge(Metric):
-    """Split fidelity and merge (see the module). Strata of split: random pairs of prefixes of held-out documents, and
-    *aliased* pairs, which have the same next-token law and last two tokens but another state (`split_aliased`): only a
-    state can tell these apart.
+    """Split fidelity and merge; the module defines both.
 
-    Sees: whether differences between states show in the law of what follows, with support full or not. Cannot see: what
-    prefixes do to anything beyond the next five tokens. Pairs in one state come from backward walks, or where the world
-    has none, from prefixes that lead to one state.
+    Pairs for split: prefixes of held-out documents at random (`split`), and *aliased* pairs (`split_aliased`). An
+    aliased pair has the same next-token law and the same last two tokens, but two different states, so only a state can
+    tell its prefixes apart. Pairs for merge come from backward walks, or, where the world has none, from held-out
+    prefixes that lead to one state.
+
+    Sees: whether differences between states show in the distribution of what follows, also where the same tokens are
+    possible. Cannot see: what prefixes change beyond the next five tokens.
     """
 
     name, version, direction = "split_merge", 1, "higher"
@@ -155,7 +161,7 @@ class SplitMerge(Metric):
 
     @staticmethod
     def _random(world: Able, seed: int, count: int) -> tuple[Documents, Documents]:
-        """Prefixes of held-out documents, two by two, in different states."""
+        """Pairs of prefixes of held-out documents in different states."""
         uniform = streams.uniform(0, 2 * count, 1, "evaluation", seed, "split random")[:, 0]
         prefixes = cut(world, world.sample(seed, "test", 0, 2 * count), uniform)
         key = world.key(world.after(prefixes))[1]
@@ -164,7 +170,7 @@ class SplitMerge(Metric):
 
     @staticmethod
     def _same(world: Able, seed: int, count: int, pool: Documents, key: np.ndarray) -> tuple[Documents, Documents]:
-        """Prefixes two by two in one state, whose last three tokens differ."""
+        """Pairs of prefixes in one state whose last three tokens differ."""
         if isinstance(world, HasHistories):
             pairs = draw_pairs(world, seed, count, "merge", same=True)
             first, second = pairs.first, pairs.second
@@ -177,7 +183,7 @@ class SplitMerge(Metric):
 
 
 def _one_minus(error: np.ndarray, truth: np.ndarray) -> Score:
-    """1 - mean error / mean truth, with the linearised interval of the ratio."""
+    """1 - mean error / mean truth, with the interval of the ratio by linearization."""
     r = ratio(error, truth)
     return Score(1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0]))
 

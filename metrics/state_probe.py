@@ -1,4 +1,4 @@
-"""Current-state probe (Vafa et al. 2024): can the state be read off the hidden state by a linear map?"""
+"""Current-state probe (Vafa et al. 2024): can a linear map read the state off the hidden state?"""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ from worldbench.metrics.linear_probe import fit_affine, fit_discriminant, r_squa
 
 
 def _targets(world: Automaton, at: Positions) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Classes and coordinates."""
+    """The classes and the coordinates of states, by name."""
     found = world.targets(at.states)
     classes = {k: v for k, v in found.items() if v.dtype.kind in "iu"}
     return classes, {k: v for k, v in found.items() if v.dtype.kind == "f"}
 
 
 class StateProbe(Metric):
-    """Accuracy of a linear classifier from the hidden state to the state's class (the intersection), and R^2 of an
+    """Accuracy of a linear classifier from the hidden state to the class of the state (the intersection), and R^2 of an
     affine map to its coordinates.
 
-    Fitted on one half of held-out documents, scored on the other: the released probe splits by token of the same rides,
-    and leaks. Always beside it: the same for an untrained network, and for shuffled labels. Positions whose class no
-    fitted one has are left out. Sees: whether the state is there to be read linearly. Cannot see: whether the model
-    uses it.
+    The probe is fitted on one half of the held-out documents and scored on the other. (The released probe splits the
+    tokens of the same rides, and leaks.) Controls, always reported: an untrained network, and shuffled labels.
+    Positions of a class that no fitted position has are left out.
+
+    Sees: whether the state can be read linearly. Cannot see: whether the model uses it.
     """
 
     name, version, direction = "state_probe", 1, "higher"

@@ -1,5 +1,5 @@
-"""Causal state swap: put another prefix's hidden state in place of a prefix's own, and see whether the other's future
-follows.
+"""Causal state swap: the hidden state of one prefix is put in the place of another prefix's. Does the future of the
+donor follow?
 
 Shape letters: N pairs, K tokens, A actions.
 """
@@ -28,8 +28,8 @@ from worldbench.metrics.transition_consistency import FLOOR, law_kl
 def futures(
     world: Able, donors: Documents, count: int, uniform: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Tokens drawn from the exact law after each donor [N, K], the law before each of them [N, K + 1, A], and which of
-    these are before the end [N, K + 1]."""
+    """Tokens drawn from the exact law after each donor [N, K], the law before each token [N, K + 1, A], and bool [N, K
+    + 1]: is the place before the end?"""
     actions = np.array(world.vocabulary.actions)
     states = world.after(donors)
     tokens = np.full((len(donors), count), world.vocabulary.actions[0], np.int64)
@@ -57,7 +57,8 @@ def change(before: np.ndarray, after: np.ndarray, open_: np.ndarray) -> np.ndarr
 
 
 def of_equal_length(documents: Documents) -> np.ndarray:
-    """For each document the next one of its length, the last of them the first: int [N]; itself where it is alone."""
+    """For each document the next document of the same length, and for the last of them the first: int [N]. A document
+    that is alone gets itself."""
     order = np.argsort(documents.length, kind="stable")
     first = np.searchsorted(documents.length[order], documents.length[order])
     rank, size = np.arange(len(order)) - first, np.bincount(documents.length)[documents.length[order]]
@@ -80,18 +81,20 @@ class SwapOptions:
 
 
 class StateSwap(Metric):
-    """Prefixes a and b, equally long; the hidden states of a's last token are replaced by those of b's, at every layer
-    or at one (layers above follow from it); earlier positions keep what they were. Both go on along tokens drawn from
-    b's exact law.
+    """Two prefixes a and b of equal length. The hidden states of the last token of a are replaced by those of b, at
+    every layer or at a single one (the layers above follow from it); earlier positions stay. Both prefixes then
+    continue along tokens drawn from the exact law after b.
 
-    `donor_law` = (KL_a - KL_swapped) / (KL_a - KL_b), with KL from the exact law of b's state to the model after a,
-    after the swap, after b: 1, b's future has appeared; 0, nothing happened. At all layers, over this and the next 5
-    tokens; single layers in the series. Controls: a random donor of the same length in b's stead (`donor_law_random`,
-    still measured against b's law: any other state is not enough); the embedding alone (the token, the wrong layer);
-    two histories of *one* state, where nothing may change (`same_state_change`, KL, beside `other_state_change`); a
-    swap with itself (`self_change`, 0 by construction). Sees: whether the state that was read is the one in use. Cannot
-    see: states kept over several positions, which attention can still reach: a low score is what a model without
-    compact state earns.
+    `donor_law` = (KL_a - KL_swapped) / (KL_a - KL_b), where KL is taken from the exact law after b to the model's
+    distribution after a, after the swap, and after b. 1: the future of b has appeared. 0: nothing has changed. The
+    score is taken at all layers, over this and the next 5 tokens; single layers are in the series.
+
+    Controls: a random donor of the same length instead of b, still compared with the law after b (`donor_law_random`);
+    the embedding alone, which is the token and the wrong layer; two histories of one state, where nothing may change
+    (`same_state_change`, a KL, beside `other_state_change`); a swap with itself (`self_change`, 0 by construction).
+
+    Sees: whether the state that can be read is the state in use. Cannot see: states that are kept over several
+    positions, which attention still reaches. A model without a compact state scores low, as it should.
     """
 
     name, version, direction = "state_swap", 1, "higher"
@@ -116,7 +119,7 @@ class StateSwap(Metric):
         other = draw_pairs(world, seed, c.swap_pairs, "swap", same=False)
         same = draw_pairs(world, seed, c.swap_pairs, "swap same", same=True)
         if not len(other) or not len(same):
-            return (same if len(other) else other).none(self.primary)
+            return (same if len(other) else other).empty_report(self.primary)
         layers = [*model.layers(other.first.tokens[:1]), ALL_LAYERS]
         usual = ALL_LAYERS
         uniform = streams.uniform(0, c.swap_pairs, c.swap_tokens, "evaluation", seed, "swap futures")
@@ -162,7 +165,7 @@ class StateSwap(Metric):
         report.scores["kl_after"] = Score.mean(cost(by_layer[usual]) / count)
         report.scores["kl_donor"] = Score.mean(cost_b / count)
         report.scores["redrawn"] = Score.mean(other.redrawn)
-        report.notes += other.told(c.swap_pairs)
+        report.notes += other.dropped_notes(c.swap_pairs)
         report.notes.append("changes and kl are nats a token, log probabilities cut off at log 1e-9")
         return report
 

@@ -1,5 +1,5 @@
-"""Transition consistency (second condition of NextLat's theorem, arXiv 2511.05963): does the hidden state, and the next
-token, determine the next hidden state?
+"""Transition consistency (the second condition of NextLat's theorem, arXiv 2511.05963): do the hidden state and the
+next token determine the next hidden state?
 
 Shape letters: M start positions, D width, A actions.
 """
@@ -31,7 +31,7 @@ FLOOR = np.log(1e-9)
 
 
 class Copy:
-    """The state stays what it was."""
+    """The state stays as it is."""
 
     def step(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
         return hidden
@@ -57,7 +57,7 @@ class Linear:
 
 
 def law_kl(law: np.ndarray, logits: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    """KL(law || softmax(logits)) by row, log probabilities cut off at log 1e-9: float64 [M]."""
+    """KL(law || softmax(logits)) of each row, float64 [M]; log probabilities are cut off at log 1e-9."""
     log_model = np.fmax(log_softmax(logits)[:, answers], FLOOR)  # also where there is no law at all
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(law > 0, law * (np.log(law) - log_model), 0.0).sum(axis=1)
@@ -65,7 +65,7 @@ def law_kl(law: np.ndarray, logits: np.ndarray, answers: np.ndarray) -> np.ndarr
 
 @dataclass(frozen=True, kw_only=True)
 class DynamicsOptions:
-    """The dynamics that is fitted afterwards, and how far a dynamics is rolled out."""
+    """The transition that is fitted afterwards, and how far transitions are rolled out."""
 
     dynamics_documents: int = field(default=2000, metadata=small(200))
     """Held-out documents whose hidden states the post-hoc dynamics probe is trained on."""
@@ -79,17 +79,20 @@ class DynamicsOptions:
 
 
 class TransitionConsistency(Metric):
-    """From the hidden state at a position, roll a transition along the true next tokens without looking, read laws off
-    the states it predicts, and compare them with the exact law of the world's state there: KL by number of steps. The
-    transition is a probe fitted afterwards to the frozen model (the same for
-    every model: `posthoc`), and the model's `own` where it was trained with one. Beside it: the model's true hidden
-    states (`direct`), the last state copied, a true hidden state of another document (`stranger`), and the best affine
-    transition.
+    """From the hidden state at a position, a transition is rolled out along the true next tokens, without looking at
+    the model's later hidden states. Next-token distributions are read off the states that it predicts, and compared
+    with the exact law there: KL by number of steps.
 
-    `normalized` = 1 - (KL - direct's) / (stranger's - direct's), over the first 8 steps: 1, the transition predicts as
-    well as looking does; 0, no better than any state at all. (Not the copy's: its sharp law is often worse than a
-    stranger's.) Sees: whether the state is sufficient for its own future. Cannot
-    see: whether it is the world's state, where direct is bad itself.
+    Transitions: a network fitted afterwards to the frozen model, the same for every model (`posthoc`); the best affine
+    map (`linear`); and the model's `own`, where it was trained with one. For comparison: the true hidden states of the
+    model (`direct`), the last state copied, and the true hidden state of a random other document (`stranger`).
+
+    `normalized` = 1 - (KL - KL_direct) / (KL_stranger - KL_direct), over the first 8 steps. 1: the transition predicts
+    as well as the model does by looking. 0: no better than a random other state. (The copied state is no fit zero: its
+    sharp distribution is often worse than that of a random state.)
+
+    Sees: whether the hidden state is sufficient for its own future. Cannot see: whether it is the state of the world;
+    where `direct` is bad, it is not.
     """
 
     name, version, direction = "transition_consistency", 1, "higher"

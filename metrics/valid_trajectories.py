@@ -1,4 +1,4 @@
-"""Valid trajectories (Vafa et al. 2024): does a whole ride stay on the map and end where it was asked to?"""
+"""Valid trajectories (Vafa et al. 2024): does a whole ride stay on the map, and end where the prompt asks?"""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HOP_BINS = (0, 5, 10, 20, 40, 60, 80, 100)
 
 
 def by_distance(rides: Rides) -> dict[str, list]:
-    """Arrivals by hop distance of the prompt, in bins that are not empty: a distance effect must not read as a broken
-    map."""
+    """Arrivals by the distance of the prompt in hops, in bins that are not empty. So an effect of distance is not taken
+    for a broken map."""
     out: dict[str, list] = {"from": [], "below": [], "n": [], "arrives": []}
     for low, high in zip(HOP_BINS, (*HOP_BINS[1:], 1 << 30)):
         inside = (rides.distance >= low) & (rides.distance < high)
@@ -33,13 +33,15 @@ def by_distance(rides: Rides) -> dict[str, list]:
 
 
 class ValidTrajectories(Metric):
-    """Share of rides from distinct held-out prompts, decoded without help, whose every turn is legal **and** whose
-    `end` falls exactly at the destination.
+    """Share of rides from distinct held-out prompts whose every move is legal **and** whose `end` falls exactly at the
+    destination. Rides are decoded without help.
 
-    `sampled` at temperature 1 is the primary: the exact law itself then arrives always, and greedy decoding hides mass
-    on illegal turns. The three failures are told apart (illegal token, `end` at the wrong place, budget spent). Sees:
-    what using the map for navigation needs. Cannot see: streets that these rides never try. "Valid" in NextLat's script
-    also passes an early `end`: that is `legal` here.
+    `sampled`, at temperature 1, is the primary score: the exact law then always arrives, while greedy decoding hides
+    probability on illegal moves. Three failures are reported apart: an illegal token, an `end` at the wrong place, a
+    spent budget.
+
+    Sees: what navigation by the map needs. Cannot see: streets that these rides never try. A ride that ends early
+    counts as valid in NextLat's script; here it counts as `legal`.
     """
 
     name, version, direction = "valid_trajectories", 1, "higher"

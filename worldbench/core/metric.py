@@ -79,12 +79,13 @@ Effect = Literal["worse", "unchanged", "any"]
 
 @dataclass(frozen=True)
 class Damage:
-    """What damage to an exact model does to one of its scores, in expectation over corruptions of the same size.
+    """What damage to an exact model does to one of its scores, in expectation over corruptions of the same severity.
 
-    deleted, added, rewired: edges of its map; noise: Gaussian logit noise of its own for every prefix; blur: noise on
-    its hidden states; drift: noise on those that its dynamics makes or that a swap puts in. "worse": worse than
-    undamaged (by `direction`, that of the score); "unchanged": equal to within `tolerance`; "any": nothing is claimed.
-    monotone: where it says "worse", also rung by rung.
+    deleted, added, rewired: edges of the map. noise: Gaussian noise on the logits, drawn anew for every prefix. blur:
+    noise on the hidden states. drift: noise on the hidden states that the model's dynamics makes, or that a swap puts
+    in.
+    Each says "worse": worse than undamaged (`direction` says which way that is); "unchanged": equal to within
+    `tolerance`; or "any": nothing is claimed. monotone: every "worse" also holds from one severity to the next.
     """
 
     score: str
@@ -107,15 +108,17 @@ class Metric(abc.ABC):
 
     Attributes:
         name, version: a change that alters any score raises the version.
-        needs, needs_of_model: the abilities that it asks of a world and of a model.
-        serves_labels: does it make sense where documents ask for labels of their own, not for the next token?
+        needs, needs_of_model: the abilities that the metric needs of a world and of a model.
+        serves_labels: does the metric make sense where documents ask for labels, not for the next token?
         primary: the score that boards print.
-        direction: which way is better; "none" where low or high is not better.
+        direction: which way is better; "none" where neither is.
         floor, ceiling: the reference models whose scores bound the primary from below and above.
-        expects: by reference model, the bounds its scores must keep; `check` and the tests hold them against
+        expects: by reference model, the bounds that its scores must keep. `check` and the tests compare them with
         measurements.
-        damage: what each kind of damage to the oracle does to its scores; held against ladders of damage in the same
-        way.
+        damage: what each kind of damage to the oracle does to the scores; compared with measurements in the same way.
+
+    The line of text about a metric, and its options, are registered with it: `metrics.add(name, line, METRIC,
+    config=Options)`.
     """
 
     name: ClassVar[str]

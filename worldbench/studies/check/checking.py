@@ -34,7 +34,7 @@ from worldbench.runs.display import Display
 from worldbench.studies.check.calibration import Rung, judge
 
 SHARES = (1 / 75, 2 / 75, 4 / 75, 8 / 75, 15 / 75)
-"""Edges damaged, as shares of the map's (metrics.md, section 6: 1, 2, 4, 8, 15 of 75)."""
+"""Edges damaged, as shares of the map's (1, 2, 4, 8, 15 of the 75 edges of a small map)."""
 NOISE = (0.1, 0.2, 0.3, 0.5, 1.0)
 BLUR = (0.1, 0.3, 1.0, 3.0, 10.0)
 DRIFT = (0.01, 0.03, 0.1, 0.3, 1.0)
