@@ -52,7 +52,8 @@ def test_a_file_is_held_against_its_record(record: str, tmp_path: Path) -> None:
     path.write_bytes(npz({"x": np.arange(3) + 1}))  # whole, and another
     for look in (lambda: evidence.read(path, NEEDED), lambda: evidence.names(path)):
         with pytest.raises(
-            InputError, match="is not the file that its record names: it was changed, or is of another evaluation; "
+            InputError,
+            match="is not the file that its record names: it was changed, or belongs to another evaluation; ",
         ):
             look()
 

@@ -391,8 +391,8 @@ def test_a_comparison_tells_the_budgets(reported: Path) -> None:
 
 def test_seeds_of_tuning_are_never_reported(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seed = str(TUNING_SEEDS[3])
-    assert "keeps to itself" in refused(capsys, "run", "hmm", *TINY, "--seed", seed)
-    assert "keeps to itself" in refused(capsys, "run", "hmm", *TINY, "--eval.seed", seed)
+    assert "reserved for tuning" in refused(capsys, "run", "hmm", *TINY, "--seed", seed)
+    assert "reserved for tuning" in refused(capsys, "run", "hmm", *TINY, "--eval.seed", seed)
     with pytest.raises(InputError, match="there is no result"):
         build([tuned])  # trials write no result of their own
     trial = next((tuned / "tune-trials").glob("hmm-gpt-*"))

@@ -1,7 +1,8 @@
-"""Named arrays in one file (.npz): written the same every time, read only where they are what they must be.
+"""Named arrays in one file (.npz): written reproducibly, and checked when read.
 
-A file that is read may come from anywhere. So nothing of it is executed (no pickle), and memory is taken only for
-arrays that are asked for, after the sizes that the file claims have been held against its bytes and against a limit.
+A file may come from anywhere. So nothing in a file is executed (no pickle). The sizes that a file declares are
+compared with its bytes and with a limit first. Only then is memory allocated, and only for arrays that were
+requested.
 """
 
 from __future__ import annotations
@@ -22,27 +23,31 @@ from worldbench.core.errors import InputError
 from worldbench.core.files import read_regular
 
 LARGEST_FILE = 1 << 29
-"""Most bytes of a file that is read: 512 MiB."""
+"""The largest file that is read, in bytes: 512 MiB."""
 LARGEST_ARRAYS = 1 << 30
-"""Most bytes of the arrays that are read from one file together: 1 GiB."""
+"""The largest total size of the arrays that are read from one file, in bytes: 1 GiB."""
 MOST_MEMBERS = 1024
-"""Most arrays of a file; the largest evidence has some forty."""
+"""Most arrays in one file. The largest evidence file has about forty."""
 LONGEST_EMPTY = 1 << 16
-"""Longest dimension of an array without elements, whose bytes say nothing of its shape."""
+"""The largest dimension of an array without elements. The bytes of such an array do not confirm its shape."""
 KINDS = {"bool": "b", "int": "iu", "float": "fiu", "text": "U"}
-"""Kind of an array -> the codes of numpy (`dtype.kind`) that will do."""
+"""Kind of an array -> the numpy codes (`dtype.kind`) that are accepted."""
 
 Named = Mapping[str, "Array"]
 
 
 @dataclass(frozen=True)
 class Array:
-    """What an array must be.
+    """What an array must look like.
 
-    shape: a whole number is that size; a letter any size, the same wherever the letter stands; a letter with a plus
-    sign any size above 0. The empty shape is one value, in however many dimensions of size 1.
-    index: the letter of the dimension whose rows the values name, or one letter for each column of the last dimension.
-    least, most: bounds of the values. finite: neither nan nor infinity.
+    shape: the size of each dimension. A whole number stands for that size. A letter stands for any size, the same
+    wherever the letter occurs. A letter with a plus sign stands for any size above 0. The empty shape stands for one
+    value, in any number of dimensions of size 1.
+
+    index: set where the values are row numbers. Values must be smaller than the size that this letter stands for. A
+    tuple holds one letter for each column of the last dimension.
+
+    least, most: bounds of the values. finite: if true, NaN and infinity are refused.
     """
 
     kind: Literal["bool", "int", "float", "text"]
@@ -54,14 +59,14 @@ class Array:
 
 
 class _Refused(Exception):
-    """What is wrong with a file, as the end of a sentence that begins with its name."""
+    """What is wrong with a file: the end of a sentence that begins with the name of the file."""
 
 
 # Writing
 
 
 def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Compressed arrays as bytes that depend on nothing but the arrays (no clock, no pickle)."""
+    """Compressed arrays as bytes. The bytes depend only on the arrays (no time stamp, no pickle)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in sorted(arrays.items()):
@@ -78,12 +83,13 @@ def npz(arrays: Mapping[str, np.ndarray]) -> bytes:
 def read_npz(
     path: Path, needed: Named, optional: Named | None = None, *, again: str, sha256: str | None = None
 ) -> dict[str, np.ndarray]:
-    """The arrays that are needed, and those of the optional ones that the file has. Others are left unread.
+    """The needed arrays, and those optional arrays that the file has. Other arrays are not read.
 
-    again: what makes the file anew, as a whole clause; it ends the sentence of every error. sha256: what the digest of
-    the file must be; None where nobody knows.
-    Errors: InputError for a file that cannot be read, is another one, lacks an array, or has one that is not what it
-    must be.
+    again: a clause that says how to make the file again. It ends the sentence of every error. sha256: the expected
+    digest of the file, or None if the digest is not known.
+
+    Raises InputError if the file cannot be read, has another digest, lacks a needed array, or has an array that is
+    not what it must be.
     """
     wanted = {**needed, **(optional or {})}
     with _members(path, again, sha256) as (archive, members):
@@ -102,7 +108,7 @@ def read_npz(
 
 
 def names_in(path: Path, *, again: str, sha256: str | None = None) -> set[str]:
-    """The arrays that a file holds. Errors: InputError for a file that cannot be read, or is another one."""
+    """The names of the arrays in a file. Raises InputError if the file cannot be read or has another digest."""
     with _members(path, again, sha256) as (_, members):
         return set(members)
 
@@ -111,25 +117,25 @@ def names_in(path: Path, *, again: str, sha256: str | None = None) -> set[str]:
 def _members(
     path: Path, again: str, sha256: str | None
 ) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
-    """The archive and its members by the names of the arrays; within it, whatever is wrong becomes one InputError."""
+    """The archive, and its members by array name. Inside the context, every error becomes one InputError."""
     try:
         raw = read_regular(path, LARGEST_FILE)
         if sha256 is not None and hashlib.sha256(raw).hexdigest() != sha256:
-            raise _Refused("is not the file that its record names: it was changed, or is of another evaluation")
-        # Before zipfile makes an object of each entry: an entry begins with these bytes, which chance hardly ever
-        # writes.
+            raise _Refused("is not the file that its record names: it was changed, or belongs to another evaluation")
+        # Checked first, because zipfile makes one object for each entry. Every entry begins with these bytes, and
+        # they hardly ever occur by chance.
         if raw.count(b"PK\x01\x02") > MOST_MEMBERS:
             raise _Refused(f"holds more than {MOST_MEMBERS:,} arrays")
         with zipfile.ZipFile(io.BytesIO(raw)) as archive:
             members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             if len(members) < len(archive.infolist()):
-                raise _Refused("holds two arrays of one name")
+                raise _Refused("holds two arrays with the same name")
             yield archive, members
     except _Refused as reason:
         raise InputError(f"cannot use {str(path)!r}: it {reason}; {again}") from reason
     except InputError as error:
         raise InputError(f"{error}; {again}") from error
-    except Exception as error:  # a damaged archive or header raises whatever zipfile, zlib or numpy's parser come upon
+    except Exception as error:  # zipfile, zlib and numpy raise many kinds of error for a damaged file
         kind = "" if isinstance(error, (zipfile.BadZipFile, ValueError)) else f"{type(error).__name__}: "
         raise InputError(
             f"cannot read {str(path)!r} as arrays ({kind}{ascii(str(error))[1:-1][:120]}); {again}"
@@ -139,7 +145,7 @@ def _members(
 def _array(
     name: str, asked: Array, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, sizes: dict[str, int]
 ) -> np.ndarray:
-    """One array, of the kind and shape asked for. Adds the letters that it is the first to bind to `sizes`."""
+    """One array of the requested kind and shape. Letters that are met for the first time are added to `sizes`."""
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise _Refused(f"holds {name} in a compression other than deflate")
     with archive.open(entry) as member:
@@ -154,7 +160,7 @@ def _array(
             raise _Refused(f"has {name} of type {_shown(dtype)}, where {asked.kind} is needed")
         size = math.prod(shape) * dtype.itemsize
         if size != entry.file_size - member.tell() or (size == 0 and max(shape) > LONGEST_EMPTY):
-            raise _Refused(f"claims {name} of shape {_shown(shape)}, which its bytes are not")
+            raise _Refused(f"claims {name} of shape {_shown(shape)}, but its bytes do not have that size")
         if not asked.shape:
             if math.prod(shape) != 1:
                 raise _Refused(f"has {name} of shape {_shown(shape)}, where one value is needed")
@@ -184,22 +190,24 @@ def _check_shape(name: str, asked: Array, shape: tuple[int, ...], sizes: dict[st
 
 
 def _check_values(name: str, asked: Array, array: np.ndarray, sizes: dict[str, int]) -> None:
-    """Refuse values that whoever reads the array would stumble over. All letters are bound by now."""
+    """Raises _Refused for values that later code cannot use. By now `sizes` holds every letter."""
     if not array.size:
         return
     if asked.kind == "text":
         codes = np.ascontiguousarray(array).reshape(-1).view(np.uint32)
         if ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes < 0xE000))).any():
-            raise _Refused(f"has {name} with characters that there are not")
+            raise _Refused(f"has {name} with characters that do not exist")
         return
     if asked.index:
         letters = asked.index if isinstance(asked.index, tuple) else (asked.index,) * array.shape[-1]
         limits = np.array([sizes[letter] for letter in letters])
         if (array < 0).any() or (array >= limits).any():
-            raise _Refused(f"has {name} that name rows which are not there")
+            raise _Refused(f"has {name} with row numbers that do not exist")
     if asked.kind == "float" and asked.finite and not np.isfinite(array).all():
         raise _Refused(f"has {name} that are not finite")
-    if (array < np.float64(asked.least)).any() or (array > np.float64(asked.most)).any():  # a half has no such numbers
+    if (array < np.float64(asked.least)).any() or (
+        array > np.float64(asked.most)
+    ).any():  # float64: float16 cannot hold every bound
         raise _Refused(f"has {name} outside {asked.least:g} .. {asked.most:g}")
 
 

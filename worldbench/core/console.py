@@ -1,7 +1,7 @@
-"""Standard output and standard error, set up in one place: no character, closed stream or full disk ends the work.
+"""Standard output and standard error. No unknown character, closed stream or full disk stops the work.
 
-A character that the stream's encoding lacks is written as one that it has (a box of plain characters, `+-` for the
-plus-minus sign) or as an escape. A stream that was closed, or whose reader is gone, takes what comes and drops it.
+A character that the encoding of the stream lacks is replaced by plain characters (`+-` for the plus-minus sign), or
+by an escape. Output to a closed stream, or to a stream that nobody reads any more, is dropped.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from typing import Any
 from worldbench.core.text import visible
 
 WIDTH = 180
-"""Characters that a table may take across where the output is no terminal and the environment does not say
-(COLUMNS)."""
+"""The width of a table in characters, where the output is not a terminal and the variable COLUMNS is not set."""
 CLOSED = "closed"
 GONE = (errno.EPIPE, errno.EIO, errno.ENXIO)
-"""What a write meets when nobody reads any more: a closed pipe, a terminal that was closed."""
+"""Errors of a write that nobody reads: a closed pipe, a closed terminal."""
 
 _BOXES = dict.fromkeys("─╌┄┈╴╶", "-") | dict.fromkeys("━╍┅┉═", "=") | dict.fromkeys("│┃╎║╵╷", "|")
 _PLAIN = {
@@ -30,11 +29,11 @@ _PLAIN = {
     "≥": ">=", "≈": "~", "‘": "'", "’": "'", "“": '"', "”": '"',
 }  # fmt: skip
 _LINES = range(0x2500, 0x2580)
-"""Box drawing characters; those not named above are corners and crossings."""
+"""Box-drawing characters. Those that are not listed above are corners and crossings."""
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    """The error handler `worldbench`: characters that an encoding lacks, as characters that each encoding has."""
+    """The error handler `worldbench`: replaces characters that an encoding lacks by ASCII characters."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return "".join(map(_plain, error.object[error.start : error.end])), error.end
@@ -53,10 +52,11 @@ codecs.register_error("worldbench", _replaced)
 
 
 class Steady:
-    """A text stream that never fails.
+    """A text stream on which writing never fails.
 
-    lost: why nothing is written any more ("closed", or the OSError); None as long as all is well. used: was anything
-    written? closed_before: was it closed when the program began, as by `>&-`?
+    lost: the reason why nothing is written any more ("closed", or the OSError). None while writing works.
+    used: true after something was written.
+    closed_before: true if the stream was closed when the program began, as by `>&-`.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -86,12 +86,12 @@ class Steady:
                 self.stream.write(text)
             except UnicodeError:  # a stream that could not be given the error handler
                 self.stream.write(text.encode(self.encoding, "worldbench").decode(self.encoding))
-            except (OSError, ValueError) as error:  # ValueError: somebody closed the stream
+            except (OSError, ValueError) as error:  # ValueError: the stream was closed
                 self._lose(error)
         return len(text)
 
     def write_bytes(self, raw: bytes) -> None:
-        """Bytes as they are, after all text written before."""
+        """Writes bytes unchanged, after all text written before."""
         self.flush()
         self.used = True
         if self.lost is None:
@@ -113,7 +113,7 @@ class Steady:
 
     def _lose(self, error: OSError | ValueError) -> None:
         self.lost = error if isinstance(error, OSError) else CLOSED
-        # What the buffer still holds must go somewhere, or the interpreter fails when it ends.
+        # The buffer may still hold text. Without a place to write it, the interpreter would fail at exit.
         with contextlib.suppress(OSError, ValueError):
             handle = self.stream.fileno()
             if handle in (1, 2):
@@ -122,8 +122,7 @@ class Steady:
                 os.close(null)
 
     def loss(self) -> str | None:
-        """What to say of output that is lost; None where nothing is, or where its reader went away, who will not
-        ask."""
+        """Why output was lost, for a message. None if nothing was lost, or if the reader closed the stream."""
         if self.lost is None or (isinstance(self.lost, OSError) and self.lost.errno in GONE):
             return None
         return "it is closed" if self.lost == CLOSED else str(getattr(self.lost, "strerror", None) or self.lost)
@@ -131,7 +130,7 @@ class Steady:
 
 @contextlib.contextmanager
 def steady() -> Iterator[tuple[Steady, Steady]]:
-    """Within it, sys.stdout and sys.stderr are steady: (standard output, standard error)."""
+    """Inside this context, sys.stdout and sys.stderr are `Steady`. Yields (standard output, standard error)."""
     _occupy()
     old = sys.stdout, sys.stderr
     errors = [getattr(stream, "errors", None) for stream in old]
@@ -151,7 +150,8 @@ def steady() -> Iterator[tuple[Steady, Steady]]:
 
 
 def _occupy() -> None:
-    """Open the null device wherever a standard stream is closed: the next file opened would else take its number."""
+    """Opens the null device in place of every closed standard stream. Otherwise the next opened file would get its
+    number."""
     for handle in (0, 1, 2):
         try:
             os.fstat(handle)
@@ -160,18 +160,19 @@ def _occupy() -> None:
 
 
 def on_terminal(stream: Any) -> bool:
-    """Does somebody watch, at a terminal that can move its cursor?"""
+    """True if the stream is a terminal that can move its cursor."""
     return stream is not None and stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def fit(text: str) -> str:
-    """`text` in characters that standard output can write: their number is known before a table is laid out."""
+    """`text` in characters that standard output can write. The width of a table is computed from the result."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     return text.encode(encoding, "worldbench").decode(encoding)
 
 
 def put_path(path: Path) -> None:
-    """A line with a path on standard output: visible in a terminal, and byte for byte where a program reads it."""
+    """Writes a line with a path to standard output. A terminal gets visible characters, a program gets the exact
+    bytes."""
     if isinstance(sys.stdout, Steady) and not sys.stdout.isatty():
         sys.stdout.write_bytes(os.fsencode(path) + b"\n")
     else:
@@ -179,11 +180,13 @@ def put_path(path: Path) -> None:
 
 
 def width() -> int:
-    """Characters across standard output: of the terminal; else COLUMNS, else WIDTH."""
+    """The width of standard output in characters: of the terminal, else COLUMNS, else WIDTH."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if sys.stdout.isatty() and (columns := os.get_terminal_size(sys.stdout.fileno()).columns) > 0:
             return columns
     on_a_terminal = sys.stdout is not None and sys.stdout.isatty()
-    said = os.environ.get("COLUMNS", "")
-    # shutil.get_terminal_size would also ask the process' first standard output, which may be another file by now.
-    return int(said) if said.isascii() and said.isdecimal() and int(said) > 0 else 80 if on_a_terminal else WIDTH
+    columns_set = os.environ.get("COLUMNS", "")
+    # shutil.get_terminal_size would ask the standard output that the process started with, perhaps another file.
+    if columns_set.isascii() and columns_set.isdecimal() and int(columns_set) > 0:
+        return int(columns_set)
+    return 80 if on_a_terminal else WIDTH

@@ -1,4 +1,4 @@
-"""What the metadata of an option's field says of it, and which options make up a run's identity."""
+"""The metadata of option fields, and which options belong to the identity of a run."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Any
 from worldbench.core.errors import InputError
 
 EXECUTION = {"execution": True}
-"""It has no effect on the result."""
+"""The option does not change the result."""
 LATER = {"later": True}
-"""It came after results had been published: its default does what was done before it, and is left out of a run's
-identity."""
+"""The option was added after results were published. Its default keeps the earlier behavior, and a default value is
+left out of the identity of a run."""
 FILE = {"file": True}
-"""It may name a file. What is in the file enters a run's identity, and where the file lies does not."""
+"""The option may name a file. The content of the file belongs to the identity of a run. The path does not."""
 
 
 def small(value: Any) -> dict[str, Any]:
-    """The metadata of an option that sets the size of an evaluation: its value where many models are scored
-    (`worldbench check`)."""
+    """Metadata of an option that sets the size of an evaluation: its value where many models are scored (`worldbench
+    check`)."""
     return {"small": value}
 
 
 def small_values(config: type) -> dict[str, Any]:
-    """The small sizes that a config dataclass declares, by option."""
+    """The small sizes that a config dataclass declares, by option name."""
     return {f.name: f.metadata["small"] for f in dataclasses.fields(config) if "small" in f.metadata}
 
 
@@ -36,8 +36,8 @@ def require_at_least(config: Any, group: str, low: int, *names: str) -> None:
 
 
 def identity_fields(config: Any) -> dict[str, Any]:
-    """The fields of a config dataclass that enter a run's identity: not those of execution, nor later additions at
-    their default."""
+    """The fields of a config dataclass that belong to the identity of a run. Left out: EXECUTION options, and LATER
+    options with their default value."""
     kept = (f for f in dataclasses.fields(config) if not f.metadata.get("execution"))
     return {
         f.name: getattr(config, f.name)
@@ -47,23 +47,24 @@ def identity_fields(config: Any) -> dict[str, Any]:
 
 
 def later_defaults(config: type) -> dict[str, Any]:
-    """The later additions among a config dataclass's fields, and their defaults."""
+    """The LATER options of a config dataclass, and their defaults."""
     return {f.name: f.default for f in dataclasses.fields(config) if f.metadata.get("later")}
 
 
 def file_options(config: Any) -> list[str]:
-    """The fields of a config dataclass, or of one of its values, that may name a file."""
+    """The fields of a config dataclass, or of an instance, that may name a file."""
     return [f.name for f in dataclasses.fields(config) if f.metadata.get("file")]
 
 
 def named_files(config: Any) -> dict[str, Path]:
-    """The files that the fields of a config dataclass name, by field: those that are there."""
+    """The existing files that fields of a config dataclass name, by field."""
     values = {name: getattr(config, name) for name in file_options(config)}
     return {name: Path(value) for name, value in values.items() if value and is_file(value)}
 
 
 def is_file(name: str) -> bool:
-    """Is there a file of that name? What no file can be called (a long mixture of processes, say) names none."""
+    """True if a file of that name exists. False for text that no file name can be (such as a long mixture of
+    processes)."""
     try:
         return Path(name).is_file()
     except (OSError, ValueError):

@@ -1,7 +1,7 @@
 """The counter-based generator Philox 4x64-10, for many counters and keys at once.
 
-numpy's `Philox` has one key and one counter a generator; making a generator takes longer than drawing a short row.
-Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), section 4.3 and table 2.
+numpy's `Philox` has one key and one counter per generator, and to make a generator takes longer than to draw a short
+row. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), section 4.3 and table 2.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ _LOW, _HALF = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
 def philox(counter: np.ndarray, key_0: np.ndarray, key_1: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Four random words (uint64, the shape of `counter`) of each counter below 2^64, under keys that broadcast."""
+    """Four random words for each counter: uint64 arrays of the shape of `counter`. Counters are below 2^64. The keys
+    broadcast against `counter`."""
     c_0, c_1 = counter, np.zeros_like(counter)
     c_2, c_3 = np.zeros_like(counter), np.zeros_like(counter)
     for _ in range(ROUNDS):
@@ -28,7 +29,8 @@ def philox(counter: np.ndarray, key_0: np.ndarray, key_1: np.ndarray) -> tuple[n
 
 
 def _product(x: np.ndarray, factor: int) -> tuple[np.ndarray, np.ndarray]:
-    """The high and the low 64 bits of x times a constant; from products of halves, each below 2^64."""
+    """The high and the low 64 bits of x times a constant, computed from products of 32-bit halves. Each product is
+    below 2^64."""
     f_low, f_high = np.uint64(factor & 0xFFFFFFFF), np.uint64(factor >> 32)
     x_low, x_high = x & _LOW, x >> _HALF
     middle = x_high * f_low + (x_low * f_low >> _HALF)
