@@ -1,10 +1,10 @@
-"""Worlds whose ground truth is known exactly."""
+"""The worlds: their ground truth is known exactly. This file registers each one by name."""
 
 from worldbench.core.registry import worlds
 
 worlds.add(
     "taxi",
-    "rides over a street map: origin, destination, turns, end",
+    "rides over a street map: origin, destination, moves, end",
     "worldbench.envs.taxi.world:TaxiWorld",
     config="worldbench.envs.taxi.config:TaxiConfig",
     presets="worldbench.envs.taxi.presets:PRESETS",
@@ -18,7 +18,7 @@ worlds.add(
 )
 worlds.add(
     "maze",
-    "rides in one maze: origin, destination, turns, end",
+    "rides in one maze: origin, destination, moves, end",
     "worldbench.envs.maze.nav:MazeWorld",
     config="worldbench.envs.maze.config:MazeConfig",
     presets="worldbench.envs.maze.presets:NAV",

@@ -143,7 +143,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     ),
     "unknown end": (
         document(edges=[*SQUARE_EDGES, ("1", "77", {})]),
-        "ends of edges that are no nodes: 1 node .the first is '77'",
+        "ends of edges that are not nodes: 1 node .the first is '77'",
     ),
     "repeated node": (document().replace('<node id="2"', '<node id="1"', 1), "1 node with the id of another"),
     "repeated edge": (

@@ -75,7 +75,7 @@ def test_every_spelling_of_degrees_is_the_same_map(tmp_path: Path, crs: str) -> 
 
 @pytest.mark.parametrize("crs", OTHER)
 def test_another_crs_is_refused_with_the_way_back(tmp_path: Path, crs: str) -> None:
-    with pytest.raises(InputError, match=r"its crs is .* where EPSG:4326 .degrees. is needed.*to_latlong=True"):
+    with pytest.raises(InputError, match=r"its crs is .* but must be EPSG:4326 .degrees..*to_latlong=True"):
         load(saved(tmp_path, document(crs=escape(crs))))
 
 
@@ -127,7 +127,7 @@ def test_a_projected_map_that_kept_its_degrees_is_read_by_them(tmp_path: Path) -
         text = text.replace(before, f'{metres}<data key="lon">{lon}</data><data key="lat">{lat}</data>')
     graph = load(saved(tmp_path, text))
     assert graph.digest == load(saved(tmp_path, document(), "usual.graphml")).digest
-    assert "positions are the nodes' lon and lat, for its crs is 'epsg:32618'" in str(graph.report["notes"])
+    assert "positions are the nodes' lon and lat, because its crs is 'epsg:32618'" in str(graph.report["notes"])
 
 
 METRES = {i: (583_000 + 100 * (k in (2, 3)), 4_507_000 + 100 * (k in (1, 2))) for k, i in enumerate(SQUARE_NODES)}
@@ -135,7 +135,8 @@ LAYOUT = {i: (0.9 * (-1) ** (k in (2, 3)), 0.9 * (-1) ** (k in (1, 2))) for k, i
 
 
 @pytest.mark.parametrize(
-    ("nodes", "why"), [(METRES, "reach 4,507,100, so they are no degrees"), (LAYOUT, "streets would be 200 km long")]
+    ("nodes", "why"),
+    [(METRES, "reach 4,507,100, so they are not degrees"), (LAYOUT, "median street would be 200 km long")],
 )
 @pytest.mark.parametrize("crs", ["", "None"])
 def test_a_layout_without_a_crs_is_asked_what_it_is(tmp_path: Path, nodes: dict[str, Any], why: str, crs: str) -> None:
@@ -155,7 +156,7 @@ def test_a_map_in_metres_says_so_and_is_read_on_the_plane(tmp_path: Path) -> Non
         InputError, match=r"lies 14 km from the map 'map'; choose a point on it .metres east, then north"
     ):
         load(tmp_path / "map.graphml", "4@593000,4517000")
-    with pytest.raises(InputError, match="beyond a million kilometres: 4 nodes"):
+    with pytest.raises(InputError, match="beyond a million kilometers: 4 nodes"):
         load(saved(tmp_path, document({i: (1e10, k) for k, i in enumerate(SQUARE_NODES)}, crs="metres")))
 
 
@@ -193,5 +194,5 @@ def test_an_undirected_edge_may_not_be_there_twice(tmp_path: Path) -> None:
 def test_a_place_named_like_a_direction_is_refused_with_the_rule(tmp_path: Path) -> None:
     for name in ("N", "NW", "end", "pad", "&lt;pad&gt;", "a b", "", "a\u200bb"):
         text = document({**SQUARE_NODES, "5": (-74, 40.7)}).replace('id="5"', f'id="{name}"')
-        with pytest.raises(InputError, match=r"cannot be words of a ride: 1 node .*none of N, NE, .*relabel_nodes"):
+        with pytest.raises(InputError, match=r"cannot be words of a ride: 1 node .*be one of N, NE, .*relabel_nodes"):
             load(saved(tmp_path, text))

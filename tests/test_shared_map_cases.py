@@ -39,7 +39,7 @@ def test_a_map_that_once_failed(path: Path) -> None:
         graph = load_map(config)
         if path.parent.name.startswith("map-"):
             assert (graph.n_places, len(graph.edges)) == SQUARE_TOWN
-            assert "does not hold Greenwich Village" in str(graph.report["announcement"])
+            assert "does not contain Greenwich Village" in str(graph.report["announcement"])
         assert ("two-way" in str(graph.report.get("notes"))) == (path.parent.name == "map-undirected")
         assert max(map(len, graph.street.ravel())) <= 202
     assert time.monotonic() - started < 10

@@ -69,7 +69,7 @@ def test_the_order_of_rows_has_no_effect_and_rows_may_be_repeated(tmp_path: Path
 
 def test_a_table_without_positions_is_laid_out_and_says_so(tmp_path: Path) -> None:
     graph = load(tmp_path, "\n".join(f"{i},N,{(i + 1) % 20}\n{i},S,{(i - 1) % 20}" for i in range(20)))
-    assert "laid out" in str(graph.report["positions"])
+    assert "spring model" in str(graph.report["positions"])
     assert np.isfinite(graph.metres).all()
     assert len(np.unique(graph.metres, axis=0)) == 20
     assert np.median(graph.length[graph.successor >= 0]) == pytest.approx(100, abs=2)
@@ -100,11 +100,11 @@ def test_rides_on_a_table_with_any_words(tmp_path: Path) -> None:
         ("node,direction,target\na,N,b", "unknown column 'target'"),
         ("node,direction,x,y\na,N,0,0", "lacks the column 'to'"),
         ("node,direction,to,x\na,N,b,0", "one of the columns x and y"),
-        ("node,direction,to,to\na,N,b,b", "a column twice"),
+        ("node,direction,to,to\na,N,b,b", "two columns of one name"),
         ("a,N", "has 2 columns"),
         ("", "has no moves"),
         ("node,direction,to", "has no moves"),
-        ("a,N,b\nb,N,c\nc,N", "a row has not 3 cells (line 3: 2)"),
+        ("a,N,b\nb,N,c\nc,N", "a row does not have 3 cells (line 3: 2)"),
         ("a,N,b\nb,,c\nc,N,a", "a cell is empty (line 2)"),
         (
             "a,N,b\nb,N,c\nc,N,a\na,N,c\nb,N,a",
@@ -123,7 +123,7 @@ def test_rides_on_a_table_with_any_words(tmp_path: Path) -> None:
         ("a,N,b\nb,a,c\nc,N,a", "a word is a place and a direction ('a')"),
         ("a,N,b\nb,N,a", "no 3 of them can all reach each other"),
         ("\n".join(f"a,d{i},b\nb,d{i},c\nc,d{i},a" for i in range(17)), "more than 16 directions (17)"),
-        ('a,N,b\nb,"N,c', "a row has not 3 cells"),
+        ('a,N,b\nb,"N,c', "a row does not have 3 cells"),
     ],
 )
 def test_whatever_is_wrong_with_a_csv_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
@@ -142,7 +142,7 @@ def test_whatever_is_wrong_with_a_csv_is_one_sentence(tmp_path: Path, text: str,
         ("[" * 100_000, "is not JSON"),
         ("[]", 'is not {"moves"'),
         ('{"moves": {}, "edges": {}}', "unknown key 'edges'"),
-        ('{"moves": {"a": {"N": "b", "N": "c"}}}', "a key stands twice in one object ('N')"),
+        ('{"moves": {"a": {"N": "b", "N": "c"}}}', "a key occurs twice in one object ('N')"),
         ('{"moves": {"a": {"N": 3}}}', "a move leads to something that is not text ('a' 'N')"),
         ('{"moves": {"a": "b"}}', "the moves of a place are not {direction: place} ('a')"),
         ('{"moves": {"a": {"N": "b"}, "b": {"N": "c"}, "c": {"N": "a"}, "d": {}}}', "a place has no way out ('d')"),
@@ -209,7 +209,7 @@ def test_many_faulty_rows_are_counted_and_not_kept(tmp_path: Path) -> None:
 
 def test_positions_that_are_no_distances_are_refused(tmp_path: Path) -> None:
     for text in ("1e300", "-2e9"):
-        with pytest.raises(InputError, match=r"a position lies beyond a million kilometres \(line 1"):
+        with pytest.raises(InputError, match=r"a position lies beyond a million kilometers \(line 1"):
             load(tmp_path, f"a,N,b,0,{text}\nb,N,c,1,0\nc,N,a,1,1")
     with pytest.raises(InputError, match="a position is not two numbers"):
         load(tmp_path, f"a,N,b,0,{'1' * 200}\nb,N,c,1,0\nc,N,a,1,1")

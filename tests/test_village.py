@@ -45,7 +45,10 @@ def region(path: Path) -> tuple[str, str]:
 def test_a_small_map_is_taken_whole_and_it_is_said(tmp_path: Path) -> None:
     asked, said = region(town(tmp_path, 7))
     assert asked == "all"
-    assert said == "map: town does not hold Greenwich Village, so the region 'village' is all of it, for it is small"
+    assert (
+        said == "map: town does not contain Greenwich Village, so the region 'village' is the whole map, "
+        "because the map is small"
+    )
 
 
 def test_a_large_map_is_cut_around_its_middle_and_it_is_said(tmp_path: Path) -> None:
@@ -121,7 +124,7 @@ def test_the_default_preset_runs_on_a_map_from_elsewhere(tmp_path: Path, capsys:
     path = town(tmp_path, 12)
     short = ["--eval.trials", "5", "--eval.documents", "5", "--eval.metrics", "next_token"]
     assert main(["run", "taxi", "--model", "oracle", "--env.map", str(path), *short, "--out", str(tmp_path)]) == 0
-    assert "does not hold Greenwich Village" in capsys.readouterr().err
+    assert "does not contain Greenwich Village" in capsys.readouterr().err
     record = result_of(next(tmp_path.glob("taxi-oracle-*")))
     assert record.config["env"]["region"] == "50@52.5055,13.4055"
     assert "--env.region 50@52.5055,13.4055" in record.command

@@ -118,13 +118,13 @@ def test_positions_come_from_a_street_map_that_shares_the_ids(town: Path, tmp_pa
     [
         ("node,lon,lat\na,0,0\nb,0,1\n", r"no position in the file of positions \('c', and 2 more\)"),
         ("node,lon\na,0\n", "have the columns 'node', 'lon'; they must be node,lon,lat"),
-        ("a,0\n", "line 1: it has not three cells"),
+        ("a,0\n", "line 1: the line does not have three cells"),
         (
             "a,0,0\nb,200,0\nc,x,0\nd,0,91\ne,0,nan\n",
-            "line 2: '200', '0' is no longitude .*line 3: .*and 1 more line\\.",
+            "line 2: '200', '0' are not a longitude .*line 3: .*and 1 more line\\.",
         ),
-        ("a,0,0\na,0,1\n", "line 2: the place 'a' has another position before"),
-        ("node,lon,lat\n", "hold no place"),
+        ("a,0,0\na,0,1\n", "line 2: the place 'a' has a different position in an earlier line"),
+        ("node,lon,lat\n", "have no place"),
     ],
 )
 def test_positions_that_cannot_be_used_are_refused(town: Path, tmp_path: Path, text: str, words: str) -> None:
@@ -135,7 +135,7 @@ def test_positions_that_cannot_be_used_are_refused(town: Path, tmp_path: Path, t
 
 
 def test_positions_are_for_tables_and_in_regular_files(town: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="has positions of its own"):
+    with pytest.raises(InputError, match="has its own positions"):
         load_map(TaxiConfig(map="city:20"), positions=tmp_path / "at.csv")
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(InputError, match="a folder, not a regular file"):
@@ -148,8 +148,8 @@ def test_a_table_gives_a_position_to_a_place_without_moves(tmp_path: Path) -> No
     graph = load_map(TaxiConfig(map=str(path)), whole=True)
     assert graph.metres.tolist() == [[-50, 0], [50, 0]]
     path.write_text("node,direction,to,x,y\na,E,b,0,0\nb,W,a,1e12,0\n", encoding="utf-8")
-    with pytest.raises(InputError, match="a position lies beyond a million kilometres"):
+    with pytest.raises(InputError, match="a position lies beyond a million kilometers"):
         load_map(TaxiConfig(map=str(path)), whole=True)
     path.write_text("node,direction,to,x,y\na,E,b,0,0\n", encoding="utf-8")
-    with pytest.raises(InputError, match="which a row node,,,x,y gives"):
+    with pytest.raises(InputError, match="a row node,,,x,y gives one"):
         load_map(TaxiConfig(map=str(path)), whole=True)

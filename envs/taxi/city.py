@@ -1,8 +1,9 @@
-"""A generated city: irregular blocks, many one-way streets, no two cities alike.
+"""A generated city with irregular blocks and many one-way streets; each seed gives another city.
 
-Points jittered about a loose grid are joined by part of their Delaunay triangulation: a random spanning tree, then
-random further streets up to 1.6 per intersection. 60% of the streets are one-way. Where that cuts places off, streets
-between the parts become two-way, a random half of them at a time.
+The intersections are the points of a grid, each shifted at random. The streets are edges of the Delaunay triangulation
+of these points: a random spanning tree, then random further edges, up to 1.6 streets per intersection. 60% of the
+streets are one-way. If too many intersections then cannot reach the others, streets outside the strongly connected
+part become two-way, a random half of them in each round.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from worldbench.envs.taxi.streets import Streets
 
 SMALLEST, LARGEST = 8, 20_000
 SPACING = 120.0
-"""Metres between neighbours on the grid before jitter."""
+"""Distance in meters between neighbors on the grid, before the random shift."""
 JITTER = 0.45
-"""Largest shift in each direction, in spacings: below one half, so no two points coincide."""
+"""Largest shift along each axis, in units of SPACING. Below one half, so that no two points coincide."""
 STREETS_PER_PLACE = 1.6
 ONE_WAY = 0.6
 SHARE_KEPT = 0.9
-"""Share of the N places that the strongly connected part shall hold."""
+"""Smallest share of the N places that the strongly connected part may hold."""
 ROUNDS = 12
-"""Most times that one-way streets are opened; each opens about half of those in question."""
+"""Most rounds of making one-way streets two-way."""
 
 
 def generate(n: int, seed: int) -> Streets:
-    """The streets of `city:n`, a function of (n, seed) alone; places are "0".."n-1", positions metres from the centre.
+    """The streets of `city:n`, which depend on (n, seed) alone.
 
-    Errors: InputError for n outside 8..20,000.
+    Places are named "0" .. "n-1"; positions are meters from the center. Raises InputError for n outside 8 .. 20,000.
     """
     if not SMALLEST <= n <= LARGEST:
         raise InputError(f"a generated city has from {SMALLEST} to {LARGEST:,} intersections, not {n}")
@@ -59,7 +60,7 @@ def generate(n: int, seed: int) -> Streets:
 
 
 def _points(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Metres [n, 2] to the centimetre, about the centre."""
+    """Positions [n, 2] in meters from the center, rounded to centimeters."""
     side = math.ceil(math.sqrt(n))
     cell = np.sort(rng.permutation(side * side)[:n])
     grid = np.stack([cell % side, cell // side], axis=1)
@@ -68,8 +69,8 @@ def _points(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _streets(position: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Pairs of places [M, 2] that a street joins: connected, M about 1.6 n (all of the triangulation where it has
-    fewer)."""
+    """Pairs of places [M, 2] that a street joins. All places are connected; M is about 1.6 n, or the number of edges of
+    the triangulation if this is smaller."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import minimum_spanning_tree
     from scipy.spatial import Delaunay
@@ -81,7 +82,7 @@ def _streets(position: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     ).astype(np.int64)
     weight = 1 + rng.permutation(len(pairs)).astype(
         np.float64
-    )  # distinct and above 0, so that the tree is one and has all its edges
+    )  # distinct, so that the tree is unique; above 0, because csr_matrix drops zeros
     tree = minimum_spanning_tree(csr_matrix((weight, pairs.T), shape=(n, n))).data
     in_tree = np.isin(weight, tree)
     further = max(0, round(STREETS_PER_PLACE * n) - int(in_tree.sum()))
@@ -91,6 +92,7 @@ def _streets(position: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _directed(n: int, seed: int, position: np.ndarray, ends: np.ndarray, two_way: np.ndarray) -> Streets:
+    """The city with one row per direction of travel. ends: int [M, 2], from first to second; two_way: bool [M]."""
     source = np.concatenate([ends[:, 0], ends[two_way, 1]])
     target = np.concatenate([ends[:, 1], ends[two_way, 0]])
     return Streets(

@@ -8,7 +8,7 @@ from worldbench.core.options import FILE
 from worldbench.envs.rides.config import RideConfig
 
 VILLAGE = "50@40.7355,-74.0000"
-"""Greenwich Village: on the map of March 2025, 43 intersections and 75 moves remain of it."""
+"""Greenwich Village. On the map of March 2025, 43 of its intersections, with 75 moves, can all reach each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +19,9 @@ class TaxiConfig(RideConfig):
     """A street map in GraphML as osmnx writes it (.graphml, also packed: .gz, .xz, .bz2), a table (.csv, .json),
     `manhattan` (downloaded once), `city:N` (generated, N intersections), or `auto`."""
     region: str = "all"
-    """`all`; `N@lat,lon`: the N intersections nearest to a point; `south,west,north,east`: a box in degrees. (On a
-    city, and on a map in metres: `N@east,north`.) `village`: Greenwich Village; or all of a generated city, of a table
-    and of a small map; or, of another map, about as many intersections around its middle."""
+    """The part of the map to use. `all`: the whole map. `N@lat,lon`: the N intersections nearest to a point (on a
+    generated city or a map in meters: `N@east,north`). `south,west,north,east`: a box in degrees. `village`: Greenwich
+    Village if the map contains it, else about 50 intersections around the middle; the whole map if it is small,
+    generated or a table."""
     city_seed: int = 0
-    """Which generated city (only with `city:N`)."""
+    """Seed of the generated city. Used by `city:N` only."""

@@ -1,7 +1,6 @@
-"""What a file is that was given as a street map: GraphML, packed or not, or another container and the way to GraphML.
+"""Recognizes the format of a street map file. GraphML, packed or not, is read; other formats are refused with advice.
 
-The bytes of a packed file (gzip, xz, bzip2) come in pieces and stop at a limit, so that a small file cannot fill the
-memory.
+A packed file (gzip, xz, bzip2) is unpacked piece by piece, up to a limit, so that a small file cannot fill the memory.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from typing import BinaryIO, cast
 from worldbench.envs.taxi.reading import Refused, content, shown
 
 LARGEST_BYTES = 1 << 29
-"""Most bytes of a map, as it lies on the disk and after unpacking; Manhattan has 6.4 million."""
+"""Most bytes of a map, both on disk and after unpacking. Manhattan has 6.4 million."""
 PIECE = 1 << 18
 LZMA_MEMORY = 1 << 28
-"""Most bytes that xz may ask for; its strongest setting needs 65 million."""
+"""Most bytes of memory that xz may use. The strongest setting of xz needs 65 million."""
 ENDINGS = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2"}
 PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
 
@@ -54,41 +53,41 @@ MAGIC: tuple[tuple[bytes, tuple[str, str]], ...] = (
     (b"\x28\xb5\x2f\xfd", ("is packed with zstd", "unpack it, or pack it as .gz, .xz or .bz2")),
     (b"version https://git-lfs.github.com/", ("is a pointer of Git LFS to a map", "fetch the map: git lfs pull")),
 )
-"""The first bytes of a file; what it is, and the way out."""
+"""The first bytes of a file, with two texts: what the file is, and what to do with it."""
 SUFFIXES: dict[tuple[str, ...], tuple[str, str]] = {
     (".pkl", ".pickle", ".gpickle"): PICKLE,
-    (".gpkg",): ("is no GraphML; by its name it is a GeoPackage", WITH_GEOPANDAS),
-    (".shp", ".dbf", ".shx", ".prj"): ("is no GraphML; by its name it is part of a shapefile", WITH_GEOPANDAS),
+    (".gpkg",): ("is not GraphML; by its name it is a GeoPackage", WITH_GEOPANDAS),
+    (".shp", ".dbf", ".shx", ".prj"): ("is not GraphML; by its name it is part of a shapefile", WITH_GEOPANDAS),
     (".geojson", ".geojsonl"): GEOJSON,
     (".csv", ".json"): ("is a packed table", "unpack it; a table is read as .csv or .json"),
-    (".gml",): ("is no GraphML; by its name it is GML", AS_GRAPH),
+    (".gml",): ("is not GraphML; by its name it is GML", AS_GRAPH),
 }
-"""The ending of a name, where the content is neither XML nor known by its first bytes."""
+"""Endings of file names, with the same two texts, for content that is not XML and whose first bytes are not known."""
 ROOTS: dict[str, tuple[str, str]] = {
     "osm": ("is OpenStreetMap XML", WITH_OSMNX),
     "osmchange": ("is a change file of OpenStreetMap, not a map", "apply it to a map with osmium"),
     "gexf": ("is GEXF", AS_GRAPH),
     "kml": ("is KML", WITH_GEOPANDAS),
     "gpx": (
-        "is GPX, a track and no street map",
+        "is GPX, which holds a track and not a street map",
         f"G = osmnx.graph_from_point((lat, lon), 1000, network_type='drive'), then {SAVE}",
     ),
     "net": ("is a network of SUMO", "export its junctions (longitude and latitude) and its edges as GraphML"),
     "html": ("is a web page", "download the map itself"),
 }
-"""The first element of XML that is not GraphML, in lower case."""
+"""The first element, in lower case, of XML that is not GraphML, with the same two texts."""
 
 
 def pieces(path: Path) -> Iterator[bytes]:
-    """The file, unpacked, piece by piece.
+    """The bytes of the file, unpacked, piece by piece.
 
-    Raises Refused for a path that is no regular file, a file that is too large or damaged, and another container.
+    Raises Refused if the path is not a regular file, or if the file is too large, damaged, or of another format.
     """
     raw = content(path, LARGEST_BYTES)
     method = next((name for magic, name in PACKED.items() if raw.startswith(magic)), None)
     named = ENDINGS.get(path.suffix.lower())
     if method is None and named is not None:
-        raise Refused(f"is named {path.suffix} but is not {named}", "give it the ending of what it is")
+        raise Refused(f"is named {path.suffix} but is not {named}", "rename it to match its content")
     inner = path.with_suffix("") if named else path
     done = 0
     for piece in _plain(raw) if method is None else _unpacked(raw, method):
@@ -104,7 +103,7 @@ def pieces(path: Path) -> Iterator[bytes]:
 
 
 def refuse_foreign(start: bytes, path: Path) -> None:
-    """Raise Refused where the first bytes, or else the name, belong to another container than XML."""
+    """Raises Refused if the first bytes, or else the name, belong to a format other than XML."""
     for magic, what in MAGIC:
         if start.startswith(magic):
             raise Refused(*what)
@@ -118,7 +117,7 @@ def refuse_foreign(start: bytes, path: Path) -> None:
     if text.startswith(b"{"):
         if any(f'"{kind}"'.encode() in text[:4096] for kind in GEOJSON_TYPES):
             raise Refused(*GEOJSON)
-        raise Refused("is JSON but not named so", "a table of moves in JSON needs a name that ends in .json")
+        raise Refused("is JSON but its name does not end in .json", "if it is a table of moves, rename it to .json")
     if not text.startswith(b"<") and b"\0" not in start[:4]:  # XML in UTF-16 has zeros there
         for endings, what in SUFFIXES.items():
             if path.suffix.lower() in endings:
@@ -126,7 +125,7 @@ def refuse_foreign(start: bytes, path: Path) -> None:
 
 
 def foreign_root(tag: str) -> Refused:
-    """Why XML is refused whose first element is `tag`."""
+    """The error for XML that is not GraphML. tag: its first element."""
     return Refused(*ROOTS.get(tag.lower(), (f"is XML but not GraphML (its first element is <{tag[:40]}>)", "")))
 
 
@@ -152,7 +151,10 @@ def _unpacked(raw: bytes, method: str) -> Iterator[bytes]:
 
 
 def _unpacked_xz(raw: bytes) -> Iterator[bytes]:
-    """Stream after stream; unlike lzma.LZMAFile with a bound on the memory that a file may ask for."""
+    """Unpacks the streams of an xz file one after another.
+
+    Used instead of lzma.LZMAFile, which does not limit the memory that a file may ask for.
+    """
     while raw:
         stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=LZMA_MEMORY)
         given = raw

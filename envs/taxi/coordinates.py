@@ -1,7 +1,7 @@
-"""Where the nodes of a street map lie: which attributes hold the positions, and what their numbers mean.
+"""The positions of the nodes of a GraphML map: which attributes hold them, and the unit of the numbers.
 
-Positions are longitude and latitude in degrees of WGS 84 (EPSG:4326, however it is spelled), or, of a map that says so,
-metres on a plane.
+Positions are longitude and latitude in degrees of WGS 84 (EPSG:4326, in any of its spellings). If the map says so, they
+are meters on a plane instead.
 Letters: N nodes, E edges.
 """
 
@@ -21,16 +21,17 @@ from worldbench.envs.taxi.streets import distance
 
 LONGITUDES, LATITUDES = ("lon", "lng", "long", "longitude"), ("lat", "latitude")
 PAIRS = ("pos", "position", "coordinates", "coords", "coord", "location", "point", "geometry", "geom")
-"""Node attributes of two numbers, east before north: `(13.4, 52.5)`, `13.4 52.5`, `POINT (13.4 52.5)`."""
+"""Node attributes that hold two numbers, east before north: `(13.4, 52.5)`, `13.4 52.5`, `POINT (13.4 52.5)`."""
 SINGLE = ("x", "y", *LONGITUDES, *LATITUDES)
 WGS84 = {"epsg:4326", "wgs84", "ogc:crs84", "urn:ogc:def:crs:epsg::4326", "urn:ogc:def:crs:ogc:1.3:crs84"}
-"""The usual spellings, known without pyproj."""
+"""The usual spellings of WGS 84, recognized without pyproj."""
 METRES = {"metres", "meters", "metre", "meter", "m"}
 LONGEST_CRS = 10_000
 LONGEST_PAIR = 200
 PAIR = re.compile(r"\s*(?:POINT\s*)?[(\[]?\s*([^\s,;()\[\]]+)[\s,;]+([^\s,;()\[\]]+)\s*[)\]]?\s*", re.IGNORECASE)
 LONGEST_MEDIAN = 10_000.0
-"""Metres of the median street above which the numbers of a map without a crs are no degrees. Manhattan has 100."""
+"""If the numbers of a map without a crs, read as degrees, make the median street longer than this many meters, they are
+not degrees. The median street of Manhattan has 100 meters."""
 TO_DEGREES = (
     "project it back and save it again: osmnx.save_graphml(osmnx.project_graph(G, to_latlong=True), 'map.graphml')"
 )
@@ -44,9 +45,10 @@ Frame = Literal["degrees", "metres", "unknown", "other"]
 
 @dataclass(frozen=True)
 class Positions:
-    """position: float64 [N, 2], longitude and latitude in degrees (`globe`), else metres east and north.
+    """Positions of nodes, and what is wrong with them.
 
-    problems: what is wrong, in words. note: what people should know of where they came from; "" for the usual x and y.
+    position: float64 [N, 2], longitude and latitude in degrees if `globe`, else meters east and north. problems: what
+    is wrong, in words. note: which attributes were used, for people; "" for the usual x and y.
     """
 
     position: np.ndarray
@@ -56,7 +58,7 @@ class Positions:
 
 
 def frame(crs: str | None) -> Frame:
-    """What the numbers of a file with this crs are; "unknown" where the file names none."""
+    """The unit of the positions of a file with this crs; "unknown" if the file names no crs."""
     text = (crs or "").strip()
     if text.lower() in ("", "none", "null"):
         return "unknown"
@@ -68,7 +70,7 @@ def frame(crs: str | None) -> Frame:
 
 
 def _is_wgs84(text: str) -> bool:
-    """Whether pyproj takes the text for EPSG:4326, in whichever order of the axes."""
+    """Does pyproj read the text as EPSG:4326, in either order of the axes?"""
     from pyproj import CRS
 
     value: Any = text
@@ -79,24 +81,25 @@ def _is_wgs84(text: str) -> bool:
             value = text
     wgs84 = CRS.from_epsg(4326)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pyproj warns of old spellings, which are what is read here
+        warnings.simplefilter("ignore")  # pyproj warns about old spellings, which are accepted here
         for candidate in filter(None, (value, _code_of_text(text))):
             try:
                 if CRS.from_user_input(candidate).to_2d().equals(wgs84, ignore_axis_order=True):
                     return True
-            except Exception:  # pyproj passes on whatever the conversion of a malformed dict or text raised
+            except Exception:  # a malformed dict or text can raise any error in pyproj
                 continue
     return False
 
 
 def _code_of_text(text: str) -> str | None:
-    """The code that closes a well-known text, for texts that lack what pyproj asks for before it; None without."""
+    """The code at the end of a well-known text (WKT), such as EPSG:4326; None if there is none. Some texts that pyproj
+    cannot read as a whole still end in the code."""
     match = re.search(r"""(?:ID|AUTHORITY)\[\s*"(\w+)"\s*,\s*"?(\w+)"?\s*\]\s*[\])]\s*$""", text, re.IGNORECASE)
     return f"{match[1]}:{match[2]}" if match else None
 
 
 def pair(text: str) -> tuple[float, float]:
-    """The two numbers of a text, nan where there are not two."""
+    """The two numbers in a text; NaN for both if the text is not two numbers."""
     match = PAIR.fullmatch(text) if len(text) <= LONGEST_PAIR else None
     return (number(match[1]), number(match[2])) if match else (np.nan, np.nan)
 
@@ -108,7 +111,7 @@ def positions(document: Document) -> Positions:
     doubt, remedy = "", ""
     if what == "other":
         crs = (document.crs or "").strip()
-        doubt, remedy = f"its crs is {quoted(crs)} where EPSG:4326 (degrees) is needed", TO_DEGREES
+        doubt, remedy = f"its crs is {quoted(crs)} but must be EPSG:4326 (degrees)", TO_DEGREES
     elif what == "unknown" and plain is not None and (why := _no_degrees(document, plain[1])):
         doubt, remedy = f"it names no crs, and {why}", SAY_WHICH
     found = _fullest([None if doubt else plain, None if what == "metres" else in_degrees])
@@ -120,9 +123,9 @@ def positions(document: Document) -> Positions:
     problems = some(f"no numeric {names}", (ids[k] for k in np.flatnonzero(bad)))
     limit = [FARTHEST, FARTHEST] if what == "metres" else [180, 90]
     beyond = (np.abs(at) > limit).any(1) & ~bad
-    where = "beyond a million kilometres" if what == "metres" else "outside -180..180, -90..90 degrees"
+    where = "beyond a million kilometers" if what == "metres" else "outside -180..180, -90..90 degrees"
     problems += some(f"positions {where}", (ids[k] for k in np.flatnonzero(beyond)))
-    note = "" if names == "x and y" else f"positions are the nodes' {names}" + (f", for {doubt}" if doubt else "")
+    note = "" if names == "x and y" else f"positions are the nodes' {names}" + (f", because {doubt}" if doubt else "")
     return Positions(at, what != "metres", problems, note)
 
 
@@ -131,18 +134,18 @@ Found = tuple[str, np.ndarray]
 
 
 def _plain(document: Document) -> Found | None:
-    """Positions under a name that does not say whether they are degrees."""
+    """Positions from attributes whose names do not say whether the numbers are degrees."""
     pairs = [_columns(document, name, (name, 0), (name, 1)) for name in PAIRS]
     return _fullest([_columns(document, "x and y", "x", "y"), *pairs])
 
 
 def _in_degrees(document: Document) -> Found | None:
-    """Positions under a name that says longitude and latitude."""
+    """Positions from attributes that are named longitude and latitude."""
     return _fullest([_columns(document, f"{lon} and {lat}", lon, lat) for lon in LONGITUDES for lat in LATITUDES])
 
 
 def _columns(document: Document, names: str, east: str | tuple[str, int], north: str | tuple[str, int]) -> Found | None:
-    """The columns of the declared nodes, or None where no node has both."""
+    """The two columns, for the declared nodes; None if no node has both numbers."""
     if east not in document.numbers or north not in document.numbers:
         return None
     at = np.stack([document.numbers[east], document.numbers[north]], axis=1)[document.declared]
@@ -150,16 +153,16 @@ def _columns(document: Document, names: str, east: str | tuple[str, int], north:
 
 
 def _fullest(found: list[Found | None]) -> Found | None:
-    """The first of those that the most nodes have."""
+    """The positions that most nodes have; the first of several such."""
     there = [item for item in found if item is not None]
     return max(there, key=lambda item: int(np.isfinite(item[1]).all(1).sum()), default=None)
 
 
 def _no_degrees(document: Document, at: np.ndarray) -> str:
-    """Why the numbers of a file without a crs are no degrees, or "" where they may be."""
+    """Why the positions of a file without a crs cannot be degrees; "" if they can be."""
     east, north = np.abs(at[np.isfinite(at).all(1)]).max(0)
     if east > 180 or north > 90:
-        return f"its positions reach {max(east, north):,.0f}, so they are no degrees"
+        return f"its positions reach {max(east, north):,.0f}, so they are not degrees"
     row = np.cumsum(document.declared) - 1
     both = document.declared[document.source] & document.declared[document.target]
     source, target = row[document.source[both]], row[document.target[both]]
@@ -168,4 +171,4 @@ def _no_degrees(document: Document, at: np.ndarray) -> str:
     median = float(np.median(away)) if len(away) else 0.0
     if median <= LONGEST_MEDIAN:
         return ""
-    return f"its streets would be {median / 1000:,.0f} km long in the median if its positions were degrees"
+    return f"its median street would be {median / 1000:,.0f} km long if its positions were degrees"

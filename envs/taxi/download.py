@@ -1,7 +1,7 @@
-"""Manhattan of 5 May 2024 from OpenStreetMap through osmnx, downloaded once and kept with its digest.
+"""The map of Manhattan of 5 May 2024, from OpenStreetMap through osmnx. Downloaded once and kept with its digest.
 
-The query is that of the published benchmark (Vafa et al. 2024, arXiv 2406.03689): the drive network of one place at one
-date.
+The query is the one of the published benchmark (Vafa et al. 2024, arXiv 2406.03689): the network of streets for cars
+(osmnx: network type "drive") of one place at one date.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ DATE = "2024-05-05T00:00:00Z"
 OVERPASS = f'[out:json][timeout:180][date:"{DATE}"]'
 PROBE_URL = "https://overpass-api.de/api/status"
 PROBE_SECONDS = 4.0
-"""How long `auto` waits for OpenStreetMap's server to answer at all."""
+"""Seconds that `auto` waits for a first answer of the OpenStreetMap server."""
 DOWNLOAD_SECONDS = 180.0
-"""How long `auto` then waits for the map."""
+"""Seconds that `auto` then waits for the map."""
 INSTEAD = "--env.map FILE takes a GraphML file, and --env.map city:500 needs no network"
 
 
@@ -45,15 +45,15 @@ def _paths() -> tuple[Path, Path]:
 
 
 def cached() -> bool:
-    """Whether the map and its record are there; their digest is checked by `manhattan`."""
+    """Are the map and its record in the cache? (`manhattan` checks the digest.)"""
     return all(path.is_file() for path in _paths())
 
 
 def manhattan() -> Path:
-    """The cached file, downloaded where it is not there yet.
+    """The path of the cached map. Downloads the map if the cache does not hold it.
 
-    Errors: InputError when there is no network, when the cache cannot be written, and when the file is not the one that
-    was downloaded.
+    Raises InputError if there is no network, if the cache cannot be written, or if the file has changed since the
+    download.
     """
     path, record = _paths()
     if not cached():
@@ -72,8 +72,7 @@ def manhattan() -> Path:
 
 
 def fetch_soon() -> str:
-    """Download the map if OpenStreetMap answers within seconds. Returns why it could not be had, or "" when it is
-    there."""
+    """Downloads the map if OpenStreetMap answers within seconds. Returns "" on success, else the reason for failure."""
     if _within(PROBE_SECONDS, _answers) is not True:
         return "OpenStreetMap does not answer"
     try:
@@ -91,8 +90,11 @@ def _answers() -> bool:
 
 
 def _within(seconds: float, work: Callable[[], Any]) -> Any:
-    """What `work` returns or raises, or None when it is not done in time: name look-ups and osmnx's own retries obey no
-    timeout, so a thread is left behind."""
+    """Returns or raises what `work` does, or returns None if `work` takes longer than this.
+
+    The work runs in a thread, which is left running after the time limit: name look-ups and the retries of osmnx have
+    no timeout of their own.
+    """
     outcome: list[Any] = []
     failure: list[BaseException] = []
 
@@ -111,7 +113,7 @@ def _within(seconds: float, work: Callable[[], Any]) -> Any:
 
 
 def _download(path: Path, record: Path) -> None:
-    """Fetch, then write the map and after it the record, each whole or not at all."""
+    """Downloads the map, then writes the map and its record, each in one atomic step."""
     try:
         import osmnx
     except ImportError as error:
@@ -125,7 +127,7 @@ def _download(path: Path, record: Path) -> None:
             plain = Path(folder) / "manhattan.graphml"
             osmnx.save_graphml(graph, filepath=plain)
             data = gzip.compress(plain.read_bytes(), mtime=0)
-    except Exception as error:  # osmnx passes on whatever its network, geocoding and geometry libraries raise
+    except Exception as error:  # the network, geocoding and geometry libraries of osmnx raise many types
         said = " ".join(str(error).split())[:160]
         raise InputError(
             f"Manhattan could not be downloaded from OpenStreetMap ({type(error).__name__}: {said}); {INSTEAD}"
@@ -146,7 +148,7 @@ def _download(path: Path, record: Path) -> None:
 
 @contextlib.contextmanager
 def _settings(osmnx: Any) -> Iterator[None]:
-    """The pinned date, and no cache in the working folder; the caller's own settings come back."""
+    """Sets the date of the map, and no osmnx cache in the working folder; restores the previous settings at the end."""
     wanted = {"overpass_settings": OVERPASS, "use_cache": False}
     before = {name: getattr(osmnx.settings, name) for name in wanted}
     try:

@@ -1,6 +1,6 @@
-"""Reading a street map: GraphML as osmnx writes it, plain or packed (.gz, .xz, .bz2). What is wrong is one InputError.
+"""Reads a street map from GraphML as osmnx writes it, plain or packed (.gz, .xz, .bz2).
 
-Nodes need positions (see `coordinates`); edges may have a `length` in metres and a `name`.
+Nodes need positions (see `coordinates.py`); edges may have a `length` in meters and a `name`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from worldbench.envs.taxi.streets import DIRECTIONS, Streets, distance
 
 FORM = "env.map takes GraphML as osmnx.save_graphml writes it"
 RESERVED = (*DIRECTIONS, "end", "pad", "<pad>")
-"""Words of a ride that no intersection may have."""
+"""Words with a meaning in a ride, which cannot be the id of an intersection."""
 LONGEST_NAME = 200
-"""Characters of a street's name that are kept."""
+"""Characters of a street name that are kept."""
 
 
 def read(path: Path) -> Streets:
-    """The streets of a GraphML file: nodes with positions, edges with `length` in metres and `name`.
+    """The streets of a GraphML file: nodes with positions, edges with `length` in meters and `name`.
 
-    An edge without a length, or of length 0, gets the distance of its ends. A file without `crs` is taken for degrees
-    where that can be. An undirected edge is a street in both directions.
-    Raises InputError: one sentence that gathers all that is wrong.
+    An edge without a length, or with length 0, gets the distance between its ends. The positions of a file without
+    `crs` are read as degrees if they can be degrees. An undirected edge is a street in both directions. Raises
+    InputError with all that is wrong, in one sentence.
     """
     try:
         return _streets(path, parse(pieces(path), Columns(SINGLE, PAIRS, pair)))
@@ -40,7 +40,7 @@ def read(path: Path) -> Streets:
 
 
 def _streets(path: Path, document: Document) -> Streets:
-    """Streets of a document, or everything that is wrong with it."""
+    """The streets of a document. Raises Refused with everything that is wrong with it."""
     source, target, ids = document.source, document.target, document.ids
     found = positions(document)
     places = [node for node, there in zip(ids, document.declared.tolist()) if there]
@@ -50,7 +50,7 @@ def _streets(path: Path, document: Document) -> Streets:
     if document.repeated:
         problems.append(f"{counted(document.repeated, 'node')} with the id of another")
     unknown = (node for node, there in zip(ids, document.declared.tolist()) if not there)
-    problems += some("ends of edges that are no nodes", sorted(unknown))
+    problems += some("ends of edges that are not nodes", sorted(unknown))
     problems += _unusable_words(places)
     if repeats := _repeated(document):
         problems.append(f"{counted(repeats, 'edge')} with the source, target and id of another")
@@ -90,12 +90,14 @@ def _streets(path: Path, document: Document) -> Streets:
 def _unusable_words(places: list[str]) -> list[str]:
     reserved = frozenset(RESERVED)
     bad = (p for p in places if not p or not p.isprintable() or " " in p or p in reserved)
-    rule = f"an id has no space and is none of {', '.join(RESERVED)}, so rename these with networkx.relabel_nodes"
-    return [f"{told}: {rule}" for told in some("ids that cannot be words of a ride", bad)]
+    rule = (
+        f"an id must not contain a space or be one of {', '.join(RESERVED)}; rename these with networkx.relabel_nodes"
+    )
+    return [f"{problem}: {rule}" for problem in some("ids that cannot be words of a ride", bad)]
 
 
 def _repeated(document: Document) -> int:
-    """How many edges have the ends and the id of an earlier one. An undirected edge has no first end."""
+    """How many edges have the ends and the id of an earlier edge. The ends of an undirected edge have no order."""
     low, high = np.minimum(document.source, document.target), np.maximum(document.source, document.target)
     first = np.where(document.both_ways, low, document.source)
     second = np.where(document.both_ways, high, document.target)
@@ -112,7 +114,7 @@ LIST = re.compile(rf"\[(?:{ITEM}(?:,{ITEM})*,?\s*)?\]", re.DOTALL)
 
 
 def street_name(value: str) -> str:
-    """One printable name; of a list, which osmnx writes as Python text, the names joined by a slash."""
+    """One printable name. osmnx writes several names as a Python list; they are joined with a slash."""
     text = value
     if text.startswith("[") and LIST.fullmatch(text):
         text = " / ".join(_unquoted(match[1]) for match in re.finditer(ITEM, text[1:-1], re.DOTALL))
@@ -121,7 +123,7 @@ def street_name(value: str) -> str:
 
 
 def _unquoted(item: str) -> str:
-    """The text of one item of a list; of one with a backslash as Python reads it."""
+    """The text of one item of a list. An item with a backslash is read as a Python literal."""
     if item[0] not in "'\"":
         return item
     if "\\" not in item:

@@ -1,4 +1,4 @@
-"""What is kept of a GraphML file: the ends of edges and the values that a street map needs, as columns of numbers.
+"""The parts of a GraphML file that a street map needs, as columns of numbers.
 
 Letters: N nodes, E edges.
 """
@@ -18,21 +18,21 @@ MOST_NODES = 500_000
 MOST_EDGES = 1_500_000
 SMALLER = "save a smaller part of the map"
 ABSENT = -1
-"""The code of an edge's name or id that the file does not give."""
+"""The code of an edge without a name or id."""
 Store = Callable[[int, str], None]
-"""What is done with a value: the row of its node or edge, and its text."""
+"""A function that stores a value. Arguments: the row of the node or edge, and the text of the value."""
 
 
 @dataclass
 class Document:
-    """What a GraphML file says.
+    """The content of a GraphML file.
 
-    ids: N ids in the order in which nodes or edges first name them. declared: bool [N], whether a <node> does.
-    repeated: nodes declared again.
-    numbers: float64 [N] of each node attribute asked for, by lower-case name; of two numbers (name, 0) and (name, 1).
-    source, target: int64 [E], rows of ids. edge_id: int64 [E], equal for equal ids, ABSENT without.
-    both_ways: bool [E], undirected. length: float64 [E], 0 where absent, nan where it is no number.
-    street: int64 [E], rows of `names`, ABSENT without. crs: as written, None where absent.
+    ids: N ids, in the order in which nodes or edges first mention them. declared: bool [N], does a <node> have the id?
+    repeated: number of <node> elements whose id was declared before.
+    numbers: float64 [N] by name, in lower case, of a node attribute; attributes that hold two numbers have the keys
+    (name, 0) and (name, 1). source, target: int64 [E], rows of ids. edge_id: int64 [E], equal for equal ids, or ABSENT.
+    both_ways: bool [E], is the edge undirected? length: float64 [E], 0 if absent, NaN if the text is not a number.
+    street: int64 [E], rows of `names`, or ABSENT. crs: the text in the file, or None.
     """
 
     ids: list[str]
@@ -51,7 +51,7 @@ class Document:
 
 @dataclass
 class Values:
-    """Numbers of some rows, in the order of the file; the last of a row holds. default: of the rows without any."""
+    """Numbers by row, in the order of the file. The last number of a row counts. default: for rows without a number."""
 
     rows: array[int] = field(default_factory=lambda: array("q"))
     numbers: array[float] = field(default_factory=lambda: array("d"))
@@ -73,9 +73,10 @@ class Values:
 
 
 class Columns:
-    """Filled element by element. single, double: lower-case names of node attributes of one number, and of two.
+    """Collects the content of a GraphML file, element by element.
 
-    pair: the two numbers of a text.
+    single, double: names, in lower case, of the node attributes that hold one number, and two numbers.
+    pair: reads the two numbers of a text.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class Columns:
         self.crs: str | None = None
 
     def place(self, name: str) -> int:
-        """The row of a node's id, a new one where it is first named."""
+        """The row of a node id. A new id gets a new row."""
         found = self.row.get(name)
         if found is None:
             found = len(self.declared)
@@ -105,14 +106,14 @@ class Columns:
         return found
 
     def node(self, name: str) -> int:
-        """A <node>; its row."""
+        """Adds a <node>. Returns its row."""
         at = self.place(name)
         self.repeated += self.declared[at]
         self.declared[at] = 1
         return at
 
     def edge(self, source: str, target: str, name: str | None, undirected: bool) -> int:
-        """An <edge>; its row. name: its id."""
+        """Adds an <edge>. Returns its row. name: the id of the edge."""
         at = len(self.both_ways)
         if at >= MOST_EDGES:
             raise Refused(f"has more than {MOST_EDGES:,} edges, which is the limit", SMALLER)
@@ -123,7 +124,7 @@ class Columns:
         return at
 
     def node_store(self, name: str) -> Store | None:
-        """What to do with the node attribute of that name; None: nothing."""
+        """The function that stores the node attribute of this name; None if the attribute is not needed."""
         name = name.lower()
         if name in self.single:
             return self.values.setdefault(name, Values()).store
@@ -139,15 +140,15 @@ class Columns:
         return both
 
     def edge_store(self, name: str) -> Store | None:
-        """Likewise of an edge."""
+        """The same for an edge attribute."""
         return {"length": self.length.store, "name": self._street}.get(name)
 
     def graph_store(self, name: str) -> Store | None:
-        """Likewise of the graph; the row has no meaning."""
+        """The same for an attribute of the graph, whose row has no meaning."""
         return self._crs if name == "crs" else None
 
     def default(self, name: str, of: str, text: str) -> None:
-        """The value of all nodes or edges that give none. of: "node", "edge", "graph" or "all"."""
+        """Sets the value of all nodes or edges without their own value. of: "node", "edge", "graph" or "all"."""
         if of in ("node", "all") and name.lower() in self.single:
             self.values.setdefault(name.lower(), Values()).default = number(text)
         if of in ("edge", "all") and name == "length":
@@ -167,7 +168,7 @@ class Columns:
         self.crs = text
 
     def document(self) -> Document:
-        """All of it as arrays."""
+        """The collected content as arrays."""
         n, edges = len(self.declared), len(self.both_ways)
         ends = _integers(self.ends).reshape(edges, 2)
         return Document(

@@ -1,7 +1,7 @@
-"""GraphML in one pass through the standard library's expat.
+"""Reads GraphML in one pass with expat, from the standard library.
 
-A map may come from anywhere, so the file must be well-formed, flat, of bounded size and without a document type
-declaration (so without entities). Time and memory grow in proportion to the file. Only what a street map needs is kept.
+A map may come from an unknown source. So the file must be well-formed, of bounded depth and size, and without a
+document type declaration (which could define entities). Time and memory are proportional to the size of the file.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from worldbench.envs.taxi.reading import Refused, quoted, shown
 
 MOST_KEYS = 10_000
 MOST_ELEMENTS = 10_000_000
-"""Most XML elements, since each costs time however short it is; Manhattan has 122 thousand."""
+"""Most XML elements: each one takes time, even a short one. Manhattan has 122 thousand."""
 MOST_ATTRIBUTES = 20_000_000
-"""Most XML attributes, likewise; Manhattan has 142 thousand."""
+"""Most XML attributes, for the same reason. Manhattan has 142 thousand."""
 DEEPEST = 16
-"""Most levels of nesting; osmnx writes four."""
+"""Most levels of nesting. osmnx writes four."""
 LONGEST_TOKEN = 1 << 20
-"""Most bytes of one tag or one comment: expat reads it again from its start with each piece."""
+"""Most bytes of one tag or comment. expat starts a long tag again with every piece, so time grows with the square."""
 LONGEST_TEXT = 20_000
-"""Characters of a value that are kept; a projection written out has about a thousand."""
+"""Characters of a value that are kept. The text of a projection has about a thousand."""
 Stores = dict[str, Store | None]
-"""What is done with the value of each key; None: it is passed over."""
+"""By key, the function that stores its values; None: the values are not needed."""
 
 
 def parse(pieces: Iterable[bytes], columns: Columns) -> Document:
-    """Read one document into the columns. Raises Refused."""
+    """Reads one document into the columns. Raises Refused if it cannot be read."""
     parser = xml.parsers.expat.ParserCreate(namespace_separator="}")
     parser.buffer_text = True
     walk = _Walk(parser, columns)
@@ -53,7 +53,7 @@ def parse(pieces: Iterable[bytes], columns: Columns) -> Document:
 
 
 class _Walk:
-    """Through the elements: graphml > key > default, graphml > graph > node or edge > data, and graph > data."""
+    """The handlers for the elements: graphml > key > default, graphml > graph > node or edge > data, graph > data."""
 
     def __init__(self, parser: xml.parsers.expat.XMLParserType, columns: Columns) -> None:
         self.parser, self.columns = parser, columns
@@ -66,14 +66,14 @@ class _Walk:
         parser.StartDoctypeDeclHandler = _doctype
 
     def _root(self, name: str, _attributes: dict[str, str]) -> None:
-        """The first element; sets the handlers for all others, which know only elements of its namespace."""
+        """Handles the first element, then installs the handlers for elements of the same namespace."""
         space, _, tag = name.rpartition("}")
         if tag != "graphml":
             raise foreign_root(tag)
         self._install(f"{space}}}" if space else "")
 
     def _install(self, space: str) -> None:
-        """The handlers. They are closures, as each element calls them: an object's attributes take a third longer."""
+        """Installs the handlers. They are closures, not methods, because this makes parsing a third faster."""
         tags = ("key", "graph", "node", "edge", "data", "hyperedge", "default")
         KEY, GRAPH, NODE, EDGE, DATA, HYPER, DEFAULT = (space + tag for tag in tags)
         parser, columns = self.parser, self.columns
@@ -95,7 +95,7 @@ class _Walk:
             if seen > MOST_ATTRIBUTES:
                 raise Refused(f"holds more than {MOST_ATTRIBUTES:,} XML attributes, which is the limit", SMALLER)
             if store is not None:
-                stop()  # a value with elements inside is a drawing program's, and no number
+                stop()  # a value that contains elements comes from a drawing program and is not needed
             if depth == 4:
                 if owner is not None and name == DATA:
                     take(owner, attributes)
@@ -165,7 +165,7 @@ class _Walk:
         return self.columns.edge(source, target, attributes.get("id"), undirected)
 
     def _declare(self, attributes: dict[str, str]) -> None:
-        """A <key>. Its `for` is not asked, as other readers do not ask either."""
+        """Handles a <key>. The attribute `for` is ignored, as in other readers of GraphML."""
         if len(self.of_node) >= MOST_KEYS:
             raise Refused(f"declares more than {MOST_KEYS:,} keys, which is the limit")
         key, name = attributes.get("id", ""), _name(attributes)

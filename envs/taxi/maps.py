@@ -1,4 +1,4 @@
-"""`env.map` and `env.region` made into a map."""
+"""Makes the map that the options `env.map` and `env.region` name."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from worldbench.envs.taxi.regions import Nearest, parse_region
 from worldbench.envs.taxi.streets import Streets
 
 CITY_OF_ALL, CITY_OF_VILLAGE = "city:4500", "city:48"
-"""What `auto` falls back to in place of all Manhattan, and of a part of it."""
+"""The cities that `auto` uses if Manhattan is not available: instead of the whole map, and instead of a part."""
 
 
 def load_map(config: TaxiConfig, *, whole: bool = False, positions: Path | None = None) -> Graph:
-    """The map that `config.map` names, cut to `config.region`; of a table (see `table_maps`) always all.
+    """The map that `config.map` names, reduced to `config.region`. A table is never reduced to a region.
 
-    whole: take the map as it is, instead of the part in which all places can reach each other.
-    positions: a file that says where the places of a table are (see `positions`).
+    whole: keep the whole map, not only the part in which all places can reach each other.
+    positions: a file with the positions of the places of a table (see `positions.py`).
 
-    Callers that announce what is automatic call `settle` first; else it is done here, and `auto` stands in the report.
-    Raises InputError with one sentence for whatever cannot be read, downloaded or cut.
+    A caller that wants to announce automatic choices calls `settle` first. Otherwise they are made here, and the
+    report of the map names them. Raises InputError if the map cannot be read, downloaded or reduced.
     """
     config, announcement = settle(config)
     if table_maps.is_table(config.map):
@@ -40,7 +40,8 @@ def load_map(config: TaxiConfig, *, whole: bool = False, positions: Path | None 
         return table_maps.read(_path(config.map), whole=whole, lonlat=lonlat)
     if positions is not None:
         raise InputError(
-            f"--positions {str(positions)!r} is for a table, and {config.map!r} has positions of its own; leave it out"
+            f"--positions {str(positions)!r} applies to tables only, and {config.map!r} has its own positions; "
+            "leave the option out"
         )
     graph = build(_streets(config), config.region, whole=whole)
     if announcement:
@@ -49,14 +50,14 @@ def load_map(config: TaxiConfig, *, whole: bool = False, positions: Path | None 
 
 
 def settle(config: TaxiConfig) -> tuple[TaxiConfig, str]:
-    """The options with a map and a region that say all, and a sentence for people where something was decided.
+    """The options with an explicit map and region, and a sentence for people on what was chosen ("" for nothing).
 
-    `auto` becomes Manhattan or a generated city (see `resolve_auto`). The region `village` becomes Greenwich Village
-    where the map holds it, all of a city, of a table or of a small map, and of another map the part around its middle.
-    Raises InputError for a malformed region, and for a map that must be read and cannot be.
+    The map `auto` becomes Manhattan or a generated city (see `resolve_auto`). The region `village` becomes Greenwich
+    Village if the map contains it; `all` for a city, a table or a small map; and else a region around the middle of
+    the map. Raises InputError for a malformed region, and for a map that must be read for this but cannot be read.
     """
     if config.region.strip() != "village":
-        parse_region(config.region)  # a misspelt region is said before a download
+        parse_region(config.region)  # refuse a misspelled region before a download
         return resolve_auto(config, city=CITY_OF_ALL if config.region.strip() == "all" else CITY_OF_VILLAGE)
     config, announcement = resolve_auto(
         replace(config, region="all"), region_on_manhattan=VILLAGE, city=CITY_OF_VILLAGE
@@ -75,8 +76,8 @@ def _village_elsewhere(name: str, region: str) -> str:
     if isinstance(asked, Nearest):
         what = f"the {asked.count} intersections around its middle (--env.region {region})"
     else:
-        what = "all of it, for it is small"
-    return f"map: {name} does not hold Greenwich Village, so the region 'village' is {what}"
+        what = "the whole map, because the map is small"
+    return f"map: {name} does not contain Greenwich Village, so the region 'village' is {what}"
 
 
 def _streets(config: TaxiConfig) -> Streets:
@@ -105,14 +106,14 @@ def _streets(config: TaxiConfig) -> Streets:
 
 
 def _path(text: str) -> Path:
-    """The file that a user names; an unknown `~name` stays as it is."""
+    """The path of the file that a user names, with `~` expanded. An unknown `~name` is not changed."""
     if "\0" in text:
-        raise InputError(f"env.map {text!r} is no file name")
+        raise InputError(f"env.map {text!r} is not a file name")
     return Path(os.path.expanduser(text))
 
 
 def city_size(text: str) -> int:
-    """N of `city:N`. Errors: InputError."""
+    """N of `city:N`. Raises InputError for another text, or for an N out of bounds."""
     from worldbench.envs.taxi.city import LARGEST, SMALLEST
 
     match = re.fullmatch(r"city:([0-9]{1,9})", text, re.ASCII)
@@ -124,7 +125,7 @@ def city_size(text: str) -> int:
 
 
 def manhattan_ready() -> bool:
-    """Whether Manhattan was downloaded before."""
+    """Is the map of Manhattan in the cache?"""
     from worldbench.envs.taxi.download import cached
 
     return cached()
@@ -133,12 +134,12 @@ def manhattan_ready() -> bool:
 def resolve_auto(
     config: TaxiConfig, region_on_manhattan: str = "all", city: str = CITY_OF_ALL
 ) -> tuple[TaxiConfig, str]:
-    """`auto` settled: Manhattan when it is there or can be had soon, else a generated city; and a line on which and
-    why.
+    """Replaces the map `auto`, and returns a line that says which map was taken and why.
 
-    region_on_manhattan: used unless the user named a region other than `all`. city: `city:N`. On the city such a region
-    is only checked for form, since its degrees mean nothing there. A map other than `auto` comes back as it is, with
-    an empty line.
+    `auto` becomes Manhattan if the map is in the cache or can be downloaded soon, else a generated city.
+    region_on_manhattan: the region of Manhattan, unless the user named one other than `all`. city: the `city:N` to
+    use. A region of the user does not apply to the city, because it is in degrees; only its form is checked. For a map
+    other than `auto`, the options are returned unchanged, with an empty line.
     """
     if config.map != "auto":
         return config, ""
@@ -155,5 +156,5 @@ def resolve_auto(
         where = "" if region == "all" else f", region {region}"
         return replace(config, map="manhattan", region=region), f"map: Manhattan, {how}{where}"
     left = f", and the region {config.region} does not apply to it" if asked is not None else ""
-    line = f"map: {city}, a generated city, because {reason}{left}; --env.map FILE takes a map of yours"
+    line = f"map: {city}, a generated city, because {reason}{left}; use --env.map FILE for your own map"
     return replace(config, map=city, region="all"), line

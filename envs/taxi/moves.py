@@ -1,10 +1,16 @@
-"""From streets to moves: one move per direction, loops and collisions resolved, the strongly connected part, a region.
+"""Turns streets into the moves of a map: at most one move per place and direction.
 
-The order is fixed and stated: (1) streets without a direction (loops) are dropped; (2) of two streets that leave one
-place in one sector the shorter stays, then the one to the smaller place, then the first by name; (3) the largest
-strongly connected part stays, on a tie the one that holds the smallest place; (4) the region is cut out of it; (5)
-again the largest strongly connected part stays. Places are ordered by id, so the order of a file has no effect.
-A map that is read `whole`, for routes that were made elsewhere, leaves out rules (3) and (5).
+The rules, in this order:
+
+1. A street without a direction (a loop) is dropped.
+2. Of several streets that leave one place in one sector, the shortest stays; of equally short streets the one to the
+   smallest place id, then the first by name.
+3. Only the largest strongly connected part stays; of equally large parts, the one with the smallest place id.
+4. Only the places of the region stay.
+5. Again, only the largest strongly connected part stays.
+
+Places are sorted by id first, so the order of places and streets in a file has no effect. A map that is read `whole`
+(for routes made by another program) skips rules 3 and 5.
 Letters: N places, E streets (one row per direction of travel).
 """
 
@@ -26,20 +32,20 @@ WHOLE_RULE = "the shorter street of one sector stays, then the smaller target"
 
 
 def place_order(places: Sequence[str]) -> list[int]:
-    """Rows of `places` by id: as numbers when all are whole numbers, else as text."""
+    """The rows of `places`, sorted by id: as numbers if all ids are integers, else as text."""
     if all(re.fullmatch(r"-?[0-9]{1,18}", place, re.ASCII) for place in places):
         return sorted(range(len(places)), key=lambda i: (int(places[i]), places[i]))
     return sorted(range(len(places)), key=lambda i: places[i])
 
 
 def has_direction(streets: Streets) -> np.ndarray:
-    """bool [E]: rule (1). A street from a place to itself, or to a place at the same position, leads nowhere."""
+    """bool [E]: does the street have a direction (rule 1)? It has none if both ends have the same place or position."""
     start, end = streets.position[streets.source], streets.position[streets.target]
     return (streets.source != streets.target) & (start != end).any(1)
 
 
 def resolve(streets: Streets) -> tuple[np.ndarray, np.ndarray, dict[str, int | str]]:
-    """Rules (1) and (2), for streets whose places are in order of id.
+    """Applies rules 1 and 2 to streets whose places are sorted by id.
 
     Returns the rows of the streets that stay, ordered by (source, direction); the direction of every street; and counts
     of what was dropped.
@@ -69,10 +75,11 @@ def resolve(streets: Streets) -> tuple[np.ndarray, np.ndarray, dict[str, int | s
 
 
 def build(streets: Streets, region: str = "all", *, whole: bool = False) -> Graph:
-    """The graph of `streets` inside `region`; `whole`: without rules (3) and (5), so places may lack a way in or out.
+    """The graph of `streets` inside `region`.
 
-    Raises InputError for a malformed region, or one that leaves fewer than 3 strongly connected intersections (`whole`:
-    fewer than 2).
+    whole: skip rules 3 and 5, so that some places may have no move into or out of them. Raises InputError for a
+    malformed region, and for one with fewer than 3 intersections that can all reach each other (`whole`: fewer than 2
+    intersections).
     """
     wanted = parse_region(region)
     streets = _ordered(streets)
@@ -94,9 +101,9 @@ def build(streets: Streets, region: str = "all", *, whole: bool = False) -> Grap
 
 
 def village(streets: Streets, known: str) -> str:
-    """The region that `village` means on this map: `known` where the map holds it, else one around its middle.
+    """The region that `village` means on this map: `known` if the map contains it, else a region around the middle.
 
-    Raises InputError for streets without a strongly connected part.
+    Raises InputError if fewer than 3 intersections of the map can all reach each other.
     """
     streets = _ordered(streets)
     part, _ = _connected(streets, resolve(streets)[0], whole=False)
@@ -104,7 +111,7 @@ def village(streets: Streets, known: str) -> str:
     if wanted is not None and streets.globe:
         try:
             cut(part, wanted, known)
-        except InputError:  # the map lies elsewhere, or has too few intersections there
+        except InputError:  # the map does not cover the region, or has too few intersections there
             pass
         else:
             return known
@@ -112,9 +119,9 @@ def village(streets: Streets, known: str) -> str:
 
 
 def _connected(streets: Streets, kept: np.ndarray, whole: bool) -> tuple[Part, dict[str, int | str]]:
-    """Rule (3) for the moves `kept`, or all places (`whole`); and which places are lost to which rule.
+    """Applies rule 3 to the moves `kept` (`whole`: keeps all places), and counts the places that each rule drops.
 
-    A place that only rule (2) cut off is counted as that: with all streets it would be in the largest part.
+    A place that would be in the largest part if all streets had stayed is counted as cut off by rule 2 (a collision).
     """
     n, source, target = len(streets.places), streets.source[kept], streets.target[kept]
     if whole:
@@ -142,6 +149,7 @@ def _connected(streets: Streets, kept: np.ndarray, whole: bool) -> tuple[Part, d
 
 
 def _ordered(streets: Streets) -> Streets:
+    """The same streets, with places sorted by id."""
     ordered = place_order(streets.places)
     order = np.asarray(ordered, dtype=np.int64)
     row = np.empty_like(order)

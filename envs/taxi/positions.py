@@ -1,8 +1,8 @@
-"""Where the places of a map are, from a file of its own: longitude and latitude by place.
+"""Positions of places from a separate file: longitude and latitude of each place.
 
-CSV: columns `node,lon,lat` in degrees, in any order under a header, in this order without one (also `longitude` and
-`latitude`). Any other name of a file is read as a GraphML street map, whose nodes bear the ids of the places. Places
-that the map does not have are passed over.
+A name that ends in .csv or .txt is CSV with the columns `node,lon,lat` in degrees (also `longitude` and `latitude`):
+in any order if there is a header, else in this order. Any other file is read as a GraphML street map, whose node ids
+are the names of the places. Places that are not on the map are ignored.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from worldbench.core.files import read_text
 from worldbench.core.text import counted
 
 Positions = dict[str, tuple[float, float]]
-"""Longitude and latitude in degrees, by place."""
+"""(longitude, latitude) in degrees, by place."""
 
 SUFFIXES = (".csv", ".txt")
 COLUMNS = ("node", "lon", "lat")
 NAMES = {"node": "node", "lon": "lon", "longitude": "lon", "lat": "lat", "latitude": "lat"}
 LARGEST_BYTES = 1 << 27
 SHOWN = 3
-"""Faulty lines that a message names."""
+"""Number of faulty lines that an error names."""
 
 
 def read_positions(path: Path) -> Positions:
-    """The positions of a file. Errors: InputError, one sentence that gathers all that is wrong."""
+    """The positions in a file. Raises InputError with all that is wrong, in one sentence."""
     if path.name.lower().endswith(SUFFIXES):
         return _csv(path)
     from worldbench.envs.taxi.graphml import read
@@ -72,20 +72,20 @@ def _csv(path: Path) -> Positions:
             f"the positions {str(path)!r} cannot be used: {first}{more}. A line reads: node,lon,lat, in degrees"
         )
     if not out:
-        raise InputError(f"the positions {str(path)!r} hold no place; a line reads: node,lon,lat, in degrees")
+        raise InputError(f"the positions {str(path)!r} have no place; a line reads: node,lon,lat, in degrees")
     return out
 
 
 def _place(cell: dict[str, str], out: Positions) -> str:
-    """Put one row into `out`; what is wrong with it, or nothing."""
+    """Puts one row into `out`. Returns what is wrong with the row, or ""."""
     if not cell:
-        return "it has not three cells"
+        return "the line does not have three cells"
     try:
         at = float(cell["lon"]), float(cell["lat"])
     except ValueError:
         at = math.nan, math.nan
     if not (abs(at[0]) <= 180 and abs(at[1]) <= 90):
-        return f"{cell['lon'][:40]!r}, {cell['lat'][:40]!r} is no longitude (-180..180) and latitude (-90..90)"
+        return f"{cell['lon'][:40]!r}, {cell['lat'][:40]!r} are not a longitude (-180..180) and a latitude (-90..90)"
     if out.setdefault(cell["node"], at) != at:
-        return f"the place {cell['node'][:40]!r} has another position before"
+        return f"the place {cell['node'][:40]!r} has a different position in an earlier line"
     return ""

@@ -1,4 +1,4 @@
-"""Sizes of runs in the taxi world."""
+"""The presets of the taxi world."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the readers of maps share: the bytes of a file, a number, and how to say what is wrong with a file."""
+"""Helpers that all readers of maps use: the bytes of a file, numbers, and texts for errors."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from worldbench.core.errors import InputError
 from worldbench.core.files import read_regular
 
 LONGEST_QUOTE = 40
+"""Most characters of a quotation in an error."""
 LONGEST_NUMBER = 100
-"""Characters of the longest text that is read as a number."""
+"""Most characters of a text that is read as a number."""
 FARTHEST = 1e9
-"""Metres: the largest coordinate of a position on a plane."""
+"""Largest coordinate, in meters, of a position on a plane."""
 
 
 class Refused(Exception):
-    """Why a file cannot be a map: the rest of a sentence that starts with the name of the file.
+    """A file cannot be used as a map. The text continues a sentence that starts with the name of the file.
 
-    remedy: what to do about it, where that differs from what the reader of the file says anyway.
+    remedy: what to do about it; "" leaves this to the caller, which then says which form of file is accepted.
     """
 
     def __init__(self, why: str, remedy: str = "") -> None:
@@ -43,7 +44,7 @@ def content(path: Path, limit: int) -> bytes:
 
 
 def number(value: Any) -> float:
-    """A float, nan for what is no number: text of some length, a truth value, a list."""
+    """The value as a float. NaN for everything that is not a number, including booleans, lists and very long texts."""
     if isinstance(value, bool) or (isinstance(value, str) and len(value) > LONGEST_NUMBER):
         return math.nan
     try:
@@ -58,7 +59,7 @@ def quoted(text: str) -> str:
 
 
 def shown(error: BaseException) -> str:
-    """What an exception of another library says, short and printable."""
+    """The message of an exception of another library, shortened and printable."""
     return ascii(str(error)).strip("'\"")[:120]
 
 

@@ -1,6 +1,6 @@
-"""A part of a street map: `env.region` read, and cut out of the strongly connected part.
+"""Parts of a street map: reads `env.region`, and selects its places.
 
-Letters: N places, K places of a part.
+Letters: N places of the map, K places of a part, E moves.
 """
 
 from __future__ import annotations
@@ -17,21 +17,22 @@ from worldbench.core.text import counted
 from worldbench.envs.taxi.streets import EARTH_RADIUS, Streets, distance, wrap_degrees
 
 FEWEST_PLACES = 3
+"""Fewest places of a map."""
 FEWEST_WHOLE = 2
-"""Places that a map must have which is not reduced to its strongly connected part."""
+"""Fewest places of a map that is read `whole`, not reduced to its strongly connected part."""
 OUTSIDE_METRES = 1_000.0
-"""How far from the map's bounding box the point of a region may lie."""
+"""Largest distance of the point of a region from the bounding box of the map, in meters."""
 REGION_FORMS = (
     "'all', 'village', 'N@lat,lon' (on a city or a map in metres 'N@east,north') or 'south,west,north,east' in degrees"
 )
 VILLAGE_HOLDS, VILLAGE_KEEPS = 50, 40
-"""Intersections of a village around the middle of a map, and the fewest of them that must be able to reach each other.
-Greenwich Village has 50 and 43."""
+"""Number of intersections of a village around the middle of a map, and how many of them must be able to reach each
+other. For Greenwich Village these numbers are 50 and 43."""
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The `count` intersections nearest to a point: (latitude, longitude), or metres (east, north) off the globe."""
+    """The `count` intersections nearest to a point: (latitude, longitude), or (east, north) on a map in meters."""
 
     count: int
     point: tuple[float, float]
@@ -39,7 +40,7 @@ class Nearest:
 
 @dataclass(frozen=True)
 class Box:
-    """Degrees: south, west, north, east."""
+    """A box; its four sides in degrees."""
 
     south: float
     west: float
@@ -49,7 +50,7 @@ class Box:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """The places of a map that stay, so far: inside bool [N]. source, target: int [E], the rows of its moves' ends."""
+    """A part of a map. inside: bool [N], is the place in the part? source, target: int [E], the ends of all moves."""
 
     streets: Streets
     inside: np.ndarray
@@ -57,7 +58,7 @@ class Part:
     target: np.ndarray
 
     def largest(self, rows: np.ndarray) -> np.ndarray:
-        """bool [N]: of the places `rows` [K] those of the largest strongly connected part."""
+        """bool [N]: the largest strongly connected part of the places `rows` [K]."""
         held = np.zeros(len(self.inside), dtype=bool)
         held[rows] = True
         both, row = held[self.source] & held[self.target], np.cumsum(held) - 1
@@ -67,7 +68,7 @@ class Part:
 
 
 def parse_region(text: str) -> Nearest | Box | None:
-    """What `env.region` asks for; None for `all`. Raises InputError with the accepted forms."""
+    """The region that `env.region` names; None for `all`. Raises InputError for another text."""
     if text.strip() == "all":
         return None
     number = r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*"
@@ -83,8 +84,8 @@ def parse_region(text: str) -> Nearest | Box | None:
         box = Box(*map(float, match.groups()))
         if not (-90 <= box.south < box.north <= 90 and -180 <= box.west < box.east <= 180):
             raise InputError(
-                f"env.region {text!r} is no box: south must be below north (-90..90) and west below east (-180..180), "
-                "in this order"
+                f"env.region {text!r} is not a box 'south,west,north,east': south must be below north (-90..90), "
+                "and west below east (-180..180)"
             )
         return box
     raise InputError(f"env.region {text!r} is not understood; it is {REGION_FORMS}")
@@ -93,7 +94,8 @@ def parse_region(text: str) -> Nearest | Box | None:
 def cut(
     part: Part, region: Nearest | Box, text: str, *, whole: bool = False
 ) -> tuple[np.ndarray, dict[str, int | str]]:
-    """The places of the region, bool [N]: its largest strongly connected part, or all of them (`whole`); and counts."""
+    """The places of the region, bool [N], and counts for the report. The places are the largest strongly connected part
+    of the region, or all of it (`whole`). Raises InputError if there are too few."""
     streets, where = part.streets, np.flatnonzero(part.inside)
     if isinstance(region, Box):
         if not streets.globe:
@@ -113,7 +115,7 @@ def cut(
     if kept.sum() < (FEWEST_WHOLE if whole else FEWEST_PLACES):
         hint = "a larger box" if isinstance(region, Box) else "a larger N or another point"
         mutual = len(chosen) and not whole
-        spread = f", and at most {int(kept.sum())} of them can all reach each other" if mutual else ""
+        spread = f", of which at most {int(kept.sum())} can all reach each other" if mutual else ""
         lon, lat = streets.position[where].T
         extent = f"the map spans {lat.min():.4f},{lon.min():.4f},{lat.max():.4f},{lon.max():.4f}"
         raise InputError(
@@ -125,11 +127,11 @@ def cut(
 
 
 def _nearest(streets: Streets, where: np.ndarray, region: Nearest, text: str) -> np.ndarray:
-    """Which of the rows `where` are the nearest to the point; ties to the smaller id."""
+    """Indices into `where` of the places nearest to the point. Of equally near places, the smaller id comes first."""
     position = streets.position[where]
     first, second = region.point
     if streets.globe and not (abs(first) <= 90 and abs(second) <= 180):
-        raise InputError(f"env.region {text!r}: latitude (-90..90) comes first, then longitude (-180..180)")
+        raise InputError(f"env.region {text!r}: give latitude (-90..90) first, then longitude (-180..180)")
     point = np.array([[second, first]]) if streets.globe else np.array([[first, second]])
     away = distance(np.broadcast_to(point, position.shape), position, globe=streets.globe)
     margin = OUTSIDE_METRES / (np.radians(1) * EARTH_RADIUS) if streets.globe else OUTSIDE_METRES
@@ -150,10 +152,10 @@ def _nearest(streets: Streets, where: np.ndarray, region: Nearest, text: str) ->
 
 
 def around_the_middle(part: Part) -> str:
-    """The region of about as many intersections as a village has, around the map's middle; `all` of a small map.
+    """The text of a region of about 50 intersections around the middle of the map; `all` for a small map.
 
-    The middle is the mean of the positions, to 11 metres. The region grows by a tenth until enough of its intersections
-    can all reach each other. A function of the map alone.
+    The middle is the mean of the positions, rounded to about 11 meters. The region grows in steps of a tenth until
+    at least 40 of its intersections can all reach each other. The result depends on the map alone.
     """
     streets, where = part.streets, np.flatnonzero(part.inside)
     if len(where) <= VILLAGE_HOLDS:

@@ -1,4 +1,4 @@
-"""Streets as they are read or generated, before any rule, and the geometry of their ends.
+"""Streets as they are read or generated, before the rules of `moves.py`; and the geometry of their ends.
 
 Letters: N places, E streets (one row per direction of travel).
 """
@@ -11,18 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 
 DIRECTIONS = ("N", "NE", "E", "SE", "S", "SW", "W", "NW")
-"""The words of the eight 45-degree sectors centred on north, clockwise: columns 0..7."""
+"""The words for the eight sectors of 45 degrees, clockwise. The first sector is centered on north."""
 EARTH_RADIUS = 6_371_009.0
-"""Mean radius in metres, the value that osmnx uses."""
+"""Mean radius in meters, as in osmnx."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Streets:
-    """Streets as read or generated, before any rule.
+    """Streets as read or generated.
 
-    name: the map's name. places: N distinct ids. position: float64 [N, 2]: longitude and latitude in degrees (`globe`),
-    else metres east and north. source, target: int [E], rows of `places`. length: float64 [E], metres. street: E names.
-    report: counts that belong before the others, and under "notes" what people should know.
+    name: the name of the map. places: N distinct ids. position: float64 [N, 2], longitude and latitude in degrees if
+    `globe`, else meters east and north. source, target: int [E], rows of `places`. length: float64 [E], meters.
+    street: E names. report: counts from reading, which the map's report begins with; "notes": remarks for people.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Streets:
 
 
 def wrap_degrees(degrees: np.ndarray) -> np.ndarray:
-    """Degrees in [-180, 180)."""
+    """The same angles in [-180, 180) degrees."""
     return (degrees + 180) % 360 - 180
 
 
 def bearing(start: np.ndarray, end: np.ndarray, *, globe: bool) -> np.ndarray:
-    """Initial bearing [E] in degrees clockwise from north, in [0, 360), from start to end [E, 2].
+    """Bearing [E] from start [E, 2] to end [E, 2], in degrees clockwise from north, in [0, 360).
 
-    Of the great circle (`globe`), else of the straight line.
+    With `globe`, the initial bearing of the great circle; else the bearing of the straight line.
     """
     if not globe:
         east, north = (end - start).T
@@ -56,12 +56,12 @@ def bearing(start: np.ndarray, end: np.ndarray, *, globe: bool) -> np.ndarray:
 
 
 def sector(degrees: np.ndarray) -> np.ndarray:
-    """Column of DIRECTIONS of each bearing. A bearing on the line between two sectors belongs to the clockwise one."""
+    """The index in DIRECTIONS of each bearing. On the border of two sectors, the clockwise sector is taken."""
     return np.floor((degrees + 22.5) / 45).astype(np.int64) % len(DIRECTIONS)
 
 
 def distance(start: np.ndarray, end: np.ndarray, *, globe: bool) -> np.ndarray:
-    """Metres [E] between positions [E, 2]: great circle (haversine), or straight."""
+    """Distance [E] in meters between positions [E, 2]: along the great circle if `globe` (haversine), else straight."""
     if not globe:
         return np.hypot(*(end - start).T)
     (lon1, lat1), (lon2, lat2) = np.radians(start).T, np.radians(end).T
@@ -70,7 +70,10 @@ def distance(start: np.ndarray, end: np.ndarray, *, globe: bool) -> np.ndarray:
 
 
 def project(position: np.ndarray, *, globe: bool) -> np.ndarray:
-    """Metres east and north [N, 2] of the mean position; equirectangular about it on the globe."""
+    """Positions [N, 2] in meters east and north of the mean position.
+
+    With `globe`, by the equirectangular projection around the mean.
+    """
     if not globe:
         return position - position.mean(0)
     lon, lat = position.T

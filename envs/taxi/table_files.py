@@ -1,4 +1,4 @@
-"""The CSV or JSON file of a table map, as moves and positions; see `table_maps` for the form."""
+"""Reads the CSV or JSON file of a table map. `table_maps.py` describes its form."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from worldbench.envs.taxi.reading import FARTHEST, Refused, content, number, quo
 COLUMNS = ("node", "direction", "to", "x", "y")
 LARGEST_BYTES = 1 << 26
 MOST_LINES = 1_000_000
-"""Most lines of a CSV, and most moves of a JSON table. All Manhattan has 10 thousand moves."""
+"""Most lines of a CSV table, and most moves of a JSON table. All of Manhattan has 10 thousand moves."""
 LONGEST_LINE = 10_000
-"""Characters."""
+"""Most characters of a line."""
 SMALLER = "give a smaller part of the map"
 
 
 @dataclass
 class Table:
-    """moves: (place, direction) -> place, as first given; rows that gave one, and rows that repeated one.
+    """The content of a table.
 
-    position: of the places that have one. named: places that are named without a move. problems: what is wrong -> where
-    first, and how often; said at the end, all at once.
+    moves: (place, direction) -> place, as first given. rows: number of rows with a move; repeated: how many of them
+    repeat an earlier one. position: (x, y) by place. named: places that the table names without a move. problems: what
+    is wrong -> (where it first occurs, how often). All problems are reported together, at the end.
     """
 
     moves: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -40,10 +41,12 @@ class Table:
     problems: dict[str, tuple[str, int]] = field(default_factory=dict)
 
     def problem(self, kind: str, where: str) -> None:
+        """Notes a problem."""
         first, count = self.problems.get(kind, (where, 0))
         self.problems[kind] = first, count + 1
 
     def move(self, node: str, direction: str, to: str, where: str) -> None:
+        """Adds a move, or notes a contradiction to an earlier one."""
         self.rows += 1
         before = self.moves.get((node, direction))
         if before is None:
@@ -57,17 +60,18 @@ class Table:
             self.problem("a direction of a place leads to two others", f"{where}: {ends}")
 
     def place(self, node: str, x: Any, y: Any, where: str) -> None:
+        """Adds the position of a place, or notes what is wrong with it."""
         at = (number(x), number(y))
         if not all(map(math.isfinite, at)):
             self.problem("a position is not two numbers", f"{where}: {quoted(str(x))}, {quoted(str(y))}")
         elif max(map(abs, at)) > FARTHEST:
-            self.problem("a position lies beyond a million kilometres", f"{where}: {quoted(str(x))}, {quoted(str(y))}")
+            self.problem("a position lies beyond a million kilometers", f"{where}: {quoted(str(x))}, {quoted(str(y))}")
         elif self.position.setdefault(node, at) != at:
             self.problem("a place has two positions", f"{where}: {quoted(node)}")
 
 
 def read_table(path: Path) -> Table:
-    """What a table says. Raises Refused."""
+    """The content of a table file. Raises Refused if it cannot be read."""
     try:
         text = content(path, LARGEST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -99,7 +103,7 @@ def _csv(text: str) -> Table:
                 if is_header:
                     continue
             if len(row) != len(columns):
-                table.problem(f"a row has not {len(columns)} cells", f"{where}: {len(row)}")
+                table.problem(f"a row does not have {len(columns)} cells", f"{where}: {len(row)}")
                 continue
             cell = dict(zip(columns, row))
             if cell["node"] and not cell["direction"] and not cell["to"] and cell.get("x"):
@@ -117,7 +121,7 @@ def _csv(text: str) -> Table:
 
 
 def _columns(row: list[str]) -> tuple[tuple[str, ...], bool]:
-    """The columns by the first row, and whether that row is a header: two of its cells are names of columns."""
+    """The columns, from the first row, and whether this row is a header (at least two cells are names of columns)."""
     names = [c.lower() for c in row]
     if sum(name in COLUMNS for name in names) < 2:
         if len(row) not in (3, 5):
@@ -127,7 +131,7 @@ def _columns(row: list[str]) -> tuple[tuple[str, ...], bool]:
     if unknown:
         raise Refused(f"has an unknown column {quoted(unknown[0])}")
     if len(set(names)) < len(names):
-        raise Refused("has a column twice")
+        raise Refused("has two columns of one name")
     missing = [name for name in COLUMNS[:3] if name not in names]
     if missing:
         raise Refused(f"lacks the column {missing[0]!r}")
@@ -143,7 +147,7 @@ def _json(text: str) -> Table:
         out: dict[str, Any] = {}
         for key, value in pairs:
             if key in out:
-                table.problem("a key stands twice in one object", quoted(key))
+                table.problem("a key occurs twice in one object", quoted(key))
             out[key] = value
         return out
 
@@ -157,7 +161,7 @@ def _json(text: str) -> Table:
         raise Refused(*NODE_LINK)
     if not (isinstance(data, dict) and isinstance(data.get("moves"), dict) and isinstance(data.get("nodes", {}), dict)):
         raise Refused(
-            'is not {"moves": {place: {direction: place}}, "nodes": {place: [x, y]}}, of which "nodes" may be left out'
+            'is not {"moves": {place: {direction: place}}, "nodes": {place: [x, y]}} ("nodes" may be left out)'
         )
     unknown = [key for key in data if key not in ("moves", "nodes")]
     if unknown:

@@ -1,7 +1,7 @@
-"""A map from a plain table: which direction leads from which place to which.
+"""Reads a map from a plain table of moves: (place, direction) -> place.
 
-CSV: columns `node,direction,to` with, optionally, `x,y`, the position of `node` in metres east and north (a row
-`node,,,x,y` gives a position alone). A header line is optional; with one, the columns may stand in any order.
+CSV: columns `node,direction,to` and optionally `x,y`, the position of `node` in meters east and north. A row
+`node,,,x,y` gives a position alone. A header line is optional; with a header, the columns may be in any order.
 JSON: {"moves": {place: {direction: place}}} with, optionally, "nodes": {place: [x, y]}. Example, a triangle of one-way
 streets:
 
@@ -10,15 +10,14 @@ streets:
     b,NW,c,100,0
     c,SW,a,50,80
 
-Places and directions are words of the table's choosing. The eight compass words come first among the directions, in
-their order; others follow by name. Of the map the largest strongly connected part stays, as of a street map; a table
-that is read `whole` keeps every place, also those without a way out. Nothing is inferred from positions: a direction
-may lead anywhere.
+The table chooses the words for places and directions. The eight compass words come first in the order of directions;
+the others follow by name. As for a street map, only the largest strongly connected part of the map stays. A table that
+is read `whole` keeps every place, even places without a move that leaves. A direction may lead anywhere, whatever the
+positions are. The order of the rows has no effect.
 
-A table without positions is laid out by the spring model of networkx, with a fixed seed and a median street of 100
-metres: good for a picture, and the distances that map reconstruction asks for are then those of the picture. Another
-version of networkx may lay it out otherwise, and so change the map's digest: give positions where results shall be
-compared. Which rows come first has no effect.
+A table without positions gets positions from the spring model of networkx, with a fixed seed and a median street of
+100 meters. This is good for a picture, but map reconstruction then measures distances in this picture. Another version
+of networkx may give other positions, and so another digest of the map. If results are to be compared, give positions.
 """
 
 from __future__ import annotations
@@ -39,28 +38,28 @@ from worldbench.envs.taxi.table_files import Table, read_table
 
 SUFFIXES = (".csv", ".json")
 MOST_DIRECTIONS = 16
-"""A random ride keeps its directions in four bits each (`rides.DIRECTION_BITS`)."""
+"""Most directions of a map: `rides/walker.py` packs a direction into four bits (DIRECTION_BITS)."""
 RESERVED = ("end", "pad", "<pad>")
-"""Words of a ride that no place or direction may have."""
-FORM = "a table has the columns node,direction,to and, optionally, x,y in metres"
-LAID_OUT = "laid out by a spring model, for the map has none: distances are those of the picture"
+"""Words with a meaning in a ride, which cannot name a place or direction."""
+FORM = "a table has the columns node,direction,to and, optionally, x,y in meters"
+LAID_OUT = "computed by a spring model, because the map gives none: distances are those of the picture"
 LAID_OUT_MEDIAN = 100.0
-"""Metres of the median street of a map without positions."""
+"""Length in meters of the median street of a map without positions."""
 MOST_LAID_OUT = 3_000
-"""Places of the largest map that is laid out, which takes about 20 seconds."""
+"""Most places of a map without positions. To compute positions for this many takes about 20 seconds."""
 
 
 def is_table(spec: str) -> bool:
-    """Whether `env.map` names a table, by the ending of its name."""
+    """Does `env.map` name a table? The ending of the name decides."""
     return spec.lower().endswith(SUFFIXES)
 
 
 def read(path: Path, *, whole: bool = False, lonlat: Mapping[str, tuple[float, float]] | None = None) -> Graph:
     """The map of a CSV or JSON table.
 
-    whole: keep all of it, instead of the largest strongly connected part. lonlat: longitude and latitude of its places
-    in degrees, in place of the positions that the table gives.
-    Raises InputError: one sentence that gathers all that is wrong.
+    whole: keep the whole map, not only the largest strongly connected part. lonlat: longitude and latitude of each
+    place in degrees, used instead of the positions in the table. Raises InputError with all that is wrong, in one
+    sentence.
     """
     try:
         return _graph(path.stem, read_table(path), whole, lonlat)
@@ -69,7 +68,7 @@ def read(path: Path, *, whole: bool = False, lonlat: Mapping[str, tuple[float, f
 
 
 def _graph(name: str, table: Table, whole: bool, lonlat: Mapping[str, tuple[float, float]] | None) -> Graph:
-    """The map of a table, or everything that is wrong with it."""
+    """The map of a table. Raises Refused with everything that is wrong with it."""
     leaving = {node for node, _ in table.moves}
     places = leaving | set(table.moves.values()) | set(table.position) | table.named
     words = {direction for _, direction in table.moves}
@@ -86,16 +85,16 @@ def _graph(name: str, table: Table, whole: bool, lonlat: Mapping[str, tuple[floa
         for node in sorted(places - lonlat.keys()):
             table.problem("a place has no position in the file of positions", quoted(node))
     elif table.position and (without := sorted(places - set(table.position))):
-        way_out = ", which a row node,,,x,y gives" if whole else ""
+        way_out = " (a row node,,,x,y gives one)" if whole else ""
         table.problem(f"a place has no position although others have{way_out}", ", ".join(map(quoted, without[:3])))
     if not table.moves and not table.problems:
         raise Refused("has no moves")
     if table.problems:
-        told = (
+        problems = (
             f"{kind} ({first}{f', and {count - 1:,} more' if count > 1 else ''})"
             for kind, (first, count) in table.problems.items()
         )
-        raise Refused(f"cannot be used: {'; '.join(told)}")
+        raise Refused(f"cannot be used: {'; '.join(problems)}")
     return _cut(name, table, sorted(places), words, whole, lonlat)
 
 
@@ -103,7 +102,7 @@ def _cut(
     name: str, table: Table, places: list[str], words: set[str], whole: bool,
     lonlat: Mapping[str, tuple[float, float]] | None,
 ) -> Graph:  # fmt: skip
-    """All of a faultless table, or its largest strongly connected part."""
+    """The map of a table without faults: all of it (`whole`), or its largest strongly connected part."""
     places = [places[i] for i in place_order(places)]
     directions = (*(d for d in DIRECTIONS if d in words), *sorted(words - set(DIRECTIONS)))
     row = {place: i for i, place in enumerate(places)}
@@ -149,7 +148,7 @@ def _cut(
 
 
 def _laid_out(successor: np.ndarray, whole: bool) -> np.ndarray:
-    """Positions for a map without any, to the metre: float64 [N, 2]."""
+    """Computed positions for a map without positions, rounded to meters: float64 [N, 2]."""
     import networkx as nx
 
     if len(successor) > MOST_LAID_OUT:

@@ -15,7 +15,7 @@ class TaxiWorld(RideWorld[TaxiConfig]):
 
     State: (intersection, destination, moves so far). Words: padding, `end`, the map's directions, one word per
     intersection.
-    Rides: see `rides/walker.py`. Ground truth: legal turns, the exact law (`rides/law.py`), distances, the map.
+    Rides: see `rides/walker.py`. Ground truth: legal moves, the exact law (`rides/law.py`), distances, the map.
 
     On a square of four one-way streets, a -E-> b -S-> c -W-> d -N-> a, two rides of 2 to 5 moves read
         a c E S end                (two moves)
@@ -46,7 +46,10 @@ class TaxiWorld(RideWorld[TaxiConfig]):
     }
 
     def __init__(self, config: TaxiConfig, graph: Graph | None = None, held_out: HeldOut | None = None) -> None:
-        """graph: None reads the one that the options name. held_out: None derives it from the map."""
+        """graph: None reads the map that the options name.
+
+        held_out: None makes the rule from the options and the map.
+        """
         if graph is None:
             from worldbench.envs.taxi.maps import load_map, settle
 
@@ -56,12 +59,12 @@ class TaxiWorld(RideWorld[TaxiConfig]):
 
     @classmethod
     def settle(cls, config: TaxiConfig) -> tuple[TaxiConfig, str]:
-        """`auto` and the region `village` decided, see `maps.settle`."""
+        """The options with the map `auto` and the region `village` replaced by what they mean here (`maps.settle`)."""
         from worldbench.envs.taxi.maps import settle
 
         return settle(config)
 
     def summary(self, documents: int) -> str:
-        """As of every world of rides, and what a reader of the map should know."""
+        """The line of every world of rides, then the notes of the map reader for people."""
         notes = self._graph.report.get("notes")
         return super().summary(documents) + (f"; {notes}" if notes else "")
