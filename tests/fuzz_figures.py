@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import sample_records as samples
-from fuzz_readers import CURVE, ROUTES, TABLE, Reader
+from fuzz_reader import Reader
+from fuzz_run_files import CURVE
 from fuzz_words import answer
+from fuzz_world_files import ROUTES, TABLE
 from small_maps import small_map
 from test_trace_figures import beliefs, trace
 

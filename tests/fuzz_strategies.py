@@ -8,13 +8,12 @@ from typing import Any
 
 from fuzz_words import ODD
 from hypothesis import strategies as st
-from mutation import VALUES, WORDS, toml_bytes
+from mutation_values import VALUES, WORDS, toml_bytes
 from sample_records import every_kind
 
 from worldbench.records.parts import Record
 
 Made = st.SearchStrategy[bytes]
-
 NUMBERS = st.one_of(st.floats(), st.floats(0, 1), st.sampled_from([0, 1, 0.5, 0.25]), st.integers(-5, 5), st.integers())
 TEXT = st.one_of(st.sampled_from(WORDS), st.text(max_size=8))
 JSON = st.recursive(
@@ -105,7 +104,6 @@ METRIC_LINES = st.lists(
     st.fixed_dictionaries({}, optional=dict.fromkeys(("kind", "step", "loss", "learning_rate", "bayes"), JSON)),
     max_size=4,
 ).map(lambda records: b"".join(json.dumps(r).encode() + b"\n" for r in records))
-
 FILES: dict[tuple[str, str, str], tuple[Made, int]] = {
     ("worlds", "process", "made.json"): (processes(), 400),
     ("worlds", "mazes", "made.txt"): (lines(*MAZE_WORDS), 200),
@@ -118,7 +116,6 @@ FILES: dict[tuple[str, str, str], tuple[Made, int]] = {
     **{("records", f"{kind.kind} record", f"{kind.kind}.json"): (record(type(kind)), 60) for kind in every_kind()},
 }
 """By the group and the name of the reader, and the name of the file: what is made, and how many."""
-
 ARGUMENTS = st.lists(
     st.one_of(
         st.sampled_from(ODD), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)

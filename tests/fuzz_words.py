@@ -13,8 +13,10 @@ from unittest import mock
 import msgspec
 import numpy as np
 import sample_records as samples
-from fuzz_readers import ROUTES, TABLE, Reader
-from mutation import WORDS, damaged_text, generator, pick
+from fuzz_reader import Reader
+from fuzz_world_files import ROUTES, TABLE
+from mutation import damaged_text, generator
+from mutation_values import WORDS, pick
 
 from worldbench.cli import last_net
 from worldbench.cli.main import main

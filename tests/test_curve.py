@@ -6,23 +6,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tiny_runs
+from damaged_curves import BROKEN, CASES, DAMAGE, damage
 from safetensors.torch import load, save
 
 from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace
 from worldbench.training import checkpoint
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_pictures() -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_runs.draw_nothing(patch)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -44,31 +37,6 @@ def unscored(copy: Path) -> Path:
     """Trained to its end, and not scored."""
     tiny_runs.result(tiny_runs.folder(copy)).unlink()
     return copy
-
-
-def change(text: str) -> str:
-    """Another loss at the second point of the curve."""
-    lines = [json.loads(line) for line in text.splitlines()]
-    [line for line in lines if line["kind"] == "eval"][1]["loss"] += 0.125
-    return "".join(json.dumps(line) + "\n" for line in lines)
-
-
-DAMAGE: dict[str, Callable[[str], str | None]] = {
-    "lost": lambda text: None,
-    "empty": lambda text: "",
-    "cut in a line": lambda text: text[:-20],
-    "cut after a line": lambda text: text.rstrip().rpartition("\n")[0] + "\n",
-    "a bad line": lambda text: text.replace('"kind"', "kind", 3),
-    "not an object": lambda text: "1\n" + text,
-    "another number": change,
-}
-
-
-def damage(log: Path, kind: str) -> None:
-    text = DAMAGE[kind](log.read_text())
-    log.unlink()
-    if text is not None:
-        log.write_text(text)
 
 
 # A run that is trained to its end
@@ -197,119 +165,6 @@ def test_weights_removed_on_purpose_are_not_trained_again(copy: Path) -> None:
     assert not (tiny_runs.folder(copy) / "checkpoint").exists()
 
 
-# A run that was stopped
-
-
-@pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """After its third step, with a saved state."""
-    out = tmp_path_factory.mktemp("stopped")
-    stop_after(out, 3)
-    return out
-
-
-def stop_after(out: Path, steps: int, *more: str) -> None:
-    from worldbench.training.trainer import Trainer
-
-    real = Trainer.step
-
-    def step(self: Trainer, number: int) -> dict:
-        self.interrupted = number + 1 == steps
-        return real(self, number)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trainer, "step", step)
-        assert tiny_runs.run(out, *more)[0] == 130
-
-
-@pytest.fixture
-def halfway(stopped: Path, tmp_path: Path) -> Path:
-    shutil.copytree(stopped, tmp_path / "out")
-    return tmp_path / "out"
-
-
-def test_what_was_written_after_the_state_is_cut_off(halfway: Path, done: Path) -> None:
-    with (tiny_runs.folder(halfway) / "metrics.jsonl").open("a") as log:
-        log.write('{"kind": "train", "step": 4, "loss": {}, "learning_rate": 1.0}\n{"kind": "ev')
-    assert tiny_runs.run(halfway)[0] == 0
-    assert tiny_runs.tree(halfway) == tiny_runs.tree(done)
-
-
-@pytest.mark.parametrize("kind", DAMAGE)
-def test_training_does_not_go_on_from_a_log_that_is_not_what_it_wrote(kind: str, halfway: Path, done: Path) -> None:
-    """Training losses cannot be computed again. The way out leads to the same bytes."""
-    folder = tiny_runs.folder(halfway)
-    damage(folder / "metrics.jsonl", kind)
-    before = tiny_runs.tree(halfway)
-    code, said = tiny_runs.run(halfway)
-    assert code == 1
-    assert "metrics.jsonl' is not what training had written when it saved" in said
-    assert "delete the saved state and run the same command again" in said
-    assert tiny_runs.tree(halfway) == before
-    checkpoint.state_path(folder).unlink()
-    assert tiny_runs.run(halfway)[0] == 0
-    assert tiny_runs.tree(halfway) == tiny_runs.tree(done)
-
-
-def test_training_does_not_go_on_without_the_weights_that_it_kept(halfway: Path) -> None:
-    checkpoint.weights_path(tiny_runs.folder(halfway), 1).unlink()
-    code, said = tiny_runs.run(halfway)
-    assert code == 1
-    assert "the weights of step 1 are gone, and training was beyond them; put them back, or delete '" in said
-
-
-def test_a_curve_does_not_depend_on_the_evaluation(halfway: Path, tmp_path: Path, done: Path) -> None:
-    """It belongs to the weights: its documents are the same, whichever evaluation trains, goes on, or computes it
-    again."""
-    wanted = read(tiny_runs.result(tiny_runs.folder(done)), Result).training
-    other = tmp_path / "other"
-    other.mkdir()
-    for out in (halfway, other):
-        assert tiny_runs.run(out, "--eval.seed", "5")[0] == 0
-        assert read(tiny_runs.result(tiny_runs.folder(out)), Result).training == wanted
-        log = tiny_runs.folder(out) / "metrics.jsonl"
-        assert log.read_bytes() == (tiny_runs.folder(done) / "metrics.jsonl").read_bytes()
-    folder, own = tiny_runs.folder(other), tiny_runs.result(tiny_runs.folder(other))
-    (folder / "metrics.jsonl").unlink()
-    code, said = tiny_runs.call("eval", folder, "--eval.seed", "7")
-    assert code == 0, said
-    assert read(tiny_runs.result(folder, own), Result).training == wanted
-
-
-def test_a_state_beyond_the_last_step(halfway: Path) -> None:
-    folder = tiny_runs.folder(halfway)
-    path = checkpoint.state_path(folder)
-    tensors, about = load(path.read_bytes()), checkpoint.read_about(path)
-    checkpoint._write(path, tensors, checkpoint.About(4, log=about.log))
-    code, said = tiny_runs.run(halfway)
-    assert code == 1
-    assert "the saved state is of step 4 of 4; put the right one there, or delete" in said
-
-
-@pytest.mark.parametrize("saved", [False, True])
-@pytest.mark.parametrize("at", [1, 4])
-def test_a_kill_around_the_weights_loses_no_point(at: int, saved: bool, tmp_path: Path, done: Path) -> None:
-    """Just before the weights of a step are saved, or just after, where no state was saved yet.
-
-    A slow test sends SIGKILL, at every change to the disk.
-    """
-    real = checkpoint.save_weights
-
-    def save_weights(folder: Path, about: checkpoint.About, module: object) -> None:
-        if about.step != at or saved:
-            real(folder, about, module)  # type: ignore[arg-type]
-        if about.step == at:
-            raise KeyboardInterrupt
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoint, "save_weights", save_weights)
-        assert tiny_runs.run(tmp_path)[0] == 130
-    code, said = tiny_runs.run(tmp_path)
-    assert code == 0
-    assert "again" not in said
-    assert tiny_runs.tree(tmp_path) == tiny_runs.tree(done)
-
-
 # The manifest
 
 
@@ -330,12 +185,6 @@ def test_a_damaged_manifest_does_not_stop_a_run(content: str | None, unscored: P
     assert tiny_runs.tree(unscored) == tiny_runs.tree(done)
 
 
-# Files that once ended in a traceback
-
-CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases" / "run-files"
-BROKEN = {name: sorted(CASES.glob(f"{name}-*")) for name in ("manifest", "metrics-resume")}
-
-
 def test_the_broken_files_beside_the_checkout_are_there() -> None:
     if not all(BROKEN.values()):
         pytest.skip(f"the broken manifests and metrics files are not beside this checkout ({CASES.name})")
@@ -348,11 +197,3 @@ def test_broken_manifests(case: Path, unscored: Path, done: Path) -> None:
     assert code == 0, said
     assert "begins anew" in said
     assert tiny_runs.tree(unscored) == tiny_runs.tree(done)
-
-
-@pytest.mark.parametrize("case", BROKEN["metrics-resume"], ids=lambda path: path.name)
-def test_broken_metrics_of_a_stopped_run(case: Path, halfway: Path) -> None:
-    shutil.copyfile(case, tiny_runs.folder(halfway) / "metrics.jsonl")
-    code, said = tiny_runs.run(halfway)
-    assert code == 1
-    assert "is not what training had written when it saved" in said

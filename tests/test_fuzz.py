@@ -15,7 +15,8 @@ from typing import IO, Any
 
 import pytest
 from fuzz_figures import figures
-from fuzz_readers import READERS, Reader
+from fuzz_reader import Reader
+from fuzz_readers import READERS
 from fuzz_strategies import ARGUMENTS, FILES
 from fuzz_words import answer, boards, in_folder, line_of, prepared_folder, words
 from hypothesis import HealthCheck, Phase, given, seed, settings
