@@ -15,7 +15,7 @@ from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.files import lock
 from worldbench.records.finding import own_result
-from worldbench.studies.decode import Settings
+from worldbench.studies.decode import DecodeOptions
 from worldbench.studies.decode_arms import Arm, acceptance, costs, expected_per_round, suggested_threshold, summary
 
 TINY = ["--env.length", "12", "--eval.documents", "20", "--eval.metrics", "next_token"]
@@ -108,7 +108,7 @@ def test_what_cannot_be_measured_is_refused(
         told = refused(capsys, str(runs[model]), "--quiet")
         assert f"{model} cannot draft" in told
         assert "nextlat, mtp, jtp" in told
-    assert "at most 3 tokens a round" in refused(capsys, str(runs["mtp"]), "--lengths", "4")
+    assert "at most 3 tokens per round" in refused(capsys, str(runs["mtp"]), "--lengths", "4")
     assert "not a run folder" in refused(capsys, str(tmp_path))
     folder = str(runs["nextlat"])
     assert "--prompts must be at least 1, not 0" in refused(capsys, folder, "--prompts", "0")
@@ -176,8 +176,8 @@ def test_best_length_and_threshold_by_hand() -> None:
 
 
 def test_settings_in_words() -> None:
-    assert Settings().words() == []
-    assert Settings(lengths=(2, 3), choice="sampled", batch=4).words() == [
+    assert DecodeOptions().words() == []
+    assert DecodeOptions(lengths=(2, 3), choice="sampled", batch=4).words() == [
         "--batch",
         "4",
         "--lengths",
@@ -186,4 +186,4 @@ def test_settings_in_words() -> None:
         "--sampled",
     ]
     with pytest.raises(InputError, match="--batch"):
-        Settings(batch=0)
+        DecodeOptions(batch=0)

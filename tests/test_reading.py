@@ -21,7 +21,7 @@ def test_the_bytes_and_the_limit(tmp_path: Path) -> None:
         path.write_bytes(content)
         assert read_regular(path) == content
         assert read_regular(path, limit=len(content)) == content
-    with pytest.raises(InputError, match=r"'.*file' holds more than 1,279 bytes.*check that it is the right one"):
+    with pytest.raises(InputError, match=r"'.*file' holds more than 1,279 bytes.*check that it is the right file"):
         read_regular(path, limit=1279)
 
 

@@ -163,7 +163,7 @@ def test_differences_that_are_all_alike() -> None:
     with pytest.raises(ValueError, match="above 0"):
         equivalence([1.0, 2.0], [1.0, 2.0], 0.0)
     for a, b in (([1.0], [1.0]), ([1.0, 2.0], [1.0])):
-        with pytest.raises(ValueError, match="pairs need"):
+        with pytest.raises(ValueError, match="paired values need"):
             paired_t(a, b)
 
 

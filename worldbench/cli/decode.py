@@ -19,7 +19,7 @@ def add_arguments(parser: Parser) -> None:
     add("--batch", type=int, default=1, metavar="B", help="prompts continued together (default 1)")
     add(
         "--lengths", type=int, nargs="+", metavar="K",
-        help="drafted tokens in a round (default 1 2 4 8 12, as far as the model can)",
+        help="drafted tokens per round (default 1 2 4 8 12, as far as the model can)",
     )  # fmt: skip
     add(
         "--adaptive", type=float, metavar="THRESHOLD",
@@ -35,7 +35,7 @@ def add_arguments(parser: Parser) -> None:
     add("--tokens", type=int, metavar="N", help="longest continuation (default: the world's decode limit)")
     add(
         "--repeats", type=int, default=5, metavar="N",
-        help="times that every arm decodes every prompt; the arms take turns (default 5)",
+        help="times that every arm decodes every prompt; the arms alternate (default 5)",
     )  # fmt: skip
     add("--threads", type=int, metavar="N", help="CPU threads (default: as in training)")
     jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
@@ -47,16 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
     if not folders:
         return 0
     from worldbench.runs.display import Display
-    from worldbench.studies.decode import Settings, decode, show
+    from worldbench.studies.decode import DecodeOptions, decode, show
 
     display = Display(quiet=arguments.quiet)
     lengths = None if arguments.lengths is None else tuple(arguments.lengths)
     rule = "sampled" if arguments.sampled else "greedy"
-    settings = Settings(
+    options = DecodeOptions(
         arguments.prompts, arguments.batch, lengths, arguments.adaptive, rule, arguments.tokens, arguments.repeats,
         arguments.threads,
     )  # fmt: skip
-    path = decode(folders[0], settings, display, arguments.options, arguments.plugin)
+    path = decode(folders[0], options, display, arguments.options, arguments.plugin)
     show(path)
     display.say(f"record: {path}")
     return 0

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, canonical JSON, digests, a lock per folder."""
+"""Files that are complete or absent: atomic writes, canonical JSON, digests, one lock per folder."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from worldbench.core.errors import InputError, RunError
 from worldbench.core.text import encodable
 
 LIMIT = 1 << 30
-"""The most bytes of a file that are read, where the caller does not say: 1 GiB."""
+"""The largest file that is read, in bytes, if the caller gives no limit: 1 GiB."""
 JSON_LIMIT = 1 << 26
-"""Of a JSON file: 64 MiB. The objects that Python makes of it take up to some twenty times as much memory."""
+"""The largest JSON file that is read, in bytes: 64 MiB. The parsed objects take up to about twenty times as much
+memory."""
 PIECE = 1 << 24
 HALF = re.compile(r"\\u[dD][89a-fA-F]")
-"""One of two escapes that are one character together: alone, no text can hold it."""
+"""One escape of a surrogate pair. A lone surrogate cannot be part of any text."""
 UNSUPPORTED = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
-"""What file systems answer that have no locks, or cannot flush a folder."""
+"""Errors of file systems that have no locks, or that cannot flush a folder."""
 LOG = logging.getLogger("worldbench")
 KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
@@ -40,11 +41,11 @@ KINDS = {
 
 
 INFINITE = {"inf": math.inf, "-inf": -math.inf}
-"""How records write numbers that JSON lacks."""
+"""How records write infinite numbers, which JSON lacks."""
 
 
 def clean(value: Any) -> Any:
-    """`value` with tuples as lists, numbers that JSON lacks (nan, inf) as None, and text that UTF-8 can hold."""
+    """`value` ready for JSON: tuples as lists, NaN and infinity as None, text that UTF-8 can encode."""
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, dict):
@@ -61,26 +62,26 @@ def clean(value: Any) -> Any:
 
 
 def to_json(value: Any, indent: int | None = 1) -> str:
-    """JSON in one form: keys in the order given, no nan, floats by repr."""
+    """Canonical JSON: keys in the given order, NaN as null, floats as `repr` writes them."""
     return json.dumps(clean(value), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def identity_hash(value: Any) -> str:
-    """Sixteen hex digits of the sorted JSON of `value`."""
+    """The first sixteen hex digits of the SHA-256 of `value` as JSON with sorted keys."""
     text = json.dumps(clean(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def sha256(path: Path) -> str:
-    """Of a regular file of any size."""
+    """The SHA-256 of a regular file of any size, in hex digits."""
     with _opened(path) as handle, os.fdopen(handle, "rb", closefd=False) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_folder(path: Path, way: str = "choose another with --out") -> Path:
-    """Create a folder and those above it. way: what to do where that cannot be, for the error.
+    """Creates a folder and its parents. `way`: what the user can do if that fails, for the error message.
 
-    Raises InputError.
+    Raises InputError if the folder cannot be created or written to.
     """
     try:
         absent = list(itertools.takewhile(lambda folder: not folder.is_dir(), (path, *path.parents)))
@@ -95,12 +96,12 @@ def make_folder(path: Path, way: str = "choose another with --out") -> Path:
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a whole file beside its place, flush it to the disk, move it there. The old file stays until then.
+    """Writes a complete file under a temporary name, flushes it to the disk, and moves it to `path`. Until then the
+    old file stays.
 
-    After a kill, `.NAME.part` may be left beside it. The next write of the same file, or the next `lock` of the folder,
-    removes that one.
-    Links are never followed: neither one in the place of the file, which is replaced, nor one in the place of the part.
-    Raises RunError; the old file is then as it was.
+    A killed process may leave `.NAME.part` in the folder. The next write of the same file removes it, and so does
+    the next `lock` of the folder. Links are never followed: a link at `path` is replaced, and a link in place of the
+    part is removed. Raises RunError if the write fails. The old file is then unchanged.
     """
     raw = data.encode() if isinstance(data, str) else data
     part = path.with_name(f".{path.name}.part")
@@ -129,7 +130,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 def _is(path: Path, handle: int) -> bool:
-    """Is the file at `path` still the one that is open?"""
+    """True if the file at `path` is still the open file."""
     try:
         return os.path.samestat(os.fstat(handle), os.lstat(path))
     except FileNotFoundError:
@@ -137,17 +138,17 @@ def _is(path: Path, handle: int) -> bool:
 
 
 def write_all(handle: int, data: bytes) -> None:
-    """All of `data`, however few bytes the system takes at once."""
+    """Writes all of `data`, also where the system takes only some bytes at once."""
     left = memoryview(data)
     while left:
         left = left[os.write(handle, left) :]
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the names in a folder survive a power cut: files that were made, moved or removed there."""
+    """Makes changes of names in a folder survive a power cut: files that were created, moved or removed."""
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except PermissionError:  # it can be written to, but not listed
+    except PermissionError:  # the folder can be written to, but not listed
         return
     try:
         os.fsync(handle)
@@ -159,7 +160,10 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, so that it is gone after a power cut too. Nothing where there is none."""
+    """Removes a file so that it stays removed after a power cut. Does nothing if there is no file.
+
+    Raises RunError if the file cannot be removed.
+    """
     try:
         path.unlink(missing_ok=True)
         sync_folder(path.parent)
@@ -170,12 +174,12 @@ def remove(path: Path) -> None:
 
 
 def reason(error: OSError | ValueError) -> str:
-    """What the system says of an error, in its own words."""
+    """The description that the system gives of an error."""
     return str(getattr(error, "strerror", None) or error)
 
 
 def cannot_write(path: Path, error: OSError | ValueError) -> RunError:
-    """The error of a write that failed."""
+    """The RunError for a failed write."""
     full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     way = "make room" if full else "make it possible to write there"
     return RunError(
@@ -185,22 +189,23 @@ def cannot_write(path: Path, error: OSError | ValueError) -> RunError:
 
 
 def read_regular(path: Path, limit: int = LIMIT) -> bytes:
-    """The bytes of a regular file, or of the regular file that a link leads to. A FIFO or a device is never waited for.
+    """The bytes of a regular file, or of the regular file that a link points to. Never waits for a FIFO or a device.
 
-    limit: the most bytes that the file may hold.
-    Raises InputError for a path that is absent, unreadable, no regular file, or larger than `limit`.
+    limit: the largest accepted size in bytes.
+
+    Raises InputError for a path that is absent, unreadable, not a regular file, or larger than `limit`.
     """
     raw = read_start(path, limit + 1)
     if len(raw) > limit:
-        most = f"{limit:,} bytes, the most that is read of such a file"
-        raise InputError(f"{str(path)!r} holds more than {most}; check that it is the right one")
+        most = f"{limit:,} bytes, the limit for such a file"
+        raise InputError(f"{str(path)!r} holds more than {most}; check that it is the right file")
     return raw
 
 
 def read_start(path: Path, count: int) -> bytes:
-    """The first `count` bytes of a regular file, or all of a shorter one.
+    """The first `count` bytes of a regular file, or all bytes of a shorter file.
 
-    Raises InputError as `read_regular` does, but for no size.
+    Raises InputError as `read_regular` does. Any size is accepted.
     """
     pieces, left = [], count
     with _opened(path) as handle:
@@ -212,18 +217,18 @@ def read_start(path: Path, count: int) -> bytes:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[int]:
-    """A regular file, open to be read. Errors within are the file's too."""
+    """A regular file, opened for reading. OSErrors inside the context become an InputError about the file."""
     try:
-        _check_regular(path, os.stat(path).st_mode)  # before it is opened, as opening alone moves some devices
+        _check_regular(path, os.stat(path).st_mode)  # before opening: some devices act when they are opened
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
         try:
-            _check_regular(path, os.fstat(handle).st_mode)  # it may have been replaced since
+            _check_regular(path, os.fstat(handle).st_mode)  # again: the file may have been replaced
             yield handle
         finally:
             os.close(handle)
     except InputError:
         raise
-    except (OSError, ValueError) as error:  # a ValueError: a name with a NUL or half a character, which no file has
+    except (OSError, ValueError) as error:  # ValueError: a name with NUL or a lone surrogate
         raise InputError(f"cannot read {str(path)!r} ({reason(error)})") from error
 
 
@@ -234,7 +239,7 @@ def _check_regular(path: Path, mode: int) -> None:
 
 
 def read_text(path: Path, limit: int = LIMIT) -> str:
-    """The text of a regular file in UTF-8, with or without a byte order mark; every line end as a newline.
+    """The text of a regular file in UTF-8, with or without a byte order mark. Every line end becomes a newline.
 
     Raises InputError as `read_regular` does, and for bytes that are not UTF-8.
     """
@@ -249,9 +254,9 @@ def read_text(path: Path, limit: int = LIMIT) -> str:
 
 
 def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
-    """A JSON file, or one sentence on what is wrong with it.
+    """The content of a JSON file.
 
-    Raises InputError as `read_text` does, and for what is not JSON.
+    Raises InputError as `read_text` does, and for text that is not JSON.
     """
     text = read_text(path, limit)
     try:
@@ -262,7 +267,7 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
     except UnicodeEncodeError as error:
         half = ascii(error.object[error.start])
         raise InputError(
-            f"{str(path)!r} is not JSON that can be read (a string holds half a character, {half})"
+            f"{str(path)!r} is not JSON that can be read (a string holds half a character: {half})"
         ) from error
     except ValueError as error:
         raise InputError(f"{str(path)!r} is not JSON ({error})") from error
@@ -274,13 +279,13 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
 
 @contextlib.contextmanager
 def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold `folder` for this process. The kernel lets go of it when the process ends, however it ends.
+    """Locks `folder` for this process. The kernel releases the lock when the process ends, for whatever reason.
 
-    wait: until another process lets go, instead of raising.
+    wait: waits until another process releases the lock, instead of raising.
 
-    What a killed process left half written in the folder is removed. Where the file system has no locks, the work goes
-    on without one, and a warning says so.
-    Raises RunError where another process holds the folder, or where it cannot be locked for another reason.
+    Partly written files of killed processes are removed from the folder. If the file system has no locks, the work
+    continues without a lock, and a warning says so. Raises RunError if another process holds the lock, or if locking
+    fails.
     """
     path = folder / ".lock"
     try:
@@ -288,7 +293,7 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     except OSError as error:
         why = "it is a link" if error.errno == errno.ELOOP else reason(error)
         raise RunError(
-            f"cannot open the lock {str(path)!r} ({why}); remove it if it is there, or choose another folder with --out"
+            f"cannot open the lock {str(path)!r} ({why}); remove it if it exists, or choose another folder with --out"
         ) from error
     try:
         if _take(handle, folder, wait):
@@ -299,7 +304,7 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 def _take(handle: int, folder: Path, wait: bool) -> bool:
-    """Whether the lock was taken; False where the file system has none."""
+    """True if the lock was taken. False if the file system has no locks."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError as error:
@@ -309,7 +314,7 @@ def _take(handle: int, folder: Path, wait: bool) -> bool:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise RunError(
-                f"cannot lock {str(folder)!r} ({reason(error)}); see to its disk, or choose another folder with --out"
+                f"cannot lock {str(folder)!r} ({reason(error)}); check its disk, or choose another folder with --out"
             ) from error
         _warn_unlocked(reason(error))
         return False
@@ -318,7 +323,7 @@ def _take(handle: int, folder: Path, wait: bool) -> bool:
 
 @functools.cache
 def _warn_unlocked(why: str) -> None:
-    """Once a process."""
+    """Warns once per process."""
     LOG.warning("the file system has no locks (%s): let no two commands work in one folder at the same time", why)
 
 

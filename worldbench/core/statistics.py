@@ -1,8 +1,9 @@
-"""Intervals, tests and corrections, in one place. All at 95%.
+"""Intervals, tests and corrections for all tables. All intervals are at 95%.
 
-A rate over trials gets Wilson's interval; a mean over many independent trials the normal one; a mean over a few seeds
-Student's t; one seed gets none. Two models are compared on the seeds that they share, with a correction for the number
-of comparisons in the table. Anything else is bootstrapped over prompts.
+A rate over trials gets Wilson's interval. A mean over many independent trials gets the normal interval. A mean over
+a few seeds gets Student's t interval. A single seed gets no interval. Two models are compared on the seeds that both
+have, with a correction for the number of comparisons in the table. Every other statistic is bootstrapped over
+prompts.
 """
 
 from __future__ import annotations
@@ -19,18 +20,18 @@ from worldbench.core import streams
 
 Z95 = 1.959963984540054
 SQUARED = 1e150
-"""Numbers below it have squares that are numbers too, and sums of squares: intervals and tests can be taken of them."""
+"""Intervals and tests are computed only of numbers below this one. Their squares, and sums of squares, are finite."""
 RESAMPLE_CELLS = 1 << 22
-"""Indices of bootstrap resamples held at once: bounds memory, changes no result."""
+"""Indices of bootstrap resamples that are held at once. Bounds memory and changes no result."""
 
 
 def squared(value: float) -> bool:
-    """Can intervals and tests be taken of the value: is it finite, and its square too?"""
+    """True if intervals and tests can be computed of the value: the value is finite, and so is its square."""
     return abs(value) < SQUARED
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:
-    """Wilson's interval of a proportion (Wilson, JASA 1927)."""
+    """Wilson's interval of a proportion (Wilson, JASA 1927). Raises ValueError if n < 1."""
     if n < 1:
         raise ValueError(f"an interval needs at least one trial, not {n}")
     p, z2 = successes / n, Z95**2
@@ -41,7 +42,7 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
 
 @lru_cache
 def t_quantile(degrees: int) -> float:
-    """The .975 quantile of Student's t."""
+    """The .975 quantile of Student's t distribution."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.975))
@@ -49,7 +50,8 @@ def t_quantile(degrees: int) -> float:
 
 @dataclass(frozen=True)
 class Mean:
-    """An estimate over n independent values with its interval (None where there is nothing to tell its spread from)."""
+    """An estimate over n independent values, with its interval. The interval is None if the spread cannot be
+    estimated."""
 
     value: float
     n: int
@@ -57,7 +59,8 @@ class Mean:
 
 
 def mean_interval(values: Sequence[float]) -> Mean:
-    """Mean of a few values and Student's t interval with n - 1 degrees of freedom (Student, Biometrika 1908)."""
+    """Mean of a few values, and Student's t interval with n - 1 degrees of freedom (Student, Biometrika 1908).
+    Raises ValueError if there is no value."""
     n = len(values)
     if n == 0:
         raise ValueError("a mean needs at least one value")
@@ -70,8 +73,8 @@ def mean_interval(values: Sequence[float]) -> Mean:
 
 
 def normal_interval(values: np.ndarray) -> Mean:
-    """Mean of many independent trials [n] and the normal interval, mean +- 1.96 sd / sqrt(n) (central limit
-    theorem)."""
+    """Mean of many independent trials [n], and the normal interval, mean +- 1.96 sd / sqrt(n) (central limit
+    theorem). Raises ValueError if there is no value."""
     n = len(values)
     if n == 0:
         raise ValueError("a mean needs at least one value")
@@ -83,11 +86,11 @@ def normal_interval(values: np.ndarray) -> Mean:
 
 
 def ratio_interval(total: np.ndarray, count: np.ndarray) -> Mean:
-    """sum(total) / sum(count) over independent units (documents) [n]: a mean over what the units contain, with an
-    interval over the units.
+    """sum(total) / sum(count) over independent units (documents), both [n], with an interval over the units. Raises
+    ValueError if no unit has a count.
 
-    Linearised ratio estimator: the variance is that of total - ratio * count (Cochran, Sampling Techniques, 3rd ed.
-    1977, section 6.4).
+    Linearized ratio estimator: its variance is the variance of total - ratio * count (Cochran, Sampling Techniques,
+    3rd ed. 1977, section 6.4).
     """
     n = len(total)
     if n == 0 or not count.sum() > 0:
@@ -106,18 +109,20 @@ def bootstrap(
     resamples: int = 2000,
     method: Literal["bca", "percentile"] = "bca",
 ) -> Mean:
-    """A statistic of column means and its bootstrap interval over independent units (prompts), which are resampled
-    whole.
+    """A statistic of column means, and its bootstrap interval. Whole independent units (prompts) are resampled.
 
-    values: float [n, k], one row a unit (for a paired difference of two models, both models' columns). statistic: means
-    [.., k] -> [..]; a mean is `lambda m: m[..., 0]`, a ratio `lambda m: m[..., 0] / m[..., 1]`. stream: names the
-    draws, which are the same for the same name, n and resamples. Percentile, or bias-corrected and accelerated with the
-    jackknife's acceleration (Efron, JASA 1987; Efron and Tibshirani 1993, ch. 13-14). Where every unit
-    gives the same the interval is a point: a rate of 0 or 1 wants Wilson's.
+    values: float [n, k], one row per unit. For a paired difference of two models, a row holds the columns of both.
+    statistic: means [.., k] -> [..]. A mean is `lambda m: m[..., 0]`, a ratio `lambda m: m[..., 0] / m[..., 1]`.
+    stream: name of the random draws. The same name, n and resamples give the same draws.
+    method: percentile, or bias-corrected and accelerated (BCa) with the jackknife's acceleration (Efron, JASA 1987;
+        Efron and Tibshirani 1993, ch. 13-14).
+
+    If all units have the same value, the interval is a point. So use Wilson's interval for a rate that may be 0 or
+    1. Raises ValueError for fewer than two units.
     """
     n = len(values)
     if n < 2 or resamples < 1 or values.ndim != 2:
-        raise ValueError(f"a bootstrap needs values [n >= 2, k] and a resample, not {values.shape} and {resamples}")
+        raise ValueError(f"a bootstrap needs values [n >= 2, k] and resamples >= 1, not {values.shape} and {resamples}")
     from scipy.special import ndtr, ndtri
 
     rng, drawn = streams.generator("bootstrap", *stream), np.empty(resamples)
@@ -142,7 +147,8 @@ def bootstrap(
 
 @dataclass(frozen=True)
 class Paired:
-    """Mean of the differences a - b over n pairs, t interval, and the two-sided p value that the true mean is 0."""
+    """Mean of the differences a - b over n pairs, its t interval, and the two-sided p value of the hypothesis that
+    the true mean is 0."""
 
     difference: float
     n: int
@@ -151,7 +157,7 @@ class Paired:
 
 
 def _t_of(differences: Sequence[float], centre: float) -> float:
-    """Student's t of the mean of the differences against `centre`; 0 or infinite where they all agree."""
+    """Student's t of the mean of the differences against `centre`. 0 or infinite if all differences are equal."""
     n = len(differences)
     gap = math.fsum(differences) / n - centre
     error = math.sqrt(math.fsum((d - centre - gap) ** 2 for d in differences) / (n - 1) / n)
@@ -160,16 +166,15 @@ def _t_of(differences: Sequence[float], centre: float) -> float:
 
 def _differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
     if len(a) != len(b) or len(a) < 2:
-        raise ValueError(f"pairs need two values or more of each, not {len(a)} and {len(b)}")
+        raise ValueError(f"paired values need equal numbers of at least 2, not {len(a)} and {len(b)}")
     return [x - y for x, y in zip(a, b)]
 
 
 def paired_t(a: Sequence[float], b: Sequence[float]) -> Paired:
-    """Student's t test of paired values: those of two models trained on the same seeds (the same data in the same
-    order).
+    """Student's t test of paired values: two models trained on the same seeds (the same data in the same order).
 
-    Differences that are all alike leave no spread to judge by: the interval is then a point, and p is 1 if they are 0,
-    else 0.
+    If all differences are equal, there is no spread. The interval is then a point, and p is 1 if the differences are
+    0, else 0. Raises ValueError for fewer than two pairs.
     """
     from scipy.special import stdtr
 
@@ -180,14 +185,14 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> Paired:
 
 
 def equivalence(a: Sequence[float], b: Sequence[float], margin: float) -> float:
-    """p value that the paired means differ by `margin` or more, against their differing by less: the larger of two
-    one-sided t tests.
+    """The p value of the hypothesis that the paired means differ by `margin` or more: the larger p of two one-sided
+    t tests.
 
-    Below .05 the two are equivalent within the margin, which must be stated (Schuirmann, J. Pharmacokinet. Biopharm.
-    1987).
+    Below .05, the two are equivalent within the margin. Reports must state the margin (Schuirmann, J. Pharmacokinet.
+    Biopharm. 1987). Raises ValueError unless `margin` > 0.
     """
     if not margin > 0:
-        raise ValueError(f"a margin of equivalence is above 0, not {margin}")
+        raise ValueError(f"an equivalence margin must be above 0, not {margin}")
     from scipy.special import stdtr
 
     differences = _differences(a, b)
@@ -196,8 +201,8 @@ def equivalence(a: Sequence[float], b: Sequence[float], margin: float) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p values adjusted for how many they are: below .05 where Holm's step-down procedure rejects (Holm, Scand. J.
-    Statist. 1979)."""
+    """p values adjusted for their number. They are below .05 where Holm's step-down procedure rejects (Holm, Scand.
+    J. Statist. 1979)."""
     values = np.asarray(p, float)
     order = np.argsort(values, kind="stable")
     stepped = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))

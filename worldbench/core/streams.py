@@ -1,9 +1,9 @@
-"""Random numbers by counter: what item i of a named stream is depends on (name, i) alone.
+"""Random numbers by counter: item i of a named stream depends only on the name and on i.
 
-A stream is named by any tuple of strings and integers, such as `("train", seed, attempt)`. Its 128-bit Philox key is a
-hash of that name, so streams never overlap and no generator is shared or global. Item i owns a fixed block of the
-counter, so a contiguous range of items is one vectorised draw.
-Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+The name of a stream is a tuple of strings and integers, such as `("train", seed, attempt)`. The 128-bit Philox key
+of the stream is a hash of the name. So streams never overlap, and no generator is shared or global. Item i owns a
+fixed block of the counter. So a contiguous range of items is one vectorized draw. Source: Salmon et al., "Parallel
+random numbers: as easy as 1, 2, 3" (SC 2011).
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 from worldbench.core.philox import philox
 
 PHILOX_WORDS = 4
-"""Doubles per Philox counter: the stride of an item is a multiple of it."""
+"""Doubles per Philox counter. The number of doubles per item is rounded up to a multiple of it."""
 
 DENSE = 12
-"""One long draw is cheaper than chosen items where at least one item in so many is chosen."""
+"""If at least one item in DENSE is chosen, one long draw is faster than a draw for each chosen item."""
 FEW_SEEKS = 12
-"""So many ranges of items are sooner drawn one after the other than computed at once."""
+"""Fewer ranges of items than this are faster when drawn one after another than when computed all at once."""
 BLOCKS_AT_ONCE = 1 << 14
-"""Philox blocks that are computed together: their working set stays in a core's cache."""
+"""Philox blocks that are computed together: their working set fits into the cache of a core."""
 SEEK, LONGEST_DRAW = 1 << 12, 1 << 20
-"""Doubles that are drawn in the time of one seek, about; doubles that are drawn at once."""
+"""SEEK: how many doubles are drawn in about the time of one seek. LONGEST_DRAW: the most doubles in one draw."""
 
 Name = str | int
 
@@ -36,18 +36,18 @@ def _digest(name: tuple[Name, ...], size: int) -> bytes:
 
 
 def integer(*name: Name) -> int:
-    """A 63-bit seed for a generator that is not ours (torch's), from the stream's name."""
+    """A 63-bit seed from the name of a stream, for generators of other libraries (torch)."""
     return int.from_bytes(_digest(name, 8), "little") >> 1
 
 
 def generator(*name: Name) -> np.random.Generator:
-    """A generator of the stream's own, for draws that are not counted item by item (shuffles, bootstrap)."""
+    """A generator for one stream, for draws that are not numbered by item (shuffles, bootstrap)."""
     return np.random.Generator(np.random.Philox(key=int.from_bytes(_digest(name, 16), "little")))
 
 
 def uniform(start: int, count: int, width: int, *name: Name) -> np.ndarray:
-    """Uniform doubles [count, width] in [0, 1): row r belongs to item start + r of the stream, whatever the range asked
-    for."""
+    """Uniform doubles [count, width] in [0, 1). Row r is item start + r of the stream. An item has the same value in
+    every range."""
     stride = -(-width // PHILOX_WORDS) * PHILOX_WORDS
     bits = np.random.Philox(key=int.from_bytes(_digest(name, 16), "little"))
     bits.advance(start * (stride // PHILOX_WORDS))
@@ -55,16 +55,17 @@ def uniform(start: int, count: int, width: int, *name: Name) -> np.ndarray:
 
 
 def uniform_cells(row: np.ndarray, column: np.ndarray, width: int, *name: Name) -> np.ndarray:
-    """Single cells of what `uniform` draws for items of `width` numbers: float64 [k], for row and column int [k].
+    """Single cells of the array that `uniform` draws with `width` numbers per item: float64 [k], at `row` and
+    `column`, int [k].
 
-    Cells in ascending order, by row and then by column, are found fastest. Takes as much memory as there are cells,
-    however wide the rows are.
+    Cells sorted by row and then by column are found fastest. Memory grows with the number of cells, not with
+    `width`.
     """
     stride = -(-width // PHILOX_WORDS) * PHILOX_WORDS
     at = np.asarray(row, np.int64) * stride + column
     order = np.argsort(at, kind="stable") if (np.diff(at) < 0).any() else slice(None)
     ascending = at[order]
-    # One long draw is cheaper than many seeks, and must not be long without an end.
+    # One long draw is faster than many seeks. LONGEST_DRAW bounds its memory.
     breaks = np.flatnonzero((np.diff(ascending) > SEEK) | (np.diff(ascending // LONGEST_DRAW) > 0)) + 1
     out = np.empty(len(at))
     for run, cells in zip(np.split(ascending, breaks), np.split(np.arange(len(at))[order], breaks)):
@@ -78,7 +79,7 @@ def uniform_cells(row: np.ndarray, column: np.ndarray, width: int, *name: Name) 
 
 
 def uniform_rows(rows: np.ndarray, width: int, *name: Name) -> np.ndarray:
-    """As `uniform`, for chosen items: [len(rows), width]. `rows` ascending."""
+    """As `uniform`, for chosen items: [len(rows), width]. `rows` must be ascending."""
     if len(rows) == 0:
         return np.empty((0, width))
     low, high = int(rows[0]), int(rows[-1]) + 1
@@ -91,16 +92,16 @@ def uniform_rows(rows: np.ndarray, width: int, *name: Name) -> np.ndarray:
 
 
 def uniform_streams(items: np.ndarray, width: int, which: np.ndarray, names: Sequence[tuple[Name, ...]]) -> np.ndarray:
-    """Items of several streams: float64 [n, width], whose row r is item `items[r]` of the stream `names[which[r]]`.
+    """Items of several streams: float64 [n, width]. Row r is item `items[r]` of the stream `names[which[r]]`.
 
-    The numbers are those of `uniform`, computed for all rows at once.
+    The numbers equal those of `uniform`. They are computed for all rows at once.
     """
     blocks = -(-width // PHILOX_WORDS)
     keys = np.array([np.frombuffer(_digest(name, 16), "<u8") for name in names], np.uint64).reshape(-1, 2)[which]
     out = np.empty((len(items), blocks * PHILOX_WORDS))
     for low in range(0, len(items), chunk := max(1, BLOCKS_AT_ONCE // blocks)):
         high = min(low + chunk, len(items))
-        # numpy counts up before each block, so that its first block has the counter 1.
+        # numpy increments the counter before each block, so the first block has the counter 1.
         counter = np.asarray(items[low:high], np.uint64)[:, None] * np.uint64(blocks) + np.arange(
             1, blocks + 1, dtype=np.uint64
         )

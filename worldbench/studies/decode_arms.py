@@ -1,4 +1,5 @@
-"""One way of decoding, and what its times and counts say: acceptance, costs, the threshold that they suggest."""
+"""One way of decoding (an arm), and what follows from its times and counts: acceptance, costs, a suggested
+threshold."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from worldbench.records import decoding as records
 
 
 class Arm:
-    """One way of decoding: what it gave, what happened, and how long it took, repeat by repeat."""
+    """One way of decoding: its tokens, its counts, and its seconds for each repeat."""
 
     def __init__(self, plan: Any) -> None:
         from worldbench.baselines.speculative import Counts
@@ -24,35 +25,35 @@ class Arm:
 
     @property
     def step_ms(self) -> float:
-        """Of a round of the whole batch: draft, forward pass, acceptance, and what goes with them."""
+        """Milliseconds of a round of the whole batch: drafting, forward pass, acceptance and overhead."""
         c = self.counts
         return 1000 * (c.seconds["all"] - c.seconds["prompt"]) / max(1, c.forwards - self.batches)
 
     @property
     def per_round(self) -> float:
-        """Tokens that a row gets a round; the first of a row comes with its prompt."""
+        """New tokens per row and round. The first token of a row is not counted, because the pass over the prompt
+        gives it."""
         return (self.counts.tokens - self.counts.rows) / max(1, self.counts.rounds)
 
 
 def expected_per_round(acceptance: np.ndarray, length: int) -> float:
-    """Tokens a round with `length` drafts: one, and for each draft the chance that it and all before it stay."""
+    """Expected tokens per round with `length` drafts: one, plus for each draft the probability that the draft and
+    all earlier drafts are accepted."""
     return 1 + float(np.cumprod(acceptance[:length]).sum())
 
 
 def acceptance(arm: Arm) -> np.ndarray:
-    """By draft position: how often a draft stays, given that all before it did; 0 from the first that was never
-    reached.
-    """
+    """By draft position: the share of drafts that are accepted, among those whose earlier drafts were all accepted.
+    0 at positions that were never reached."""
     tested = arm.counts.tested
     return np.where(tested > 0, arm.counts.accepted / np.maximum(tested, 1), 0.0)
 
 
 def costs(arms: list[Arm]) -> tuple[float, float]:
-    """Milliseconds of a round without drafts and of each draft (its guess and its check): the line through the arms of
-    fixed length.
-    """
+    """Milliseconds of a round without drafts, and of each draft (drafting and checking): a least-squares line
+    through the arms with a fixed number of drafts."""
     fixed = [arm for arm in arms if not arm.plan.threshold]
-    # What is drafted a round, not the most that might be: a document's end cuts drafting short.
+    # The drafts that were made per round. These can be fewer than planned, because the end of a document stops them.
     k = np.array([arm.counts.drafted / max(1, arm.counts.rounds) for arm in fixed])
     ms = np.array([arm.step_ms for arm in fixed])
     spread = float(((k - k.mean()) ** 2).sum())
@@ -61,11 +62,11 @@ def costs(arms: list[Arm]) -> tuple[float, float]:
 
 
 def suggested_threshold(arms: list[Arm], pilot: Arm) -> float:
-    """The threshold under which the rounds of `pilot`, which drafted as far as it could, would have given most tokens
-    for their cost.
+    """The threshold that would have given the most tokens per millisecond in the rounds of `pilot`, which drafted as
+    many tokens as possible.
 
-    The drafter's chances need not be right for that: a draft that it gives little chance may well be the likeliest
-    token of both.
+    The threshold is fitted to measured rounds because the probabilities of the drafter may be wrong: the model often
+    accepts a draft to which the drafter gave a low probability.
     """
     base, each = costs(arms)
     rounds = pilot.counts.chances
@@ -78,23 +79,23 @@ def suggested_threshold(arms: list[Arm], pilot: Arm) -> float:
 
 
 def summary(arms: list[Arm], suggested: float | None) -> dict[str, Any]:
-    """Everything measured, as fields of the record."""
+    """All measurements, as fields of the record."""
     plain, drafting = arms[0], arms[1:]
     base, each = costs(arms)
     longest = max((arm for arm in drafting if not arm.plan.threshold), key=lambda arm: arm.plan.length)
     rates = acceptance(longest)
-    told = [_told(arm, plain) for arm in drafting]
+    measured = [_measured(arm, plain) for arm in drafting]
     predicted = {n: expected_per_round(rates, n) / (base + n * each) for n in range(1, longest.plan.length + 1)}
     best = max(predicted, key=lambda n: predicted[n])
-    fixed = [t for t in told if not t.threshold]
+    fixed = [m for m in measured if not m.threshold]
     forwards = plain.counts.rounds / max(1, plain.counts.tokens - plain.counts.rows)
     return {
         "plain": records.Plain(**_common(plain), forwards_per_token=forwards),
-        "arms": told,
+        "arms": measured,
         "costs_ms": records.Costs(round_without_drafts=base, each_draft=each),
         "acceptance_by_position": rates.tolist(),
         "best": records.BestLength(
-            length=max(fixed, key=lambda t: t.speed_up.median).length,
+            length=max(fixed, key=lambda m: m.speed_up.median).length,
             predicted_length=best,
             predicted_speed_up=predicted[best] * plain.step_ms,
             suggested_threshold=suggested,
@@ -114,11 +115,11 @@ def _common(arm: Arm) -> dict[str, Any]:
     }
 
 
-def _told(arm: Arm, plain: Arm) -> records.Arm:
+def _measured(arm: Arm, plain: Arm) -> records.Arm:
     c, steps = arm.counts, max(1, arm.counts.forwards - arm.batches)
     per_token = [x / y for x, y in zip(arm.wall, plain.wall)]
     work = [x / y for x, y in zip(arm.processor, plain.processor)]
-    scale = plain.counts.tokens / max(1, c.tokens)  # sampled continuations have one distribution, but not one length
+    scale = plain.counts.tokens / max(1, c.tokens)  # sampled continuations of two arms differ in length
     return records.Arm(
         length=arm.plan.length,
         threshold=arm.plan.threshold,
