@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from worldbench.core.errors import InputError, RunError
+from worldbench.core.errors import InputError, RunError, WorldbenchError, describe
 from worldbench.core.registry import Figure, figures
 from worldbench.core.text import counted
 from worldbench.records.finding import PATTERNS, evidence_folder, own_result
@@ -32,9 +32,10 @@ def drawn(folder: Path, result: Path | None = None) -> Iterator[Path]:
     """Draw whatever the folder's files allow into `<folder>/figures`; each file as soon as it is written.
 
     result: the evaluation whose evidence is drawn; None: the run's own (`own_result`), and each of the others into
-    `<folder>/figures-<evaluation>`. A figure whose file is damaged does not keep the others from being drawn.
-    Errors: InputError, after all the others are drawn, that says what is wrong with each damaged file; RunError where
-    nothing can be written.
+    `<folder>/figures-<evaluation>`. A figure whose file is damaged, or a figure of a plugin that fails, does not keep
+    the others from being drawn.
+    Errors: InputError, after all the others are drawn, that says what is wrong with each; RunError where nothing can be
+    written.
     """
     return _drawn(folder, folder / "figures", partial(_of_run, folder, result))
 
@@ -121,7 +122,14 @@ def _reading(source: str) -> list[Figure]:
 
 
 def _draw(figure: Figure, source: Path, stem: Path, title: str) -> list[Path]:
-    return figure.load()(source, stem, title=title)
+    try:
+        return [Path(path) for path in figure.load()(source, stem, title=title)]
+    except (WorldbenchError, OSError):
+        raise
+    except Exception as error:
+        if not figure.plugin:
+            raise
+        raise InputError(f"the figure {figure.name!r} of a plugin failed: {describe(error)}") from error
 
 
 def _title(folder: Path) -> str:

@@ -195,3 +195,25 @@ def test_an_option_of_a_metric_that_is_left_out_is_refused_on_the_command_line(t
     assert code == 2
     assert "--eval.pairs belongs to the metric split_merge, and eval.metrics (next_token) leaves it out" in said
     assert call("eval", folder, "--eval.metrics", "next_token", "split_merge", "--eval.pairs=7")[0] == 0
+
+
+def test_a_metric_of_an_installed_package_has_options_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = PLUGIN.format(options=OPTIONS)
+    parts, add = text.split('metrics.add("made"')
+    (tmp_path / "some_metrics.py").write_text(f'{parts}\ndef register(registry):\n    registry.add("made"{add}')
+    (info := tmp_path / "some_metrics.dist-info").mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-metrics\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[worldbench.metrics]\nmade = some_metrics:register\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(metrics, "_entries", dict(metrics._entries))
+    words = ["run", "hmm", "--model", "uniform", "--quiet", "--out", tmp_path / "runs"]
+    code, said = call(*words, "--eval.metrics", "made", "--eval.made_size", "4")
+    assert code == 0, said
+    (folder,) = (tmp_path / "runs").glob("hmm-uniform-*")
+    assert result_of(folder).scores["made"].value("one") == 4
+    metrics.remove({"made"})
+    code, said = call("eval", folder, "--eval.made_size=5")  # named by the run itself
+    assert code == 0, said
+    assert len(list(folder.glob("result-*.json"))) == 2

@@ -14,9 +14,10 @@ from sample_records import result_of
 from tiny_runs import call, draw_nothing, result, run
 
 from worldbench.baselines.references import Oracle
+from worldbench.core.errors import InputError
 from worldbench.core.eval_config import eval_config
 from worldbench.core.plugins import forget, load_plugin
-from worldbench.core.registry import metrics
+from worldbench.core.registry import figures, metrics
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.metrics.evaluation import Evaluation
@@ -102,6 +103,39 @@ def test_a_finished_run_is_scored_traced_and_drawn_with_the_plugin(folder: Path)
     assert "reliability ece" in said
 
 
+def test_a_figure_that_fails_keeps_no_other_from_being_drawn(folder: Path, tmp_path: Path) -> None:
+    text = "from worldbench.core.registry import figures\n"
+    text += "figures.add('wrong', 'divides by zero', lambda source, stem, *, title: 1 / 0, source='curve')\n"
+    (tmp_path / "wrong.py").write_text(text)
+    shutil.rmtree(folder / "figures")
+    try:
+        code, said = call("figures", folder, "--plugin", tmp_path / "wrong.py")
+    finally:
+        forget(load_plugin(tmp_path / "wrong.py"))
+    assert code == 2
+    assert "the figure 'wrong' of a plugin failed: ZeroDivisionError" in said
+    assert (folder / "figures" / "learning.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("call_", "said"),
+    [
+        ("figures.add('x', 'y', print)", "must name the metric whose evidence it reads"),
+        ("figures.add('x', 'y', print, source='curve', metric='next_token')", "has no use for a metric"),
+        ("figures.add('x', 'y', print, source='curves')", "a figure reads one of evidence, curve, trace"),
+        ("figures.add('x', 'y', print, metric='next_tokens')", "did you mean 'next_token'"),
+        ("figures.add('gallery', 'y', print, metric='next_token')", "'gallery' is registered already"),
+    ],
+)
+def test_a_figure_that_cannot_be_drawn_is_refused(tmp_path: Path, call_: str, said: str) -> None:
+    before = figures.names()
+    (tmp_path / "wrong.py").write_text(f"from worldbench.core.registry import figures\n{call_}\n")
+    with pytest.raises(InputError) as error:
+        load_plugin(tmp_path / "wrong.py")
+    assert said in str(error.value)
+    assert figures.names() == before
+
+
 def test_the_plugin_may_be_left_out_when_the_run_is_scored_again(tmp_path: Path, folder: Path) -> None:
     """Its options are then left out as well, and the evaluation is the one of a run without the plugin."""
     assert run(tmp_path / "mine", "--plugin", str(FILE), *SCORED, *BINS)[0] == 0
@@ -122,3 +156,4 @@ def test_a_plugin_changes_nothing_where_its_metric_is_not_scored(tmp_path: Path,
     mine = next((tmp_path / "mine").glob("hmm-gpt-*"))
     assert mine.name == folder.name
     assert result(mine).name == result(folder).name
+    assert read(result(mine), Result).config == read(result(folder), Result).config

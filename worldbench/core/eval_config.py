@@ -86,16 +86,21 @@ def require_used(settings: Any, words: list[str]) -> None:
             )
 
 
+def foreign(settings: Any) -> set[str]:
+    """The options of plugins' metrics that are not scored: they are no part of this evaluation."""
+    return {
+        option for option, names in unused(settings.metrics).items() if all(registered[name].plugin for name in names)
+    }
+
+
 def evaluation_fields(settings: Any) -> dict[str, Any]:
     """The options that enter the evaluation identity.
 
     Options of built-in metrics always enter. An option of a plugin's metric enters where that metric is scored, so
     that a plugin changes the identity of no evaluation but its own.
     """
-    foreign = {
-        option for option, names in unused(settings.metrics).items() if all(registered[name].plugin for name in names)
-    }
-    return {name: value for name, value in identity_fields(settings).items() if name not in foreign}
+    left_out = foreign(settings)
+    return {name: value for name, value in identity_fields(settings).items() if name not in left_out}
 
 
 @cache

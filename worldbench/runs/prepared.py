@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from worldbench.core.eval_config import evaluation_fields
+from worldbench.core.eval_config import evaluation_fields, foreign
 from worldbench.core.files import identity_hash
 from worldbench.core.model import refuse_impossible
 from worldbench.core.options import identity_fields, named_files
@@ -127,6 +127,8 @@ def lender(prepared: Prepared) -> Prepared | None:
 def config_of(job: Job) -> dict[str, dict[str, Any]]:
     """Every setting that has an effect on the result; files by their names alone."""
     config = {group: dataclasses.asdict(value) for group, value in job.groups.items()}
+    for name in foreign(job.groups["eval"]):
+        del config["eval"][name]
     for group, value in job.groups.items():
         for f in dataclasses.fields(value):
             if f.metadata.get("execution"):
