@@ -61,8 +61,13 @@ def load_callable(spec: str) -> UserFunction:
     digest = getattr(module, "__sha256__", None)
     if digest is None and file and Path(file).is_file():
         digest = hashlib.sha256(read_regular(Path(file))).hexdigest()
+    return user_function(value, short, digest)
+
+
+def user_function(value: Callable[..., Any], name: str, sha256: str | None = None) -> UserFunction:
+    """A Python function or an nn.Module, to be called on tokens int64 [B, T]."""
     network = _is_network(value)
-    return UserFunction(_of_network(value) if network else _of_function(value), short, digest, network)
+    return UserFunction(_of_network(value) if network else _of_function(value), name, sha256, network)
 
 
 def _imported(spec: str, name: str) -> ModuleType:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,7 @@ from worldbench.cli.parser import Parser
 from worldbench.core.errors import InputError
 
 if TYPE_CHECKING:
-    from worldbench.core.plugins import Plugin
+    from worldbench.settings.choice import Choice
     from worldbench.settings.job import Job
 
 PLUGIN = "a file that registers worlds, models, metrics or figures of your own"
@@ -40,43 +39,14 @@ def add_settings(parser: Parser) -> None:
     add("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs are kept (default runs)")
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What the command line and its recipe choose. The plugins are loaded."""
-
-    recipe: dict[str, Any]
-    world: str
-    preset: str
-    plugins: tuple[Plugin, ...]
-
-    def defaults(self, model: str) -> tuple[dict[str, type], dict[str, Any]]:
-        """The groups of typed options for a model of the world, and their values in the preset."""
-        from worldbench.settings.resolve import group_types, preset_groups
-
-        types_ = group_types(self.world, model)
-        return types_, preset_groups(types_, self.world, model, self.preset)
-
-
 def choose(arguments: argparse.Namespace) -> Choice:
-    """Load the recipe and the plugins. Raises InputError where no world, or an unknown one, is named."""
-    from worldbench.core.plugins import load_plugins
-    from worldbench.core.registry import worlds
-    from worldbench.settings import shipped
-    from worldbench.settings.options import register_metrics
-    from worldbench.settings.presets import default_preset
-    from worldbench.settings.recipe import load_recipe, require_plugins
+    """What the command line and its recipe choose. Raises InputError as `settings.choice.choose` does."""
+    from worldbench.settings.choice import choose
 
-    config = shipped.find(arguments.config) if arguments.config else None
-    recipe = load_recipe(config) if config else {}
-    if config:
-        require_plugins(config, recipe, arguments.plugin)
-    plugins = load_plugins(arguments.plugin)
-    register_metrics(arguments.options, recipe.get("eval", {}))
-    world = arguments.names[0] if arguments.names else recipe.get("world")
-    if world is None:
-        raise InputError(f"which world? there are {', '.join(worlds.names())}")
-    _ = worlds[world]
-    return Choice(recipe, world, arguments.preset or recipe.get("preset") or default_preset(world), plugins)
+    name = arguments.names[0] if arguments.names else None
+    return choose(
+        name, preset=arguments.preset, config=arguments.config, plugins=arguments.plugin, options=arguments.options
+    )
 
 
 def job_of(arguments: argparse.Namespace, model: str | None, small_evaluation: bool = False) -> Job | None:
@@ -85,28 +55,16 @@ def job_of(arguments: argparse.Namespace, model: str | None, small_evaluation: b
     model: None: the recipe's, or gpt. small_evaluation: take the small sizes that metrics declare, where the recipe
     names no others.
     """
-    from worldbench.core.eval_config import eval_config_type
-    from worldbench.core.options import small_values
-    from worldbench.core.registry import models
-    from worldbench.settings.resolve import resolve
-
     if arguments.help and not arguments.names:
         print_help(arguments)
         return None
     choice = choose(arguments)
-    recipe = {**choice.recipe}
-    if small_evaluation:
-        recipe["eval"] = {**small_values(eval_config_type()), **recipe.get("eval", {})}
-    name = model if model is not None else recipe.get("model", {}).get("name", "gpt")
-    _ = models[name]
+    name = choice.model(model)
     if arguments.help:
         print_help(arguments, *choice.defaults(name))
         return None
-    seed = getattr(arguments, "seed", None)
-    return resolve(
-        choice.world, name, preset=choice.preset, seed=recipe.get("seed", 0) if seed is None else seed, recipe=recipe,
-        options=arguments.options, plugins=choice.plugins, tuned=getattr(arguments, "tuned", None),
-    )  # fmt: skip
+    seed, tuned = getattr(arguments, "seed", None), getattr(arguments, "tuned", None)
+    return choice.job(name, arguments.options, seed=seed, tuned=tuned, small_evaluation=small_evaluation)
 
 
 def run_folders(arguments: argparse.Namespace, evaluates: bool) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 import worldbench
@@ -11,15 +10,13 @@ from worldbench.cli.parser import Finished, Parser
 from worldbench.cli.table import VERBS, load
 from worldbench.core.console import steady
 from worldbench.core.errors import InputError, WorldbenchError, unknown
+from worldbench.core.process import set_environment
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line. The exit code: 0 done, 1 the work failed, 2 the input is wrong, 70 unforeseen, 130
     stopped."""
-    # libgomp's idle threads spin by default, which slows two threads four- to twentyfold beside another busy process.
-    # Both are read when torch loads.
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    set_environment()
     argv = sys.argv[1:] if argv is None else argv
     with steady() as (output, errors):
         code = _answered(argv)

@@ -11,6 +11,7 @@ from worldbench.cli.parser import Parser
 from worldbench.core.errors import InputError
 
 if TYPE_CHECKING:
+    from worldbench.settings.choice import Choice
     from worldbench.settings.job import Job
 
 LINE = "tune several models alike: the same number of trials for each, on seeds of their own"
@@ -81,7 +82,7 @@ def models_of(arguments: argparse.Namespace, recipe: dict[str, Any]) -> list[str
     return names
 
 
-def jobs_of(arguments: argparse.Namespace, choice: jobs.Choice, names: list[str]) -> list[Job]:
+def jobs_of(arguments: argparse.Namespace, choice: Choice, names: list[str]) -> list[Job]:
     """A job for each model, with the options and the keys of the recipe that the model has."""
     from worldbench.settings.resolve import resolve
     from worldbench.settings.several import applying, applying_keys
@@ -98,7 +99,7 @@ def jobs_of(arguments: argparse.Namespace, choice: jobs.Choice, names: list[str]
     ]  # fmt: skip
 
 
-def show_help(arguments: argparse.Namespace, choice: jobs.Choice, names: list[str]) -> None:
+def show_help(arguments: argparse.Namespace, choice: Choice, names: list[str]) -> None:
     """The options of the verb and of the first model; then the model options of each further one."""
     from worldbench.settings.options import print_option_help
 

@@ -1,0 +1,324 @@
+"""The Python interface: `import worldbench as wb`. What the command line does, as functions with typed results.
+
+Settings have the names that they have on the command line, and are checked alike: `--train.steps 200` is
+`train={"steps": 200}`. Nothing is printed unless `verbose=True`. Every function raises InputError for an input that
+cannot be used and RunError where the work fails, as one sentence (`worldbench.core.errors`).
+
+A call that computes sets the threads of torch and asks it for deterministic operators, for the whole process.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worldbench.core import registry
+from worldbench.core.errors import InputError
+from worldbench.core.plugins import load_plugins
+from worldbench.core.process import set_environment
+
+if TYPE_CHECKING:
+    from worldbench.core.model import SequenceModel
+    from worldbench.core.world import World
+    from worldbench.records.comparison import Comparison
+    from worldbench.records.leaderboard import Row
+    from worldbench.records.parts import Record
+    from worldbench.records.runs import Result
+    from worldbench.records.scores import Metric
+    from worldbench.runs.display import Display
+    from worldbench.settings.job import Job
+
+set_environment()
+
+Settings = Mapping[str, Any]
+"""Options of one group by name, such as `{"steps": 200}`: numbers, strings, paths, lists of them."""
+PathLike = str | Path
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run. folder: of the run. file: of the result. record: the result, typed."""
+
+    folder: Path
+    file: Path
+    record: Result
+
+    @property
+    def figures(self) -> list[Path]:
+        """The pictures (PNG) of the folder."""
+        return sorted((self.folder / "figures").glob("*.png"))
+
+
+def run(
+    world: str | None = None, *, model: str | Settings | None = None, preset: str | None = None,
+    seed: int | None = None, out: PathLike = "runs", config: PathLike | None = None, env: Settings | None = None,
+    data: Settings | None = None, train: Settings | None = None, eval: Settings | None = None,
+    tuned: str | None = None, plugins: Sequence[PathLike] = (), verbose: bool = False,
+) -> Run:  # fmt: skip
+    """`worldbench run`: train a model in a world and score it, or do what is still to be done of that.
+
+    The folder, its files and their bytes are those of the command line with the same settings.
+    world, model, preset, seed: None: the recipe's, else gpt, the world's first preset, 0. model: a name, or a mapping
+    of its options with its `name`, as [model] is in a recipe. config: a recipe file, or the name of a recipe of
+    `worldbench ls`; the other arguments take precedence. tuned: the budget that the settings were tuned with.
+    """
+    from worldbench.runs import run as runs
+
+    name, options = _model(model)
+    groups = {"env": env, "data": data, "model": options, "train": train, "eval": eval}
+    job = _job(world, name, groups, preset=preset, seed=seed, config=config, tuned=tuned, plugins=plugins)
+    return _finished(runs.run(job, Path(out), _display(verbose)))
+
+
+def score(
+    world: str, function: str, *, preset: str | None = None, out: PathLike = "runs", config: PathLike | None = None,
+    env: Settings | None = None, eval: Settings | None = None, batch_limit: int | None = None, threads: int = 1,
+    plugins: Sequence[PathLike] = (), verbose: bool = False,
+) -> Run:  # fmt: skip
+    """`worldbench score`: score a function from tokens [B, T] to logits [B, T, V] with every metric, and record it.
+
+    function: `FILE.py:NAME` or `MODULE:NAME`, whose file's digest enters the record; for a function that is no file's,
+    use `measure`. batch_limit: the most rows in one call of the function. threads: of torch.
+    """
+    from worldbench.runs import run as runs
+
+    for option, value in {"batch_limit": batch_limit, "threads": threads}.items():
+        if value is not None and value < 1:
+            raise InputError(f"{option} must be at least 1, not {value}")
+    job = _job(world, "oracle", {"env": env, "eval": eval}, preset=preset, config=config, plugins=plugins)
+    display = _display(verbose)
+    return _finished(runs.score_callable(job, function, Path(out), display, rows=batch_limit, threads=threads))
+
+
+def evaluate(
+    run: Run | PathLike, *, eval: Settings | None = None, env: Settings | None = None,
+    plugins: Sequence[PathLike] = (), verbose: bool = False,
+) -> Run:  # fmt: skip
+    """`worldbench eval`: score a finished run again, under other evaluation options. Training is not touched.
+
+    env: where a file of the run lies that has moved, such as `{"map": "maps/manhattan.graphml.gz"}`.
+    """
+    from worldbench.runs import run as runs
+
+    words = [*_words("env", env), *_words("eval", eval)]
+    return _finished(runs.evaluate(_folder(run), words, _display(verbose), _paths(plugins)))
+
+
+def load(run: PathLike) -> Run:
+    """A finished run from its folder, with the result of its own evaluation; or from one of its result files."""
+    from worldbench.records.finding import own_result
+
+    path = Path(run)
+    file = own_result(path) if path.is_dir() else path
+    if file is None:
+        raise InputError(f"{str(path)!r} is not a finished run: it has no result; run its command, or name another")
+    return _finished(file)
+
+
+def record(file: PathLike) -> Record:
+    """Any JSON file that worldbench wrote, as the typed record of its kind (`worldbench.records`)."""
+    from worldbench.records.reading import read_any
+
+    return read_any(Path(file))
+
+
+def model(
+    run: Run | PathLike, *, step: int | None = None, env: Settings | None = None, plugins: Sequence[PathLike] = ()
+) -> SequenceModel:
+    """The model of a finished run, from the weights of its last step or of another one that it keeps.
+
+    env: where a file of the run lies that has moved. Raises InputError for a step without weights.
+    """
+    from worldbench.runs import run as runs
+    from worldbench.runs.weights import at_step, points
+
+    folder = _folder(run)
+    prepared = runs.reopen(folder, _words("env", env), _display(), _paths(plugins))
+    if not prepared.job.trained:
+        if step is not None:
+            raise InputError(f"{prepared.job.model} is not trained, so it has no step {step}")
+        return runs.reference(prepared)
+    kept = points(prepared)
+    if step is not None and step not in kept:
+        raise InputError(
+            f"{str(folder)!r} keeps no weights of step {step}; it keeps those of {', '.join(map(str, kept))}"
+        )
+    return at_step(prepared, folder, kept[-1] if step is None else step)
+
+
+def world(
+    name: str | Run, /, *, preset: str | None = None, plugins: Sequence[PathLike] = (), verbose: bool = False,
+    **options: Any,
+) -> World:  # fmt: skip
+    """A world by its name, with options over those of the preset: `world("hmm", process="mess3")`.
+
+    name: a world, or a run, whose world it is; then the options are where a file of the run lies that has moved.
+    """
+    from worldbench.runs.config_file import load_job
+    from worldbench.runs.prepared import prepare
+
+    if isinstance(name, Run):
+        if preset is not None:
+            raise InputError(f"the run {str(name.folder)!r} has its preset; leave preset={preset!r} out")
+        return prepare(load_job(name.folder, _words("env", options), _paths(plugins)), _display(verbose)).world
+    job = _job(name, "oracle", {"env": options}, preset=preset, plugins=plugins)
+    return prepare(job, _display(verbose)).world
+
+
+def measure(
+    metric: str, world: World, model: SequenceModel | Callable[..., Any], *, eval: Settings | None = None,
+    batch_limit: int | None = None, threads: int = 1,
+) -> Metric:  # fmt: skip
+    """One metric on a model of your own, without a file: `measure("excess_loss", world, f).value("kl")`.
+
+    model: a function from tokens int64 [B, T] to logits [B, T, V], numpy or torch, or a pair with hidden states
+    [B, T, D]; an nn.Module; or a SequenceModel. A function is first asked whether later tokens change its answers.
+    eval: evaluation options, else at their defaults. batch_limit: the most rows in one call of the function.
+    Raises InputError where the metric does not apply, with the reason.
+    """
+    from worldbench.core.eval_config import eval_config_type
+    from worldbench.runs.scoring import score
+    from worldbench.settings.options import parse_options
+    from worldbench.training.arithmetic import set_up
+
+    _ = registry.metrics[metric]
+    if eval is not None and "metrics" in eval:
+        raise InputError("measure takes one metric, by its first argument; leave `metrics` out of eval")
+    words = ["--eval.metrics", metric, *_words("eval", eval)]
+    kind = eval_config_type()
+    settings = parse_options({"eval": kind}, {"eval": kind()}, words, "worldbench eval RUN")["eval"]
+    set_up(threads)
+    scored = score(world, _sequence_model(model, world, settings.seed, batch_limit), settings, None)
+    if metric not in scored.scores:
+        raise InputError(f"{metric} does not apply: {scored.not_applicable[metric]}")
+    return scored.scores[metric]
+
+
+def leaderboard(paths: PathLike | Sequence[PathLike], *, columns: Sequence[str] | None = None) -> list[Row]:
+    """`worldbench leaderboard`: a row per world, settings and model, with means over seeds. columns: METRIC[.SCORE].
+
+    A file below a folder that cannot be read is left out, with a warning.
+    """
+    from worldbench.records.leaderboard import build
+
+    return build(_paths(paths), list(columns) if columns else None, _warn)
+
+
+def compare(
+    a: str, b: str, paths: PathLike | Sequence[PathLike], *, columns: Sequence[str] | None = None,
+    margin: float | None = None, matched: str | None = None,
+) -> list[Comparison]:  # fmt: skip
+    """`worldbench compare`: paired differences of two models over shared seeds, a row per world, evaluation and score.
+
+    a, b: a model's name, where the results have it with several settings also its options: `nextlat[horizon=4]`.
+    margin: also ask whether they are equivalent to within it. matched: the loss at which to compare, from traces.
+    """
+    from worldbench.records.compare import compare
+
+    return compare(a, b, _paths(paths), list(columns) if columns else None, margin, matched, _warn)
+
+
+def world_names(plugins: Sequence[PathLike] = ()) -> dict[str, str]:
+    """Each registered world with its line; also those of plugin files."""
+    return _names(registry.worlds, plugins)
+
+
+def model_names(plugins: Sequence[PathLike] = ()) -> dict[str, str]:
+    """Each registered model with its line; also those of plugin files."""
+    return _names(registry.models, plugins)
+
+
+def metric_names(plugins: Sequence[PathLike] = ()) -> dict[str, str]:
+    """Each registered metric with its line; also those of plugin files."""
+    return _names(registry.metrics, plugins)
+
+
+def _names(entries: registry.Registry, plugins: Sequence[PathLike]) -> dict[str, str]:
+    load_plugins(_paths(plugins))
+    return {entry.name: entry.line for entry in entries}
+
+
+def _job(
+    world: str | None, model: str | None, groups: Mapping[str, Settings | None], *, preset: str | None = None,
+    seed: int | None = None, config: PathLike | None = None, tuned: str | None = None,
+    plugins: Sequence[PathLike] = (),
+) -> Job:  # fmt: skip
+    """The job of some settings. Raises InputError for parts whose code is in no file that a record could name."""
+    from worldbench.settings.choice import choose
+
+    file = None if config is None else Path(config)
+    words = [word for group, settings in groups.items() for word in _words(group, settings)]
+    choice = choose(world, preset=preset, config=file, plugins=_paths(plugins), options=words)
+    job = choice.job(choice.model(model), words, seed=seed, tuned=tuned)
+    chosen = job.groups["eval"].metrics or registry.metrics.names()
+    parts = [registry.worlds[job.world], registry.models[job.model], *(registry.metrics[name] for name in chosen)]
+    for entry in parts:
+        if not entry.plugin and not isinstance(entry.target, str):
+            what = (
+                f"{entry.name} was registered by code that no plugin file holds, so a record could not say what it is"
+            )
+            raise InputError(f"{what}; put the code into a file and name it: plugins=['FILE.py']")
+    return job
+
+
+def _model(model: str | Settings | None) -> tuple[str | None, Settings]:
+    if model is None or isinstance(model, str):
+        return model, {}
+    return model.get("name"), {name: value for name, value in model.items() if name != "name"}
+
+
+def _words(group: str, settings: Settings | None) -> list[str]:
+    """Settings as the command line has them, which is where they are checked."""
+    words: list[str] = []
+    for name, value in (settings or {}).items():
+        if isinstance(value, (list, tuple)):
+            words += [f"--{group}.{name}", *map(str, value)]
+        else:
+            words.append(f"--{group}.{name}={value}")
+    return words
+
+
+def _sequence_model(
+    model: SequenceModel | Callable[..., Any], world: World, seed: int, rows: int | None
+) -> SequenceModel:
+    from worldbench.baselines.callable import CallableModel
+    from worldbench.baselines.causality import require_next_token_model
+    from worldbench.baselines.user_code import user_function
+    from worldbench.core.model import SequenceModel
+
+    if isinstance(model, SequenceModel):
+        return model
+    if not callable(model):
+        raise InputError(f"a model must be a function, an nn.Module or a SequenceModel, not {type(model).__name__}")
+    user = user_function(model, getattr(model, "__name__", type(model).__name__))
+    own = CallableModel(user.call, world.vocabulary, user.name, rows, user.network)
+    require_next_token_model(own, world, seed)
+    return own
+
+
+def _finished(file: Path) -> Run:
+    from worldbench.records.reading import read
+    from worldbench.records.runs import Result
+
+    return Run(file.parent, file, read(file, Result))
+
+
+def _folder(run: Run | PathLike) -> Path:
+    return run.folder if isinstance(run, Run) else Path(run)
+
+
+def _paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
+    return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+
+
+def _display(verbose: bool = False) -> Display:
+    from worldbench.runs.display import Display
+
+    return Display(quiet=not verbose)
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, stacklevel=3)
