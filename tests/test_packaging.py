@@ -201,6 +201,7 @@ ALLOWED = {
     **{room: [*LADDER[: i + 1], *(ABOVE_ALL if room in LADDER[3:] else ())] for i, room in enumerate(LADDER)},
     **{room: [*below, room] for room, below in BESIDE.items()},
 }
+ALLOWED["api"] = [*LADDER[:-1], *ABOVE_ALL, "api"]  # the Python interface, beside the command line
 TORCH_FREE = ("core", "settings", "records", "envs", "metrics", "figures")
 """Rooms that never import torch at the top of a module or inside a function."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from worldbench.core.version import __version__
+
 if TYPE_CHECKING:
     from worldbench.api import (
         Run,
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
         world_names,
     )
 
-__version__ = "0.1.0"
 __all__ = [
     "Run",
+    "__version__",
     "compare",
     "evaluate",
     "leaderboard",
@@ -51,4 +53,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return __all__

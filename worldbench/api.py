@@ -143,9 +143,8 @@ def model(
         return runs.reference(prepared)
     kept = points(prepared)
     if step is not None and step not in kept:
-        raise InputError(
-            f"{str(folder)!r} keeps no weights of step {step}; it keeps those of {', '.join(map(str, kept))}"
-        )
+        steps = ", ".join(map(str, kept))
+        raise InputError(f"{str(folder)!r} keeps no weights of step {step}; it keeps those of the steps {steps}")
     return at_step(prepared, folder, kept[-1] if step is None else step)
 
 
@@ -179,7 +178,7 @@ def measure(
     eval: evaluation options, else at their defaults. batch_limit: the most rows in one call of the function.
     Raises InputError where the metric does not apply, with the reason.
     """
-    from worldbench.core.eval_config import eval_config_type
+    from worldbench.core.eval_config import eval_config_type, require_used
     from worldbench.runs.scoring import score
     from worldbench.settings.options import parse_options
     from worldbench.training.arithmetic import set_up
@@ -190,6 +189,7 @@ def measure(
     words = ["--eval.metrics", metric, *_words("eval", eval)]
     kind = eval_config_type()
     settings = parse_options({"eval": kind}, {"eval": kind()}, words, "worldbench eval RUN")["eval"]
+    require_used(settings, words)
     set_up(threads)
     scored = score(world, _sequence_model(model, world, settings.seed, batch_limit), settings, None)
     if metric not in scored.scores:
@@ -257,10 +257,8 @@ def _job(
     parts = [registry.worlds[job.world], registry.models[job.model], *(registry.metrics[name] for name in chosen)]
     for entry in parts:
         if not entry.plugin and not isinstance(entry.target, str):
-            what = (
-                f"{entry.name} was registered by code that no plugin file holds, so a record could not say what it is"
-            )
-            raise InputError(f"{what}; put the code into a file and name it: plugins=['FILE.py']")
+            what = f"{entry.name} was registered by code that is in no plugin file, so a record could not name the code"
+            raise InputError(f"{what}; put the code into a file and name the file: plugins=['FILE.py']")
     return job
 
 

@@ -14,8 +14,8 @@ import tempfile
 import traceback
 from pathlib import Path
 
-import worldbench
 from worldbench.core.text import visible
+from worldbench.core.version import __version__
 
 UNFORESEEN = 70
 """The exit code (EX_SOFTWARE of sysexits.h): apart from 1, so that a script can tell a fault from a failure."""
@@ -73,7 +73,7 @@ def _write(error: BaseException, argv: list[str]) -> str | None:
     """A new file that only this user can read, in the folder for temporary files; None where it cannot be written."""
     with contextlib.suppress(OSError, MemoryError, RecursionError):
         handle, path = tempfile.mkstemp(prefix="worldbench-", suffix=".txt")
-        head = f"worldbench {worldbench.__version__}, Python {platform.python_version()}, {platform.platform()}"
+        head = f"worldbench {__version__}, Python {platform.python_version()}, {platform.platform()}"
         command = "worldbench " + " ".join(map(shlex.quote, argv))
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{head}\n{visible(command)}\n{_trace(error)}\n")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 
-import worldbench
 from worldbench.cli import last_net
 from worldbench.cli.parser import Finished, Parser
 from worldbench.cli.table import VERBS, load
 from worldbench.core.console import steady
 from worldbench.core.errors import InputError, WorldbenchError, unknown
 from worldbench.core.process import set_environment
+from worldbench.core.version import TITLE, __version__
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -63,10 +63,10 @@ def _dispatch(argv: list[str]) -> int:
 def _without_verb(argv: list[str]) -> int:
     """--help, --version, or an error."""
     top = Parser(
-        prog="worldbench", description=worldbench.__doc__, allow_abbrev=False,
+        prog="worldbench", description=TITLE, allow_abbrev=False,
         epilog="worldbench VERB --help shows the options of a verb.",
     )  # fmt: skip
-    top.add_argument("--version", action="version", version=f"worldbench {worldbench.__version__}")
+    top.add_argument("--version", action="version", version=f"worldbench {__version__}")
     verbs = top.add_subparsers(metavar="VERB", parser_class=Parser)
     for name in VERBS:
         verbs.add_parser(name, help=load(name).LINE)

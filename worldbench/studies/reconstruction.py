@@ -13,13 +13,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-import worldbench
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash, lock, make_folder, write_atomic
 from worldbench.core.graph import Graph
 from worldbench.core.metric import Report, Score
 from worldbench.core.text import counted
+from worldbench.core.version import __version__
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.metrics.reconstruction import FAILED, HALF_MILE
 from worldbench.records.reading import read, write
@@ -144,7 +144,7 @@ def _write(
     raw = npz(report.arrays)
     record = Reconstruction(
         version=METRIC.version,
-        worldbench=worldbench.__version__,
+        worldbench=__version__,
         identity=identity,
         map=MapFacts(
             name=graph.name, digest=graph.digest, places=graph.n_places, moves=len(graph.edges), report=graph.report

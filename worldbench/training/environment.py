@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from worldbench.core.version import __version__
 from worldbench.records.parts import Environment
 
 
@@ -14,10 +15,8 @@ def environment() -> Environment:
     import numpy
     import torch
 
-    import worldbench
-
     return Environment(
-        worldbench=worldbench.__version__,
+        worldbench=__version__,
         python=platform.python_version(),
         torch=str(torch.__version__),
         numpy=numpy.__version__,
@@ -42,9 +41,7 @@ def commit() -> dict[str, Any]:
     """The commit of the checkout that worldbench runs from; nothing for an installed wheel."""
     import subprocess
 
-    import worldbench
-
-    root = Path(worldbench.__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return {}
 
