@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_cli import SHORT, TINY
+from command_lines import SHORT, TINY
 
 from worldbench.baselines.batch import pack
 from worldbench.baselines.latent_rnn import LatentRNN
