@@ -16,17 +16,17 @@ from worldbench.core.world import Documents
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of packed documents, int64 [B, T] but for the last two fields.
+    """Rows of packed documents. All fields are int64 [B, T] except `row` and `single`.
 
-    tokens: inputs. document: which document of the row, -1 padding. position: place in the document.
-    following: the document's next token, -1 where there is none (behind its last token, and at padding). targets: what
-    is asked for there, -1 where nothing
-    is: the next token, where it is not given as part of the prompt, or the label of a document that has labels of its
-    own.
-    closed: 1 where the next token is the document's last one and is not read, else 0 (a document that the row's end
-    cuts off has no such place). Without labels of its own the last token of a document is only ever a target. row int64
-    [B]: the row's number in the whole of training, for draws that belong to it. single: at most one document a row, so
-    that a causal mask is enough.
+    tokens: the inputs. document: the number of the document within its row, -1 at padding. position: the place of the
+    token in its document. following: the next token of the document, -1 after its last token and at padding.
+    targets: what is asked for at each input, -1 where nothing is asked for. This is the label, if documents have
+    labels of their own, else the next token, unless that token is part of the prompt.
+    closed: 1 where the next token is the last one of the document and is no input itself, else 0. A document that is
+    cut off by the end of its row has no such place. (The last token of a document is an input only if documents have
+    labels.)
+    row: int64 [B], the number of the row in the whole of training, which random draws for this row are named by.
+    single: there is at most one document per row, so that a causal mask is enough.
     """
 
     tokens: torch.Tensor
@@ -61,12 +61,10 @@ class Batch:
 
 
 def pack(documents: Documents, rows: int, width: int, first_row: int = 0) -> Batch:
-    """Deal N documents into `rows` rows of `width` tokens: row r lays its own N / rows consecutive documents end to
-    end.
+    """Pack N documents into `rows` rows of `width` tokens. Row r holds N / rows consecutive documents, end to end.
 
-    What passes the row's end is cut, so a document may be cut but none is dropped or preferred for its own length.
-    Vectorised: no loop over documents.
-    first_row: the number of the first row in the whole of training.
+    Tokens beyond the end of the row are cut off. Documents are never chosen by their length. first_row: the number of
+    the first row in the whole of training. Raises ValueError if N is not a multiple of `rows`.
     """
     n = len(documents)
     if n % rows:
@@ -75,7 +73,7 @@ def pack(documents: Documents, rows: int, width: int, first_row: int = 0) -> Bat
     inputs = documents.input_length.astype(np.int64)
     grouped = inputs.reshape(rows, per_row)
     start = (np.cumsum(grouped, axis=1) - grouped).ravel()
-    # One entry per kept input token: its document, its place in the document, its cell.
+    # One entry for each input token that is kept: its document, its place in the document, its cell.
     doc = np.repeat(np.arange(n), inputs)
     place = np.arange(len(doc)) - np.repeat(np.cumsum(inputs) - inputs, inputs)
     column = start[doc] + place

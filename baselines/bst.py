@@ -1,14 +1,17 @@
 """BST: the belief state transformer (Hu et al. 2024, arXiv 2410.23506).
 
-Two encoders with one token embedding: f_t = F(x_0 .. x_t) forward over a prefix, b_s = B(x_s .. x_{L-1}, nothing)
-backward over a suffix. A text head on [f_t ; b_s] (2D): z + SwiGLU(z), norm, split in two halves that one unembedding
-reads: the next token after the prefix, x_{t+1}, and the token before the suffix, x_{s-1}. L = (CE_next + CE_prev) / 2,
-averaged over the pairs (t, s) of one document with s - t >= min_gap, x_{t+1} scored (t at or after the prompt's last
-token). Every suffix ends in the padding token, which says that nothing follows: b_L, of nothing else, is the empty
-suffix, from which prediction is made (F and b_L).
-At a gap of 1 both targets are that token: nothing is left between.
-The pairs of a step can be sub-sampled; those with the empty suffix are always kept. A document that its row cuts off
-has no empty suffix.
+Two encoders share one token embedding. The forward encoder F reads a prefix: f_t = F(x_0 .. x_t). The backward encoder
+B reads a suffix: b_s = B(x_s .. x_{L-1}, pad). The padding token ends every suffix and says that nothing follows; the
+empty suffix b_L consists of this token alone.
+
+The text head computes z + SwiGLU(z) and a norm on z = [f_t ; b_s] (2D). One unembedding reads both halves of the
+result: the first half predicts x_{t+1}, the token after the prefix, the second half x_{s-1}, the token before the
+suffix. At a gap s - t of 1 no token lies between, and both targets are the padding token.
+
+L = (CE_next + CE_prev) / 2, averaged over the pairs (t, s) of one document with s - t >= min_gap where x_{t+1} is
+scored (t is at or after the last token of the prompt). The pairs of a step can be sub-sampled; pairs with the empty
+suffix are always kept. A document that is cut off by the end of its row has no empty suffix. Predictions use f_t and
+the empty suffix.
 
 Shape letters: B rows, T tokens, U cells of a row of suffixes, N documents, M pairs, S suffix tokens, D width, F hidden
 size of the SwiGLU, V vocabulary.
@@ -32,7 +35,7 @@ from worldbench.baselines.pairs import Pairs, pairs_of, suffix_rows
 from worldbench.core.errors import InputError
 
 FLOATS_AT_ONCE = 1 << 24
-"""Of the head's activations and logits that exist at a time, however many pairs there are."""
+"""Largest number of activations and logits of the head that are in memory at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +43,9 @@ class BSTConfig(GPTConfig):
     """The shared backbone's shape, for each of the two encoders, and the pairs."""
 
     pairs: float = 1.0
-    """Share of the pairs of prefix and suffix that a step takes, besides those with the empty suffix, which it takes
-    all."""
+    """Share of the pairs of prefix and suffix that each step uses; pairs with the empty suffix are all used."""
     min_gap: int = 2
-    """Least distance from the prefix's last token to the suffix's first."""
+    """Smallest distance s - t from the last token of the prefix to the first token of the suffix."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -54,8 +56,8 @@ class BSTConfig(GPTConfig):
 
 
 class TextHead(nn.Module):
-    """[f ; b] to the two halves that the unembedding reads. Its first layer is linear in f and b apart, so each is
-    taken through it once, not once a pair."""
+    """Maps [f ; b] to the two halves that the unembedding reads. Its first layer is linear, so the parts of f and b are
+    computed once for each prefix and each suffix, not once for each pair, and then added."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -66,24 +68,24 @@ class TextHead(nn.Module):
         self.norm = RMSNorm(2 * width)
 
     def of_prefix(self, f: Tensor) -> Tensor:
-        """A prefix's part of the first layer [.., 2F]."""
+        """The part of the first layer that depends on the prefix, [.., 2F]."""
         return F.linear(f, self.gate_up.weight[:, : self.width])
 
     def of_suffix(self, b: Tensor) -> Tensor:
-        """A suffix's."""
+        """The part of the first layer that depends on the suffix, [.., 2F]."""
         return F.linear(b, self.gate_up.weight[:, self.width :])
 
     def forward(self, f: Tensor, b: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
-        """(what the next token is read off, what the token before the suffix is), each [.., D]. first: the sum of both
-        parts of the first layer."""
+        """Two hidden states [.., D]: one predicts the token after the prefix, the other the token before the suffix.
+        first: the sum of both parts of the first layer, [.., 2F]."""
         gate, up = first.chunk(2, dim=-1)
         y = self.norm(torch.cat([f, b], dim=-1) + self.down(F.silu(gate) * up))
         return y[..., : self.width], y[..., self.width :]
 
 
 class BST(Objective):
-    """A forward encoder (the trunk, whose output is the hidden state), a backward one, and the text head. Prediction:
-    the trunk and the empty suffix."""
+    """A forward encoder (the trunk, whose output is the hidden state), a backward encoder, and the text head.
+    Predictions use the trunk and the empty suffix."""
 
     name = "bst"
     hidden_name = "forward encoder"
@@ -98,7 +100,7 @@ class BST(Objective):
     # Suffixes
 
     def encode_suffixes(self, tokens_NS: Tensor, length: Tensor) -> Tensor:
-        """b [N, D] of suffixes, each of the first `length` [N] tokens of its row (0: the empty suffix)."""
+        """b [N, D] of suffixes: the first `length` [N] tokens of each row [N, S]; length 0 is the empty suffix."""
         n, s = tokens_NS.shape
         offset = torch.arange(s + 1, device=tokens_NS.device)[None, :]
         back = torch.cat([tokens_NS, tokens_NS.new_full((n, 1), self.pad)], dim=1).gather(
@@ -108,7 +110,7 @@ class BST(Objective):
         return self.suffix(self.embed(back), None, None)[torch.arange(n, device=back.device), length]
 
     def empty_suffix(self) -> Tensor:
-        """b of the empty suffix [1, D]."""
+        """b of the empty suffix, [1, D]."""
         device = self.trunk.head.weight.device
         return self.encode_suffixes(
             torch.zeros(1, 0, dtype=torch.int64, device=device), torch.zeros(1, dtype=torch.int64, device=device)
@@ -120,7 +122,7 @@ class BST(Objective):
         return self.conditioned(h, self.empty_suffix())
 
     def conditioned(self, h: Tensor, b: Tensor) -> Tensor:
-        """Next-token logits after prefixes h [.., D], given the suffixes b (broadcast to h)."""
+        """Next-token logits [.., V] after prefixes h [.., D], given suffixes b (broadcast to h)."""
         first = self.text_head.of_prefix(h) + self.text_head.of_suffix(b)
         return self.trunk.head(self.text_head(h, b.expand_as(h), first)[0])
 
@@ -132,7 +134,7 @@ class BST(Objective):
     # Training
 
     def pairs(self, batch: Batch) -> Pairs:
-        """The pairs that this batch is trained on: the same whenever it is asked for."""
+        """The pairs that the step uses of this batch; computed once for `counts` and `backward`."""
         if self._pairs is None or self._pairs[0] is not batch:
             self._pairs = batch, pairs_of(batch, self.config.min_gap, self.config.pairs, self.pad, self.seed)
         return self._pairs[1]
@@ -141,8 +143,8 @@ class BST(Objective):
         return {"pairs": len(self.pairs(batch).prefix)}
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """One pass back through each encoder: the head is first taken back, some pairs at a time, to detached
-        encodings."""
+        """As `Objective.backward`. The gradient of the head is computed first, for some pairs at a time, down to
+        detached encodings; then each encoder is differentiated once."""
         pairs = self.pairs(batch)
         tokens, document, position = suffix_rows(batch, self.pad)
         f = self.encode_batch(batch)
@@ -160,16 +162,16 @@ class BST(Objective):
         return {"next_token": terms[0], "previous_token": terms[1]}
 
     def _head_backward(self, f: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], pairs: Pairs, total: Count) -> Tensor:
-        """Add to the gradients of f [B, T, D] and b [B, U, D] (the second of each pair) and of the head; the sums of
-        both terms over half of `total` [2]."""
+        """Add to the gradients of f [B, T, D], of b [B, U, D] and of the head. f and b are given as (value, gradient).
+
+        Returns both terms [2]: their sums, divided by half of `total`.
+        """
         t, u, terms = f[0].shape[1], b[0].shape[1], f[0].new_zeros(2)
         size = max(1, FLOATS_AT_ONCE // (2 * self.vocabulary + 8 * self.width + 4 * self.text_head.down.in_features))
         for part in torch.split(torch.arange(len(pairs.prefix), device=pairs.prefix.device), size):
             prefix, suffix = pairs.prefix[part], pairs.suffix[part]
-            low, high = (
-                int(prefix[0]) // t,
-                int(prefix[-1]) // t + 1,
-            )  # pairs come row by row: only these rows' encodings are touched
+            # Pairs are ordered by row, so that only the encodings of these rows are needed.
+            low, high = int(prefix[0]) // t, int(prefix[-1]) // t + 1
             leaf_f, leaf_b = (x[low:high].flatten(0, 1).requires_grad_() for x in (f[0], b[0]))
             i, j = prefix - low * t, suffix - low * u
             first = self.text_head.of_prefix(leaf_f).index_select(0, i) + self.text_head.of_suffix(leaf_b).index_select(
@@ -188,12 +190,13 @@ class BST(Objective):
         return terms
 
     def inference_parameters(self) -> int:
-        """Not the backward encoder: all that prediction needs of it is one constant vector."""
+        """Number of parameters that prediction needs. Of the backward encoder it needs one constant vector: the output
+        for the empty suffix."""
         return super().inference_parameters() + sum(p.numel() for p in self.text_head.parameters()) + self.width
 
 
 class BSTDecoder(CachedDecoder):
-    """Continues rows towards suffixes, which are encoded once."""
+    """Decodes rows towards given suffixes, which are encoded once."""
 
     objective: BST
 

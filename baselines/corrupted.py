@@ -1,7 +1,7 @@
-"""The oracle, damaged on purpose: with edges of its map deleted, added or led elsewhere, and with noise on its logits.
-What a metric must notice.
+"""The oracle with deliberate damage, which metrics must detect: edges of its map are deleted, added or rewired, its
+logits or its hidden states get noise.
 
-Shape letters: N rows, A actions.
+Shape letters: N rows, T tokens, A actions, D width.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from worldbench.core.world import ILLEGAL, OPEN, Automaton, Documents, States, W
 
 @dataclass(frozen=True, kw_only=True)
 class CorruptedConfig:
-    """What is done to the oracle. The run's seed chooses the edges and the noise; more damage of a kind keeps what less
-    of it did."""
+    """The damage to the oracle. The seed of the run chooses the edges and the noise. Of each kind, larger damage
+    includes all smaller damage."""
 
     deleted: int = 0
-    """Edges taken off its map."""
+    """Number of edges that are deleted from the map."""
     added: int = 0
-    """Edges added to it, each between two random places, in a direction that was free."""
+    """Number of edges that are added to the map, each between two random nodes, in a direction that was free."""
     rewired: int = 4
-    """Edges that lead to another random place."""
+    """Number of edges whose end is moved to another random node."""
     noise: float = 0.0
-    """Standard deviation, in nats, of Gaussian noise on the logits of possible actions: drawn for each prefix, and the
-    same whenever that prefix comes."""
+    """Standard deviation, in nats, of Gaussian noise on the logits of possible actions. The noise is a function of the
+    prefix: the same prefix always gets the same noise."""
     floor: float = 1e-6
-    """Probability mixed in evenly over all actions, so that every loss is finite."""
+    """Share of the uniform distribution over all actions that is mixed in, so that every loss is finite."""
 
     def __post_init__(self) -> None:
         for name in ("deleted", "added", "rewired", "noise"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"model.{name} must be 0 or more, not {getattr(self, name)}")
         if not 0 <= self.floor < 1:
-            raise InputError(f"model.floor is a probability below 1, not {self.floor}")
+            raise InputError(f"model.floor must be at least 0 and below 1, not {self.floor}")
 
 
 @dataclass
 class CorruptedStates(States):
-    """own: states of the damaged world, where each row last stood before it was lost. lost: bool [N]. prefix: uint64
-    [N], hash of the tokens so far."""
+    """own: states of the damaged world; for a lost row the last state before the row was lost. lost: bool [N], whether
+    the row has taken a move that the damaged map lacks. prefix: uint64 [N], hashes of the tokens so far."""
 
     own: States
     lost: np.ndarray
@@ -57,8 +57,8 @@ class CorruptedStates(States):
 
 
 class Corrupted(FromStates):
-    """The exact law of a damaged world, with noise. Where a prefix takes a move that its map lacks it is lost: uniform
-    over its own legal moves from there."""
+    """The exact law of a damaged world, with noise. A prefix that takes a move that the damaged map lacks is lost: from
+    then on the model predicts a uniform distribution over the legal moves of its last state."""
 
     name = "corrupted"
     needs = (Automaton, HasLaw)
@@ -106,11 +106,13 @@ class Corrupted(FromStates):
 
 
 class Blurred(Oracle):
-    """The oracle with Gaussian noise on its hidden states: what a metric of geometry must notice.
+    """The oracle with Gaussian noise on its hidden states, which metrics of geometry and transition must detect. Its
+    predictions are those of the oracle. Used by `check` alone.
 
-    sd: the noise's standard deviation, in standard deviations of each number of the hidden state (over documents of the
-    training stream). made: the noise is not on the states that are read, each prefix its own, but on those that its
-    dynamics makes and that a swap puts in. In `check` only: its predictions are the oracle's.
+    sd: the standard deviation of the noise, in units of the standard deviation of each component of the hidden state
+    over documents of the training stream. made: False: noise on the hidden states that are read off prefixes, which is
+    a function of the prefix. True: noise on the hidden states that the dynamics computes and that a swap inserts, which
+    is a function of the state.
     """
 
     name = "blurred"
@@ -121,6 +123,7 @@ class Blurred(Oracle):
 
     @cached_property
     def _scale(self) -> np.ndarray:
+        """The standard deviation of each component of the hidden state, [D]."""
         documents = self.world.sample(0, "train", 0, 200)
         h = super().hidden(documents.inputs)
         return h[np.arange(h.shape[1])[None, :] < documents.input_length[:, None]].std(axis=0)
@@ -136,7 +139,7 @@ class Blurred(Oracle):
         return out
 
     def noisy(self, hidden: np.ndarray) -> np.ndarray:
-        """Hidden states [N, D] with noise that belongs to their numbers."""
+        """Hidden states [N, D] with noise that is a function of their values: equal states get equal noise."""
         bits = np.ascontiguousarray(hidden, np.float32).view(np.uint32)
         row = np.full(len(bits), self._key)
         for column in bits.T:
@@ -155,7 +158,7 @@ class Blurred(Oracle):
 
 
 class NoisyDynamics(StateDynamics):
-    """The exact transition, with noise on each state that it makes."""
+    """The exact transition, with noise on each state that it computes."""
 
     model: Blurred
 

@@ -1,5 +1,5 @@
-"""Models made from the world's exact state: a law of what is asked for in every state, and hidden states, dynamics and
-swaps that are the state itself.
+"""Models that are computed from the exact state of the world: they give a law for every state, and their hidden states,
+dynamics and swaps are the exact state itself.
 
 Shape letters: N, B rows, T tokens, P prompt tokens, A answers, V vocabulary, D width.
 """
@@ -22,13 +22,15 @@ from worldbench.core.states import Replay
 from worldbench.core.world import Automaton, Documents, States, World
 
 MOST_CLASSES = 128
-"""A target with more classes than this is encoded by random signs, not one-hot."""
+"""A target with more classes than this is encoded by random signs, and not one-hot."""
 CODE_WIDTH = 256
+"""Number of random signs in the code of a class."""
 RANGE_DOCUMENTS = 2000
+"""Number of documents from which the range of each field of the state is taken."""
 
 
 class FromStates(SequenceModel):
-    """A model that knows the world's exact state and gives a law of what is asked for."""
+    """A model that knows the exact state of the world, and gives for each state a distribution of the answers."""
 
     needs = (Automaton,)
 
@@ -38,28 +40,28 @@ class FromStates(SequenceModel):
 
     @abc.abstractmethod
     def answer_law(self, states: States) -> np.ndarray:
-        """The law of what is asked for, over the answers: float64 [N, A]; rows sum to 1."""
+        """The distribution of what is asked for, over the answers: float64 [N, A]; rows sum to 1."""
 
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> States:
-        """The model's state after each prompt."""
+        """The state of the model after each prompt: tokens int [N, P], of which row i has `lengths[i]`."""
         return self.world.start(tokens, lengths)
 
     def step(self, states: States, tokens: np.ndarray) -> States:
-        """The model's states after one more token each."""
+        """The states after one more token each, int [N]."""
         return self.world.step(states, tokens)
 
     def state_logits(self, states: States) -> np.ndarray:
-        """float32 [N, V]: log of the law, -inf for tokens that are no answers or have probability 0."""
+        """The log of the distribution, float32 [N, V]; -inf for tokens that are no answers or have probability 0."""
         out = np.full((len(states), len(self.world.vocabulary)), -np.inf, np.float32)
         with np.errstate(divide="ignore"):
             out[:, list(self.world.vocabulary.answers)] = np.log(self.answer_law(states))
         return out
 
     def walked(self, tokens: np.ndarray) -> Iterator[tuple[np.ndarray, int, States]]:
-        """Every position of rows [N, T] from the last token of their prompts on: the rows [M] that have it, the
-        position, the states after its token.
+        """Follow rows of tokens [N, T], from the last token of each prompt on. Yields for each position the rows int
+        [M] that have it, the position, and their states after its token.
 
-        A row without its whole prompt has none.
+        A row that does not hold its whole prompt is left out.
         """
         first = self.world.prompt_lengths(tokens)
         rows = np.flatnonzero(first <= tokens.shape[1])
@@ -73,14 +75,15 @@ class FromStates(SequenceModel):
                 yield rows[on], seen - 1, here
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        """Within the prompt, uniform over the vocabulary."""
+        """As `SequenceModel.logits`. Within the prompt the distribution is uniform over the vocabulary."""
         out = np.zeros((*tokens.shape, len(self.world.vocabulary)), np.float32)
         for rows, t, states in self.walked(np.asarray(tokens)):
             out[rows, t] = self.state_logits(states)
         return out
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> StateDecoder:
-        """Prompts may go on beyond the world's own prompts: what follows is walked."""
+        """As `SequenceModel.decoder`. Prompts may be longer than those of the world; the states follow the extra
+        tokens."""
         refuse_condition(self.name, condition)
         return StateDecoder(self, self._after(prompts, lengths))
 
@@ -110,11 +113,12 @@ class StateDecoder(Decoder):
 
 
 class Exact(FromStates):
-    """A model whose hidden state is its exact state: what the metrics of geometry and transition must find in it.
+    """A model whose hidden state encodes its exact state, which the metrics of geometry and transition must find there.
 
-    hidden = [every field of the state, as numbers; each class of `Automaton.targets` one-hot (or, beyond 128 classes,
-    in a fixed random code of 256 signs); each coordinate; the belief, if the world has one]. Its dynamics takes a step
-    of the state; its head reads the law off it.
+    The hidden state is the concatenation of: every field of the state, as numbers; each class of `Automaton.targets`,
+    one-hot (or, with more than 128 classes, a fixed random code of 256 signs); each coordinate among these targets; the
+    belief, if the world has one. The dynamics makes an exact step of the state, and the head computes the law of the
+    state.
     """
 
     hidden_name = "the exact state, encoded"
@@ -129,8 +133,8 @@ class Exact(FromStates):
 
     @cached_property
     def _range(self) -> dict[str, tuple[float, float]]:
-        """By field of whole numbers, the least and the greatest that occur: in documents, after any one token, among
-        the states that can be drawn."""
+        """For each field of whole numbers, the smallest and the largest value that occurs in documents, after any
+        single token, or among the states that can be drawn."""
         world = self.world
         documents = world.sample(0, "train", 0, RANGE_DOCUMENTS)
         found = [states for _, _, states in self.walked(documents.tokens)]
@@ -152,7 +156,7 @@ class Exact(FromStates):
 
     @cached_property
     def _codes(self) -> dict[str, np.ndarray]:
-        """Class -> code [classes, width], by target."""
+        """Target -> the code of each class, float32 [classes, width]."""
         sample = self.world.targets(self.world.start(*_prompts(self.world)))
         sizes = {name: self.world.classes(name) for name, value in sample.items() if value.dtype.kind in "iu"}
         return {
@@ -169,7 +173,7 @@ class Exact(FromStates):
         return self.world.beliefs if isinstance(self.world, HasBeliefs) else None
 
     def encode(self, states: States) -> np.ndarray:
-        """float32 [N, D]."""
+        """The hidden states of N states, float32 [N, D]."""
         parts = [np.asarray(getattr(states, name), np.float32).reshape(len(states), -1) for name, _, _ in self._fields]
         for name, value in self.world.targets(states).items():
             parts.append(self._codes[name][value] if name in self._codes else np.asarray(value, np.float32))
@@ -178,8 +182,8 @@ class Exact(FromStates):
         return np.concatenate(parts, axis=1)
 
     def decode(self, hidden: np.ndarray) -> States:
-        """The states that were encoded; whole numbers that no state has (a probe's guess) become the nearest that one
-        has."""
+        """The states behind hidden states [N, D]. Whole numbers outside the range that occurs, as a probe may predict,
+        are set to the nearest end of the range."""
         values, at = {}, 0
         for name, dtype, shape in self._fields:
             size = int(np.prod(shape, dtype=int))
@@ -189,7 +193,7 @@ class Exact(FromStates):
         return self._kind(**values)
 
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
-        """Before the prompt's last token: zeros."""
+        """Hidden states [N, T, D] of tokens [N, T]; zeros before the last token of the prompt."""
         out = np.zeros((*tokens.shape, self.encode(self.start(*_prompts(self.world))).shape[1]), np.float32)
         for rows, t, states in self.walked(np.asarray(tokens)):
             out[rows, t] = self.encode(states)
@@ -205,7 +209,7 @@ class Exact(FromStates):
         return StateDynamics(self)
 
     def fit_dynamics(self, documents: Documents, steps: int, seed: int) -> Dynamics:
-        """Nothing is left to fit: the transition is known."""
+        """The exact transition, which needs no fit."""
         return StateDynamics(self)
 
     def swapped(self, documents: Documents, donors: Documents, layer: str) -> Decoder:
@@ -213,7 +217,7 @@ class Exact(FromStates):
 
 
 class StateDynamics:
-    """The exact transition, on encoded states."""
+    """The exact transition, applied to encoded states."""
 
     def __init__(self, model: Exact) -> None:
         self.model = model

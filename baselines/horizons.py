@@ -1,4 +1,4 @@
-"""What objectives that look several tokens ahead share."""
+"""Shared by the objectives that predict several tokens ahead."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def continues(batch: Batch, horizon: int) -> list[Tensor]:
 
 
 def tokens_ahead(batch: Batch, horizon: int) -> dict[str, Count]:
-    """Positions of CE_0 (next_token) and CE_i (ahead_i): those t for which t + i is an input of the same document and
-    its next token is scored."""
+    """Number of positions of CE_0 (next_token) and of each CE_i (ahead_i): the positions t where t + i is an input of
+    the same document and the token after t + i is scored."""
     out: dict[str, Count] = {"next_token": batch.scored.sum()}
     return out | {
         f"ahead_{i}": (inside & batch.scored[:, i:]).sum()
@@ -28,7 +28,7 @@ def tokens_ahead(batch: Batch, horizon: int) -> dict[str, Count]:
 
 
 def check_horizon(config: Any, weight: str) -> None:
-    """Raises InputError unless the horizon is at least 1 and the weight of what lies ahead 0 or more."""
+    """Raises InputError unless the horizon is at least 1 and the option `weight` of the terms ahead is 0 or more."""
     if config.horizon < 1:
         raise InputError(f"model.horizon must be at least 1, not {config.horizon}")
     if not getattr(config, weight) >= 0:

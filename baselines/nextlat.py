@@ -1,16 +1,16 @@
 """NextLat: next-latent prediction (Teoh et al. 2025, arXiv 2511.05963, equations 3-5).
 
 L = L_ntp + lambda_h L_next_h + lambda_kl L_kl
-    h'_{t+1} = p_psi(h_t, x_{t+1}) = h_t + f(norm([e(x_{t+1}) ; h_t]));   h'_{t+i} = p_psi(h'_{t+i-1}, x_{t+i}),   i = 1
-    .. d L_next_h = (1/d) sum_i SmoothL1(stopgrad(h_{t+i}), h'_{t+i}) L_kl     = (1/d) sum_i KL( head(stopgrad(h_{t+i}))
-    || head_frozen(h'_{t+i}) )
-Each of the d terms is a mean over its own positions: those (t, i) for which t+i is an input of the same document as t;
-for L_kl also one after which something is asked for. A rollout therefore never crosses the end of a document, at any
-later step either. Options take parts of this away or change them; the ablation
-controls keep the work and take away what it could teach.
+    h'_{t+1} = p_psi(h_t, x_{t+1}) = h_t + f(norm([e(x_{t+1}) ; h_t]))
+    h'_{t+i} = p_psi(h'_{t+i-1}, x_{t+i}),   i = 1 .. d
+    L_next_h = (1/d) sum_i SmoothL1(stopgrad(h_{t+i}), h'_{t+i})
+    L_kl     = (1/d) sum_i KL(head(stopgrad(h_{t+i})) || head_frozen(h'_{t+i}))
+Each of the d terms is a mean over its own positions (t, i): t+i must be an input of the same document as t, and for
+L_kl something must be asked for at t+i. So no rollout crosses the end of a document. Options change these terms or
+remove parts of them. The ablation controls keep the computation and remove what the terms can teach.
 
-Shape letters: B rows, T tokens, S columns of a rollout (T as a rule, see rollout.py), D width, V vocabulary, M =
-positions of one term.
+Shape letters: B rows, T tokens, S columns of a rollout (usually T, see rollout.py), D width, V vocabulary, M positions
+of one term.
 """
 
 from __future__ import annotations
@@ -35,33 +35,38 @@ from worldbench.core.options import LATER
 
 @dataclass(frozen=True, kw_only=True)
 class NextLatConfig(GPTConfig):
-    """The shared backbone's shape, and the latent objective."""
+    """The shape of the shared backbone, and the latent terms."""
 
     horizon: int = 4
-    """Latent steps d that are rolled out and supervised."""
+    """Number d of latent steps that are rolled out and supervised."""
     lambda_h: float = 1.0
-    """Weight of the latent regression; 0: it is not computed."""
+    """Weight of the latent regression; with 0 this term is not computed."""
     lambda_kl: float = 0.1
-    """Weight of the divergence between the laws read off the true and the predicted latent; 0: it is not computed."""
+    """Weight of the divergence between the next-token distributions that the head reads from the true latent and from
+    the predicted one; with 0 this term is not computed."""
     dynamics_factor: float = 1.0
     """Hidden size of the dynamics MLP: 128 round(factor 2D / 128)."""
     stop_target: bool = True
-    """Stop the gradient of the regression into the target latents. (The law that the divergence is taken from is a
-    constant either way.)"""
+    """Stop the gradient of the regression into the target latents. (The target distribution of the divergence is a
+    constant in any case.)"""
     stop_head: bool = True
     """Stop the gradient of the divergence into the head."""
     mask: Literal["cumulative", "landing"] = field(default="cumulative", metadata=LATER)
-    """Where rows are packed, a rollout ends with its document (cumulative), or goes on through its last token into the
-    row's next one, only the step that lands on that token being left out (landing: the rule of the released code)."""
+    """What happens at the end of a document in a packed row. cumulative: the rollout ends there. landing, the rule of
+    the released code: the rollout continues through the last token into the next document of the row, and only the step
+    that lands on this last token is left out."""
     mask_prompts: bool = field(default=False, metadata=LATER)
-    """Leave out of the regression, too, the steps that land on a token whose next one is given."""
+    """Leave out of the regression, as well as of the divergence, the steps that land on a token whose next token is
+    part of the prompt."""
     residual: bool = field(default=True, metadata=LATER)
-    """The dynamics add to the latent, h' = h + f(..); else h' = f(..)."""
+    """True: the dynamics add to the latent, h' = h + f(..). False: h' = f(..)."""
     state: Literal["normed", "residual"] = field(default="normed", metadata=LATER)
-    """The latent: the output of the final norm, or the residual stream before it (the norm is then the head's)."""
+    """The latent. normed: the output of the final norm. residual: the residual stream before that norm, which is then
+    part of the head."""
     control: Literal["none", "cut", "shuffled"] = field(default="none", metadata=LATER)
-    """Control of the same work. cut: the latent terms train the dynamics alone, and the transformer is GPT's. shuffled:
-    the targets are latents of other places of the row, in other documents where the row has any."""
+    """Ablation control with the same amount of computation. cut: the latent terms train the dynamics alone, and the
+    transformer equals GPT's. shuffled: the targets are latents of other places of the row, in other documents where the
+    row has others."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -87,11 +92,12 @@ class NextLatConfig(GPTConfig):
 
     @property
     def dynamics_width(self) -> int:
+        """Hidden size of the dynamics MLP."""
         return max(128, 128 * round(self.dynamics_factor * 2 * self.width / 128))
 
 
 class Dynamics(nn.Module):
-    """p_psi: the next latent from a latent and the embedding of the token that follows."""
+    """p_psi: the next latent [.., D] from a latent [.., D] and the embedding [.., D] of the token that follows it."""
 
     def __init__(self, width: int, hidden: int, residual: bool = True) -> None:
         super().__init__()
@@ -111,7 +117,7 @@ class Dynamics(nn.Module):
 
 
 class NormedHead(nn.Module):
-    """A head that reads the residual stream, through the final norm."""
+    """A head that applies the final norm to the residual stream before it computes the logits."""
 
     def __init__(self, norm: nn.Module, linear: nn.Module) -> None:
         super().__init__()
@@ -122,7 +128,7 @@ class NormedHead(nn.Module):
 
 
 class NextLat(Objective):
-    """The shared backbone, trained on the next token and on its own next latents. Prediction uses the trunk alone."""
+    """The shared backbone, trained on the next token and on its own next latents. Predictions use the trunk alone."""
 
     name = "nextlat"
     serves_labels = True
@@ -138,7 +144,8 @@ class NextLat(Objective):
         self.dynamics = Dynamics(self.config.width, self.config.dynamics_width, self.config.residual)
 
     def clip_groups(self) -> list[list[nn.Parameter]]:
-        """Where the dynamics are cut off, the transformer's gradient is clipped as GPT's is."""
+        """With the control `cut` the gradient of the transformer is clipped without that of the dynamics, as GPT's is.
+        """
         if self.config.control == "cut":
             return [list(self.trunk.parameters()), list(self.dynamics.parameters())]
         return super().clip_groups()
@@ -156,8 +163,8 @@ class NextLat(Objective):
         return Columns.of(batch, through_ends=self.config.mask == "landing")
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """One pass back through the trunk: the rollout is first taken back to detached copies of the latents and
-        embeddings, whose gradients then enter it."""
+        """As `Objective.backward`. The gradient of the rollout is computed first, down to detached copies of the
+        latents and embeddings; then the trunk is differentiated once, starting from these gradients."""
         c = self.config
         embedded = self.embed(batch.tokens)
         h = (
@@ -188,10 +195,11 @@ class NextLat(Objective):
     def _latent_backward(
         self, h_BTD: Tensor, e_BUD: Tensor, batch: Batch, columns: Columns, totals: dict[str, Count]
     ) -> dict[str, Tensor]:
-        """Gradients of both latent terms, left on the leaves h and e and on the parameters; the terms, detached.
+        """Add the gradients of both latent terms to the leaves h and e and to the parameters. Returns the terms,
+        detached.
 
-        Each step's divergence is taken back to that step's predicted latents at once, so that one step's logits exist
-        at a time.
+        The divergence of each step is propagated back to the predicted latents of that step at once, so that the logits
+        of only one step are in memory.
         """
         c = self.config
         target = h_BTD.detach() if c.stop_target else h_BTD
@@ -229,8 +237,8 @@ class NextLat(Objective):
         )
 
     def _divergence_backward(self, h_MD: Tensor, teacher_MV: Tensor, total: Count) -> tuple[Tensor, Tensor]:
-        """Sum of KL(teacher || head(h)) over `total`, and the gradient of lambda_kl times it in h; that in the head is
-        added to it unless stopped."""
+        """The sum of KL(teacher || head(h)), divided by `total`, and the gradient of lambda_kl times this in h [M, D].
+        The gradient in the head is added to its parameters, unless `stop_head` is set."""
         leaf = h_MD.detach().requires_grad_()
         frozen = {name: p.detach() for name, p in self.trunk.head.named_parameters()}
         student = F.log_softmax(

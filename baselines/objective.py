@@ -26,34 +26,33 @@ Count = int | float | Tensor
 class Objective(nn.Module, abc.ABC):
     """A model and the loss it is trained on.
 
-    The loss is a weighted sum of terms, each a mean over its own positions. `counts` says how many positions a batch
-    has of each; `backward` divides by
-    *totals* that may span several batches, so that one batch, two accumulated halves and two processes give the same
-    gradient.
+    The loss is a weighted sum of terms, and each term is a mean over its own positions. `counts` returns the number of
+    positions of each term in a batch. `backward` divides by *totals* that may include several batches, so that one
+    batch, two accumulated halves and two processes give the same gradient.
     """
 
     name: ClassVar[str]
     hidden_name: ClassVar[str] = "final norm (head input)"
     serves_labels: ClassVar[bool] = False
-    """Can it be trained on documents that ask for labels of their own? One that learns from the tokens ahead cannot: a
-    label says nothing of those."""
+    """True if it can be trained on documents with labels of their own. An objective that learns from the tokens ahead
+    cannot, because a label does not say which tokens follow."""
     trunk: Backbone
 
     def __init__(self, config: Any, vocabulary: int, context: int, seed: int, pad: int = 0) -> None:
-        """context: the longest document in tokens. pad: the token that stands in no document."""
+        """vocabulary: number of tokens. context: length of the longest document, in tokens. pad: a token that occurs in
+        no document."""
         super().__init__()
         self.config, self.vocabulary, self.context, self.seed, self.pad = config, vocabulary, context, seed, pad
         self.width: int = config.width
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # torch's modules draw a first guess from the global generator, which is not ours to advance
+        # torch's modules draw their first weights from the global generator, whose state is restored afterwards.
+        with torch.random.fork_rng(devices=[]):
             self.add_trunk()
             self.add_parts()
         self.initialise()
 
     @classmethod
     def impossible(cls, world: World) -> str | None:
-        """None, or the reason why it cannot be trained in that world."""
+        """The reason why it cannot be trained in this world; None if it can."""
         if not world.labelled or cls.serves_labels:
             return None
         can = [e.name for e in models if e.trained and getattr(e.load(), "serves_labels", False)]
@@ -65,30 +64,30 @@ class Objective(nn.Module, abc.ABC):
         self.trunk = Backbone(self.vocabulary, c.width, c.layers, c.heads, c.head_width, c.mlp_width)
 
     def add_parts(self) -> None:
-        """Modules beyond the trunk; initialised with it."""
+        """Make the modules beside the trunk, which are initialized with it."""
 
     def initialise(self) -> None:
         initialise(self, self.seed)
 
     @abc.abstractmethod
     def counts(self, batch: Batch) -> dict[str, Count]:
-        """How many positions of each term the batch has."""
+        """Number of positions of each term in the batch."""
 
     @abc.abstractmethod
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """Add to the gradients those of the weighted terms, each its sum over the batch divided by its total; the
-        terms, detached and unweighted."""
+        """Add the gradient of the loss to the parameters, where each term is its sum over the batch divided by its
+        total. Returns the terms, detached and without their weights."""
 
     def embed(self, tokens: Tensor) -> Tensor:
         return self.trunk.embedding(tokens)
 
     def encode(self, tokens: Tensor, document: Tensor | None = None, position: Tensor | None = None) -> Tensor:
-        """Hidden states [B, T, D]. document None: one document a row."""
+        """Hidden states [B, T, D] of tokens int64 [B, T]. document: int64 [B, T]; None: one document per row."""
         return self.trunk(self.embed(tokens), position, None if document is None else document_mask(document))
 
     def layers(self, tokens: Tensor) -> dict[str, Tensor]:
-        """Hidden states [B, T, D] by layer: the embeddings, the output of every block, and what the head reads
-        (`hidden_name`). One document a row."""
+        """Hidden states [B, T, D] of each layer: the embeddings, the output of each block, and the input of the head
+        (`hidden_name`). One document per row."""
         x = self.embed(tokens)
         out = {"embedding": x}
         turn = self.trunk.turn_at(x.shape[1], None, x.device)
@@ -103,37 +102,37 @@ class Objective(nn.Module, abc.ABC):
         return self.encode(batch.tokens, batch.document, batch.position)
 
     def head(self, h: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """The next-token logits [.., V] read off hidden states [.., D]. tokens [..]: the last that each state has read,
-        for heads that read them too."""
+        """Next-token logits [.., V] from hidden states [.., D]. tokens: int64 [..], the last token before each state,
+        for heads that read this token as well."""
         return self.trunk.head(h)
 
     def decoder(
         self, prompts: np.ndarray, lengths: np.ndarray, device: str, condition: np.ndarray | None = None
     ) -> SwappableDecoder:
-        """See `SequenceModel.decoder`; on `device`, where the parameters are."""
+        """As `SequenceModel.decoder`. device: the device of the parameters."""
         refuse_condition(self.name, condition)
         return CachedDecoder(self, device, prompts, lengths)
 
     def next_token_sum(self, h_BTD: Tensor, targets: Tensor) -> Tensor:
-        """Sum over scored positions of -log p(target): only their logits are computed."""
+        """Sum of -log p(target) over the scored positions, in nats. Other positions get no logits, to save time."""
         scored = targets >= 0
         return nn.functional.cross_entropy(self.head(h_BTD[scored]), targets[scored], reduction="sum")
 
     def clip_groups(self) -> list[list[nn.Parameter]]:
-        """The parameters, in groups whose gradients are clipped each by its own norm."""
+        """Groups of parameters. The gradient of each group is clipped by its own norm."""
         return [list(self.parameters())]
 
     def parameter_count(self) -> int:
         return sum(p.numel() for p in self.parameters())
 
     def inference_parameters(self) -> int:
-        """Parameters that prediction uses."""
+        """Number of parameters that prediction needs."""
         return sum(p.numel() for p in self.trunk.parameters())
 
 
 class NextToken(Objective):
-    """Trained on what is asked for alone, as a rule the next token: L = mean over scored positions of -log p(x_{t+1} |
-    h_t)."""
+    """Trained on the targets alone: L = mean of -log p(target_t | h_t) over the scored positions. The target is the
+    next token x_{t+1}, except in worlds with labels of their own."""
 
     serves_labels = True
 
@@ -147,5 +146,5 @@ class NextToken(Objective):
 
 
 def safe(total: Count) -> Count:
-    """A total to divide by: a term without positions is 0, not 0 / 0."""
+    """The total, at least 1: a term without positions is then 0, and not 0 / 0."""
     return torch.clamp(total, min=1) if isinstance(total, Tensor) else max(total, 1)

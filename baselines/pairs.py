@@ -1,8 +1,12 @@
 """Pairs of a prefix and a suffix of one document, over packed rows.
 
-Document j of a row has n inputs x_0 .. x_{n-1}, from its column c_0 on, and one more token, x_n. Its suffixes start at
-s = 1 .. n, and, where it is not cut off, at n + 1: the empty one. Rows of suffixes hold each document backwards,
-(nothing,) x_n .. x_1, from column c_0 + j on: an encoder that looks back reads b_s at the cell of x_s.
+Document j of a row has n inputs x_0 .. x_{n-1}, the first one in column c_0, and one more token, x_n. Its suffixes
+start at s = 1 .. n; a document that is not cut off also has the empty suffix, s = n + 1.
+
+A row of suffixes holds each document backwards, from column c_0 + j on: an empty cell where the document is whole, then
+x_n .. x_1. A causal encoder over this row sees at the cell of x_s the tokens x_n .. x_s, and so computes b_s, the
+hidden state of suffix s. The empty cell computes that of the empty suffix. Each whole document takes one cell more
+there than it has inputs, which is why document j begins j columns later.
 
 Shape letters: B rows, T tokens, U cells of a row of suffixes, M pairs.
 """
@@ -18,13 +22,16 @@ from worldbench.baselines.batch import Batch
 from worldbench.core import streams
 
 CELLS_AT_ONCE = 1 << 23
-"""Prefix-suffix cells that are looked at together."""
+"""Largest number of (prefix, suffix) cells that are tested in one operation: it bounds the memory."""
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """int64 [M], row by row. prefix: the flat cell of t among inputs [B T]; suffix: that of s among suffix rows [B U];
-    next, previous: the two targets."""
+    """Pairs (t, s), each field int64 [M], row by row.
+
+    prefix: the flat cell of t among the inputs [B T]. suffix: the flat cell of s among the suffix rows [B U].
+    next, previous: the targets, x_{t+1} and x_{s-1}.
+    """
 
     prefix: Tensor
     suffix: Tensor
@@ -33,8 +40,10 @@ class Pairs:
 
 
 def _lengths(batch: Batch) -> tuple[Tensor, Tensor]:
-    """By cell [B, T], of its document: the inputs it has in the row, and whether it is whole (1) or cut off (0). 0 at
-    padding."""
+    """For the document of each cell: its number of inputs in the row, and 1 if it is whole, 0 if it is cut off.
+
+    Both int64 [B, T], and 0 at padding.
+    """
     b, t = batch.tokens.shape
     valid = batch.valid
     key = batch.document.clamp(min=0)
@@ -44,34 +53,35 @@ def _lengths(batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def suffix_width(batch: Batch) -> int:
+    """U: the inputs of a row and one empty cell for each of its documents."""
     return batch.tokens.shape[1] + int(batch.document.max()) + 1
 
 
 def suffix_rows(batch: Batch, pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    """tokens, document (-1: none), position [B, U] of the documents backwards."""
+    """The documents backwards: tokens, document (-1: none) and position, each int64 [B, U]. Empty cells hold `pad`."""
     b, _ = batch.tokens.shape
     u, valid = suffix_width(batch), batch.valid
     size, whole = _lengths(batch)
     column = torch.arange(batch.tokens.shape[1], device=size.device)[None, :]
     start = column - batch.position + batch.document
-    offset = whole + size - 1 - batch.position  # of x_{t+1}, from the document's start
+    offset = whole + size - 1 - batch.position  # of x_{t+1} from the document's first cell in the row of suffixes
     row, _ = torch.nonzero(valid, as_tuple=True)
     out = [torch.full((b, u), fill, dtype=torch.int64, device=size.device) for fill in (pad, -1, 0)]
     at = (start + offset)[valid]
     for x, value in zip(out, (batch.following, batch.document, offset)):
         x[row, at] = value[valid]
-    first = valid & (batch.position == 0) & (whole == 1)  # the empty suffix, at its document's first cell
+    first = valid & (batch.position == 0) & (whole == 1)  # the empty suffix, in its document's first cell
     row, _ = torch.nonzero(first, as_tuple=True)
     out[1][row, start[first]] = batch.document[first]
     return out[0], out[1], out[2]
 
 
 def pairs_of(batch: Batch, min_gap: int, share: float, pad: int, seed: int) -> Pairs:
-    """All pairs with s - t >= min_gap and x_{t+1} scored; of those with a suffix that is not empty, each kept with
-    probability `share`.
+    """All pairs with s - t >= min_gap where x_{t+1} is scored. A pair whose suffix is not empty is kept with
+    probability `share`; pairs with the empty suffix are all kept.
 
-    The draw belongs to (seed, row of the training, t, s): it does not depend on how the rows are split. At a gap of 1
-    both targets are `pad`.
+    The draw is a function of (seed, row of training, t, s), so that it does not depend on how a batch is split. At a
+    gap of 1 the suffix begins with x_{t+1}, so nothing is left to predict, and both targets are `pad`.
     """
     b, t = batch.tokens.shape
     u = suffix_width(batch)
@@ -101,7 +111,11 @@ def pairs_of(batch: Batch, min_gap: int, share: float, pad: int, seed: int) -> P
 
 
 def _uniform(key: int, row: Tensor, column: Tensor, s: Tensor) -> Tensor:
-    """float64 [M] in [0, 1): by counter, splitmix64's finaliser (Steele, Lea, Flood 2014) over the cell."""
+    """One uniform for each cell, float64 [M] in [0, 1): the finalizer of splitmix64 (Steele, Lea, Flood 2014), applied
+    to the cell's number. torch has no counter-based generator; this one gives a cell the same number in any batch.
+    """
+    # The constants are those of splitmix64, as signed integers: torch multiplies int64 modulo 2^64, as unsigned
+    # integers are multiplied.
     x = ((row * 1_000_003 + column) * 1_000_033 + s) * -7046029254386353131 + _signed(key)
     x = (x ^ _shift(x, 30)) * -4658895280553007687
     x = (x ^ _shift(x, 27)) * -7723592293110705685
@@ -109,10 +123,11 @@ def _uniform(key: int, row: Tensor, column: Tensor, s: Tensor) -> Tensor:
 
 
 def _shift(x: Tensor, by: int) -> Tensor:
-    """Logical shift to the right of int64."""
+    """Shift int64 to the right, filling with zeros (torch fills with the sign)."""
     return (x >> by) & ((1 << (64 - by)) - 1)
 
 
 def _signed(key: int) -> int:
+    """The int64 with the same 64 bits."""
     key &= (1 << 64) - 1
     return key - (1 << 64) if key >> 63 else key

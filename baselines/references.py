@@ -1,5 +1,5 @@
-"""Reference models, made from the world itself: what a perfect model scores, and what knowing the rules alone, or
-nothing, scores."""
+"""Reference models, which are computed from the world: a perfect model, a model that knows the rules alone, and a model
+that knows nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worldbench.core.world import Automaton, States, World
 
 
 class Oracle(Exact):
-    """The exact next-token law of the data: the ceiling of every metric of behaviour, and 0 of excess loss."""
+    """The exact next-token law of the data: the ceiling of every metric of behavior, with an excess loss of 0."""
 
     name = "oracle"
     needs = (Automaton, HasLaw)
@@ -22,7 +22,7 @@ class Oracle(Exact):
 
 
 class RandomLegal(FromStates):
-    """Uniform over what the world's rule allows: knows the map, and nothing of where it is asked to go."""
+    """Uniform over the legal tokens: it knows the map, and does not know which destination is asked for."""
 
     name = "random-legal"
     serves_labels = False
@@ -34,7 +34,7 @@ class RandomLegal(FromStates):
 
 
 class Uniform(SequenceModel):
-    """Uniform over the whole vocabulary: knows nothing."""
+    """Uniform over the whole vocabulary."""
 
     name = "uniform"
 
@@ -50,7 +50,7 @@ class Uniform(SequenceModel):
 
 
 class FlatDecoder(Decoder):
-    """The same law always."""
+    """Decodes with the same distribution at every step."""
 
     def __init__(self, rows: int, size: int) -> None:
         self.logits = np.zeros((rows, size), np.float32)

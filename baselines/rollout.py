@@ -1,8 +1,8 @@
-"""Where NextLat's rollouts run: which steps are supervised, through which tokens, and (for an ablation control) towards
-the latents of which other places.
+"""The positions of NextLat's rollouts: which steps are supervised, which tokens they read, and, for the ablation
+control `shuffled`, which other places give the target latents.
 
-Shape letters: B rows, T input tokens, S columns of a rollout (T, and the last tokens of documents where rollouts go
-through them).
+Shape letters: B rows, T input tokens, S columns of a rollout. S is T, plus the last tokens of documents where rollouts
+continue through them.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from worldbench.core import streams
 class Columns:
     """The columns [B, S] that the rollouts of a batch run along.
 
-    document int: -1 for padding and last tokens. scored bool: something is asked for there. inputs: T.
-    source int: which of its row's T inputs a column is or, from T on, which last token: T + t is the one that follows
-    input t; None: the columns are the inputs.
+    document: int, the document of the column, -1 at padding and at last tokens. scored: bool, whether something is
+    asked for there. inputs: T. source: int, where the column comes from: t < T is input t of the row, T + t is the last
+    token of a document, which follows input t. None: the columns are the inputs.
     """
 
     document: Tensor
@@ -32,8 +32,8 @@ class Columns:
 
     @classmethod
     def of(cls, batch: Batch, through_ends: bool) -> Columns:
-        """through_ends: rollouts go through the last token of a document (never an input, so it has no latent) into the
-        row's next document."""
+        """The columns of a batch. through_ends: rollouts continue through the last token of a document into the next
+        document of the row. (The last token is no input, so it has no latent.)"""
         rows, t = batch.tokens.shape
         if batch.single or not through_ends:
             return cls(batch.document, batch.scored, None, t)
@@ -49,34 +49,35 @@ class Columns:
         return cls(laid(batch.document, -1), laid(batch.scored, False), source, t)
 
     def steps(self, horizon: int) -> list[Tensor]:
-        """For each step i, bool [B, S - i]: columns s and s + i have latents, of one document unless rollouts go
-        through ends."""
+        """For each step i = 1 .. horizon, bool [B, S - i]: columns s and s + i both have latents, and belong to one
+        document unless rollouts continue through its end."""
         d = self.document
         landed = [(d[:, :-i], d[:, i:]) for i in range(1, min(horizon, self.inputs - 1) + 1)]
         return [(a == b) & (b >= 0) if self.source is None else (a >= 0) & (b >= 0) for a, b in landed]
 
     def latents(self, x: Tensor) -> Tensor:
-        """[B, S, ..] from what each input has [B, T, ..]; columns of last tokens hold anything."""
+        """Values of the inputs [B, T, ..], laid out by columns [B, S, ..]; at last tokens the values are arbitrary."""
         return x if self.source is None else pick(x, self.source % self.inputs)
 
     def tokens(self, x: Tensor) -> Tensor:
-        """[B, S, ..] from what each input has and, behind those, each last token [B, 2T, ..]; where the columns are the
-        inputs, from [B, T, ..]."""
+        """Values of the inputs and, after them, of the last tokens [B, 2T, ..], laid out by columns [B, S, ..]. Where
+        the columns are the inputs, x is [B, T, ..]."""
         return x if self.source is None else pick(x, self.source)
 
 
 def pick(x: Tensor, index_BS: Tensor) -> Tensor:
-    """[B, S, ..]: of every row of x [B, T, ..] the places that `index` names."""
+    """The entries `index` int [B, S] of each row of x [B, T, ..]: [B, S, ..]."""
     return x[torch.arange(len(x), device=x.device)[:, None], index_BS]
 
 
 def other_places(batch: Batch, *name: streams.Name) -> Tensor:
-    """int [B, T]: for every input another one of its row, each input once: a permutation without fixed points, but
-    where a row has a single place to give.
+    """int [B, T]: for each row a random permutation of its inputs that moves every input.
 
-    Scored inputs get scored ones, the others others. They are those of other documents, except for as many as a
-    document has beyond half of the row.
-    Draws: the named stream, counted by the row's number in training, so that a split of the batch changes nothing.
+    Scored inputs are permuted among themselves, and so are the inputs that are not scored. An input goes to the place
+    of another document wherever possible; a document with more than half of the inputs must keep some of them. A row
+    with a single input of its kind leaves it in place.
+    The draws are named by `name` and the number of the row in training, so that they do not depend on how a batch is
+    split.
     """
     rows, t = batch.tokens.shape
     by_place, by_document = (
@@ -84,16 +85,21 @@ def other_places(batch: Batch, *name: streams.Name) -> Tensor:
     )
     out = torch.arange(t, device=batch.tokens.device).expand(rows, t)
     for members in (batch.scored, batch.valid & ~batch.scored):
-        out = torch.where(members, _turned(members, batch.document, by_place, by_document), out)
+        out = torch.where(members, _rotated(members, batch.document, by_place, by_document), out)
     return out
 
 
-def _turned(member_BT: Tensor, document_BT: Tensor, by_place_BT: Tensor, by_document_BT: Tensor) -> Tensor:
-    """The members of each row laid out document by document, documents and their places in random order, and turned
-    round by the longest document's share."""
+def _rotated(member_BT: Tensor, document_BT: Tensor, by_place_BT: Tensor, by_document_BT: Tensor) -> Tensor:
+    """For each member of a row, the place of the member that it gets.
+
+    The members are sorted by document, with the documents, and the places within each, in random order. This sequence
+    is rotated by the size of the largest document, which moves every member into another document where that is
+    possible.
+    """
     n, document = member_BT.sum(1, keepdim=True), document_BT.clamp(min=0)
     longest = torch.zeros_like(document).scatter_add_(1, document, member_BT.long()).amax(1, keepdim=True)
     order = by_place_BT.argsort(1)
+    # All places of a document share one random number, and those that are no members sort behind all of them.
     group = torch.where(member_BT, by_document_BT.gather(1, document), 2.0)
     order = order.gather(1, group.gather(1, order).argsort(dim=1, stable=True))
     rank = torch.arange(document.shape[1], device=document.device)

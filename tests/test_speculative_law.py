@@ -15,7 +15,8 @@ from torch import Tensor
 from worldbench.baselines import speculative
 from worldbench.baselines.drafters import drafter_of, reader_of
 from worldbench.baselines.objective import Objective
-from worldbench.baselines.speculative import Plan, generate, settle, uniforms
+from worldbench.baselines.acceptance import settle, uniforms
+from worldbench.baselines.speculative import Plan, generate
 from worldbench.core.streams import generator
 
 

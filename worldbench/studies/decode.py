@@ -159,7 +159,7 @@ class TimedPasses:
     """The prompts, and the timed passes of arms over them."""
 
     def __init__(self, world: Any, drafter: Any, options: DecodeOptions, seed: int) -> None:
-        from worldbench.baselines.speculative import uniforms
+        from worldbench.baselines.acceptance import uniforms
 
         self.drafter, self.batch, self.end = drafter, options.batch, world.vocabulary.end
         self.prompts, self.lengths = world.prompts(seed, options.prompts)
