@@ -1,4 +1,4 @@
-"""Models and objectives, and the references that every score is read against."""
+"""Registers the models: objectives that are trained, and references that every score is compared with."""
 
 from worldbench.core.registry import models
 
@@ -19,7 +19,7 @@ for _name, _line, _target, _options in (
     ("mtp", "the same transformer with heads for several tokens ahead, in parallel", "mtp:MTP", "mtp:MTPConfig"),
     (
         "jtp",
-        "the same transformer, several tokens ahead jointly, each given those before it",
+        "the same transformer, trained to predict several tokens ahead, each from the tokens before it",
         "jtp:JTP",
         "jtp:JTPConfig",
     ),
@@ -35,19 +35,19 @@ models.add(
     weights_of="nextlat",
 )
 for _name, _line, _target, _options in (
-    ("oracle", "the world's exact next-token law: the ceiling", "references:Oracle", None),
-    ("random-legal", "uniform over what the world's rule allows: the floor", "references:RandomLegal", None),
-    ("uniform", "uniform over the whole vocabulary: knows nothing", "references:Uniform", None),
-    ("ngram", "the last few tokens, counted in training documents: knows no state", "ngram:NGram", "ngram:NGramConfig"),
+    ("oracle", "the exact next-token law of the world: the ceiling", "references:Oracle", None),
+    ("random-legal", "uniform over the legal tokens: the floor", "references:RandomLegal", None),
+    ("uniform", "uniform over the whole vocabulary", "references:Uniform", None),
+    ("ngram", "counts of the last few tokens in training documents", "ngram:NGram", "ngram:NGramConfig"),
     (
         "untrained",
-        "a freshly initialised transformer: what the architecture has for nothing",
+        "a transformer with its initial weights",
         "untrained:make_untrained",
         "gpt:GPTConfig",
     ),
     (
         "corrupted",
-        "the oracle with a damaged map, or noise: what a metric must notice",
+        "the oracle with a damaged map or noise, which metrics must detect",
         "corrupted:Corrupted",
         "corrupted:CorruptedConfig",
     ),

@@ -1,7 +1,8 @@
-"""The backbone that every transformer here shares: pre-norm RMSNorm, rotary positions, causal attention, SwiGLU, untied
-embedding and head, no biases.
+"""The backbone of every transformer here: RMSNorm before each part, rotary positions, causal attention, SwiGLU, no
+biases, and an embedding and a head with separate weights.
 
-Hyper-parameters as NextLat's released code has them (arXiv 2511.05963; facts in its Appendix).
+The hyperparameters are those of NextLat's released code (arXiv 2511.05963, appendix).
+
 Shape letters: B rows, T tokens, D width, H heads, C head size, F hidden size of the MLP, V vocabulary, S keys (cached
 and new).
 """
@@ -18,17 +19,23 @@ from worldbench.core import streams
 from worldbench.core.errors import InputError
 
 NORM_EPS = 1e-5
+"""Added to the mean square in every norm."""
 ROTARY_THETA = 10_000.0
+"""Base of the rotary frequencies."""
 INIT_SD = 0.02
+"""Standard deviation of the initial matrices."""
 
 
 def swiglu_width(width: int) -> int:
+    """The usual hidden size of a SwiGLU: 8 width / 3, rounded to a multiple of 128, at least 128."""
     return max(128, 128 * round(8 * width / 3 / 128))
 
 
 class _RMSNorm(torch.autograd.Function):
-    """y = x r w with r = (mean x^2 + eps)^-1/2; the backward pass written out, in two thirds of the passes over memory
-    that autograd would make."""
+    """y = x r w with r = (mean x^2 + eps)^-1/2.
+
+    The backward pass is written by hand: it reads and writes memory two thirds as often as that of autograd.
+    """
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:  # type: ignore[override]
@@ -58,21 +65,21 @@ class RMSNorm(nn.Module):
 
 
 def rotary_table(length: int, head_size: int, device: torch.device | str | None = None) -> Tensor:
-    """exp(i position theta^(-2k/C)): complex64 [length, C / 2] (Su et al. 2021)."""
+    """Rotary factors exp(i position theta^(-2k/C)), complex64 [length, C / 2] (Su et al. 2021, arXiv 2104.09864)."""
     frequency = ROTARY_THETA ** (-torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)
     angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency[None, :]
     return torch.polar(torch.ones_like(angle), angle).to(torch.complex64).to(device)
 
 
-def rotate(x_BTHC: Tensor, turn: Tensor) -> Tensor:
-    """Rotate pairs of channels by their position: `turn` complex, broadcast over [B, T, H, C / 2]."""
+def rotate(x_BTHC: Tensor, rotation: Tensor) -> Tensor:
+    """Rotate the pairs of channels of x by `rotation`, complex and broadcast over [B, T, H, C / 2]."""
     pairs = torch.view_as_complex(x_BTHC.unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * turn).flatten(-2)
+    return torch.view_as_real(pairs * rotation).flatten(-2)
 
 
 class Cache:
-    """Keys and values of one layer [B, H, S, C] with room to grow; columns that are not filled yet hold anything, and
-    are never read."""
+    """Keys and values of one layer, [B, H, S, C]. Columns that are not filled yet hold arbitrary values, and are never
+    read."""
 
     def __init__(self, rows: int, heads: int, room: int, head_size: int, device: torch.device) -> None:
         self.k = torch.empty(rows, heads, room, head_size, device=device)
@@ -81,10 +88,10 @@ class Cache:
 
 @dataclass
 class Step:
-    """Where new tokens go in the caches, and what they may look at.
+    """The columns of the caches that new tokens are written to, and the columns that they may read.
 
-    start: columns already filled, the same for all rows; mask: bool [B, 1, K, S], None where a plain causal look-back
-    is right.
+    start: number of columns already filled, the same for all rows. mask: bool [B, 1, K, S]; None for a plain causal
+    mask.
     """
 
     start: int
@@ -92,7 +99,7 @@ class Step:
 
 
 class Block(nn.Module):
-    """x + attention(norm x), then x + MLP(norm x)."""
+    """A transformer block: x + attention(norm x), then x + MLP(norm x)."""
 
     def __init__(self, width: int, heads: int, head_size: int, hidden: int) -> None:
         super().__init__()
@@ -104,11 +111,11 @@ class Block(nn.Module):
         self.down = nn.Linear(self.hidden, width, bias=False)
 
     def forward(
-        self, x_BTD: Tensor, turn: Tensor, mask: Tensor | None, cache: Cache | None = None, step: Step | None = None
+        self, x_BTD: Tensor, rotation: Tensor, mask: Tensor | None, cache: Cache | None = None, step: Step | None = None
     ) -> Tensor:
         b, t, _ = x_BTD.shape
         qkv = self.qkv(self.norm_attention(x_BTD)).view(b, t, 3 * self.heads, self.head_size)
-        qk = rotate(qkv[:, :, : 2 * self.heads], turn).transpose(1, 2)
+        qk = rotate(qkv[:, :, : 2 * self.heads], rotation).transpose(1, 2)
         q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, :, 2 * self.heads :].transpose(1, 2)
         causal = mask is None
         if cache is not None and step is not None:
@@ -123,7 +130,7 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Blocks and a final norm: embedded tokens to hidden states."""
+    """Blocks and a final norm, which map embedded tokens to hidden states."""
 
     def __init__(self, width: int, layers: int, heads: int, head_width: int = 0, mlp_width: int = 0) -> None:
         """head_width 0: width / heads; mlp_width 0: `swiglu_width`."""
@@ -137,21 +144,22 @@ class Encoder(nn.Module):
             Block(width, heads, self.head_size, mlp_width or swiglu_width(width)) for _ in range(layers)
         )
         self.norm: nn.Module = RMSNorm(width)
-        self._turn: Tensor | None = None
+        self._rotation: Tensor | None = None
 
-    def turn(self, length: int, device: torch.device) -> Tensor:
-        """Rotary factors for positions 0 .. length - 1 at least."""
-        if self._turn is None or len(self._turn) < length or self._turn.device != device:
-            with torch.inference_mode(
-                False
-            ):  # a table made while predicting also serves training, which could not save an inference tensor
-                self._turn = rotary_table(max(length, 128), self.head_size, device)
-        return self._turn
+    def rotation(self, length: int, device: torch.device) -> Tensor:
+        """Rotary factors of positions 0 .. length - 1, or more, complex64 [.., C / 2]."""
+        if self._rotation is None or len(self._rotation) < length or self._rotation.device != device:
+            # A table made during prediction is also used in training, where autograd cannot save inference tensors.
+            with torch.inference_mode(False):
+                self._rotation = rotary_table(max(length, 128), self.head_size, device)
+        return self._rotation
 
-    def turn_at(self, t: int, position: Tensor | None, device: torch.device, longest: int | None = None) -> Tensor:
-        """Rotary factors of T tokens, to broadcast over [B, T, H, C / 2]. position int [B, T] (None: 0 .. T - 1), below
-        `longest` (None: T)."""
-        table = self.turn(longest or t, device)
+    def rotation_at(self, t: int, position: Tensor | None, device: torch.device, longest: int | None = None) -> Tensor:
+        """Rotary factors of T tokens, to broadcast over [B, T, H, C / 2].
+
+        position: int [B, T], below `longest` (None: below T); None: 0 .. T - 1.
+        """
+        table = self.rotation(longest or t, device)
         return table[:t, None] if position is None else table[position][:, :, None]
 
     def forward(
@@ -164,24 +172,24 @@ class Encoder(nn.Module):
         longest: int | None = None,
         replace: tuple[int, Tensor] | None = None,
     ) -> Tensor:
-        """Hidden states [B, T, D] from embedded tokens. position int [B, T] (None: 0 .. T - 1); mask bool [B, 1, T, S]
-        (None: causal).
+        """Hidden states [B, T, D] of embedded tokens [B, T, D].
 
-        replace: the output of a layer (0: the embedding, i: block i, one more than there are blocks: the final norm),
-        and what takes its place [B, T, D].
+        position: int [B, T]; None: 0 .. T - 1. mask: bool [B, 1, T, S]; None: causal. caches, step: for decoding.
+        replace: (layer, states [B, T, D]) replaces the output of a layer: 0 is the embedding, i is block i, and the
+        number of blocks + 1 is the final norm.
         """
-        turn = self.turn_at(embedded_BTD.shape[1], position, embedded_BTD.device, longest)
+        rotation = self.rotation_at(embedded_BTD.shape[1], position, embedded_BTD.device, longest)
         swap, other = replace if replace is not None else (-1, embedded_BTD)
         x = other if swap == 0 else embedded_BTD
         for i, block in enumerate(self.blocks):
-            x = block(x, turn, mask, None if caches is None else caches[i], step)
+            x = block(x, rotation, mask, None if caches is None else caches[i], step)
             x = other if swap == i + 1 else x
         return other if swap == self.layers + 1 else self.norm(x)
 
 
 class Backbone(Encoder):
-    """Embedding, blocks, final norm, and the head. The hidden state is the output of the final norm: exactly what the
-    head reads."""
+    """Embedding, blocks, final norm and head. The hidden state is the output of the final norm, which the head
+    reads."""
 
     def __init__(
         self, vocabulary: int, width: int, layers: int, heads: int, head_width: int = 0, mlp_width: int = 0
@@ -192,8 +200,9 @@ class Backbone(Encoder):
         self.head = nn.Linear(width, vocabulary, bias=False)
 
 
-def initialise(module: nn.Module, seed: int) -> None:
-    """Every matrix from N(0, .02), norms at one, from the run's own stream."""
+def initialize(module: nn.Module, seed: int) -> None:
+    """Draw every matrix of a module from N(0, 0.02^2), by the stream ("init", seed). Vectors, such as the weights of
+    norms, keep their values."""
     generator = torch.Generator().manual_seed(streams.integer("init", seed))
     for parameter in module.parameters():
         if parameter.ndim >= 2:
@@ -201,14 +210,15 @@ def initialise(module: nn.Module, seed: int) -> None:
 
 
 def document_mask(document: Tensor) -> Tensor:
-    """Block-diagonal causal mask bool [B, 1, T, T] from document numbers [B, T]; padding sees itself, so that no row is
-    empty."""
+    """Causal mask within documents, bool [B, 1, T, T], from document numbers int [B, T]. Padding sees padding, so that
+    every row of the mask has an entry: a softmax over nothing is NaN."""
     t = document.shape[1]
     causal = torch.ones(t, t, dtype=torch.bool, device=document.device).tril()
     return ((document[:, :, None] == document[:, None, :]) & causal)[:, None]
 
 
 def check_shape(layers: int, heads: int, width: int, head_width: int = 0, mlp_width: int = 0) -> None:
+    """Raises InputError for a shape that no backbone can have."""
     for name, value in {"layers": layers, "heads": heads, "width": width}.items():
         if value < 1:
             raise InputError(f"model.{name} must be at least 1, not {value}")
@@ -216,7 +226,7 @@ def check_shape(layers: int, heads: int, width: int, head_width: int = 0, mlp_wi
         if value < 0:
             raise InputError(f"model.{name} must be 0 (the usual) or more, not {value}")
     if head_width % 2:
-        raise InputError(f"model.head_width must be even (channels turn in pairs), not {head_width}")
+        raise InputError(f"model.head_width must be even (channels are rotated in pairs), not {head_width}")
     if not head_width and width % (2 * heads):
         raise InputError(
             f"model.width must be a multiple of twice model.heads (an even head size), not {width} with {heads} heads"

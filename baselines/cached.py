@@ -1,4 +1,4 @@
-"""Decoding with a cache of a transformer's keys and values.
+"""Decoding with a transformer, with cached keys and values.
 
 Shape letters: B rows, P prompt tokens, K new tokens, S cached tokens, V vocabulary, D width.
 """
@@ -42,7 +42,7 @@ class SwappableDecoder(Decoder):
 
 
 class CachedDecoder(SwappableDecoder):
-    """Continues rows, with their keys and values cached.
+    """Decodes rows, with cached keys and values.
 
     Prompts are aligned at their right ends, so that all rows append to the same columns. Where prompts differ in
     length, a mask hides the columns before the first token of each row.

@@ -1,4 +1,4 @@
-"""A user's own function or network as a model."""
+"""A function or network of the user, as a model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,17 @@ from worldbench.core.text import counted
 from worldbench.core.world import Vocabulary
 
 LOGITS_AT_ONCE = 1 << 26
-"""Logits that one call may return, where no batch limit is given."""
+"""Largest number of logits that one call returns, where no batch limit is given."""
 
 
 class CallableModel(SequenceModel):
-    """`function(tokens int64 [B, T]) -> logits [B, T, V]`, numpy or torch; it may return `(logits, hidden [B, T, D])`.
+    """A model from `function(tokens int64 [B, T])`, which returns logits [B, T, V] or `(logits, hidden [B, T, D])`, in
+    numpy or torch.
 
-    rows: the most that it is called with at once; None: as many as make LOGITS_AT_ONCE logits. network: is it an
-    nn.Module? (`user_code.parts`) Decoding computes each prefix anew. Logits and hidden states at padding are ignored.
-    It HasHidden (`core/model.py`) if the function returns hidden states for a single token.
+    rows: largest number of rows in one call; None: as many as give LOGITS_AT_ONCE logits. network: whether the function
+    is an nn.Module (see `user_code.parts`). Decoding calls the function on whole prefixes. Logits and hidden states at
+    padding are ignored. The model is a `HasHidden` (core/model.py) if the function returns hidden states for a single
+    token. Methods raise InputError where the function fails, or returns something else.
     """
 
     def __init__(
@@ -61,7 +63,8 @@ class CallableModel(SequenceModel):
         return [tokens[i : i + rows] for i in range(0, max(1, len(tokens)), rows)]
 
     def _call(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Raises InputError for whatever the function does wrong."""
+        """Logits [B, T, V] and hidden states [B, T, D] or None. Raises InputError where the function fails or returns
+        something else."""
         given = np.array(tokens, dtype=np.int64)  # a copy: the function may write into it
         try:
             value = self.function(given)
@@ -69,7 +72,7 @@ class CallableModel(SequenceModel):
             raise
         except (Exception, SystemExit) as error:
             raise InputError(
-                f"{self.name} failed on {_told(tokens)}: {describe(error)}{_advice(error, tokens)}"
+                f"{self.name} failed on {_described(tokens)}: {describe(error)}{_advice(error, tokens)}"
             ) from error
         logits, hidden = parts(value, self.network)
         padding = tokens == self.vocabulary.pad
@@ -81,9 +84,8 @@ class CallableModel(SequenceModel):
         if logits.shape != wanted:
             last = logits.shape in ((len(tokens), wanted[2]), (len(tokens), 1, wanted[2]))
             raise InputError(
-                f"{self.name} returned logits of shape {logits.shape} for {_told(tokens)}; they must be {wanted}: the "
-                f"last is the world's vocabulary of {counted(wanted[2], 'word')}"
-                + (
+                f"{self.name} returned logits of shape {logits.shape} for {_described(tokens)}; they must be {wanted}:
+                the " f"the last is the world's vocabulary of {counted(wanted[2], 'word')}" + (
                     ", and a score of the next word is needed after every token, not after the last one alone"
                     if last
                     else ""
@@ -97,7 +99,7 @@ class CallableModel(SequenceModel):
         ):
             if wrong.any():
                 if (wrong & ~padding).any():
-                    raise InputError(f"{self.name} returned {what}, {_where(wrong & ~padding)} of {_told(tokens)}")
+                    raise InputError(f"{self.name} returned {what}, {_where(wrong & ~padding)} of {_described(tokens)}")
                 logits = np.where(wrong[..., None], np.float32(0), logits)
         return logits
 
@@ -107,7 +109,7 @@ class CallableModel(SequenceModel):
         hidden = self._array(value, "hidden states")
         if hidden.ndim != 3 or hidden.shape[:2] != tokens.shape:
             raise InputError(
-                f"{self.name} returned hidden states of shape {hidden.shape} for {_told(tokens)}; "
+                f"{self.name} returned hidden states of shape {hidden.shape} for {_described(tokens)}; "
                 "a second value must be "
                 f"hidden states [B, T, D], or left out"
             )
@@ -115,12 +117,12 @@ class CallableModel(SequenceModel):
         if (wrong & ~padding).any():
             raise InputError(
                 f"{self.name} returned hidden states with NaN or infinity, {_where(wrong & ~padding)} "
-                f"of {_told(tokens)}"
+                f"of {_described(tokens)}"
             )
         return np.where(wrong[..., None], np.float32(0), hidden) if wrong.any() else hidden
 
     def _array(self, value: Any, what: str) -> np.ndarray:
-        """float32, of a numpy array, a torch tensor, or what numpy takes for an array (JAX, TensorFlow)."""
+        """A float32 array from a numpy array, a torch tensor, or an object that numpy converts (JAX, TensorFlow)."""
         kind = type(value).__name__
         try:
             if hasattr(value, "detach"):
@@ -140,7 +142,7 @@ class CallableModel(SequenceModel):
             return value.astype(np.float32, copy=False)
 
 
-def _told(tokens: np.ndarray) -> str:
+def _described(tokens: np.ndarray) -> str:
     return f"tokens of shape {tuple(tokens.shape)}"
 
 
@@ -150,13 +152,13 @@ def _where(wrong: np.ndarray) -> str:
 
 
 def _advice(error: BaseException, tokens: np.ndarray) -> str:
-    """What to do where the memory was too small."""
+    """Advice to use --batch-limit where the memory was too small; else nothing."""
     short = isinstance(error, MemoryError) or "out of memory" in str(error).lower() or "allocate" in str(error).lower()
     return f"; --batch-limit N calls it with N rows at once, not {len(tokens)}" if short and len(tokens) > 1 else ""
 
 
 class PlainDecoder(Decoder):
-    """Decodes without a cache, each step from the whole prefix."""
+    """Decodes without a cache: each step reads the whole prefix."""
 
     def __init__(self, model: CallableModel, prompts: np.ndarray, lengths: np.ndarray) -> None:
         self.model, self.tokens, self.lengths = (

@@ -1,4 +1,4 @@
-"""Is a user's function a next-token model at all? Asked once, before it is scored.
+"""Checks that a function of the user is a next-token model. Called once, before the function is scored.
 
 Shape letters: N rows, T tokens, V vocabulary, D width.
 """
@@ -15,19 +15,19 @@ from worldbench.core.model import HasHidden, SequenceModel, log_softmax
 from worldbench.core.world import Documents, World
 
 ROWS = 8
-"""Held-out documents that are asked about."""
+"""Number of held-out documents that the check uses."""
 SAME, OTHER_SHAPE = 1e-3, 0.05
-"""Largest difference between two answers that should be equal: for tokens of one shape; and of two shapes, where sums
-run in another order and half precision rounds to three digits. Of distributions: the distance in total variation. Of
-hidden
-states: the largest entry, where their root mean square is 1."""
+"""Largest difference allowed between two answers that should be equal: for tokens of the same shape, and for tokens of
+different shapes, where sums are computed in another order and half precision rounds to three digits. The difference of
+distributions is their distance in total variation. The difference of hidden states is the largest entry, in units of
+their root mean square."""
 SUM = 0.02
-"""How far from 1 the sum of probabilities may be in half precision."""
+"""Largest distance from 1 of a sum of probabilities in half precision."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """law: float64 [N, T, V]. hidden: float [N, T, D], or None."""
+    """What a model predicts. law: probabilities, float64 [N, T, V]. hidden: hidden states [N, T, D], or None."""
 
     law: np.ndarray
     hidden: np.ndarray | None
@@ -39,7 +39,8 @@ class Answer:
         )
 
     def differs(self, other: Answer, where: np.ndarray, most: float) -> str | None:
-        """What differs from the first columns of `other` by more than `most` at the places bool [N, T], if anything."""
+        """What differs by more than `most` from the first columns of `other`, at the places `where` bool [N, T]; None if
+        nothing does."""
         width = where.shape[1]
         moved = (np.abs(self.law - other.law[:, :width]).sum(axis=-1) / 2)[where].max(initial=0.0)
         if moved > most:
@@ -53,10 +54,10 @@ class Answer:
 
 
 def require_next_token_model(model: SequenceModel, world: World, seed: int) -> None:
-    """Raises InputError for a function that returns probabilities, draws at random, or looks at later tokens.
+    """Raises InputError for a function that returns probabilities, that draws at random, or that reads later tokens.
 
-    Looked at on held-out documents: each is cut at another place, and what follows the cut is replaced by random words
-    or by padding; or all rows are cut at one place. None of this may change an answer before the cut.
+    The check uses held-out documents. Each is cut at another place, and the tokens after the cut are replaced by random
+    words or by padding; then all rows are cut off at one place. None of this may change an answer before the cut.
     """
     documents = world.sample(seed, "test", 0, ROWS)
     tokens = documents.tokens
@@ -66,9 +67,8 @@ def require_next_token_model(model: SequenceModel, world: World, seed: int) -> N
     answer = Answer.of(model, tokens)
     if (how := Answer.of(model, tokens).differs(answer, inside, SAME)) is not None:
         raise InputError(
-            f"{model.name} answers otherwise when it is asked the same again ({how}): "
-            "it draws at random; switch dropout "
-            f"and sampling off (eval mode)"
+            f"{model.name} gives another answer when it is called again with the same tokens ({how}): "
+            "it draws at random; switch dropout and sampling off (eval mode)"
         )
     pad, half = world.vocabulary.pad, max(1, tokens.shape[1] // 2)
     words = np.setdiff1d(np.arange(len(world.vocabulary)), [pad])
@@ -80,19 +80,19 @@ def require_next_token_model(model: SequenceModel, world: World, seed: int) -> N
     ):
         if (how := Answer.of(model, changed.astype(tokens.dtype)).differs(answer, where, most)) is not None:
             raise InputError(
-                f"{model.name} looks at later tokens: where the rest of a document is {what}, {how} before that place; "
+                f"{model.name} reads later tokens: where the rest of a document is {what}, {how} before that place; "
                 f"row t may depend on the tokens up to t alone (a causal mask, positions counted from the start)"
             )
 
 
 def _cuts(documents: Documents) -> np.ndarray:
-    """For each document how many first tokens stay, int [N]: from 1 to all but one, spread over the documents."""
+    """How many tokens of each document stay, int [N]: from 1 to all but one, spread over the documents."""
     share = (np.arange(len(documents)) + 0.5) / len(documents)
     return np.clip((share * documents.length).astype(int), 1, np.maximum(documents.length - 1, 1))
 
 
 def _refuse_probabilities(model: SequenceModel, rows: np.ndarray) -> None:
-    """rows: the logits [M, V] at the tokens of documents."""
+    """Raises InputError where all rows [M, V], which should be logits, are probabilities."""
     if rows.min() >= 0 and rows.max() <= 1 + SUM and np.abs(rows.sum(axis=-1) - 1).max() <= SUM:
         raise InputError(
             f"{model.name} returns probabilities: every row lies between 0 and 1 and sums to 1; return logits, or the "

@@ -1,11 +1,12 @@
-"""Transitions of a trained model's hidden states: NextLat's own, and a probe fitted after the fact to any model.
+"""Transitions between hidden states of a trained model: NextLat's own dynamics, and a probe that can be fitted to any
+model after its training.
 
-The probe is NextLat's dynamics MLP, h' = h + f(norm([e(x) ; h])), hidden size 128 round(2D / 128), weights from N(0,
-.02), trained on a frozen trunk for one
-step ahead: AdamW on the smooth L1 loss (beta 1) between h' and h_{t+1} (Teoh et al. 2025, arXiv 2511.05963, equation 4
-with d = 1). The same MLP, loss, batches and steps for every model, so that what differs is the hidden states.
+The probe is the dynamics MLP of NextLat, h' = h + f(norm([e(x) ; h])), with hidden size 128 round(2D / 128) and initial
+weights from N(0, 0.02^2). It is trained on a frozen trunk, one step ahead, by AdamW on the smooth L1 loss (beta 1)
+between h' and h_{t+1} (Teoh et al. 2025, arXiv 2511.05963, equation 4 with d = 1). MLP, loss, batches and steps are the
+same for every model, so that differences come from the hidden states.
 
-Shape letters: N documents, T tokens, M pairs of neighbouring positions, D width.
+Shape letters: N documents, T tokens, M pairs of neighboring positions, D width.
 """
 
 from __future__ import annotations
@@ -16,22 +17,24 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from worldbench.baselines.backbone import initialise
+from worldbench.baselines.backbone import initialize
 from worldbench.baselines.nextlat import Dynamics
 from worldbench.baselines.objective import Objective
 from worldbench.core import streams
 from worldbench.core.world import Documents
 
 BATCH = 512
+"""Pairs of hidden states per step."""
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.01
 WARMUP = 0.05
+"""Share of the steps over which the learning rate rises."""
 AT_ONCE = 1 << 16
-"""Hidden states taken a step together."""
+"""Largest number of hidden states in one call of the MLP."""
 
 
 class LatentDynamics:
-    """A dynamics MLP with its model's token embedding: numpy in, numpy out."""
+    """A dynamics MLP and the token embedding of its model, for numpy arrays."""
 
     def __init__(self, objective: Objective, module: Dynamics, device: str = "cpu") -> None:
         self.objective, self.module, self.device = objective, module, device
@@ -46,8 +49,9 @@ class LatentDynamics:
         return np.concatenate(out)
 
 
-def neighbours(documents: Documents) -> tuple[np.ndarray, np.ndarray]:
-    """Row and place t [M] of every pair t, t + 1 of inputs of one document, from the last prompt token on."""
+def neighbors(documents: Documents) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs (t, t + 1) of inputs of one document, from the last prompt token on: their rows and their t, each int
+    [M]."""
     t = np.arange(documents.tokens.shape[1])[None, :]
     row, place = np.nonzero((t >= documents.prompt_length[:, None] - 1) & (t + 1 < documents.input_length[:, None]))
     return row, place
@@ -56,19 +60,18 @@ def neighbours(documents: Documents) -> tuple[np.ndarray, np.ndarray]:
 def fit_dynamics(
     objective: Objective, hidden: np.ndarray, documents: Documents, steps: int, seed: int, device: str = "cpu"
 ) -> Dynamics:
-    """The probe, fitted to the hidden states [N, T or T - 1, D] of the inputs of documents; left as initialised where
-    no document has two of them.
+    """Fit the probe to the hidden states [N, T or T - 1, D] of the inputs of documents. Where no document has two of
+    them, the probe keeps its initial weights.
 
-    Draws: the stream ("dynamics probe", seed). The learning rate rises over the first twentieth of the steps, then
-    falls to 0 along a cosine.
+    Random numbers: the stream ("dynamics probe", seed). The learning rate rises linearly over the first twentieth of
+    the steps, then falls to 0 along a cosine.
     """
-    row, t = neighbours(documents)
+    row, t = neighbors(documents)
     width = objective.width
-    with torch.random.fork_rng(
-        devices=[]
-    ):  # torch's modules draw a first guess from the global generator, which is not ours to advance
+    # torch's modules draw their first weights from the global generator, whose state is restored afterwards.
+    with torch.random.fork_rng(devices=[]):
         module = Dynamics(width, max(128, 128 * round(2 * width / 128)))
-    initialise(module, streams.integer("dynamics probe", seed))
+    initialize(module, streams.integer("dynamics probe", seed))
     module.to(device)
     if not len(row):
         return module

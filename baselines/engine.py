@@ -105,7 +105,7 @@ class QuickBlock:
         width = x.shape[1]
         qkv = self.qkv(F.rms_norm(x, (width,), None, NORM_EPS))
         # Rotary positions, in place, for queries and keys together (the first 2 H of the 3 H heads).
-        torch.view_as_complex(qkv.view(b * k, 3 * h, c // 2, 2).narrow(1, 0, 2 * h)).mul_(place.turn)
+        torch.view_as_complex(qkv.view(b * k, 3 * h, c // 2, 2).narrow(1, 0, 2 * h)).mul_(place.rotation)
         kv = qkv.narrow(1, inner, 2 * inner)
         if place.flat is None:
             self.cache.narrow(1, place.start, k).copy_(kv.view(b, k, 2 * inner))
@@ -124,7 +124,7 @@ class Place:
 
     start: the first column written, for rows of equal length. stop: the last column that any row reads, plus one.
     flat: int [B * K], the cells written, for rows of unequal length (None for rows of equal length).
-    turn: rotary factors, complex [B * K, 1, C / 2]. mask: additive, [.., K, S]; None where every column may be read.
+    rotation: rotary factors, complex [B * K, 1, C / 2]. mask: additive, [.., K, S]; None where every column may be read.
     """
 
     def __init__(self, lengths: np.ndarray, new: int, room: int, table: Tensor) -> None:
@@ -137,13 +137,13 @@ class Place:
         self.mask: Tensor | None = None
         device = table.device
         if low == high:
-            turn = table.narrow(0, low, new)
-            self.turn = (turn if self.rows == 1 else turn.repeat(self.rows, 1))[:, None]
+            rotation = table.narrow(0, low, new)
+            self.rotation = (rotation if self.rows == 1 else rotation.repeat(self.rows, 1))[:, None]
             if new > 1:
                 self.mask = _ahead(torch.arange(low, self.stop, device=device), self.stop)
             return
         position = torch.from_numpy(lengths).to(device)[:, None] + torch.arange(new, device=device)
-        self.turn = table[position.view(-1)][:, None]
+        self.rotation = table[position.view(-1)][:, None]
         self.flat = (position + room * torch.arange(self.rows, device=device)[:, None]).view(-1)
         self.mask = _ahead(position, self.stop)[:, None]
 

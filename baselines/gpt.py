@@ -14,16 +14,16 @@ from worldbench.core.options import LATER
 
 @dataclass(frozen=True, kw_only=True)
 class GPTConfig:
-    """The shared backbone's shape."""
+    """The shape of the shared backbone."""
 
     layers: int = 6
-    """Transformer blocks."""
+    """Number of transformer blocks."""
     heads: int = 4
-    """Attention heads."""
+    """Number of attention heads."""
     width: int = 64
     """Width D of the residual stream."""
     head_width: int = field(default=0, metadata=LATER)
-    """Channels of an attention head; 0: width / heads."""
+    """Size of an attention head; 0: width / heads."""
     mlp_width: int = field(default=0, metadata=LATER)
     """Hidden size of the SwiGLU; 0: 8 width / 3, rounded to a multiple of 128."""
 

@@ -1,11 +1,11 @@
 """JTP: joint multi-token prediction (Ahn et al. 2025, arXiv 2503.21801).
 
 L = CE_ntp + lambda mean(CE_1 .. CE_d)
-    planning sequence of position t: c_0 .. c_d, c_i = combine(h_t, e(x_{t+i})), combine(h, e) = LayerNorm(e + gamma h)
-    a = causal self-attention with a learned relative bias over c_0 .. c_d (no MLP)
-    slot 0 gives x_{t+1} from a_0; slot i >= 1 gives x_{t+i+1} from a_i + h_t; one norm before the shared unembedding
-CE_i is a mean over the positions t for which t+i is an input of the same document and its next token is scored: slots
-after a document's end are out. h_t is the state of the last block, before any norm.
+    The planning sequence of position t is c_0 .. c_d with c_i = LayerNorm(e(x_{t+i}) + gamma h_t).
+    a is a causal self-attention over c_0 .. c_d with a learned bias by distance (no MLP).
+    Slot 0 predicts x_{t+1} from a_0. Slot i >= 1 predicts x_{t+i+1} from a_i + h_t. A norm precedes the unembedding.
+CE_i is a mean over the positions t where t+i is an input of the same document and x_{t+i+1} is scored, so that no slot
+lies beyond the end of a document. h_t is the output of the last block, before any norm.
 
 Shape letters: B rows, T tokens, M positions, S slots (d + 1), H heads, C head size, D width, V vocabulary.
 """
@@ -25,18 +25,19 @@ from worldbench.baselines.horizons import check_horizon, continues, tokens_ahead
 from worldbench.baselines.objective import Count, Objective, safe
 
 GAMMA = 0.1
+"""Initial weight of the hidden state in the planning sequence."""
 FLOATS_AT_ONCE = 1 << 24
-"""Of the planning sequences and logits that exist at a time."""
+"""Largest number of floats of planning sequences and logits that are in memory at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JTPConfig(GPTConfig):
-    """The shared backbone's shape, and the planning sequence."""
+    """The shape of the shared backbone, and the planning sequence."""
 
     horizon: int = 4
-    """Tokens d predicted beyond the next one, each given those before it."""
+    """Number d of tokens that are predicted after the next one, each from the tokens before it."""
     lambda_jtp: float = 1.0
-    """Weight of the mean of their losses."""
+    """Weight of the mean loss of the tokens after the next one."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -44,7 +45,7 @@ class JTPConfig(GPTConfig):
 
 
 class Planning(nn.Module):
-    """One causal self-attention over the slots of a position, with a learned bias by head and distance."""
+    """Causal self-attention over the slots of a position, with a learned bias for each head and distance."""
 
     def __init__(self, width: int, heads: int, head_size: int, slots: int) -> None:
         super().__init__()
@@ -59,9 +60,9 @@ class Planning(nn.Module):
         return self.combine_norm(e + self.gamma * h)
 
     def forward(self, c_MSD: Tensor) -> Tensor:
-        """What attention gives each slot [M, S, D], from combined states, at most as many slots as the horizon has."""
+        """The output of the attention for each slot, [M, S, D], from the planning sequences [M, S, D], S <= d + 1."""
         m, s, _ = c_MSD.shape
-        if s == 1:  # it attends to itself alone
+        if s == 1:  # the slot attends to itself alone, so the output is its value
             return self.out(F.linear(c_MSD, self.qkv.weight[2 * self.heads * self.head_size :]))
         q, k, v = self.qkv(c_MSD).view(m, s, 3, self.heads, self.head_size).permute(2, 0, 3, 1, 4)
         slot = torch.arange(s, device=c_MSD.device)
@@ -72,8 +73,8 @@ class Planning(nn.Module):
 
 
 class JTP(Objective):
-    """The shared backbone, whose state is asked for several tokens at once through the planning attention. Prediction
-    uses slot 0."""
+    """The shared backbone, whose hidden state predicts several tokens through the planning attention. Predictions use
+    slot 0."""
 
     name = "jtp"
     hidden_name = "last block (before the planning attention)"
@@ -89,13 +90,13 @@ class JTP(Objective):
         self.norm = RMSNorm(c.width)
 
     def plan(self, h_MD: Tensor, e_MSD: Tensor) -> Tensor:
-        """The normed output of every slot [M, S, D], which the unembedding reads: states and the embeddings of x_t,
-        x_{t+1} .."""
+        """The input of the unembedding for every slot, [M, S, D], from hidden states h_t [M, D] and the embeddings of
+        x_t, x_{t+1}, .. [M, S, D]."""
         a = self.planning(self.planning.combine(h_MD[:, None], e_MSD))
         return self.norm(torch.cat([a[:, :1], a[:, 1:] + h_MD[:, None]], dim=1))
 
     def head(self, h: Tensor, tokens: Tensor | None = None) -> Tensor:
-        assert tokens is not None, "slot 0 reads the last token too"
+        assert tokens is not None, "slot 0 reads the last token as well"
         flat = h.reshape(-1, h.shape[-1])
         return self.trunk.head(self.plan(flat, self.embed(tokens).reshape(-1, 1, flat.shape[1]))[:, 0]).view(
             *h.shape[:-1], -1
@@ -105,7 +106,7 @@ class JTP(Objective):
         return tokens_ahead(batch, self.config.horizon)
 
     def _slots(self, batch: Batch) -> Tensor:
-        """bool [B, T, S]: the slots that are scored."""
+        """The slots that are scored, bool [B, T, S]."""
         b, t = batch.tokens.shape
         out = torch.zeros(b, t, self.config.horizon + 1, dtype=torch.bool, device=batch.tokens.device)
         out[:, :, 0] = batch.scored
@@ -114,8 +115,8 @@ class JTP(Objective):
         return out if self.config.lambda_jtp else out[:, :, :1]
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """One pass back through the trunk: the planning sequences of some positions at a time are first taken back to
-        detached copies of states, embeddings."""
+        """As `Objective.backward`. The gradient of the planning sequences is computed first, for some positions at a
+        time, down to detached copies of the states and embeddings; then the trunk is differentiated once."""
         c, t = self.config, batch.tokens.shape[1]
         embedded = self.embed(batch.tokens)
         h = (
@@ -128,7 +129,7 @@ class JTP(Objective):
         s = slots_BTS.shape[2]
         cell = torch.nonzero(slots_BTS.any(2).flatten())[:, 0]
         scored = slots_BTS.flatten(0, 1)[cell]
-        # A slot beyond the row's end is not scored: whatever it holds, no scored slot sees it.
+        # A slot beyond the end of the row is not scored, and no scored slot attends to it, so its input is arbitrary.
         ahead = torch.minimum(cell[:, None] + torch.arange(s, device=cell.device), (cell // t * t + t - 1)[:, None])
         target = batch.following.flatten()[ahead]
         divisors = [safe(totals["next_token"]), *(safe(totals.get(f"ahead_{i}", 0)) * c.horizon for i in range(1, s))]

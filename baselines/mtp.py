@@ -1,9 +1,11 @@
 """MTP: multi-token prediction (Gloeckle et al. 2024, arXiv 2404.19737, section 2).
 
-L = CE_0 + lambda mean(CE_1 .. CE_d), CE_i = mean of -log p_i(x_{t+1+i} | x_0 .. x_t) over the positions t for which t+i
-is an input of the same document and its next token is scored. A trunk of `layers` - 1 blocks, then d + 1 parallel
-heads, each one block and one norm, all with one unembedding. Head 0 is the last block and the norm of the shared
-backbone, so prediction is that of a GPT of the same depth.
+L = CE_0 + lambda mean(CE_1 .. CE_d)
+    CE_i is the mean of -log p_i(x_{t+1+i} | x_0 .. x_t) over the positions t where t+i is an input of the same document
+    and x_{t+1+i} is scored.
+A trunk of `layers` - 1 blocks is followed by d + 1 parallel heads, each a block and a norm, with one unembedding for all.
+Head 0 is the last block and the norm of the shared backbone, so that predictions need what a GPT of the same depth
+needs.
 
 Shape letters: B rows, T tokens, D width, V vocabulary.
 """
@@ -25,12 +27,12 @@ from worldbench.baselines.objective import Count, Objective, safe
 
 @dataclass(frozen=True, kw_only=True)
 class MTPConfig(GPTConfig):
-    """The shared backbone's shape, and the heads beyond the first."""
+    """The shape of the shared backbone, and the heads after the first one."""
 
     horizon: int = 4
-    """Heads d beyond the first: tokens predicted ahead of the next one."""
+    """Number d of heads after the first one; each predicts one more token after the next one."""
     lambda_mtp: float = 1.0
-    """Weight of the mean of their losses."""
+    """Weight of the mean loss of these heads."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -38,18 +40,18 @@ class MTPConfig(GPTConfig):
 
 
 class Ahead(nn.Module):
-    """A head: one block and one norm over the trunk's state."""
+    """A head: a block and a norm, applied to the output of the trunk."""
 
     def __init__(self, width: int, heads: int, head_size: int, hidden: int) -> None:
         super().__init__()
         self.block, self.norm = Block(width, heads, head_size, hidden), RMSNorm(width)
 
-    def forward(self, x_BTD: Tensor, turn: Tensor, mask: Tensor | None) -> Tensor:
-        return self.norm(self.block(x_BTD, turn, mask))
+    def forward(self, x_BTD: Tensor, rotation: Tensor, mask: Tensor | None) -> Tensor:
+        return self.norm(self.block(x_BTD, rotation, mask))
 
 
 class MTP(Objective):
-    """The shared backbone with further heads beside its last block. Prediction uses head 0, whose output is the hidden
+    """The shared backbone with more heads beside its last block. Predictions use head 0, whose output is the hidden
     state."""
 
     name = "mtp"
@@ -65,27 +67,27 @@ class MTP(Objective):
         return tokens_ahead(batch, self.config.horizon)
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """One pass back through the trunk: each head is first taken back to a detached copy of the trunk's state, so
-        that one head's logits exist at a time."""
+        """As `Objective.backward`. The gradient of each head is computed first, down to a detached copy of the output of
+        the trunk, so that the logits of only one head are in memory; then the trunk is differentiated once."""
         t = batch.tokens.shape[1]
         position, mask = (None, None) if batch.single else (batch.position, document_mask(batch.document))
-        turn = self.trunk.turn_at(t, position, batch.tokens.device)
+        rotation = self.trunk.rotation_at(t, position, batch.tokens.device)
         x = self.embed(batch.tokens)
         for block in self.trunk.blocks[:-1]:
-            x = block(x, turn, mask)
+            x = block(x, rotation, mask)
         leaf = x.detach().requires_grad_()
         ahead = x.new_zeros(())
         for i, (head, inside) in enumerate(zip(self.heads, continues(batch, self.config.horizon)), start=1):
             scored = inside & batch.scored[:, i:]
             if not self.config.lambda_mtp:
                 break
-            logits = self.trunk.head(head(leaf, turn, mask)[:, : t - i][scored])
+            logits = self.trunk.head(head(leaf, rotation, mask)[:, : t - i][scored])
             loss = F.cross_entropy(logits, batch.following[:, i:][scored], reduction="sum") / (
                 safe(totals[f"ahead_{i}"]) * self.config.horizon
             )
             (self.config.lambda_mtp * loss).backward()
             ahead = ahead + loss.detach()
-        h = self.trunk.norm(self.trunk.blocks[-1](x, turn, mask))
+        h = self.trunk.norm(self.trunk.blocks[-1](x, rotation, mask))
         next_token = self.next_token_sum(h, batch.targets) / safe(totals["next_token"])
         if leaf.grad is None:
             next_token.backward()

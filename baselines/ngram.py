@@ -1,12 +1,12 @@
-"""An n-gram model: the next token given the last few, counted in training documents. It knows no state beyond its
-window.
+"""An n-gram model: the distribution of the next token given the last few tokens, from counts in training documents. It
+knows nothing about earlier tokens.
 
-Interpolated Witten-Bell smoothing (Witten & Bell 1991): with c(u, x) counts and T(u) distinct tokens seen after the
-context u,
-    P(x | u) = (c(u, x) + T(u) P(x | u without its first token)) / (c(u) + T(u)),   and uniform over answers below the
-    empty context.
-Contexts reach back into the prompt, and not beyond the document's start. Where documents ask for labels of their own, x
-is the label after the context.
+Interpolated Witten-Bell smoothing (Witten & Bell 1991). With c(u, x) the count of token x after the context u, and T(u)
+the number of different tokens after u,
+    P(x | u) = (c(u, x) + T(u) P(x | u')) / (c(u) + T(u)),
+where u' is u without its first token. The empty context is smoothed with the uniform distribution over the answers.
+Contexts include tokens of the prompt, and never cross the start of a document. Where documents have labels of their
+own, x is the label.
 
 Shape letters: N, B rows, T tokens, K context tokens, A answers, V vocabulary, C distinct contexts.
 """
@@ -25,12 +25,12 @@ from worldbench.core.world import World
 
 @dataclass(frozen=True, kw_only=True)
 class NGramConfig:
-    """How far back it looks, and at how much."""
+    """The length of the n-grams, and the number of documents."""
 
     order: int = 5
-    """Tokens of an n-gram: the predicted one and order - 1 before it."""
+    """Number of tokens of an n-gram: the predicted token and order - 1 tokens before it."""
     documents: int = 8000
-    """Training documents counted."""
+    """Number of training documents in which n-grams are counted."""
 
     def __post_init__(self) -> None:
         for name in ("order", "documents"):
@@ -39,7 +39,7 @@ class NGramConfig:
 
 
 class NGram(SequenceModel):
-    """Counts, interpolated."""
+    """Interpolated counts of n-grams."""
 
     name = "ngram"
 
@@ -53,8 +53,8 @@ class NGram(SequenceModel):
         asked = world.vocabulary.answer_of_token[documents.targets[row, t]]
         if (asked < 0).any():
             raise InputError(
-                f"the world {world.name!r} asks for tokens that its vocabulary does not count among "
-                "the answers: there is nothing to count over"
+                f"the world {world.name!r} asks for tokens that are not among the answers of its vocabulary, "
+                "so an n-gram model cannot count them"
             )
         self._tables = []  # by context length: sorted hashes [C], counts [C, A]
         for k in range(self.reach + 1):
@@ -65,8 +65,8 @@ class NGram(SequenceModel):
             self._tables.append((contexts, counts))
 
     def _windows(self, tokens: np.ndarray) -> list[np.ndarray]:
-        """For each length k, the hash of the k tokens that end at each position: uint64 [N, T]; before position k - 1
-        it stands for nothing."""
+        """For each k = 0 .. reach, the hashes of the k tokens that end at each position, uint64 [N, T]. Before position
+        k - 1 the value has no meaning."""
         n, width = tokens.shape
         out = [np.zeros((n, width), np.uint64)]
         for k in range(1, self.reach + 1):
@@ -79,8 +79,11 @@ class NGram(SequenceModel):
         return out
 
     def law(self, hashes: list[np.ndarray], seen: np.ndarray) -> np.ndarray:
-        """float64 [N, A] from the hashes of the last 0 .. reach tokens (uint64 [N] each) of prefixes of `seen` [N]
-        tokens."""
+        """The distributions after N prefixes, float64 [N, A].
+
+        hashes: for each k = 0 .. reach the hashes of the last k tokens, uint64 [N]. seen: int [N], lengths of the
+        prefixes.
+        """
         n = len(seen)
         p = np.full((n, len(self.answers)), 1 / len(self.answers))
         for k, (contexts, counts) in enumerate(self._tables):
@@ -110,7 +113,7 @@ class NGram(SequenceModel):
 
 
 class NGramDecoder(Decoder):
-    """Keeps the last few tokens of each row."""
+    """Decodes with the last few tokens of each row."""
 
     def __init__(self, model: NGram, prompts: np.ndarray, lengths: np.ndarray) -> None:
         self.model, self.seen = model, lengths.astype(np.int64)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldbench.baselines.backbone import Backbone, document_mask, initialise
+from worldbench.baselines.backbone import Backbone, document_mask, initialize
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.cached import CachedDecoder, SwappableDecoder
 from worldbench.core.abilities import asks_for_labels
@@ -48,7 +48,7 @@ class Objective(nn.Module, abc.ABC):
         with torch.random.fork_rng(devices=[]):
             self.add_trunk()
             self.add_parts()
-        self.initialise()
+        self.initialize()
 
     @classmethod
     def impossible(cls, world: World) -> str | None:
@@ -66,8 +66,8 @@ class Objective(nn.Module, abc.ABC):
     def add_parts(self) -> None:
         """Make the modules beside the trunk, which are initialized with it."""
 
-    def initialise(self) -> None:
-        initialise(self, self.seed)
+    def initialize(self) -> None:
+        initialize(self, self.seed)
 
     @abc.abstractmethod
     def counts(self, batch: Batch) -> dict[str, Count]:
@@ -90,9 +90,9 @@ class Objective(nn.Module, abc.ABC):
         (`hidden_name`). One document per row."""
         x = self.embed(tokens)
         out = {"embedding": x}
-        turn = self.trunk.turn_at(x.shape[1], None, x.device)
+        rotation = self.trunk.rotation_at(x.shape[1], None, x.device)
         for i, block in enumerate(self.trunk.blocks, start=1):
-            x = block(x, turn, None)
+            x = block(x, rotation, None)
             out[f"block {i}"] = x
         return out | {self.hidden_name: self.trunk.norm(x)}
 

@@ -1,9 +1,8 @@
-"""Recurrent references: GRU (Cho et al. 2014) and LSTM (Hochreiter & Schmidhuber 1997), torch's own, trained on the
-next token.
+"""Recurrent networks: the GRU (Cho et al. 2014) and the LSTM (Hochreiter & Schmidhuber 1997) of torch, trained on the
+next token. Unlike attention, they have a state of fixed size.
 
-Token embedding, `layers` recurrent layers of one width, a head on the top layer's output: a state of fixed size, which
-attention has not. Weights start as torch's modules start them: embeddings from N(0, 1), all else uniform within 1 /
-sqrt(D).
+A token embedding is followed by `layers` recurrent layers of the same width, and a head on the output of the top layer.
+Initial weights have the distributions of torch's modules: embeddings from N(0, 1), all others uniform in +- 1 / sqrt(D).
 
 Shape letters: B rows, T tokens, P prompt tokens, K new tokens, N documents, V vocabulary, D width.
 """
@@ -29,7 +28,7 @@ class RecurrentConfig:
     """The shape of a recurrent network."""
 
     layers: int = 2
-    """Recurrent layers."""
+    """Number of recurrent layers."""
     width: int = 64
     """Width D of embeddings and states."""
 
@@ -40,7 +39,7 @@ class RecurrentConfig:
 
 
 class Recurrent(NextToken):
-    """A stack of recurrent layers. The hidden state is the top layer's output."""
+    """A stack of recurrent layers. The hidden state is the output of the top layer."""
 
     hidden_name = "top layer (head input)"
     config: RecurrentConfig
@@ -52,7 +51,7 @@ class Recurrent(NextToken):
         self.recurrent = nn.ModuleList(self.kind(c.width, c.width, batch_first=True) for _ in range(c.layers))
         self.out = nn.Linear(c.width, self.vocabulary, bias=False)
 
-    def initialise(self) -> None:
+    def initialize(self) -> None:
         generator = torch.Generator().manual_seed(streams.integer("init", self.seed))
         bound = self.width**-0.5
         for name, parameter in self.named_parameters():
@@ -68,8 +67,8 @@ class Recurrent(NextToken):
         if document is None:
             return list(self.layers(tokens).values())[-1]
         assert position is not None
-        # Every document of the packed rows in a row of its own, so that its state starts afresh; then back to where it
-        # was.
+        # Every document of the packed rows is copied to its own row, so that its state starts from zero. The hidden
+        # states are then copied back to the packed rows.
         row, column = torch.nonzero(document >= 0, as_tuple=True)
         _, which = torch.unique(row * (int(document.max()) + 1) + document[row, column], return_inverse=True)
         place = position[row, column]
@@ -101,25 +100,25 @@ class Recurrent(NextToken):
 
 
 class GRU(Recurrent):
-    """Gated recurrent units."""
+    """A network of gated recurrent units."""
 
     name = "gru"
     kind = nn.GRU
 
 
 class LSTM(Recurrent):
-    """Long short-term memory. Its state is h and a cell c; the hidden state that metrics see is h."""
+    """A network of long short-term memory cells. Its state is (h, c); metrics read h as the hidden state."""
 
     name = "lstm"
     kind = nn.LSTM
 
 
 State = tuple[Tensor, ...]
-"""Of one layer: h [1, B, D], and for an LSTM c [1, B, D]."""
+"""The state of one layer: h [1, B, D], and for an LSTM also c [1, B, D]."""
 
 
 class RecurrentDecoder(SwappableDecoder):
-    """Continues rows from their states."""
+    """Decodes rows from their recurrent states."""
 
     def __init__(self, objective: Recurrent, device: str, prompts: np.ndarray, lengths: np.ndarray) -> None:
         self.objective, self.device = objective, torch.device(device)
@@ -160,15 +159,15 @@ class RecurrentDecoder(SwappableDecoder):
         return self._forward(tokens)
 
     def replace_next(self, layer: int, hidden: np.ndarray, tokens: np.ndarray) -> None:
-        """Append one token a row [B], with a layer's output and recurrent h (an LSTM's cell stays its own) replaced by
-        `hidden` [B, D]; 0: the embedding."""
+        """Append one token per row, int [B], with the output and the recurrent h of a layer replaced by `hidden` [B, D].
+        The cell of an LSTM is not replaced. Layer 0 is the embedding."""
         self._forward(
             np.asarray(tokens)[:, None],
             (layer, torch.from_numpy(np.ascontiguousarray(hidden))[:, None].to(self.device)),
         )
 
     def adopt_last(self, other: RecurrentDecoder) -> None:
-        """Take another decoder's states and logits."""
+        """Copy the states and logits of another decoder."""
         self.states, self.logits = list(other.states), other.logits
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""A trained objective as the metrics see a model: numpy in, numpy out, in bounded memory.
+"""A trained objective as a `SequenceModel`: its methods take and return numpy arrays, and bound the memory in use.
 
 Shape letters: B rows, T tokens, P prompt tokens, V vocabulary, D width.
 """
@@ -16,11 +16,11 @@ from worldbench.core.model import ALL_LAYERS, Decoder, Dynamics, SequenceModel
 from worldbench.core.world import Documents
 
 LOGITS_AT_ONCE = 1 << 26
-"""Floats of logits that one forward pass may make."""
+"""Largest number of logits that one forward pass computes."""
 
 
 class TrainedModel(SequenceModel):
-    """An objective's predictions, on its device."""
+    """The predictions and hidden states of an objective, computed on its device."""
 
     def __init__(self, objective: Objective, device: str = "cpu") -> None:
         self.objective, self.device, self.name = objective, device, objective.name
@@ -46,7 +46,7 @@ class TrainedModel(SequenceModel):
 
     @torch.inference_mode()
     def layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
-        """The embeddings, the output of every block, and the final norm's."""
+        """Hidden states [B, T, D] of each layer, see `Objective.layers`."""
         out: dict[str, list[np.ndarray]] = {}
         for part in self._chunks(tokens):
             for name, h in self.objective.layers(part).items():

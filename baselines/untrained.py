@@ -1,4 +1,4 @@
-"""A freshly initialised transformer, as a model: what the architecture has for nothing."""
+"""A transformer with its initial weights, as a model: what an architecture gives without training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from worldbench.core.world import World
 
 
 def make_untrained(world: World, config: GPTConfig | None = None, seed: int = 0) -> TrainedModel:
-    """The network that a GPT run with these options and this seed starts from."""
+    """The network with which a GPT run of these options and this seed begins."""
     model = TrainedModel(GPT(config or GPTConfig(), len(world.vocabulary), world.context, seed, world.vocabulary.pad))
     model.name = "untrained"
     return model

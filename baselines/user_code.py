@@ -1,5 +1,5 @@
-"""A user's own function or network, found by name: `module:function`, `FILE.py:function`, or an nn.Module in their
-place."""
+"""A function or network of the user, found by its name: `module:function` or `FILE.py:function`, where the function may
+also be an nn.Module."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from worldbench.core.errors import InputError, describe, nearest
 from worldbench.core.files import read_regular
 
 LIMIT = 1 << 24
-"""The most bytes of a source file: 16 MiB."""
+"""Largest source file in bytes: 16 MiB."""
 
 
 @dataclass(frozen=True)
 class UserFunction:
-    """What the user named, as a function of tokens int64 [B, T].
+    """A function or network of the user.
 
-    name: as it was named, without folders. sha256: of the source file; None where there is none. network: is it an
-    nn.Module? What follows the first value of such a one's tuple is never hidden states.
+    call: a function of tokens int64 [B, T]. name: its name on the command line, without folders. sha256: digest of the
+    source file; None without one. network: whether it is an nn.Module.
     """
 
     call: Callable[[np.ndarray], Any]
@@ -39,9 +39,10 @@ class UserFunction:
 
 
 def load_callable(spec: str) -> UserFunction:
-    """Find and import what `MODULE:NAME` or `FILE.py:NAME` names. A class is called without arguments to make one.
+    """Import the function, network or class that `MODULE:NAME` or `FILE.py:NAME` names. A class is called without
+    arguments, and the object that it makes is used.
 
-    Raises InputError, with the user's file and line, where that fails.
+    Raises InputError, with file and line of the user's code, where this fails.
     """
     place, _, name = spec.rpartition(":")
     if not place or not name:
@@ -71,7 +72,7 @@ def user_function(value: Callable[..., Any], name: str, sha256: str | None = Non
 
 
 def _imported(spec: str, name: str) -> ModuleType:
-    """By Python's own import, from the current folder too."""
+    """The module, imported by Python, from the current folder or the installed packages."""
     _search(Path.cwd())
     try:
         return importlib.import_module(name)
@@ -87,7 +88,7 @@ def _imported(spec: str, name: str) -> ModuleType:
 
 
 def _from_file(spec: str, path: Path) -> ModuleType:
-    """By reading the file and running it, with its folder searched for what it imports."""
+    """The module that the file defines. Its folder is added to the places from which it can import."""
     if path.suffix != ".py":
         raise InputError(f"--callable {spec!r}: {str(path)!r} is not a Python file; name it FILE.py:FUNCTION")
     if not os.path.exists(path):
@@ -141,7 +142,7 @@ def _of_function(function: Callable[..., Any]) -> Callable[[np.ndarray], Any]:
 
 
 def _of_network(network: Any) -> Callable[[np.ndarray], Any]:
-    """In eval mode and without gradients, on its own device; tokens as a LongTensor."""
+    """A call of the network in eval mode and without gradients, on its own device, with tokens as a LongTensor."""
     import itertools
 
     import torch
@@ -157,10 +158,11 @@ def _of_network(network: Any) -> Callable[[np.ndarray], Any]:
 
 
 def parts(value: Any, network: bool) -> tuple[Any, Any]:
-    """(logits, hidden states or None) of what a user's function returned.
+    """Logits, and hidden states or None, from what the function or network returned.
 
-    Logits are the value itself, its `.logits`, its entry "logits", or the first of a tuple. Hidden states are the
-    second of a function's tuple, unless that is a single number (a loss).
+    The logits are the value itself, its attribute `logits`, its entry "logits", or the first value of a tuple. The
+    hidden states are the second value of a tuple from a function, unless this is a single number (a loss). A network's
+    second value is never taken as hidden states: many networks return caches or losses there.
     """
     if isinstance(value, Mapping) and "logits" in value:
         return value["logits"], None

@@ -68,7 +68,7 @@ def documents_of(batch: Batch) -> list[tuple[int, list[int]]]:
 
 def mtp_slots(objective: MTP, x: Tensor) -> list[list[Tensor]]:
     """By position of one document int [T], the logits of each head."""
-    turn = objective.trunk.turn_at(len(x), None, x.device)
+    turn = objective.trunk.rotation_at(len(x), None, x.device)
     state = objective.embed(x)[None]
     for block in objective.trunk.blocks[:-1]:
         state = block(state, turn, None)

@@ -160,7 +160,7 @@ def test_norm_gradient() -> None:
 def test_parameter_counts_of_the_paper(
     objective: type[GPT], config: GPTConfig, vocabulary: int, expected: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worldbench.baselines.objective.initialise", lambda module, seed: None)
+    monkeypatch.setattr("worldbench.baselines.objective.initialize", lambda module, seed: None)
     with torch.device("meta"):
         model = objective(config, vocabulary, 100, 0)  # type: ignore[arg-type]
     assert model.parameter_count() == (expected if isinstance(expected, int) else pytest.approx(expected, abs=0.05e6))

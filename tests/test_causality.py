@@ -1,4 +1,4 @@
-"""Is a function a next-token model? What looks at later tokens, draws at random or returns probabilities is refused."""
+"""Is a function a next-token model? What reads later tokens, draws at random or returns probabilities is refused."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def looking(ahead: int) -> Any:
     ("function", "said"),
     [
         *(
-            (looking(ahead), "looks at later tokens: where the rest of a document is replaced by other words")
+            (looking(ahead), "reads later tokens: where the rest of a document is replaced by other words")
             for ahead in (1, 2, 5)
         ),
-        (lambda t: causal(t) + causal(t)[:, -1:], "looks at later tokens"),
-        (lambda t: causal(t) + 0.1 * embedded(t).mean(1, keepdims=True), "looks at later tokens"),
+        (lambda t: causal(t) + causal(t)[:, -1:], "reads later tokens"),
+        (lambda t: causal(t) + 0.1 * embedded(t).mean(1, keepdims=True), "reads later tokens"),
         (lambda t: causal(t) * (1 + (t == 0).sum(1)[:, None, None]), "the rest of a document is replaced by"),
         (lambda t: causal(t) * t.shape[1], "the rest of a document is left out"),
-        (lambda t: causal(t)[:, ::-1], "looks at later tokens"),
+        (lambda t: causal(t)[:, ::-1], "reads later tokens"),
         (with_hidden(lambda t: embedded(t) + embedded(t)[:, -1:]), "its hidden states move by up to"),
         (lambda t: causal(t) + np.random.default_rng().normal(size=V), "it draws at random; switch dropout"),
         (

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from literal_losses import by_hand
 
 from worldbench.baselines.batch import pack
-from worldbench.baselines.dynamics import neighbours
+from worldbench.baselines.dynamics import neighbors
 from worldbench.baselines.gpt import GPT, GPTConfig
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.objective import Objective
@@ -100,9 +100,9 @@ def test_rows_of_labels_as_the_loop_over_tokens(every: bool, rows: int, width: i
             assert (batch.document[r, rest], batch.following[r, rest], batch.targets[r, rest]) == (-1, -1, -1)
 
 
-def test_neighbours_reach_the_last_token_that_is_read() -> None:
+def test_neighbors_reach_the_last_token_that_is_read() -> None:
     d = labelled()
-    row, t = neighbours(d)
+    row, t = neighbors(d)
     assert list(zip(row.tolist(), t.tolist())) == [(n, t) for n in range(N) for t in range(int(d.length[n]) - 1)]
 
 

@@ -81,7 +81,7 @@ def test_drafts_are_the_objectives_own(name: str) -> None:
                 laws.append(made.head(state))
             want = torch.stack(laws, dim=1)
         elif isinstance(made, MTP):
-            x, turn = made.embed(tokens), made.trunk.turn_at(6, None, tokens.device)
+            x, turn = made.embed(tokens), made.trunk.rotation_at(6, None, tokens.device)
             for block in made.trunk.blocks[:-1]:
                 x = block(x, turn, None)
             want = torch.stack([made.trunk.head(head(x, turn, None)[:, -1]) for head in made.heads], dim=1)

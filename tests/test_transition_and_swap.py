@@ -132,7 +132,7 @@ def test_the_probe_learns_a_transition_that_can_be_learnt(world: TaxiWorld) -> N
     """The loss on other documents falls below the copy's and the best affine map's."""
     model, fitted = network(world), world.sample(0, "test", 0, 150)
     other = world.sample(0, "test", 150, 60)
-    row, t = dynamics.neighbours(other)
+    row, t = dynamics.neighbors(other)
     h = model.hidden(other.tokens[:, :-1])
     before, after, token = h[row, t], h[row, t + 1], other.tokens[row, t + 1]
 
@@ -145,7 +145,7 @@ def test_the_probe_learns_a_transition_that_can_be_learnt(world: TaxiWorld) -> N
 
 def test_neighbours_are_inputs_of_one_document() -> None:
     documents = Documents(np.array([[5, 6, 2, 3, 1], [5, 6, 1, 0, 0]]), np.array([5, 3]), np.array([2, 2]))
-    assert [x.tolist() for x in dynamics.neighbours(documents)] == [[0, 0], [1, 2]]
+    assert [x.tolist() for x in dynamics.neighbors(documents)] == [[0, 0], [1, 2]]
 
 
 def test_kl_is_cut_off() -> None:
@@ -182,7 +182,7 @@ def layerwise(model: TrainedModel, tokens: np.ndarray, replaced: dict[int, np.nd
     vector}."""
     trunk = model.objective.trunk
     x = model.objective.embed(torch.from_numpy(tokens[None].astype(np.int64)))
-    turn = trunk.turn(len(tokens), x.device)[: len(tokens), None]
+    turn = trunk.rotation(len(tokens), x.device)[: len(tokens), None]
     layers = [None, *trunk.blocks]
     with torch.no_grad():
         for i, block in enumerate(layers):

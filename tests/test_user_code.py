@@ -142,7 +142,7 @@ def test_a_network_is_scored_as_it_stands(
         (["--batch-limit", "0"], "--batch-limit must be at least 1, not 0"),
         (["--threads", "0"], "--threads must be at least 1, not 0"),
         (["--batch-limt", "3"], "did you mean '--batch-limit'"),
-        (["--callable", "f.py:ahead"], "f.py:ahead looks at later tokens"),
+        (["--callable", "f.py:ahead"], "f.py:ahead reads later tokens"),
         (
             ["--callable", "f.py:wide", "--batch-limit", "9"],
             "f.py:wide failed on tokens of shape (9, 11): ValueError: too wide (f.py, line 7)",

@@ -121,7 +121,7 @@ def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
 
 
 def build(prepared: Prepared) -> Any:
-    """The objective, freshly initialised."""
+    """The objective, freshly initialized."""
     job, world = prepared.job, prepared.world
     return models[job.model].load()(
         job.groups["model"], len(world.vocabulary), world.context, job.seed, world.vocabulary.pad
