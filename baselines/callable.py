@@ -84,8 +84,9 @@ class CallableModel(SequenceModel):
         if logits.shape != wanted:
             last = logits.shape in ((len(tokens), wanted[2]), (len(tokens), 1, wanted[2]))
             raise InputError(
-                f"{self.name} returned logits of shape {logits.shape} for {_described(tokens)}; they must be {wanted}:
-                the " f"the last is the world's vocabulary of {counted(wanted[2], 'word')}" + (
+                f"{self.name} returned logits of shape {logits.shape} for {_described(tokens)}; they must be {wanted}: "
+                f"the last is the world's vocabulary of {counted(wanted[2], 'word')}"
+                + (
                     ", and a score of the next word is needed after every token, not after the last one alone"
                     if last
                     else ""
