@@ -39,8 +39,8 @@ class Answer:
         )
 
     def differs(self, other: Answer, where: np.ndarray, most: float) -> str | None:
-        """What differs by more than `most` from the first columns of `other`, at the places `where` bool [N, T]; None if
-        nothing does."""
+        """What differs by more than `most` from the first columns of `other`, at the places `where` bool [N, T]; None
+        if nothing does."""
         width = where.shape[1]
         moved = (np.abs(self.law - other.law[:, :width]).sum(axis=-1) / 2)[where].max(initial=0.0)
         if moved > most:

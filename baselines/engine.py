@@ -124,8 +124,8 @@ class Place:
 
     start: the first column written, for rows of equal length. stop: the last column that any row reads, plus one.
     flat: int [B * K], the cells written, for rows of unequal length (None for rows of equal length).
-    rotation: rotary factors, complex [B * K, 1, C / 2]. mask: additive, [.., K, S]; None where every column may be read.
-    """
+    rotation: rotary factors, complex [B * K, 1, C / 2]. mask: additive, [.., K, S]; None where every column may be
+    read."""
 
     def __init__(self, lengths: np.ndarray, new: int, room: int, table: Tensor) -> None:
         self.rows, self.new = len(lengths), new

@@ -3,8 +3,8 @@
 L = CE_0 + lambda mean(CE_1 .. CE_d)
     CE_i is the mean of -log p_i(x_{t+1+i} | x_0 .. x_t) over the positions t where t+i is an input of the same document
     and x_{t+1+i} is scored.
-A trunk of `layers` - 1 blocks is followed by d + 1 parallel heads, each a block and a norm, with one unembedding for all.
-Head 0 is the last block and the norm of the shared backbone, so that predictions need what a GPT of the same depth
+A trunk of `layers` - 1 blocks is followed by d + 1 parallel heads, each a block and a norm, with one unembedding for
+all. Head 0 is the last block and the norm of the shared backbone, so that predictions need what a GPT of the same depth
 needs.
 
 Shape letters: B rows, T tokens, D width, V vocabulary.
@@ -67,8 +67,8 @@ class MTP(Objective):
         return tokens_ahead(batch, self.config.horizon)
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """As `Objective.backward`. The gradient of each head is computed first, down to a detached copy of the output of
-        the trunk, so that the logits of only one head are in memory; then the trunk is differentiated once."""
+        """As `Objective.backward`. The gradient of each head is computed first, down to a detached copy of the output
+        of the trunk, so that the logits of only one head are in memory; then the trunk is differentiated once."""
         t = batch.tokens.shape[1]
         position, mask = (None, None) if batch.single else (batch.position, document_mask(batch.document))
         rotation = self.trunk.rotation_at(t, position, batch.tokens.device)

@@ -2,7 +2,8 @@
 next token. Unlike attention, they have a state of fixed size.
 
 A token embedding is followed by `layers` recurrent layers of the same width, and a head on the output of the top layer.
-Initial weights have the distributions of torch's modules: embeddings from N(0, 1), all others uniform in +- 1 / sqrt(D).
+Initial weights have the distributions of torch's modules: embeddings from N(0, 1), all others uniform in +- 1 /
+sqrt(D).
 
 Shape letters: B rows, T tokens, P prompt tokens, K new tokens, N documents, V vocabulary, D width.
 """
@@ -159,8 +160,8 @@ class RecurrentDecoder(SwappableDecoder):
         return self._forward(tokens)
 
     def replace_next(self, layer: int, hidden: np.ndarray, tokens: np.ndarray) -> None:
-        """Append one token per row, int [B], with the output and the recurrent h of a layer replaced by `hidden` [B, D].
-        The cell of an LSTM is not replaced. Layer 0 is the embedding."""
+        """Append one token per row, int [B], with the output and the recurrent h of a layer replaced by `hidden` [B,
+        D]. The cell of an LSTM is not replaced. Layer 0 is the embedding."""
         self._forward(
             np.asarray(tokens)[:, None],
             (layer, torch.from_numpy(np.ascontiguousarray(hidden))[:, None].to(self.device)),
