@@ -144,7 +144,8 @@ class NextLat(Objective):
         self.dynamics = Dynamics(self.config.width, self.config.dynamics_width, self.config.residual)
 
     def clip_groups(self) -> list[list[nn.Parameter]]:
-        """With the control `cut` the gradient of the transformer is clipped without that of the dynamics, as GPT's is."""
+        """With the control `cut` the gradient of the transformer is clipped without that of the dynamics, as GPT's
+        is."""
         if self.config.control == "cut":
             return [list(self.trunk.parameters()), list(self.dynamics.parameters())]
         return super().clip_groups()

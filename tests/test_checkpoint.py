@@ -159,7 +159,7 @@ NAN, INF = torch.nan, torch.inf
 Change = Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]
 CHANGES: dict[str, tuple[str, Change, str]] = {
     "a missing weight": (WEIGHTS, lambda t: without(t, "still"), "it lacks 'still'"),
-    "another weight": (WEIGHTS, lambda t: {**t, "more": MATRIX}, "it holds 'more', which this model has not"),
+    "another weight": (WEIGHTS, lambda t: {**t, "more": MATRIX}, "it holds 'more', which this model does not have"),
     "another shape": (WEIGHTS, lambda t: {**t, "still": torch.ones(5)}, "'still' is float32 [5], not float32 [3]"),
     "another order": (WEIGHTS, lambda t: {**t, "still": torch.ones(1, 3)}, "'still' is float32 [1, 3], not"),
     "another type": (WEIGHTS, lambda t: {**t, "matrix": MATRIX.half()}, "'matrix' is float16 [2, 2], not float32"),
@@ -188,7 +188,7 @@ def test_tensors_that_do_not_fit(kind: str, folder: Path) -> None:
 def test_a_state_of_another_optimizer(folder: Path) -> None:
     """Moments where plain gradient descent has none."""
     module = Tiny()
-    with pytest.raises(Damaged, match="which this model has not"):
+    with pytest.raises(Damaged, match="which this model does not have"):
         checkpoint.load_state(folder, module, torch.optim.SGD(module.parameters(), lr=0.1))
 
 

@@ -141,7 +141,7 @@ def test_damaged_last_weights_are_no_dead_end(copy: Path, done: Path) -> None:
     code, said = tiny_runs.call("eval", folder, "--quiet")
     assert code == 1
     assert (
-        "is damaged (its digest is another one: bits of it have changed); "
+        "is damaged (its digest does not fit its content: bits of it have changed); "
         "delete it and train again by the command of the run" in said
     )
     checkpoint.weights_path(folder, 4).unlink()

@@ -1,4 +1,4 @@
-"""A job: a world, a model and every setting, resolved. One job makes one run."""
+"""A job: a world, a model and all settings. A job makes one run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from worldbench.core.registry import models
 
 @dataclass(frozen=True)
 class Job:
-    """A world, a model and every setting, resolved.
+    """A world, a model and all settings.
 
-    given: the settings that differ from the preset, as passed. groups: option group -> dataclass. tuned: how the
-    settings were chosen, if by tuning.
+    groups: option group -> dataclass. given: `group.field` -> value, for settings that differ from the preset. tuned:
+    the budget with which the settings were tuned; None if they were not tuned.
     """
 
     world: str
@@ -36,12 +36,12 @@ class Job:
         )
 
     def value(self, option: str) -> Any:
-        """Of `group.field`."""
+        """The value of `group.field`."""
         group, _, name = option.partition(".")
         return getattr(self.groups[group], name)
 
     def changed(self, settings: dict[str, Any]) -> Job:
-        """The job with other values of some `group.field`, as if they had been passed."""
+        """The job with other values of some `group.field`, as if the command line had set them."""
         job, new = self, {option: value for option, value in settings.items() if value != self.value(option)}
         for option, value in new.items():
             group, _, name = option.partition(".")
@@ -54,12 +54,12 @@ class Job:
 
     @property
     def threads(self) -> int:
-        """Threads that torch computes with."""
+        """Number of threads of torch."""
         return self.groups["train"].threads if self.trained else 1
 
     @property
     def seeded(self) -> bool:
-        """Does the model depend on the seed?"""
+        """Whether the model depends on the seed."""
         return self.trained or (self.model in models.names() and models[self.model].seeded)
 
     def command(self) -> str:

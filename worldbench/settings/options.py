@@ -1,4 +1,4 @@
-"""Typed options of the command line, parsed by tyro. Its refusals become one sentence."""
+"""Typed options of the command line, such as `--train.steps 200`, which tyro parses. Its errors become one sentence."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from worldbench.settings.renamed import hint
 
 
 def option_names(types_: dict[str, type]) -> list[str]:
+    """`--group.field` for every field of the dataclasses of some option groups."""
     return [f"--{group}.{f.name}" for group, cls in types_.items() for f in dataclasses.fields(cls)]
 
 
 def parse_options(
     types_: dict[str, type], defaults: dict[str, Any], options: list[str], program: str
 ) -> dict[str, Any]:
-    """Typed options over the defaults, parsed by tyro; its refusals become one sentence."""
-    import tyro
+    """The defaults with the options of a command line put over them: option group -> dataclass.
 
+    types_: option group -> its dataclass. options: words of the command line. program: the command, for help and
+    errors. Raises InputError for an unknown option, and for a value that tyro refuses.
+    """
     if not options:
         return defaults
     known = [*option_names(types_), "--help"]
@@ -36,7 +39,7 @@ def parse_options(
     options = [
         o.capitalize() if before in switches and o in ("true", "false") else o
         for before, o in zip(["", *options], options)
-    ]  # as in recipes
+    ]  # true and false may be written as in recipes
     for option in options:
         name = option.split("=", 1)[0]
         if name.startswith("--") and name not in known:
@@ -44,28 +47,28 @@ def parse_options(
     container = dataclasses.make_dataclass("Options", list(types_.items()), frozen=True, kw_only=True)
     container.__doc__ = f"Options of `{program}`; the defaults shown are those of the chosen preset."
     if "--help" in options:
-        tyro.cli(
-            container,
-            args=["--help"],
-            default=container(**defaults),
-            prog=program,
-            use_underscores=True,
-            config=(tyro.conf.FlagConversionOff,),
-        )
-    told = io.StringIO()
+        _parse(container, ["--help"], defaults, program)
+    message = io.StringIO()
     try:
-        with contextlib.redirect_stderr(told), contextlib.redirect_stdout(told):
-            parsed = tyro.cli(
-                container,
-                args=options,
-                default=container(**defaults),
-                prog=program,
-                use_underscores=True,
-                config=(tyro.conf.FlagConversionOff,),
-            )
+        with contextlib.redirect_stderr(message), contextlib.redirect_stdout(message):
+            parsed = _parse(container, options, defaults, program)
     except SystemExit as stop:
-        raise InputError(_one_sentence(told.getvalue())) from stop
+        raise InputError(_one_sentence(message.getvalue())) from stop
     return {group: getattr(parsed, group) for group in types_}
+
+
+def _parse(container: type, options: list[str], defaults: dict[str, Any], program: str) -> Any:
+    """What tyro makes of the options: an instance of `container`. tyro prints help and errors, then exits."""
+    import tyro
+
+    return tyro.cli(
+        container,
+        args=options,
+        default=container(**defaults),
+        prog=program,
+        use_underscores=True,
+        config=(tyro.conf.FlagConversionOff,),
+    )
 
 
 def register_metrics(words: list[str], table: dict[str, Any]) -> None:
@@ -88,7 +91,7 @@ def register_metrics(words: list[str], table: dict[str, Any]) -> None:
 
 
 def unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:
-    """The sentence for an option that is not among those known."""
+    """The error sentence for an option that is not among those known."""
     group = name[2:].split(".", 1)[0]
     if group in ("data", "model", "train") and group not in types_:
         return f"option {name} does not apply: the chosen model has no such options"
@@ -97,31 +100,22 @@ def unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:
 
 
 def _one_sentence(box: str) -> str:
-    """tyro's boxed message as one line: what stands between its title and its help."""
+    """The error message of tyro as one line, without its frame, its title and its help."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", box)
     lines = [re.sub(r"^[│╭╰─╮╯\s]+|[│╭╰─╮╯\s]+$", "", line) for line in text.splitlines()]
     lines = [line for line in lines if line.strip("-")]
-    told = itertools.takewhile(
+    message = itertools.takewhile(
         lambda line: not line.lower().startswith(("for full helptext", "argument helptext", "usage")), lines[1:]
     )
-    return " ".join(told).strip() or "the options cannot be read; see --help"
+    return " ".join(message).strip() or "the options cannot be read; see --help"
 
 
 def print_option_help(types_: dict[str, type], defaults: dict[str, Any]) -> None:
-    """The typed options with their help, by tyro."""
-    import tyro
-
+    """Print the help of the typed options, as tyro writes it."""
     container = dataclasses.make_dataclass("Options", list(types_.items()), frozen=True, kw_only=True)
     container.__doc__ = "The defaults shown are those of the chosen preset."
-    told = io.StringIO()
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(told):
-        tyro.cli(
-            container,
-            args=["--help"],
-            default=container(**defaults),
-            prog="",
-            use_underscores=True,
-            config=(tyro.conf.FlagConversionOff,),
-        )
-    text = told.getvalue()
+    written = io.StringIO()
+    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(written):
+        _parse(container, ["--help"], defaults, "")
+    text = written.getvalue()
     print(text[text.index("╭") :] if "╭" in text else text)

@@ -1,7 +1,7 @@
-"""What a preset sets for a model: the values beside its world (`envs/<world>/presets.py`), and the objective's own
-sizes.
+"""The settings of a preset for a model: the values beside the world (`envs/<world>/presets.py`), and sizes of the
+objective.
 
-All values can be read with `--print-config` and changed one by one on the command line.
+`--print-config` prints all values, and each can be changed on the command line.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "jtp": {"horizon": 8},
     },
 }
-"""The objectives' own options by the length of documents: about 10 tokens, 30, 100; and as published (arXiv
-2511.05963)."""
+"""Options of the objectives for documents of about 10, 30 and 100 tokens, and those of the paper (arXiv 2511.05963)."""
 GROUPS = ("env", "data", "model", "train", "eval")
 
 
@@ -64,7 +63,7 @@ def preset_values(world: str, model: str, preset: str) -> dict[str, dict[str, An
     presets = presets_of(world)
     if preset not in presets:
         if presets is NONE:
-            raise InputError(f"the world {world!r} has no preset {preset!r}, nor any other; leave --preset out")
+            raise InputError(f"the world {world!r} has no presets; leave --preset {preset} out")
         raise InputError(f"the world {world!r} has no preset {preset!r}{nearest(preset, presets)}")
     chosen = presets[preset]
     if chosen.sizes and chosen.sizes not in SIZES:
@@ -78,7 +77,7 @@ def preset_values(world: str, model: str, preset: str) -> dict[str, dict[str, An
 
 
 def known_options(group: str, config: type) -> set[str]:
-    """The options that a preset may name in a group: those of the group, and for models those of the shared
+    """The options that a preset may set in a group: those of the group, and in [model] also those of the shared
     backbone."""
     types_ = [config, *([models["gpt"].load_config()] if group == "model" else [])]
     return {f.name for kind in types_ for f in dataclasses.fields(kind)}

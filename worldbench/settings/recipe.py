@@ -17,9 +17,9 @@ from worldbench.settings.job import Job, _shell
 from worldbench.settings.renamed import hint
 
 LIMIT = 1 << 20
-"""The most bytes of a recipe: 1 MiB."""
+"""Largest recipe in bytes: 1 MiB."""
 LARGEST = 1 << 63
-"""Whole numbers among the settings are below: records and random streams hold no larger ones."""
+"""Whole numbers in settings are smaller than this, because records and random streams cannot hold larger ones."""
 TABLES = ("env", "data", "model", "train", "eval")
 KEYS: dict[str, tuple[type, ...]] = {
     "world": (str,),
@@ -32,10 +32,10 @@ KEYS: dict[str, tuple[type, ...]] = {
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
-    """A TOML recipe, checked: of the types that it must be, with no key that has no use.
+    """Read a TOML recipe, and check its keys and the types of its values.
 
-    `world`, `preset`, `seed`, `plugin`, `tuned` at the top; [model] with its `name`; [env], [data], [train], [eval],
-    whose values `resolve` checks against the options. Raises InputError, with the key and the value.
+    At the top: `world`, `preset`, `seed`, `plugin`, `tuned`. Tables: [model], with the model's `name`, and [env],
+    [data], [train], [eval], whose values `resolve` checks. Raises InputError with the key and the value.
     """
     text = read_text(path, LIMIT)
     try:
@@ -64,7 +64,8 @@ def load_recipe(path: Path) -> dict[str, Any]:
 
 
 def require_plugins(path: Path, recipe: dict[str, Any], named: list[Path]) -> None:
-    """Raises InputError where a recipe needs a plugin that the command line does not name: no file makes code run."""
+    """Raises InputError if a recipe needs a plugin that the command line does not name: code that only a file names is
+    never run."""
     needed = recipe.get("plugin", [])
     for plugin in [needed] if isinstance(needed, str) else needed:
         if Path(plugin).name not in {file.name for file in named}:
@@ -76,7 +77,7 @@ def require_plugins(path: Path, recipe: dict[str, Any], named: list[Path]) -> No
 
 
 def _overlay(group: str, base: Any, values: dict[str, Any]) -> Any:
-    """`base` with the recipe's values, each checked against its field's type."""
+    """`base` with the values of a recipe, after a check of each value against the type of its field."""
     hints = typing.get_type_hints(type(base))
     names = [f.name for f in dataclasses.fields(base)]
     checked = {}
@@ -90,9 +91,9 @@ def _overlay(group: str, base: Any, values: dict[str, Any]) -> Any:
 
 
 def from_json(group: str, cls: type, values: dict[str, Any]) -> dict[str, Any]:
-    """The options of a group in a config.json, each checked as in a recipe; one that is not there has its default.
+    """The options of a group in a config.json, checked as those of a recipe. A missing option has its default.
 
-    Raises InputError for an option that the group does not have, and for a value that it cannot take.
+    Raises InputError for an unknown option, for a value of the wrong type, and for a missing option without a default.
     """
     hints = typing.get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls)]
@@ -104,14 +105,15 @@ def from_json(group: str, cls: type, values: dict[str, Any]) -> dict[str, Any]:
         if f.name in values:
             out[f.name] = _coerce(f"{group}.{f.name}", values[f.name], hints[f.name])
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise InputError(f"{group}.{f.name} is not there")
+            raise InputError(f"the option {group}.{f.name} is missing")
         else:
             out[f.name] = f.default if f.default_factory is dataclasses.MISSING else f.default_factory()
     return out
 
 
 def _coerce(where: str, value: Any, hint: Any) -> Any:
-    """A TOML or JSON value as the field's type wants it; a whole number may stand for a float, and null for None."""
+    """A TOML or JSON value, converted to the type of its field. A whole number is accepted for a float, null for
+    None."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         others = [a for a in arguments if a is not type(None)]
@@ -127,7 +129,7 @@ def _coerce(where: str, value: Any, hint: Any) -> Any:
         raise InputError(f"{where} must be a list, not {quoted(value)}")
     if hint is float and isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST:
         return float(value)
-    if hint is float and isinstance(value, str) and value in INFINITE:  # as JSON writes it
+    if hint is float and isinstance(value, str) and value in INFINITE:  # "inf", as records write it
         return INFINITE[value]
     if type(value) is hint:
         return value
@@ -135,8 +137,7 @@ def _coerce(where: str, value: Any, hint: Any) -> Any:
 
 
 def to_toml(job: Job, folder: Path = Path()) -> str:
-    """A job as a recipe: every setting, resolved. folder: where the recipe will lie, which its plugins are named
-    from."""
+    """A job as a recipe with every setting. folder: the folder of the recipe, from which plugin paths are relative."""
     import json
 
     def value(v: Any) -> str:

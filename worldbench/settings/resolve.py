@@ -1,9 +1,9 @@
-"""Put a job together: defaults < preset < recipe (TOML) < command line. Every accepted setting is used, every unknown
-one is refused.
+"""Puts a job together. Settings come from, in this order: defaults, preset, recipe (a TOML file), command line; later
+ones win. Every setting that is accepted is used, and every unknown one is refused.
 
-The options of each part are a frozen dataclass beside the part itself (world, model, evaluation). A field enters the
-identity of a run unless its metadata says *execution* (no effect on the result); a field that was added *later* enters
-the identity only where it is not at its default.
+The options of each part (world, model, evaluation) are a frozen dataclass beside that part. A field is part of the
+identity of a run, with two exceptions: a field marked *execution* has no effect on the result, and a field marked
+*later*, which was added after results were published, is left out while it has its default.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worldbench.settings.train import FREE, DataConfig, TrainConfig
 
 
 def group_types(world: str, model: str) -> dict[str, type]:
-    """Option group -> dataclass, for the chosen world and model: only what applies."""
+    """Option group -> dataclass, for the groups that apply to a world and a model."""
     world_entry, model_entry = worlds[world], models[model]
     groups: dict[str, type] = {}
     if world_entry.config is not None:
@@ -51,8 +51,11 @@ def resolve(
     plugins: tuple[Plugin, ...] = (),
     tuned: str | None = None,
 ) -> Job:
-    """Put a job together. tuned: the budget behind its settings, as said on the command line. Raises InputError for
-    anything unknown or out of range."""
+    """Put a job together.
+
+    recipe: as `load_recipe` returns it. options: words of the command line. tuned: the budget with which the settings
+    were tuned, from the command line. Raises InputError for unknown options, and for values out of range.
+    """
     recipe = recipe or {}
     register_metrics(options or [], recipe.get("eval", {}))
     types_ = group_types(world, model)
@@ -84,11 +87,11 @@ def resolve(
 def _refuse_huge(settings: dict[str, Any]) -> None:
     for name, value in settings.items():
         if isinstance(value, int) and not -LARGEST < value < LARGEST:
-            raise InputError(f"{name} must be a whole number below 2^63, not one of {value.bit_length()} bits")
+            raise InputError(f"{name} must be a whole number below 2^63, not a number of {value.bit_length()} bits")
 
 
 def _as_tuned(recipe: dict[str, Any], world: str, model: str, merged: dict[str, Any], final: dict[str, Any]) -> None:
-    """Refuse to call settings tuned that are not those of the recipe."""
+    """Raises InputError if a recipe says that its settings are tuned, and the final settings differ from them."""
     there = {"world": (recipe.get("world", world), world), "model": (recipe.get("model", {}).get("name", model), model)}
     for group in ("env", "data", "model", "train"):
         if group in final:
@@ -103,9 +106,9 @@ def _as_tuned(recipe: dict[str, Any], world: str, model: str, merged: dict[str, 
 
 
 def preset_groups(types_: dict[str, type], world: str, model: str, preset: str) -> dict[str, Any]:
-    """Each group's options as the preset has them. A model without a transformer has no use for the preset's shape.
+    """Option group -> the options in a preset. A model without a transformer ignores the shape that the preset sets.
 
-    Raises InputError for a preset that the world does not have, and for one of a plugin that sets unknown options.
+    Raises InputError for a preset that the world does not have, and for a preset that sets unknown options.
     """
     from worldbench.settings.presets import known_options, preset_values
 

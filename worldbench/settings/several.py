@@ -1,4 +1,4 @@
-"""Options that are given once, for several models: each gets those that it has."""
+"""Options for several models at once: each model gets the options that it has."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from worldbench.settings.renamed import hint
 
 
 def applying(options: list[str], types_: list[dict[str, type]]) -> list[list[str]]:
-    """Options that several models share: for each model those that it has. Raises InputError for one that none of them
-    has."""
+    """The words of the options that each model has. Raises InputError for an option that no model has."""
     names = [option_names(t) for t in types_]
     known = [*dict.fromkeys(name for each in names for name in each)]
     starts = [i for i, word in enumerate(options) if word.startswith("--")]
@@ -24,7 +23,7 @@ def applying(options: list[str], types_: list[dict[str, type]]) -> list[list[str
 
 
 def applying_keys(table: dict[str, Any], types_: list[type]) -> list[dict[str, Any]]:
-    """The same for a recipe's [model]."""
+    """The keys of a recipe's [model] that each model has. Raises InputError for a key that no model has."""
     names = [[f.name for f in dataclasses.fields(t)] for t in types_]
     known = {name for each in names for name in each}
     for key in table:

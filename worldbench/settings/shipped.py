@@ -1,5 +1,5 @@
-"""Recipes that come with worldbench: `--config NAME` takes them, `worldbench ls` lists them. A recipe's first line, a
-comment, says what it is."""
+"""The recipes that come with worldbench: `worldbench ls` lists them, `--config NAME` uses one. The first line of a
+recipe is a comment that describes it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def names() -> list[str]:
 
 
 def line(name: str) -> str:
-    """One line about a recipe."""
+    """The description of a recipe, in one line."""
     return (FOLDER / f"{name}.toml").read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
 
 
 def find(config: Path) -> Path:
-    """The file that `--config` means: the recipe of that name, else a file. Raises InputError for a bare word that is
-    neither."""
+    """The file that `--config` names: a recipe that comes with worldbench, else a file. Raises InputError for a bare
+    word that is neither."""
     known = names()
     if str(config) in known:
         return FOLDER / f"{config}.toml"

@@ -1,4 +1,4 @@
-"""What training draws from the world, and how an objective is trained."""
+"""Options of training: what it draws from the world, and how an objective is trained."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from worldbench.core.errors import InputError, nearest
 from worldbench.core.options import EXECUTION, LATER
 
 FREE = ("accumulate", "threads", "device", "checkpoints", "curve_documents")
-"""Training options that do not change what is trained: settings that were tuned stay tuned under other values of
-these."""
+"""Training options that may be changed after tuning: the other settings still count as tuned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +18,8 @@ class DataConfig:
     """What training draws from the world."""
 
     documents: int = 0
-    """Size of the fixed training set, gone through in a new order each epoch (the `scarce` arm); 0: every document is
-    new (`stream`)."""
+    """Number of documents in a fixed training set, which each epoch uses in a new order (the arm `scarce`); 0: every
+    document is new (the arm `stream`)."""
 
     def __post_init__(self) -> None:
         if self.documents < 0:
@@ -29,42 +28,43 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """How any objective is trained."""
+    """How an objective is trained."""
 
     steps: int = 3000
-    """Optimizer steps."""
+    """Number of optimizer steps."""
     batch: int = 128
-    """Rows a step."""
+    """Rows per step."""
     row_tokens: int = 0
-    """Tokens of a row that documents are packed into (restarted positions, block-diagonal attention); 0: one document a
-    row."""
+    """Length in tokens of a row into which documents are packed, with positions and attention of each document alone;
+    0: one document per row."""
     accumulate: int = 1
-    """Parts that a batch is split into, one after the other: the same gradient in less memory."""
+    """Number of parts that a batch is split into, which are computed one after another: the same gradient in less
+    memory."""
     optimizer: Literal["adamw", "sgd"] = field(default="adamw", metadata=LATER)
-    """AdamW (betas .9, .95, eps 1e-8), or plain stochastic gradient descent without momentum."""
+    """adamw: AdamW with betas 0.9 and 0.95, eps 1e-8. sgd: stochastic gradient descent without momentum."""
     learning_rate: float = 2e-3
     """Peak learning rate."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
-    """After the warm-up: constant, or falling to a hundredth of the peak at the last step."""
+    """The learning rate after the warm-up: constant, or falling to a hundredth of the peak at the last step."""
     warmup: int = 100
-    """Steps of linear warm-up."""
+    """Number of steps of linear warm-up."""
     weight_decay: float = 0.01
-    """On every tensor of two or more dimensions; of AdamW beside the gradient, of sgd added to it."""
+    """Weight decay of tensors with two or more dimensions: decoupled for adamw, added to the gradient for sgd."""
     clip: float = 1.0
-    """Largest gradient norm; 0: none."""
+    """Largest norm of the gradient; 0: no limit."""
     checkpoints: int = 12
-    """Weights kept at this many log-spaced steps, each scored by held-out loss and exact excess loss (comparison at
-    matched loss)."""
+    """Number of log-spaced steps whose weights are kept. At each, the held-out loss and the exact excess loss are
+    measured, for comparison at matched loss."""
     curve_documents: int = 512
-    """Held-out documents behind each point of the learning curve."""
+    """Number of held-out documents for each point of the learning curve."""
     threads: int = 1
-    """CPU threads: weights differ in their last bits between 1 and 2, so it is part of a run's identity."""
+    """Number of CPU threads. It is part of the identity of a run, because the last bits of the weights depend on it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where it computes; `auto` is cuda where there is one."""
+    """The device that computes; `auto` is cuda if torch has a CUDA device."""
     log_every: int = field(default=10, metadata=EXECUTION)
-    """Steps between training records in metrics.jsonl."""
+    """Number of steps between the training losses in metrics.jsonl."""
     save_every: float = field(default=30.0, metadata=EXECUTION)
-    """Seconds between saves of the whole training state, from which a killed run goes on."""
+    """Seconds between saves of the whole training state, from which a killed run continues."""
 
     def __post_init__(self) -> None:
         for name, low in {

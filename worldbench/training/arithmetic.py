@@ -1,8 +1,8 @@
-"""What the last digits of every number depend on beside versions: the device, threads, deterministic operators, the
+"""Settings of the process that the last digits of every number depend on: device, threads, deterministic operators,
 instruction set.
 
-`set_up` is called before anything is computed. `guard` keeps a training from going on where arithmetic gives other
-digits.
+`set_up` is called before anything is computed. `guard` refuses to continue a training on a machine whose arithmetic
+gives other digits.
 """
 
 from __future__ import annotations
@@ -25,16 +25,15 @@ from worldbench.records.reading import read, write
 from worldbench.training.environment import processor
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of glibc's malloc.h."""
+"""Constants of malloc.h in glibc."""
 ROWS, TOKENS, WIDTH = 4, 37, 64
-"""Of the batch that `fingerprint` computes with."""
+"""Size of the batch that `fingerprint` uses."""
 
 
 def resolve_device(name: str, option: str = "--train.device") -> str:
-    """`cpu` or `cuda`, where `auto` is cuda if there is one.
+    """The device, `cpu` or `cuda`, for `cpu`, `cuda` or `auto` (cuda if torch has a CUDA device).
 
-    option: the option that named the device, for the error.
-    Raises InputError for cuda where torch sees none.
+    option: the option that named the device, for the error. Raises InputError for cuda without a CUDA device.
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
@@ -46,21 +45,22 @@ def resolve_device(name: str, option: str = "--train.device") -> str:
 
 
 def set_up(threads: int = 1) -> None:
-    """Set what computing needs in this process: threads, operators that always give the same bits, memory that stays.
+    """Prepare this process for computing: threads, deterministic operators, reuse of memory.
 
-    threads: of torch. BLAS, which numpy's matrix products and least squares use, always has one thread: sums over
-    several threads differ in their last digits, and scores are made of them.
+    threads: number of threads of torch. BLAS, which numpy uses for matrix products and least squares, always gets one
+    thread: the last digits of a sum depend on the number of threads, and scores depend on such sums.
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # our kernels read nothing that they did not write
+    # None of our code reads memory before it writes to it, so that filling new memory only takes time.
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     limit_blas()
 
 
 def limit_blas() -> None:
-    """Give every BLAS of this process one thread, whatever OPENBLAS_NUM_THREADS and its like say."""
+    """Give every BLAS library of this process one thread, whatever environment variables such as OPENBLAS_NUM_THREADS
+    say."""
     import scipy.linalg  # noqa: F401 brings a BLAS of its own, which can be limited once it is loaded
     from threadpoolctl import threadpool_limits
 
@@ -68,10 +68,11 @@ def limit_blas() -> None:
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc reuse large blocks, of which each step asks for the same again. No result changes.
+    """Let glibc reuse large blocks of memory, as each step needs blocks of the same sizes. No result changes.
 
-    Otherwise the kernel clears new pages at every step. Blocks up to 1 GiB are reused, up to 2 GiB kept when nothing
-    uses them. Returns whether that was set: older versions refuse, and other C libraries are left as they are.
+    Otherwise the kernel provides and clears new pages in every step. Blocks up to 1 GiB are reused, and up to 2 GiB are
+    kept while unused. Returns whether this was set: older versions of glibc refuse, and other C libraries are left
+    alone.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         libc = ctypes.CDLL(None)
@@ -81,15 +82,14 @@ def keep_freed_memory() -> bool:
 
 
 def fingerprint(device: str) -> str:
-    """Sixteen hex digits of the weights after two steps of a tiny transformer, from fixed draws, with the present
-    threads.
+    """16 hex digits: a digest of the weights of a tiny transformer after two fixed steps, with the present threads.
 
-    Where they are equal, matrix products, attention, norms, exponentials, gradients and Adam round alike.
+    Equal fingerprints mean that matrix products, attention, norms, exponentials, gradients and Adam round alike.
     """
     rng = streams.generator("arithmetic")
 
     def draw(*shape: int) -> Tensor:
-        # copied, as torch lays its own tensors where vector instructions start: the place alone can change the digits
+        # Copied, because torch aligns its own tensors for vector instructions, and alignment can change the digits.
         return torch.from_numpy(rng.standard_normal(shape, dtype=np.float32)).clone().to(device)
 
     weights = [draw(WIDTH, WIDTH).mul_(0.1).requires_grad_() for _ in range(5)]
@@ -110,7 +110,7 @@ def fingerprint(device: str) -> str:
 
 
 def arithmetic(device: str) -> Arithmetic:
-    """What computes on that device in this process, and the fingerprint of its digits."""
+    """The hardware behind `device`, its instruction set, and the fingerprint of its arithmetic in this process."""
     cuda = device == "cuda"
     return Arithmetic(
         device=torch.cuda.get_device_name() if cuda else processor(),
@@ -120,16 +120,16 @@ def arithmetic(device: str) -> Arithmetic:
 
 
 def guard(folder: Path, device: str, goes_on: bool) -> None:
-    """Write down the arithmetic that a training begins with, or hold it against the one that the training began with.
+    """Record the arithmetic at the start of a training; when a training is continued, compare it with the record.
 
-    folder: of the run; the record is `checkpoint/arithmetic.json`. goes_on: is there a saved state to go on from?
-    Raises RunError where the arithmetic differs: the weights would be those of neither machine.
+    folder: the run folder; the record is `checkpoint/arithmetic.json`. goes_on: whether a saved state is continued.
+    Raises RunError if the arithmetic differs: the weights would then be those of neither machine.
     """
     path, here = folder / "checkpoint" / "arithmetic.json", arithmetic(device)
     if not goes_on:
         write(path, here)
         return
-    if not path.exists():  # begun by a version that kept no such record
+    if not path.exists():  # the training began with a version that kept no such record
         return
     began = read(path, Arithmetic)
     if (began.instructions, began.fingerprint) == (here.instructions, here.fingerprint):
@@ -141,11 +141,11 @@ def guard(folder: Path, device: str, goes_on: bool) -> None:
     else:
         way = "go on there"
     raise RunError(
-        f"the training in {str(folder)!r} began on {_told(began)}; this is {_told(here)}, "
+        f"the training in {str(folder)!r} began on {_named(began)}; this is {_named(here)}, "
         "and its results differ in the "
         f"last digits, so the weights would be those of neither; {way}, or train anew in another folder (--out)"
     )
 
 
-def _told(record: Arithmetic) -> str:
+def _named(record: Arithmetic) -> str:
     return record.device + (f" with {record.instructions} instructions" if record.instructions else "")

@@ -1,12 +1,12 @@
-"""Checkpoints: safetensors, written whole or not at all, and checked before anything in them is used. No pickle.
+"""Checkpoints: safetensors files, written whole or not at all, and checked before their content is used. No pickle.
 
-`checkpoint/state.safetensors` holds everything that training needs to go on to the bit (weights, Adam's moments); the
-file is gone once training is complete.
-`checkpoint/step-00000123.safetensors` holds weights alone, for log-spaced steps and the last.
+`checkpoint/state.safetensors` holds what training needs to continue with the same bits: the weights and the moments of
+Adam. The file is removed when training is complete.
+`checkpoint/step-00000123.safetensors` holds the weights after a step. The steps are log-spaced and include the last.
 
-The metadata of each file has one key, `worldbench`, with JSON (`About`): the step, what metrics.jsonl held, and a
-digest of both and of all tensors.
-Weights of older versions have a key `step` instead, and no digest; they are read, a state of theirs is not.
+The metadata of each file has one key, `worldbench`, with JSON (`About`): the step, what metrics.jsonl held then, and a
+digest of this and of all tensors. Files of older versions have a key `step` instead, and no digest. Such weights are
+read, and such a state is refused.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from worldbench.core.files import read_regular, read_start, write_atomic
 from worldbench.training.training_log import Prefix
 
 HEADER = 1 << 24
-"""The most bytes of the names, shapes and metadata of a file: 16 MiB."""
+"""Largest header of a file (names, shapes and metadata) in bytes: 16 MiB."""
 KEY = "worldbench"
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW keeps of each parameter that ever had a gradient."""
+"""What AdamW keeps for each parameter that has had a gradient."""
 AGAIN = "run the same command again"
 
 Tensors = dict[str, torch.Tensor]
 
 
 class Damaged(RunError):
-    """A checkpoint that is not what was saved."""
+    """A checkpoint is not what was saved."""
 
 
 class About(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a file says of itself. Files of older versions say the step alone.
+    """The metadata of a file. Files of older versions have the step alone.
 
-    step: how many steps were done. curve: of weights, the digest of the learning curve's points up to this step. log:
-    of a state, how much of metrics.jsonl had been written. sha256: of all this and of the tensors.
+    step: number of steps done. curve: in a file of weights, the digest of the learning curve up to this step. log: in a
+    saved state, the length and digest of metrics.jsonl. sha256: digest of these fields and of the tensors.
     """
 
     step: int
@@ -63,21 +63,21 @@ def state_path(folder: Path) -> Path:
 
 
 def kept_steps(folder: Path) -> list[int]:
-    """The steps whose weights a run folder keeps, in order. Files with other names are none of ours."""
+    """The steps whose weights a run folder keeps, in order. Files with other names are ignored."""
     names = (path.name for path in (folder / "checkpoint").glob("step-*.safetensors"))
     return sorted(int(found[1]) for name in names if (found := re.fullmatch(r"step-([0-9]{8,18})\.safetensors", name)))
 
 
 def save_weights(folder: Path, about: About, module: torch.nn.Module) -> None:
-    """The weights alone."""
+    """Save the weights of a module after `about.step` steps. Raises RunError if they cannot be written."""
     _write(weights_path(folder, about.step), _of_module(module), about)
 
 
 def load_weights(path: Path, module: torch.nn.Module, again: str = AGAIN) -> About:
-    """Put the weights of a file into `module`. again: how they can be made again, for the error.
+    """Load the weights of a file into `module`. again: how the weights can be made again, for the error.
 
-    Raises Damaged unless the file holds every tensor of the module and no other, with its shape, all finite, after the
-    step that its name says.
+    Raises Damaged unless the file holds exactly the tensors of the module, with their shapes, all values finite, after
+    the step in the name of the file.
     """
     step = int(path.stem.removeprefix("step-"))
     expected = _of_module(module)
@@ -93,7 +93,7 @@ def load_weights(path: Path, module: torch.nn.Module, again: str = AGAIN) -> Abo
 
 
 def read_about(path: Path) -> About:
-    """What a file says of itself, from its header alone: the digest is not checked. Raises Damaged."""
+    """The metadata of a file, from its header alone; the digest is not checked. Raises Damaged."""
     try:
         return _about(_metadata(read_start(path, 8 + HEADER)))
     except InputError as error:
@@ -103,7 +103,7 @@ def read_about(path: Path) -> About:
 
 
 def save_state(folder: Path, about: About, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Weights and optimizer moments."""
+    """Save weights and moments of the optimizer. Raises RunError if they cannot be written."""
     tensors = {f"weights.{name}": tensor for name, tensor in _of_module(module).items()}
     for name, p in module.named_parameters():
         for key, value in optimizer.state.get(p, {}).items():
@@ -112,10 +112,10 @@ def save_state(folder: Path, about: About, module: torch.nn.Module, optimizer: t
 
 
 def load_state(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> About | None:
-    """Go on from the saved state: what it says of itself; None where no state was saved.
+    """Load the saved state into module and optimizer. Returns its metadata; None if there is no saved state.
 
-    Raises Damaged unless the file holds every weight of the module, all moments of each parameter or none, and no other
-    tensor, all finite.
+    Raises Damaged unless the file holds every weight of the module, for each parameter all moments or none, no other
+    tensor, and finite values only.
     """
     path = state_path(folder)
     if not path.exists():
@@ -147,7 +147,7 @@ def _of_module(module: torch.nn.Module) -> Tensors:
 
 
 def _moments(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensors]:
-    """For each parameter, tensors of the names, types and shapes of what the optimizer may keep of it."""
+    """For each parameter, tensors with the names, types and shapes of the moments that the optimizer may keep."""
     if not isinstance(optimizer, torch.optim.AdamW):
         return {}
     return {
@@ -164,9 +164,10 @@ def _write(path: Path, tensors: Tensors, about: About) -> None:
 
 
 def _read(path: Path, expected: Tensors, check: Callable[[Tensors, About], None], way: str) -> tuple[Tensors, About]:
-    """The tensors of a file that hold to its digest and pass `check`, which raises ValueError.
+    """Tensors and metadata of a file. check: raises ValueError for tensors that cannot be used. way: what to do about a
+    damaged file, for the error.
 
-    way: what to do about a damaged file, for the error.
+    Raises Damaged if the file cannot be read, its digest is wrong, or the check fails.
     """
     try:
         size = sum(tensor.numel() * tensor.element_size() for tensor in expected.values())
@@ -174,7 +175,7 @@ def _read(path: Path, expected: Tensors, check: Callable[[Tensors, About], None]
         about = _about(_metadata(raw))
         tensors = load(raw)
         if about.sha256 is not None and about.sha256 != _digest(tensors, about):
-            raise ValueError("its digest is another one: bits of it have changed")
+            raise ValueError("its digest does not fit its content: bits of it have changed")
         check(tensors, about)
     except InputError as error:
         raise Damaged(f"{error}; {way}") from error
@@ -184,7 +185,7 @@ def _read(path: Path, expected: Tensors, check: Callable[[Tensors, About], None]
 
 
 def _metadata(raw: bytes) -> dict[str, str]:
-    """Of the start of a file. Raises ValueError."""
+    """The metadata in the first bytes of a safetensors file. Raises ValueError."""
     (size,) = struct.unpack("<Q", raw[:8].ljust(8, b"\xff"))
     if size > HEADER or 8 + size > len(raw):
         raise ValueError("its header is not whole")
@@ -196,7 +197,7 @@ def _metadata(raw: bytes) -> dict[str, str]:
 
 
 def _about(metadata: dict[str, str]) -> About:
-    """Raises ValueError for metadata that we did not write."""
+    """The metadata as `About`. Raises ValueError for metadata that worldbench did not write."""
     try:
         if KEY in metadata:
             return msgspec.json.decode(metadata[KEY], type=About)
@@ -206,7 +207,7 @@ def _about(metadata: dict[str, str]) -> About:
 
 
 def _digest(tensors: Tensors, about: About) -> str:
-    """Of what the file says of itself, but for the digest, and of the name, type, shape and bytes of every tensor."""
+    """The digest of the metadata (without the digest) and of the name, type, shape and bytes of every tensor."""
     digest = hashlib.sha256(msgspec.json.encode(msgspec.structs.replace(about, sha256=None)))
     for name, tensor in sorted(tensors.items()):
         digest.update(msgspec.json.encode([name, str(tensor.dtype), tensor.shape]))
@@ -215,11 +216,11 @@ def _digest(tensors: Tensors, about: About) -> str:
 
 
 def _require(tensors: Tensors, expected: Tensors) -> None:
-    """Raises ValueError unless the names, types and shapes are those expected, and every number is finite."""
+    """Raises ValueError unless names, types and shapes are as expected and all values are finite."""
     if missing := sorted(expected.keys() - tensors.keys()):
         raise ValueError(f"it lacks {_some(missing)}")
     if other := sorted(tensors.keys() - expected.keys()):
-        raise ValueError(f"it holds {_some(other)}, which this model has not")
+        raise ValueError(f"it holds {_some(other)}, which this model does not have")
     for name, tensor in tensors.items():
         if (tensor.dtype, tensor.shape) != (expected[name].dtype, expected[name].shape):
             kinds = (f"{str(t.dtype).removeprefix('torch.')} {list(t.shape)}" for t in (tensor, expected[name]))

@@ -1,7 +1,7 @@
-"""The learning curve: held-out loss at log-spaced steps, a function of the weights kept at each and of nothing else.
+"""The learning curve: the held-out loss at log-spaced steps. Each point is a function of the weights kept at its step.
 
-Training writes each point to metrics.jsonl before it saves the weights. Where that file is no longer what training
-wrote, the points are computed again.
+Training writes each point to metrics.jsonl before it saves the weights. If the file was changed since, its points are
+computed again from the weights.
 """
 
 from __future__ import annotations
@@ -20,20 +20,18 @@ from worldbench.records.lines import EvalLine
 from worldbench.training.training_log import LIMIT, digest_of, lines
 
 SEED = 0
-"""Of the held-out documents behind every learning curve: a curve belongs to the weights, whatever they are scored
-on."""
+"""Seed of the held-out documents behind every learning curve. It is fixed, so that a curve does not depend on the
+evaluation."""
 
 
 def documents(world: World, count: int) -> Documents:
-    """The held-out documents behind a learning curve."""
+    """The `count` held-out documents behind a learning curve."""
     return world.sample(SEED, "test", 0, count)
 
 
 def log_spaced(steps: int, count: int) -> list[int]:
-    """At most `count` distinct steps from about steps / 200 to steps, evenly spaced in their logarithm.
-
-    The last is always `steps`.
-    """
+    """At most `count` different steps from about steps / 200 to `steps`, evenly spaced in their logarithm. The last one
+    is always `steps`."""
     if count == 1:
         return [steps]
     first = max(1, steps // 200)
@@ -42,9 +40,10 @@ def log_spaced(steps: int, count: int) -> list[int]:
 
 
 def point(world: World, model: SequenceModel, documents: Documents, step: int) -> EvalLine:
-    """Held-out loss, the loss of the exact law on the same documents (Bayes), and the excess. All in nats a token.
+    """The held-out loss, the loss of the exact law on the same documents (`bayes`), and their difference (`excess`), in
+    nats per token.
 
-    Where the world has no exact law, the held-out loss alone. None for what is not a finite number.
+    In a world without an exact law only the held-out loss is there. Values that are not finite are None.
     """
     from worldbench.metrics.excess_loss import divergences
 
@@ -56,7 +55,7 @@ def point(world: World, model: SequenceModel, documents: Documents, step: int) -
 
 
 def mean_loss(model: SequenceModel, documents: Documents) -> float:
-    """Mean -log p of what is asked for, for worlds without an exact law."""
+    """The mean of -log p(target) over the scored positions of documents, in nats; for worlds without an exact law."""
     from worldbench.metrics.evaluation import chunks
 
     total, count = 0.0, 0
@@ -73,10 +72,11 @@ def mean_loss(model: SequenceModel, documents: Documents) -> float:
 def of_run(
     path: Path, steps: list[int], digest: str | None, compute: Callable[[int], EvalLine], say: Callable[[str], None]
 ) -> list[EvalLine]:
-    """The points at `steps` of a run that is trained to its end.
+    """The points at `steps` of a run whose training is complete.
 
-    path: its metrics.jsonl. digest: what its last weights say of the points in that file; None where an older version
-    saved them. compute: the point at a step, from the weights kept. say: gets a sentence on what is computed again.
+    path: its metrics.jsonl. digest: the digest of the points in this file, as the last weights have it; None if an
+    older version saved the weights. compute: computes the point at a step from the weights kept there. say: called with
+    a sentence on points that are computed again.
     """
     found: dict[int, EvalLine] = {}
     try:
@@ -92,5 +92,5 @@ def of_run(
 
 
 def named(steps: list[int]) -> str:
-    """step 3; steps 3, 5."""
+    """Steps in words: "step 3", "steps 3, 5"."""
     return f"step{'s' if len(steps) > 1 else ''} {', '.join(map(str, steps))}"

@@ -11,7 +11,7 @@ from worldbench.records.parts import Environment
 
 
 def environment() -> Environment:
-    """Of this process."""
+    """The versions and the hardware of this process."""
     import numpy
     import torch
 
@@ -38,7 +38,7 @@ def processor() -> str:
 
 
 def commit() -> dict[str, Any]:
-    """The commit of the checkout that worldbench runs from; nothing for an installed wheel."""
+    """Fields of `Environment` for the git checkout that worldbench runs from; none for an installed package."""
     import subprocess
 
     root = Path(__file__).resolve().parents[2]

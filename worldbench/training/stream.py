@@ -1,5 +1,5 @@
-"""The training stream: which documents each step sees. A pure function of (seed, step), so that a resumed run needs no
-random state."""
+"""The training stream: the documents of each step. They are a function of (seed, step), so that a resumed run needs no
+state of a random generator."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from worldbench.core.world import Documents, World
 from worldbench.settings.train import DataConfig, TrainConfig
 
 BLOCK = 4096
+"""Number of documents that are drawn at a time."""
 
 
 def documents_seen(world: World, data: DataConfig, train: TrainConfig, seed: int) -> int:
-    """How many different documents training draws: the fixed set, or (about, where rows are packed) as many as the
-    steps take."""
+    """Number of different documents that training draws: the size of the fixed set, else the number that the steps use
+    (an estimate where rows are packed)."""
     if data.documents:
         return data.documents
     rows = train.steps * train.batch
@@ -26,17 +27,17 @@ def documents_seen(world: World, data: DataConfig, train: TrainConfig, seed: int
 
 
 def mean_inputs(world: World, data: DataConfig, seed: int) -> float:
-    """Mean input tokens of a document."""
+    """Mean number of input tokens of a document, from the first 512."""
     return float(world.sample(seed, "train", 0, min(512, data.documents or 512)).input_length.mean())
 
 
 class TrainingStream:
-    """Documents of one run, in the order in which training meets them."""
+    """The documents of one run, in the order in which training uses them."""
 
     def __init__(self, world: World, data: DataConfig, train: TrainConfig, seed: int) -> None:
         self.world, self.seed, self.size = world, seed, data.documents
         self.width = train.row_tokens or world.input_length
-        # A packed row takes as many documents as fill it almost always; what is left over when it is full is not used.
+        # A packed row gets one document more than fill it on average; tokens beyond its end are not used.
         self.per_row = ceil(train.row_tokens / mean_inputs(world, data, seed)) + 1 if train.row_tokens else 1
         self.per_step = train.batch * self.per_row
         _check_labels(world, world.sample(seed, "train", 0, 32))
@@ -45,7 +46,7 @@ class TrainingStream:
         self._order: tuple[int, np.ndarray] | None = None
 
     def documents(self, step: int) -> Documents:
-        """The documents of a step (0-based), `per_step` of them."""
+        """The `per_step` documents of a step, counted from 0."""
         start = step * self.per_step
         if self._fixed is None:
             return self._fresh(start, self.per_step)
@@ -58,12 +59,13 @@ class TrainingStream:
         return self._fixed.take(index)
 
     def _epoch(self, epoch: int) -> np.ndarray:
+        """The order of the fixed set in an epoch, int [size]."""
         if self._order is None or self._order[0] != epoch:
             self._order = (epoch, streams.generator("order", self.seed, epoch).permutation(self.size))
         return self._order[1]
 
     def _fresh(self, start: int, count: int) -> Documents:
-        """Documents by index, drawn a block at a time."""
+        """New documents start .. start + count - 1 of the training split, drawn in blocks."""
         parts, at = [], start
         while at < start + count:
             number = at // BLOCK
@@ -76,8 +78,8 @@ class TrainingStream:
 
 
 def _check_labels(world: World, documents: Documents) -> None:
-    """Raises RunError where the documents of a world ask for something else than the world says: models would learn the
-    wrong tokens."""
+    """Raises RunError if documents have labels of their own and the world does not say so, or the other way round:
+    models would learn the wrong tokens."""
     following = dataclasses.replace(documents, prompt_length=np.ones_like(documents.prompt_length), labels=None).targets
     own = (documents.targets >= 0) & (documents.targets != following)
     if own.any() and not world.labelled:

@@ -1,4 +1,5 @@
-"""The one trainer: any objective, CPU or CUDA, fp32, resumable to the bit."""
+"""The trainer of every objective, on CPU or CUDA, in fp32. A resumed run gives the same bits as one that never
+stopped."""
 
 from __future__ import annotations
 
@@ -28,11 +29,11 @@ from worldbench.training.stream import TrainingStream
 from worldbench.training.training_log import TrainingLog
 
 FLOOR = 0.01
-"""What a falling schedule falls to, as a share of the peak."""
+"""The last learning rate of a falling schedule, as a share of the peak."""
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:
-    """Of a step (0-based)."""
+    """The learning rate of a step, counted from 0."""
     if step < config.warmup:
         return config.learning_rate * (step + 1) / config.warmup
     if config.schedule == "constant":
@@ -43,6 +44,7 @@ def learning_rate(config: TrainConfig, step: int) -> float:
 
 
 def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimizer of the settings. Only matrices have weight decay."""
     parameters = list(objective.parameters())
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
@@ -55,7 +57,7 @@ def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Opt
 
 
 def apply_gradients(objective: Objective, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
-    """The end of a step: clip the gradients, change the weights, forget the gradients."""
+    """End a step: clip the gradients, update the weights, and free the gradients."""
     if config.clip:
         for parameters in objective.clip_groups():
             torch.nn.utils.clip_grad_norm_(parameters, config.clip)
@@ -64,7 +66,10 @@ def apply_gradients(objective: Objective, optimizer: torch.optim.Optimizer, conf
 
 
 class Trainer:
-    """Trains one objective in one run folder, from wherever an earlier process left it."""
+    """Trains one objective in one run folder. It continues where an earlier process stopped.
+
+    report: called at each logged step with (steps done, steps, losses, tokens, seconds).
+    """
 
     def __init__(
         self,
@@ -93,7 +98,7 @@ class Trainer:
     # One step
 
     def batches(self, step: int) -> list[Batch]:
-        """The step's batch, in `accumulate` parts of whole rows."""
+        """The batch of a step, split by rows into `accumulate` parts."""
         documents, c = self.stream.documents(step), self.config
         whole = pack(documents, c.batch, self.stream.width, step * c.batch)
         self.tokens += int(whole.valid.sum())
@@ -101,7 +106,7 @@ class Trainer:
         return [whole.rows(int(low), int(high)).to(self.device) for low, high in itertools.pairwise(cuts)]
 
     def step(self, step: int) -> dict[str, torch.Tensor]:
-        """One optimizer step; the mean of each loss term (detached, on the device)."""
+        """Do one optimizer step. Returns the mean of each term of the loss, detached and on the device."""
         parts = self.batches(step)
         counts = [self.objective.counts(part) for part in parts]
         totals = {name: sum(c[name] for c in counts) for name in counts[0]}
@@ -118,8 +123,11 @@ class Trainer:
     # The whole run
 
     def train(self) -> None:
-        """Go on to the last step. Raises Interrupted (state saved), or Diverged when the loss is not a number (last
-        good state kept)."""
+        """Train up to the last step.
+
+        Raises Interrupted when the process is asked to stop (the state is saved), and Diverged when a loss or a weight
+        is not a finite number (the last good state is kept).
+        """
         c = self.config
         guard(self.folder, self.device, checkpoint.state_path(self.folder).exists())
         with self._opened() as (done, log):
@@ -154,20 +162,20 @@ class Trainer:
         remove(checkpoint.state_path(self.folder))
 
     def evaluate(self, step: int) -> EvalLine:
-        """The point of the learning curve that the weights make now, on documents that training never draws."""
+        """The point of the learning curve for the present weights, on documents that training never draws."""
         return curve.point(self.world, TrainedModel(self.objective, self.device), self.held_out, step)
 
     # Files
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[int, TrainingLog]]:
-        """How many steps are done, and metrics.jsonl as it was then: by the saved state, or nothing of either."""
+        """The number of steps done, and metrics.jsonl as it was after them: those of the saved state, else 0 and an
+        empty file."""
         path, state = self.folder / "metrics.jsonl", checkpoint.state_path(self.folder)
         about = checkpoint.load_state(self.folder, self.objective, self.optimizer)
         if about is None or about.log is None:
-            remove(
-                checkpoint.weights_path(self.folder, self.config.steps)
-            )  # the last weights say that training is complete
+            # The presence of the last weights means that training is complete, which it no longer is.
+            remove(checkpoint.weights_path(self.folder, self.config.steps))
             with training_log.started(path) as log:
                 yield 0, log
             return
@@ -176,7 +184,7 @@ class Trainer:
             yield about.step, log
 
     def _check_state(self, about: checkpoint.About, state: Path) -> None:
-        """Raises RunError where a saved state is not one of this training, or the weights kept before it are gone."""
+        """Raises RunError if a saved state does not belong to this training, or if weights from before it are gone."""
         again = f"or delete {str(state)!r} and run the same command again, which then trains from the first step on"
         if not 0 < about.step < self.config.steps:
             raise RunError(
@@ -194,14 +202,15 @@ class Trainer:
 
     def _check_finite(self, losses: dict[str, float], step: int) -> None:
         if not all(math.isfinite(v) for v in losses.values()):
-            told = ", ".join(f"{k} {v}" for k, v in losses.items())
+            terms = ", ".join(f"{k} {v}" for k, v in losses.items())
             raise Diverged(
-                f"the loss is not a number at step {step} ({told}); the last good checkpoint is kept, "
+                f"the loss is not a number at step {step} ({terms}); the last good checkpoint is kept, "
                 "lower --train.learning_rate"
             )
 
     def _check_weights(self, step: int) -> None:
-        """A loss is that of the weights before the step: look at those that are about to be saved."""
+        """Raises Diverged if the weights that are about to be saved are not finite. The loss does not show this: it
+        belongs to the weights before the step."""
         if not all(bool(torch.isfinite(p).all()) for p in self.objective.parameters()):
             raise Diverged(
                 f"the weights are not numbers after step {step}; the last good checkpoint is kept, "

@@ -1,9 +1,10 @@
-"""metrics.jsonl: training losses and the points of the learning curve, a line each; and its tie to the checkpoints.
+"""metrics.jsonl, which holds a line for each logged training loss and each point of the learning curve.
 
-Before a checkpoint is saved, the file is flushed to the disk. A saved state holds the file's length and digest
-(`Prefix`). Training goes on from the state only where the file still begins with these bytes; what comes after them is
-cut off. So the file is the same, however often training was stopped.
-Kept weights hold the digest of the curve's points alone: weights do not depend on how many training losses are written.
+The file is flushed to the disk before a checkpoint is saved. A saved state holds the length and the digest of the file
+at that time (`Prefix`). Training continues from the state only if the file still begins with these bytes, and cuts off
+the rest. So the file is the same however often training was stopped.
+
+Weights hold the digest of the learning curve alone, because they do not depend on how many losses are logged.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from worldbench.records.lines import EvalLine, Line
 from worldbench.records.parts import decoded
 
 LIMIT = 1 << 30
-"""The most bytes of a metrics.jsonl that are read."""
+"""Largest metrics.jsonl in bytes that is read: 1 GiB."""
 
 
 class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The first `length` bytes of a file, which have this SHA-256."""
+    """The length and the SHA-256 of the first bytes of a file."""
 
     length: int
     sha256: str
@@ -36,7 +37,7 @@ class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return cls(len(raw), hashlib.sha256(raw).hexdigest())
 
     def read(self, path: Path) -> bytes | None:
-        """These bytes of the file; None where it no longer begins with them.
+        """These bytes of the file; None if the file no longer begins with them.
 
         Raises InputError for a file that cannot be read.
         """
@@ -45,7 +46,7 @@ class Prefix(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainingLog:
-    """The file while training writes it. Made by `started` or `resumed`."""
+    """The file while training writes to it. Opened by `started` or `resumed`."""
 
     def __init__(self, path: Path, handle: int, written: bytes) -> None:
         self.path, self.handle = path, handle
@@ -53,7 +54,7 @@ class TrainingLog:
         self.points = [raw for raw, line in lines(written) if isinstance(line, EvalLine)]
 
     def write(self, line: Line) -> None:
-        """Append a line. Raises RunError where it cannot be written."""
+        """Append a line. Raises RunError if it cannot be written."""
         raw = f"{to_json(msgspec.to_builtins(line), indent=None)}\n".encode()
         try:
             write_all(self.handle, raw)
@@ -65,7 +66,7 @@ class TrainingLog:
             self.points.append(raw)
 
     def flush(self) -> Prefix:
-        """Bring all lines to the disk; what there is of them now."""
+        """Flush all lines to the disk, and return their length and digest."""
         try:
             os.fsync(self.handle)
         except OSError as error:
@@ -74,12 +75,12 @@ class TrainingLog:
 
     @property
     def curve(self) -> str:
-        """The digest of the points so far."""
+        """The digest of the points of the learning curve so far."""
         return digest_of(self.points)
 
 
 def lines(raw: bytes) -> Iterator[tuple[bytes, Line]]:
-    """Each line of a metrics.jsonl and what it says, up to the first that cannot be one.
+    """The lines of a metrics.jsonl, as bytes and decoded, up to the first line that cannot be decoded.
 
     A killed process may leave its last line unfinished.
     """
@@ -93,13 +94,13 @@ def lines(raw: bytes) -> Iterator[tuple[bytes, Line]]:
 
 
 def digest_of(points: list[bytes]) -> str:
-    """Of the lines of a curve's points."""
+    """The SHA-256 of the lines of a learning curve."""
     return hashlib.sha256(b"".join(points)).hexdigest()
 
 
 @contextlib.contextmanager
 def started(path: Path) -> Iterator[TrainingLog]:
-    """An empty file, in the place of whatever is there."""
+    """Begin an empty file, in place of an existing one."""
     write_atomic(path, b"")
     with _appending(path, b"") as log:
         yield log
@@ -107,9 +108,9 @@ def started(path: Path) -> Iterator[TrainingLog]:
 
 @contextlib.contextmanager
 def resumed(path: Path, prefix: Prefix, state: Path) -> Iterator[TrainingLog]:
-    """The file as it was when `state` was saved, without what was written after it.
+    """Continue the file as it was when `state` was saved; lines that were written later are cut off.
 
-    Raises RunError where the file no longer begins with `prefix`: the training losses in it cannot be computed again.
+    Raises RunError if the file no longer begins with `prefix`: the training losses in it cannot be computed again.
     """
     try:
         raw = prefix.read(path)
