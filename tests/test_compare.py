@@ -21,7 +21,7 @@ from worldbench.records.compare import compare
 from worldbench.records.comparison import render
 from worldbench.records.leaderboard import build, settings_told_apart
 from worldbench.records.leaderboard import render as board
-from worldbench.records.variant import told_apart
+from worldbench.records.variant import distinct_labels
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "results" / "taxi-village" / "quick"
@@ -195,7 +195,7 @@ def test_a_board_of_many_different_rows_takes_time_in_proportion(tmp_path: Path)
         records = [result(scores={}, config={"model": {"width": i}}) for i in range(count)]
         start = time.process_time()
         labels = settings_told_apart(records)
-        names = told_apart(records)
+        names = distinct_labels(records)
         times.append(time.process_time() - start)
         assert labels[7] == ["model.width=7"]
         assert names[7] == "gpt[width=7]"

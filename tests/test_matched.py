@@ -21,7 +21,7 @@ from worldbench.records.matched import at_matched_loss, crossing
 from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace
 from worldbench.records.scores import Scores
-from worldbench.records.variant import Variant, told_apart
+from worldbench.records.variant import Variant, distinct_labels
 
 Curve = list[tuple[float, float | None]]
 """(excess loss, score of the metric `m`) at each checkpoint."""
@@ -205,10 +205,10 @@ def test_variants_are_picked_and_told_apart() -> None:
         (4, 1.0, 1),
     ]
     assert len(Variant.parse("nextlat model.steps=4 decay=true").of(records)) == 4
-    assert told_apart(records)[::2] == [
+    assert distinct_labels(records)[::2] == [
         f"nextlat[horizon={h},lambda_kl={kl},model.steps={h}]" for h in (1, 4) for kl in (0.1, 1)
     ] + ["gpt"]
-    for label, mine in zip(told_apart(records), records):
+    for label, mine in zip(distinct_labels(records), records):
         assert mine in Variant.parse(label).of(records)
     for text, said in (
         ("nextlat[horizn=4]", "did you mean 'horizon'"),

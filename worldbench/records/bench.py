@@ -1,4 +1,4 @@
-"""`bench.json`: what each objective costs to train, at one shape. Times of one machine."""
+"""`bench.json`: the cost of training each objective at one shape, in time and memory of one machine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from worldbench.records.parts import Count, Environment, Part, Real, Record
 
 
 class Seconds(Part, frozen=True, kw_only=True):
-    """Of every round: by the clock on the wall, and of the processor."""
+    """Seconds of each round, in wall-clock time and in processor time."""
 
     wall: list[float]
     processor: list[float]
 
 
 class Shape(Part, frozen=True, kw_only=True):
-    """Of the models and of the random documents that they train on."""
+    """The shape of the models and of the random documents that they train on."""
 
     name: str
     preset: str
@@ -32,7 +32,8 @@ class Shape(Part, frozen=True, kw_only=True):
 
 
 class RowFacts(Part, frozen=True, kw_only=True):
-    """of: in words, what the rows hold. tokens: those that are not padding; scored: those that a loss is taken on."""
+    """The rows of a batch. of: description of the rows. tokens: tokens that are not padding. scored: tokens that are
+    scored."""
 
     of: str
     rows: Count
@@ -42,7 +43,7 @@ class RowFacts(Part, frozen=True, kw_only=True):
 
 
 class Product(Part, frozen=True, kw_only=True):
-    """A matrix product [n, k] x [k, m] of the shape."""
+    """A matrix product [n, k] x [k, m] that occurs at this shape."""
 
     name: str
     size: tuple[Count, Count, Count]
@@ -51,7 +52,7 @@ class Product(Part, frozen=True, kw_only=True):
 
 
 class Ceiling(Part, frozen=True, kw_only=True):
-    """The fastest of the products."""
+    """The speed of the fastest matrix product, an upper bound for training."""
 
     operations_per_second: Real
     product: str
@@ -64,15 +65,15 @@ class Parts(Part, frozen=True, kw_only=True):
 
 
 class Memory(Part, frozen=True, kw_only=True):
-    """what: how the bytes were measured, or why they are not known."""
+    """Largest memory in use. what: how it was measured, or why it is not known."""
 
     bytes: int | None
     what: str
 
 
 class Cost(Part, frozen=True, kw_only=True):
-    """A model's: seconds of a step and its quartiles over the rounds; ratios to the reference in the same round;
-    operations of a step.
+    """The cost of a model. step, quartiles: seconds of a step over the rounds. operations: floating-point operations of
+    a step. ratio..: relative to the reference model in the same round.
     """
 
     label: str
@@ -95,7 +96,7 @@ class Cost(Part, frozen=True, kw_only=True):
 
 
 class Bench(Record, frozen=True, kw_only=True):
-    """shape: None where the rows are a world's own."""
+    """The costs of all models. shape: None if the rows are documents of a world."""
 
     kind: ClassVar[str] = "bench"
     marks: ClassVar[tuple[str, ...]] = ("ceiling", "models")

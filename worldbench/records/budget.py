@@ -1,4 +1,4 @@
-"""What a record says of the tuning behind it."""
+"""The budget of tuning behind a record, for tables and for the grouping of results."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from worldbench.records.parts import Head
 
 
 def cell(record: Head) -> str:
-    """Trials x seeds behind a result's settings; "-" where they were not tuned."""
+    """Trials x seeds with which the settings of a result were tuned; "-" if they were not tuned."""
     return "-" if record.tuning is None else record.tuning.cell
 
 
 def spent(record: Head) -> dict[str, Any]:
-    """What must agree for two results to share a row: which file holds the trials need not."""
+    """The parts of the budget that must agree for two results to share a row. The file with the trials may differ."""
     tuning = record.tuning
     return {} if tuning is None else {"trials": tuning.trials, "seeds": tuning.seeds, "criterion": tuning.criterion}
 

@@ -25,7 +25,7 @@ from worldbench.records.finding import find
 from worldbench.records.matched import Matched, at_matched_loss, load_traces
 from worldbench.records.runs import Result
 from worldbench.records.scores import value_of
-from worldbench.records.variant import Variant, told_apart
+from worldbench.records.variant import Variant, distinct_labels
 
 LEVEL = 0.05
 FEWEST_SEEDS = 3
@@ -123,7 +123,7 @@ def _of(variant: Variant, records: list[Result]) -> dict[int, Result]:
     """The results of a variant by seed. Raises InputError where they differ in more than the seed."""
     mine = variant.of(records)
     if len({leaderboard.settings_key(r) for r in mine}) > 1:
-        labels = sorted(set(told_apart(mine)))
+        labels = sorted(set(distinct_labels(mine)))
         named = f"; name one, such as {labels[0]!r}" if len(labels) > 1 else "; name the result files of one"
         several = f"{variant.label} comes with more than one setting under the same training options"
         raise InputError(f"{several} ({', '.join(labels)}){named}")

@@ -1,5 +1,5 @@
-"""`decode.json`: how fast a run's model decodes when it guesses several of its own next tokens. Times of one machine,
-and no part of a result.
+"""`decode.json`: the speed of self-speculative decoding with the model of a run, measured on one machine. No result
+depends on it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from worldbench.records.parts import Count, Head, Part, Real, Record
 
 
 class Asked(Part, frozen=True, kw_only=True):
-    """What was decoded, and how. adaptive: the threshold asked for; None: the one that the measured costs suggest."""
+    """What was decoded, and how. adaptive: the threshold that was asked for; None: the threshold that the measured
+    costs suggest."""
 
     prompts: Count
     batch: Count
@@ -25,8 +26,8 @@ class Asked(Part, frozen=True, kw_only=True):
 
 
 class Plain(Part, frozen=True, kw_only=True):
-    """Decoding token by token. seconds, processor_seconds: of every repeat. round_ms: of a forward pass of the whole
-    batch. prompt_ms: of reading a prompt.
+    """Decoding token by token. seconds, processor_seconds: of each repeat. round_ms: milliseconds of a forward pass of
+    the whole batch. prompt_ms: milliseconds of the forward pass over the prompts.
     """
 
     tokens: Count
@@ -39,7 +40,7 @@ class Plain(Part, frozen=True, kw_only=True):
 
 
 class Spread(Part, frozen=True, kw_only=True):
-    """Of a ratio, over the repeats."""
+    """Median and range of a ratio over the repeats."""
 
     median: Real
     low: Real
@@ -48,8 +49,8 @@ class Spread(Part, frozen=True, kw_only=True):
 
 
 class Arm(Part, frozen=True, kw_only=True):
-    """Decoding with at most `length` drafts a round. threshold: stop drafting below this probability; 0: never. tested,
-    accepted: drafts, by position.
+    """Decoding with at most `length` drafts per round. threshold: drafting stops below this probability; 0: never.
+    tested, accepted: number of drafts, by position in the round.
     """
 
     length: Count
@@ -73,14 +74,15 @@ class Arm(Part, frozen=True, kw_only=True):
 
 
 class Costs(Part, frozen=True, kw_only=True):
-    """Milliseconds of a round without drafts, and of each draft."""
+    """Milliseconds of a round without drafts, and of each draft in a round."""
 
     round_without_drafts: Real
     each_draft: Real
 
 
 class BestLength(Part, frozen=True, kw_only=True):
-    """length: the fastest of those tried. predicted_length: the fastest by acceptance and costs."""
+    """length: the fastest length that was tried. predicted_length: the fastest length according to the shares of
+    accepted drafts and the costs."""
 
     length: Count
     predicted_length: Count
@@ -89,7 +91,7 @@ class BestLength(Part, frozen=True, kw_only=True):
 
 
 class Identical(Part, frozen=True, kw_only=True):
-    """Continuations that differ from plain decoding, of all that were compared."""
+    """Number of continuations that were compared with plain decoding, and of those that differ."""
 
     rows: Count
     different: Count
@@ -97,7 +99,7 @@ class Identical(Part, frozen=True, kw_only=True):
 
 
 class Decoding(Record, Head, frozen=True, kw_only=True):
-    """identical: None for sampled continuations."""
+    """The speed of all arms. identical: None for sampled continuations, which need not be identical."""
 
     kind: ClassVar[str] = "decode"
     marks: ClassVar[tuple[str, ...]] = ("decode", "arms")

@@ -1,5 +1,5 @@
-"""What a run folder says of itself: `config.json`, from which its job is read again, `manifest.json`, the processes
-that worked in it, and `checkpoint/arithmetic.json`, what its training computes with.
+"""The records of a run folder: `config.json` with all settings, `manifest.json` with the processes that worked there,
+and `checkpoint/arithmetic.json` with the arithmetic of its training.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from worldbench.records.parts import (
 
 
 class PluginFile(Part, frozen=True, kw_only=True):
-    """A plugin of a run. path: where it lay. sha256: of what was run; None in files of schema 1. registers: (kind,
-    name) of each part that it defines.
+    """A plugin of a run. path: where the file was. sha256: digest of the file; None in files of schema 1. registers:
+    (kind, name) of each part that the plugin defines.
     """
 
     path: str
@@ -32,11 +32,11 @@ class PluginFile(Part, frozen=True, kw_only=True):
 
 
 class Config(Record, frozen=True, kw_only=True):
-    """Every setting of a run, resolved.
+    """All settings of a run.
 
-    world, model: by name. given: what differs from the preset, as `group.field`. plugins: the files that define parts
-    of the run. groups: the options, by group. identity: of the run's own evaluation, the one that its last `worldbench
-    run` asked for. training: what the training identity is made of; None in files of schema 1.
+    world, model: names. given: `group.field` -> value, for settings that differ from the preset. groups: option group
+    -> option -> value. identity: the identities of the run's own evaluation, which its last `worldbench run` asked for.
+    training: the content from which the training identity is computed; None in files of schema 1.
     """
 
     kind: ClassVar[str] = "config"
@@ -63,8 +63,8 @@ class Config(Record, frozen=True, kw_only=True):
 
 
 class Session(Part, frozen=True, kw_only=True):
-    """A process that worked in the folder. outcome: "done", "killed", or the error. seconds: None while it works, and
-    where it was killed.
+    """A process that worked in the folder. outcome: "done", "killed", or the error. seconds: how long it worked; None
+    while it works, and if it was killed.
     """
 
     argv: list[str]
@@ -76,20 +76,20 @@ class Session(Part, frozen=True, kw_only=True):
 
 
 class Manifest(Record, frozen=True, kw_only=True):
-    """For people: nothing in it is part of a result."""
+    """The processes that worked in the folder. This file is for people, and no result depends on it."""
 
     kind: ClassVar[str] = "manifest"
     marks: ClassVar[tuple[str, ...]] = ("sessions",)
-    remedy: ClassVar[str] = "delete the file: it is for people, and no part of a result"
+    remedy: ClassVar[str] = "delete the file: no result depends on it"
 
     sessions: list[Session]
 
 
 class Arithmetic(Record, frozen=True, kw_only=True):
-    """What a training began with, which the last digits of its weights depend on.
+    """The arithmetic at the start of a training, on which the last digits of its weights depend.
 
-    device: the name of the processor or the graphics card. instructions: the instruction set of torch's own kernels;
-    None on a graphics card. fingerprint: of the digits of a fixed small computation.
+    device: name of the processor or the graphics card. instructions: instruction set of torch's kernels; None on a
+    graphics card. fingerprint: digest of a small fixed computation (`training.arithmetic.fingerprint`).
     """
 
     kind: ClassVar[str] = "arithmetic"

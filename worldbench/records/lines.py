@@ -11,11 +11,11 @@ from worldbench.core.files import read_regular
 from worldbench.records.parts import Count, Part, Real, Values, decoded
 
 LIMIT = 1 << 27
-"""The most bytes of a metrics.jsonl that are read: 128 MiB, about a million lines."""
+"""Largest metrics.jsonl in bytes that is read: 128 MiB, about a million lines."""
 
 
 class TrainLine(Part, frozen=True, kw_only=True, tag_field="kind", tag="train"):
-    """loss: by term, in nats a token."""
+    """A logged training loss. loss: term of the loss -> its value, in nats per token."""
 
     step: Count
     loss: Values
@@ -23,8 +23,8 @@ class TrainLine(Part, frozen=True, kw_only=True, tag_field="kind", tag="train"):
 
 
 class EvalLine(Part, frozen=True, kw_only=True, tag_field="kind", tag="eval"):
-    """Held-out loss in nats a token; bayes: of the exact distribution on the same documents; excess: by how much the
-    model's is larger.
+    """A point of the learning curve, in nats per token. loss: the held-out loss. bayes: the loss of the exact law on
+    the same documents. excess: their difference.
     """
 
     step: Count
@@ -37,9 +37,9 @@ Line = TrainLine | EvalLine
 
 
 def read_lines(path: Path) -> list[Line]:
-    """The lines of a metrics.jsonl; the last one is passed over where a process was stopped while it wrote that line.
+    """The lines of a metrics.jsonl. A last line that a stopped process left unfinished is skipped.
 
-    Raises InputError for a file that cannot be read, and for a line that is not one of these.
+    Raises InputError for a file that cannot be read, and for any other line that cannot be decoded.
     """
     lines = read_regular(path, LIMIT).split(b"\n")
     decoder = msgspec.json.Decoder(Line, dec_hook=decoded)
@@ -49,7 +49,7 @@ def read_lines(path: Path) -> list[Line]:
             if raw.strip():
                 out.append(decoder.decode(raw))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            if number == len(lines):  # without a newline: it was never finished
+            if number == len(lines):  # the last line has no newline, so it was never finished
                 break
             what = f"line {number} is not a line of a metrics.jsonl ({error})"
             raise InputError(

@@ -1,4 +1,4 @@
-"""`reconstruction.json`: the street map that a file of routes implies. No clock in it."""
+"""`reconstruction.json`: the street map that a file of routes implies. It holds no times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from worldbench.records.scores import Score
 
 
 class MapFacts(Part, frozen=True, kw_only=True):
-    """report: what was done to the map as it was read, for people."""
+    """The map. report: what was changed when the map was read, for people."""
 
     name: str
     digest: str
@@ -19,10 +19,11 @@ class MapFacts(Part, frozen=True, kw_only=True):
 
 
 class RouteFacts(Part, frozen=True, kw_only=True):
-    """name, sha256: of the file. count: routes that were read. skipped: lines that cannot be placed on the map.
+    """The file of routes. name, sha256: of the file. count: number of routes that were read. skipped: number of lines
+    that cannot be placed on the map.
 
-    Of the routes, without_end do not say that they have arrived, past_end went on after they had, and naming_places
-    name a place among their directions.
+    without_end, past_end, naming_places: number of routes that have no end token, that continue after it, and that have
+    the name of a node among their directions.
     """
 
     name: str
@@ -38,7 +39,8 @@ class RouteFacts(Part, frozen=True, kw_only=True):
 
 
 class Explained(Part, frozen=True, kw_only=True):
-    """How routes are explained: see `worldbench.metrics.reconstruction`. directions: words beyond those of the map."""
+    """The settings of the reconstruction, see `worldbench.metrics.reconstruction`. directions: words for directions
+    beside those of the map."""
 
     degree: Count
     distance: float
@@ -49,7 +51,8 @@ class Explained(Part, frozen=True, kw_only=True):
 
 
 class Reconstruction(Record, frozen=True, kw_only=True):
-    """version: of the metric. identity: of the metric, the map, the routes and the settings."""
+    """The reconstruction. version: of the metric. identity: digest of the metric, the map, the routes and the
+    settings."""
 
     kind: ClassVar[str] = "reconstruction"
     marks: ClassVar[tuple[str, ...]] = ("reconstruction",)

@@ -1,5 +1,5 @@
-"""`tuning.json`, every trial of a tuning and what came of it; `trial-<identity>.json`, one training of one trial. No
-clock in them.
+"""`tuning.json` with all trials of a tuning, and `trial-<identity>.json` with one training of one trial. Neither holds
+times, so that a repeated tuning gives the same files.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from worldbench.records.parts import Count, Environment, Key, Part, Real, Record
 
 
 class TrialRun(Record, frozen=True, kw_only=True):
-    """folder: of the run, by its name. training: its identity. scores: of the criterion's metric. failed: why there is
-    no score; None where there is one.
+    """One training of one trial. folder: name of the run folder. training: its training identity. scores: scores of the
+    metric of the criterion. failed: why there are no scores; None if there are.
     """
 
     kind: ClassVar[str] = "trial"
@@ -26,7 +26,8 @@ class TrialRun(Record, frozen=True, kw_only=True):
 
 
 class Trial(Part, frozen=True, kw_only=True):
-    """settings: by option. value: of the criterion, the mean over the runs; None where one of them failed."""
+    """The settings that were tried, by option, and the value of the criterion: its mean over the runs, None if a run
+    failed."""
 
     trial: Count
     settings: dict[str, float]
@@ -39,14 +40,14 @@ class TunedModel(Part, frozen=True, kw_only=True):
 
 
 class Amount(Part, frozen=True, kw_only=True):
-    """How many settings, each trained from how many seeds."""
+    """Number of trials, and of seeds that each trial is trained from."""
 
     trials: Count
     seeds: Count
 
 
 class JudgedBy(Part, frozen=True, kw_only=True):
-    """score: `metric.score`, or loss. evaluation: the identity of the evaluation."""
+    """The criterion. score: `metric.score` or `loss`. evaluation: the evaluation identity of the scores."""
 
     score: str
     direction: Literal["higher", "lower"]
@@ -54,7 +55,8 @@ class JudgedBy(Part, frozen=True, kw_only=True):
 
 
 class Seeds(Part, frozen=True, kw_only=True):
-    """shared_documents: the share of the documents judged on that are also among those that are reported."""
+    """The seeds of a tuning. shared_documents: share of the documents of the criterion that are also documents of the
+    reported results."""
 
     training: list[Count]
     evaluation: Count
@@ -62,7 +64,7 @@ class Seeds(Part, frozen=True, kw_only=True):
 
 
 class Bounds(Part, frozen=True, kw_only=True):
-    """What a setting was in trial 0, and between which values it was drawn."""
+    """The value of a setting in trial 0, and the range of the other trials."""
 
     start: float
     low: float
@@ -76,7 +78,7 @@ class Best(Part, frozen=True, kw_only=True):
 
 
 class Tuning(Record, frozen=True, kw_only=True):
-    """best: None where every trial failed."""
+    """All trials of a tuning. best: None if every trial failed."""
 
     kind: ClassVar[str] = "tuning"
     marks: ClassVar[tuple[str, ...]] = ("trials", "space")

@@ -1,5 +1,5 @@
-"""One of several variants of a model: `nextlat[horizon=4]`, the model by name and the training options that tell it
-from the others.
+"""A variant of a model, such as `nextlat[horizon=4]`: the name of the model, and the training options that distinguish
+the variant from others.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Run = TypeVar("Run", bound=Head)
 
 @dataclass(frozen=True)
 class Variant:
-    """A model among results. label: as it was asked for. options: (`group.field` or `field`, value as text), all of
-    which hold.
+    """A model among results. label: the text that asked for it. options: (`group.field` or `field`, value as text),
+    which a result must all have.
     """
 
     label: str
@@ -31,8 +31,8 @@ class Variant:
 
     @classmethod
     def parse(cls, text: str) -> Variant:
-        """`nextlat`, `nextlat[horizon=4,lambda_kl=0.1]`, or a row's name on the leaderboard: `nextlat model.horizon=4
-        model.lambda_kl=0.1`.
+        """Read `nextlat`, `nextlat[horizon=4,lambda_kl=0.1]`, or the name of a row on the leaderboard, such as `nextlat
+        model.horizon=4 model.lambda_kl=0.1`. Raises InputError for other text.
         """
         name, options = re.fullmatch(r"([^\[\s]*)(.*)", text.strip(), re.DOTALL).groups()  # type: ignore[union-attr]
         inside = options[1:-1] if options.startswith("[") and options.endswith("]") else options
@@ -45,9 +45,9 @@ class Variant:
         return cls(text.strip(), name, tuple((p[1], p[2]) for p in pairs if p is not None))
 
     def of(self, records: list[Run]) -> list[Run]:
-        """Those of its results that were trained from a seed.
+        """The results of this variant that were trained from a seed.
 
-        Raises InputError for an option that the model does not have, or that two groups have.
+        Raises InputError for an option that the model does not have, and for one that two groups have.
         """
         mine = [(r, training_options(r)) for r in records if r.model.name == self.model and r.seed is not None]
         known = [options for _, options in mine]
@@ -55,7 +55,7 @@ class Variant:
         return [r for r, o in mine if all(name in o and _same(o[name], value) for name, value in wanted)]
 
     def missing(self, records: list[Run]) -> str | None:
-        """Why there is no result of the variant; None where there is one."""
+        """The reason why there is no result of the variant; None if there is one."""
         names = {r.model.name for r in records}
         if self.model not in names:
             return f"there is no result of {self.model!r}{nearest(self.model, names)}"
@@ -66,10 +66,10 @@ class Variant:
             )
         if self.of(records):
             return None
-        told = []
+        values = []
         for name in (self._whole(option, mine) for option, _ in self.options):
-            told.append(f"{name} {' and '.join(sorted({plain(options.get(name)) for options in mine}))}")
-        return f"there is no result of {self.label!r}; there is {self.model} with {', '.join(told)}"
+            values.append(f"{name} {' and '.join(sorted({plain(options.get(name)) for options in mine}))}")
+        return f"there is no result of {self.label!r}; there is {self.model} with {', '.join(values)}"
 
     def _whole(self, option: str, known: list[dict[str, Any]]) -> str:
         names = list(dict.fromkeys(name for options in known for name in options))
@@ -83,17 +83,16 @@ class Variant:
 
 
 def training_options(record: Head) -> dict[str, Any]:
-    """`group.field` -> value of all that training was set to.
-
-    `tuning.tuned` is the trials x seeds that the settings were chosen from ("-": they were not tuned).
+    """`group.field` -> value, for all training options of a record, and `tuning.tuned`: the trials x seeds of tuning
+    ("-": not tuned).
     """
     groups = record.training_settings() | {"tuning": {"tuned": budget.cell(record)}}
     return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
 
 
-def told_apart(records: Sequence[Head]) -> list[str]:
-    """A label for each result, such as `nextlat[horizon=4]`: the model, and the training options that tell results of
-    its name apart.
+def distinct_labels(records: Sequence[Head]) -> list[str]:
+    """A label for each result, such as `nextlat[horizon=4]`: the model, and the training options that distinguish it
+    from other results of the same model.
     """
     alike: dict[str, list[int]] = defaultdict(list)
     for i, record in enumerate(records):
@@ -103,16 +102,16 @@ def told_apart(records: Sequence[Head]) -> list[str]:
         options = [training_options(records[i]) for i in places]
         for i, mine, names in zip(places, options, differing(options, absent=True)):
             short = Counter(name.partition(".")[2] for name in mine)
-            told = [
+            words = [
                 f"{name.partition('.')[2] if short[name.partition('.')[2]] == 1 else name}={plain(mine[name])}"
                 for name in names
             ]
-            out[i] += f"[{','.join(told)}]" if told else ""
+            out[i] += f"[{','.join(words)}]" if words else ""
     return out
 
 
 def _same(value: Any, text: str) -> bool:
-    """Is an option's value what was written? Numbers as numbers, so that 0.1 is .1 and 1 is 1.0."""
+    """Whether the value of an option equals the text. Numbers are compared as numbers: .1 equals 0.1."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             return float(text) == value

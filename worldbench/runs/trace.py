@@ -150,7 +150,7 @@ def draw_together(folders: list[Path], out: Path) -> list[Path]:
     out: the folder that the figure is put into.
     """
     from worldbench.figures import matched
-    from worldbench.records.variant import told_apart
+    from worldbench.records.variant import distinct_labels
 
     found = {folder: sorted(folder.glob(PATTERNS["trace"])) for folder in folders}
     without = [str(folder) for folder, traces in found.items() if not traces]
@@ -160,7 +160,7 @@ def draw_together(folders: list[Path], out: Path) -> list[Path]:
     records = list(_of_one_evaluation(found).values())
     world = records[0].world
     title = f"{records[0].world_name} {world.get('process', '')} {records[0].preset}".replace("  ", " ")
-    return matched.draw(list(zip(told_apart(records), records)), make_folder(out) / "matched", title=title)
+    return matched.draw(list(zip(distinct_labels(records), records)), make_folder(out) / "matched", title=title)
 
 
 def _of_one_evaluation(found: dict[Path, list[Path]]) -> dict[Path, Trace]:
