@@ -10,7 +10,6 @@ from drafting import END, KINDS, continue_, objective, prompts
 from torch import Tensor
 
 from worldbench.baselines import engine, speculative
-from worldbench.baselines.acceptance import settle, uniforms
 from worldbench.baselines.drafters import drafter_of, reader_of
 from worldbench.baselines.engine import Engine
 from worldbench.baselines.gpt import GPT, GPTConfig

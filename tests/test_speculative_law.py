@@ -13,9 +13,9 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from worldbench.baselines import speculative
+from worldbench.baselines.acceptance import settle, uniforms
 from worldbench.baselines.drafters import drafter_of, reader_of
 from worldbench.baselines.objective import Objective
-from worldbench.baselines.acceptance import settle, uniforms
 from worldbench.baselines.speculative import Plan, generate
 from worldbench.core.streams import generator
 
