@@ -12,7 +12,7 @@ from worldbench.core.errors import InputError
 if TYPE_CHECKING:
     from worldbench.studies.bench.plan import Plan
 
-LINE = "what each objective costs to train, at one shape: time, memory, operations"
+LINE = "measure what each objective costs to train at one shape: time, memory, operations"
 
 CHANGES = (
     ("layers", "N", "blocks"),

@@ -9,7 +9,7 @@ from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 from worldbench.core.errors import InputError
 
-LINE = "hold every metric against its references and against damage"
+LINE = "check every metric on its references and on models with damage of known kinds and sizes"
 
 
 def add_arguments(parser: Parser) -> None:

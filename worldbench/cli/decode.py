@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 
-LINE = "how much faster a finished run's model decodes by guessing several of its own next tokens"
+LINE = "measure how much faster a finished run's model decodes when it drafts several next tokens itself"
 
 
 def add_arguments(parser: Parser) -> None:

@@ -1,4 +1,4 @@
-"""The last net: an exception that nobody foresaw becomes one sentence, and a file that holds the whole traceback.
+"""What the command line does with an unforeseen exception: print one sentence, and write the traceback to a file.
 
 WORLDBENCH_DEBUG=1 prints the traceback as well, of every error.
 """
@@ -18,14 +18,13 @@ from worldbench.core.text import visible
 from worldbench.core.version import __version__
 
 UNFORESEEN = 70
-"""The exit code (EX_SOFTWARE of sysexits.h): apart from 1, so that a script can tell a fault from a failure."""
+"""The exit code of an unforeseen error (EX_SOFTWARE of sysexits.h); a script can tell it from 1, work that failed."""
 LONGEST = 4000
-"""Characters of a sentence; a longer one is cut, and says so."""
+"""Characters of a sentence; a longer sentence is cut, and the cut is marked."""
 
 
 def complain(sentence: str) -> None:
-    """One sentence on standard error; on standard output where standard error is closed, so that no failure is
-    silent."""
+    """Print one sentence on standard error, or on standard output where standard error is closed."""
     errors = sys.stderr
     stream = sys.stdout if getattr(errors, "lost", None) == "closed" else errors
     print(f"worldbench: {visible(sentence, LONGEST)}", file=stream, flush=True)
@@ -37,7 +36,7 @@ def show_in_debug(error: BaseException) -> None:
 
 
 def caught(error: BaseException, argv: list[str]) -> int:
-    """Say what happened and where the traceback is; the exit code."""
+    """Print what happened and where the traceback is; return the exit code."""
     path = _write(error, argv)
     show_in_debug(error)
     where = f"the whole traceback is in {path}" if path else "set WORLDBENCH_DEBUG=1 to see the traceback"
@@ -51,16 +50,16 @@ def caught(error: BaseException, argv: list[str]) -> int:
     if isinstance(error, SystemExit):
         complain(f"{_place(error)} ended the program by sys.exit({error.code!r}), so the work is not done; {where}")
         return 1
-    told = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     complain(
-        f"an unforeseen error in {_place(error)} ({visible(told, 300)}); what was saved before is intact; {where}, "
+        f"an unforeseen error in {_place(error)} ({visible(what, 300)}); what was saved before is intact; {where}, "
         "please report it"
     )
     return UNFORESEEN
 
 
 def _place(error: BaseException) -> str:
-    """The file and line that raised it."""
+    """The file and the line that raised the error."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "an unknown place"
 
@@ -70,7 +69,10 @@ def _trace(error: BaseException) -> str:
 
 
 def _write(error: BaseException, argv: list[str]) -> str | None:
-    """A new file that only this user can read, in the folder for temporary files; None where it cannot be written."""
+    """The path of a new file with the traceback, in the folder for temporary files; None where writing fails.
+
+    Only this user can read the file.
+    """
     with contextlib.suppress(OSError, MemoryError, RecursionError):
         handle, path = tempfile.mkstemp(prefix="worldbench-", suffix=".txt")
         head = f"worldbench {__version__}, Python {platform.python_version()}, {platform.platform()}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worldbench.cli.parser import Parser
 
-LINE = "one table over many results: means and t intervals over seeds"
+LINE = "print one table of many results: means and t intervals over seeds"
 
 
 def add_arguments(parser: Parser) -> None:

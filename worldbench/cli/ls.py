@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli.parser import Parser
 from worldbench.core.text import visible
 
-LINE = "the worlds, models, metrics, figures, presets and recipes there are"
+LINE = "list the worlds, models, metrics, presets and recipes"
 
 
 def add_arguments(parser: Parser) -> None:

@@ -11,41 +11,60 @@ from worldbench.metrics.reconstruction import HALF_MILE
 if TYPE_CHECKING:
     from worldbench.records.reconstruction import Reconstruction
 
-LINE = "the street map that a file of routes implies, scored and drawn"
+LINE = "score and draw the street map that a file of routes implies"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the verb."""
     add = parser.add_argument
-    add("file", type=Path, metavar="FILE", help="text, one route a line: origin destination direction .. direction end")
+    add(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="a text file, each line a route: origin destination direction .. direction end",
+    )
     add(
         "--map", required=True, metavar="MAP",
-        help="manhattan, city:N, a GraphML file, or a table: CSV node,direction,to[,x,y] or JSON; taken as it is",
+        help="manhattan, city:N, a GraphML file, or a table: CSV node,direction,to[,x,y], or JSON",
     )  # fmt: skip
-    add("--positions", type=Path, metavar="FILE", help="where the places of a table are: CSV node,lon,lat, or GraphML")
-    add("--region", default="all", metavar="REGION", help="the part of a street map that routes are on (default all)")
+    add(
+        "--positions", type=Path, metavar="FILE", help="positions of the nodes of a table: CSV node,lon,lat, or GraphML"
+    )
+    add("--region", default="all", metavar="REGION", help="the part of a street map that is used (default all)")
     add(
         "--connected", action="store_true",
-        help="only the part of the map in which every place can reach every other, as worlds have it",
+        help="only the part of the map in which every node can reach every other, as in the taxi world",
     )  # fmt: skip
-    add("--city-seed", type=int, default=0, metavar="N", help="which generated city (default 0)")
-    add("--strict", action="store_true", help="refuse a file with a line that cannot be placed; else it is left out")
+    add("--city-seed", type=int, default=0, metavar="N", help="seed of a generated city (default 0)")
+    add(
+        "--strict",
+        action="store_true",
+        help="refuse a file with a line that does not fit the map; without it such lines are left out",
+    )
     add("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where the result is put (default runs)")
-    add("--degree", type=int, default=4, metavar="N", help="most streets used that may leave a place (default 4)")
+    add(
+        "--degree",
+        type=int,
+        default=4,
+        metavar="N",
+        help="largest number of used streets that leave a node (default 4)",
+    )
     add(
         "--distance", type=float, default=HALF_MILE, metavar="METRES",
-        help=f"longest invented street (default {HALF_MILE}, half a mile)",
+        help=f"longest street that may be added to the map (default {HALF_MILE}, half a mile)",
     )  # fmt: skip
-    add("--orders", type=int, default=5, metavar="N", help="orders of the routes to draw them in (default 5)")
+    add(
+        "--orders", type=int, default=5, metavar="N", help="random orders in which the routes are explained (default 5)"
+    )
     add(
         "--directions", nargs="+", default=[], metavar="WORD",
-        help="further words that are directions, though no street of the map has them",
+        help="words that are directions although no street of the map has them",
     )  # fmt: skip
     add(
         "--released", action="store_true",
-        help="failed routes leave their streets behind, as in the released code of Vafa et al.",
+        help="keep the streets that a route added before it failed, as the released code of Vafa et al. does",
     )  # fmt: skip
-    add("--seed", type=int, default=0, metavar="N", help="of the orders and the controls (default 0)")
+    add("--seed", type=int, default=0, metavar="N", help="seed of the orders and of the controls (default 0)")
     add("--json", action="store_true", help="print the record as JSON, and nothing else")
 
 

@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 
-LINE = "train a model in a world, score it beside its references, draw its figures"
+LINE = "train a model in a world, score the model and its references, draw the figures"
 
 
 def add_arguments(parser: Parser) -> None:

@@ -8,7 +8,7 @@ from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 from worldbench.core.errors import InputError
 
-LINE = "score a model of your own: a Python function from tokens to logits"
+LINE = "score your own model: a Python function from tokens to logits"
 
 
 def add_arguments(parser: Parser) -> None:

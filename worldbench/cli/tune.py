@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from worldbench.settings.choice import Choice
     from worldbench.settings.job import Job
 
-LINE = "tune several models alike: the same number of trials for each, on seeds of their own"
+LINE = "tune several models with the same number of trials each, on seeds that are never reported"
 
 
 def add_arguments(parser: Parser) -> None:
