@@ -40,7 +40,7 @@ def test_a_card_is_cheap_and_says_what_it_lacks(tokens: int, states: int) -> Non
     if states > 1:
         assert {"bayes_loss", "typical_documents", "myopic_entropies", "distinct_beliefs"} <= set(card["left_out"])
         assert card["bayes_loss"] is None
-        assert "too many to unfold" in card["left_out"]["bayes_loss"]
+        assert "too many to compute" in card["left_out"]["bayes_loss"]
         reached = len(card["myopic_entropies"]) - 1
         assert f"{tokens**reached:,} beliefs at depth {reached}" in card["left_out"]["bayes_loss"] or tokens < 20
         entropies = world.expected_entropies()
@@ -70,14 +70,14 @@ def test_bounds_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
                 fresh.myopic_entropies(depth + 1)
             with pytest.raises(InputError, match=f"beyond depth {depth}"):
                 fresh.distinct_beliefs(depth + 1)
-    monkeypatch.setattr(mixed_states, "MOST_IN_ALL", 5 * mixed_states.numbers(named("z1r"), 4))
+    monkeypatch.setattr(mixed_states, "MOST_IN_ALL", 5 * mixed_states.successor_numbers(named("z1r"), 4))
     assert 0 < len(named("z1r").unfolding.entropies(1000)) < 40  # few beliefs, but many depths
 
 
 def test_prefixes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixed_states, "MOST_PREFIXES", 40**3 * (2 + mixed_states.BESIDE + 3))
     assert len(random_process(40, 2).mixed_states(3)[3]) == 40**3
-    with pytest.raises(InputError, match="2,560,000 prefixes of 4 tokens, too many to hold; ask for at most 3"):
+    with pytest.raises(InputError, match="2,560,000 prefixes of 4 tokens, too many for memory; ask for at most 3"):
         random_process(40, 2).mixed_states(4)
 
 
@@ -152,4 +152,4 @@ def test_a_run_over_many_tokens_ends_well(tmp_path: Path, capsys: pytest.Capture
         capsys.readouterr().err
     )
     result = json.loads(next((tmp_path / "runs").glob("hmm-oracle*/result*.json")).read_text())
-    assert "too many to unfold" in result["card"]["left_out"]["bayes_loss"]
+    assert "too many to compute" in result["card"]["left_out"]["bayes_loss"]

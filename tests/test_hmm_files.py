@@ -102,7 +102,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "transposed": ({"transition": np.swapaxes(ONE_WAY, 1, 2).tolist()},
         "are transposed: their columns, not their rows, sum to 1"),
     "counts": ({"transition": [[[36, 5], [9, 14]]]}, "state 0 .* sum to 41 and not to 1; divide the weights"),
-    "zero row": ({"transition": [[[0.5, 0.5], [0, 0]]]}, "state 1 .* sum to 0 and not to 1; let it stay"),
+    "zero row": ({"transition": [[[0.5, 0.5], [0, 0]]]}, "state 1 .* sum to 0 and not to 1; if no state follows it"),
     "not a number": ({"transition": [[[float("nan"), 0.5]]]}, r"transition\[0\]\[0\]\[0\] is nan"),
     "infinite": ({"transition": [[[float("inf")]]]}, r"transition\[0\]\[0\]\[0\] is inf"),
     "null": ({"transition": [[[1, 0], [None, 1]]]}, r"transition\[0\]\[1\]\[0\] is null"),
@@ -112,7 +112,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "flat": ({"transition": [[0.5, 0.5]]}, r"transition\[0\]\[0\] is a .*number"),
     "ragged": ({"transition": [[[0.5], [0.5, 0.5]]]},
         r"transition\[0\]\[1\] has 2 entries, transition\[0\]\[0\] has 1"),
-    "not square": ({"transition": [[[0.5, 0.5]]]}, "one square matrix a token"),
+    "not square": ({"transition": [[[0.5, 0.5]]]}, "one square matrix per token"),
     "no list": ({"transition": {"a": 1}}, "transition is an object"),
     "empty": ({"transition": []}, "transition is empty"),
     "nothing": (3, "transition is a whole number"),
@@ -124,18 +124,18 @@ WRONG: dict[str, tuple[Any, str]] = {
     "negative": ({"transition": [[[1.2, -0.2], [0, 0.5]], [[0, 0], [0.5, 0]]]},
         "the token '1' a negative probability, -0.333"),
     "two parts": ({"transition": [[[1, 0, 0], [0.5, 0, 0.5], [0, 0, 1]]]},
-        "cannot leave state 0 and state 2: give its start"),
-    "start of zeros": ({"transition": ONE_WAY, "start": [0, 0]}, "no belief, 0, 0; give a probability for each state"),
-    "negative start": ({"transition": ONE_WAY, "start": [-1, 2]}, "no belief, -1, 2"),
+        "cannot leave state 0 and state 2; give its start"),
+    "start of zeros": ({"transition": ONE_WAY, "start": [0, 0]}, "not a belief, 0, 0; give one probability per state"),
+    "negative start": ({"transition": ONE_WAY, "start": [-1, 2]}, "not a belief, -1, 2"),
     "nested start": ({"transition": ONE_WAY, "start": [[1, 0]]}, r"start\[0\] is a list"),
     "short start": ({"transition": ONE_WAY, "start": [1]}, "needs 2 entries"),
-    "words": ({"transition": ONE_WAY, "words": ["a", "a"]}, "two tokens of one name, 'a'"),
+    "words": ({"transition": ONE_WAY, "words": ["a", "a"]}, "two tokens with the name 'a'"),
     "few words": ({"transition": ONE_WAY, "words": ["a"]}, "2 matrices and 1 word;"),
     "no words": ({"transition": ONE_WAY, "words": {"a": 0}}, "must be a list of strings"),
     "a space": ({"transition": ONE_WAY, "words": ["a b", "c"]}, "the word 'a b' cannot name a token"),
     "reserved": ({"transition": ONE_WAY, "words": ["<pad>", "c"]}, "the word '<pad>' cannot name a token"),
     "name": ({"transition": ONE_WAY, "name": 7}, "'name' must be printable text, not 7"),
-    "phi is missing": ({"transition": PARTS, "start": [0.5, 0, 0.5, 0]}, "2 eigenvectors .* give phi"),
+    "phi is missing": ({"transition": PARTS, "start": [0.5, 0, 0.5, 0]}, "2 possible phi .* give phi"),
     "phi is none": ({"transition": PARTS, "phi": [1, 1, 1, 1]}, "phi .* must be a right eigenvector"),
     "no emissions": ({"transmat": [[1]]}, "'emissionprob' is missing"),
     "moves transposed": ({"transmat": [[0.9, 0.3], [0.1, 0.7]], "emissionprob": [[1], [1]]}, "transmat is transposed"),
@@ -223,7 +223,7 @@ def test_a_process_that_alternates_for_ever_is_read(path: Path) -> None:
 
 
 def test_processes_too_large_to_work_with(path: Path) -> None:
-    with pytest.raises(InputError, match=r"729 tokens and 729 states; take at most"):
+    with pytest.raises(InputError, match=r"729 tokens and 729 states; use at most"):
         named("product(mess3, mess3, mess3, mess3, mess3, mess3)")
     with pytest.raises(InputError, match="at most 131,071 tokens"):
         Process(name="wide", transition=np.full((200_000, 1, 1), 1 / 200_000))

@@ -16,7 +16,7 @@ from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import mixture, named, product
-from worldbench.envs.hmm.mixed_states import label
+from worldbench.envs.hmm.mixed_states import rounded
 from worldbench.envs.hmm.process import Process
 from worldbench.envs.hmm.world import HMM
 from worldbench.settings.resolve import resolve
@@ -135,9 +135,9 @@ def test_equal_beliefs_are_one_at_any_border() -> None:
         [[2.0**-k, 1 - 2.0**-k] for k in range(1, 22)] + [[5 * 10.0**-k, 1 - 5 * 10.0**-k] for k in range(1, 12)]
     )
     for decimals in (6, 9, 10):
-        assert (label(b, decimals) == label(b + 1e-16, decimals)).all()
-        assert (label(b, decimals) == label(b - 1e-16, decimals)).all()
-    assert len(np.unique(label(np.array([[0.5], [0.5 + 2e-9]])), axis=0)) == 2
+        assert (rounded(b, decimals) == rounded(b + 1e-16, decimals)).all()
+        assert (rounded(b, decimals) == rounded(b - 1e-16, decimals)).all()
+    assert len(np.unique(rounded(np.array([[0.5], [0.5 + 2e-9]])), axis=0)) == 2
 
 
 def test_many_tokens() -> None:
@@ -157,13 +157,13 @@ TOO_FAR[:2, [0, 2], [2, 0]] *= 5
     [
         ({"phi": np.array([1.0, 2.0])}, "right eigenvector"),
         ({"phi": np.zeros(2)}, "right eigenvector"),
-        ({"transition": np.array([[[1.5, 0], [0, 1.5]], [[-0.5, 0], [0, -0.5]]])}, "2 eigenvectors"),
+        ({"transition": np.array([[[1.5, 0], [0, 1.5]], [[-0.5, 0], [0, -0.5]]])}, "2 possible phi"),
         (
             {"transition": np.array([[[1.5, 0], [0, 0.2]], [[-0.5, 0], [0, 0.3]]]), "start": np.array([1.0, 0])},
             "negative probability",
         ),
         ({"transition": TOO_FAR, "start": np.array([1.0, 0, 0])}, "negative probability"),
-        ({"words": ("a", "a")}, "two tokens of one name"),
+        ({"words": ("a", "a")}, "two tokens with the name"),
     ],
 )
 def test_what_is_no_generalised_process_is_refused(change: dict, told: str) -> None:
@@ -176,9 +176,9 @@ def test_what_is_no_generalised_process_is_refused(change: dict, told: str) -> N
     ("spec", "told"),
     [
         ("mess3(x=.1, x=.2)", "given twice"),
-        ("mixture(0.3*coin, even)", "a weight for each"),
+        ("mixture(0.3*coin, even)", "a weight for all"),
         ("mixture(big*coin, 1*even)", "must be a number, not 'big'"),
-        ("mixture(-1*coin, 2*even)", "none of them negative"),
+        ("mixture(-1*coin, 2*even)", "one weight for each"),
         ("mess3(x=nan)", "between 0 and 1"),
         ("mess3(x=0)", "give its start"),
         ("sns(p=0, q=0)", "give its start"),

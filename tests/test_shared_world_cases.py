@@ -27,21 +27,21 @@ MAZES = sorted((*CASES.glob("maze/*.txt"), *CASES.glob("maze-*/*.txt"), *CASES.g
 TABLES = sorted((*CASES.glob("run-files/table-*HANG*"), *CASES.glob("run-files/table-*slow*")))
 NO_PROCESS = {
     "hmm/counts.json": r"state 0 .* sum to 102 and not to 1; divide",
-    "hmm/dupwords.json": "two tokens of one name, 'a'",
+    "hmm/dupwords.json": "two tokens with the name 'a'",
     "hmm/fewwords.json": "3 matrices and 2 words;",
-    "hmm/gen_reducible.json": "give phi, a number for each state",
-    "hmm/gen_reducible_start.json": "give phi, a number for each state",
+    "hmm/gen_reducible.json": "give phi, one number per state",
+    "hmm/gen_reducible_start.json": "give phi, one number per state",
     "hmm/nan.json": r"transition\[0\]\[0\]\[0\] is nan",
     "hmm/negative.json": "negative probability, -0.333",
     "hmm/none.json": r"transition\[0\]\[0\]\[0\] is null",
-    "hmm/start0.json": "no belief, 0, 0, 0; give a probability for each state",
+    "hmm/start0.json": "not a belief, 0, 0, 0; give one probability per state",
     "hmm/start2d.json": r"start\[0\] is a list",
     "hmm/strings.json": "is text; .* without quotation marks",
     "hmm/transposed2.json": "are transposed",
     "hmm/words.json": "the word 'a b' cannot name a token",
-    "hmm/zerorow.json": r"state 3 .* sum to 0 and not to 1; let it stay",
-    "hmm/zerorow_start.json": r"state 3 .* sum to 0 and not to 1; let it stay",
-    "hmm-give-phi/mine.json": "give phi, a number for each state",
+    "hmm/zerorow.json": r"state 3 .* sum to 0 and not to 1; if no state follows it",
+    "hmm/zerorow_start.json": r"state 3 .* sum to 0 and not to 1; if no state follows it",
+    "hmm-give-phi/mine.json": "give phi, one number per state",
     "hmm-transposed/mine.json": "are transposed",
 }
 """hmm/transposed.json is read: its rows sum to 1 as its columns do, so that nothing tells it from a process."""
@@ -103,7 +103,7 @@ def test_a_process_that_once_failed(path: Path) -> None:
             return
         world = HMM(config)
         card = world.card(100)
-        assert card["bayes_loss"] is not None or "too many to unfold" in card["left_out"]["bayes_loss"]
+        assert card["bayes_loss"] is not None or "too many to compute" in card["left_out"]["bayes_loss"]
         assert world.summary(100).startswith(world.process.name)
         documents = world.sample(0, "test", 0, 500)
         states = world.after(documents)

@@ -1,4 +1,4 @@
-"""Markov chains of hidden states: which states can follow which, and the long-run distribution.
+"""Markov chains of the states of a process: which states can be reached, and the stationary distribution.
 
 Shape letters: S states.
 """
@@ -10,14 +10,18 @@ import numpy as np
 from worldbench.core.errors import InputError
 
 NEAR_ONE = 1e-9
+"""An eigenvalue this close to 1 counts as 1."""
 MOST_BY_EIGENVALUES = 1000
+"""Most states of a chain whose stationary distribution is computed by an eigenvector."""
 
 
 def reachable(total: np.ndarray) -> np.ndarray:
-    """bool [S, S]: whether a chain of stochastic matrix float64 [S, S] that stands in state i can ever stand in state
-    j; each state reaches itself."""
+    """bool [S, S]: can the chain go from state i to state j in any number of steps, including none?
+
+    total: the transition matrix, float64 [S, S].
+    """
     reach = (total > 0) | np.eye(len(total), dtype=bool)
-    while True:  # at most log2 S times
+    while True:  # at most log2 S times: every pass doubles the number of steps
         further = reach.astype(np.float32) @ reach.astype(np.float32) > 0
         if np.array_equal(further, reach):
             return reach
@@ -25,28 +29,33 @@ def reachable(total: np.ndarray) -> np.ndarray:
 
 
 def closed_classes(reach: np.ndarray) -> list[np.ndarray]:
-    """The closed classes: sets of states that all reach one another and that nothing leaves, in the order of their
-    first states."""
+    """The closed classes of a chain, in the order of their first states.
+
+    A closed class is a set of states that all reach each other, and from which no other state can be reached. reach:
+    bool [S, S], from `reachable`.
+    """
     recurrent = np.flatnonzero((~reach | reach.T).all(axis=1))
     _, first, label = np.unique(reach[recurrent], axis=0, return_index=True, return_inverse=True)
     return [recurrent[label.ravel() == label.ravel()[i]] for i in np.sort(first)]
 
 
 def stationary(total: np.ndarray, name: str) -> np.ndarray:
-    """The stationary distribution of a stochastic matrix: float64 [S].
+    """The stationary distribution of a chain, float64 [S]. total: its transition matrix, float64 [S, S].
 
-    Raises InputError where there are several, which is where the chain has several closed classes (Norris 1997,
-    theorem 1.7.7).
+    Raises InputError if there are several stationary distributions. This is so exactly if the chain has several closed
+    classes (Norris 1997, Markov Chains, theorem 1.7.7). name: the process, for the error.
     """
     classes = closed_classes(reachable(total))
     if len(classes) > 1:
-        parts = " and ".join(_told(c) for c in classes[:3]) + (
+        parts = " and ".join(_listed(c) for c in classes[:3]) + (
             f" and {len(classes) - 3} sets more" if len(classes) > 3 else ""
         )
         raise InputError(
-            f"the process {name!r} has {len(classes)} stationary distributions, as it cannot leave {parts}: give "
-            "its start, a probability for each state"
+            f"the process {name!r} has {len(classes)} stationary distributions, because it cannot leave {parts}; give "
+            "its start, one probability per state"
         )
+    # An eigenvector is fast. It is used only if the eigenvalue 1 is clearly separated from the others; a chain that
+    # falls almost into parts needs the elimination, which is exact there too.
     if len(total) <= MOST_BY_EIGENVALUES:
         values, left = np.linalg.eig(total.T)
         ones = np.flatnonzero(np.abs(values - 1) < NEAR_ONE)
@@ -60,9 +69,9 @@ def stationary(total: np.ndarray, name: str) -> np.ndarray:
 
 
 def _by_elimination(total: np.ndarray) -> np.ndarray:
-    """The stationary distribution of an irreducible chain, to full relative precision however seldom its states change.
+    """The stationary distribution of an irreducible chain, by state reduction (Grassmann, Taksar & Heyman 1985).
 
-    Source: Grassmann, Taksar & Heyman 1985 (state reduction without subtractions).
+    The method has no subtractions. So every entry has full relative precision, even if transitions are very rare.
     """
     a, n = total.copy(), len(total)
     for k in range(n - 1, 0, -1):
@@ -74,7 +83,7 @@ def _by_elimination(total: np.ndarray) -> np.ndarray:
     return out / out.sum()
 
 
-def _told(states: np.ndarray) -> str:
+def _listed(states: np.ndarray) -> str:
     """`state 3`, or `states 0, 1, 2 ..`."""
     listed = ", ".join(map(str, states[:4])) + (" .." if len(states) > 4 else "")
     return f"state {listed}" if len(states) == 1 else f"states {listed}"

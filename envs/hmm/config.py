@@ -10,13 +10,13 @@ from worldbench.core.options import FILE
 
 @dataclass(frozen=True, kw_only=True)
 class HMMConfig:
-    """Which process, and how much of it a document shows."""
+    """The process, and the length of documents."""
 
     process: str = field(default="rrxor", metadata=FILE)
-    """A process by name and parameters: rrxor, mess3(x=0.15, a=0.6), mixture(0.2*coin, 0.8*z1r), product(coin, z1r), or
-    a FILE.json of your own matrices."""
+    """The process, by name and parameters: rrxor, mess3(x=0.15, a=0.6), mixture(0.2*coin, 0.8*z1r), product(coin, z1r);
+    or a FILE.json with your own matrices."""
     length: int = 10
-    """Tokens of a document after its start token."""
+    """Number of tokens of a document after its start token."""
 
     def __post_init__(self) -> None:
         if self.length < 1:

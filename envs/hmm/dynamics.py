@@ -1,4 +1,6 @@
-"""What the modules of hidden Markov processes use of a process; `process.py` has the process itself.
+"""The part of a process that `mixed_states.py`, `sampling.py` and `validity.py` use.
+
+A separate file, so that these modules need not import `process.py`, which imports them.
 
 Shape letters: V tokens, S states, N rows.
 """
@@ -35,9 +37,9 @@ class Dynamics(Protocol):
         ...
 
     def update(self, belief: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Beliefs [N, S] after one more token each [N], and the probability [N] of that token."""
+        """Beliefs [N, S] after one more token per row, tokens [N], and the probability [N] of that token."""
         ...
 
     def successors(self, belief: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`update` by every token: beliefs [N, S] -> [N, V, S], and the probabilities [N, V]."""
+        """Beliefs after every possible token: [N, S] -> [N, V, S], and the probabilities [N, V] of the tokens."""
         ...

@@ -1,14 +1,14 @@
-"""Processes of one's own, read from JSON in one of three layouts that are told apart by their keys.
+"""Reads a process from a JSON file. The keys of the file show which of three layouts it has.
 
-    {"transition": [V][S][S], "start": [S], "phi": [S]}             this library's; only the first is needed
-    {"transition_matrices": [V][S][S], "initial_state": [S]}        simplexity's generalized hidden Markov model; as
-    above
-    {"startprob": [S], "transmat": [S][S], "emissionprob": [S][V]}  hmmlearn's CategoricalHMM, also as `startprob_` ..;
-                                                                    the first may be left out
+    {"transition": [V][S][S], "start": [S], "phi": [S]}             this library; only "transition" is required
+    {"transition_matrices": [V][S][S], "initial_state": [S]}        simplexity, (generalized) hidden Markov model;
+                                                                    "initial_state" may be left out
+    {"startprob": [S], "transmat": [S][S], "emissionprob": [S][V]}  hmmlearn, CategoricalHMM, also with the keys
+                                                                    `startprob_` ..; "startprob" may be left out
 
-Each may also have "words" [V], the tokens' names, and "name". A list alone is the matrices of the first. In the first
-two layouts entry [x][i][j] is the weight of going from state i to state j and emitting token x. hmmlearn's states emit
-before they move, so there T[x][i, j] = emissionprob[i][x] transmat[i][j].
+Each layout may also have "words" [V], the names of the tokens, and "name". A list instead of an object is read as
+"transition". In the first two layouts, entry [x][i][j] is the weight of the step from state i to state j that emits
+token x. In hmmlearn, a state emits a token before the step, so T[x][i, j] = emissionprob[i][x] transmat[i][j].
 
 Shape letters: V tokens, S states.
 """
@@ -32,11 +32,12 @@ LAYOUTS: dict[str, tuple[str, ...]] = {
     "transition_matrices": ("transition_matrices", "initial_state"),
     "transmat": ("startprob", "transmat", "emissionprob"),
 }
-"""The keys of each layout, by the one that it must have."""
+"""The keys of each layout, by its required key."""
 BESIDE = ("words", "name")
+"""Keys that every layout may have."""
 RESERVED = ("<pad>", "<start>")
-"""Words of a document that no token may bear."""
-KINDS = {
+"""Words of the world, which cannot name a token of the process."""
+KINDS = {  # what msgspec calls a type, and what an error calls it
     "str": "text",
     "null": "null",
     "bool": "true or false",
@@ -48,10 +49,10 @@ KINDS = {
 
 
 def from_file(path: Path) -> Process:
-    """The process of a JSON file.
+    """The process in a JSON file.
 
-    Raises InputError, which names the file and the place in it, for a file that cannot be read, is of no such layout,
-    or holds no process.
+    Raises InputError, which names the file and the place in it, if the file cannot be read, has none of the layouts,
+    or does not hold a process.
     """
     raw = read_json(path)
     try:
@@ -61,16 +62,17 @@ def from_file(path: Path) -> Process:
 
 
 def _process(raw: dict[str, Any], stem: str) -> Process:
+    """The process in an object. stem: its name if the object has none."""
     raw = {k[:-1] if k.endswith("_") and k[:-1] in LAYOUTS["transmat"] else k: v for k, v in raw.items()}
     layouts = [key for key in LAYOUTS if key in raw]
     if len(layouts) != 1:
-        told = (
-            f"has both {layouts[0]!r} and {layouts[1]!r}, which are of different layouts"
+        problem = (
+            f"has both {layouts[0]!r} and {layouts[1]!r}, which belong to different layouts"
             if layouts
-            else "lacks 'transition', one square matrix a token"
+            else "lacks 'transition', one square matrix per token"
         )
         raise InputError(
-            f"the process {told}; give one of 'transition', 'transition_matrices' (simplexity) and 'transmat' with "
+            f"the process {problem}; give one of 'transition', 'transition_matrices' (simplexity) and 'transmat' with "
             "'emissionprob' (hmmlearn)"
         )
     known = (*LAYOUTS[layouts[0]], *BESIDE)
@@ -98,7 +100,10 @@ def _process(raw: dict[str, Any], stem: str) -> Process:
 
 
 def _numbers(raw: dict[str, Any], key: str, dimensions: int) -> np.ndarray | None:
-    """The finite numbers under a key, an array of so many dimensions; None where the key is absent."""
+    """The numbers under a key, as an array with this number of dimensions; None if the key is absent.
+
+    Raises InputError for another shape, and for numbers that are not finite.
+    """
     if key not in raw:
         return None
     import msgspec
@@ -112,12 +117,12 @@ def _numbers(raw: dict[str, Any], key: str, dimensions: int) -> np.ndarray | Non
     try:
         value = msgspec.convert(raw[key], kind)
     except msgspec.ValidationError as error:
-        told = re.fullmatch(r"Expected `(?:\w+)`, got `(\w+)`(?: - at `\$(.*)`)?", str(error))
-        found, where = (KINDS.get(told[1], told[1]), told[2] or "") if told else (str(error), "")
+        parts = re.fullmatch(r"Expected `(?:\w+)`, got `(\w+)`(?: - at `\$(.*)`)?", str(error))
+        found, where = (KINDS.get(parts[1], parts[1]), parts[2] or "") if parts else (str(error), "")
         raise InputError(f"{key}{where} is {found}; {key} holds numbers {shape}, without quotation marks") from error
     except OverflowError as error:
         raise InputError(
-            f"{key} has a number too large to work with ({error}); weights and probabilities are about 1"
+            f"{key} has a number that is too large ({error}); weights and probabilities are about 1"
         ) from error
     try:
         array = np.array(value, float)
@@ -134,30 +139,30 @@ def _numbers(raw: dict[str, Any], key: str, dimensions: int) -> np.ndarray | Non
 
 
 def _ragged(value: list[Any], where: str) -> str:
-    """The first two lists, side by side, that differ in length."""
+    """A text that names the first list with a length other than that of its first neighbor."""
     for i, part in enumerate(value):
         if isinstance(part, list) and len(part) != len(value[0]):
             return f"{where}[{i}] has {len(part)} entries, {where}[0] has {len(value[0])}"
     return next(
-        (told for i, part in enumerate(value) if isinstance(part, list) and (told := _ragged(part, f"{where}[{i}]"))),
+        (text for i, part in enumerate(value) if isinstance(part, list) and (text := _ragged(part, f"{where}[{i}]"))),
         "",
     )
 
 
 def _words(words: Any) -> tuple[str, ...]:
     if not isinstance(words, list) or not all(isinstance(w, str) for w in words):
-        raise InputError(f"'words' must be a list of strings, one a token, not {words!r:.60}")
+        raise InputError(f"'words' must be a list of strings, one per token, not {words!r:.60}")
     for word in words:
         if not word or not word.isprintable() or any(c.isspace() for c in word) or word in RESERVED:
             raise InputError(
-                f"the word {word!r} cannot name a token; a word is printable, has no spaces, and is none of "
-                f"{', '.join(RESERVED)}"
+                f"the word {word!r} cannot name a token; a word must be printable, without spaces, and not "
+                f"{' or '.join(RESERVED)}"
             )
     return tuple(words)
 
 
 def _edge_emitting(transmat: np.ndarray | None, emissionprob: np.ndarray | None) -> np.ndarray:
-    """T[x][i, j] = emissionprob[i][x] transmat[i][j], checked: each row of the two a distribution."""
+    """T[x][i, j] = emissionprob[i][x] transmat[i][j]: float64 [V, S, S]. Refuses rows that are not distributions."""
     if transmat is None or emissionprob is None:
         raise InputError(
             "'emissionprob' is missing beside 'transmat'; it holds the probability of each token, [states][tokens]"
@@ -166,9 +171,9 @@ def _edge_emitting(transmat: np.ndarray | None, emissionprob: np.ndarray | None)
     if transmat.shape != (states, states):
         raise InputError(f"transmat must be square, [states][states], not {list(transmat.shape)}")
     if len(emissionprob) != states:
-        turned = "; it is transposed" if emissionprob.shape[1] == states else ""
+        transposed = "; it is transposed" if emissionprob.shape[1] == states else ""
         raise InputError(
-            f"emissionprob must have {states} rows, one a state of transmat, not {len(emissionprob)}{turned}"
+            f"emissionprob must have {states} rows, one per state of transmat, not {len(emissionprob)}{transposed}"
         )
     for key, matrix in (("transmat", transmat), ("emissionprob", emissionprob)):
         if (matrix < 0).any():

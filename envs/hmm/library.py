@@ -1,8 +1,7 @@
-"""Named processes, their mixtures and products, and the user's own from a file.
+"""Named processes, their mixtures and products, and processes from the files of users.
 
-Sources: Shai et al. 2024 (arXiv 2405.15943: Mess3, Z1R, RRXOR), Riechers et al. 2025 (2505.18373, 2507.07432: SNS,
-Bloch walk), Crutchfield & Young 1989 (even process, golden mean). States are named in each docstring; T[x][i, j] as in
-`process.py`.
+Sources: Shai et al. 2024 (arXiv 2405.15943: Mess3, Z1R, RRXOR), Riechers et al. 2025 (arXiv 2505.18373 and 2507.07432:
+SNS, Bloch walk), Crutchfield & Young 1989 (even process, golden mean). `process.py` explains the notation T[x][i, j].
 """
 
 from __future__ import annotations
@@ -23,25 +22,28 @@ from worldbench.envs.hmm.process import Process
 
 
 def _probability(**values: float) -> None:
+    """Refuses a value that is not a probability. values: by name of the parameter."""
     for name, value in values.items():
         if not 0 <= value <= 1:
-            raise InputError(f"{name} is a probability between 0 and 1, not {value}")
+            raise InputError(f"{name} must be a probability between 0 and 1, not {value}")
 
 
 def mess3(x: float = 0.05, a: float = 0.85) -> Process:
-    """Three states, three tokens: each state mostly emits its own token (a) and mostly stays (1 - 2x). Beliefs fill a
-    fractal in the simplex."""
+    """Three states, each with its own token. A state stays with probability 1 - 2x and goes to each other state with
+    probability x. The new state emits its own token with probability a, each other token with (1 - a) / 2. The beliefs
+    form a fractal in the simplex."""
     _probability(x=x, a=a)
     if x > 0.5:
         raise InputError(f"mess3 needs x of at most 0.5, not {x}")
     b, y = (1 - a) / 2, 1 - 2 * x
     stay = np.where(np.eye(3, dtype=bool), y, x)
-    emit = np.where(np.eye(3, dtype=bool), a, b)  # [token, state arrived in]
+    emit = np.where(np.eye(3, dtype=bool), a, b)  # [token, next state]
     return Process(name=f"mess3(x={x:g}, a={a:g})", transition=stay[None] * emit[:, None, :], words=("A", "B", "C"))
 
 
 def z1r(p: float = 0.5) -> Process:
-    """A zero, a one, then a random bit, over and over; states 0, 1, R."""
+    """A zero, a one, then a random bit (0 with probability p), again and again. The states, 0, 1 and R, say which is
+    next."""
     _probability(p=p)
     t = np.zeros((2, 3, 3))
     t[0, 0, 1] = 1
@@ -51,12 +53,15 @@ def z1r(p: float = 0.5) -> Process:
 
 
 def rrxor(p1: float = 0.5, p2: float = 0.5) -> Process:
-    """Two random bits, then their exclusive or; states S, 0, 1, T, F (T: the third bit will be 1)."""
+    """Two random bits, then their exclusive or, again and again. p1, p2: probability that the first, second bit is 0.
+
+    States: S (before the first bit), 0 and 1 (after the first bit), T and F (the third bit will be 1, will be 0).
+    """
     return leaky_rrxor(p1, p2, 0.0)
 
 
 def leaky_rrxor(p1: float = 0.5, p2: float = 0.5, leak: float = 0.1) -> Process:
-    """RRXOR whose third bit is wrong with probability `leak`."""
+    """RRXOR, but the third bit is wrong with probability `leak`."""
     _probability(p1=p1, p2=p2, leak=leak)
     t = np.zeros((2, 5, 5))
     t[0, 0, 1], t[1, 0, 2] = p1, 1 - p1
@@ -69,19 +74,22 @@ def leaky_rrxor(p1: float = 0.5, p2: float = 0.5, leak: float = 0.1) -> Process:
 
 
 def even(p: float = 0.5) -> Process:
-    """Ones come in blocks of even length."""
+    """Every block of ones has an even length. p: probability of two more ones where a zero is possible too."""
     _probability(p=p)
     return Process(name=f"even(p={p:g})", transition=np.array([[[1 - p, 0], [0, 0]], [[0, p], [1, 0]]], float))
 
 
 def golden_mean(p: float = 0.5) -> Process:
-    """No two ones in a row."""
+    """No two ones in a row. p: probability of a one where it is allowed."""
     _probability(p=p)
     return Process(name=f"golden_mean(p={p:g})", transition=np.array([[[1 - p, 0], [1, 0]], [[0, p], [0, 0]]], float))
 
 
 def sns(p: float = 0.5, q: float = 0.5) -> Process:
-    """The simple non-unifilar source: two states, two tokens, infinitely many beliefs in one dimension."""
+    """The simple non-unifilar source: two states, two tokens, and infinitely many beliefs on a line.
+
+    p: probability of the step from the first to the second state. q: probability of the step back, which emits a 1.
+    """
     _probability(p=p, q=q)
     return Process(
         name=f"sns(p={p:g}, q={q:g})", transition=np.array([[[1 - p, p], [0, 1 - q]], [[0, 0], [q, 0]]], float)
@@ -89,16 +97,18 @@ def sns(p: float = 0.5, q: float = 0.5) -> Process:
 
 
 def coin(p: float = 0.5) -> Process:
-    """Independent bits, 0 with probability p: nothing to know."""
+    """Independent bits, 0 with probability p. There is one state, so there is nothing to infer."""
     _probability(p=p)
     return Process(name=f"coin(p={p:g})", transition=np.array([[[p]], [[1 - p]]]))
 
 
 def bloch_walk(alpha: float = 1.0, beta: float = math.sqrt(51)) -> Process:
-    """A generalised process on a slice of the Bloch sphere: three dimensions, four tokens, no hidden Markov model with
-    finitely many states."""
+    """A generalized process with four tokens. Its beliefs are vectors of three numbers in a slice of the Bloch sphere.
+
+    No hidden Markov process with finitely many states has the same distribution of sequences.
+    """
     if not alpha**2 + beta**2 > 0:
-        raise InputError(f"bloch_walk needs alpha or beta other than 0, not {alpha} and {beta}")
+        raise InputError(f"bloch_walk needs an alpha or a beta other than 0, not {alpha} and {beta}")
     g2 = 1 / (4 * (alpha**2 + beta**2))
     o, m = 2 * alpha * beta * g2, (alpha**2 - beta**2) * g2
     t = np.zeros((4, 3, 3))
@@ -123,20 +133,24 @@ NAMED: dict[str, Callable[..., Process]] = {
 
 
 def mixture(parts: list[Process], weights: list[float] | None = None) -> Process:
-    """One of the parts, chosen once by its weight and never told: a belief is which part, times where in it. All parts
-    over the same number of tokens."""
+    """A process that is one of the parts: a hidden choice, made once before the first token.
+
+    A belief is about the part and about the state in the part. All parts must have the same number of tokens. weights:
+    the probability of each part, up to a factor; None: all equal.
+    """
     if not parts:
         raise InputError("a mixture needs at least one process")
     v = parts[0].n_tokens
     if any(p.n_tokens != v for p in parts):
         raise InputError(
-            f"the parts of a mixture must have equally many tokens, not {', '.join(str(p.n_tokens) for p in parts)}"
+            "all parts of a mixture must have the same number of tokens, "
+            f"not {', '.join(str(p.n_tokens) for p in parts)}"
         )
     w = np.full(len(parts), 1 / len(parts)) if weights is None else np.asarray(weights, float)
     if len(w) != len(parts) or (w < 0).any() or not w.sum() > 0:
         raise InputError(
-            f"a mixture of {counted(len(parts), 'process', 'processes')} needs as many weights, "
-            f"none of them negative, not {weights}"
+            f"a mixture of {counted(len(parts), 'process', 'processes')} needs one weight for each, "
+            f"at least 0 and not all 0, but has {weights}"
         )
     w = w / w.sum()
     size = sum(p.n_states for p in parts)
@@ -146,15 +160,18 @@ def mixture(parts: list[Process], weights: list[float] | None = None) -> Process
         stop = at + p.n_states
         t[:, at:stop, at:stop], start[at:stop] = p.transition, share * p.start
         at = stop
-    told = " + ".join(p.name if weights is None else f"{share:g}*{p.name}" for p, share in zip(parts, w))
+    listed = " + ".join(p.name if weights is None else f"{share:g}*{p.name}" for p, share in zip(parts, w))
     return Process(
-        name=f"mixture({told})", transition=t, start=start, words=parts[0].words,
+        name=f"mixture({listed})", transition=t, start=start, words=parts[0].words,
         phi=np.concatenate([p.phi for p in parts]), own_phi=any(p.own_phi for p in parts),
     )  # fmt: skip
 
 
 def product(parts: list[Process]) -> Process:
-    """All parts side by side, independent: a token is one token of each (the first part's most significant)."""
+    """Independent processes at the same time: a token of the product stands for one token of each part.
+
+    The number of a token is written in digits, one per part; the first part has the most significant digit.
+    """
     if not parts:
         raise InputError("a product needs at least one process")
     t, start, words, phi = parts[0].transition, parts[0].start, parts[0].words, parts[0].phi
@@ -172,6 +189,8 @@ def product(parts: list[Process]) -> Process:
 def named(spec: str) -> Process:
     """A process by its name and parameters, such as `mess3`, `mess3(x=0.15, a=0.6)`, `mixture(mess3, mess3(a=0.6))`,
     `mixture(0.2*coin, 0.8*z1r)`, `product(coin, z1r)`, or `FILE.json`.
+
+    Raises InputError for an unknown name or parameter, a malformed text, and a file that does not hold a process.
     """
     spec = spec.strip()
     if spec.lower().endswith(".json"):
@@ -179,7 +198,7 @@ def named(spec: str) -> Process:
     head, bracket, rest = spec.partition("(")
     head = head.strip().replace("-", "_")
     if bracket and not rest.endswith(")"):
-        raise InputError(f"the process {spec!r} lacks its closing bracket")
+        raise InputError(f"the process {spec!r} lacks a closing bracket")
     arguments = _split(rest[:-1]) if bracket else []
     if head in ("mixture", "product"):
         if not arguments:
@@ -189,13 +208,13 @@ def named(spec: str) -> Process:
         weighted = [_weighted(a) for a in arguments]
         weights = [w for w, _ in weighted if w is not None]
         if weights and len(weights) < len(weighted):
-            raise InputError(f"a mixture has a weight for each of its processes or for none, not {spec!r}")
+            raise InputError(f"a mixture needs a weight for all of its processes or for none, not {spec!r}")
         return mixture([named(rest) for _, rest in weighted], weights or None)
     if head not in NAMED:
         if is_file(spec):
             raise InputError(
-                f"{spec!r} is a file, and the name of a file of matrices ends in .json; "
-                "write its matrices as JSON under such a name"
+                f"{spec!r} is a file, but its name does not end in .json; write the matrices as JSON into a file whose "
+                "name ends in .json"
             )
         raise unknown("process", head, [*NAMED, "mixture", "product"])
     function = NAMED[head]
@@ -205,7 +224,8 @@ def named(spec: str) -> Process:
         key, equals, value = (part.strip() for part in argument.partition("="))
         if not equals:
             raise InputError(
-                f"a parameter of {head} reads name=number, not {argument!r}; it has {', '.join(known) or 'none'}"
+                f"a parameter of {head} is written name=number, not {argument!r}; "
+                f"its parameters are {', '.join(known) or 'none'}"
             )
         if key not in known:
             raise InputError(f"{head} has no parameter {key!r}{nearest(key, known)}")
@@ -230,7 +250,7 @@ def _weighted(text: str) -> tuple[float | None, str]:
 
 
 def _split(text: str) -> list[str]:
-    """At the commas outside brackets."""
+    """The parts of a text between the commas that are not inside brackets."""
     parts, depth, at = [], 0, 0
     for i, c in enumerate(text):
         depth += (c == "(") - (c == ")")

@@ -1,11 +1,14 @@
-"""The mixed-state presentation: which beliefs a process can be in after L tokens, how likely each is, and the
-entropies that follow.
+"""The mixed-state presentation of a process: the beliefs after L tokens, their probabilities, and the entropies.
 
-    h_L = sum over beliefs b at depth L of Pr(b) H(next token | b);      h = lim h_L, the entropy rate (nats)
-(Crutchfield, Riechers & Ellison 2016; Shai et al. 2024, arXiv 2405.15943). Beliefs may be infinitely many, and grow as
-V^L. So everything here stops at a bound of counted numbers, never of seconds: the same on every machine.
+The depth of a belief is L, the number of tokens that lead to it. The expected entropy of the next token at depth L is
 
-Shape letters: V tokens, S states, M beliefs or prefixes.
+    h_L = sum over beliefs b at depth L of Pr(b) H(next token | b)
+
+and the entropy rate is h = lim h_L for L to infinity, in nats (Crutchfield, Riechers & Ellison 2016; Shai et al. 2024,
+arXiv 2405.15943). A process may have infinitely many beliefs: their number can grow as V^L. So the computations stop
+at a limit. The limit counts stored numbers, not seconds, so that results are the same on every machine.
+
+Shape letters: V tokens, S states, M beliefs or prefixes, L length.
 """
 
 from __future__ import annotations
@@ -21,30 +24,34 @@ from worldbench.core.text import counted
 from worldbench.envs.hmm.dynamics import Dynamics
 
 EQUAL = 9
-"""Beliefs that agree to so many decimals are one."""
+"""Beliefs that agree when rounded to this many decimals count as one belief."""
 OFFSET = 0.3819660112501051
-"""Shifts the borders of rounding away from the fractions with few digits, decimal or binary, that beliefs often are."""
+"""Added before rounding. Beliefs are often short fractions, such as 0.25. The offset keeps the borders of rounding away
+from them, so that floating-point errors do not split equal beliefs."""
 MOST_BELIEFS = 200_000
-"""A depth with more beliefs, before equal ones are merged, is not unfolded."""
+"""Most beliefs of one depth, counted before equal beliefs are merged."""
 MOST_NUMBERS = 4_000_000
-"""Nor is one whose beliefs, or whose laws, hold more numbers than this: about 200 MB at work."""
+"""Most numbers that the beliefs of one depth, or their laws, may hold. The work then takes about 200 MB."""
 MOST_IN_ALL = 12_000_000
-"""Nor any depth more, once the depths so far held more numbers than this in all: about a second."""
+"""Most numbers that all depths together may hold. The work then takes about a second."""
 MOST_PREFIXES = 50_000_000
-"""Numbers in the prefixes of one depth, which are never merged: 400 MB."""
+"""Most numbers that the prefixes of one length may hold (400 MB). Prefixes are not merged."""
 BESIDE = 6
-"""Numbers that a belief takes beside its states: token, parent, probability, what sorting needs."""
+"""Numbers stored for a belief in addition to its S entries: token, parent, probability, and work space for sorting."""
 DEEPEST = 40
-"""The depth at which the entropy rate is looked for at the latest."""
+"""Largest depth at which `entropy_rate` stops."""
 RAREST = 1e-6
+"""Smallest probability of a step between beliefs for which `_closed_rate` is used."""
 MOST_SOLVED = 500
-"""A closed set of at most so many beliefs has its entropy rate solved for."""
+"""Most beliefs of a process for which the entropy rate is computed exactly."""
 
 
 @dataclass(frozen=True)
 class MixedStates:
-    """Prefixes of one length that can occur, or the beliefs they lead to: tokens int [M, L], probability [M] (summing
-    to 1), belief [M, S]."""
+    """The possible prefixes of one length with their beliefs, or, merged, the distinct beliefs at this depth.
+
+    tokens: int [M, L], or [M, 0] if merged. probability: float64 [M], with sum 1. belief: float64 [M, S].
+    """
 
     tokens: np.ndarray
     probability: np.ndarray
@@ -54,20 +61,20 @@ class MixedStates:
         return len(self.probability)
 
 
-def label(belief: np.ndarray, decimals: int = EQUAL) -> np.ndarray:
-    """Whole numbers [M, S], the same for beliefs that are equal but for rounding."""
+def rounded(belief: np.ndarray, decimals: int = EQUAL) -> np.ndarray:
+    """Beliefs [M, S] as int64 [M, S]. Beliefs that are equal up to floating-point errors get equal rows."""
     return np.floor(belief * 10.0**decimals + OFFSET).astype(np.int64)
 
 
-def numbers(process: Dynamics, beliefs: int) -> int:
-    """How many numbers the beliefs hold that so many beliefs lead to, by every token each."""
+def successor_numbers(process: Dynamics, beliefs: int) -> int:
+    """How many numbers are stored for the successors of this many beliefs, one successor per belief and token."""
     return beliefs * process.n_tokens * (process.n_states + BESIDE)
 
 
 def _children(process: Dynamics, last: MixedStates) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Every belief of a level after every token that can follow: parent [M], token [M], belief [M, S], probability [M].
+    """The possible successors of the beliefs of one depth: parent [M], token [M], belief [M, S], probability [M].
 
-    Impossible ones are skipped.
+    M counts pairs of a belief and a token that can follow; parent is the row of the belief.
     """
     belief, p = process.successors(last.belief)
     probability = (last.probability[:, None] * p).ravel()
@@ -78,19 +85,22 @@ def _children(process: Dynamics, last: MixedStates) -> tuple[np.ndarray, np.ndar
 
 
 def _root(process: Dynamics) -> MixedStates:
+    """Depth 0: the belief before any token."""
     return MixedStates(np.zeros((1, 0), np.min_scalar_type(-process.n_tokens)), np.ones(1), process.start[None].copy())
 
 
 def prefixes(process: Dynamics, depth: int) -> list[MixedStates]:
-    """Every prefix of length 0 .. depth that can occur, with its probability and belief. InputError where they are too
-    many to hold."""
+    """For each length 0 .. depth, every prefix that can occur, with its probability and belief.
+
+    Raises InputError if the prefixes are too many for memory.
+    """
     levels = [_root(process)]
     for length in range(1, depth + 1):
         last = levels[-1]
-        if numbers(process, len(last)) + len(last) * process.n_tokens * length > MOST_PREFIXES:
+        if successor_numbers(process, len(last)) + len(last) * process.n_tokens * length > MOST_PREFIXES:
             raise InputError(
                 f"the process {process.name!r} has up to {len(last) * process.n_tokens:,} prefixes of {length} tokens, "
-                f"too many to hold; ask for at most {length - 1}"
+                f"too many for memory; ask for at most {length - 1} tokens"
             )
         parent, token, belief, probability = _children(process, last)
         longer = np.concatenate([last.tokens[parent], token[:, None].astype(last.tokens.dtype)], axis=1)
@@ -99,20 +109,19 @@ def prefixes(process: Dynamics, depth: int) -> list[MixedStates]:
 
 
 def merged(process: Dynamics) -> Iterator[MixedStates]:
-    """The beliefs at depth 0, 1, .., equal ones merged, so that their number stays finite where the process has
-    finitely many.
+    """Yields the distinct beliefs at depth 0, 1, .. with their probabilities, and ends before the limits are exceeded.
 
-    Ends before a depth that would exceed the bounds.
+    Equal beliefs of one depth are merged. So a process with finitely many beliefs never exceeds the limit of one depth.
     """
     level, spent = _root(process), 0
     while True:
         yield level
-        more = numbers(process, len(level))
+        more = successor_numbers(process, len(level))
         spent += more
         if len(level) * process.n_tokens > MOST_BELIEFS or more > MOST_NUMBERS or spent > MOST_IN_ALL:
             return
         _, _, belief, probability = _children(process, level)
-        _, first, inverse = np.unique(label(belief), axis=0, return_index=True, return_inverse=True)
+        _, first, inverse = np.unique(rounded(belief), axis=0, return_index=True, return_inverse=True)
         laws = len(first) * process.n_tokens
         spent += laws
         if laws > MOST_NUMBERS:
@@ -123,13 +132,13 @@ def merged(process: Dynamics) -> Iterator[MixedStates]:
 
 
 def entropy(law: np.ndarray) -> np.ndarray:
-    """Of each row, in nats."""
+    """The entropy of each row of law [N, V], in nats: float64 [N]."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return -np.where(law > 1e-300, law * np.log(law), 0.0).sum(1)
 
 
 class Unfolding:
-    """The myopic entropies of a process, each depth unfolded once."""
+    """The myopic entropies h_L of a process. The beliefs of each depth are computed once and then dropped."""
 
     def __init__(self, process: Dynamics) -> None:
         self.process = process
@@ -139,7 +148,7 @@ class Unfolding:
         self._ended = False
 
     def entropies(self, depth: int) -> np.ndarray:
-        """h_L for L = 0 .. depth; fewer where the bounds end them."""
+        """h_L in nats for L = 0 .. depth: float64 [depth + 1], or fewer if the limits are reached."""
         while len(self._entropies) <= depth and not self._ended:
             if (level := next(self._levels, None)) is None:
                 self._ended = True
@@ -150,39 +159,45 @@ class Unfolding:
 
     @property
     def depth(self) -> int:
-        """The last depth that was unfolded."""
+        """The largest depth computed so far."""
         return len(self._entropies) - 1
 
     def shortfall(self) -> str:
-        """Why no further depth is unfolded, in words."""
+        """In words, why there is no entropy beyond `depth`."""
         beliefs = counted(self._last, "belief")
         if not self._ended:
-            return f"{beliefs} at depth {self.depth}, and no deeper one was looked at"
+            return f"{beliefs} at depth {self.depth}, and no larger depth was computed"
         more = self._last * self.process.n_tokens
-        return f"{beliefs} at depth {self.depth} may lead to {more:,} more, too many to unfold"
+        return f"{beliefs} at depth {self.depth} may lead to {more:,} more, too many to compute"
 
 
 def distinct(process: Dynamics, depth: int) -> np.ndarray:
-    """How many distinct beliefs prefixes of length 0 .. L have, cumulative, for L = 0 .. depth: int, fewer where the
-    bounds end them."""
+    """How many distinct beliefs the prefixes of at most L tokens have, for L = 0 .. depth.
+
+    int [depth + 1], or fewer if the limits are reached.
+    """
     seen, counts = np.empty((0, process.n_states), np.int64), []
     for level in itertools.islice(merged(process), depth + 1):
-        seen = np.unique(np.concatenate([seen, label(level.belief)]), axis=0)
+        seen = np.unique(np.concatenate([seen, rounded(level.belief)]), axis=0)
         counts.append(len(seen))
     return np.array(counts)
 
 
 @dataclass(frozen=True)
 class Rate:
-    """The entropy rate in nats. settled: False where `value` is only the entropy at the last depth unfolded."""
+    """The entropy rate in nats. settled: False if `value` is only h_L at the largest depth that was computed."""
 
     value: float
     settled: bool
 
 
 def entropy_rate(unfolding: Unfolding, tolerance: float, deepest: int) -> Rate:
-    """h: solved for where the beliefs are a closed set of at most 500; else h_L at the depth where it settles to
-    `tolerance`, or the last one unfolded."""
+    """The entropy rate h.
+
+    It is exact if the process has at most 500 beliefs in all. Otherwise it is h_L at the first depth L > S at which
+    h_L differs from h_(L-1) by less than `tolerance`. If there is no such L up to `deepest`, or within the limits, the
+    value is h_L at the largest depth computed, and `settled` is False.
+    """
     process = unfolding.process
     if (exact := _closed_rate(process)) is not None:
         return Rate(exact, True)
@@ -198,16 +213,17 @@ def entropy_rate(unfolding: Unfolding, tolerance: float, deepest: int) -> Rate:
 
 
 def _closed_rate(process: Dynamics) -> float | None:
-    """The entropy rate from the Markov chain of beliefs, where there are at most 500 in all, and every step between
-    them has a probability of at least 1e-6.
+    """The exact entropy rate, from the Markov chain whose states are the beliefs of the process.
 
-    Beliefs that only tend to a limit count as equal to it in the end, and what they still doubt would decide the long
-    run: hence the least probability.
+    Returns None if there are more than 500 beliefs in all, or if a step between two beliefs has a probability below
+    1e-6. The second condition is needed because equal beliefs are merged. Beliefs that converge to a limit count as
+    equal to the limit after some steps. Before the limit, a very unlikely token may still be possible, and such a token
+    can decide where the chain is in the long run. The merged chain would then give a wrong rate.
     """
     beliefs, fresh, spent = process.start[None], process.start[None], 0
     origin, target, weight = [], [], []
     while len(fresh):
-        spent += numbers(process, len(fresh))
+        spent += successor_numbers(process, len(fresh))
         if spent > MOST_NUMBERS:
             return None
         start = MixedStates(np.zeros((len(fresh), 0), np.int8), np.ones(len(fresh)), fresh)
@@ -215,9 +231,9 @@ def _closed_rate(process: Dynamics) -> float | None:
         if probability.min(initial=0 if not len(probability) else 1) < RAREST:
             return None
         known = len(beliefs)
-        rows = np.concatenate([label(beliefs), label(belief)])
+        rows = np.concatenate([rounded(beliefs), rounded(belief)])
         _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        number = np.argsort(np.argsort(first))[inverse.ravel()]  # by the order in which they were met
+        number = np.argsort(np.argsort(first))[inverse.ravel()]  # numbered in order of first occurrence
         origin.append(known - len(fresh) + parent)
         target.append(number[known:])
         weight.append(probability)
@@ -227,7 +243,8 @@ def _closed_rate(process: Dynamics) -> float | None:
         beliefs = np.concatenate([beliefs, fresh])
     chain = np.zeros((len(beliefs), len(beliefs)))
     np.add.at(chain, (np.concatenate(origin), np.concatenate(target)), np.concatenate(weight))
-    # Half the time it stays: the same long-run shares, without the periods that would keep powers from settling.
+    # The lazy chain stays where it is with probability 1/2. It has the same stationary distribution, and it is
+    # aperiodic, so that its powers converge. Squaring 60 times gives the power 2^60.
     lazy = (chain / chain.sum(1, keepdims=True) + np.eye(len(beliefs))) / 2
     for _ in range(60):
         lazy = lazy @ lazy

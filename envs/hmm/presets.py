@@ -1,4 +1,4 @@
-"""Sizes of runs in hidden Markov processes."""
+"""The presets of the hidden Markov world."""
 
 from __future__ import annotations
 

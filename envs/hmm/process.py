@@ -1,12 +1,15 @@
-"""Hidden Markov processes and their generalisations: sampling, exact beliefs, laws, entropies. numpy only; useful
-without any model.
+"""Hidden Markov processes and generalized ones: sampling, exact beliefs, laws, entropies. Needs numpy alone.
 
-Edge-emitting form: T[x][i, j] is the weight of going from state i to state j and emitting x. A *belief* is a row
-vector b over states;
-    after token x:  b' = b T[x] / (b T[x] phi),      law of the next token:  Pr(x | b) = b T[x] phi,
-with phi all ones for a hidden Markov process (the T[x] then sum to a row-stochastic matrix), and the right eigenvector
-of their sum for a generalised one,
-whose entries may be negative (Riechers et al. 2025, arXiv 2507.07432; Shai et al. 2024, arXiv 2405.15943).
+A process is given in the edge-emitting form: T[x][i, j] is the weight of the step from state i to state j that emits
+token x. A belief is a row vector b with one entry per state. With a column vector phi,
+
+    law of the next token:   Pr(x | b) = b T[x] phi
+    belief after token x:    b' = b T[x] / (b T[x] phi)
+
+In a hidden Markov process, T[x][i, j] is a probability, the sum of all T[x] is a row-stochastic matrix, phi is all
+ones, and b is a probability distribution over states. In a generalized process, weights and beliefs may be negative,
+and phi is a right eigenvector of the sum of all T[x] with eigenvalue 1 (Riechers et al. 2025, arXiv 2507.07432; Shai
+et al. 2024, arXiv 2405.15943).
 
 Shape letters: V tokens, S states, N rows, L length.
 """
@@ -24,26 +27,26 @@ from worldbench.envs.hmm import mixed_states as presentation
 from worldbench.envs.hmm.mixed_states import DEEPEST, MixedStates, Rate, Unfolding
 
 CHUNK = 2048
-"""Rows worked on together: their working set stays in a core's cache."""
+"""Rows computed in one block. A block of this size fits into the cache of a core."""
 IMPOSSIBLE = 1e-15
-"""A token of at most this probability is taken to be impossible."""
+"""A token with at most this probability counts as impossible."""
 WIDE = 1 << 15
-"""With more than so many weights, each belief is multiplied by the matrix of its own token alone, not by all."""
+"""Above this number of weights, a belief is multiplied by the matrix of its token alone. Below, one product with all
+matrices together is faster, although most of its results are not used."""
 AT_ONCE = 1 << 24
-"""Numbers of beliefs after every token that are held together."""
+"""Most numbers that one product with all matrices may give, to limit memory."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Process:
-    """A process over V tokens, stationary unless it has a start of its own.
+    """A process over V tokens. It is stationary unless `start` is given.
 
-    transition: float64 [V, S, S]. start: the belief before any token, float64 [S], up to a factor; None: the
-    stationary distribution. words: the tokens' names.
-    phi: the functional that turns weights into probabilities, float64 [S]; None: all ones, or of a generalised process
-    the right eigenvector of the summed
-    matrix. own_phi: whether phi says something that matrices and start do not, and so belongs to what identifies the
-    process.
-    Raises InputError for shapes that do not fit, and for weights that are no (generalised) hidden Markov process.
+    transition: float64 [V, S, S]. start: the belief before any token, float64 [S], which is divided by start phi; None:
+    the stationary distribution. words: the names of the tokens. phi: float64 [S], which turns weights into
+    probabilities; None: all ones, or for a generalized process the right eigenvector of the summed matrix.
+    own_phi: does phi hold information that matrices and start do not determine? Then phi is part of the identity of
+    the world. Raises InputError for shapes that do not fit, and for weights that do not form a
+    (generalized) hidden Markov process.
     """
 
     name: str
@@ -53,7 +56,7 @@ class Process:
     phi: np.ndarray = field(default=None)  # type: ignore[assignment]
     own_phi: bool = False
     hidden_markov: bool = field(init=False, default=False)
-    """No negative weights and phi all ones: beliefs are probabilities, and states can be sampled."""
+    """No weight is negative, and phi is all ones. Then beliefs are probabilities, and states can be sampled."""
 
     def __post_init__(self) -> None:
         t = validity.transition(self.name, self.transition)
@@ -75,24 +78,24 @@ class Process:
 
     @cached_property
     def emission(self) -> np.ndarray:
-        """T[x] phi, as columns: float64 [S, V]; a belief times it is the next-token law."""
+        """float64 [S, V], with the columns T[x] phi. The product of a belief with this matrix is the law."""
         return (self.transition @ self.phi).T
 
     @cached_property
     def stationary(self) -> bool:
-        """Whether the start is a stationary distribution, so that h_L never rises."""
+        """Is the start a stationary distribution? Then h_L does not increase with L."""
         return bool(np.abs(self.start @ self.transition.sum(0) - self.start).max() < validity.ROUNDED)
 
     @cached_property
     def visited(self) -> np.ndarray:
-        """bool [S]: the states that can be reached from the start; all of a generalised process."""
+        """bool [S]: can the state be reached from the start? Always True for a generalized process."""
         if not self.hidden_markov:
             return np.ones(self.n_states, bool)
         return np.asarray(chains.reachable(self.transition.sum(0))[self.start > 0].any(axis=0))
 
     @cached_property
     def _wide(self) -> np.ndarray:
-        """The matrices side by side, float64 [S, V S]: one product for all tokens."""
+        """All matrices side by side, float64 [S, V S], for one product with all of them."""
         return np.concatenate(list(self.transition), axis=1)
 
     def law(self, belief: np.ndarray) -> np.ndarray:
@@ -100,8 +103,10 @@ class Process:
         return belief @ self.emission
 
     def update(self, belief: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Beliefs [N, S] after one more token each [N], and the probability [N] that it had; an impossible token
-        leaves zeros."""
+        """Beliefs [N, S] after one more token per row, tokens [N], and the probability [N] of that token.
+
+        An impossible token gives a belief of zeros and the probability 0.
+        """
         after, rows = np.empty((len(belief), self.n_states)), max(2, AT_ONCE // (self.n_tokens * self.n_states))
         if self.transition.size > WIDE:
             order = np.argsort(tokens, kind="stable")
@@ -116,17 +121,19 @@ class Process:
         return _normalized(after, after @ self.phi)
 
     def successors(self, belief: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`update` by every token: beliefs [N, S] -> [N, V, S], and the probabilities [N, V]."""
+        """Beliefs after every possible token: [N, S] -> [N, V, S], and the probabilities [N, V] of the tokens."""
         rows = (
             np.repeat(belief, 2, axis=0) if len(belief) == 1 < self.n_tokens else belief
-        )  # BLAS rounds a single row otherwise
+        )  # BLAS rounds a product with one row differently, and results must not depend on the number of rows
         after = (rows @ self._wide)[: len(belief)].reshape(-1, self.n_states)
         after, p = _normalized(after, after @ self.phi)
         return after.reshape(len(belief), self.n_tokens, -1), p.reshape(len(belief), -1)
 
     def beliefs(self, tokens: np.ndarray) -> np.ndarray:
-        """Beliefs before each token and after the last: int [N, L] -> float64 [N, L + 1, S]; zeros after an impossible
-        token."""
+        """Beliefs before each token and after the last one: int [N, L] -> float64 [N, L + 1, S].
+
+        All beliefs after an impossible token are zeros.
+        """
         n, length = tokens.shape
         out = np.empty((n, length + 1, self.n_states))
         if self.transition.size > WIDE:
@@ -134,7 +141,7 @@ class Process:
             for t in range(length):
                 out[:, t + 1], _ = self.update(out[:, t], tokens[:, t])
             return out
-        # States first, rows last: every operation then runs along contiguous rows.
+        # Axes: states first, rows last. The inner loop of every operation is then long and contiguous in memory.
         wide = self.transition.transpose(0, 2, 1).reshape(-1, self.n_states)
         phi = None if (self.phi == 1).all() else self.phi
         for low in range(0, n, CHUNK):
@@ -157,7 +164,7 @@ class Process:
         return out
 
     def log_probability(self, tokens: np.ndarray) -> np.ndarray:
-        """Log probability of each row, int [N, L] -> float64 [N]; -inf for an impossible one."""
+        """Log probability in nats of each row of tokens: int [N, L] -> float64 [N]; -inf for an impossible row."""
         belief, total = np.repeat(self.start[None], len(tokens), axis=0), np.zeros(len(tokens))
         with np.errstate(divide="ignore"):
             for column in np.asarray(tokens).T:
@@ -167,12 +174,14 @@ class Process:
 
     @cached_property
     def guide(self) -> sampling.Guide:
-        """How states and tokens are drawn, of a hidden Markov process."""
+        """The table for sampling states and tokens. Hidden Markov processes only."""
         return sampling.Guide.of(self.transition)
 
     def sample(self, uniform: np.ndarray) -> np.ndarray:
-        """Tokens uint8 or int32 [N, L] from draws [N, 1 + L] in [0, 1): the first chooses the state (a generalised
-        process has no use for it)."""
+        """Tokens uint8 or int32 [N, L] from uniform numbers [N, 1 + L] in [0, 1).
+
+        The first number of a row draws the first state. A generalized process has no states to draw, and ignores it.
+        """
         n, length = len(uniform), uniform.shape[1] - 1
         out = np.empty((n, length), np.uint8 if self.n_tokens <= 256 else np.int32)
         guide = self.guide if self.hidden_markov and self.guide.bins else None
@@ -184,20 +193,22 @@ class Process:
 
     @cached_property
     def unfolding(self) -> Unfolding:
-        """Its mixed states by depth, within the bounds of `mixed_states.py`."""
+        """The entropies of the mixed states by depth, within the limits of `mixed_states.py`."""
         return Unfolding(self)
 
     def mixed_states(self, depth: int) -> list[MixedStates]:
-        """Every prefix of length 0 .. depth that can occur, with its probability and belief (the mixed-state
-        presentation, unfolded).
+        """For each length 0 .. depth, every prefix that can occur, with its probability and belief.
 
-        InputError where they are too many to hold.
+        Raises InputError if the prefixes are too many for memory.
         """
         return presentation.prefixes(self, depth)
 
     def myopic_entropies(self, depth: int) -> np.ndarray:
-        """h_L for L = 0 .. depth, in nats: the expected entropy of the next token after L tokens. InputError where
-        beliefs are too many to go so deep."""
+        """h_L for L = 0 .. depth, in nats: float64 [depth + 1]. h_L is the expected entropy of the next token after L
+        tokens.
+
+        Raises InputError if there are too many beliefs to reach this depth.
+        """
         h = self.unfolding.entropies(depth)
         if len(h) <= depth:
             raise InputError(
@@ -207,36 +218,39 @@ class Process:
         return h
 
     def rate(self, tolerance: float = 1e-6, deepest: int = DEEPEST) -> Rate:
-        """The entropy rate h, and whether that is what was found: exact where the process has at most 500 beliefs;
-        else h_L at the depth where it settles
-        to `tolerance`, or at the last depth that could be unfolded.
+        """The entropy rate h in nats, and whether it was found.
+
+        It is exact if the process has at most 500 beliefs. Otherwise it is h_L at the depth where h_L changes by less
+        than `tolerance`; if there is no such depth up to `deepest`, h_L at the largest depth that could be computed.
         """
         return presentation.entropy_rate(self.unfolding, tolerance, deepest)
 
     def entropy_rate(self, tolerance: float = 1e-6, deepest: int = DEEPEST) -> float:
-        """h in nats, or h_L at the last depth that could be unfolded; `rate` says which."""
+        """The value of `rate`, in nats. Use `rate` to learn whether it is the entropy rate."""
         return self.rate(tolerance, deepest).value
 
     def distinct_beliefs(self, depth: int) -> np.ndarray:
-        """How many distinct beliefs prefixes of length 0 .. L have, cumulative, for L = 0 .. depth: int [depth + 1].
-        InputError where they are too many."""
+        """How many distinct beliefs the prefixes of at most L tokens have, for L = 0 .. depth: int [depth + 1].
+
+        Raises InputError if there are too many to count.
+        """
         counts = presentation.distinct(self, depth)
         if len(counts) <= depth:
             raise InputError(
-                f"the process {self.name!r} has too many beliefs beyond depth {len(counts) - 1} to count; ask for "
-                "at most that depth"
+                f"the process {self.name!r} has too many beliefs to count beyond depth {len(counts) - 1}; ask for "
+                "at most this depth"
             )
         return counts
 
 
 def _normalized(after: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights [N, S] of probability [N] as beliefs, both 0 where the probability is."""
+    """The beliefs after / p, for after [N, S] and p [N], and p. Both are 0 in rows whose token is impossible."""
     possible = p > IMPOSSIBLE
     return np.where(possible[:, None], after / np.where(possible, p, 1)[:, None], 0.0), np.where(possible, p, 0.0)
 
 
 def _choose(tokens: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """candidates [V, S, N] -> [S, N], each row its own token's."""
+    """Selects for each of N rows the candidate of its token: tokens [N], candidates [V, S, N] -> [S, N]."""
     out = candidates[0].copy()
     for x in range(1, len(candidates)):
         np.copyto(out, candidates[x], where=tokens == x)

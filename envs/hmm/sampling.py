@@ -1,7 +1,9 @@
-"""Drawing tokens of a hidden Markov process from uniform numbers.
+"""Draws tokens of a process from uniform numbers.
 
-Two ways, with different sequences and one law: by hidden states, where there are any, and by beliefs.
-Shape letters: V tokens, S states, N rows, L length, K outcomes (a token and a next state, of positive weight) in all.
+There are two ways. `by_states` draws the states too, and is fast. `by_beliefs` follows the belief, and also works for
+generalized processes. Both have the same distribution, but the same numbers give different tokens. An outcome of a
+state is a pair (token, next state) with a positive weight.
+Shape letters: V tokens, S states, N rows, L length, K outcomes of all states together.
 """
 
 from __future__ import annotations
@@ -13,22 +15,27 @@ import numpy as np
 from worldbench.envs.hmm.dynamics import Dynamics
 
 FEWEST_BINS, MOST_BINS = 1 << 4, 1 << 16
+"""Bounds on the number of bins of a state."""
 MOST_IN_TABLE = 1 << 23
-"""A larger table (128 MB) is not made: outcomes are searched for instead, and are the same."""
+"""Most entries of the table of bins (128 MB). Beyond, outcomes are found by bisection, with the same result."""
 TOKEN_BITS = 17
+"""Bits of the token in a packed outcome, which is next state << TOKEN_BITS | token."""
 
 
 @dataclass(frozen=True)
 class Guide:
-    """How to draw (token, next state) given a state by one uniform number: the outcome is how many of the state's cuts
-    lie at or below that number.
+    """A table for drawing an outcome of a state with one uniform number u, by inversion of the distribution.
 
-    bins: a power of two, such that no bin holds more than one cut of a state; 0: there is none up to 65,536.
-    first: int64 [S + 1], where the outcomes of each state begin. cuts: float64 [K - S], where those of state s begin
-    at first[s] - s.
-    outcomes: int64 [K], the next state above, the token below. table, cut: [S bins], the outcome at the start of each
-    bin, and the cut inside the bin;
-    empty where the table would be too large.
+    The outcomes of a state divide [0, 1) into intervals. The borders between the intervals are the cuts of the state:
+    one fewer than its outcomes. The drawn outcome is the number of cuts that are <= u. To find it in constant time,
+    [0, 1) is divided into `bins` bins of equal width, with at most one cut of a state inside a bin. So the outcome is
+    the one at the start of the bin of u, plus 1 if u is at or above the cut in the bin (the guide table method of Chen
+    & Asau 1974).
+
+    bins: a power of two; 0 if up to 65,536 bins are too few.
+    first: int64 [S + 1], index of the first outcome of each state. cuts: float64 [K - S]; the cuts of state s begin at
+    first[s] - s. outcomes: int64 [K], packed. table, cut: [S * bins], the outcome at the start of each bin, and the cut
+    inside the bin (infinity if there is none); both empty if the table would be too large.
     """
 
     bins: int
@@ -40,7 +47,7 @@ class Guide:
 
     @classmethod
     def of(cls, transition: np.ndarray) -> Guide:
-        """transition: float64 [V, S, S], no weight negative, every state with a way out."""
+        """transition: float64 [V, S, S], without negative weights; every state has an outcome."""
         v, s, _ = transition.shape
         weights = transition.transpose(1, 0, 2).reshape(s, v * s)
         cumulative = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
@@ -48,7 +55,7 @@ class Guide:
         outcome = np.nonzero(possible)[1]
         first = np.concatenate([[0], np.cumsum(possible.sum(1))])
         keep = np.ones(len(outcome), bool)
-        keep[first[1:] - 1] = False  # the last outcome of a state needs no cut
+        keep[first[1:] - 1] = False  # the interval of the last outcome ends at 1, which is not a cut
         cuts, state = cumulative[possible][keep], np.repeat(np.arange(s), np.diff(first) - 1)
         bins = _bins(state, cuts)
         table, cut = np.empty(0, np.int64), np.empty(0)
@@ -65,7 +72,7 @@ class Guide:
         return cls(bins, first, cuts, packed, table.ravel(), cut.ravel())
 
     def outcome(self, state: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """Which outcome each row draws: indices into `outcomes`, int64 [N]."""
+        """The outcome that each row draws: indices into `outcomes`, int64 [N]. state: int [N]; uniform: float64 [N]."""
         if len(self.table):
             at = (uniform * self.bins).astype(np.int64)
             at += state * self.bins
@@ -81,11 +88,13 @@ class Guide:
 
 
 def _bins(state: np.ndarray, cuts: np.ndarray) -> int:
-    """The fewest bins, a power of two, with at most one cut of a state strictly inside each; 0 where 65,536 are too
-    few."""
+    """The smallest number of bins, a power of two, with at most one cut of a state strictly inside each bin.
+
+    0 if 65,536 bins are too few. state, cuts: [K - S], the state of each cut, and the cut.
+    """
     bins = FEWEST_BINS
     while bins <= MOST_BINS:
-        scaled = cuts * bins  # exact, as is every edge
+        scaled = cuts * bins  # exact, because `bins` is a power of two
         bin_ = np.floor(scaled)
         inside = (scaled != bin_) & (cuts < 1)
         at = state[inside] * float(bins) + bin_[inside]
@@ -96,7 +105,7 @@ def _bins(state: np.ndarray, cuts: np.ndarray) -> int:
 
 
 def by_states(process: Dynamics, guide: Guide, uniform: np.ndarray) -> np.ndarray:
-    """Tokens int64 [L, N] from draws [1 + L, N] in [0, 1): the first chooses the state."""
+    """Tokens int64 [L, N] from uniform numbers [1 + L, N] in [0, 1). The first row draws the first states."""
     state = np.minimum(np.searchsorted(np.cumsum(process.start), uniform[0], side="right"), process.n_states - 1)
     tokens = np.empty((len(uniform) - 1, uniform.shape[1]), np.int64)
     for t, u in enumerate(uniform[1:]):
@@ -107,7 +116,7 @@ def by_states(process: Dynamics, guide: Guide, uniform: np.ndarray) -> np.ndarra
 
 
 def by_beliefs(process: Dynamics, uniform: np.ndarray) -> np.ndarray:
-    """Tokens int64 [L, N] from draws [1 + L, N] in [0, 1), of which the first is not used."""
+    """Tokens int64 [L, N] from uniform numbers [1 + L, N] in [0, 1). The first row is not used."""
     belief = np.repeat(process.start[None], uniform.shape[1], axis=0)
     tokens = np.empty((len(uniform) - 1, uniform.shape[1]), np.int64)
     for t, u in enumerate(uniform[1:]):

@@ -1,6 +1,7 @@
-"""What makes matrices, a start and phi a process: each checked, and found where it is not given.
+"""Checks the parts of a process (matrices, words, phi, start), and computes those that are not given.
 
-Every function raises InputError, which names the process, what is wrong with it, and what to do.
+Every function raises InputError, which says what is wrong with the process, and what to do. T is the sum of the
+matrices over tokens, [S, S]. `process.py` explains the notation.
 Shape letters: V tokens, S states.
 """
 
@@ -15,30 +16,32 @@ from worldbench.envs.hmm.dynamics import Dynamics
 from worldbench.envs.hmm.sampling import TOKEN_BITS
 
 TOLERANCE = 1e-9
+"""Size of floating-point errors: smaller numbers count as 0."""
 ROUNDED = 1e-6
-"""By how much a sum of weights, or an eigenvalue, may miss 1."""
+"""Largest difference from 1 of a sum of weights, or of an eigenvalue. Larger than TOLERANCE, because users round the
+numbers in their files."""
 MOST_WEIGHTS = 1 << 24
 MOST_TOKENS = (1 << TOKEN_BITS) - 1
 PREFIXES, LONGEST = 512, 64
-"""A negative probability is looked for after so many prefixes of one length, and of so many tokens."""
+"""Limits of the search for negative probabilities: prefixes of one length, and tokens of a prefix."""
 
 
 def size(name: str, tokens: int, states: int) -> None:
-    """Refuses a process that is too large to work with."""
+    """Refuses a process that is too large."""
     if tokens > MOST_TOKENS or tokens * states**2 > MOST_WEIGHTS:
         raise InputError(
             f"the process {name!r} is too large, with {counted(tokens, 'token')} and {counted(states, 'state')}; "
-            "take at most "
-            f"{MOST_TOKENS:,} tokens, and so many states that tokens times states squared are at most {MOST_WEIGHTS:,}"
+            "use at most "
+            f"{MOST_TOKENS:,} tokens, and at most {MOST_WEIGHTS:,} weights (tokens times states squared)"
         )
 
 
 def transition(name: str, matrices: np.ndarray) -> np.ndarray:
-    """The matrices as float64 [V, S, S], all finite."""
+    """The matrices as float64 [V, S, S]. Refuses another shape, and infinite or missing weights."""
     t = np.asarray(matrices, float)
     if t.ndim != 3 or t.shape[1] != t.shape[2] or 0 in t.shape:
         raise InputError(
-            f"the process {name!r} needs one square matrix a token, [tokens, states, states], "
+            f"the process {name!r} needs one square matrix per token, [tokens, states, states], "
             f"not an array of shape {list(t.shape)}"
         )
     size(name, *t.shape[:2])
@@ -52,19 +55,23 @@ def transition(name: str, matrices: np.ndarray) -> np.ndarray:
 
 
 def words(name: str, tokens: int, given: tuple[str, ...]) -> tuple[str, ...]:
-    """The tokens' names: those given, else their numbers."""
+    """The names of the tokens: the given ones, else "0", "1", .. Refuses a wrong number of names, and duplicates."""
     out = given or tuple(str(x) for x in range(tokens))
     if len(out) != tokens:
         both = f"{counted(tokens, 'matrix', 'matrices')} and {counted(len(out), 'word')}"
-        raise InputError(f"the process {name!r} has {both}; give one word a matrix")
+        raise InputError(f"the process {name!r} has {both}; give one word per matrix")
     if len(set(out)) < len(out):
         twice = next(w for w in out if out.count(w) > 1)
-        raise InputError(f"the process {name!r} has two tokens of one name, {twice!r}; give each its own word")
+        raise InputError(f"the process {name!r} has two tokens with the name {twice!r}; give each token its own name")
     return out
 
 
 def functional(name: str, t: np.ndarray, phi: np.ndarray | None) -> np.ndarray:
-    """phi: float64 [S], such that (sum of t over tokens) phi = phi."""
+    """phi: float64 [S], with T phi = phi.
+
+    For a hidden Markov process it is all ones. For a generalized process it is the right eigenvector of T with the
+    eigenvalue 1, scaled so that its largest entry is 1. A given phi is only checked.
+    """
     total, positive = t.sum(0), bool((t >= 0).all())
     rows, columns = total.sum(1), total.sum(0)
     if phi is None and positive and (np.abs(rows - 1) < ROUNDED).all():
@@ -74,6 +81,8 @@ def functional(name: str, t: np.ndarray, phi: np.ndarray | None) -> np.ndarray:
             f"the matrices of the process {name!r} are transposed: their columns, not their rows, sum to 1 over all "
             "tokens; entry [i][j] of a token's matrix is for going from state i to state j"
         )
+    # Probabilities of all sequences of one length must sum to 1, at every length. So T must have the eigenvalue 1, and
+    # no larger one, which would make the probabilities of long sequences grow without limit.
     values, right = np.linalg.eig(total)
     ones = np.flatnonzero(np.abs(values - 1) < ROUNDED)
     if not len(ones) or np.abs(values).max() > 1 + ROUNDED:
@@ -83,28 +92,29 @@ def functional(name: str, t: np.ndarray, phi: np.ndarray | None) -> np.ndarray:
         if given.shape != (len(total),) or not np.allclose(total @ given, given, atol=ROUNDED) or not given.any():
             raise InputError(
                 f"phi of the process {name!r} must be a right eigenvector of its summed matrix, not {_listed(given)}; "
-                "leave phi out to have it found"
+                "leave phi out to have it computed"
             )
         return given
     if len(ones) > 1:
         raise InputError(
-            f"the process {name!r} has {len(ones)} eigenvectors that could turn weights into probabilities; "
-            "give phi, a number for each state"
+            f"the process {name!r} has {len(ones)} possible phi (right eigenvectors of its summed matrix); "
+            "give phi, one number per state"
         )
     found = np.real(right[:, ones[0]])
     return found / found[np.argmax(np.abs(found))]
 
 
 def _no_unit_eigenvalue(name: str, rows: np.ndarray, largest: float, positive: bool) -> InputError:
+    """The error for a summed matrix whose largest eigenvalue is not 1. rows: its row sums. positive: no weight < 0."""
     if not positive:
         return InputError(
-            f"the matrices of the process {name!r} must sum to one whose largest eigenvalue is 1, not {largest:.6g}; "
+            f"the sum of the matrices of the process {name!r} must have the largest eigenvalue 1, not {largest:.6g}; "
             f"its rows sum to {_listed(rows)}"
         )
     i = int(np.argmax(np.abs(rows - 1) >= ROUNDED))
     change = "divide the weights of each state by their sum"
     if rows[i] == 0:
-        change = "let it stay with probability 1 if nothing follows it"
+        change = "if no state follows it, let it go to itself with probability 1"
     return InputError(
         f"the weights of state {i} of the process {name!r}, over all tokens and next states, "
         f"sum to {rows[i]:.6g} and not to 1; {change}"
@@ -112,7 +122,11 @@ def _no_unit_eigenvalue(name: str, rows: np.ndarray, largest: float, positive: b
 
 
 def start(name: str, t: np.ndarray, phi: np.ndarray, given: np.ndarray | None) -> np.ndarray:
-    """The belief before any token, float64 [S], scaled so that start phi = 1; None given: the stationary one."""
+    """The belief before any token, float64 [S], scaled so that start phi = 1.
+
+    given: None takes the stationary distribution: for a hidden Markov process, of its chain of states; else the left
+    eigenvector of T with the eigenvalue 1.
+    """
     total, proper = t.sum(0), bool((t >= 0).all() and (phi == 1).all())
     if given is not None:
         begin = np.asarray(given, float)
@@ -120,33 +134,37 @@ def start(name: str, t: np.ndarray, phi: np.ndarray, given: np.ndarray | None) -
         begin = chains.stationary(total, name) if proper else _left_eigenvector(total, name)
     if begin.shape != (len(total),):
         raise InputError(
-            f"the start of the process {name!r} needs {counted(len(total), 'entry', 'entries')}, one a state, "
+            f"the start of the process {name!r} needs {counted(len(total), 'entry', 'entries')}, one per state, "
             f"not an array of shape {list(begin.shape)}"
         )
     mass = float(begin @ phi)
     if not abs(mass) >= TOLERANCE or (proper and (begin < -TOLERANCE).any()):
-        wanted = "a probability for each state" if proper else "numbers whose product with phi is not 0"
-        raise InputError(f"the start of the process {name!r} is no belief, {_listed(begin)}; give {wanted}")
+        wanted = "one probability per state" if proper else "numbers whose product with phi is not 0"
+        raise InputError(f"the start of the process {name!r} is not a belief, {_listed(begin)}; give {wanted}")
     return (np.maximum(begin, 0) if proper else begin) / mass
 
 
 def _left_eigenvector(total: np.ndarray, name: str) -> np.ndarray:
-    """The left eigenvector of eigenvalue 1 of a generalised process; refused where it is not unique."""
+    """The left eigenvector of T with the eigenvalue 1, for a generalized process. Refused if it is not unique."""
     values, left = np.linalg.eig(total.T)
     ones = np.flatnonzero(np.abs(values - 1) < TOLERANCE)
-    if not len(ones):
+    if not len(ones):  # the eigenvalue is 1 only up to the rounding of the user's numbers
         ones = np.flatnonzero(np.abs(values - 1) < ROUNDED)
     if len(ones) != 1:
         raise InputError(
-            f"the process {name!r} has {len(ones)} stationary distributions, as it falls into parts; "
-            "give its start, a number for each state"
+            f"the process {name!r} has {len(ones)} stationary distributions, because it falls into parts; "
+            "give its start, one number per state"
         )
     v = np.real(left[:, ones[0]])
     return v / v.sum() if abs(v.sum()) > TOLERANCE else v
 
 
 def refuse_negative_laws(process: Dynamics) -> None:
-    """A generalised process may have negative weights, but no negative probability after any of its first prefixes."""
+    """Refuses a generalized process with a negative probability after one of its first prefixes.
+
+    Negative weights are allowed; negative probabilities of tokens are not. No finite test can exclude them after every
+    prefix. So this searches the prefixes in order of length, up to 64 tokens and about 512 prefixes of one length.
+    """
     level = process.start[None]
     for _ in range(LONGEST):
         law = process.law(level)
@@ -154,16 +172,17 @@ def refuse_negative_laws(process: Dynamics) -> None:
             row, token = np.unravel_index(int(np.argmin(law)), law.shape)
             raise InputError(
                 f"the process {process.name!r} gives the token {process.words[token]!r} a negative probability, "
-                f"{law[row, token]:.3g}, so it is no process; correct its matrices, its start or phi"
+                f"{law[row, token]:.3g}, which no process can have; correct its matrices, its start or phi"
             )
         rows, tokens = np.nonzero(law > TOLERANCE)
         level, before = process.update(level[rows], tokens)[0], level
+        # With one token, or if the beliefs no longer change, longer prefixes give nothing new.
         if process.n_tokens == 1 or len(level) > PREFIXES or np.array_equal(level, before):
             break
 
 
 def _listed(numbers: np.ndarray) -> str:
-    """The first eight of them."""
+    """The first eight numbers, as text."""
     flat = np.ravel(numbers)
     more = f", .. ({len(flat)} in all)" if len(flat) > 8 else ""
     return ", ".join(f"{v:.6g}" for v in flat[:8]) + more

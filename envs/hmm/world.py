@@ -1,6 +1,7 @@
-"""The world of a hidden Markov process: a start token, then tokens of the process; the state is the exact belief.
+"""The world of a hidden Markov process. A document is a start token, then tokens of the process.
 
-Shape letters: N rows, S states, V tokens of the process.
+The state after a prefix is the exact belief over the states of the process.
+Shape letters: N rows, S states of the process, V tokens of the process.
 """
 
 from __future__ import annotations
@@ -16,21 +17,22 @@ from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, OPEN, Automaton, Documents, States, Vocabulary
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import named
-from worldbench.envs.hmm.mixed_states import distinct, label
+from worldbench.envs.hmm.mixed_states import distinct, rounded
 from worldbench.envs.hmm.process import Process
 
 PAD, START, FIRST = 0, 1, 2
 POSSIBLE = 1e-12
-"""A token of less probability cannot occur."""
+"""A token with at most this probability counts as impossible."""
 SAME = 6
-"""Beliefs that agree to so many decimals are one state (metrics.md, section 3: total variation below 1e-6)."""
+"""Beliefs that agree when rounded to this many decimals count as one state."""
 DISTINCT_DEPTH = 6
-"""The card counts distinct beliefs after at most so many tokens."""
+"""The card counts the distinct beliefs after at most this many tokens."""
 
 
 @dataclass
 class HMMStates(States):
-    """belief: float64 [N, S] (zeros once lost); emitted: int64 [N], tokens so far; status: int8 [N]."""
+    """belief: float64 [N, S], zeros after an impossible token; emitted: int64 [N], number of tokens so far; status (the
+    outcome): int8 [N]."""
 
     belief: np.ndarray
     emitted: np.ndarray
@@ -38,15 +40,15 @@ class HMMStates(States):
 
 
 class HMM(Automaton[HMMStates]):
-    """A hidden Markov process, or a generalised one, with exact beliefs (Shai et al. 2024, arXiv 2405.15943).
+    """A hidden Markov process, or a generalized one, with exact beliefs (Shai et al. 2024, arXiv 2405.15943).
 
-    State: the belief over the process's hidden states after the tokens so far, and how many they are. Words: padding,
-    the start token, the process's tokens.
-    A document is the start token and `length` tokens, without an end; the belief after the start token is the
-    stationary law. Ground truth: beliefs, the
-    exact law, which tokens can occur. Nothing is held out: short documents recur, and probes split by prefix instead.
+    A document is the start token and `length` tokens of the process, without an end token. Words: padding, the start
+    token, the tokens of the process. State: the belief over the states of the process, and the number of tokens so
+    far. The belief after the start token is the start of the process; by default, its stationary distribution. Ground
+    truth: beliefs, the exact law, the tokens that can occur. Nothing is held out, because short documents recur by
+    chance; probes are fitted and scored on different prefixes instead.
 
-    RRXOR (two random bits, then their exclusive or), from a random phase:
+    Two documents of RRXOR (two random bits, then their exclusive or), which begin at a random phase:
         <start> 0 1 1 0 0 0        <start> 1 1 0 1 0 1
     """
 
@@ -54,7 +56,7 @@ class HMM(Automaton[HMMStates]):
     version = 1
 
     def __init__(self, config: HMMConfig | None = None, process: Process | None = None) -> None:
-        """process: None builds the one that the options name."""
+        """process: None takes the process that the options name."""
         self.config = config or HMMConfig()
         self.process = process or named(self.config.process)
         v = self.process.n_tokens
@@ -73,7 +75,7 @@ class HMM(Automaton[HMMStates]):
         return Documents(tokens, np.full(count, self.context, np.int32), np.ones(count, np.int32))
 
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """There is one prompt: the start token."""
+        """The only prompt is the start token."""
         return np.full((min(count, 1), 1), START, np.int32), np.ones(min(count, 1), np.int32)
 
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> HMMStates:
@@ -99,7 +101,7 @@ class HMM(Automaton[HMMStates]):
         return (self.process.law(states.belief) > POSSIBLE) & (states.status == OPEN)[:, None]
 
     def outcome(self, states: HMMStates) -> np.ndarray:
-        """ARRIVED: all tokens of a document, each of them possible."""
+        """The status. ARRIVED means that all tokens of the document have occurred, and each was possible."""
         return states.status
 
     def law(self, states: HMMStates) -> np.ndarray:
@@ -108,16 +110,18 @@ class HMM(Automaton[HMMStates]):
         return law / law.sum(1, keepdims=True)
 
     def key(self, states: HMMStates) -> tuple[np.ndarray, np.ndarray]:
-        """The belief, to a millionth, and the outcome."""
-        both = np.concatenate([label(states.belief, SAME), states.status[:, None].astype(np.int64)], axis=1)
+        """The belief, rounded to a millionth, and the outcome."""
+        both = np.concatenate([rounded(states.belief, SAME), states.status[:, None].astype(np.int64)], axis=1)
         return both, both
 
     def beliefs(self, states: HMMStates) -> np.ndarray:
         return states.belief
 
     def expected_entropies(self) -> np.ndarray:
-        """The myopic entropies h_L of the process (L = 0: after the start token); NaN from where too many beliefs
-        would have to be unfolded for them."""
+        """The myopic entropies h_L of the process, in nats; L = 0 is after the start token.
+
+        NaN for every L at which there would be too many beliefs to compute h_L.
+        """
         h = self._myopic
         return np.concatenate([h, np.full(self.longest - len(h), np.nan)])
 
@@ -154,7 +158,7 @@ class HMM(Automaton[HMMStates]):
         return "; ".join(parts)
 
     def _unvisited(self) -> str:
-        """What of the process never occurs, in words; "" where all of it does."""
+        """A remark on states and tokens that cannot occur; "" if all can."""
         p = self.process
         if not p.hidden_markov:
             return ""
