@@ -22,7 +22,7 @@ from worldbench.core.registry import models
 from worldbench.records.bench import Bench, Memory
 from worldbench.records.reading import read
 from worldbench.studies.bench.operations import Operations, count_operations
-from worldbench.studies.bench.plan import Plan
+from worldbench.studies.bench.plan import BenchPlan
 from worldbench.studies.bench.report import render
 from worldbench.studies.bench.timing import build, measure_apart, rows_of
 
@@ -43,7 +43,7 @@ TRAINED = [e.name for e in models if e.trained and not e.weights_of]
 
 def counted(label: str, **changes: int) -> tuple[Operations, Batch, Any]:
     """(operations, batch, the model's options)."""
-    plan = Plan(labels=(label,), shape="small", changes=TINY | changes)
+    plan = BenchPlan(labels=(label,), shape="small", changes=TINY | changes)
     rows = rows_of(plan)
     return count_operations(build(plan, label, rows), rows.batch), rows.batch, plan.config(label)[1]
 
@@ -103,7 +103,7 @@ def test_a_wider_horizon_and_more_pairs_cost_more() -> None:
 
 
 def test_counting_leaves_no_gradient() -> None:
-    plan = Plan(labels=("gpt",), shape="small", changes=TINY)
+    plan = BenchPlan(labels=("gpt",), shape="small", changes=TINY)
     objective = build(plan, "gpt", rows_of(plan))
     count_operations(objective, rows_of(plan).batch)
     assert all(p.grad is None for p in objective.parameters())
@@ -125,7 +125,7 @@ def test_no_loss_holds_the_logits_of_all_its_terms(label: str, monkeypatch: pyte
 
 
 def test_memory_holds_weights_gradients_and_moments() -> None:
-    plan = Plan(labels=("gpt",), shape="small", changes=TINY | {"width": 128, "vocabulary": 20_000, "layers": 1})
+    plan = BenchPlan(labels=("gpt",), shape="small", changes=TINY | {"width": 128, "vocabulary": 20_000, "layers": 1})
     parameters = build(plan, "gpt", rows_of(plan)).parameter_count()
     measured = measure_apart(plan, "gpt")
     assert measured.bytes is None or 4 * 4 * parameters < measured.bytes < 4 * 4 * 4 * parameters
@@ -133,7 +133,7 @@ def test_memory_holds_weights_gradients_and_moments() -> None:
 
 def test_a_process_that_fails_is_told_in_one_sentence() -> None:
     with pytest.raises(RunError, match="unknown model 'nosuch'"):
-        measure_apart(Plan(labels=("gpt",)), "nosuch")
+        measure_apart(BenchPlan(labels=("gpt",)), "nosuch")
 
 
 BLOCKS = """
@@ -222,7 +222,7 @@ def test_rows_of_a_world(tmp_path: Path) -> None:
 
 
 def test_shapes_take_the_published_options() -> None:
-    plan = Plan(labels=("nextlat",), shape="manhattan")
+    plan = BenchPlan(labels=("nextlat",), shape="manhattan")
     config = plan.config("nextlat")[1]
     assert (config.layers, config.heads, config.width, config.horizon, config.dynamics_width) == (48, 8, 384, 8, 1536)
 
@@ -231,7 +231,7 @@ def test_shapes_take_the_published_options() -> None:
     ("words", "said"),
     [
         (["gptt"], "unknown model 'gptt'; did you mean 'gpt'?"),
-        (["gpt", "oracle"], "'oracle' has no training of its own"),
+        (["gpt", "oracle"], "'oracle' is not trained"),
         (["gpt", "gpt"], "'gpt' is named twice"),
         (["nextlat[horizn=3]"], "did you mean '--model.horizon'"),
         (["nextlat[horizon=0]"], "model.horizon must be at least 1, not 0"),
@@ -242,7 +242,7 @@ def test_shapes_take_the_published_options() -> None:
         (["gpt", "--layers", "0"], "--layers must be at least 1, not 0"),
         (["gpt", "--longest", "4"], "--longest (4) must be at least --shortest (5)"),
         (["gpt", "--repeats", "0"], "--repeats must be at least 1, not 0"),
-        (["gpt", "--world", "hmm", "--tokens", "9"], "--tokens does not go with --world"),
+        (["gpt", "--world", "hmm", "--tokens", "9"], "--tokens cannot be combined with --world"),
         (["gpt", "--world", "hm"], "unknown world 'hm'"),
         (["gpt", "--preset", "small"], "name one with --world"),
         (["gpt", "--shap", "small"], "did you mean '--shape'"),

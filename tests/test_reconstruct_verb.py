@@ -105,7 +105,7 @@ def test_routes_are_read_as_a_model_would_be_judged(tmp_path: Path, line: Path) 
     assert (read.without_end, read.naming_places, read.past_end, read.skipped) == (1, 1, 0, 0)
     record, _ = reconstruct_file(tmp_path / "routes.txt", str(line), tmp_path)
     assert record.scores["failed_routes"].value == 0.5
-    assert "4 routes; 2 could not be explained (1 for want of `end`)" in record.notes[0]
+    assert "4 routes; 2 could not be explained (1 for lack of `end`)" in record.notes[0]
 
 
 def test_released_behaviour_keeps_what_a_failed_route_drew(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_lines_that_cannot_be_placed_are_left_out_and_said_or_refuse_the_file(tm
         reconstruct_file(file, str(line), tmp_path / "out", strict=True)
     told = str(caught.value)
     assert "line 2: an origin and a destination are needed" in told
-    assert "line 3: the origin 'x' is no place of the map 'line'" in told
+    assert "line 3: the origin 'x' is not a node of the map 'line'" in told
     assert "line 4: 'up' is neither a direction (E, W, N, NE, SE, S, SW, NW)" in told
     assert "and 1 more line." in told
     assert "\n" not in told
@@ -139,7 +139,7 @@ def test_lines_that_cannot_be_placed_are_left_out_and_said_or_refuse_the_file(tm
     assert record.scores["valid_routes"].value == 1
     notes = "; ".join(record.notes)
     assert "left out: 4 lines that cannot be placed on the map (line 2: an origin" in notes
-    assert "1 line went on" in notes
+    assert "1 line had such words" in notes
     with np.load(folder / "evidence" / "map_reconstruction.npz") as data:
         assert data["line"].tolist() == [1, 5]
     alone, _ = reconstruct_file(routes(tmp_path, "0 2 E E end\n0 2 E E end\n"), str(line), tmp_path / "alone")
@@ -150,9 +150,9 @@ def test_lines_that_cannot_be_placed_are_left_out_and_said_or_refuse_the_file(tm
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "hold no route"),
-        ("# nothing\n\n", "hold no route"),
-        ("0 1 E\n1 2 E\n", "finishes with 'end'"),
+        ("", "contain no route"),
+        ("# nothing\n\n", "contain no route"),
+        ("0 1 E\n1 2 E\n", "has the word 'end'"),
         ("9 1 E end\n", "the origin '9'"),
     ],
 )
@@ -170,7 +170,7 @@ def test_options_and_files_that_cannot_be_used_are_told(tmp_path: Path, line: Pa
         ({"distance": float("nan")}, "--distance"),
         ({"seed": -1}, "--seed"),
         ({"directions": ("3",)}, "--directions '3'"),
-        ({"directions": ("a b",)}, "not one word"),
+        ({"directions": ("a b",)}, "not a single word"),
     ):
         with pytest.raises(InputError, match=words):
             reconstruct_file(file, str(line), tmp_path, **options)
@@ -179,7 +179,7 @@ def test_options_and_files_that_cannot_be_used_are_told(tmp_path: Path, line: Pa
     with pytest.raises(InputError, match="neither a file nor one of"):
         reconstruct_file(file, "nowhere", tmp_path)
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError, match="not text in UTF-8"):
+    with pytest.raises(InputError, match="save it as UTF-8"):
         reconstruct_file(tmp_path / "bytes.txt", str(line), tmp_path)
 
 

@@ -17,7 +17,7 @@ from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
 from worldbench.metrics.routes import NOT_A_DIRECTION
 from worldbench.studies import routes as reader
-from worldbench.studies.reconstruction import Settings, measure, reconstruct_file
+from worldbench.studies.reconstruction import ReconstructionOptions, measure, reconstruct_file
 from worldbench.studies.routes import read_routes, with_directions
 
 CASES = Path(__file__).parent.parent / ".." / "shared" / "cases"
@@ -80,9 +80,9 @@ def test_what_follows_the_first_end_is_not_read_and_is_said(tmp_path: Path, grap
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (GOOD.replace(" ", ","), "where there is 'a,c,E,N,end'; put spaces between the words"),
-        ('["a", "c", "E", "end"]\n', r"is it JSON\? write its words with spaces between"),
-        ("".join(f'"{row}"\n' for row in GOOD.splitlines()), "'\"a' .*; take the quotation marks away"),
+        (GOOD.replace(" ", ","), "not only 'a,c,E,N,end'; put spaces between the words"),
+        ('["a", "c", "E", "end"]\n', r"is the file JSON\? write its words with spaces between"),
+        ("".join(f'"{row}"\n' for row in GOOD.splitlines()), "'\"a' .*; remove the quotation marks"),
         (
             "".join(f"{i}\t{row}\n" for i, row in enumerate(GOOD.splitlines())),
             "the origin '0' .*are the lines numbered",
@@ -91,10 +91,10 @@ def test_what_follows_the_first_end_is_not_read_and_is_said(tmp_path: Path, grap
         (GOOD.replace("end", "END"), "did you mean 'end'"),
         ("a c 90 0 end\n", r"'90' is neither a direction \(N, E, S, W, NE, SE, SW, NW\)"),
         (GOOD.encode("utf-16-le"), "UTF-16 without a byte order mark"),
-        ("ä c E end\n".encode("latin-1"), "not text in UTF-8"),
-        ("a\n", "line 1: an origin and a destination are needed, where there is 'a'"),
+        ("ä c E end\n".encode("latin-1"), "save it as UTF-8"),
+        ("a\n", "line 1: an origin and a destination are needed, not only 'a'"),
         ("\n\nx" + "y" * 100_000 + " b end", "line 3: the origin 'xy"),
-        (b"\xff\xfe\x00", "not text in UTF-8"),
+        (b"\xff\xfe\x00", "save it as UTF-8"),
         (b"\x00\x00\n", "UTF-16 without"),
         ("a x E end\nb x E end\n" * 3, "line 3: .*; and 3 more lines"),
     ],
@@ -105,7 +105,7 @@ def test_a_file_without_a_line_that_can_be_placed_is_refused_with_a_way_out(
     with pytest.raises(InputError, match=words) as caught:
         read_routes(saved(tmp_path, data), graph)
     told = str(caught.value)
-    assert "hold no route that can be placed on the map 'square'" in told
+    assert "contain no route that can be placed on the map 'square'" in told
     assert "A line reads: origin destination direction .. direction end" in told
     assert "\n" not in told
     assert len(told) < 1000
@@ -197,7 +197,7 @@ def test_memory_is_that_of_the_words_and_not_of_the_longest_line(tmp_path: Path,
     tracemalloc.start()
     try:
         read = read_routes(file, graph)
-        report = measure(graph, read, Settings(orders=2))
+        report = measure(graph, read, ReconstructionOptions(orders=2))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -54,7 +54,7 @@ def test_the_connected_part_alone_can_be_asked_for(tmp_path: Path) -> None:
     assert (whole.routes.count, part.routes.count, part.routes.skipped) == (10, 9, 1)
     left_out = "left out: 1 line that cannot be placed on the map (line 10: the origin 'e'"
     assert any(left_out in note for note in part.notes)
-    with pytest.raises(InputError, match="cannot be used: line 10: the origin 'e' is no place"):
+    with pytest.raises(InputError, match="cannot be used: line 10: the origin 'e' is not a node"):
         reconstruct_file(file, str(town), tmp_path / "out", connected=True, strict=True)
 
 
@@ -70,7 +70,7 @@ def test_positions_from_a_file_say_how_far_a_street_may_lead(tmp_path: Path) -> 
     assert records[0][1] != records[1][1]
     assert not any("laid out" in note for note in records[0][0].notes)
     bare, _ = reconstruct_file(file, str(town), tmp_path / "out", orders=1)
-    assert any("--positions FILE gives them" in note for note in bare.notes)
+    assert any("positions with --positions FILE" in note for note in bare.notes)
 
 
 def test_the_record_is_printed_as_json(tmp_path: Path, square: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
 from worldbench.metrics import route_controls
 from worldbench.metrics.routes import NOT_A_DIRECTION, from_table
-from worldbench.studies.reconstruction import Settings, measure
+from worldbench.studies.reconstruction import ReconstructionOptions, measure
 from worldbench.studies.routes import read_routes, with_directions
 
 
@@ -40,7 +40,7 @@ def test_a_long_route_full_of_mistakes_takes_no_time(tmp_path: Path, graph: Grap
     rng = np.random.default_rng(0)
     words = " ".join(rng.choice(["N", "E", "S", "W", "SE"], 80_000))
     read = read_routes(saved(tmp_path, f"a c {words} end\n" + GOOD), graph)
-    report = measure(graph, read, Settings(orders=1))
+    report = measure(graph, read, ReconstructionOptions(orders=1))
     assert report.arrays["status"].tolist()[1:] == [0, 0, 0, 0]
 
 
@@ -50,11 +50,11 @@ def test_true_routes_of_the_controls_are_bounded(tmp_path: Path, monkeypatch: py
     graph = load_map(TaxiConfig(map=str(ring)))
     read = read_routes(saved(tmp_path, "".join(f"p000 p{i:03} end\n" for i in range(400))), graph)
     monkeypatch.setattr("worldbench.studies.reconstruction.MOVES_COMPLETED", 0.01)
-    report = measure(graph, read, Settings(orders=1))
+    report = measure(graph, read, ReconstructionOptions(orders=1))
     assert report.arrays["control_rides"].tolist() == list(range(141))  # 0 + 1 + .. + 140 moves are at most 10,000
     notes = "; ".join(report.notes)
     assert "259 rides have no true route between their ends, and are left out of the controls" in notes
-    assert "of the rides left out of the controls 259 have a true route" in notes
+    assert "259 of the rides left out of the controls have a true route" in notes
 
 
 @pytest.mark.parametrize("few", [0, 2, 10**9])

@@ -10,7 +10,7 @@ from worldbench.cli.parser import Parser
 from worldbench.core.errors import InputError
 
 if TYPE_CHECKING:
-    from worldbench.studies.bench.plan import Plan
+    from worldbench.studies.bench.plan import BenchPlan
 
 LINE = "measure what each objective costs to train at one shape: time, memory, operations"
 
@@ -18,13 +18,13 @@ CHANGES = (
     ("layers", "N", "blocks"),
     ("heads", "N", "attention heads"),
     ("width", "D", "width of the residual stream"),
-    ("vocabulary", "V", "words"),
-    ("tokens", "T", "tokens of a row"),
-    ("batch", "B", "rows of a step"),
+    ("vocabulary", "V", "number of words"),
+    ("tokens", "T", "tokens per row"),
+    ("batch", "B", "rows per step"),
     ("shortest", "N", "tokens of the shortest document"),
     ("longest", "N", "tokens of the longest document"),
 )
-"""Fields of a shape that the command line may name: what stands for the value, and what it is."""
+"""Fields of a shape that the command line can set: name, placeholder of the value, meaning."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -32,7 +32,7 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add(
         "models", nargs="*", metavar="MODEL",
-        help="which, with options: gpt 'nextlat[horizon=8]' (default: all that are trained)",
+        help="models, with options: gpt 'nextlat[horizon=8]' (default: all that are trained)",
     )  # fmt: skip
     add(
         "--shape", default="256", metavar="NAME",
@@ -42,15 +42,14 @@ def add_arguments(parser: Parser) -> None:
         add(f"--{name}", type=int, metavar=metavar, help=f"{line}, instead of the shape's")
     add(
         "--world", metavar="WORLD",
-        help="take the training rows and the vocabulary of this world, at a preset's shape, instead of random "
-        "documents",
+        help="use the training rows, the vocabulary and a preset of this world instead of random documents",
     )  # fmt: skip
-    add("--preset", metavar="NAME", help="of --world (default: its first)")
-    add("--repeats", type=int, default=5, metavar="N", help="rounds, after a first one that does not count (default 5)")
-    add("--threads", type=int, default=1, metavar="N", help="of the CPU (default 1)")
+    add("--preset", metavar="NAME", help="preset of --world (default: its first)")
+    add("--repeats", type=int, default=5, metavar="N", help="timed rounds, after a warm-up round (default 5)")
+    add("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")
     add(
         "--device", choices=("auto", "cpu", "cuda"), default="auto",
-        help="where it computes (default auto: cuda where there is one)",
+        help="device (default auto: cuda if there is one)",
     )  # fmt: skip
     add(
         "--clock", choices=("auto", "processor", "wall"), default="auto",
@@ -63,23 +62,23 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     add(
         "--out", type=Path, default=Path("runs/bench"), metavar="FOLDER",
-        help="where bench.json is put (default runs/bench)",
+        help="folder of bench.json (default runs/bench)",
     )  # fmt: skip
     add("--quiet", action="store_true", help="print the table only")
 
 
-def plan_of(arguments: argparse.Namespace) -> Plan:
-    """What is to be measured. Raises InputError for a preset without a world."""
+def plan_of(arguments: argparse.Namespace) -> BenchPlan:
+    """What to measure. Raises InputError for a preset without a world."""
     from worldbench.core.plugins import load_plugins
     from worldbench.core.registry import models
     from worldbench.settings.presets import default_preset
-    from worldbench.studies.bench.plan import Plan
+    from worldbench.studies.bench.plan import BenchPlan
 
     plugins = load_plugins(arguments.plugin)
     if arguments.preset is not None and arguments.world is None:
         what = f"--preset {arguments.preset} belongs to a world, and none is named"
         raise InputError(f"{what}; name one with --world, or choose a --shape")
-    return Plan(
+    return BenchPlan(
         labels=tuple(arguments.models) or tuple(e.name for e in models if e.trained and not e.weights_of),
         shape=arguments.shape,
         changes={name: getattr(arguments, name) for name, _, _ in CHANGES if getattr(arguments, name) is not None},
@@ -105,5 +104,5 @@ def run(arguments: argparse.Namespace) -> int:
     record = measure(plan, display)
     path = write(record, arguments.out)
     print(render(record, arguments.format))
-    display.say(f"every round's times: {path}")
+    display.say(f"times of every round: {path}")
     return 0

@@ -1,6 +1,6 @@
-"""The street map that a file of routes implies, scored and drawn, without any model at hand.
+"""The street map that a file of routes implies: scored and drawn, without a model.
 
-See `routes.py` for the file, `metrics/reconstruction.py` for how a map explains routes.
+`routes.py` reads the file. `metrics/reconstruction.py` describes how a map is reconstructed from routes.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ from worldbench.records.scores import Score as Scored
 from worldbench.studies.routes import Routes, read_routes, with_directions
 
 MOVES_COMPLETED = 16
-"""Most moves of the controls' true routes, for each word of the file (and at least for each of a million words)."""
+"""Bound on the length of the controls' true routes: this many moves for each word of the file (for at least a
+million words)."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How routes are explained; see `metrics/reconstruction.py`."""
+class ReconstructionOptions:
+    """How a map is reconstructed from routes: degree, distance, orders, roll_back and seed of `reconstruct_file`."""
 
     degree: int = 4
     distance: float = HALF_MILE
@@ -56,91 +57,102 @@ def reconstruct_file(
     roll_back: bool = True, seed: int = 0, region: str = "all", city_seed: int = 0, directions: tuple[str, ...] = (),
     positions: Path | None = None, connected: bool = False, strict: bool = False,
 ) -> tuple[Reconstruction, Path]:  # fmt: skip
-    """Score and draw the routes of a file on the map that `map_spec` names (anything that `--env.map` takes).
+    """Scores and draws the routes of a file on a map.
 
-    degree: most used edges that leave a place (more where the map has more). distance: longest invented street, in
-    metres. orders: how often the routes are drawn, in shuffled orders. roll_back: failed routes leave nothing; False as
-    in the released code. seed: of orders and controls. directions: further words. positions: where the places of a
-    table are (see `envs/taxi/positions.py`). connected: reduce the map to the part in which every place can reach every
-    other, as worlds do; otherwise it is taken as it is. strict: refuse a file with a line that cannot be placed.
+    file: the routes, see `routes.py`. map_spec: the map, any value that `--env.map` takes.
+    out: the folder for results.
+    degree: most used edges that leave a node (more where the true map has more).
+    distance: length of the longest invented street, in meters.
+    orders: how often the routes are drawn, each time in another random order.
+    roll_back: true: a failed route leaves no edges. False: it leaves the edges drawn before it failed, as in the
+        released code of Vafa et al. (2024).
+    seed: of the orders and the controls.
+    region, city_seed: options of the taxi world of the same names.
+    directions: additional words for directions.
+    positions: a file with the positions of nodes, for maps without positions (see `envs/taxi/positions.py`).
+    connected: true: the map is reduced to the part in which every node can reach every other node, as worlds do.
+    strict: true: a file with a line that cannot be placed is refused.
 
-    Writes `<out>/reconstruct-<file>-<identity>/`: reconstruction.json, evidence/map_reconstruction.npz (the arrays of
-    the metric; `moves` of all routes end to end, `move_counts` of each), and figures/map*. The record holds no path and
-    no clock. Returns the record and its folder. The controls' true routes are the given ones as far as they
-    are legal, completed by a shortest way.
-    Errors: InputError for options, map or routes that cannot be used.
+    Writes the folder `<out>/reconstruct-<file>-<identity>/`: reconstruction.json, evidence/map_reconstruction.npz
+    (the arrays of the metric, `moves` of all routes one after another, and `move_counts` of each route), and
+    figures/map*. The record holds no path and no time. The controls' true routes are the given routes as far as they
+    are legal, each completed by a shortest path.
+
+    Returns the record and its folder. Raises InputError for options, a map or routes that cannot be used.
     """
     from worldbench.envs.taxi.maps import load_map
     from worldbench.envs.taxi.world import TaxiWorld
 
-    settings = Settings(degree=degree, distance=distance, orders=orders, roll_back=roll_back, seed=seed)
+    options = ReconstructionOptions(degree=degree, distance=distance, orders=orders, roll_back=roll_back, seed=seed)
     config, announcement = TaxiWorld.settle(TaxiConfig(map=map_spec, region=region, city_seed=city_seed))
     graph = load_map(config, whole=not connected, positions=positions)
     wide = with_directions(graph, directions)
     routes = read_routes(file, wide, strict=strict)
-    report = measure(wide, routes, settings)
+    report = measure(wide, routes, options)
     report.notes[:0] = [str(note) for note in (announcement, graph.report.get("notes")) if note]
-    return _write(file, out, graph, routes, Explained(**asdict(settings), directions=list(directions)), report)
+    return _write(file, out, graph, routes, Explained(**asdict(options), directions=list(directions)), report)
 
 
-def measure(graph: Graph, routes: Routes, settings: Settings) -> Report:
-    """What the metric map_reconstruction measures, on routes from anywhere; and how many of them are valid."""
+def measure(graph: Graph, routes: Routes, options: ReconstructionOptions) -> Report:
+    """The scores of the metric map_reconstruction for any routes, and the share of valid routes."""
     from worldbench.metrics.measured_routes import completed, measure_routes
     from worldbench.metrics.route_controls import TOO_LONG, ends_of
 
     most = MOVES_COMPLETED * max(len(routes.moves.words), 1_000_000)
     true, found = completed(graph, routes.origin, routes.destination, routes.moves, most)
-    report = measure_routes(graph, routes.origin, routes.destination, routes.moves, true, **asdict(settings))
+    report = measure_routes(graph, routes.origin, routes.destination, routes.moves, true, **asdict(options))
     valid = ends_of(graph, routes.origin, routes.moves) == routes.destination
     report.scores["valid_routes"] = Score.rate(valid)
     report.arrays |= {
         "moves": routes.moves.words, "move_counts": routes.moves.lengths, "line": routes.line, "valid": valid,
     }  # fmt: skip
-    report.notes[:0] = _notes(routes, valid, int((report.arrays["status"] == FAILED).sum()), settings)
+    report.notes[:0] = _notes(routes, valid, int((report.arrays["status"] == FAILED).sum()), options)
     report.notes.append(
-        "the controls start from the routes themselves, each as far as it is legal, completed by a shortest way to its "
-        "destination"
+        "the controls start from the routes themselves: each route as far as it is legal, completed by a shortest path "
+        "to its destination"
     )
     if too_long := int((found == TOO_LONG).sum()):
         report.notes.append(
-            f"of the rides left out of the controls {too_long:,} have a true route, but all "
-            "together take too much memory"
+            f"{too_long:,} of the rides left out of the controls have a true route, but these "
+            "routes take too much memory"
         )
     if str(graph.report.get("positions", "")).startswith("laid out"):
         report.notes.append(
-            "the map gives no positions: it was laid out for the picture, and the distance of invented streets is "
-            "measured there; --positions FILE gives them"
+            "the map has no positions: nodes were laid out for the picture, and the distance of invented streets is "
+            "measured in that layout; give positions with --positions FILE"
         )
     return report
 
 
-def _notes(routes: Routes, valid: np.ndarray, failed: int, settings: Settings) -> list[str]:
-    kept = "and draw nothing" if settings.roll_back else "and leave what they had drawn, as in the released code"
-    lacking = f" ({routes.without_end:,} for want of `end`)" if routes.without_end else ""
+def _notes(routes: Routes, valid: np.ndarray, failed: int, options: ReconstructionOptions) -> list[str]:
+    kept = "and draw nothing" if options.roll_back else "and keep the edges drawn before, as in the released code"
+    without_end = f" ({routes.without_end:,} for lack of `end`)" if routes.without_end else ""
     notes = [
         (
-            f"{counted(len(routes), 'route')}; {failed:,} could not be explained{lacking} (in the "
+            f"{counted(len(routes), 'route')}; {failed:,} could not be explained{without_end} (in the "
             f"order of the file), {kept}"
         ),
         f"valid: {int(valid.sum()):,} of {counted(len(routes), 'route')}, all moves legal and `end` at the destination",
     ]
     if n := routes.skipped:
         lines = counted(n, "line")
-        notes.append(f"left out: {lines} that cannot be placed on the map ({routes.told()}); --strict refuses the file")
+        notes.append(
+            f"left out: {lines} that cannot be placed on the map ({routes.reasons()}); --strict refuses the file"
+        )
     if n := routes.past_end:
-        notes.append(f"after the first `end` of its line a route is not read: {counted(n, 'line')} went on")
+        notes.append(f"words after the first `end` of a line are ignored: {counted(n, 'line')} had such words")
     if n := routes.naming_places:
-        notes.append(f"a place among the directions: {counted(n, 'route')}, which cannot be explained for that")
+        notes.append(f"a node among the directions: {counted(n, 'route')}, which cannot be explained for this reason")
     return notes
 
 
 def _write(
-    file: Path, out: Path, graph: Graph, routes: Routes, settings: Explained, report: Report
+    file: Path, out: Path, graph: Graph, routes: Routes, options: Explained, report: Report
 ) -> tuple[Reconstruction, Path]:
     from worldbench.figures import interactive_map, maze_map, street_map
     from worldbench.metrics.map_reconstruction import METRIC
 
-    identity = identity_hash([METRIC.version, graph.digest, routes.sha256, msgspec.to_builtins(settings)])
+    identity = identity_hash([METRIC.version, graph.digest, routes.sha256, msgspec.to_builtins(options)])
     raw = npz(report.arrays)
     record = Reconstruction(
         version=METRIC.version,
@@ -158,7 +170,7 @@ def _write(
             naming_places=routes.naming_places,
             skipped=routes.skipped,
         ),
-        settings=settings,
+        settings=options,
         scores={name: Scored.of(score) for name, score in report.scores.items()},
         series=report.series,
         notes=report.notes,

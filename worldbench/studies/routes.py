@@ -1,14 +1,16 @@
-"""Files of routes: text, one route a line, as a model would write it: `origin destination direction .. direction end`.
+"""Files of routes: text with one route per line, as a model would write it: `origin destination direction ..
+direction end`.
 
-Words stand apart by spaces or tabs. Blank lines and lines that begin with # are passed over; so is `pad` or `<pad>`
-at the end of a line. The text is UTF-8, with or without a byte order mark, or UTF-16 with one.
+Spaces or tabs separate words. Ignored are blank lines, lines that begin with #, and `pad` or `<pad>` at the end of a
+line. The text is UTF-8, with or without a byte order mark, or UTF-16 with one.
 
-A route is judged as a model's ride is: by what comes before its first `end`. A line without `end` makes no claim to
-have arrived, and one that names a place after the first two is no route of directions: both are routes that fail.
-Directions are those of the map, the eight compass words, and what the caller names. A line with any other word before
-`end`, or whose origin or destination is no place of the map, cannot be placed: it is left out, and counted.
+A route is judged like the output of a model: by the words before its first `end`. A line without `end` is a route
+that did not arrive. A line with a node after the first two words is a route that fails. Directions are the
+directions of the map, the eight compass words, and the words that the caller adds. A line cannot be placed if its
+origin or destination is not a node of the map, or if any other word comes before `end`. Such lines are left out and
+counted.
 
-A file is read in pieces of bounded size into two bytes a word, however long its lines are.
+A file is read in pieces of bounded size. Each word takes two bytes, however long a line is.
 """
 
 from __future__ import annotations
@@ -33,28 +35,33 @@ from worldbench.metrics.routes import NOT_A_DIRECTION, Moves
 END, PADDING = "end", ("pad", "<pad>")
 FORM = "A line reads: origin destination direction .. direction end"
 SHOWN = 3
-"""Lines that a message names."""
+"""How many lines a message names."""
 PIECE = 1 << 20
-"""Bytes that are read at a time."""
+"""Bytes that are decoded at a time."""
 LONGEST_WORD = 1 << 12
-"""Characters of a word that are kept; the rest of a longer one is dropped."""
+"""Most characters of a word that are kept. The rest of a longer word is dropped."""
 LINE_BREAKS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 PLACE, PAD, UNKNOWN = NOT_A_DIRECTION - 1, NOT_A_DIRECTION - 2, NOT_A_DIRECTION - 3
-"""What a word is that is no direction; the first two become NOT_A_DIRECTION in the end."""
+"""Codes of words that are not directions. The first two become NOT_A_DIRECTION when the file was read."""
 
 
 @dataclass(frozen=True)
 class Routes:
     """The routes of a file on a map.
 
-    origin, destination: int64 [n], places of the map. moves: their directions. line: int64 [n], where each stands in
-    the file, from 1. sha256: of the file. without_end: routes that lack `end`. past_end: routes whose line goes on
-    after `end`. naming_places: routes that name a place among their directions. skipped: lines that cannot be placed;
-    problems: the first of them, each with its number and what is wrong.
+    origin, destination: nodes of the map, int64 [n].
+    moves: the directions of each route.
+    line: the line of each route in the file, from 1, int64 [n].
+    sha256: digest of the file.
+    without_end: how many routes lack `end`.
+    past_end: how many lines have words after `end`.
+    naming_places: how many routes have a node among their directions.
+    skipped: how many lines cannot be placed.
+    problems: for the first of these lines, the line number and what is wrong.
     """
 
     origin: np.ndarray
@@ -71,20 +78,20 @@ class Routes:
     def __len__(self) -> int:
         return len(self.origin)
 
-    def told(self) -> str:
+    def reasons(self) -> str:
         """What is wrong with the lines that were left out."""
-        return _told(self.problems, self.skipped)
+        return _joined(self.problems, self.skipped)
 
 
 def with_directions(graph: Graph, more: tuple[str, ...] = ()) -> Graph:
-    """The map with further directions, in which no street leads anywhere: compass words that are no places, and `more`.
+    """The map with more directions, in which no street leads: the compass words that are not nodes, and `more`.
 
-    Errors: InputError for a word that is a place, `end`, or not one word.
+    Raises InputError for a word that is a node, `end`, or not a single word.
     """
     for word in more:
         if word in graph.places or word == END or not word or any(c.isspace() for c in word):
             raise InputError(
-                f"--directions {word!r} cannot be a direction: it is a place of the map, 'end', or not one word"
+                f"--directions {word!r} cannot be a direction: it is a node of the map, 'end', or not a single word"
             )
     known = {*graph.directions, *graph.places}
     new = [w for w in dict.fromkeys((*DIRECTIONS, *more)) if w not in known]
@@ -100,7 +107,8 @@ def with_directions(graph: Graph, more: tuple[str, ...] = ()) -> Graph:
 def read_routes(file: Path, graph: Graph, *, strict: bool = False) -> Routes:
     """The routes of a file. strict: refuse a file with a line that cannot be placed.
 
-    Errors: InputError, one sentence with the first lines that cannot be placed and what is wrong with them.
+    Raises InputError with the first lines that cannot be placed and the reasons, or if no line is a route, or if no
+    line has `end`.
     """
     raw = read_regular(file)
     reader = _Reader(graph)
@@ -113,21 +121,21 @@ def read_routes(file: Path, graph: Graph, *, strict: bool = False) -> Routes:
     name = repr(str(file))
     if strict and routes.skipped:
         raise InputError(
-            f"the routes {name} cannot be used: {routes.told()}. {FORM}; without --strict such lines are left out"
+            f"the routes {name} cannot be used: {routes.reasons()}. {FORM}; without --strict such lines are left out"
         )
     if not len(routes):
-        why = f" that can be placed on the map {graph.name!r}: {routes.told()}" if routes.skipped else ""
-        raise InputError(f"the routes {name} hold no route{why}. {FORM}")
+        why = f" that can be placed on the map {graph.name!r}: {routes.reasons()}" if routes.skipped else ""
+        raise InputError(f"the routes {name} contain no route{why}. {FORM}")
     if routes.without_end == len(routes):
         raise InputError(
-            f"no line of the routes {name} finishes with 'end', so no route says that it has arrived; "
-            "add the word to those that do"
+            f"no line of the routes {name} has the word 'end', so no route claims to arrive; "
+            "add 'end' to the routes that arrive"
         )
     return routes
 
 
 def _lines(raw: bytes) -> Iterator[str]:
-    """The lines of a text, with their breaks; a long one comes in several parts, which are cut between words."""
+    """The lines of a text, with their line breaks. A long line comes in several parts, cut between words."""
     encoding = next((name for mark, name in MARKS if raw.startswith(mark)), "utf-8-sig")
     errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
     decoder = codecs.getincrementaldecoder(encoding)(errors)
@@ -135,7 +143,7 @@ def _lines(raw: bytes) -> Iterator[str]:
     for low in range(0, len(raw), PIECE):
         text = rest + decoder.decode(raw[low : low + PIECE], final=low + PIECE >= len(raw))
         word = 0 if text[-1:].isspace() else len((text.rsplit(maxsplit=1) or [""])[-1])
-        cut = max(0, len(text) - word - 1)  # the last word is left for the next piece, with a space
+        cut = max(0, len(text) - word - 1)  # the next piece may continue the last word
         cut -= text[max(0, cut - 1) : cut + 1] == "\r\n"
         yield from text[:cut].splitlines(keepends=True)
         rest = text[cut : cut + 1 + LONGEST_WORD]
@@ -143,7 +151,7 @@ def _lines(raw: bytes) -> Iterator[str]:
 
 
 class _Reader:
-    """Takes the words of lines, one line after the other."""
+    """Collects the words of one line after another."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -162,7 +170,7 @@ class _Reader:
         self.unknown = ""
 
     def feed(self, words: list[str]) -> None:
-        """More words of the line."""
+        """Adds words to the current line."""
         if not words or self.comment:
             return
         if not self.head and words[0].startswith("#"):
@@ -185,7 +193,7 @@ class _Reader:
         self.words.extend(codes)
 
     def finish(self) -> None:
-        """The line is at its end."""
+        """Ends the current line."""
         self.number += 1
         begin = self.start[-1]
         if not self.ended:
@@ -215,28 +223,28 @@ class _Reader:
         self.start.append(len(self.words))
 
     def _problem(self, third: int) -> str:
-        """Why the line cannot be placed, or nothing. third: the code of its third word."""
+        """The reason why the line cannot be placed, or "". third: the code of the third word."""
         if len(self.head) < 2:
             first = self.head[0]
-            return f"an origin and a destination are needed, where there is {_quoted(first)}{_way_out(first)}"
+            return f"an origin and a destination are needed, not only {_quoted(first)}{_way_out(first)}"
         for word, what in zip(self.head, ("origin", "destination")):
             if word not in self.place:
                 numbered = what == "origin" and third == PLACE and self.head[1] in self.place
-                way_out = "; are the lines numbered? take the numbers away" if numbered else _way_out(word)
+                way_out = "; are the lines numbered? remove the numbers" if numbered else _way_out(word)
                 a, b = map(_quoted, self.graph.places[:2])
                 return (
-                    f"the {what} {_quoted(word)} is no place of the map {self.graph.name!r}, "
-                    f"whose places are {a}, {b} and so on{way_out}"
+                    f"the {what} {_quoted(word)} is not a node of the map {self.graph.name!r}, "
+                    f"whose nodes are {a}, {b} and so on{way_out}"
                 )
         if self.unknown:
             known = [w for w in (*self.graph.directions, END) if w.lower() == self.unknown.lower()]
             way_out = f"; did you mean {known[0]!r}?" if known else _way_out(self.unknown)
             directions = ", ".join(self.graph.directions)
-            return f"{_quoted(self.unknown)} is neither a direction ({directions}) nor 'end' nor a place{way_out}"
+            return f"{_quoted(self.unknown)} is neither a direction ({directions}) nor 'end' nor a node{way_out}"
         return ""
 
     def routes(self, sha256: str) -> Routes:
-        """What was taken."""
+        """All routes that were read."""
         words = np.array(self.words, np.int16)
         start = np.array(self.start, np.int64)
         moves = Moves(words, start, max(1, int(np.diff(start).max(initial=0))))
@@ -250,21 +258,21 @@ class _Reader:
 
 
 def _way_out(word: str) -> str:
-    """What may be amiss with a whole file, by a word of it that is unknown."""
+    """A hint at what may be wrong with the whole file, from one unknown word."""
     if "\0" in word:
         return "; is the text in UTF-16 without a byte order mark? save it as UTF-8"
     if any(c == "\ufffd" or "\ud800" <= c <= "\udfff" for c in word):
-        return "; it is not text in UTF-8, save it so"
+        return "; is the file not UTF-8? save it as UTF-8"
     if word[0] in "[{":
-        return "; is it JSON? write its words with spaces between"
+        return "; is the file JSON? write its words with spaces between them"
     if word[0] in "\"'":
-        return "; take the quotation marks away"
+        return "; remove the quotation marks"
     if any(c in word for c in ",;|"):
         return "; put spaces between the words"
     return ""
 
 
-def _told(problems: tuple[str, ...], count: int) -> str:
+def _joined(problems: tuple[str, ...], count: int) -> str:
     more = count - len(problems)
     return "; ".join(problems) + (f"; and {counted(more, 'more line')}" if more else "")
 

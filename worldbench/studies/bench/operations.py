@@ -1,10 +1,10 @@
-"""Operations of a training step: what its matrix multiplies and attention add and multiply, counted as they are
-dispatched.
+"""Counts the operations of a training step in its matrix products and its attention, as they are dispatched.
 
-An operation is one multiplication or one addition: an [n, k] by [k, m] product has 2 n k m. Attention counts as the
-fused kernels do it, 2 products forward and 5 backward (the scores are made a second time), over all of its T x T cells:
-masked cells are multiplied too. Norms, softmax, activations count nothing. `torch.utils.flop_counter` does the
-counting; what it does not know is added here: attention and LSTM layers on the CPU.
+An operation is one multiplication or one addition. So an [n, k] by [k, m] product has 2 n k m operations. Attention
+counts as fused kernels compute it: 2 products forward and 5 backward (the scores are computed twice), over all T x T
+cells, because masked cells are multiplied too. Norms, softmax and activations are not counted.
+`torch.utils.flop_counter` counts. This file adds the operators that it does not know: attention and LSTM layers on
+the CPU.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ def _attention_back(gradient: Sizes, query: Sizes, key: Sizes, value: Sizes, *_:
 
 
 def _recurrent(x: Sizes, of_input: Sizes, of_state: Sizes, *_: Any, **__: Any) -> int:
-    """A layer over its whole sequence: x [.., .., inputs] by [gates, inputs], and as many states by [gates, width]."""
+    """A layer over its whole sequence: products of the inputs [.., .., inputs] with [gates, inputs], and of as many
+    hidden states with [gates, width]."""
     return 2 * x[0] * x[1] * (of_input[0] * of_input[1] + of_state[0] * of_state[1])
 
 
@@ -51,8 +52,11 @@ def _unknown_to_torch() -> dict[Any, Any]:
 
 @dataclass(frozen=True)
 class Operations:
-    """Of one training step without the optimizer. by_kind: by the name of the dispatched operator. largest: elements of
-    the largest tensor that it made."""
+    """Operations of one training step without the optimizer.
+
+    by_kind: by the name of the dispatched operator. largest: elements of the largest tensor that an operator
+    created.
+    """
 
     by_kind: dict[str, int]
     largest: int
@@ -63,7 +67,7 @@ class Operations:
 
 
 class _Largest(TorchDispatchMode):
-    """Notices the largest tensor that any operator returns in memory of its own."""
+    """Records the largest storage of a tensor that an operator returns."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +82,7 @@ class _Largest(TorchDispatchMode):
 
 
 def count_operations(objective: Objective, batch: Batch) -> Operations:
-    """Does one step (forward and backward) and counts it; the gradients are dropped again."""
+    """Runs one step (forward and backward) and counts its operations. The gradients are discarded."""
     largest = _Largest()
     with FlopCounterMode(display=False, custom_mapping=_unknown_to_torch()) as counter, largest:
         objective.backward(batch, objective.counts(batch))

@@ -1,4 +1,5 @@
-"""What `worldbench bench` measures: the shape of the rows and the backbone, which models, how often, on what."""
+"""What `worldbench bench` measures: the shape of the rows and the backbone, the models, the number of rounds, the
+device."""
 
 from __future__ import annotations
 
@@ -9,17 +10,19 @@ from typing import Any, Literal
 from worldbench.core.errors import InputError, unknown
 
 REFERENCE = "gpt"
-"""What the others are compared with; always measured."""
+"""The model that the others are compared with. It is always measured."""
 PROMPT, END = 2, 1
-"""Tokens of a random document that are given, and that end it."""
+"""Tokens of the prompt of a random document, and tokens that end it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The backbone, and the rows it is trained on.
+    """The backbone, and the rows that it is trained on.
 
-    preset: of the taxi world, for each model's further options. shortest, longest: documents in tokens, prompt and end
-    included.
+    preset: a preset of the taxi world, for the other options of each model.
+    layers, heads, width: of the backbone. vocabulary: number of words.
+    tokens: tokens per row. batch: rows per step.
+    shortest, longest: tokens of a document, prompt and end included.
     """
 
     preset: str
@@ -59,16 +62,19 @@ SHAPES = {
         preset="paper", layers=48, heads=8, width=384, vocabulary=4590, tokens=256, batch=2, shortest=5, longest=102
     ),
 }
-"""The village at preset small; Manhattan's vocabulary and rides at width 256; the published shape (Teoh et al. 2025,
-Table 5) in rows that fit a CPU's time."""
+"""small: the sizes of the village at preset small. 256: the vocabulary and routes of Manhattan at width 256.
+manhattan: the published shape (Teoh et al. 2025, Table 5), with fewer rows so that a CPU can measure it."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is measured. changes: fields of the shape that the command line names. world: rows and vocabulary are a
-    world's at `preset`, not the shape's.
+class BenchPlan:
+    """What is measured.
 
-    plugins: path and SHA-256 of each plugin file, which other processes run too.
+    labels: models with their options.
+    shape: a key of SHAPES. changes: fields of the shape that the command line sets.
+    world: a world that gives rows and vocabulary, at its preset `preset`. None: random rows of the shape.
+    plugins: path and SHA-256 of each plugin file. Other processes run the plugins too.
+    repeats: timed rounds. clock: which time is shown.
     """
 
     labels: tuple[str, ...]
@@ -91,26 +97,26 @@ class Plan:
         if self.world is not None and (
             fixed := [k for k in self.changes if k not in ("layers", "heads", "width", "batch")]
         ):
-            raise InputError(f"--{fixed[0]} does not go with --world: the world has its own")
+            raise InputError(f"--{fixed[0]} cannot be combined with --world: the world sets it")
         if self.clock == "processor" and self.device == "cuda":
-            raise InputError("--clock processor does not see what a GPU does; use wall")
+            raise InputError("--clock processor does not measure the time of a GPU; use --clock wall")
         if twice := [label for label in self.labels if self.labels.count(label) > 1]:
             raise InputError(f"{twice[0]!r} is named twice; give it other options, such as 'nextlat[horizon=1]'")
 
     def sized(self) -> Shape:
-        """The shape, as changed; of use where no world is named."""
+        """The shape with its changes. Used where no world is named."""
         return dataclasses.replace(SHAPES[self.shape], **self.changes)
 
     def clock_on(self, device: str) -> Literal["processor", "wall"]:
-        """`processor` with one thread on the CPU: the time of another process on the same core is not the model's; else
-        `wall`."""
+        """The clock for a device. `auto` means `processor` for one thread on the CPU, so that other processes on the
+        same core do not count, and `wall` otherwise."""
         if self.clock != "auto":
             return self.clock
         return "processor" if device == "cpu" and self.threads == 1 else "wall"
 
     def config(self, label: str) -> tuple[str, Any]:
-        """The model's name and its options: those of the preset, the shape, and the label, in this order. Raises
-        InputError for any that it does not have."""
+        """The name of a labelled model and its options. The label overrides the shape, and the shape overrides the
+        preset. Raises InputError for options that the model does not have."""
         from worldbench.core.registry import models
         from worldbench.records.variant import Variant
         from worldbench.settings.options import parse_options
@@ -119,7 +125,7 @@ class Plan:
         variant = Variant.parse(label)
         if not models[variant.model].trained or models[variant.model].weights_of:
             raise InputError(
-                f"{variant.model!r} has no training of its own; there are "
+                f"{variant.model!r} is not trained, so it cannot be measured; there are "
                 f"{', '.join(e.name for e in models if e.trained and not e.weights_of)}"
             )
         world, preset, shape = self.world or "", self.preset, self.changes

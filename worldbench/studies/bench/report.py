@@ -1,12 +1,13 @@
-"""What each objective costs to train, at one shape.
+"""The table and the notes of `worldbench bench`: what each objective costs to train, at one shape.
 
-All models stand in one process and take turns, so that whatever else the machine does hits them alike; the first round
-warms up and is dropped. Beside them the matrix products of the shape itself take their turn, nothing but products: the
-highest rate among them is the ceiling. Shares and ratios are medians over the rounds, ratios of one round's times.
-Memory is measured apart, each model in a fresh process (`footprint.py`). Operations: `operations.py`.
+All models are in one process and are timed alternately, round after round, so that other load on the machine slows
+all of them. The first round warms up and is dropped. Each round also times the bare matrix products of the shape.
+The highest rate among them is the ceiling. Shares and ratios are medians over rounds, and both times of a ratio come
+from the same round. Memory is measured in a new process for each model (`footprint.py`). `operations.py` counts
+operations.
 
-Rows are packed from documents as long as a taxi world's (a prompt of two tokens, a uniform number of moves, an end), of
-random words; or a world's own.
+Rows are packed from random documents as long as those of a taxi world (a prompt of two tokens, a uniform number of
+moves, an end), or from the documents of a world.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ HEAD += [f"step / {REFERENCE}", "by operations", "of the ceiling", "memory"]
 
 
 def render(record: Bench, form: str) -> str:
-    """The record as a table for people or for Markdown, or as JSON."""
+    """The record as a table for a terminal or for Markdown, or as JSON."""
     if form == "json":
         return cells.json(reading.content_of(record))
     body = [_row(model, record.clock) for model in record.models]
@@ -64,12 +65,12 @@ def _notes(record: Bench) -> list[str]:
         layers, heads = counted(shape.layers, "layer"), counted(shape.heads, "attention head")
         sizes = [f"{layers} of {shape.width}, {heads}, vocabulary {shape.vocabulary:,}"]
     data = f"{counted(rows.rows, 'row')} of {counted(rows.width, 'token')} ({rows.of})"
-    rate = f"{ceiling.operations_per_second / 1e9:.1f} billion operations a second"
-    clock = "processor, in this process" if record.clock == "processor" else "clock on the wall"
+    rate = f"{ceiling.operations_per_second / 1e9:.1f} billion operations per second"
+    clock = "processor time of this process" if record.clock == "processor" else "wall-clock time"
     return [
         "; ".join([f"{where}, torch {e.torch}", *sizes, data, counted(record.repeats, "round")]),
-        f"seconds of the {clock}: medians",
-        f"{HEAD[8]}: median of the rounds' ratios; of the ceiling: operations of forward and backward, in their time",
+        f"seconds: medians of {clock}",
+        f"{HEAD[8]}: median over rounds; of the ceiling: operations per second of forward and backward / ceiling",
         f"ceiling: {rate} ({ceiling.product})",
         f"memory: {record.models[0].memory.what}",
     ]

@@ -1,4 +1,4 @@
-"""The clock of `worldbench bench`: models and bare matrix products take turns in one process."""
+"""The timing of `worldbench bench`: models and bare matrix products are timed alternately in one process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from worldbench.records import bench as records
 from worldbench.runs.display import Display
 from worldbench.settings.train import TrainConfig
 from worldbench.studies.bench.operations import Operations, count_operations
-from worldbench.studies.bench.plan import PROMPT, REFERENCE, Plan, Shape
+from worldbench.studies.bench.plan import PROMPT, REFERENCE, BenchPlan, Shape
 from worldbench.training.arithmetic import resolve_device, set_up
 from worldbench.training.environment import environment
 from worldbench.training.trainer import apply_gradients, make_optimizer
@@ -37,22 +37,26 @@ from worldbench.training.trainer import apply_gradients, make_optimizer
 
 @dataclass(frozen=True)
 class Rows:
-    """A batch, and what a model has to know of the world that it is from. train: how its optimizer is set. told: in
-    words."""
+    """A batch, and the facts about its world that a model needs.
+
+    train: the options of the optimizer. description: the rows in words.
+    """
 
     batch: Batch
     vocabulary: int
     context: int
     pad: int
     train: TrainConfig
-    told: str
+    description: str
 
 
-def rows_of(plan: Plan) -> Rows:
+def rows_of(plan: BenchPlan) -> Rows:
+    """The rows that a plan asks for."""
     return _world_rows(plan) if plan.world is not None else _random_rows(plan.sized())
 
 
-def build(plan: Plan, label: str, rows: Rows) -> Objective:
+def build(plan: BenchPlan, label: str, rows: Rows) -> Objective:
+    """The model of a label, with random initial weights."""
     name, config = plan.config(label)
     return models[name].load()(config, rows.vocabulary, rows.context, 0, rows.pad)
 
@@ -60,16 +64,17 @@ def build(plan: Plan, label: str, rows: Rows) -> Objective:
 def _random_rows(shape: Shape) -> Rows:
     rng = streams.generator("bench", 0)
     mean = (shape.shortest + shape.longest) / 2 - 1
-    per_row = math.ceil(shape.tokens / mean) + 1  # as many as training deals to a row
+    per_row = math.ceil(shape.tokens / mean) + 1  # as many documents per row as in training
     length = rng.integers(shape.shortest, shape.longest + 1, shape.batch * per_row)
     tokens = rng.integers(1, shape.vocabulary, (len(length), shape.longest))
     documents = Documents(tokens.astype(np.int32), length.astype(np.int32), np.full(len(length), PROMPT, np.int32))
-    told = f"random documents of {shape.shortest} .. {shape.longest} tokens"
-    return Rows(pack(documents, shape.batch, shape.tokens), shape.vocabulary, shape.longest, 0, TrainConfig(), told)
+    description = f"random documents of {shape.shortest} .. {shape.longest} tokens"
+    batch = pack(documents, shape.batch, shape.tokens)
+    return Rows(batch, shape.vocabulary, shape.longest, 0, TrainConfig(), description)
 
 
-def _world_rows(plan: Plan) -> Rows:
-    """The rows of the first step that training in the world takes."""
+def _world_rows(plan: BenchPlan) -> Rows:
+    """The rows of the first training step in the world."""
     from worldbench.runs.prepared import prepare
     from worldbench.settings.resolve import resolve
     from worldbench.training.stream import TrainingStream
@@ -92,7 +97,7 @@ def _world_rows(plan: Plan) -> Rows:
 
 @dataclass
 class Times:
-    """Seconds of each round: by the wall's clock, and of the processor in this process (all its threads)."""
+    """Seconds of each round: wall-clock time, and processor time of this process (all its threads)."""
 
     wall: list[float] = field(default_factory=list)
     processor: list[float] = field(default_factory=list)
@@ -111,7 +116,7 @@ class Times:
 
 @dataclass
 class Entrant:
-    """A model that takes its turn."""
+    """A model, its optimizer and its times."""
 
     label: str
     objective: Objective
@@ -131,13 +136,13 @@ class Product:
     times: Times = field(default_factory=Times)
 
     def rate(self, clock: str) -> float:
-        """Operations a second."""
+        """Operations per second."""
         return 2 * math.prod(self.size) / float(np.median(getattr(self.times, clock)))
 
 
 def products(trunk: Any, vocabulary: int, positions: int, device: str) -> list[Product]:
-    """Those of the reference's block and head, in fp32 into memory that is there already: forward, and both
-    gradients."""
+    """The matrix products of the reference model's block and head, in fp32 and into preallocated memory: the forward
+    product and both gradients of each layer."""
     block = trunk.blocks[0]
     out, generator = [], torch.Generator(device).manual_seed(0)
     for name, layer in {
@@ -164,8 +169,9 @@ def products(trunk: Any, vocabulary: int, positions: int, device: str) -> list[P
     return out
 
 
-def measure_apart(plan: Plan, label: str) -> records.Memory:
-    """The peak of a model of a plan. Raises RunError where the process fails, for want of memory, say."""
+def measure_apart(plan: BenchPlan, label: str) -> records.Memory:
+    """The peak memory of one model of a plan, measured in a new process. Raises RunError if that process fails, for
+    example for lack of memory."""
     job = json.dumps({"plan": dataclasses.asdict(plan), "label": label})
     threads = {"OMP_NUM_THREADS": str(plan.threads)}
     done = subprocess.run(
@@ -184,15 +190,15 @@ def measure_apart(plan: Plan, label: str) -> records.Memory:
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=records.Memory)
 
 
-def measure(plan: Plan, display: Display) -> records.Bench:
-    """The whole measurement."""
+def measure(plan: BenchPlan, display: Display) -> records.Bench:
+    """Measures memory, times and operations of all models of a plan."""
     device = resolve_device(plan.device, "--device")
     labels = plan.labels if REFERENCE in plan.labels else (REFERENCE, *plan.labels)
     configs = {label: plan.config(label) for label in labels}
     rows = rows_of(plan)
     set_up(plan.threads)
     batch = rows.batch.to(device)
-    display.say(f"memory: {counted(len(labels), 'process', 'processes')}, one after the other")
+    display.say(f"memory: {counted(len(labels), 'process', 'processes')}, one after another")
     memory = {label: measure_apart(plan, label) for label in labels}
     entrants = []
     for label in labels:
@@ -200,22 +206,22 @@ def measure(plan: Plan, display: Display) -> records.Bench:
         entrants.append(Entrant(label, objective, make_optimizer(objective, rows.train)))
     reference = next(e.objective for e in entrants if e.label == REFERENCE)
     alone = products(reference.trunk, rows.vocabulary, int(batch.valid.sum()), device)
-    for turn in range(plan.repeats + 1):
-        display.say(f"round {turn} of {plan.repeats}" if turn else "first round, to count operations and warm up")
+    for round_ in range(plan.repeats + 1):
+        display.say(f"round {round_} of {plan.repeats}" if round_ else "first round: counts operations and warms up")
         for product in alone:
-            product.times.take(product.work, device, turn > 0)
+            product.times.take(product.work, device, round_ > 0)
         for e in entrants:
-            if not turn:
+            if not round_:
                 e.operations = count_operations(e.objective, batch)
             e.forward_backward.take(
-                lambda e=e: e.objective.backward(batch, e.objective.counts(batch)), device, turn > 0
+                lambda e=e: e.objective.backward(batch, e.objective.counts(batch)), device, round_ > 0
             )
-            e.update.take(lambda e=e: apply_gradients(e.objective, e.optimizer, rows.train), device, turn > 0)
+            e.update.take(lambda e=e: apply_gradients(e.objective, e.optimizer, rows.train), device, round_ > 0)
     return _record(plan, rows, batch, device, entrants, alone, memory, configs)
 
 
 def _record(
-    plan: Plan,
+    plan: BenchPlan,
     rows: Rows,
     batch: Batch,
     device: str,
@@ -239,7 +245,7 @@ def _record(
         repeats=plan.repeats,
         shape=shape,
         rows=records.RowFacts(
-            of=rows.told,
+            of=rows.description,
             rows=len(batch.tokens),
             width=batch.tokens.shape[1],
             tokens=tokens,
@@ -260,7 +266,7 @@ def _record(
 def _cost(
     e: Entrant, reference: Entrant, clock: str, tokens: int, ceiling: float, memory: records.Memory, config: Any
 ) -> records.Cost:
-    """config: (name of the model, its options). ceiling: operations a second."""
+    """config: (name of the model, its options). ceiling: operations per second."""
     assert e.operations is not None
     assert reference.operations is not None
     passes, other = (np.array(getattr(x.forward_backward, clock)) for x in (e, reference))
