@@ -29,10 +29,9 @@ for _name, _line, _target, _options in (
     models.add(_name, _line, f"worldbench.baselines.{_target}", config=f"worldbench.baselines.{_options}")
 models.add(
     "nextlat-rnn",
-    "nextlat's latent dynamics alone, as a recurrent network: its weights are those of a nextlat run",
+    "nextlat's latent dynamics alone, as a recurrent network: eval a nextlat run --as nextlat-rnn",
     "worldbench.baselines.latent_rnn:LatentRNN",
-    config="worldbench.baselines.nextlat:NextLatConfig",
-    weights_of="nextlat",
+    reads="nextlat",
 )
 for _name, _line, _target, _options in (
     ("oracle", "the exact next-token law of the world: the ceiling", "references:Oracle", None),

@@ -40,7 +40,7 @@ Choice = Literal["greedy", "sampled"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Drafting:
     """How to decode.
 
     length: drafts per round; 0 is plain decoding. threshold: stop drafting when the drafter's estimate that all drafts
@@ -51,7 +51,7 @@ class Plan:
     threshold: float = 0.0
 
 
-PLAIN = Plan(0)
+PLAIN = Drafting(0)
 
 
 @dataclass
@@ -139,7 +139,7 @@ def generate(
     limit: int,
     end: int | None,
     drafter: Drafter | None = None,
-    plan: Plan = PLAIN,
+    plan: Drafting = PLAIN,
     u: Tensor | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[np.ndarray, np.ndarray, Counts]:
@@ -238,7 +238,7 @@ def _positions(u: Tensor, state: _Rows, count: int) -> Tensor:
 
 
 def _draft(
-    drafter: Drafter, pending: Tensor, state: _Rows, plan: Plan, u: Tensor | None
+    drafter: Drafter, pending: Tensor, state: _Rows, plan: Drafting, u: Tensor | None
 ) -> tuple[Tensor, Tensor | None, np.ndarray, np.ndarray | None]:
     """Draft up to plan.length tokens for every held row.
 

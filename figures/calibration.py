@@ -13,7 +13,7 @@ from typing import Any
 
 from worldbench.core.statistics import mean_interval
 from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
-from worldbench.records.check import Check, Rung
+from worldbench.records.check import Check, Severity
 from worldbench.records.reading import read
 
 COLOURS = {
@@ -33,17 +33,17 @@ LINES = {
 }
 
 
-def curve(ladder: list[Rung], metric: str, score: str) -> list[tuple[float, float, float, float]]:
-    """(size, mean, low, high) at each rung that has the score; t intervals over corruptions."""
+def curve(ladder: list[Severity], metric: str, score: str) -> list[tuple[float, float, float, float]]:
+    """(size, mean, low, high) at each severity that has the score; t intervals over corruptions."""
     out = []
-    for rung in ladder:
-        values = rung.values.get(metric, {}).get(score)
+    for severity in ladder:
+        values = severity.values.get(metric, {}).get(score)
         known = [v for v in values or [] if v is not None and math.isfinite(v)]
         if not values or len(known) < len(values):
             continue
         m = mean_interval(known)
         low, high = m.interval or (m.value, m.value)
-        out.append((rung.size, m.value, low, high))
+        out.append((severity.size, m.value, low, high))
     return out
 
 
@@ -111,7 +111,7 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
             [f"{n} {sizes[n]}" if n in sizes else n for n in order],
             loc="lower center",
             ncols=min(4, len(order)),
-            title="across: rungs of damage, from none (0) to the largest",
+            title="across: severity of damage, from none (0) to the largest",
         )
         figure.tight_layout(rect=(0, 0.85 / (1.75 * rows + 0.8), 1, 1))
         paths = save(figure, stem)

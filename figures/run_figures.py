@@ -12,7 +12,7 @@ from worldbench.core.text import counted
 from worldbench.records.finding import PATTERNS, evidence_folder, own_result
 from worldbench.records.folder import Config
 from worldbench.records.reading import read
-from worldbench.records.runs import Result
+from worldbench.records.runs import Result, Trace
 
 Drawing = Callable[[], list[Path]]
 """Draws one figure; the files written."""
@@ -81,7 +81,7 @@ def _of_run(folder: Path, result: Path | None) -> Iterator[Drawing]:
     for trace in sorted(folder.glob(PATTERNS["trace"])):
         ending = trace.stem.removeprefix("trace")
         for figure in _reading("trace"):
-            yield partial(_draw, figure, trace, out / f"{figure.stem}{ending}", title)
+            yield partial(_of_trace, figure, trace, out / f"{figure.stem}{ending}")
     if result is None:
         for other in sorted(folder.glob(PATTERNS["result"])):
             if other != own and evidence_folder(other).is_dir():
@@ -91,7 +91,7 @@ def _of_run(folder: Path, result: Path | None) -> Iterator[Drawing]:
 def _of_evaluation(result: Path) -> Iterator[Drawing]:
     out = _beside(result)
     out.mkdir(exist_ok=True)
-    yield from _of_evidence(evidence_folder(result), out, _title(result.parent))
+    yield from _of_evidence(evidence_folder(result), out, _title(result.parent, read(result, Result).model.name))
 
 
 def _beside(result: Path) -> Path:
@@ -106,6 +106,10 @@ def _of_evidence(evidence: Path, out: Path, title: str) -> Iterator[Drawing]:
         path = evidence / f"{figure.metric}.npz"
         if path.exists():
             yield partial(_of_arrays, figure, path, out / figure.stem, title)
+
+
+def _of_trace(figure: Figure, trace: Path, stem: Path) -> list[Path]:
+    return _draw(figure, trace, stem, _title(trace.parent, read(trace, Trace).model.name))
 
 
 def _of_arrays(figure: Figure, path: Path, stem: Path, title: str) -> list[Path]:
@@ -132,8 +136,8 @@ def _draw(figure: Figure, source: Path, stem: Path, title: str) -> list[Path]:
         raise InputError(f"the figure {figure.name!r} of a plugin failed: {describe(error)}") from error
 
 
-def _title(folder: Path) -> str:
-    """Who drew it: model, preset and seed, from the folder's config."""
+def _title(folder: Path, model: str | None = None) -> str:
+    """Who drew it: model, preset and seed, from the folder's config. model: None for the run's own."""
     path = folder / "config.json"
     if not path.exists():
         return folder.name
@@ -141,4 +145,4 @@ def _title(folder: Path) -> str:
     seed = f", seed {config.seed}" if "train" in config.groups else ""
     documents = config.number("data", "documents")
     arm = "" if documents is None else (f", {counted(documents, 'document')}" if documents else ", unlimited documents")
-    return f"{config.model} ({config.preset}{arm}{seed})"
+    return f"{model or config.model} ({config.preset}{arm}{seed})"

@@ -109,8 +109,8 @@ class TransitionConsistency(Metric):
     }
 
     damage: ClassVar[tuple[Damage, ...]] = (
-        # Neither rung by rung: states blurred or drifted beyond recognition all read as some wrong state, however much
-        # the noise.
+        # Neither severity by severity: states blurred or drifted beyond recognition all read as some wrong state,
+        # however much the noise.
         Damage("normalized", "any", "any", "any", "any", drift="worse"),
         Damage("direct_kl", "any", "any", "any", "any", blur="worse", drift="unchanged", direction="lower"),
     )

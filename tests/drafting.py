@@ -13,7 +13,7 @@ from worldbench.baselines.jtp import JTP, JTPConfig
 from worldbench.baselines.mtp import MTP, MTPConfig
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.objective import Objective
-from worldbench.baselines.speculative import Counts, Plan, generate
+from worldbench.baselines.speculative import Counts, Drafting, generate
 from worldbench.core.streams import generator
 
 END = 1
@@ -42,7 +42,7 @@ def prompts(rows: int, vocabulary: int = 12) -> tuple[np.ndarray, np.ndarray]:
 
 
 def continue_(
-    made: Objective, plan: Plan, rows: int = 9, batch: int = 0, limit: int = 20, u: Tensor | None = None
+    made: Objective, plan: Drafting, rows: int = 9, batch: int = 0, limit: int = 20, u: Tensor | None = None
 ) -> tuple[np.ndarray, np.ndarray, Counts]:
     reader = reader_of(made)
     drafter = drafter_of(made, reader) if plan.length else None

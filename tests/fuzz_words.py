@@ -53,7 +53,7 @@ LINES: tuple[list[str], ...] = (
     ["run", "--config", "recipe.toml", "--tuned", "16x2,excess_loss.kl,0123456789abcdef", "--print-config"],
     ["run", "maze-solve", "--help"],
     ["tune", "hmm", "--models", "gpt", "nextlat", "--trials", "2", "--criterion", "loss", "--train.steps", "5"],
-    ["check", "taxi", "--corruptions", "2", "--rungs", "1", "--workers", "1", "--env.map", "city:40"],
+    ["check", "taxi", "--corruptions", "2", "--severities", "1", "--workers", "1", "--env.map", "city:40"],
     ["score", "hmm", "--callable", "mine.py:f", "--batch-limit", "8", "--env.process", "mess3(x=0.15, a=0.6)"],
     ["bench", "--threads", "1", "--repeats", "2", "--models", "gpt"],
     ["eval", "runs/a-run", "--eval.trials", "6", "--env.map", "map.csv"],

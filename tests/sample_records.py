@@ -10,11 +10,12 @@ from typing import Any
 from worldbench.core.budget import Budget
 from worldbench.core.files import identity_hash
 from worldbench.records import bench, check, decoding, folder, reconstruction, runs, tuning
+from worldbench.records.bounds import bounds_beside
 from worldbench.records.finding import own_result
 from worldbench.records.lines import EvalLine
 from worldbench.records.parts import Environment, Identity, Model, Parameters, Record
 from worldbench.records.reading import read
-from worldbench.records.scores import Bound, Metric, Score
+from worldbench.records.scores import Metric, Score
 
 WORLD = {"world": "taxi", "version": 1, "map_digest": "0123456789", "min_moves": 5}
 CONFIG: dict[str, dict[str, Any]] = {
@@ -75,8 +76,9 @@ def full_metric() -> Metric:
         series={"by_layer": {"layer": ["first", "last"], "r2": [0.5, None]}},
         notes=["a note"],
         evidence_sha256=DIGEST,
-        floor=Bound(model="random-legal", scores={"x": 0.1}),
-        ceiling=Bound(model="oracle", scores={"x": 1.0, "z": None}),
+        floor="random-legal",
+        ceiling="oracle",
+        bounds_as_recorded={"random-legal": {"x": 0.1}, "oracle": {"x": 1.0, "z": None}},
     )
 
 
@@ -193,17 +195,17 @@ def decode() -> decoding.Decoding:
 
 
 def checked() -> check.Check:
-    rungs = [check.Rung(size=size, values={"m": {"x": [1.0 - size, None]}}) for size in (0.0, 0.5)]
+    severities = [check.Severity(size=size, values={"m": {"x": [1.0 - size, None]}}) for size in (0.0, 0.5)]
     return check.Check(
         world=WORLD,
         card={},
         settings={"trials": 50},
         corruptions=2,
-        rungs=1,
+        severities=1,
         not_applicable={"n": {"oracle": "no hidden states"}},
         metrics={"m": check.CheckedMetric(version=1, primary="x", direction="higher", claims=["noise"])},
         references={"m": {"oracle": {"x": 1.0}, "uniform": {"x": float("-inf")}}},
-        ladders={"noise": rungs},
+        ladders={"noise": severities},
         verdicts=[check.Verdict(metric="m", statement="oracle scores x = 1", measured="1", holds=True)],
     )
 
@@ -277,10 +279,29 @@ def benched() -> bench.Bench:
     )
 
 
+def measured() -> check.Measurement:
+    return check.Measurement(
+        question="0123456789abcdef",
+        subject="noise 0.5, corruption 1",
+        scores={"m": {"x": 0.5, "y": None, "z": float("-inf")}},
+        not_applicable={"detours": "no budget"},
+    )
+
+
 def every_kind() -> list[Record]:
     """One record of each kind."""
-    more = [reconstructed(), benched()]
+    more = [reconstructed(), benched(), measured()]
     return [result(), trace(), config(), manifest(), arithmetic(), tuned(), trial(), decode(), checked(), *more]
+
+
+def ceiling_of(run: Path, metric: str, score: str) -> float:
+    """What the ceiling of a metric scored, read from the runs beside."""
+    path = own_result(run)
+    assert path is not None
+    record = read(path, runs.Result)
+    value = bounds_beside(path, record).value(metric, record.scores[metric], "ceiling", score)
+    assert value is not None
+    return value
 
 
 def result_of(run: Path) -> runs.Result:

@@ -84,7 +84,7 @@ def test_every_verb_that_computes_sets_torch_up(verb: str, tmp_path: Path, monke
         "eval": ["eval", *map(str, tmp_path.glob("hmm-gpt*")), "--eval.documents", "4", "--quiet"],
         "trace": ["trace", *map(str, tmp_path.glob("hmm-gpt*")), "--quiet"],
         "check": [
-            *("check", "hmm", *small, "--env.length", "4", "--rungs", "1", "--corruptions", "2", "--workers", "1"),
+            *("check", "hmm", *small, "--env.length", "4", "--severities", "1", "--corruptions", "2", "--workers", "1"),
             *("--out", str(tmp_path)),
         ],
     }[verb]

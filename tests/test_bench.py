@@ -38,7 +38,7 @@ TINY = {
     "longest": 15,
 }
 WORDS = [word for name, value in TINY.items() for word in (f"--{name}", str(value))]
-TRAINED = [e.name for e in models if e.trained and not e.weights_of]
+TRAINED = [e.name for e in models if e.trained]
 
 
 def counted(label: str, **changes: int) -> tuple[Operations, Batch, Any]:

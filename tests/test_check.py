@@ -13,6 +13,7 @@ from worldbench.cli.main import main
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
@@ -22,8 +23,10 @@ from worldbench.records.check import Check
 from worldbench.records.reading import read
 from worldbench.runs.display import Display
 from worldbench.settings.resolve import group_types, preset_groups
-from worldbench.studies.check.calibration import Rung, judge, judge_damage, judge_references, judge_sight
-from worldbench.studies.check.checking import MAP_KINDS, SHARES, Plan, check, failures, kinds, require, write
+from worldbench.studies.check.calibration import Severity, judge, judge_damage, judge_references, judge_sight
+from worldbench.studies.check.checking import Subject, check, check_in
+from worldbench.studies.check.damage import MAP_KINDS, SHARES, CheckSettings, kinds
+from worldbench.studies.check.report import failures, require, write
 
 pytestmark = pytest.mark.xdist_group("check")  # they share an expensive fixture
 CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)
@@ -38,8 +41,8 @@ class Made(Metric):
         return Report({"x": Score(0.5, 1)})
 
 
-def rungs(*values: list[float]) -> list[Rung]:
-    return [Rung(i, {"made": {"x": v}}) for i, v in enumerate(values)]
+def severities(*values: list[float]) -> list[Severity]:
+    return [Severity(i, {"made": {"x": v}}) for i, v in enumerate(values)]
 
 
 def holds(verdicts: list) -> list[bool]:
@@ -56,42 +59,45 @@ def test_expectations_are_bounds() -> None:
 @pytest.mark.parametrize(
     ("ladder", "expected"),
     [
-        (rungs([1, 1, 1], [0.9, 0.8, 0.85], [0.5, 0.4, 0.6]), [True, True]),
-        (rungs([1, 1, 1], [0.5, 0.4, 0.6], [0.9, 0.8, 0.85]), [True, False]),  # worse, but less so where damage is more
-        (rungs([1, 1, 1], [1, 1, 1], [1, 1, 0.99]), [False, True]),  # one corruption of three shows: not enough
-        (rungs([1, 1, 1], [1.2, 1.2, 1.2], [0.5, 0.5, 0.5]), [False, False]),  # better at a rung
-        (rungs([1, 1, 1], [1, 1, 1], [1, 1, 1]), [False, True]),
+        (severities([1, 1, 1], [0.9, 0.8, 0.85], [0.5, 0.4, 0.6]), [True, True]),
+        (
+            severities([1, 1, 1], [0.5, 0.4, 0.6], [0.9, 0.8, 0.85]),
+            [True, False],
+        ),  # worse, but less so where damage is more
+        (severities([1, 1, 1], [1, 1, 1], [1, 1, 0.99]), [False, True]),  # one corruption of three shows: not enough
+        (severities([1, 1, 1], [1.2, 1.2, 1.2], [0.5, 0.5, 0.5]), [False, False]),  # better at a severity
+        (severities([1, 1, 1], [1, 1, 1], [1, 1, 1]), [False, True]),
     ],
 )
-def test_worse_and_monotone(ladder: list[Rung], expected: list[bool]) -> None:
+def test_worse_and_monotone(ladder: list[Severity], expected: list[bool]) -> None:
     assert holds(judge_damage(Made(), "rewired", ladder)) == expected
 
 
 def test_unchanged_and_unclaimed() -> None:
-    assert holds(judge_damage(Made(), "deleted", rungs([1, 1], [1, 1]))) == [True]
-    assert holds(judge_damage(Made(), "deleted", rungs([1, 1], [1, 0.99]))) == [False]
-    assert judge_damage(Made(), "added", rungs([1, 1], [0, 0])) == []
+    assert holds(judge_damage(Made(), "deleted", severities([1, 1], [1, 1]))) == [True]
+    assert holds(judge_damage(Made(), "deleted", severities([1, 1], [1, 0.99]))) == [False]
+    assert judge_damage(Made(), "added", severities([1, 1], [0, 0])) == []
 
 
 def test_a_blind_metric_is_seen() -> None:
     assert holds(judge_sight(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 1.0}}, {})) == [False]
     assert holds(
-        judge_sight(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 1.0}}, {"rewired": rungs([1, 1], [1, 0.9])})
+        judge_sight(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 1.0}}, {"rewired": severities([1, 1], [1, 0.9])})
     ) == [True]
 
 
 def test_sizes_grow_and_keep_the_largest() -> None:
     world = TaxiWorld(TaxiConfig(map="city:20", min_moves=2, max_moves=8))
     for n in range(1, 6):
-        plan = Plan(eval_config(), rungs=n)
+        plan = CheckSettings(eval_config(), severities=n)
         for kind in kinds(world):
             sizes = plan.sizes(kind, world)
             assert len(sizes) == n
             assert sizes == sorted(set(sizes))
     assert plan.sizes("rewired", world)[-1] == round(SHARES[-1] * len(world.graph().edges))
-    for wrong in ({"rungs": 0}, {"rungs": 6}, {"corruptions": 1}):
+    for wrong in ({"severities": 0}, {"severities": 6}, {"corruptions": 1}):
         with pytest.raises(InputError):
-            Plan(eval_config(), **wrong)
+            CheckSettings(eval_config(), **wrong)
 
 
 SMALL = eval_config(
@@ -117,7 +123,9 @@ def options(name: str) -> object:
 
 @pytest.fixture(scope="module")
 def record() -> dict:
-    return check(TaxiWorld(CITY), Plan(SMALL, corruptions=4, rungs=3), Display(quiet=True), options, workers=1)
+    return check(
+        TaxiWorld(CITY), CheckSettings(SMALL, corruptions=4, severities=3), Display(quiet=True), options, workers=1
+    )
 
 
 def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path) -> None:
@@ -143,7 +151,7 @@ def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path
 def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(process: str) -> None:
     world = HMM(HMMConfig(process=process, length=12))
     chosen = eval_config(**{**SMALL.__dict__, "pairs": 40, "probe_features": 50})
-    record = check(world, Plan(chosen, corruptions=6, rungs=2), Display(quiet=True), options, workers=1)
+    record = check(world, CheckSettings(chosen, corruptions=6, severities=2), Display(quiet=True), options, workers=1)
     assert failures(record) == []
     assert set(record.ladders) == {"noise", "blur", "drift"}
     judged = {v.metric for v in record.verdicts}
@@ -155,10 +163,39 @@ def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(p
 def test_workers_change_nothing(record: dict) -> None:
     chosen = eval_config(**{**SMALL.__dict__, "metrics": ("valid_trajectories", "excess_loss")})
     one, two = (
-        check(TaxiWorld(CITY), Plan(chosen, corruptions=2, rungs=1), Display(quiet=True), options, workers=w)
+        check(
+            TaxiWorld(CITY), CheckSettings(chosen, corruptions=2, severities=1), Display(quiet=True), options, workers=w
+        )
         for w in (1, 2)
     )
     assert one == two
+
+
+def test_a_check_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = eval_config(**{**SMALL.__dict__, "metrics": ("valid_trajectories", "next_token")})
+    world, settings = TaxiWorld(CITY), CheckSettings(chosen, corruptions=2, severities=1)
+    undisturbed, folder = check_in(tmp_path / "a", world, settings, Display(quiet=True), options, 1)
+    calls: list[str] = []
+    real = Subject.model
+
+    def counted(subject: Subject, of: TaxiWorld) -> SequenceModel:
+        if len(calls) == stop_at:
+            raise KeyboardInterrupt
+        calls.append(subject.name)
+        return real(subject, of)
+
+    monkeypatch.setattr(Subject, "model", counted)
+    stop_at = 7
+    with pytest.raises(KeyboardInterrupt):
+        check_in(tmp_path / "b", world, settings, Display(quiet=True), options, 1)
+    assert len(list((tmp_path / "b" / folder.name).glob("measured-*.json"))) == 7
+    first, stop_at = list(calls), -1
+    again, _ = check_in(tmp_path / "b", world, settings, Display(quiet=True), options, 1)
+    assert len(set(calls)) == len(calls) > len(first), "nothing is measured twice"
+    assert again == undisturbed
+    kept = {path.name for path in (tmp_path / "b" / folder.name).iterdir()} - {".lock"}
+    assert kept == {path.name for path in folder.iterdir()} - {".lock"}
+    assert not any(name.startswith("measured-") for name in kept)
 
 
 def test_a_failing_statement_is_an_error(tmp_path: Path) -> None:
@@ -207,7 +244,7 @@ def test_the_command_fails_on_a_blind_metric(
     told = capsys.readouterr()
     assert "tells references apart" in told.out
     assert "1 of 2 statements fail, of blind" in told.err
-    assert main([*words, "--rungs", "9"]) == 2
+    assert main([*words, "--severities", "9"]) == 2
     assert main([*words, "--model.width", "3"]) == 2
     assert main([*words, "--corruption", "3"]) == 2
     assert "--corruptions" in capsys.readouterr().err

@@ -37,7 +37,8 @@ from worldbench.metrics.evaluation import Evaluation, truth
 from worldbench.metrics.excess_loss import divergences
 from worldbench.metrics.rollout import moves_of, roll_out
 from worldbench.runs.display import Display
-from worldbench.studies.check.checking import Plan, check
+from worldbench.studies.check.checking import check
+from worldbench.studies.check.damage import CheckSettings
 
 SMALL = eval_config(
     trials=20, documents=30, detours=(0.5,), structure_trials=12, shift_trials=6, suffixes=5, pairs=10,
@@ -75,7 +76,7 @@ def references(world: World) -> list[SequenceModel]:
     out = []
     for entry in models:
         make = entry.load()
-        if entry.trained or getattr(make, "impossible", lambda _: None)(world) is not None:
+        if not entry.reference or getattr(make, "impossible", lambda _: None)(world) is not None:
             continue
         small = {
             "ngram": {"documents": 200},
@@ -130,7 +131,7 @@ def test_check_goes_through(toy: str) -> None:
     settings = eval_config(**{name: getattr(SMALL, name) for name in small_values(eval_config_type())})
     record = check(
         TOYS[toy],
-        Plan(settings, corruptions=2, rungs=1),
+        CheckSettings(settings, corruptions=2, severities=1),
         Display(quiet=True),
         lambda name: models[name].load_config()(),
         1,

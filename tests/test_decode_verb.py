@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from worldbench.baselines.speculative import Plan
+from worldbench.baselines.speculative import Drafting
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.files import lock
@@ -142,7 +142,7 @@ def test_a_difference_is_not_passed_over(
 
 
 def arm(length: int, tested: list[int], accepted: list[int], ms: float, per_round: float) -> Arm:
-    made = Arm(Plan(length))
+    made = Arm(Drafting(length))
     made.counts.tested, made.counts.accepted = np.array(tested), np.array(accepted)
     made.counts.rounds, made.counts.rows, made.counts.tokens = 100, 10, int(10 + 100 * per_round)
     made.counts.drafted, made.counts.forwards, made.batches = 100 * length, 110, 10

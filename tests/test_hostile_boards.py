@@ -20,6 +20,7 @@ from worldbench.cli.main import main
 from worldbench.core.text import encodable
 from worldbench.records import reading
 from worldbench.records.bench import Bench
+from worldbench.records.bounds import bounds
 from worldbench.records.check import Check
 from worldbench.records.reading import read
 from worldbench.records.reconstruction import Reconstruction
@@ -156,8 +157,13 @@ def test_a_result_a_trace_and_a_list(
         harmless_sentence(told, code)
         check_table(out)
         assert code == 2 or len(out.splitlines()) == 9
+
+        def show_result(path: Path) -> None:
+            record = read(path, Result)
+            print_result(record, bounds(record), every=True)
+
         shows: list[tuple[Callable[[Path], Any], Path]] = [
-            (lambda path: print_result(read(path, Result), every=True), runs[name] / "board" / "result.json"),
+            (show_result, runs[name] / "board" / "result.json"),
             (show, tmp_path / "trace.json"),
         ]
         for show_it, path in shows:
@@ -193,8 +199,8 @@ def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     from worldbench.cli import reconstruct
     from worldbench.studies import decode
     from worldbench.studies.bench import report as bench
-    from worldbench.studies.check import checking as check
-    from worldbench.studies.tune import tuning as tune
+    from worldbench.studies.check import report as check
+    from worldbench.studies.tune import report as tune
 
     checked = json.loads(CHECKED.read_text(encoding="utf-8"))
     for text in map(encodable, STRINGS.values()):  # no record holds a lone surrogate

@@ -131,7 +131,7 @@ def fields_of(group: str, config: object) -> list[tuple[str, dataclasses.Field]]
     return [(group, f) for f in dataclasses.fields(config) if f"{group}.{f.name}" not in NEEDS_HARDWARE]  # type: ignore[arg-type]
 
 
-TRAINED = [e.name for e in models if e.trained and not e.weights_of]
+TRAINED = [e.name for e in models if e.trained]
 TRAINING_FIELDS = [
     pytest.param(model, group, field, id=f"{model}-{group}.{field.name}")
     for model in TRAINED

@@ -1,4 +1,4 @@
-"""NextLat's dynamics alone as a recurrent network: its steps, its decoder, and the run that it has its weights from."""
+"""NextLat's dynamics alone as a recurrent network: its steps, its decoder, and the run whose weights it reads."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from worldbench.baselines.latent_rnn import LatentRNN
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.trained import TrainedModel
 from worldbench.cli.main import main
-from worldbench.core.errors import InputError, Interrupted
+from worldbench.core.errors import InputError
 from worldbench.core.model import ALL_LAYERS, SequenceModel
-from worldbench.core.registry import metrics, models
+from worldbench.core.registry import metrics
 from worldbench.core.world import Documents
+from worldbench.records.reading import read
+from worldbench.records.runs import Trace
 from worldbench.runs.config_file import load_job
 from worldbench.runs.display import Display
 from worldbench.runs.prepared import prepare
-from worldbench.runs.run import run
-from worldbench.runs.weights import at_step, build, weights_folder
+from worldbench.runs.weights import at_step
 from worldbench.training import checkpoint
-from worldbench.training.trainer import Trainer
 
 pytestmark = pytest.mark.xdist_group("latent-rnn")  # they share an expensive fixture
 V, CONTEXT = 19, 30
@@ -191,137 +191,148 @@ def command(out: Path, model: str, *more: str) -> list[str]:
     return ["run", "taxi", "--model", model, *TINY, *SHORT, *CHEAP, *more, "--out", str(out), "--quiet"]
 
 
-def weights(folder: Path) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in sorted((folder / "checkpoint").iterdir())}
+NEXT = ["--eval.metrics", "excess_loss", "next_token"]
+
+
+def files(folder: Path) -> dict[Path, tuple[int, bytes]]:
+    return {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A NextLat run, and then the recurrent network's."""
+    """A NextLat run, scored as itself by two metrics, and as the recurrent network by every metric."""
     out = tmp_path_factory.mktemp("runs")
-    assert main(command(out, "nextlat", "--eval.metrics", "excess_loss", "next_token")) == 0
-    nextlat = next(out.glob("taxi-nextlat-quick-*"))
-    before = {
-        p: (p.stat().st_mtime_ns, p.read_bytes()) for p in nextlat.rglob("*") if p.is_file() and p.name != ".lock"
-    }
-    assert main(command(out, "nextlat-rnn")) == 0
-    assert before == {
-        p: (p.stat().st_mtime_ns, p.read_bytes()) for p in nextlat.rglob("*") if p.is_file() and p.name != ".lock"
-    }, "nothing is trained again"
+    assert main(command(out, "nextlat", *NEXT)) == 0
+    before = files(nextlat_of(out))
+    assert main(["eval", str(nextlat_of(out)), "--as", "nextlat-rnn", "--eval.metrics", *METRICS, "--quiet"]) == 0
+    assert before.items() <= files(nextlat_of(out)).items(), "nothing of the run itself changes"
     return out
 
 
-def the_result(run: Path) -> Path:
-    """The one result of a run."""
-    (path,) = run.glob("result-*.json")
+METRICS = [entry.name for entry in metrics]
+
+
+def nextlat_of(out: Path) -> Path:
+    (folder,) = out.glob("taxi-nextlat-quick-*")
+    return folder
+
+
+def own(run: Path) -> Path:
+    """The result of the run's own model."""
+    (path,) = set(run.glob("result-*.json")) - set(run.glob("result-*-nextlat-rnn.json"))
     return path
 
 
-def folders(out: Path) -> tuple[Path, Path]:
-    return next(out.glob("taxi-nextlat-quick-*")), next(out.glob("taxi-nextlat-rnn-quick-*"))
+def reading(run: Path) -> Path:
+    """The result of the recurrent network."""
+    (path,) = run.glob("result-*-nextlat-rnn.json")
+    return path
 
 
-def test_a_run_has_the_weights_of_the_nextlat_run(out: Path) -> None:
-    nextlat, rnn = folders(out)
-    assert not (rnn / "checkpoint").exists()
-    assert not (rnn / "metrics.jsonl").exists()
-    ours, theirs = (json.loads(the_result(f).read_text()) for f in (rnn, nextlat))
+def test_it_is_scored_with_the_weights_of_the_nextlat_run(out: Path) -> None:
+    run = nextlat_of(out)
+    assert not list(out.glob("taxi-nextlat-rnn*"))
+    ours, theirs = (json.loads(path.read_text()) for path in (reading(run), own(run)))
     assert ours["model"]["name"] == "nextlat-rnn"
-    assert ours["model"]["weights_of"] == {"name": "nextlat", "training": theirs["identity"]["training"]}
-    assert ours["identity"]["training"] != theirs["identity"]["training"]
+    assert ours["model"]["reads"] == "nextlat"
+    assert "reads" not in theirs["model"]
+    assert ours["identity"]["training"] == theirs["identity"]["training"]
+    assert ours["identity"]["reading"] == "nextlat-rnn"
+    assert "training" not in ours, "the learning curve is that of the run's own model"
     for group in ("env", "data", "model", "train"):
         assert ours["config"][group] == theirs["config"][group]
     assert ours["seed"] == theirs["seed"] == 0
-    prepared = prepare(load_job(nextlat, []), Display(quiet=True))
-    model = at_step(prepared, nextlat, 4)
+    prepared = prepare(load_job(run, []), Display(quiet=True), "nextlat-rnn")
+    model = at_step(prepared, run, 4)
     reasons = {name: metrics[name].load().not_applicable(prepared.world, model) for name in metrics.names()}
     assert ours["not_applicable"] == {name: reason for name, reason in reasons.items() if reason is not None}
     assert set(ours["scores"]) == {name for name, reason in reasons.items() if reason is None}
     for name in ("excess_loss", "next_token"):
         assert ours["scores"][name]["scores"] != theirs["scores"][name]["scores"]
-    own = ours["scores"]["transition_consistency"]["series"]["by_step"]
-    assert own["own"] == pytest.approx(own["direct"], abs=1e-4)
+    steps = ours["scores"]["transition_consistency"]["series"]["by_step"]
+    assert steps["own"] == pytest.approx(steps["direct"], abs=1e-4)
     assert ours["scores"]["state_swap"]["scores"]["donor_law"]["value"] == pytest.approx(1, abs=1e-3)
 
 
-def test_its_command_repeats_it(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    _, rnn = folders(out)
-    words = json.loads(the_result(rnn).read_text())["command"].split()
-    assert main([*words[1:], "--out", str(out)]) == 0
-    assert f"done already: {the_result(rnn)}" in capsys.readouterr().err
+def test_its_command_repeats_it(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both commands, in a folder where nothing is."""
+    run = nextlat_of(out)
+    assert main(["eval", str(run), "--as", "nextlat-rnn", *NEXT, "--quiet"]) == 0
+    (path,) = set(run.glob("result-*-nextlat-rnn.json")) - {reading_of_all(run)}
+    monkeypatch.chdir(tmp_path)
+    for words in json.loads(path.read_text())["command"].split(" && "):
+        assert main([*words.split()[1:], "--quiet"]) == 0
+    assert (tmp_path / "runs" / run.name / path.name).read_bytes() == path.read_bytes()
+    path.unlink()
 
 
-def test_eval_trace_leaderboard_and_compare_see_it(out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    nextlat, rnn = folders(out)
-    own = the_result(rnn)
-    assert main(["eval", str(rnn), "--eval.metrics", "excess_loss", "next_token", "--quiet"]) == 0
-    (again,) = set(rnn.glob("result-*.json")) - {own}
-    assert json.loads(again.read_text())["model"]["name"] == "nextlat-rnn"
-    for folder in (nextlat, rnn):
-        assert main(["trace", str(folder), "--eval.metrics", "next_token", "--quiet"]) == 0
-    traces = [json.loads(next(f.glob("trace*.json")).read_text()) for f in (rnn, nextlat)]
-    assert (
-        [p["step"] for p in traces[0]["trace"]]
-        == [p["step"] for p in traces[1]["trace"]]
-        == checkpoint.kept_steps(nextlat)
-    )
-    assert traces[0]["trace"][0]["scores"] != traces[0]["trace"][-1]["scores"] != traces[1]["trace"][-1]["scores"]
+def reading_of_all(run: Path) -> Path:
+    """The result of the recurrent network by every metric."""
+    return max(run.glob("result-*-nextlat-rnn.json"), key=lambda path: len(json.loads(path.read_text())["scores"]))
+
+
+def test_eval_trace_leaderboard_and_compare_see_a_model_of_its_own(
+    out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = nextlat_of(out)
+    full = reading(run)
+    assert main(["eval", str(run), "--as", "nextlat-rnn", *NEXT, "--quiet"]) == 0
+    (again,) = set(run.glob("result-*-nextlat-rnn.json")) - {full}
+    for words in ([], ["--as", "nextlat-rnn"]):
+        assert main(["trace", str(run), *words, "--eval.metrics", "next_token", "--quiet"]) == 0
+    (ours,) = run.glob("trace-*-nextlat-rnn.json")
+    (theirs,) = set(run.glob("trace-*.json")) - {ours}
+    assert ours.name == theirs.name.replace(".json", "-nextlat-rnn.json")
+    traces = [read(path, Trace) for path in (ours, theirs)]
+    assert [t.model.name for t in traces] == ["nextlat-rnn", "nextlat"]
+    assert traces[0].trace_command.split()[3:5] == ["--as", "nextlat-rnn"]
+    assert [p.step for p in traces[0].trace] == [p.step for p in traces[1].trace] == checkpoint.kept_steps(run)
+    assert traces[0].trace[0].scores != traces[0].trace[-1].scores != traces[1].trace[-1].scores
     capsys.readouterr()
-    assert (
-        main(["leaderboard", str(again), str(the_result(nextlat)), "--format", "json", "--columns", "excess_loss"]) == 0
-    )
+    both = [str(again), str(own(run))]
+    assert main(["leaderboard", *both, "--format", "json", "--columns", "excess_loss"]) == 0
     assert {(row["model"], tuple(row["seeds"])) for row in json.loads(capsys.readouterr().out)} == {
         ("nextlat", (0,)),
         ("nextlat-rnn", (0,)),
     }
-    assert main(["compare", "nextlat-rnn", "nextlat", str(again), str(the_result(nextlat)), "--format", "json"]) == 0
+    matched = ["--matched", "excess_loss.kl"]
+    for more in ([], matched):
+        assert main(["compare", "nextlat-rnn", "nextlat", *both, "--format", "json", *more]) == 0
+        assert {row["score"] for row in json.loads(capsys.readouterr().out)} >= {"next_token.top1_legal"}
+    ours.unlink()
+    assert main(["compare", "nextlat-rnn", "nextlat", *both, *matched]) == 2
+    assert f"worldbench trace {run} --as nextlat-rnn" in capsys.readouterr().err
     again.unlink()
 
 
-def test_the_nextlat_run_is_trained_first_where_it_is_not_there(
-    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_it_has_no_run_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command(tmp_path, "nextlat-rnn")) == 2
+    said = capsys.readouterr().err
+    assert "`worldbench run taxi --model nextlat`" in said
+    assert "`worldbench eval RUN --as nextlat-rnn`" in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (
+            "gpt",
+            "gpt reads no weights of other models, and this is a run of nextlat; --as nextlat-rnn is for such runs",
+        ),
+        ("nextlat-rnm", "unknown model 'nextlat-rnm'; did you mean 'nextlat-rnn'?"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["eval", "trace"])
+def test_what_cannot_be_read_so_is_refused(
+    out: Path, verb: str, name: str, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([w for w in command(tmp_path, "nextlat-rnn", "--eval.metrics", "next_token") if w != "--quiet"]) == 0
-    nextlat, rnn = folders(tmp_path)
-    assert f"training nextlat first, whose weights nextlat-rnn has: {nextlat}" in capsys.readouterr().err
-    assert weights(nextlat) == weights(folders(out)[0])
-    assert not list(nextlat.glob("result*.json"))
-    made = {p: p.stat().st_mtime_ns for p in (nextlat / "checkpoint").iterdir()}
-    assert main(command(tmp_path, "nextlat", "--eval.metrics", "next_token")) == 0
-    assert the_result(nextlat)
-    assert made == {p: p.stat().st_mtime_ns for p in (nextlat / "checkpoint").iterdir()}, "found trained, and scored"
-    for path in (nextlat / "checkpoint").iterdir():
-        path.unlink()
-    assert main(["eval", str(rnn)]) == 2
-    told = capsys.readouterr().err
-    assert f"{str(nextlat)!r}, whose weights {rnn.name!r} has, is not trained to its end" in told
-    assert "--model nextlat-rnn" in told
+    assert main([verb, str(nextlat_of(out)), "--as", name, "--quiet"]) == 2
+    assert says in capsys.readouterr().err
 
 
-def test_an_unfinished_nextlat_run_is_gone_on_with(out: Path, tmp_path: Path) -> None:
-    job = load_job(folders(out)[1], [])
-    job = job.replace("eval", metrics=("next_token",))
-    prepared = prepare(dataclasses.replace(job, model="nextlat"), Display(quiet=True))
-    nextlat = prepared.folder(tmp_path)
-    nextlat.mkdir()
-    trainer = Trainer(prepared.world, build(prepared), job.groups["data"], job.groups["train"], 0, nextlat)
-    trainer.interrupted = True
-    with pytest.raises(Interrupted):
-        trainer.train()
-    assert checkpoint.state_path(nextlat).exists()
-    rnn = run(job, tmp_path, Display(quiet=True)).parent
-    assert weights_folder(prepare(job, Display(quiet=True)), rnn) == nextlat
-    assert weights(nextlat) == weights(folders(out)[0])
-
-
-def test_it_takes_the_preset_of_nextlat() -> None:
-    from worldbench.settings.presets import preset_values
-
-    for preset in ("quick", "standard"):
-        assert (
-            preset_values("taxi", "nextlat-rnn", preset)
-            == preset_values("taxi", "nextlat", preset)
-            != preset_values("taxi", "gpt", preset)
-        )
-    for entry in models:
-        assert not entry.weights_of or models[entry.weights_of].config == entry.config
+def test_a_folder_of_before_says_what_to_do(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = json.loads((nextlat_of(out) / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"model": "nextlat-rnn"}))
+    assert main(["eval", str(tmp_path)]) == 2
+    assert "`worldbench eval RUN --as nextlat-rnn`" in capsys.readouterr().err

@@ -28,7 +28,7 @@ from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.minimal_pairs import first_change
 from worldbench.metrics.solved_paths import true_paths
 from worldbench.runs.scoring import score
-from worldbench.studies.check.checking import kinds, leaves_choice
+from worldbench.studies.check.damage import kinds, leaves_choice
 
 LOOPS = SolveConfig(rows=4, columns=5, generator="depth-first-percolation", percolation=0.3)
 SMALL = eval_config(

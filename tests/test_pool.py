@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from worldbench.core.errors import InputError, RunError
+from worldbench.core.plugins import load_plugin
 from worldbench.runs.pool import Cell, Here, Pool, Processes
 
 
@@ -124,3 +126,78 @@ def test_a_signal_reaches_the_processes_which_save(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "goes on with what is missing" in told
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "0.saved", "1", "1.saved"]
+
+
+PLUGIN = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Options:
+    size: int
+
+    def double(self):
+        return 2 * self.size
+"""
+
+
+def doubled(options: Any) -> int:
+    return options.double()
+
+
+def test_a_process_that_is_started_afresh_runs_the_plugins_first(tmp_path: Path) -> None:
+    """What a cell holds may be of a class of a plugin."""
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN)
+    plugin = load_plugin(path)
+    options = sys.modules[f"worldbench_plugin_mine_{plugin.sha256[:8]}"].Options
+    cells = [Cell(str(i), doubled, (options(i),)) for i in range(2)]
+    assert Processes(2, [path], "spawn").results(cells) == [0, 2]
+    pool = Processes(1, [path], "spawn")
+    path.write_text(PLUGIN + "# changed")
+    with pytest.raises(InputError, match="has changed since the command was started"):
+        pool.results(cells)
+
+
+def test_the_first_failure_stops_what_runs(tmp_path: Path) -> None:
+    cells = [Cell("bad", refuse, (7,)), Cell("long", time.sleep, (60,)), Cell("late", double, (1,))]
+    for pool in (Here(), Processes(2)):
+        started = time.monotonic()
+        with pytest.raises(InputError, match="7 is refused"):
+            list(pool.finished(cells if pool.__class__ is Processes else cells[:1]))
+        assert time.monotonic() - started < 20
+
+
+ORPHAN = """
+import os, sys, time
+from worldbench.runs.pool import Cell, Processes
+
+def note(path):
+    open(path, "w").write(str(os.getpid()))
+    time.sleep(60)
+
+list(Processes(2).run([Cell("a", note, (sys.argv[1],))]))
+"""
+
+
+def test_processes_end_with_their_parent(tmp_path: Path) -> None:
+    """Even where it is killed, and cannot say so."""
+    path = tmp_path / "pid"
+    process = subprocess.Popen([sys.executable, "-c", ORPHAN, str(path)])
+    deadline = time.monotonic() + 20
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    while alive(int(path.read_text())):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"

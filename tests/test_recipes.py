@@ -36,17 +36,17 @@ def settled(name: str, world: str, preset: str, model: str = "nextlat") -> Job:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_changes_what_it_says(name: str) -> None:
-    """In every world, against every preset, for NextLat and for its dynamics alone."""
+    """In every world, against every preset."""
     recipe = load_recipe(shipped.find(Path(name)))
     assert set(recipe) == {"model"}, "the world, the size and the seed are the command line's"
     said = {k: v for k, v in recipe["model"].items() if k != "name"}
     for world in ("taxi", "hmm", "maze"):
         for preset in ("quick", "standard"):
-            for model in (recipe["model"]["name"], "nextlat-rnn"):
-                job, plain = settled(name, world, preset, model), resolve(world, model, preset=preset, seed=0)
-                assert job.groups == plain.groups | {"model": dataclasses.replace(plain.groups["model"], **said)}
-                assert job.given == {f"model.{k}": v for k, v in said.items() if getattr(plain.groups["model"], k) != v}
-                assert bool(job.given) == (SAME_AS_PRESET.get(name) != preset)
+            model = recipe["model"]["name"]
+            job, plain = settled(name, world, preset, model), resolve(world, model, preset=preset, seed=0)
+            assert job.groups == plain.groups | {"model": dataclasses.replace(plain.groups["model"], **said)}
+            assert job.given == {f"model.{k}": v for k, v in said.items() if getattr(plain.groups["model"], k) != v}
+            assert bool(job.given) == (SAME_AS_PRESET.get(name) != preset)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,7 +110,7 @@ def test_config_takes_a_name(
             False,
             3,
         )
-    assert main(["run", "taxi", "--model", "nextlat-rnn", "--config", "nextlat-control-cut", "--print-config"]) == 0
+    assert main(["run", "taxi", "--config", "nextlat-control-cut", "--print-config"]) == 0
     assert tomllib.loads(capsys.readouterr().out)["model"]["control"] == "cut"
     for argv, said in {
         ("run", "taxi", "--config", "nextlat-control-cutt"): "did you mean 'nextlat-control-cut'?",

@@ -25,7 +25,10 @@ from worldbench.records.runs import Result, Trace
 from worldbench.records.upgrades import STEPS, VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
-PUBLISHED = sorted((ROOT / "results").rglob("*.json"))
+PUBLISHED = [
+    *sorted((ROOT / "results").rglob("*.json")),
+    *sorted((ROOT / "tests" / "schema_2").glob("*-nextlat-rnn.json")),
+]
 OLD_NAMES = {
     r'"data": {\s*"documents":': '"data": {"rides":',
     "--data.documents": "--data.rides",
@@ -76,9 +79,9 @@ def test_what_is_written_is_what_is_read(kind: str, tmp_path: Path) -> None:
             assert f"it is a {kind} file" in refused(path, other)
 
 
-@pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: str(p.relative_to(ROOT / "results")))
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda p: str(p.relative_to(ROOT)))
 def test_published_files_are_read_and_written_again(path: Path, tmp_path: Path) -> None:
-    """Schema 1 is upgraded; nothing that a file says is lost."""
+    """Older schemas are upgraded; nothing that a file says is lost."""
     record, old = read_any(path), json.loads(path.read_text())
     write(tmp_path / "new.json", record)
     assert read(tmp_path / "new.json", type(record)) == record
@@ -94,18 +97,27 @@ def with_old_names(content: str) -> str:
 
 
 def without_bounds(content: dict[str, Any]) -> dict[str, Any]:
-    """A file with what schema 2 writes otherwise taken out: bounds in one level, and None left out where it is the
-    default.
+    """A file with what later schemas write otherwise taken out: bounds by the name of the reference, None left out
+    where it is the default, severities, and the reading of another model's weights.
     """
     points = content.get("trace", [content])
     for point in points if "identity" in content else []:
         for metric in point.get("scores", {}).values():
+            recorded = metric.pop("bounds_as_recorded", {})
             for which in ("floor", "ceiling"):
                 bound = metric.pop(which, {})
-                values = bound.get("scores", {k: v for k, v in bound.items() if k != "model"})
-                metric[which] = (bound.get("model"), values)
-    if content.get("model", {}).get("hidden", "") is None:
-        del content["model"]["hidden"]
+                if isinstance(bound, str):
+                    metric[which] = (bound, recorded[bound])
+                else:
+                    values = bound.get("scores", {k: v for k, v in bound.items() if k != "model"})
+                    metric[which] = (bound.get("model"), values)
+    content["severities"] = content.pop("rungs", content.get("severities"))
+    model = content["model"] if isinstance(content.get("model"), dict) else {}
+    if model.get("hidden", "") is None:
+        del model["hidden"]
+    if (lender := model.pop("weights_of", None)) is not None:
+        content["identity"] |= {"training": lender["training"], "reading": model["name"]}
+        model["reads"] = lender["name"]
     return content
 
 
@@ -118,14 +130,13 @@ def test_there_are_files_of_every_older_schema() -> None:
 def test_bounds_of_schema_1(tmp_path: Path) -> None:
     def older(content: dict[str, Any]) -> None:
         content["schema_version"] = 1
-        del content["kind"], content["scores"]["m"]["ceiling"]
+        del content["kind"], content["scores"]["m"]["ceiling"], content["scores"]["m"]["bounds_as_recorded"]
         content["scores"]["m"]["floor"] = {"model": "uniform", "x": 0.25, "y": None}
         content["scores"]["m"]["scores"]["y"]["interval"] = [None, None]
 
     record = read(changed(tmp_path / "result.json", result(), older), Result)
-    floor = record.scores["m"].floor
-    assert floor is not None
-    assert (floor.model, floor.scores) == ("uniform", {"x": 0.25, "y": None})
+    assert record.scores["m"].floor == "uniform"
+    assert record.scores["m"].bounds_as_recorded == {"uniform": {"x": 0.25, "y": None}}
     assert record.scores["m"].scores["y"].interval is None
 
 

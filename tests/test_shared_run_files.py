@@ -14,6 +14,7 @@ from shared_cases import each
 
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
+from worldbench.records.bounds import bounds
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
 from worldbench.runs import printing
@@ -73,7 +74,7 @@ def test_results(case: Path, run: Path) -> None:
         refuse(words, str(case))
     refuse(["validate", case])
     with pytest.raises(InputError, match=re.escape(str(case))):
-        printing.print_result(read(case, Result))
+        printing.print_result(record := read(case, Result), bounds(record))
     (own,) = run.glob("result-*.json")
     shutil.copy(case, own)
     refuse(["leaderboard", run.parent / own], str(own))
@@ -89,7 +90,7 @@ def test_markup_in_the_name_of_a_score_is_no_markup(case: Path, capsys: pytest.C
     for form in ("table", "csv", "json"):
         assert main(["leaderboard", str(case), "--columns", f"{metric}.{odd}", "--format", form]) == 0
         assert odd in capsys.readouterr().out
-    printing.print_result(record)
+    printing.print_result(record, bounds(record))
     assert odd in capsys.readouterr().out
 
 

@@ -18,7 +18,7 @@ from worldbench.baselines.latent_rnn import LatentRNN
 from worldbench.baselines.mtp import MTP
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.recurrent import GRU, RecurrentConfig
-from worldbench.baselines.speculative import Plan, generate
+from worldbench.baselines.speculative import Drafting, generate
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.errors import InputError
 from worldbench.core.streams import generator
@@ -97,7 +97,7 @@ def test_greedy_is_plain_greedy(name: str) -> None:
     """Token by token: fixed and adaptive, together, one by one and in between; and plain is the model's own,
     uncached."""
     made = objective(name)
-    plain, length, counts = continue_(made, Plan(0))
+    plain, length, counts = continue_(made, Drafting(0))
     p, n = prompts(9)
     own = TrainedModel(made)
     for r in range(9):
@@ -109,7 +109,13 @@ def test_greedy_is_plain_greedy(name: str) -> None:
         assert length[r] == 20 or plain[r, length[r] - 1] == END
     assert counts.forwards == 20
     assert counts.rounds + counts.rows == counts.tokens == length.sum()
-    for plan, batch in ((Plan(1), 4), (Plan(4), 9), (Plan(4), 1), (Plan(4, 0.2), 9), (Plan(4, 0.2), 1)):
+    for plan, batch in (
+        (Drafting(1), 4),
+        (Drafting(4), 9),
+        (Drafting(4), 1),
+        (Drafting(4, 0.2), 9),
+        (Drafting(4, 0.2), 1),
+    ):
         tokens, own_length, c = continue_(made, plan, batch=batch)
         assert np.array_equal(tokens, plain)
         assert np.array_equal(own_length, length)
@@ -128,7 +134,7 @@ def test_one_forward_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     forward = Engine.forward
     monkeypatch.setattr(Engine, "forward", lambda self, x: calls.append(x.shape[1]) or forward(self, x))
-    _, _, c = continue_(made, Plan(3), batch=1)
+    _, _, c = continue_(made, Drafting(3), batch=1)
     assert len(calls) == c.forwards == c.rounds + 9  # nine prompts
     assert max(calls[1:]) <= 6
     assert c.drafted + c.rounds == sum(calls) - prompts(9)[1].sum()
@@ -146,7 +152,7 @@ def test_a_row_ends_where_its_document_ends() -> None:
     select = Engine.select
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Engine, "select", lambda self, index: selected.append(len(index)) or select(self, index))
-        tokens, short, c = generate(reader, p, n, limit=20, end=int(often), drafter=drafter, plan=Plan(3))
+        tokens, short, c = generate(reader, p, n, limit=20, end=int(often), drafter=drafter, plan=Drafting(3))
     first = np.where((plain == often).any(1), (plain == often).argmax(1) + 1, 20)
     assert len(set(first.tolist())) > 3
     assert np.array_equal(short, first)
@@ -155,7 +161,7 @@ def test_a_row_ends_where_its_document_ends() -> None:
     for r in range(40):
         assert tokens[r].tolist() == plain[r, : first[r]].tolist() + [-1] * (20 - first[r])
     alone = [
-        generate(reader, p[r : r + 1], n[r : r + 1], limit=20, end=int(often), drafter=drafter, plan=Plan(3))[0][0]
+        generate(reader, p[r : r + 1], n[r : r + 1], limit=20, end=int(often), drafter=drafter, plan=Drafting(3))[0][0]
         for r in range(40)
     ]
     assert np.array_equal(np.stack(alone), tokens)
@@ -184,7 +190,7 @@ def test_adaptive_drafting_stops_at_the_threshold(u: float | None) -> None:
         told,
         torch.full((3,), 4),
         state,
-        Plan(5, 0.7),
+        Drafting(5, 0.7),
         None if u is None else torch.full((3, 20, 3), u, dtype=torch.float64),  # type: ignore[arg-type]
     )
     assert drafted.tolist() == [3, 1, 0]
@@ -197,15 +203,15 @@ def test_adaptive_drafting_stops_at_the_threshold(u: float | None) -> None:
 
 
 def test_a_higher_threshold_drafts_less() -> None:
-    drafted = [continue_(objective("nextlat"), Plan(8, threshold))[2].drafted for threshold in (0.0, 0.15, 0.3)]
+    drafted = [continue_(objective("nextlat"), Drafting(8, threshold))[2].drafted for threshold in (0.0, 0.15, 0.3)]
     assert drafted[0] > drafted[1] > drafted[2] > 0
 
 
 def test_more_drafts_than_room() -> None:
     made = objective("nextlat")
     for limit in (1, 2, 3):
-        plain, _, _ = continue_(made, Plan(0), limit=limit)
-        tokens, length, c = continue_(made, Plan(16), limit=limit)
+        plain, _, _ = continue_(made, Drafting(0), limit=limit)
+        tokens, length, c = continue_(made, Drafting(16), limit=limit)
         assert np.array_equal(tokens, plain)
         assert (length <= limit).all()
         assert c.drafted <= 9 * (limit - 1)
@@ -218,7 +224,7 @@ def test_who_cannot_draft_is_told() -> None:
     made = objective("nextlat")
     p, n = prompts(2)
     with pytest.raises(ValueError, match="same reader"):
-        generate(reader_of(made), p, n, limit=3, end=END, drafter=drafter_of(made), plan=Plan(2))
+        generate(reader_of(made), p, n, limit=3, end=END, drafter=drafter_of(made), plan=Drafting(2))
 
 
 def test_a_model_that_decodes_otherwise_is_not_drafted_for() -> None:

@@ -16,11 +16,11 @@ from worldbench.baselines import speculative
 from worldbench.baselines.acceptance import settle, uniforms
 from worldbench.baselines.drafters import drafter_of, reader_of
 from worldbench.baselines.objective import Objective
-from worldbench.baselines.speculative import Plan, generate
+from worldbench.baselines.speculative import Drafting, generate
 from worldbench.core.streams import generator
 
 
-def frequencies(made: Objective, plan: Plan, rows: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
+def frequencies(made: Objective, plan: Drafting, rows: int, limit: int) -> tuple[np.ndarray, np.ndarray]:
     """How often each continuation came out, and its exact probability: those that end early and those that do not."""
     v = made.vocabulary
     prompt = np.full((1, 2), 2)
@@ -64,11 +64,13 @@ def p_value(got: np.ndarray, exact: np.ndarray) -> float:
 
 LAW = {"vocabulary": 4, "scale": 9, "layers": 1, "width": 16}
 ROWS = 12_000
-READ = [("jtp", Plan(0)), ("nextlat", Plan(0))]  # MTP reads as NextLat does
+READ = [("jtp", Drafting(0)), ("nextlat", Drafting(0))]  # MTP reads as NextLat does
 
 
-@pytest.mark.parametrize(("name", "plan"), [*READ, *itertools.product(KINDS, (Plan(3), Plan(3, 0.45)))], ids=str)
-def test_sampled_law_is_the_models(name: str, plan: Plan) -> None:
+@pytest.mark.parametrize(
+    ("name", "plan"), [*READ, *itertools.product(KINDS, (Drafting(3), Drafting(3, 0.45)))], ids=str
+)
+def test_sampled_law_is_the_models(name: str, plan: Drafting) -> None:
     assert p_value(*frequencies(objective(name, **LAW), plan, ROWS, 4)) > 0.01
 
 
@@ -87,7 +89,7 @@ def by_model(logits: Tensor, drafts: Tensor, drafted: Tensor, laws: Tensor, u: T
 @pytest.mark.parametrize("rule", [always, by_model])
 def test_a_wrong_rule_is_found_out(rule: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speculative, "settle", rule)
-    assert p_value(*frequencies(objective("nextlat", **LAW), Plan(3), ROWS, 4)) < 1e-6
+    assert p_value(*frequencies(objective("nextlat", **LAW), Drafting(3), ROWS, 4)) < 1e-6
 
 
 def test_one_position_exactly() -> None:
@@ -122,8 +124,8 @@ def test_sampled_rows_draw_their_own_numbers() -> None:
     """What a row becomes does not depend on the rows beside it, nor on how many there are."""
     made = objective("nextlat")
     u = uniforms(0, 9, 20, 1)
-    together = continue_(made, Plan(3), u=u)
-    assert np.array_equal(together[0], continue_(made, Plan(3), batch=1, u=u)[0])
-    assert np.array_equal(together[0], continue_(made, Plan(3), batch=4, u=u)[0])
+    together = continue_(made, Drafting(3), u=u)
+    assert np.array_equal(together[0], continue_(made, Drafting(3), batch=1, u=u)[0])
+    assert np.array_equal(together[0], continue_(made, Drafting(3), batch=4, u=u)[0])
     assert torch.equal(uniforms(4, 2, 20, 1), u[4:6])
-    assert not np.array_equal(together[0], continue_(made, Plan(3), u=uniforms(0, 9, 20, 2))[0])
+    assert not np.array_equal(together[0], continue_(made, Drafting(3), u=uniforms(0, 9, 20, 2))[0])

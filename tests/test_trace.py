@@ -151,6 +151,13 @@ def test_a_stopped_trace_goes_on_and_ends_in_the_same_bytes(
     assert not list(folder.glob("*.partial"))
 
 
+def test_several_runs_at_a_time_give_the_same_bytes(finished: Path, traced: Path, tmp_path: Path) -> None:
+    folders = [copy(finished, tmp_path / name) for name in "ab"]
+    assert main(["trace", *map(str, folders), str(folders[0]), "--workers", "2", "--quiet"]) == 0
+    for folder in folders:
+        assert trace_of(folder).read_bytes() == trace_of(traced).read_bytes()
+
+
 def test_what_was_half_traced_under_other_options_or_damaged_is_not_taken_over(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-import worldbench.runs.run
+import worldbench.runs.one_run
 import worldbench.studies.tune.tuning
 from worldbench.cli.main import main
 from worldbench.core.budget import TUNING_SEEDS, Budget
@@ -29,8 +29,9 @@ from worldbench.records.reading import read
 from worldbench.records.tuning import Tuning
 from worldbench.settings.resolve import resolve
 from worldbench.studies.tune.criterion import Criterion
+from worldbench.studies.tune.report import require_equal
 from worldbench.studies.tune.search import draws, space, weights
-from worldbench.studies.tune.tuning import require_equal, shared_documents
+from worldbench.studies.tune.tuning import shared_documents
 
 TRAINED = [e.name for e in models if e.trained]
 TINY = [
@@ -94,7 +95,7 @@ def count_training(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) 
 @pytest.fixture(scope="module", autouse=True)
 def without_figures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worldbench.runs.run, "draw", lambda *_: [])
+        patch.setattr(worldbench.runs.one_run, "draw", lambda *_: [])
         yield
 
 
@@ -255,6 +256,15 @@ def test_a_kill_loses_the_running_trial_alone(
     (again,), (undisturbed,) = (list(out.glob("tune-hmm-gpt-*/tuning.json")) for out in (tmp_path, tuned))
     assert again.parent.name == undisturbed.parent.name
     assert again.read_bytes() == undisturbed.read_bytes()
+
+
+def test_workers_change_nothing(tuned: Path, tmp_path: Path) -> None:
+    words = ["--models", "gpt", "nextlat", "--trials", "3", "--seeds", "2", "--model.horizon", "2"]
+    tune(tmp_path, *words, "--workers", "2")
+    kinds = ("tuning.json", "best.toml", "trial-*.json")
+    one, two = ({p.relative_to(out): p.read_bytes() for k in kinds for p in out.rglob(k)} for out in (tuned, tmp_path))
+    assert one == two
+    tune(tmp_path, *words, "--workers", "0", code=2)
 
 
 @pytest.fixture

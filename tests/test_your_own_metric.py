@@ -69,7 +69,9 @@ def test_a_run_is_scored_and_drawn(tmp_path: Path) -> None:
     assert code == 0, said
     scored = result_of(next(tmp_path.glob("hmm-gpt-*")))
     assert scored.config["eval"]["reliability_bins"] == 4
-    assert scored.scores["reliability"].bound("floor", "ece") is not None  # the reference had the plugin's options too
+    assert scored.scores["reliability"].floor == "uniform"
+    floor = result_of(next(tmp_path.glob("hmm-uniform-*")))
+    assert floor.scores["reliability"].value("ece") is not None  # the reference had the plugin's options too
     drawn = next(tmp_path.glob("hmm-gpt-*")) / "figures"
     assert {path.name for path in drawn.glob("reliability*")} == {f"reliability.{e}" for e in ("png", "svg", "csv")}
     rows = list(csv.DictReader((drawn / "reliability.csv").open()))

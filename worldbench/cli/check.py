@@ -16,12 +16,12 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.groups = ("env", "eval")
     parser.usage = (
-        "worldbench check WORLD [--corruptions N] [--rungs N] [--workers N] [--preset NAME] [--out FOLDER] "
+        "worldbench check WORLD [--corruptions N] [--severities N] [--workers N] [--preset NAME] [--out FOLDER] "
         "[options below]"
     )
     add = parser.add_argument
     add("--corruptions", type=int, default=10, metavar="N", help="of each kind and size of damage (default 10)")
-    add("--rungs", type=int, default=5, metavar="N", help="sizes of each kind of damage, 1 .. 5 (default 5)")
+    add("--severities", type=int, default=5, metavar="N", help="sizes of each kind of damage, 1 .. 5 (default 5)")
     add(
         "--workers", type=int, default=0, metavar="N",
         help="processes (default 2, or 1 on one core); changes no result",
@@ -35,7 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.help and not arguments.names:
         jobs.print_help(arguments)
         return 0
-    from worldbench.studies.check.checking import Plan, check, require, show, workers_by_default, write
+    from worldbench.studies.check.checking import check_in, workers_by_default
+    from worldbench.studies.check.damage import CheckSettings
+    from worldbench.studies.check.report import require, show
 
     job = jobs.job_of(arguments, "oracle", small_evaluation=True)
     if job is None:
@@ -44,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.runs.prepared import prepare
     from worldbench.settings.resolve import group_types, preset_groups
 
-    plan = Plan(job.groups["eval"], arguments.corruptions, arguments.rungs)
+    settings = CheckSettings(job.groups["eval"], arguments.corruptions, arguments.severities)
     if arguments.workers < 0:
         raise InputError(f"--workers must be 1 or more, not {arguments.workers}")
     display = Display(quiet=arguments.quiet)
@@ -54,8 +56,8 @@ def run(arguments: argparse.Namespace) -> int:
     def options(name: str) -> Any:
         return preset_groups(group_types(job.world, name), job.world, name, job.preset)["model"]
 
-    record = check(prepared.world, plan, display, options, arguments.workers or workers_by_default())
-    folder = write(record, arguments.out)
+    workers = arguments.workers or workers_by_default()
+    record, folder = check_in(arguments.out, prepared.world, settings, display, options, workers)
     show(record)
     display.say(f"calibration: {folder}")
     require(record, folder)

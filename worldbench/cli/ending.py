@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from worldbench.core.text import counted
+from worldbench.records.bounds import bounds_beside
 from worldbench.records.finding import own_result
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
@@ -16,7 +17,10 @@ from worldbench.runs.printing import print_scores
 def print_ending(path: Path, display: Display) -> None:
     """The short table of a result file, its folder, its pictures, and the command that shows the whole record."""
     record, folder = read(path, Result), path.parent
-    print_scores(record)
+    bounds = bounds_beside(path, record)
+    print_scores(record, bounds)
+    for sentence in bounds.told():
+        display.say(sentence)
     drawn = sorted(picture.name for picture in (folder / "figures").glob("*.png"))
     if drawn:
         display.say(f"figures: {folder / 'figures'} ({', '.join(drawn)})")

@@ -13,7 +13,10 @@ LINE = "score a finished run again, under other evaluation options"
 def add_arguments(parser: Parser) -> None:
     """The options of the verb. Those of other groups than eval say where a file of the run has moved."""
     parser.groups, parser.suggested = ("eval", "env", "data", "model", "train"), ("eval",)
-    parser.usage = "worldbench eval RUN [--eval options] [--plugin FILE.py] [--env.map FILE, where the map has moved]"
+    parser.usage = (
+        "worldbench eval RUN [--as MODEL] [--eval options] [--plugin FILE.py] [--env.map FILE, where the map has moved]"
+    )
+    jobs.add_reading(parser)
     jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
 
 
@@ -27,6 +30,6 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.runs.run import evaluate
 
     display = Display(quiet=arguments.quiet)
-    path = evaluate(folders[0], arguments.options, display, arguments.plugin)
+    path = evaluate(folders[0], arguments.options, display, arguments.plugin, arguments.reading)
     print_ending(path, display)
     return 0

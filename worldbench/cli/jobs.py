@@ -28,6 +28,22 @@ def add_common(parser: Parser, plugin: str = PLUGIN) -> None:
     parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help=plugin)
 
 
+def add_reading(parser: Parser) -> None:
+    """--as, of verbs that score finished runs."""
+    parser.add_argument(
+        "--as", dest="reading", metavar="MODEL",
+        help="score the model that reads the weights of the run in another way, such as nextlat-rnn for a nextlat run",
+    )  # fmt: skip
+
+
+def add_workers(parser: Parser, what: str, default: int = 1) -> None:
+    """--workers, of verbs whose work is a plan of cells. what: what is done at a time."""
+    parser.add_argument(
+        "--workers", type=int, default=default, metavar="N",
+        help=f"{what} at a time, each in a process of its own (default {default}); changes no result",
+    )  # fmt: skip
+
+
 def add_settings(parser: Parser) -> None:
     """--preset, --config and --out, of verbs that name a world."""
     add = parser.add_argument

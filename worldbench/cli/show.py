@@ -85,6 +85,7 @@ def other_records(path: Path) -> list[str]:
 def show(path: Path, record: Record, *, every: bool) -> None:
     """Print a record as the verb that made it does. Raises InputError for a kind without a table."""
     from worldbench.records.bench import Bench
+    from worldbench.records.bounds import bounds_beside
     from worldbench.records.check import Check
     from worldbench.records.decoding import Decoding
     from worldbench.records.reconstruction import Reconstruction
@@ -94,7 +95,7 @@ def show(path: Path, record: Record, *, every: bool) -> None:
 
     match record:
         case Result():
-            printing.print_result(record, every=every)
+            printing.print_result(record, bounds_beside(path, record), every=every)
         case Trace():
             from worldbench.runs.trace import show
 
@@ -106,12 +107,12 @@ def show(path: Path, record: Record, *, every: bool) -> None:
             printing.print_head(record)
             show(path)
         case Tuning():
-            from worldbench.studies.tune.tuning import show
+            from worldbench.studies.tune.report import show
 
             printing.print_facts({"command": record.command})
             show([path])
         case Check():
-            from worldbench.studies.check.checking import show
+            from worldbench.studies.check.report import show
 
             show(record)
         case Reconstruction():

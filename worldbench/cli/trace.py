@@ -15,7 +15,11 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb. Those of other groups than eval say where a file of the run has moved."""
     parser.groups, parser.suggested = ("eval", "env", "data", "model", "train"), ("eval",)
     parser.takes = "run folders"
-    parser.usage = "worldbench trace RUN.. [--eval options] [--plugin FILE.py] [--env.map FILE]"
+    parser.usage = (
+        "worldbench trace RUN.. [--as MODEL] [--workers N] [--eval options] [--plugin FILE.py] [--env.map FILE]"
+    )
+    jobs.add_reading(parser)
+    jobs.add_workers(parser, "runs traced")
     jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
 
 
@@ -27,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.runs.display import Display
     from worldbench.runs.trace import show, trace_all
 
-    for path in trace_all(folders, arguments.options, Display(quiet=arguments.quiet), arguments.plugin):
+    display, words, reading = Display(quiet=arguments.quiet), arguments.options, arguments.reading
+    for path in trace_all(folders, words, display, arguments.plugin, reading, arguments.workers):
         put_path(path)
         show(path)
     return 0

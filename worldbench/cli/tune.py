@@ -21,8 +21,8 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.groups = ("env", "data", "model", "train", "eval")
     parser.usage = (
-        "worldbench tune WORLD --models NAME.. [--trials N] [--seeds K] [--criterion SCORE] [--preset NAME] "
-        "[--out FOLDER] [options below]"
+        "worldbench tune WORLD --models NAME.. [--trials N] [--seeds K] [--criterion SCORE] [--workers N] "
+        "[--preset NAME] [--out FOLDER] [options below]"
     )
     add = parser.add_argument
     add(
@@ -38,6 +38,7 @@ def add_arguments(parser: Parser) -> None:
         "--criterion", metavar="METRIC[.SCORE]",
         help="what to choose by, or loss (default excess_loss.kl; loss where the world does not define the law)",
     )  # fmt: skip
+    jobs.add_workers(parser, "trainings")
     jobs.add_settings(parser)
     jobs.add_common(parser)
 
@@ -56,11 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
         show_help(arguments, choice, names)
         return 0
     from worldbench.runs.display import Display
-    from worldbench.studies.tune.tuning import Plan, show, tune
+    from worldbench.studies.tune.report import TuningSettings, show
+    from worldbench.studies.tune.tuning import tune
 
-    plan = Plan(arguments.trials, arguments.seeds, arguments.criterion)
+    settings = TuningSettings(arguments.trials, arguments.seeds, arguments.criterion)
     display = Display(quiet=arguments.quiet)
-    paths = tune(jobs_of(arguments, choice, names), plan, arguments.out, display)
+    paths = tune(jobs_of(arguments, choice, names), settings, arguments.out, display, arguments.workers)
     show(paths)
     for path in paths:
         named = "".join(f" --plugin {shlex.quote(plugin.path)}" for plugin in choice.plugins)

@@ -26,7 +26,8 @@ class Entry:
     config: the same for its dataclass of options.
     trained: a model that training makes; else one that is there at once. seeded: a model that is not trained, but
     depends on the run's seed.
-    weights_of: the model whose runs, under the same options, train this one's weights.
+    reads: the model whose runs this one is scored with: it has no run of its own, and takes their weights and options
+    (`worldbench eval RUN --as NAME`).
     presets: of a world, {name: worldbench.core.presets.Preset}, the default one first, or `module:attribute` of that.
     plugin: the SHA-256 of the plugin file that registered it, or the name and version of the installed package; "" for
     what is built in.
@@ -38,9 +39,14 @@ class Entry:
     config: str | Any = None
     trained: bool = True
     seeded: bool = False
-    weights_of: str = ""
+    reads: str = ""
     presets: str | Any = None
     plugin: str = ""
+
+    @property
+    def reference(self) -> bool:
+        """Is it a model that is there without training?"""
+        return not self.trained and not self.reads
 
     def load(self) -> Any:
         return _resolve(self.target)
@@ -81,7 +87,7 @@ class Registry:
         config: Any = None,
         trained: bool = True,
         seeded: bool = False,
-        weights_of: str = "",
+        reads: str = "",
         presets: Any = None,
     ) -> None:
         """Register; a name that is taken is refused."""
@@ -94,9 +100,9 @@ class Registry:
             line=line,
             target=target,
             config=config,
-            trained=trained,
-            seeded=seeded or trained,
-            weights_of=weights_of,
+            trained=trained and not reads,
+            seeded=seeded or (trained and not reads),
+            reads=reads,
             presets=presets,
         )
 

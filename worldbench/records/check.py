@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 
 from worldbench.core.metric import Direction
-from worldbench.records.parts import Count, Part, Real, Record, Values, check_world
+from worldbench.records.parts import Count, Key, Part, Real, Record, Values, check_world
 
 
 class CheckedMetric(Part, frozen=True, kw_only=True):
@@ -20,7 +20,7 @@ class CheckedMetric(Part, frozen=True, kw_only=True):
     claims: list[str]
 
 
-class Rung(Part, frozen=True, kw_only=True):
+class Severity(Part, frozen=True, kw_only=True):
     """One size of damage: values[metric][score] holds a number for each corruption."""
 
     size: float
@@ -36,6 +36,22 @@ class Verdict(Part, frozen=True):
     holds: bool | None
 
 
+class Measurement(Record, frozen=True, kw_only=True):
+    """One reference, or one corruption of one severity, as a check that was stopped has measured it.
+
+    question: the identity of what was measured, and how. subject: what was measured, for people.
+    """
+
+    kind: ClassVar[str] = "measurement"
+    marks: ClassVar[tuple[str, ...]] = ("question", "subject")
+    remedy: ClassVar[str] = "delete the file and check the world again"
+
+    question: Key
+    subject: str
+    scores: Mapping[str, Values]
+    not_applicable: dict[str, str]
+
+
 class Check(Record, frozen=True, kw_only=True):
     """references[metric][model][score]. not_applicable[metric][model]: the reason. ladders: by kind of damage, from
     none to the largest size.
@@ -49,11 +65,11 @@ class Check(Record, frozen=True, kw_only=True):
     card: dict[str, Any]
     settings: dict[str, Any]
     corruptions: Count
-    rungs: Count
+    severities: Count
     metrics: dict[str, CheckedMetric]
     references: Mapping[str, Mapping[str, Values]]
     not_applicable: dict[str, dict[str, str]]
-    ladders: dict[str, Annotated[list[Rung], msgspec.Meta(min_length=1)]]
+    ladders: dict[str, Annotated[list[Severity], msgspec.Meta(min_length=1)]]
     verdicts: list[Verdict]
 
     def __post_init__(self) -> None:

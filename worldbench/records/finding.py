@@ -1,7 +1,8 @@
 """Where records lie: the names of a run folder's files, and the records below folders.
 
 A result is named by its evaluation identity, and its arrays likewise: `result-0123456789.json` has
-`evidence-0123456789/`, so that no evaluation takes the place of another. In folders from before that, `result.json` has
+`evidence-0123456789/`, so that no evaluation takes the place of another. Where another model reads the weights of the
+run, its name follows: `result-0123456789-nextlat-rnn.json`. In folders from before that, `result.json` has
 `evidence/`; `trace.json` likewise.
 """
 
@@ -32,6 +33,7 @@ PATTERNS = {
     "trial": "trial-*.json",
     "decode": "decode*.json",
     "check": "check.json",
+    "measurement": "measured-*.json",
     "reconstruction": "reconstruction.json",
     "bench": "bench.json",
 }
@@ -148,7 +150,7 @@ def _place(folder: Path, identity: Identity, kind: type[Result] | type[Trace]) -
     with contextlib.suppress(InputError):  # what cannot be read answers nothing, and is left where it is
         if old.exists() and read(old, kind).identity == identity:
             return old
-    return folder / f"{kind.kind}-{identity.evaluation[:10]}.json"
+    return folder / f"{kind.kind}-{identity.file_key}.json"
 
 
 def evidence_folder(path: Path) -> Path:
@@ -197,4 +199,4 @@ def own_result(folder: Path) -> Path | None:
     if (folder / "config.json").exists():
         path = result_path(folder, read(folder / "config.json", Config).identity)
         return path if path.exists() else None
-    return min(folder.glob(PATTERNS["result"]), default=None)
+    return min(folder.glob(PATTERNS["result"]), key=lambda path: (path.stem.count("-"), path.name), default=None)

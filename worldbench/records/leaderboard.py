@@ -99,7 +99,7 @@ def _later_of(model: str) -> dict[str, Any]:
     their default.
     """
     try:
-        entry = models[model]
+        entry = models[models[model].reads or model]
     except InputError:  # of a plugin that is not loaded
         return {}
     return later_defaults(entry.load_config()) if entry.config is not None else {}

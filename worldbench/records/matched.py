@@ -54,13 +54,15 @@ def load_traces(
             if path not in traces and path not in left_out:
                 traces[path] = read(path, Trace)
     chosen = {id(r) for r in wanted([record for _, record in results])}
-    traced = {path.parent for path in traces}
-    without = sorted({str(path.parent) for path, r in results if id(r) in chosen and path.parent not in traced})
+    traced = {(path.parent, trace.model.name) for path, trace in traces.items()}
+    untraced = [(path, r) for path, r in results if id(r) in chosen and (path.parent, r.model.name) not in traced]
+    without = sorted({str(path.parent) for path, _ in untraced})
     for line in found.told():
         say(line)
     if without:
         told = "runs have" if len(without) > 1 else "run has"
-        first = f"first: worldbench trace {' '.join(without)}"
+        reading = untraced[0][1].identity.reading
+        first = f"first: worldbench trace {' '.join(without)}" + (f" --as {reading}" if reading else "")
         raise InputError(f"{len(without)} {told} no trace to match losses on; {first}")
     return [traces[path] for path in sorted(traces)]
 

@@ -53,10 +53,18 @@ class Record(Part, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
 
 
 class Identity(Part, frozen=True, kw_only=True):
-    """training: of everything that changes the weights. evaluation: of everything else that changes a score."""
+    """training: of everything that changes the weights. evaluation: of everything else that changes a score. reading:
+    the model that reads the weights of another model's run; None where the run's own model is scored.
+    """
 
     training: Key
     evaluation: Key
+    reading: str | None = None
+
+    @property
+    def file_key(self) -> str:
+        """What names the files of an evaluation in the folder of a run."""
+        return self.evaluation[:10] + (f"-{self.reading}" if self.reading else "")
 
 
 class Parameters(Part, frozen=True, kw_only=True):
@@ -66,22 +74,15 @@ class Parameters(Part, frozen=True, kw_only=True):
     inference: Count
 
 
-class Lender(Part, frozen=True, kw_only=True):
-    """The run whose weights a model reads: the name of its model and its training identity."""
-
-    name: str
-    training: Key
-
-
 class Model(Part, frozen=True, kw_only=True):
     """hidden: which hidden states the probes read; None where the model has none. parameters: None for a model that is
-    not trained.
+    not trained. reads: the model whose run trained the weights; None for the run's own model.
     """
 
     name: str
     hidden: str | None = None
     parameters: Parameters | None = None
-    weights_of: Lender | None = None
+    reads: str | None = None
 
 
 class Environment(Part, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from worldbench.core.content import quoted, require_bounded
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import read_regular, to_json, write_atomic
 from worldbench.records.bench import Bench
-from worldbench.records.check import Check
+from worldbench.records.check import Check, Measurement
 from worldbench.records.decoding import Decoding
 from worldbench.records.folder import Arithmetic, Config, Manifest
 from worldbench.records.parts import Record, decoded, marked
@@ -40,6 +40,7 @@ KINDS: tuple[type[Record], ...] = (
     Manifest,
     Arithmetic,
     TrialRun,
+    Measurement,
     Result,
 )
 """In the order in which a file of schema 1, which does not say what it is, is recognized."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from worldbench.core.files import INFINITE
@@ -37,18 +38,13 @@ class Score(Part, frozen=True, kw_only=True):
         return finite(self.value)
 
 
-class Bound(Part, frozen=True, kw_only=True):
-    """The scores of a reference model on the same prompts."""
-
-    model: str
-    scores: Values
-
-
 class Metric(Part, frozen=True, kw_only=True):
     """All scores of one metric.
 
     primary: the score that boards print. series: curves, {name: {column: values}}. evidence_sha256: of the metric's
-    file of arrays, where it has one. floor, ceiling: the references that bound the primary score.
+    file of arrays, where it has one. floor, ceiling: the references that bound the primary score, by name; their scores
+    are in results of their own (`records.bounds`). bounds_as_recorded: reference -> its scores, in a file from before
+    schema 3.
     """
 
     version: Count
@@ -58,8 +54,9 @@ class Metric(Part, frozen=True, kw_only=True):
     series: dict[str, dict[str, list[Any]]]
     notes: list[str]
     evidence_sha256: Digest | None = None
-    floor: Bound | None = None
-    ceiling: Bound | None = None
+    floor: str | None = None
+    ceiling: str | None = None
+    bounds_as_recorded: Mapping[str, Values] = {}
 
     def __post_init__(self) -> None:
         if self.primary not in self.scores:
@@ -69,10 +66,9 @@ class Metric(Part, frozen=True, kw_only=True):
         """None where the metric lacks the score, or the score its value."""
         return self.scores[score].value if score in self.scores else None
 
-    def bound(self, which: Which, score: str) -> float | None:
-        """What the floor or the ceiling has for a score; None where it has nothing."""
-        reference = self.floor if which == "floor" else self.ceiling
-        return None if reference is None else reference.scores.get(score)
+    def reference(self, which: Which) -> str | None:
+        """The name of the reference model; None where there is none."""
+        return self.floor if which == "floor" else self.ceiling
 
     def curve(self, name: str, *columns: str) -> list[tuple[float, ...]]:
         """The rows of a series whose columns are all numbers; none where the series lacks one of the columns."""

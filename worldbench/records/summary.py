@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worldbench.core.text import counted
 from worldbench.records.bench import Bench
-from worldbench.records.check import Check
+from worldbench.records.check import Check, Measurement
 from worldbench.records.decoding import Decoding
 from worldbench.records.folder import Arithmetic, Config, Manifest
 from worldbench.records.parts import Head, Record
@@ -39,6 +39,8 @@ def _about(record: Record) -> str:
             return f"of {record.folder}" + (f", failed: {record.failed}" if record.failed else "")
         case Check():
             return f"{record.world['world']}, {counted(len(record.verdicts), 'statement')}"
+        case Measurement():
+            return f"of {record.subject}, {counted(len(record.scores), 'metric')}"
         case Reconstruction():
             return f"{counted(record.routes.count, 'route')} on {record.map.name}"
         case Bench():

@@ -30,11 +30,8 @@ def _from_1(kind: str, content: dict[str, Any]) -> dict[str, Any]:
     content = dict(content)
     if kind == "result":
         content["scores"] = _each(content.get("scores"), _metric_from_1)
-    if kind == "trace" and isinstance(content.get("trace"), list):
-        content["trace"] = [
-            point | {"scores": _each(point.get("scores"), _metric_from_1)} if isinstance(point, dict) else point
-            for point in content["trace"]
-        ]
+    if kind == "trace":
+        content["trace"] = _points(content.get("trace"), _metric_from_1)
     if kind == "reconstruction":
         content["version"] = content.pop("reconstruction", None)
         content["scores"] = _each(content.get("scores"), _score_from_1)
@@ -49,8 +46,40 @@ def _from_1(kind: str, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_2(kind: str, content: dict[str, Any]) -> dict[str, Any]:
-    """Schema 2 had other names for some options and scores."""
-    return with_new_names(kind, content)
+    """Schema 2 had other names for some options and scores, and for a severity. It held the scores of the references in
+    every result; since then a result names the references, and their own results are read. A model that reads another
+    model's weights was a run with a training identity of its own.
+    """
+    content = with_new_names(kind, content)
+    if kind == "result":
+        content["scores"] = _each(content.get("scores"), _metric_from_2)
+    if kind == "trace":
+        content["trace"] = _points(content.get("trace"), _metric_from_2)
+    if kind in ("result", "trace", "decode"):
+        content = _reading_from_2(content)
+    if kind == "check" and "rungs" in content:
+        content["severities"] = content.pop("rungs")
+    return content
+
+
+def _metric_from_2(metric: dict[str, Any]) -> dict[str, Any]:
+    recorded = {}
+    for bound in ("floor", "ceiling"):
+        old = metric.get(bound)
+        if isinstance(old, dict) and isinstance(old.get("model"), str):
+            metric = metric | {bound: old["model"]}
+            recorded[old["model"]] = old.get("scores")
+    return metric | {"bounds_as_recorded": recorded} if recorded else metric
+
+
+def _reading_from_2(content: dict[str, Any]) -> dict[str, Any]:
+    model, identity = content.get("model"), content.get("identity")
+    if not (isinstance(model, dict) and isinstance(lender := model.get("weights_of"), dict)):
+        return content
+    model = {name: value for name, value in model.items() if name != "weights_of"}
+    if isinstance(identity, dict):
+        content["identity"] = identity | {"training": lender.get("training"), "reading": model.get("name")}
+    return content | {"model": model | {"reads": lender.get("name")}}
 
 
 def _metric_from_1(metric: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +95,13 @@ def _metric_from_1(metric: dict[str, Any]) -> dict[str, Any]:
 
 def _score_from_1(score: dict[str, Any]) -> dict[str, Any]:
     return score | {"interval": None} if score.get("interval") == [None, None] else score
+
+
+def _points(points: Any, step: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    """A step taken on every metric of every point of a trace."""
+    if not isinstance(points, list):
+        return points
+    return [p | {"scores": _each(p.get("scores"), step)} if isinstance(p, dict) else p for p in points]
 
 
 def _each(values: Any, step: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:

@@ -12,15 +12,20 @@ import abc
 import multiprocessing
 import os
 import signal
+import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from worldbench.core.errors import InputError, Interrupted, RunError, WorldbenchError
+from worldbench.core.plugins import read_plugin
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,12 @@ class Pool(abc.ABC):
         _check(cells)
         return self._run(list(cells))
 
+    def finished(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Any]]:
+        """Every cell with its value, in the order in which cells finish. Raises the error of the first cell that fails;
+        cells that run are then stopped, and no other is started."""
+        for outcome in self.run(cells):
+            yield outcome.cell, outcome.result()
+
     def results(self, cells: Sequence[Cell]) -> list[Any]:
         """The values of all cells, in the order of the plan. Raises the first error, after all other cells have
         ended."""
@@ -87,17 +98,24 @@ class Processes(Pool):
     """Runs each cell in a process of its own, `workers` at a time.
 
     The processes are forked, so that they share what this process has loaded, such as a map. Where torch has started
-    CUDA, which does not survive a fork, they are started afresh. SIGINT and SIGTERM are passed on to the processes: a
-    training run saves its state before it stops.
+    CUDA or several threads, which do not survive a fork, they are started afresh. SIGINT and SIGTERM are passed on to
+    the processes: a training run saves its state before it stops. Where this process is killed, they stop too.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(
+        self, workers: int, plugins: Sequence[Path] = (), start: Literal["fork", "spawn"] | None = None
+    ) -> None:
+        """plugins: the plugin files that were run in this process, which a process that is started afresh runs first.
+        start: how processes are started (None: forked where that is safe)."""
         if workers < 1:
             raise InputError(f"the number of workers must be at least 1, not {workers}")
-        self.workers = workers
+        self.workers, self.start = workers, start
+        self.plugins = [(path, read_plugin(path).sha256) for path in plugins]
 
     def _run(self, cells: list[Cell]) -> Iterator[Outcome]:
-        context: Any = multiprocessing.get_context("spawn" if _cuda_is_up() else "fork")
+        start = self.start or ("fork" if _fork_is_safe() else "spawn")
+        context: Any = multiprocessing.get_context(start)
+        plugins = self.plugins if start == "spawn" else []
         left, ended = cells, _Ended()
         running: dict[Connection, tuple[Cell, BaseProcess]] = {}
         try:
@@ -109,15 +127,23 @@ class Processes(Pool):
                             yield ended.add(blocked)
                         elif len(running) < self.workers and not stopped:
                             left = [c for c in left if c is not cell]
-                            ours, theirs = context.Pipe(duplex=False)
-                            process = context.Process(target=_child, args=(theirs, cell), name=cell.name)
+                            ours, theirs = context.Pipe()
+                            args = (theirs, plugins, cell if start == "fork" else None)
+                            process = context.Process(target=_child, args=args, name=cell.name)
                             process.start()
                             theirs.close()
+                            if start == "spawn":
+                                ours.send(cell)
                             running[ours] = (cell, process)
                     for connection in wait(list(running), timeout=1.0):
                         assert isinstance(connection, Connection)
                         cell, process = running.pop(connection)
-                        yield ended.add(_received(connection, cell, process))
+                        outcome = _received(connection, cell, process)
+                        if stopped and outcome.error is not None:  # it was stopped, in whatever way it said so
+                            outcome = Outcome(cell, error=Interrupted(f"{cell.name} was stopped"))
+                        ended.add(outcome)
+                        if outcome.error is None or not stopped:
+                            yield outcome
                 if stopped:
                     raise Interrupted("stopped; the same command goes on with what is missing")
         finally:
@@ -127,9 +153,9 @@ class Processes(Pool):
                 process.join()
 
 
-def pool_of(workers: int) -> Pool:
+def pool_of(workers: int, plugins: Sequence[Path] = ()) -> Pool:
     """`Here` for one worker, else `Processes`."""
-    return Here() if workers == 1 else Processes(workers)
+    return Here() if workers == 1 else Processes(workers, plugins)
 
 
 def usable_cores() -> int:
@@ -184,21 +210,37 @@ def _attempt(cell: Cell) -> Outcome:
         return Outcome(cell, error=error)
 
 
-def _child(connection: Connection, cell: Cell) -> None:
+def _child(connection: Connection, plugins: list[tuple[Path, str]], cell: Cell | None) -> None:
+    """cell: None where it comes through the connection, as what it holds may be of a plugin."""
     os.setpgrp()  # Ctrl-C in a terminal reaches the parent alone, which passes one SIGTERM on
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_stop_with_parent, args=(os.getppid(),), daemon=True).start()
+    name = "a process" if cell is None else cell.name
     try:
-        outcome = _attempt(cell)
+        for path, sha256 in plugins:
+            read_plugin(path, sha256).run()
+        work: Cell = connection.recv() if cell is None else cell
+        name = work.name
+        outcome = _attempt(work)
         message: tuple[str, Any] = ("value", outcome.value) if outcome.error is None else ("error", outcome.error)
     except (Interrupted, KeyboardInterrupt):
         message = ("interrupted", None)
+    except WorldbenchError as error:  # of a plugin that cannot be run
+        message = ("error", error)
     except BaseException as error:  # whatever it is, it is reported by the parent
         last = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(last.filename)}:{last.lineno}"
-        message = ("error", RunError(f"{cell.name} failed: {type(error).__name__}: {error} ({where})"))
+        message = ("error", RunError(f"{name} failed: {type(error).__name__}: {error} ({where})"))
     connection.send(message)
     connection.close()
+
+
+def _stop_with_parent(parent: int) -> None:
+    """Stop this process, as SIGTERM does, once its parent has ended: nobody waits for its answer any more."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _received(connection: Connection, cell: Cell, process: BaseProcess) -> Outcome:
@@ -243,8 +285,7 @@ def _passing_on(running: dict[Connection, tuple[Cell, BaseProcess]]) -> Iterator
             signal.signal(s, handler)
 
 
-def _cuda_is_up() -> bool:
-    import sys
-
+def _fork_is_safe() -> bool:
+    """Is it safe to fork? CUDA does not survive a fork, nor do several threads of OpenMP: the child hangs."""
     torch = sys.modules.get("torch")
-    return torch is not None and torch.cuda.is_initialized()
+    return torch is None or not (torch.cuda.is_initialized() or torch.get_num_threads() > 1)

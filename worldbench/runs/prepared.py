@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from worldbench.core.errors import InputError
 from worldbench.core.eval_config import evaluation_fields, foreign
 from worldbench.core.files import identity_hash
 from worldbench.core.model import refuse_impossible
@@ -22,10 +23,6 @@ from worldbench.records.parts import Identity
 from worldbench.runs.display import Display
 from worldbench.settings.job import Job
 
-if TYPE_CHECKING:
-    pass
-
-
 RUN_VERSION = 2
 """Raised when training the same settings gives other weights, and when settings get other names (2: `data.documents`,
 `train.optimizer`, `model.control`)."""
@@ -33,7 +30,11 @@ RUN_VERSION = 2
 
 @dataclasses.dataclass
 class Prepared:
-    """A job whose world is settled and loaded, and the identities that follow. content: of the training identity."""
+    """A job whose world is settled and loaded, and the identities that follow.
+
+    content: of the training identity. reading: the model that is scored with the weights of the job's model; None for
+    the job's model itself. In another process the world is loaded again.
+    """
 
     job: Job
     world: World
@@ -41,10 +42,19 @@ class Prepared:
     training: str
     evaluation: str
     content: dict[str, Any]
+    reading: str | None = None
 
     @property
     def identity(self) -> Identity:
-        return Identity(training=self.training, evaluation=self.evaluation)
+        return Identity(training=self.training, evaluation=self.evaluation, reading=self.reading)
+
+    @property
+    def scored_model(self) -> str:
+        """The name of the model that is scored."""
+        return self.reading or self.job.model
+
+    def __reduce__(self) -> Any:
+        return _prepared_again, (self.job, self.reading)
 
     def documents(self) -> int:
         """How many different documents training draws; 0 for models that are not trained."""
@@ -62,8 +72,16 @@ class Prepared:
         return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}{budget}"
 
 
-def prepare(job: Job, display: Display) -> Prepared:
-    """Settle what is automatic (announced), load the world, and name the run."""
+def _prepared_again(job: Job, reading: str | None) -> Prepared:
+    return prepare(job, Display(quiet=True), reading)
+
+
+def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
+    """Settle what is automatic (announced), load the world, and name the run.
+
+    reading: the model that reads the weights of the job's model, where another one is scored. Raises InputError for a
+    model that cannot.
+    """
     from worldbench.training.arithmetic import resolve_device, set_up
 
     set_up(job.threads)
@@ -77,9 +95,20 @@ def prepare(job: Job, display: Display) -> Prepared:
     if job.trained:
         job = job.replace("train", device=resolve_device(job.groups["train"].device))
     world = cls(job.groups["env"]) if "env" in job.groups else cls()
+    if reading is not None:
+        _require_reading(job, reading)
     if job.trained:
-        refuse_impossible(models[job.model].load(), world)
-    return identify(job, world)
+        refuse_impossible(models[reading or job.model].load(), world)
+    return identify(job, world, reading)
+
+
+def _require_reading(job: Job, reading: str) -> None:
+    entry = models[reading]
+    if entry.reads != job.model:
+        able = [e.name for e in models if e.reads == job.model]
+        there = f"--as {' or '.join(able)} is for such runs" if able else f"no model reads {job.model} runs"
+        whose = f"reads the weights of {entry.reads} runs" if entry.reads else "reads no weights of other models"
+        raise InputError(f"--as {reading}: {reading} {whose}, and this is a run of {job.model}; {there}")
 
 
 def _changed(job: Job, env: Any) -> dict[str, Any]:
@@ -90,7 +119,7 @@ def _changed(job: Job, env: Any) -> dict[str, Any]:
     }
 
 
-def identify(job: Job, world: World) -> Prepared:
+def identify(job: Job, world: World, reading: str | None = None) -> Prepared:
     """Name what a run depends on.
 
     A plugin file enters the training identity by its digest, unless it registers metrics and figures alone: training
@@ -115,13 +144,7 @@ def identify(job: Job, world: World) -> Prepared:
     entries = [metrics[name] for name in settings.metrics or metrics.names()]
     versions = {e.name: [e.load().version, e.plugin] if e.plugin else e.load().version for e in entries}
     evaluation = {**evaluation_fields(settings), "metrics": versions}
-    return Prepared(job, world, world_identity, identity_hash(training), identity_hash(evaluation), training)
-
-
-def lender(prepared: Prepared) -> Prepared | None:
-    """The run whose weights a model has that trains none of its own."""
-    name = models[prepared.job.model].weights_of
-    return identify(dataclasses.replace(prepared.job, model=name, tuned=None), prepared.world) if name else None
+    return Prepared(job, world, world_identity, identity_hash(training), identity_hash(evaluation), training, reading)
 
 
 def config_of(job: Job) -> dict[str, dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldbench.core import tables
 from worldbench.core.text import counted
+from worldbench.records.bounds import BOTH, Bounds
 from worldbench.runs.display import number, print_notes
 
 if TYPE_CHECKING:
@@ -14,27 +15,27 @@ if TYPE_CHECKING:
     from worldbench.records.lines import EvalLine
     from worldbench.records.parts import Environment, Head
     from worldbench.records.runs import Result
-    from worldbench.records.scores import Metric, Which
+    from worldbench.records.scores import Metric
 
 CURVE_ROWS = 7
 """Points of a learning curve in its short table: the first, the last, and some in between."""
 BETTER = {"higher": "up", "lower": "down", "none": "-"}
 
 
-def print_scores(record: Result, *, every: bool = False) -> None:
+def print_scores(record: Result, bounds: Bounds, *, every: bool = False) -> None:
     """The table of a result: floor, score, its interval, ceiling. every: all scores, not only the primary ones."""
     body: list[list[str]] = []
     styles: list[str] = []
     for name, metric in record.scores.items():
         better = f"({BETTER[metric.direction]})"
         if not every:
-            body.append([f"{name}.{metric.primary} {better}", *_cells(metric, metric.primary)])
+            body.append([f"{name}.{metric.primary} {better}", *_cells(name, metric, metric.primary, bounds)])
             styles.append("")
             continue
         body.append([f"{name} {better}", *[""] * 5])
         styles.append("bold")
         for key in sorted(metric.scores, key=lambda k: k != metric.primary):
-            body.append([f"  {key}", *_cells(metric, key)])
+            body.append([f"  {key}", *_cells(name, metric, key, bounds)])
             styles.append("bold" if key == metric.primary else "dim")
     head = ["metric (better)", "floor", "score", "95% over trials", "ceiling", "n"]
     used = [i for i in range(len(head)) if i in (0, 2) or any(row[i] for row in body)]
@@ -52,15 +53,13 @@ def _title(record: Head) -> str:
     return title
 
 
-def _cells(metric: Metric, key: str) -> list[str]:
+def _cells(name: str, metric: Metric, key: str, bounds: Bounds) -> list[str]:
     score = metric.scores[key]
     interval = f"{number(score.interval[0])} .. {number(score.interval[1])}" if score.interval else ""
-    return [_bound(metric, "floor", key), number(score.value), interval, _bound(metric, "ceiling", key), str(score.n)]
-
-
-def _bound(metric: Metric, which: Which, key: str) -> str:
-    value = metric.bound(which, key)
-    return "" if value is None else number(value)
+    floor, ceiling = (
+        "" if (bound := bounds.value(name, metric, which, key)) is None else number(bound) for which in BOTH
+    )
+    return [floor, number(score.value), interval, ceiling, str(score.n)]
 
 
 def print_reasons(record: Result) -> None:
@@ -72,13 +71,15 @@ def print_reasons(record: Result) -> None:
     print_notes([*notes, *(f"not applicable: {', '.join(names)}: {reason}" for reason, names in reasons.items())])
 
 
-def print_result(record: Result, *, every: bool = False) -> None:
-    """Everything that a result says; every: all scores and all points of the learning curve."""
+def print_result(record: Result, bounds: Bounds, *, every: bool = False) -> None:
+    """Everything that a result says, with its floors and ceilings; every: all scores and all points of the learning
+    curve."""
     print_head(record)
     if record.training is not None:
         print_curve(record.training.curve, every=every)
-    print_scores(record, every=every)
+    print_scores(record, bounds, every=every)
     print_reasons(record)
+    print_notes(bounds.told())
 
 
 def print_head(record: Head) -> None:
@@ -90,6 +91,8 @@ def print_head(record: Head) -> None:
         facts["hidden state"] = record.model.hidden
     if (parameters := record.model.parameters) is not None:
         facts["parameters"] = f"{parameters.training:,} in training, {parameters.inference:,} in prediction"
+    if record.model.reads is not None:
+        facts["weights"] = f"those of the {record.model.reads} run"
     facts["identity"] = f"training {record.identity.training}, evaluation {record.identity.evaluation}"
     facts["environment"] = _environment(record.environment)
     print_facts(facts)

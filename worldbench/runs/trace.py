@@ -22,9 +22,10 @@ from worldbench.records.reading import read, write
 from worldbench.records.runs import Point, Trace
 from worldbench.runs.config_file import sorted_words
 from worldbench.runs.display import Display, number
+from worldbench.runs.one_run import about, draw, reopen
+from worldbench.runs.pool import Cell, pool_of
 from worldbench.runs.prepared import Prepared, identify
-from worldbench.runs.run import about, draw, reopen
-from worldbench.runs.weights import at_step, gone, points, weights_folder
+from worldbench.runs.weights import at_step, gone, points
 from worldbench.training.curve import named
 
 AXIS = "excess_loss"
@@ -35,7 +36,7 @@ checkpoint: name them where they are wanted."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Tracing:
     """A run to be traced, and where to."""
 
     prepared: Prepared
@@ -43,47 +44,65 @@ class Plan:
     path: Path
 
 
-def trace_all(folders: list[Path], changes: list[str], display: Display, plugins: Sequence[Path] = ()) -> list[Path]:
-    """Trace runs, one after the other; the paths of the traces. What is wrong with any of them is told before the first
-    is scored.
+def trace_all(
+    folders: list[Path],
+    changes: list[str],
+    display: Display,
+    plugins: Sequence[Path] = (),
+    reading: str | None = None,
+    workers: int = 1,
+) -> list[Path]:
+    """Trace runs; the paths of the traces. What is wrong with any of them is said before the first is scored.
 
     changes: evaluation options and the places of moved files, as on the command line. plugins: the files named there.
+    reading: the model that reads the weights of the runs, where another one than their own is scored. workers: how many
+    runs are traced at a time; it changes no trace.
     Metrics: those named in `changes`, else those that the run was scored by if it names any, else TRACED.
     Raises InputError for a folder that is no run, or whose run is not finished; RunError where another process works in
     it.
     """
-    plans = [_plan(folder, changes, display, plugins) for folder in folders]
-    for plan in plans:
-        with lock(plan.folder):
-            if _done(plan):
-                display.say(f"traced already: {plan.path}")
-                remove(partial_of(plan.path))  # a process may have been killed just before it did so
-            else:
-                _score(plan, changes, display)
-            draw(plan.folder, display)
-    return [plan.path for plan in plans]
+    tracings = [_tracing(folder, changes, display, plugins, reading) for folder in dict.fromkeys(folders)]
+    shown = display if workers == 1 else display.quieter()
+    cells = [Cell(str(tracing.folder), _trace, (tracing, changes, shown)) for tracing in tracings]
+    for _, path in pool_of(workers, plugins).finished(cells):
+        if workers > 1:
+            display.say(f"traced: {path}")
+    return [tracing.path for tracing in tracings]
 
 
-def _plan(folder: Path, changes: list[str], display: Display, plugins: Sequence[Path]) -> Plan:
-    prepared = reopen(folder, changes, display, plugins)
+def _trace(tracing: Tracing, changes: list[str], display: Display) -> Path:
+    """Trace one run, as far as that is not done; the path of its trace."""
+    with lock(tracing.folder):
+        if _done(tracing):
+            display.say(f"traced already: {tracing.path}")
+            remove(partial_of(tracing.path))  # a process may have been killed just before it did so
+        else:
+            _score(tracing, changes, display)
+        draw(tracing.folder, display)
+    return tracing.path
+
+
+def _tracing(
+    folder: Path, changes: list[str], display: Display, plugins: Sequence[Path], reading: str | None
+) -> Tracing:
+    prepared = reopen(folder, changes, display, plugins, reading)
     if not prepared.job.trained:
         raise InputError(f"{str(folder)!r} has no checkpoints to trace: {prepared.job.model} is not trained")
     if lost := gone(prepared, folder):
-        where = str(weights_folder(prepared, folder))
         again = f"its command trains them again: {prepared.job.command()}"
-        raise InputError(f"{where!r} lacks the weights of {named(lost)}; {again}")
+        raise InputError(f"{str(folder)!r} lacks the weights of {named(lost)}; {again}")
     prepared = _settled(prepared)
-    return Plan(prepared, folder, trace_path(folder, prepared.identity))
+    return Tracing(prepared, folder, trace_path(folder, prepared.identity))
 
 
-def _done(plan: Plan) -> bool:
+def _done(tracing: Tracing) -> bool:
     """Is the run traced already? Raises RunError where the file is the trace of another run."""
-    if not plan.path.exists():
+    if not tracing.path.exists():
         return False
-    record = read(plan.path, Trace)
-    if (record.identity, record.tuning) != (plan.prepared.identity, plan.prepared.job.tuned):
+    record = read(tracing.path, Trace)
+    if (record.identity, record.tuning) != (tracing.prepared.identity, tracing.prepared.job.tuned):
         other = f"is the trace of another run ({record.command})"
-        raise RunError(f"{str(plan.path)!r} {other}; move it to a folder of its own")
+        raise RunError(f"{str(tracing.path)!r} {other}; move it to a folder of its own")
     return True
 
 
@@ -91,19 +110,21 @@ def _settled(prepared: Prepared) -> Prepared:
     """With the metrics that are traced: the loss that comparison is matched on among them."""
     settings = prepared.job.groups["eval"]
     names = settings.metrics or tuple(n for n in TRACED if n in metrics.names())
-    return identify(prepared.job.replace("eval", metrics=names if AXIS in names else (AXIS, *names)), prepared.world)
+    job = prepared.job.replace("eval", metrics=names if AXIS in names else (AXIS, *names))
+    return identify(job, prepared.world, prepared.reading)
 
 
-def _score(plan: Plan, changes: list[str], display: Display) -> None:
+def _score(tracing: Tracing, changes: list[str], display: Display) -> None:
     from worldbench.runs.scoring import score
 
-    prepared, folder, path = plan.prepared, plan.folder, plan.path
+    prepared, folder, path = tracing.prepared, tracing.folder, tracing.path
     evidence = evidence_folder(path)
     partial, steps = partial_of(path), points(prepared)
     head = about(prepared, at_step(prepared, folder, prepared.job.groups["train"].steps))
-    words = [folder.resolve().name, *sorted_words(changes)[0]]
+    reading = [] if prepared.reading is None else ["--as", prepared.reading]
+    words = [folder.resolve().name, *reading, *sorted_words(changes)[0]]
     head["trace_command"] = " ".join(["worldbench", "trace", *map(shlex.quote, words)])
-    done = _points_done(partial, plan, steps, display)
+    done = _points_done(partial, tracing, steps, display)
     make_folder(evidence)
     for step in steps[len(done) :]:
         model = at_step(prepared, folder, step)
@@ -117,7 +138,7 @@ def _score(plan: Plan, changes: list[str], display: Display) -> None:
     remove(partial)
 
 
-def _points_done(partial: Path, plan: Plan, steps: list[int], display: Display) -> list[Point]:
+def _points_done(partial: Path, tracing: Tracing, steps: list[int], display: Display) -> list[Point]:
     """What an earlier process scored before it was stopped: the first of the steps, under the same identities."""
     if not partial.exists():
         return []
@@ -126,7 +147,7 @@ def _points_done(partial: Path, plan: Plan, steps: list[int], display: Display) 
     except InputError as error:
         display.say(f"the trace starts over: {error}")
         return []
-    same = (record.identity, record.tuning) == (plan.prepared.identity, plan.prepared.job.tuned)
+    same = (record.identity, record.tuning) == (tracing.prepared.identity, tracing.prepared.job.tuned)
     return record.trace if same and [p.step for p in record.trace] == steps[: len(record.trace)] else []
 
 
@@ -157,20 +178,19 @@ def draw_together(folders: list[Path], out: Path) -> list[Path]:
     if without:
         first = f"first: worldbench trace {' '.join(without)}"
         raise InputError(f"there is no trace in {', '.join(without)}; {first}")
-    records = list(_of_one_evaluation(found).values())
+    records = _of_one_evaluation(found)
     world = records[0].world
     title = f"{records[0].world_name} {world.get('process', '')} {records[0].preset}".replace("  ", " ")
     return matched.draw(list(zip(distinct_labels(records), records)), make_folder(out) / "matched", title=title)
 
 
-def _of_one_evaluation(found: dict[Path, list[Path]]) -> dict[Path, Trace]:
-    """The trace of each folder under the evaluation that all folders have. Raises InputError where that is not one."""
+def _of_one_evaluation(found: dict[Path, list[Path]]) -> list[Trace]:
+    """The traces under the evaluation that all folders have. Raises InputError where that is not one."""
     records = {folder: [read(path, Trace) for path in traces] for folder, traces in found.items()}
-    named = {folder: {r.identity.evaluation: r for r in mine} for folder, mine in records.items()}
-    common = set.intersection(*(set(mine) for mine in named.values()))
+    common = set.intersection(*({record.identity.evaluation for record in mine} for mine in records.values()))
     if len(common) != 1:
         names = ", ".join(str(path) for traces in found.values() for path in traces)
         several = "more than one evaluation" if common else "no evaluation"
         raise InputError(f"the runs have traces under {several} in common ({names}); trace all under the same options")
     (evaluation,) = common
-    return {folder: mine[evaluation] for folder, mine in named.items()}
+    return [record for mine in records.values() for record in mine if record.identity.evaluation == evaluation]

@@ -6,33 +6,25 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from worldbench.core.errors import Interrupted
-from worldbench.core.files import lock, make_folder
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import models
 from worldbench.core.text import counted
-from worldbench.runs.config_file import write_config
 from worldbench.runs.display import Display
-from worldbench.runs.manifest import manifest
-
-if TYPE_CHECKING:
-    pass
-from worldbench.runs.prepared import Prepared, lender
+from worldbench.runs.prepared import Prepared
 
 
-def _removed(prepared: Prepared, folder: Path) -> bool:
+def removed(prepared: Prepared, folder: Path) -> bool:
     """Are there no weights at all, nor a state? Then somebody removed them on purpose, when the scores were made."""
     from worldbench.training import checkpoint
 
-    folder = weights_folder(prepared, folder)
     return not checkpoint.kept_steps(folder) and not checkpoint.state_path(folder).exists()
 
 
 def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
-    """The trained model of a run folder; trains what is missing. Where its weights are another run's, trains that one,
-    in the folder of its own beside it."""
+    """The trained model of a run folder; trains what is missing."""
     from worldbench.baselines.trained import TrainedModel
     from worldbench.training.arithmetic import set_up
     from worldbench.training.curve import named
@@ -41,14 +33,6 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     job, world = prepared.job, prepared.world
     config = job.groups["train"]
     set_up(config.threads)
-    if (of := lender(prepared)) is not None and not complete(prepared, folder):
-        other = make_folder(weights_folder(prepared, folder))
-        with lock(other, wait=True):
-            if not complete(of, other):
-                display.say(f"training {of.job.model} first, whose weights {job.model} has: {other}")
-                write_config(other, of)
-                with manifest(other, display.say):
-                    train(of, other, display)
     if complete(prepared, folder):
         return at_step(prepared, folder, config.steps)
     if finished(prepared, folder):
@@ -66,17 +50,10 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     return TrainedModel(objective, config.device)
 
 
-def weights_folder(prepared: Prepared, folder: Path) -> Path:
-    """Where the weights of a run are kept: in its folder, or that of their lender beside it."""
-    of = lender(prepared)
-    return folder if of is None else of.folder(folder.absolute().parent)
-
-
 def finished(prepared: Prepared, folder: Path) -> bool:
     """Is a run folder trained to its end, and are its last weights there?"""
     from worldbench.training import checkpoint
 
-    folder = weights_folder(prepared, folder)
     return (
         checkpoint.weights_path(folder, prepared.job.groups["train"].steps).exists()
         and not checkpoint.state_path(folder).exists()
@@ -92,7 +69,7 @@ def gone(prepared: Prepared, folder: Path) -> list[int]:
     """The steps whose weights should be in a run folder and are not."""
     from worldbench.training import checkpoint
 
-    kept = set(checkpoint.kept_steps(weights_folder(prepared, folder)))
+    kept = set(checkpoint.kept_steps(folder))
     return [step for step in points(prepared) if step not in kept]
 
 
@@ -114,16 +91,16 @@ def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
     config = prepared.job.groups["train"]
     set_up(config.threads)
     objective = build(prepared)
-    command = (lender(prepared) or prepared).job.command()
-    path = checkpoint.weights_path(weights_folder(prepared, folder), step)
+    command = prepared.job.command()
+    path = checkpoint.weights_path(folder, step)
     checkpoint.load_weights(path, objective, f"train again by the command of the run: {command}")
     return TrainedModel(objective.to(config.device), config.device)
 
 
 def build(prepared: Prepared) -> Any:
-    """The objective, freshly initialized."""
+    """The objective that is scored, freshly initialized: the job's, or the one that reads its weights."""
     job, world = prepared.job, prepared.world
-    return models[job.model].load()(
+    return models[prepared.scored_model].load()(
         job.groups["model"], len(world.vocabulary), world.context, job.seed, world.vocabulary.pad
     )
 

@@ -72,7 +72,7 @@ def preset_values(world: str, model: str, preset: str) -> dict[str, dict[str, An
             f"{chosen.sizes!r}{nearest(chosen.sizes, SIZES)}"
         )
     values = {group: dict(getattr(chosen, group)) for group in GROUPS}
-    values["model"] |= SIZES.get(chosen.sizes, {}).get(models[model].weights_of or model, {})
+    values["model"] |= SIZES.get(chosen.sizes, {}).get(model, {})
     return values
 
 

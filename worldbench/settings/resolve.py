@@ -25,8 +25,14 @@ from worldbench.settings.train import FREE, DataConfig, TrainConfig
 
 
 def group_types(world: str, model: str) -> dict[str, type]:
-    """Option group -> dataclass, for the groups that apply to a world and a model."""
+    """Option group -> dataclass, for the chosen world and model: only what applies. Raises InputError for a model that
+    has no run of its own."""
     world_entry, model_entry = worlds[world], models[model]
+    if lender := model_entry.reads:
+        raise InputError(
+            f"{model} has no run of its own, because it reads the weights of a {lender} run: train one with "
+            f"`worldbench run {world} --model {lender}`, and score it with `worldbench eval RUN --as {model}`"
+        )
     groups: dict[str, type] = {}
     if world_entry.config is not None:
         groups["env"] = world_entry.load_config()

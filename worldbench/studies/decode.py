@@ -27,7 +27,7 @@ from worldbench.core.text import counted
 from worldbench.records.decoding import Asked, Decoding, Identical
 from worldbench.records.reading import read, write
 from worldbench.runs.display import Display, print_notes
-from worldbench.runs.run import about, reopen
+from worldbench.runs.one_run import about, reopen
 from worldbench.runs.weights import at_step
 from worldbench.studies.decode_arms import Arm, suggested_threshold, summary
 
@@ -95,7 +95,7 @@ def decode(
     import torch
 
     from worldbench.baselines.drafters import drafter_of, refusal
-    from worldbench.baselines.speculative import PLAIN, Plan
+    from worldbench.baselines.speculative import PLAIN, Drafting
     from worldbench.training.arithmetic import set_up
 
     prepared = reopen(folder, list(places), display, plugins)
@@ -112,7 +112,7 @@ def decode(
         lengths = _lengths(options, drafter.longest, prepared.job.model)
         set_up(options.threads or train.threads)
         passes = TimedPasses(world, drafter, options, prepared.job.groups["eval"].seed)
-        arms = [Arm(PLAIN), *(Arm(Plan(n)) for n in lengths)]
+        arms = [Arm(PLAIN), *(Arm(Drafting(n)) for n in lengths)]
         with display.task("decoding") as announce:
             announce("warm-up, not timed")
             for arm in arms:
@@ -120,11 +120,11 @@ def decode(
             if not arms[0].counts.rounds:
                 every = f"every continuation by the model of {str(folder)!r} ends with its first token"
                 raise InputError(f"{every}, so there is nothing to decode faster")
-            pilot = Arm(Plan(max(lengths), NO_LIMIT))
+            pilot = Arm(Drafting(max(lengths), NO_LIMIT))
             if options.adaptive is None:
                 passes.run([pilot])
             threshold = options.adaptive if options.adaptive is not None else suggested_threshold(arms, pilot)
-            arms = [Arm(arm.plan) for arm in arms] + ([Arm(Plan(max(lengths), threshold))] if threshold else [])
+            arms = [Arm(arm.plan) for arm in arms] + ([Arm(Drafting(max(lengths), threshold))] if threshold else [])
             passes.run(arms[-1:])
             arms[-1] = Arm(arms[-1].plan)
             for repeat in range(options.repeats):

@@ -123,7 +123,7 @@ class BenchPlan:
         from worldbench.settings.resolve import group_types, preset_groups
 
         variant = Variant.parse(label)
-        if not models[variant.model].trained or models[variant.model].weights_of:
+        if not models[variant.model].trained:
             raise InputError(
                 f"{variant.model!r} is not trained, so it cannot be measured; there are "
                 f"{', '.join(e.name for e in models if e.trained and not e.weights_of)}"

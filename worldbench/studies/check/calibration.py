@@ -1,9 +1,9 @@
 """Are the measurements of references and of damage what the metrics say they must be? Judgement alone: numbers in,
 verdicts out.
 
-`by_reference[metric][model][score]` are values; `ladders[kind]` is a list of rungs (size of the damage, then
-`values[metric][score]`: one value per corruption, in the order of the corruptions, so that rungs and the undamaged end
-are paired).
+`by_reference[metric][model][score]` are values; `ladders[kind]` is a list of severities (size of the damage,
+then `values[metric][score]`: one value per corruption, in the order of the corruptions, so that severities and the
+undamaged end are paired).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Values = dict[str, dict[str, list[float]]]
 
 
 @dataclass
-class Rung:
+class Severity:
     """One size of damage: `values[metric][score]` holds a number per corruption."""
 
     size: float
@@ -65,12 +65,12 @@ def _worse(a: Sequence[float], b: Sequence[float], higher: bool) -> tuple[float,
     return m.value, low, high
 
 
-def judge_damage(metric: Metric, kind: str, ladder: list[Rung]) -> list[Verdict]:
-    """Every `damage` of the metric against one ladder, whose first rung is undamaged.
+def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verdict]:
+    """Every `damage` of the metric against one ladder, whose first severity is undamaged.
 
-    "worse": at the largest size the paired t interval over corruptions lies on the worse side of undamaged, and at no
-    size on the better. monotone: nor does any rung's against the rung before it. "unchanged": every corruption of every
-    size scores as undamaged.
+    "worse": at the largest severity the paired t interval over corruptions lies on the worse side of undamaged, and at
+    no severity on the better side. monotone: nor does the interval of any severity against the one before it.
+    "unchanged": every corruption of every severity scores as undamaged.
     """
     out = []
     for d in metric.damage:
@@ -79,27 +79,29 @@ def judge_damage(metric: Metric, kind: str, ladder: list[Rung]) -> list[Verdict]
             continue
         if len(ladder) < 2 or not any(metric.name in r.values for r in ladder):
             continue
-        rungs = [r.values.get(metric.name, {}).get(d.score, []) for r in ladder]
+        severities = [r.values.get(metric.name, {}).get(d.score, []) for r in ladder]
         higher = d.direction == "higher"
-        means = " ".join(_number(sum(r) / len(r)) if r else "none" for r in rungs)
-        if any(not r or not all(map(math.isfinite, r)) for r in rungs):
+        means = " ".join(_number(sum(r) / len(r)) if r else "none" for r in severities)
+        if any(not r or not all(map(math.isfinite, r)) for r in severities):
             said = f"{kind} leaves {d.score} unchanged" if effect == "unchanged" else f"{kind} makes {d.score} worse"
             out.append(Verdict(metric.name, said, means, None))
             continue
         if effect == "unchanged":
-            most = max(abs(x - y) for r in rungs[1:] for x, y in zip(rungs[0], r))
+            most = max(abs(x - y) for r in severities[1:] for x, y in zip(severities[0], r))
             out.append(Verdict(metric.name, f"{kind} leaves {d.score} unchanged", means, most <= d.tolerance + EXACT))
             continue
-        _, low, _ = _worse(rungs[0], rungs[-1], higher)
-        never_better = all(_worse(rungs[0], r, higher)[2] >= -EXACT for r in rungs[1:])
+        _, low, _ = _worse(severities[0], severities[-1], higher)
+        never_better = all(_worse(severities[0], r, higher)[2] >= -EXACT for r in severities[1:])
         out.append(Verdict(metric.name, f"{kind} makes {d.score} worse", means, low > 0 and never_better))
         if d.monotone:
-            steps = all(_worse(a, b, higher)[2] >= -EXACT for a, b in itertools.pairwise(rungs))
-            out.append(Verdict(metric.name, f"more {kind}, worse {d.score}, rung by rung", means, steps))
+            steps = all(_worse(a, b, higher)[2] >= -EXACT for a, b in itertools.pairwise(severities))
+            out.append(Verdict(metric.name, f"more {kind}, worse {d.score}, severity by severity", means, steps))
     return out
 
 
-def judge_sight(metric: Metric, measured: dict[str, dict[str, float]], ladders: dict[str, list[Rung]]) -> list[Verdict]:
+def judge_sight(
+    metric: Metric, measured: dict[str, dict[str, float]], ladders: dict[str, list[Severity]]
+) -> list[Verdict]:
     """A metric is blind if its primary score tells no two of the references and damaged models apart."""
     if metric.direction == "none":
         return []
@@ -123,7 +125,7 @@ def judge_sight(metric: Metric, measured: dict[str, dict[str, float]], ladders: 
 
 
 def judge(
-    metrics: Iterable[Metric], by_reference: dict[str, dict[str, dict[str, float]]], ladders: dict[str, list[Rung]]
+    metrics: Iterable[Metric], by_reference: dict[str, dict[str, dict[str, float]]], ladders: dict[str, list[Severity]]
 ) -> list[Verdict]:
     """All verdicts, metric by metric."""
     out: list[Verdict] = []

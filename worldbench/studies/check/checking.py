@@ -1,115 +1,99 @@
 """`worldbench check WORLD`: every metric against every reference and against ladders of damage, each statement of a
 metric compared with measurements.
 
-A ladder takes one kind of damage through growing sizes; each size is measured on several corruptions, which share the
-evaluation's prompts and draws (common random numbers) and of which the larger contains the smaller. Results depend on
-the settings alone, not on how many workers did the work.
+Each measurement of a reference, and of one corruption of one severity, is a cell. Results depend on the settings alone,
+not on how many workers did the work. What a stopped check has measured is kept in its folder until the check is done.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from worldbench.core import tables
-from worldbench.core.abilities import Able, HasDamage
-from worldbench.core.errors import InputError, RunError
+from worldbench.core.errors import InputError
 from worldbench.core.eval_config import CommonOptions
-from worldbench.core.files import identity_hash, make_folder, write_atomic
+from worldbench.core.files import identity_hash, lock, remove
 from worldbench.core.metric import Damage, Metric
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics, models
 from worldbench.core.text import counted
 from worldbench.core.world import World
-from worldbench.metrics.evaluation import Evaluation, truth
+from worldbench.metrics.evaluation import Evaluation
 from worldbench.records import check as records
-from worldbench.records.check import Check, CheckedMetric, Verdict
+from worldbench.records.check import Check, CheckedMetric, Measurement
+from worldbench.records.reading import read, write
 from worldbench.runs.display import Display
-from worldbench.studies.check.calibration import Rung, judge
-
-SHARES = (1 / 75, 2 / 75, 4 / 75, 8 / 75, 15 / 75)
-"""Edges damaged, as shares of the map's (1, 2, 4, 8, 15 of the 75 edges of a small map)."""
-NOISE = (0.1, 0.2, 0.3, 0.5, 1.0)
-BLUR = (0.1, 0.3, 1.0, 3.0, 10.0)
-DRIFT = (0.01, 0.03, 0.1, 0.3, 1.0)
-MAP_KINDS = ("deleted", "added", "rewired")
+from worldbench.runs.pool import Cell, Pool, pool_of, usable_cores
+from worldbench.studies.check import report
+from worldbench.studies.check.calibration import Severity, judge
+from worldbench.studies.check.damage import MAP_KINDS, CheckSettings, damaged, kinds
+from worldbench.training.environment import environment
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is measured: the evaluation, how many corruptions a rung has, and how many rungs a ladder has (the largest
-    ones first to stay)."""
+@dataclass(frozen=True)
+class Subject:
+    """What is measured in one cell: a reference by its name with its options, or damage: its kind, size and number."""
 
-    settings: CommonOptions
-    corruptions: int = 10
-    rungs: int = 5
+    kind: str
+    size: float | None = None
+    corruption: int = 0
+    options: Any = None
 
-    def __post_init__(self) -> None:
-        if self.corruptions < 2:
-            raise InputError(f"--corruptions must be at least 2, not {self.corruptions}: an interval needs two")
-        if not 1 <= self.rungs <= len(SHARES):
-            raise InputError(f"--rungs must be 1 .. {len(SHARES)}, not {self.rungs}")
+    @property
+    def name(self) -> str:
+        return self.kind if self.size is None else f"{self.kind} {self.size:g}, corruption {self.corruption}"
 
-    def sizes(self, kind: str, world: World) -> list[float]:
-        """The sizes of a kind of damage, ascending, without the undamaged end; for maps at least one edge more a
-        rung."""
-        chosen = (
-            [round(i * (len(SHARES) - 1) / max(self.rungs - 1, 1)) for i in range(self.rungs)]
-            if self.rungs > 1
-            else [len(SHARES) - 1]
-        )
-        if kind == "noise":
-            return [NOISE[i] for i in chosen]
-        if kind in ("blur", "drift"):
-            return [(BLUR if kind == "blur" else DRIFT)[i] for i in chosen]
-        damageable = world.damageable() if isinstance(world, HasDamage) else 0
-        out: list[float] = []
-        for i in chosen:
-            out.append(max(round(SHARES[i] * damageable), (int(out[-1]) if out else 0) + 1))
-        return out
+    def model(self, world: World) -> SequenceModel:
+        if self.size is not None:
+            return damaged(world, self.kind, self.size, self.corruption)
+        entry = models[self.kind]
+        return entry.load()(world, self.options, 0) if entry.seeded else entry.load()(world)
 
 
-def kinds(world: World) -> list[str]:
-    """The damage that can be done in a world. Noise on logits does nothing to a law that leaves no choice."""
-    of_map = MAP_KINDS if isinstance(world, HasDamage) else ()
-    return [*of_map, *(("noise",) if leaves_choice(world) else ()), "blur", "drift"]
-
-
-def leaves_choice(world: Able) -> bool:
-    """Does the exact law anywhere give more than one token a chance? (Judged on 200 documents.)"""
-    known = truth(world, world.sample(0, "test", 0, 200))
-    return known.law is None or bool((known.law[known.scored].max(axis=1) < 1).any())
-
-
-def damaged(world: World, kind: str, size: float, corruption: int) -> SequenceModel:
-    from worldbench.baselines.corrupted import Blurred, Corrupted, CorruptedConfig
-
-    if kind in ("blur", "drift"):
-        return Blurred(world, size, corruption, made=kind == "drift")
-    options: dict[str, Any] = {"rewired": 0, kind: size if kind == "noise" else int(size)}
-    return Corrupted(world, CorruptedConfig(**options), corruption)
-
-
-def measure(
-    world: World, model: SequenceModel, settings: CommonOptions, chosen: list[Metric]
-) -> dict[str, dict[str, float]]:
-    """{metric: {score: value}} of the metrics that apply."""
-    evaluation, out = Evaluation(world, model, settings), {}
-    for metric in chosen:
-        if metric.not_applicable(world, model) is None:
-            out[metric.name] = {k: s.value for k, s in metric.measure(evaluation).scores.items()}
+def measured(
+    world: World, subject: Subject, settings: CommonOptions, chosen: tuple[str, ...], kept: Path | None
+) -> Measurement:
+    """What the chosen metrics say of a subject. kept: the folder where that is read, or written; None: nowhere."""
+    asked = [
+        world.identity(), dataclasses.asdict(subject), dataclasses.asdict(settings), msgspec.to_builtins(environment()),
+        [[name, metrics[name].load().version, metrics[name].plugin] for name in chosen],
+    ]  # fmt: skip
+    question = identity_hash(asked)
+    path = None if kept is None else kept / f"measured-{question}.json"
+    if path is not None and path.exists():
+        return read(path, Measurement)
+    model, reasons, scores = subject.model(world), {}, {}
+    evaluation = Evaluation(world, model, settings)
+    for name in chosen:
+        metric: Metric = metrics[name].load()
+        if (reason := metric.not_applicable(world, model)) is not None:
+            reasons[metric.name] = reason
+        else:
+            values = {key: float(score.value) for key, score in metric.measure(evaluation).scores.items()}
+            scores[metric.name] = {key: None if math.isnan(value) else value for key, value in values.items()}
+    out = Measurement(question=question, subject=subject.name, scores=scores, not_applicable=reasons)
+    if path is not None:
+        write(path, out)
     return out
 
 
-def _claimed(chosen: list[Metric], kind: str) -> list[Metric]:
+def _numbers(measurement: Measurement) -> dict[str, dict[str, float]]:
+    """{metric: {score: value}}; NaN where a score has no value."""
+    return {
+        name: {key: math.nan if value is None else float(value) for key, value in scores.items()}
+        for name, scores in measurement.scores.items()
+    }
+
+
+def _claimed(chosen: dict[str, Metric], kind: str) -> tuple[str, ...]:
     """The metrics that say something about that kind of damage."""
-    return [m for m in chosen if any(getattr(d, kind) != "any" for d in m.damage)]
+    return tuple(name for name, m in chosen.items() if any(getattr(d, kind) != "any" for d in m.damage))
 
 
 def _claims(metric: Metric) -> list[str]:
@@ -118,168 +102,136 @@ def _claims(metric: Metric) -> list[str]:
     return [k for k in kinds_ if any(d.score == metric.primary and getattr(d, k) != "any" for d in metric.damage)]
 
 
-_shared: tuple[World, Plan, list[Metric]] | None = None
-"""What worker processes inherit."""
+def check_in(
+    out: Path, world: World, settings: CheckSettings, display: Display, groups: Callable[[str], Any], workers: int
+) -> tuple[Check, Path]:
+    """`check`, and its files below `out`; the record and their folder. A check that was stopped goes on."""
+    options = dataclasses.asdict(settings.settings)
+    about = _about(_chosen(settings))
+    folder = report.folder_of(out, world.identity(), options, settings.corruptions, settings.severities, about)
+    with lock(folder):
+        record = check(world, settings, display, groups, workers, folder)
+        report.write(record, out)
+        for path in folder.glob("measured-*.json"):
+            remove(path)
+    return record, folder
 
 
-def _one(task: tuple[str, float, int]) -> dict[str, dict[str, float]]:
-    assert _shared is not None
-    world, plan, chosen = _shared
-    kind, size, corruption = task
-    return measure(world, damaged(world, kind, size, corruption), plan.settings, _claimed(chosen, kind))
-
-
-def _map(function: Callable[[Any], Any], tasks: list[Any], workers: int) -> Iterator[Any]:
-    if workers <= 1:
-        yield from map(function, tasks)
-        return
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
-        yield from pool.imap(function, tasks)
-
-
-def check(world: World, plan: Plan, display: Display, groups: Callable[[str], Any], workers: int = 1) -> Check:
-    """The whole calibration of a world. groups: the options of a reference model that has any, by its name."""
-    names = plan.settings.metrics or metrics.names()
-    chosen = [metrics[n].load() for n in names]
+def check(
+    world: World,
+    settings: CheckSettings,
+    display: Display,
+    groups: Callable[[str], Any],
+    workers: int = 1,
+    kept: Path | None = None,
+) -> Check:
+    """The whole calibration of a world. groups: the options of a reference model that has any, by its name. kept: the
+    folder where single measurements are kept; None: nowhere."""
+    pool, chosen = pool_of(workers), _chosen(settings)
     by_reference: dict[str, dict[str, dict[str, float]]] = {}
     reasons: dict[str, dict[str, str]] = {}
+    subjects = []
     for entry in models:
-        if entry.trained or entry.name == "corrupted":  # the ladders below are the corrupted ones
+        if not entry.reference or entry.name == "corrupted":  # the ladders below are the corrupted ones
             continue
-        display.say(f"references: {entry.name}")
-        make = entry.load()
-        if (reason := getattr(make, "impossible", lambda _: None)(world)) is not None:
+        if (reason := getattr(entry.load(), "impossible", lambda _: None)(world)) is not None:
             display.say(f"no {entry.name} here: {reason}")
             continue
-        model = make(world, groups(entry.name), 0) if entry.seeded else make(world)
-        for metric in chosen:
-            if (reason := metric.not_applicable(world, model)) is not None:
-                reasons.setdefault(metric.name, {})[entry.name] = reason
-        for name, scores in measure(world, model, plan.settings, chosen).items():
-            by_reference.setdefault(name, {})[entry.name] = scores
-    ladders: dict[str, list[Rung]] = {}
-    measured = {name for scores in by_reference.values() for name in scores}
-    if "oracle" in measured or (not measured and models["oracle"].load().impossible(world) is None):
-        ladders = _ladders(world, plan, chosen, display, workers)
-    verdicts = judge(chosen, by_reference, ladders)
+        subjects.append(Subject(entry.name, options=groups(entry.name) if entry.seeded else None))
+    display.say(f"references: {', '.join(subject.kind for subject in subjects)}")
+    names = tuple(chosen)
+    found = _all(pool, world, [(subject, names) for subject in subjects], settings.settings, kept, display)
+    for subject, measurement in zip(subjects, found):
+        for name, reason in measurement.not_applicable.items():
+            reasons.setdefault(name, {})[subject.kind] = reason
+        for name, scores in _numbers(measurement).items():
+            by_reference.setdefault(name, {})[subject.kind] = scores
+    ladders: dict[str, list[Severity]] = {}
+    able = {name for scores in by_reference.values() for name in scores}
+    if "oracle" in able or (not able and models["oracle"].load().impossible(world) is None):
+        ladders = _ladders(pool, world, settings, chosen, kept, display)
     return Check(
         world=world.identity(),
         card=world.card(0),
-        settings=dataclasses.asdict(plan.settings),
-        corruptions=plan.corruptions,
-        rungs=plan.rungs,
-        metrics={
-            m.name: CheckedMetric(version=m.version, primary=m.primary, direction=m.direction, claims=_claims(m))
-            for m in chosen
-        },
+        settings=dataclasses.asdict(settings.settings),
+        corruptions=settings.corruptions,
+        severities=settings.severities,
+        metrics=_about(chosen),
         references=by_reference,
         not_applicable=reasons,
         ladders={
-            kind: [records.Rung(size=rung.size, values=rung.values) for rung in ladder]
+            kind: [records.Severity(size=severity.size, values=severity.values) for severity in ladder]
             for kind, ladder in ladders.items()
         },
-        verdicts=verdicts,
+        verdicts=judge(chosen.values(), by_reference, ladders),
     )
 
 
-def _ladders(world: World, plan: Plan, chosen: list[Metric], display: Display, workers: int) -> dict[str, list[Rung]]:
-    global _shared
-    out: dict[str, list[Rung]] = {}
-    _shared = (world, plan, chosen)
-    try:
-        if "noise" not in kinds(world):
-            display.say(
-                "no ladder of noise: the exact law leaves no choice, so noise on the logits of "
-                "possible tokens changes nothing"
-            )
-        for kind in kinds(world):
-            if not _claimed(chosen, kind):
-                continue
-            sizes = [0.0, *plan.sizes(kind, world)]
-            try:
-                damaged(world, kind, sizes[-1], 0)
-            except InputError as error:
-                display.say(f"no ladder of {kind} edges: {error}")
-                continue
-            display.say(
-                f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes[1:])}), "
-                f"{counted(plan.corruptions, 'corruption')} each"
-            )
-            tasks = [(kind, size, c) for size in sizes for c in range(plan.corruptions if size else 1)]
-            ladder = {size: Rung(size) for size in sizes}
-            for (_, size, _), scores in zip(tasks, _map(_one, tasks, workers)):
-                copies = 1 if size else plan.corruptions  # the undamaged are all the same
-                for name, values in scores.items():
-                    for score, value in values.items():
-                        ladder[size].values.setdefault(name, {}).setdefault(score, []).extend([value] * copies)
-            out[kind] = list(ladder.values())
-    finally:
-        _shared = None
-    return out
+def _chosen(settings: CheckSettings) -> dict[str, Metric]:
+    """By the name under which each is registered."""
+    return {name: metrics[name].load() for name in settings.settings.metrics or metrics.names()}
 
 
-def write(record: Check, out: Path) -> Path:
-    """`<out>/check-<world>-<identity>/`: check.json and calibration.csv, and the figures."""
-    from worldbench.figures import calibration
-    from worldbench.records import reading
-
-    metrics_ = msgspec.to_builtins(record.metrics)
-    name = identity_hash([record.world, record.settings, record.corruptions, record.rungs, metrics_])[:10]
-    folder = make_folder(make_folder(out) / f"check-{record.world['world']}-{name}")
-    reading.write(folder / "check.json", record)
-    rows: list[list[Any]] = []
-    for metric, by_model in record.references.items():
-        for model, scores in by_model.items():
-            rows += [[metric, score, model, "", "", value] for score, value in scores.items()]
-    for kind, ladder in record.ladders.items():
-        for rung in ladder:
-            for metric, scores in rung.values.items():
-                for score, values in scores.items():
-                    rows += [[metric, score, kind, f"{rung.size:g}", c, v] for c, v in enumerate(values)]
-    head = ["metric", "score", "model", "size", "corruption", "value"]
-    write_atomic(folder / "calibration.csv", tables.csv(head, rows) + "\n")
-    calibration.draw(folder / "check.json", folder / "calibration")
-    return folder
+def _about(chosen: dict[str, Metric]) -> dict[str, CheckedMetric]:
+    return {
+        m.name: CheckedMetric(version=m.version, primary=m.primary, direction=m.direction, claims=_claims(m))
+        for m in chosen.values()
+    }
 
 
-def show(record: Check) -> None:
-    """The calibration table: each metric's primary score by reference and at the largest damage; then every statement
-    that failed.
-    """
-    references = list(dict.fromkeys(m for scores in record.references.values() for m in scores))
-    largest = {kind: f"{kind} {ladder[-1].size:g}" for kind, ladder in record.ladders.items()}
-    body = []
-    for name, metric in record.metrics.items():
-        mine = [v for v in record.verdicts if v.metric == name]
-        cells = [record.references.get(name, {}).get(r, {}).get(metric.primary) for r in references]
-        for ladder in record.ladders.values():
-            values = [v for v in ladder[-1].values.get(name, {}).get(metric.primary, []) if v is not None]
-            cells.append(sum(values) / len(values) if values else None)
-        judged = [v.holds for v in mine if v.holds is not None]
-        held = f"{sum(judged)} of {len(judged)}" if judged else "none"
-        held += f" ({len(mine) - len(judged)} not judged)" if len(mine) > len(judged) else ""
-        numbers = ("-" if c is None else f"{c:.3f}" for c in cells)
-        body.append([f"{name}.{metric.primary}", metric.direction, held, *numbers])
-    head = ["metric", "better", "statements hold", *references, *largest.values()]
-    print(tables.terminal(head, body, 1, title=f"calibration of {record.world['world']}"))
-    for v in record.verdicts:
-        if v.holds is not True:
-            outcome = "fails" if v.holds is False else "not judged"
-            print(tables.note(f"{outcome}: {v.metric}: {v.statement}; measured {v.measured}"))
+def _all(
+    pool: Pool,
+    world: World,
+    asked: list[tuple[Subject, tuple[str, ...]]],
+    settings: CommonOptions,
+    kept: Path | None,
+    display: Display,
+) -> list[Measurement]:
+    """The measurements of subjects by metrics, in the order in which they are asked for."""
+    cells = [Cell(subject.name, measured, (world, subject, settings, names, kept)) for subject, names in asked]
+    found: dict[str, Measurement] = {}
+    with display.task("measuring", lines=False) as announce:
+        for cell, measurement in pool.finished(cells):
+            found[cell.name] = measurement
+            announce(f"{cell.name} ({len(found)} of {len(cells)})")
+    return [found[cell.name] for cell in cells]
 
 
-def failures(record: Check) -> list[Verdict]:
-    return [v for v in record.verdicts if v.holds is False]
-
-
-def require(record: Check, folder: Path) -> None:
-    """Raises RunError where a metric is blind or a statement of it fails."""
-    failed = failures(record)
-    if failed:
-        names = ", ".join(dict.fromkeys(v.metric for v in failed))
-        share = f"{len(failed)} of {len(record.verdicts)} statements fail"
-        raise RunError(f"{share}, of {names}; all of them are in {folder / 'check.json'}")
+def _ladders(
+    pool: Pool, world: World, settings: CheckSettings, chosen: dict[str, Metric], kept: Path | None, display: Display
+) -> dict[str, list[Severity]]:
+    asked: list[tuple[Subject, tuple[str, ...]]] = []
+    if "noise" not in kinds(world):
+        display.say(
+            "no ladder of noise: the exact law leaves no choice, so noise on the logits of "
+            "possible tokens changes nothing"
+        )
+    ladders: dict[str, dict[float, Severity]] = {}
+    for kind in kinds(world):
+        names = _claimed(chosen, kind)
+        if not names:
+            continue
+        sizes = [0.0, *settings.sizes(kind, world)]
+        try:
+            damaged(world, kind, sizes[-1], 0)
+        except InputError as error:
+            display.say(f"no ladder of {kind} edges: {error}")
+            continue
+        display.say(
+            f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes[1:])}), "
+            f"{counted(settings.corruptions, 'corruption')} each"
+        )
+        ladders[kind] = {size: Severity(size) for size in sizes}
+        asked += [(Subject(kind, size, c), names) for size in sizes for c in range(settings.corruptions if size else 1)]
+    for (subject, _), measurement in zip(asked, _all(pool, world, asked, settings.settings, kept, display)):
+        assert subject.size is not None
+        severity = ladders[subject.kind][subject.size]
+        copies = 1 if subject.size else settings.corruptions  # the undamaged are all the same
+        for name, values in _numbers(measurement).items():
+            for score, value in values.items():
+                severity.values.setdefault(name, {}).setdefault(score, []).extend([value] * copies)
+    return {kind: list(ladder.values()) for kind, ladder in ladders.items()}
 
 
 def workers_by_default() -> int:
-    return min(2, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(2, usable_cores())

@@ -8,32 +8,37 @@ the world's, and so the same for every seed. A trial that diverges stays in the 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from worldbench.core import tables
-from worldbench.core.budget import TUNING_SEEDS, Budget
+from worldbench.core.budget import TUNING_SEEDS
 from worldbench.core.errors import Diverged, InputError, RunError
-from worldbench.core.files import identity_hash, lock, make_folder, write_atomic
+from worldbench.core.files import identity_hash, lock, make_folder
 from worldbench.core.world import Documents, World
 from worldbench.records.reading import read, write
-from worldbench.records.tuning import Amount, Best, Bounds, JudgedBy, Seeds, Trial, TrialRun, TunedModel, Tuning
+from worldbench.records.tuning import Trial, TrialRun
 from worldbench.runs.config_file import write_config
 from worldbench.runs.display import Display
 from worldbench.runs.manifest import manifest
-from worldbench.runs.prepared import Prepared, config_of, identify, prepare
+from worldbench.runs.pool import Cell, pool_of
+from worldbench.runs.prepared import Prepared, identify, prepare
 from worldbench.runs.weights import build, train
 from worldbench.settings.job import Job
-from worldbench.settings.recipe import to_toml
 from worldbench.studies.tune.criterion import Criterion
-from worldbench.studies.tune.search import Range, draws, space
-from worldbench.training.environment import environment
+from worldbench.studies.tune.report import (
+    Tuned,
+    TuningSettings,
+    record_of,
+    settings_text,
+    value_text,
+    write_recipe,
+)
+from worldbench.studies.tune.search import draws, space
 
 TUNING_VERSION = 1
 """Raised when a tuning of the same plan tries other settings."""
@@ -42,34 +47,21 @@ TRIALS = "tune-trials"
 is new."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is tried, and by what it is judged (None: the world's usual criterion)."""
-
-    trials: int = 16
-    seeds: int = 1
-    criterion: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.trials < 2:
-            raise InputError(f"--trials must be at least 2, not {self.trials}: the first is the preset itself")
-        if not 1 <= self.seeds <= len(TUNING_SEEDS):
-            raise InputError(f"--seeds must be 1 .. {len(TUNING_SEEDS)}, not {self.seeds}")
-
-
-def tune(jobs: list[Job], plan: Plan, out: Path, display: Display) -> list[Path]:
+def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display, workers: int = 1) -> list[Path]:
     """Tune each job, which differ in the model alone; the paths of their `tuning.json`. What is wrong with any of them
-    is told before the first is trained.
+    is said before the first is trained.
 
+    workers: how many trainings run at a time; it changes no result.
     Raises InputError for a model that cannot be judged by the criterion, and for a world whose test set is one and the
     same for every seed.
     """
+    pool = pool_of(workers, [Path(plugin.path) for plugin in jobs[0].plugins])
     make_folder(out)
     first = prepare(jobs[0], display)
     prepared = [first, *(_beside(first, job) for job in jobs[1:])]
     world = first.world
     display.say(world.summary(first.documents()))
-    criterion = Criterion.parse(plan.criterion, world)
+    criterion = Criterion.parse(settings.criterion, world)
     shared = shared_documents(world, first.job)
     display.say(
         f"judged by {criterion.name} ({criterion.direction} is better); {shared:.1%} of its "
@@ -77,7 +69,49 @@ def tune(jobs: list[Job], plan: Plan, out: Path, display: Display) -> list[Path]
     )
     for p in prepared:
         criterion.require(p, _untrained(p))
-    return [_tune(p, job, criterion, plan, shared, out, display) for p, job in zip(prepared, jobs)]
+    tunings = [_tuned(p, job, criterion, settings, out) for p, job in zip(prepared, jobs)]
+    with contextlib.ExitStack() as held:
+        for tuned in sorted(tunings, key=lambda tuned: tuned.folder):
+            held.enter_context(lock(make_folder(tuned.folder), wait=True))
+        left = [tuned for tuned in tunings if not tuned.path.exists()]
+        for tuned in tunings:
+            if tuned not in left:
+                display.say(f"done already: {tuned.path}")
+        shown = display if workers == 1 else display.quieter()
+        cells = [
+            Cell(tuned.cell(number, run), _attempt, (run, criterion, out / TRIALS, shown))
+            for tuned in left
+            for number, trial in enumerate(tuned.runs)
+            for run in trial
+        ]
+        attempts: dict[str, TrialRun] = {}
+        for cell, attempt in pool.finished(cells):
+            attempts[cell.name] = attempt
+            for tuned in left:
+                if cell.name in tuned.cells():
+                    _say_trial(tuned, cell.name, attempts, criterion, display)
+                    if attempts.keys() >= tuned.cells():
+                        trials = [_trial_of(tuned, number, attempts, criterion) for number in range(settings.trials)]
+                        write(tuned.path, record_of(tuned, criterion, settings, shared, trials))
+        for tuned in tunings:
+            write_recipe(tuned)
+    return [tuned.path for tuned in tunings]
+
+
+def _say_trial(tuned: Tuned, cell: str, attempts: dict[str, TrialRun], criterion: Criterion, display: Display) -> None:
+    """A line for the trial that the training `cell` was the last of."""
+    for number, runs in enumerate(tuned.runs):
+        names = {tuned.cell(number, run) for run in runs}
+        if cell in names and attempts.keys() >= names:
+            trial = _trial_of(tuned, number, attempts, criterion)
+            which = f"trial {number} ({'the preset; ' if not number else ''}{number + 1} of {len(tuned.runs)})"
+            value = f"{settings_text(trial.settings)}: {criterion.name} {value_text(trial.value)}"
+            display.say(f"{tuned.job.model} {which}: {value}")
+
+
+def _trial_of(tuned: Tuned, number: int, attempts: dict[str, TrialRun], criterion: Criterion) -> Trial:
+    runs = [attempts[tuned.cell(number, run)] for run in tuned.runs[number]]
+    return _trial(number, tuned.drawn[number], runs, criterion)
 
 
 def _beside(first: Prepared, job: Job) -> Prepared:
@@ -119,15 +153,12 @@ def trial_job(job: Job, settings: dict[str, float], seed: int, criterion: Criter
     return dataclasses.replace(job.changed(changes), seed=seed)
 
 
-def _tune(
-    prepared: Prepared, job: Job, criterion: Criterion, plan: Plan, shared: float, out: Path, display: Display
-) -> Path:
-    """prepared: with the world settled, for the trials; job: as it was asked for, for the recipe."""
-    ranges, seeds = space(prepared.job), TUNING_SEEDS[: plan.seeds]
-    drawn = draws(ranges, plan.trials)
+def _tuned(prepared: Prepared, job: Job, criterion: Criterion, settings: TuningSettings, out: Path) -> Tuned:
+    ranges, seeds = space(prepared.job), TUNING_SEEDS[: settings.seeds]
+    drawn = draws(ranges, settings.trials)
     runs = [
-        [identify(trial_job(prepared.job, settings, seed, criterion), prepared.world) for seed in seeds]
-        for settings in drawn
+        [identify(trial_job(prepared.job, chosen, seed, criterion), prepared.world) for seed in seeds]
+        for chosen in drawn
     ]
     key = [
         TUNING_VERSION,
@@ -137,23 +168,7 @@ def _tune(
         criterion.name,
     ]
     name = f"tune-{job.world}-{job.model}-{job.preset}-{identity_hash(key)[:10]}"
-    folder = make_folder(out / name)
-    path = folder / "tuning.json"
-    with lock(folder, wait=True):
-        if path.exists():
-            display.say(f"done already: {path}")
-        else:
-            trials: list[Trial] = []
-            for number, (settings, trial) in enumerate(zip(drawn, runs)):
-                record = _trial(
-                    number, settings, [_attempt(r, criterion, out / TRIALS, display) for r in trial], criterion
-                )
-                which = f"trial {number} ({'the preset; ' if not number else ''}{number + 1} of {plan.trials})"
-                display.say(f"{job.model} {which}: {_told(settings)}: {criterion.name} {_number(record.value)}")
-                trials.append(record)
-            write(path, _record(runs[0][0], job, criterion, plan, ranges, shared, trials))
-        _write_recipe(path, prepared, job)
-    return path
+    return Tuned(job, prepared, ranges, drawn, runs, out / name)
 
 
 def _attempt(prepared: Prepared, criterion: Criterion, out: Path, display: Display) -> TrialRun:
@@ -196,79 +211,3 @@ def _trial(number: int, settings: dict[str, float], runs: list[TrialRun], criter
     known = [value for value in values if value is not None]
     mean = sum(known) / len(known) if len(known) == len(values) else None
     return Trial(trial=number, settings=settings, value=mean, runs=runs)
-
-
-def _record(
-    first: Prepared, job: Job, criterion: Criterion, plan: Plan, ranges: list[Range], shared: float, trials: list[Trial]
-) -> Tuning:
-    """Everything that was tried, and what came of it; no clock in it."""
-    place = criterion.best([t.value for t in trials])
-    best = None
-    if place is not None and (value := trials[place].value) is not None:
-        best = Best(trial=place, value=value, settings=trials[place].settings)
-    words = ["worldbench", "tune", job.world, "--models", job.model, "--trials", plan.trials, "--seeds", plan.seeds]
-    words += [*(["--criterion", plan.criterion] if plan.criterion else []), "--preset", job.preset, *job.options()]
-    seeds = list(TUNING_SEEDS[: plan.seeds])
-    return Tuning(
-        world=first.world_identity,
-        model=TunedModel(name=job.model),
-        preset=job.preset,
-        command=" ".join(map(str, words)),
-        budget=Amount(trials=plan.trials, seeds=plan.seeds),
-        criterion=JudgedBy(score=criterion.name, direction=criterion.direction, evaluation=first.evaluation),
-        seeds=Seeds(training=seeds, evaluation=TUNING_SEEDS[0], shared_documents=shared),
-        space={r.option: Bounds(start=r.start, low=r.low, high=r.high) for r in ranges},
-        config=config_of(first.job),
-        best=best,
-        trials=trials,
-        environment=environment(),
-    )
-
-
-def _write_recipe(path: Path, prepared: Prepared, job: Job) -> None:
-    """`best.toml`: the job with the chosen settings, and the budget behind them; the world as it was settled."""
-    record = read(path, Tuning)
-    if record.best is None:
-        return
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    budget = Budget(record.budget.trials, record.budget.seeds, record.criterion.score, digest)
-    groups = job.groups | ({"env": prepared.job.groups["env"]} if "env" in job.groups else {})
-    best = dataclasses.replace(job, groups=groups, tuned=budget).changed(record.best.settings)
-    write_atomic(path.with_name("best.toml"), to_toml(best, path.parent))
-
-
-def require_equal(records: list[Tuning]) -> None:
-    """Raises RunError where a model had fewer trials, finished or failed, than another: that is no comparison."""
-    done = {r.model.name: sum(len(t.runs) for t in r.trials) for r in records}
-    fewest, most = min(done, key=lambda name: done[name]), max(done, key=lambda name: done[name])
-    if done[fewest] < done[most]:
-        unequal = f"{fewest} has had {done[fewest]} trainings and {most} {done[most]}"
-        raise RunError(f"{unequal}: that is no comparison; run the same command again to finish them")
-
-
-def show(paths: list[Path]) -> None:
-    """One table of the tuned models. Raises RunError where they had unequal trials, or every trial of one failed."""
-    records = [read(path, Tuning) for path in paths]
-    require_equal(records)
-    criterion = records[0].criterion.score
-    body = []
-    for r in records:
-        best, failed = r.best, sum(t.value is None for t in r.trials)
-        chosen = ["-", "-", "every trial failed"]
-        if best is not None:
-            chosen = [_number(best.value), str(best.trial), _told(best.settings)]
-        tuned = f"{r.budget.trials}x{r.budget.seeds}"
-        body.append([r.model.name, tuned, str(failed), _number(r.trials[0].value), *chosen])
-    head = ["model", "tuned", "failed", f"{criterion} of the preset", "of the best", "trial", "its settings"]
-    print(tables.terminal(head, body, 1))
-    if lost := [r.model.name for r in records if r.best is None]:
-        every = f"every trial of {', '.join(lost)} failed, the preset's too"
-        raise RunError(f"{every}; start from a lower --train.learning_rate")
-
-
-def _told(settings: dict[str, float]) -> str:
-    return " ".join(f"{option.partition('.')[2]}={value:g}" for option, value in settings.items())
-
-
-def _number(value: float | None) -> str:
-    return "failed" if value is None else f"{value:.5g}"

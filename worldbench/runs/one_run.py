@@ -1,0 +1,204 @@
+"""One run: train, score, write, draw; a finished run scored again.
+
+It starts no other run: the references of its metrics are runs of their own (references.py), and run.py puts them beside
+it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from worldbench.core.errors import InputError, RunError
+from worldbench.core.files import lock, make_folder
+from worldbench.core.model import SequenceModel
+from worldbench.core.registry import models
+from worldbench.records.finding import evidence_folder, result_path
+from worldbench.records.lines import EvalLine
+from worldbench.records.parts import Model, Parameters
+from worldbench.records.reading import read, write
+from worldbench.records.runs import Result, Training
+from worldbench.runs.config_file import differences, is_own, load_job, saved_config, write_config
+from worldbench.runs.display import Display
+from worldbench.runs.manifest import manifest
+from worldbench.runs.prepared import Prepared, config_of, prepare
+from worldbench.runs.references import references
+from worldbench.runs.weights import at_step, complete, finished, points, removed, train
+from worldbench.training.environment import environment
+
+if TYPE_CHECKING:
+    from worldbench.runs.scoring import Scored
+
+
+def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False) -> Path:
+    """Do what is still to be done of one run; the path of its result file. wait: where another process works in its
+    folder, until that one is done."""
+    job, folder = prepared.job, make_folder(prepared.folder(make_folder(out)))
+    with lock(folder, wait=wait):
+        result = result_path(folder, prepared.identity)
+        scored = done(result, prepared)
+        if scored and (not job.trained or complete(prepared, folder) or removed(prepared, folder)):
+            display.say(f"done already: {result}")
+            if job.trained and not complete(prepared, folder):
+                display.say(f"its weights were removed; to train them again, delete {result} and repeat the command")
+            if not is_own(folder, prepared.identity):
+                write_config(folder, prepared)
+        else:
+            write_config(folder, prepared)
+            with manifest(folder, display.say):
+                model = train(prepared, folder, display) if job.trained else reference(prepared)
+                if not scored:
+                    score_and_write(prepared, model, folder, result, display)
+        draw(folder, display, result)
+    return result
+
+
+def one_reference(prepared: Prepared, out: Path, display: Display) -> Path:
+    """`one_run` for a reference of another run: said in one line, and waited for where another process scores it."""
+    if not result_path(prepared.folder(out), prepared.identity).exists():
+        display.say(f"scoring {prepared.job.model} on the same prompts")
+    return one_run(prepared, out, display.quieter(), wait=True)
+
+
+def one_evaluation(prepared: Prepared, folder: Path, display: Display) -> Path:
+    """Score a finished run again, as `reopen` gives it; the path of the result file."""
+    from worldbench.figures.run_figures import drawn_beside
+
+    result = result_path(folder, prepared.identity)
+    with lock(folder):
+        done(result, prepared)  # refuses to write over the result of another run
+        job = prepared.job
+        model = at_step(prepared, folder, job.groups["train"].steps) if job.trained else reference(prepared)
+        score_and_write(prepared, model, folder, result, display)
+        if is_own(folder, prepared.identity):
+            draw(folder, display, result)
+        else:
+            list(drawn_beside(folder, result))
+    return result
+
+
+def score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, result: Path, display: Display) -> None:
+    """Score the model and write the result."""
+    from worldbench.runs.scoring import score
+
+    with display.task("scoring") as announce:
+        scored = score(prepared.world, model, prepared.job.groups["eval"], evidence_folder(result), announce)
+    write(result, record(prepared, model, folder, scored, display))
+
+
+def done(result: Path, prepared: Prepared) -> bool:
+    """Does a result file answer the job already? Raises RunError where the file is the result of another run."""
+    if not result.exists():
+        return False
+    record = read(result, Result)
+    if (record.identity, record.tuning) != (prepared.identity, prepared.job.tuned):
+        other = f"is the result of another run ({record.command})"
+        raise RunError(f"{str(result)!r} {other}; move it to a folder of its own")
+    return True
+
+
+def reference(prepared: Prepared) -> SequenceModel:
+    """A model that is not trained."""
+    from worldbench.training.arithmetic import set_up
+
+    set_up(prepared.job.threads)
+    job, make = prepared.job, models[prepared.job.model].load()
+    return make(prepared.world, job.groups["model"], job.seed) if job.seeded else make(prepared.world)
+
+
+def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: Scored, display: Display) -> Result:
+    """The result; deterministic given the run. It names the references of its metrics."""
+    training, by_metric = None, references(prepared).by_metric
+    if prepared.job.trained and prepared.reading is None:
+        training = Training(curve=learning_curve(prepared, folder, display.say))
+    return Result(
+        **about(prepared, model),
+        training=training,
+        card=prepared.world.card(prepared.documents()),
+        scores={
+            name: msgspec.structs.replace(metric, **by_metric.get(name, {})) for name, metric in scored.scores.items()
+        },
+        not_applicable=scored.not_applicable,
+    )
+
+
+def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> list[EvalLine]:
+    """Of a run that is trained to its end: as training wrote it, or computed again from the weights kept."""
+    from worldbench.training import checkpoint, curve
+
+    config = prepared.job.groups["train"]
+    about = checkpoint.read_about(checkpoint.weights_path(folder, config.steps))
+
+    def compute(step: int) -> EvalLine:
+        held_out = curve.documents(prepared.world, config.curve_documents)
+        return curve.point(prepared.world, at_step(prepared, folder, step), held_out, step)
+
+    return curve.of_run(folder / "metrics.jsonl", points(prepared), about.curve, compute, say)
+
+
+def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
+    """What was run, on what, and how: the fields of `Head`, for every record of a run."""
+    job = prepared.job
+    counted = getattr(model, "parameters", None) if job.trained else None
+    return {
+        "world": prepared.world_identity,
+        "model": Model(
+            name=prepared.scored_model,
+            hidden=model.hidden_name or None,
+            parameters=None if counted is None else Parameters(**counted),
+            reads=None if prepared.reading is None else job.model,
+        ),
+        "preset": job.preset,
+        "seed": job.seed if job.seeded else None,
+        "command": command(prepared),
+        "config": config_of(job),
+        "identity": prepared.identity,
+        "environment": environment(),
+        "tuning": job.tuned,
+    }
+
+
+def command(prepared: Prepared) -> str:
+    """Repeats the work behind a record: the run, and the reading of its weights where there is one."""
+    run = prepared.job.command()
+    if prepared.reading is None:
+        return run
+    folder = shlex.quote(str(prepared.folder(Path("runs"))))
+    return f"{run} && worldbench eval {folder} --as {shlex.quote(prepared.reading)}"
+
+
+def reopen(
+    folder: Path, changes: list[str], display: Display, plugins: Sequence[Path] = (), reading: str | None = None
+) -> Prepared:
+    """A finished run, to be scored again: its job, with evaluation options and the places of its files changed.
+
+    plugins: the files named on the command line; those that a run folder names are not run unasked. reading: the model
+    that reads the run's weights, where another one than the run's is scored.
+    Raises InputError or RunError where its weights would not be those of its settings.
+    """
+    prepared = prepare(load_job(folder, changes, plugins), display, reading)
+    saved = saved_config(folder)
+    if prepared.training != saved.identity.training:
+        told = differences(saved.training, prepared.content)
+        raise RunError(
+            f"{str(folder)!r} was trained under another identity ({told}); "
+            f"score it where that is as it was, or run its "
+            f"command again: {prepared.job.command()}"
+        )
+    if prepared.job.trained and not finished(prepared, folder):
+        raise InputError(
+            f"{str(folder)!r} is not trained to its end, or its last weights are gone; run its command again first: "
+            f"{prepared.job.command()}"
+        )
+    return prepared
+
+
+def draw(folder: Path, display: Display, result: Path | None = None) -> list[Path]:
+    """The figures of a run folder, from its files. result: which evaluation's (None: the run's own)."""
+    from worldbench.figures.run_figures import draw_run
+
+    return draw_run(folder, result)

@@ -1,0 +1,81 @@
+"""The record of a check, its table, and its failures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from worldbench.core import tables
+from worldbench.core.errors import RunError
+from worldbench.core.files import identity_hash, make_folder, write_atomic
+from worldbench.records.check import Check, Verdict
+
+
+def folder_of(out: Path, world: dict[str, Any], settings: Any, corruptions: int, severities: int, metrics: Any) -> Path:
+    """`<out>/check-<world>-<identity>/`, made where it is not there. world: its identity. settings: the evaluation
+    options. metrics: as the record holds them."""
+    content = [world, settings, corruptions, severities, msgspec.to_builtins(metrics)]
+    return make_folder(make_folder(out) / f"check-{world['world']}-{identity_hash(content)[:10]}")
+
+
+def write(record: Check, out: Path) -> Path:
+    """check.json, calibration.csv and the figures, in `folder_of` the record; the folder."""
+    from worldbench.figures import calibration
+    from worldbench.records import reading
+
+    folder = folder_of(out, record.world, record.settings, record.corruptions, record.severities, record.metrics)
+    reading.write(folder / "check.json", record)
+    rows: list[list[Any]] = []
+    for metric, by_model in record.references.items():
+        for model, scores in by_model.items():
+            rows += [[metric, score, model, "", "", value] for score, value in scores.items()]
+    for kind, ladder in record.ladders.items():
+        for severity in ladder:
+            for metric, scores in severity.values.items():
+                for score, values in scores.items():
+                    rows += [[metric, score, kind, f"{severity.size:g}", c, v] for c, v in enumerate(values)]
+    head = ["metric", "score", "model", "size", "corruption", "value"]
+    write_atomic(folder / "calibration.csv", tables.csv(head, rows) + "\n")
+    calibration.draw(folder / "check.json", folder / "calibration")
+    return folder
+
+
+def show(record: Check) -> None:
+    """The calibration table: each metric's primary score by reference and at the largest damage; then every statement
+    that failed.
+    """
+    references = list(dict.fromkeys(m for scores in record.references.values() for m in scores))
+    largest = {kind: f"{kind} {ladder[-1].size:g}" for kind, ladder in record.ladders.items()}
+    body = []
+    for name, metric in record.metrics.items():
+        mine = [v for v in record.verdicts if v.metric == name]
+        cells = [record.references.get(name, {}).get(r, {}).get(metric.primary) for r in references]
+        for ladder in record.ladders.values():
+            values = [v for v in ladder[-1].values.get(name, {}).get(metric.primary, []) if v is not None]
+            cells.append(sum(values) / len(values) if values else None)
+        judged = [v.holds for v in mine if v.holds is not None]
+        held = f"{sum(judged)} of {len(judged)}" if judged else "none"
+        held += f" ({len(mine) - len(judged)} not judged)" if len(mine) > len(judged) else ""
+        numbers = ("-" if c is None else f"{c:.3f}" for c in cells)
+        body.append([f"{name}.{metric.primary}", metric.direction, held, *numbers])
+    head = ["metric", "better", "statements hold", *references, *largest.values()]
+    print(tables.terminal(head, body, 1, title=f"calibration of {record.world['world']}"))
+    for v in record.verdicts:
+        if v.holds is not True:
+            outcome = "fails" if v.holds is False else "not judged"
+            print(tables.note(f"{outcome}: {v.metric}: {v.statement}; measured {v.measured}"))
+
+
+def failures(record: Check) -> list[Verdict]:
+    return [v for v in record.verdicts if v.holds is False]
+
+
+def require(record: Check, folder: Path) -> None:
+    """Raises RunError where a metric is blind or a statement of it fails."""
+    failed = failures(record)
+    if failed:
+        names = ", ".join(dict.fromkeys(v.metric for v in failed))
+        share = f"{len(failed)} of {len(record.verdicts)} statements fail"
+        raise RunError(f"{share}, of {names}; all of them are in {folder / 'check.json'}")
