@@ -16,6 +16,8 @@ OPTIONS = {
     "model.sham": "model.control",
 }
 """Old `group.field` -> new `group.field`, in the same group."""
+FLAGS = {"--rungs": "--severities"}
+"""Old plain option -> its new name."""
 RECIPES = {
     "nextlat-sham-cut": "nextlat-control-cut",
     "nextlat-sham-shuffled": "nextlat-control-shuffled",
@@ -41,7 +43,7 @@ def hint(name: str, known: Iterable[str], group: str = "") -> str:
     known = list(known)
     dashes = "-" * (len(name) - len(name.lstrip("-")))
     whole = (f"{group}." if group else "") + name.lstrip("-").replace("-", "_")
-    new = RECIPES.get(name) or SCORES.get(name)
+    new = RECIPES.get(name) or SCORES.get(name) or FLAGS.get(name)
     if whole in OPTIONS:
         new = dashes + OPTIONS[whole].removeprefix(f"{group}.")
     elif "." not in whole:
