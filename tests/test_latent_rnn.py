@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_lines import SHORT, TINY
+from command_lines import SHORT
+from tiny_runs import SMALL_EVAL
 
 from worldbench.baselines.batch import pack
 from worldbench.baselines.latent_rnn import LatentRNN
@@ -162,33 +163,12 @@ def test_weights_are_nextlats() -> None:
 
 # Runs
 
-CHEAP = [
-    "--eval.suffixes",
-    "2",
-    "--eval.recall_depth",
-    "1",
-    "--eval.probe_documents",
-    "40",
-    "--eval.dynamics_documents",
-    "20",
-]
-CHEAP += ["--eval.dynamics_steps", "5", "--eval.structure_trials", "20"]
-CHEAP += [
-    "--eval.pairs",
-    "10",
-    "--eval.swap_pairs",
-    "10",
-    "--eval.detours",
-    "0.5",
-    "--eval.shift_trials",
-    "10",
-    "--train.checkpoints",
-    "2",
-]
+CITY = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"]
 
 
 def command(out: Path, model: str, *more: str) -> list[str]:
-    return ["run", "taxi", "--model", model, *TINY, *SHORT, *CHEAP, *more, "--out", str(out), "--quiet"]
+    words = ["run", "taxi", "--model", model, *CITY, *SHORT, "--train.checkpoints", "2", "--eval.documents", "20"]
+    return [*words, *more, "--out", str(out), "--quiet"]
 
 
 NEXT = ["--eval.metrics", "excess_loss", "next_token"]
@@ -204,7 +184,10 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs")
     assert main(command(out, "nextlat", *NEXT)) == 0
     before = files(nextlat_of(out))
-    assert main(["eval", str(nextlat_of(out)), "--as", "nextlat-rnn", "--eval.metrics", *METRICS, "--quiet"]) == 0
+    assert (
+        main(["eval", str(nextlat_of(out)), "--as", "nextlat-rnn", *SMALL_EVAL, "--eval.metrics", *METRICS, "--quiet"])
+        == 0
+    )
     assert before.items() <= files(nextlat_of(out)).items(), "nothing of the run itself changes"
     return out
 

@@ -14,7 +14,6 @@ from worldbench.cli.main import main
 from worldbench.records.parts import Record
 from worldbench.records.reading import read, write
 from worldbench.records.runs import Result
-from worldbench.records.scores import Bound
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -66,8 +65,9 @@ def test_a_run(done: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> No
 def test_every_score_or_the_primary_ones(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     reason, names = "the world has no law", ["first", "second", "third"]
     measured = metric({name: 0.5 + i for i, name in enumerate(names)}, notes=["a note"])
-    floor, ceiling = (Bound(model=who, scores={"first": x}) for who, x in (("random-legal", 0.125), ("oracle", 0.875)))
-    record = result(scores={"m": tiny_runs.changed(measured, floor=floor, ceiling=ceiling)})
+    recorded = {"random-legal": {"first": 0.125}, "oracle": {"first": 0.875}}
+    measured = tiny_runs.changed(measured, floor="random-legal", ceiling="oracle", bounds_as_recorded=recorded)
+    record = result(scores={"m": measured})
     write(tmp_path / "result.json", tiny_runs.changed(record, not_applicable={"one": reason, "two": reason}))
     short, whole = shown(capsys, tmp_path / "result.json"), shown(capsys, tmp_path / "result.json", "--all")
     (row,) = [line for line in short.splitlines() if "m.first" in line]
