@@ -79,7 +79,7 @@ def plan_of(arguments: argparse.Namespace) -> BenchPlan:
         what = f"--preset {arguments.preset} belongs to a world, and none is named"
         raise InputError(f"{what}; name one with --world, or choose a --shape")
     return BenchPlan(
-        labels=tuple(arguments.models) or tuple(e.name for e in models if e.trained and not e.weights_of),
+        labels=tuple(arguments.models) or tuple(e.name for e in models if e.trained),
         shape=arguments.shape,
         changes={name: getattr(arguments, name) for name, _, _ in CHANGES if getattr(arguments, name) is not None},
         world=arguments.world,

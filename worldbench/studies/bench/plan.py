@@ -126,7 +126,7 @@ class BenchPlan:
         if not models[variant.model].trained:
             raise InputError(
                 f"{variant.model!r} is not trained, so it cannot be measured; there are "
-                f"{', '.join(e.name for e in models if e.trained and not e.weights_of)}"
+                f"{', '.join(e.name for e in models if e.trained)}"
             )
         world, preset, shape = self.world or "", self.preset, self.changes
         if self.world is None:
