@@ -98,7 +98,7 @@ def test_every_kind_of_record(record: Record, tmp_path: Path, capsys: pytest.Cap
     path = tmp_path / f"{record.kind}-0.json"
     write(path, record)
     assert json.loads(shown(capsys, path, "--json"))["kind"] == record.kind
-    if record.kind in ("config", "manifest", "arithmetic", "trial"):
+    if record.kind in ("config", "manifest", "arithmetic", "trial", "measurement"):
         assert f"is a {record.kind} file, which has no table" in refused(capsys, path)
     else:
         assert len(shown(capsys, path).splitlines()) > 3
