@@ -95,16 +95,17 @@ def score(
 
 def evaluate(
     run: Run | PathLike, *, eval: Settings | None = None, env: Settings | None = None,
-    plugins: Sequence[PathLike] = (), verbose: bool = False,
+    plugins: Sequence[PathLike] = (), reading: str | None = None, verbose: bool = False,
 ) -> Run:  # fmt: skip
     """`worldbench eval`: score a finished run again, under other evaluation options. Training is not touched.
 
+    reading: the model that reads the weights of the run, such as "nextlat-rnn" for a nextlat run (`--as`).
     env: where a file of the run lies that has moved, such as `{"map": "maps/manhattan.graphml.gz"}`.
     """
     from worldbench.runs import run as runs
 
     words = [*_words("env", env), *_words("eval", eval)]
-    return _finished(runs.evaluate(_folder(run), words, _display(verbose), _paths(plugins)))
+    return _finished(runs.evaluate(_folder(run), words, _display(verbose), _paths(plugins), reading))
 
 
 def load(run: PathLike) -> Run:
@@ -132,15 +133,15 @@ def model(
 
     env: where a file of the run lies that has moved. Raises InputError for a step without weights.
     """
-    from worldbench.runs import run as runs
+    from worldbench.runs.one_run import reference, reopen
     from worldbench.runs.weights import at_step, points
 
     folder = _folder(run)
-    prepared = runs.reopen(folder, _words("env", env), _display(), _paths(plugins))
+    prepared = reopen(folder, _words("env", env), _display(), _paths(plugins))
     if not prepared.job.trained:
         if step is not None:
             raise InputError(f"{prepared.job.model} is not trained, so it has no step {step}")
-        return runs.reference(prepared)
+        return reference(prepared)
     kept = points(prepared)
     if step is not None and step not in kept:
         steps = ", ".join(map(str, kept))
