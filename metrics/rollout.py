@@ -81,7 +81,7 @@ def sample(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     return out
 
 
-def forced_turn(logits: np.ndarray, allowed: np.ndarray, uniform: np.ndarray, kind: Kind) -> np.ndarray:
+def forced_move(logits: np.ndarray, allowed: np.ndarray, uniform: np.ndarray, kind: Kind) -> np.ndarray:
     """The move that the referee forces, a column for each row.
 
     allowed: bool [N, A], some in each row. logits: [N, A], of the model. uniform: [N] in [0, 1), for `random` alone.
@@ -91,7 +91,7 @@ def forced_turn(logits: np.ndarray, allowed: np.ndarray, uniform: np.ndarray, ki
         return draw(allowed, uniform)
     finite = np.clip(
         logits, -MOST, MOST
-    )  # an allowed turn may have probability 0, and must not tie with what is not allowed
+    )  # an allowed move may have probability 0, and must not tie with what is not allowed
     if kind == "adversarial":
         return np.where(allowed, finite, np.inf).argmin(axis=1)
     return np.where(allowed, finite, -np.inf).argmax(axis=1)
@@ -112,7 +112,7 @@ def roll_out(
     and in every chunk.
 
     detour: the probability that a choice is replaced by another legal move after which the goal is still within the
-    budget. Where there is no such move the choice stands. kind: which move, see `forced_turn`. Which steps are forced
+    budget. Where there is no such move the choice stands. kind: which move, see `forced_move`. Which steps are forced
     does not depend on the kind.
     """
     require((Automaton, HasBudget) if detour else (Automaton,), world)
@@ -159,10 +159,10 @@ def _roll_out_chunk(
             other = allowed & (np.arange(len(action_token))[None, :] != own[:, None])
             replace = (forcing[decoding, 2 * t] < detour) & other.any(axis=1) & running[decoding]
             rows = np.flatnonzero(replace)
-            turn = forced_turn(
+            move = forced_move(
                 decoder.logits[rows[:, None], action_token], other[rows], forcing[decoding[rows], 2 * t + 1], kind
             )
-            chosen[rows] = action_token[turn]
+            chosen[rows] = action_token[move]
             forced[decoding] += replace
         active = running[decoding]
         rows, taken = decoding[active], chosen[active]

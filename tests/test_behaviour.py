@@ -29,7 +29,7 @@ from worldbench.metrics.detours import METRIC as DETOURS
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.lookahead import METRIC as LOOKAHEAD
 from worldbench.metrics.lookahead import WITHIN, by_hops
-from worldbench.metrics.rollout import Rides, draw, forced_turn, probabilities, roll_out, sample
+from worldbench.metrics.rollout import Rides, draw, forced_move, probabilities, roll_out, sample
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULTS = eval_config(trials=120)
@@ -162,14 +162,14 @@ def test_the_referee_never_makes_a_ride_impossible(world: TaxiWorld) -> None:
 
 
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from(KINDS))
-def test_forced_turns_are_allowed_and_ranked(seed: int, kind: Any) -> None:
+def test_forced_moves_are_allowed_and_ranked(seed: int, kind: Any) -> None:
     rng = generator("test", "forced", seed)
     n, actions = int(rng.integers(1, 30)), int(rng.integers(1, 10))
     logits = rng.normal(0, 2, (n, actions)).astype(np.float32)
     logits[rng.random((n, actions)) < 0.5] = -np.inf
     allowed = rng.random((n, actions)) < 0.5
     allowed[np.arange(n), rng.integers(0, actions, n)] = True
-    turn = forced_turn(logits, allowed, rng.random(n), kind)
+    turn = forced_move(logits, allowed, rng.random(n), kind)
     for i in range(n):
         assert allowed[i, turn[i]]
         ranked = [logits[i, a] for a in range(actions) if allowed[i, a]]
