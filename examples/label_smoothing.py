@@ -18,10 +18,10 @@ from worldbench.core.registry import models
 
 @dataclass(frozen=True, kw_only=True)
 class SmoothedConfig(GPTConfig):
-    """The shape of GPT's backbone, and the share of the uniform distribution in the target."""
+    """The options of GPT, and the share of the uniform distribution in the target."""
 
     smoothing: float = 0.1
-    """Share of the target that is spread evenly over the vocabulary, 0 or more and below 1; 0: GPT."""
+    """Share of the target that is spread evenly over the vocabulary, at least 0 and below 1. 0: the loss of GPT."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,7 +33,7 @@ class Smoothed(Objective):
     """L = mean over scored positions of -(1 - s) log p(x_{t+1} | h_t) - s mean over tokens v of log p(v | h_t)."""
 
     name = "smoothed"
-    serves_labels = True  # it learns what is asked for at a position, and reads no later token
+    serves_labels = True  # learns what is asked for at a position (here `batch.targets`), and reads no later token
     config: SmoothedConfig
 
     def counts(self, batch: Batch) -> dict[str, Count]:
@@ -41,7 +41,8 @@ class Smoothed(Objective):
         return {"next_token": batch.scored.sum(), "uniform": batch.scored.sum()}
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        """Add the gradients. Totals may span several batches: each term is its sum here over the total of all."""
+        """Adds the gradients. A step may have several batches: each term is the sum over this batch, divided by the
+        total of the step."""
         h_BTD, s = self.encode_batch(batch), self.config.smoothing
         log_p_NV = self.head(h_BTD[batch.scored]).log_softmax(-1)
         targets_N1 = batch.targets[batch.scored].unsqueeze(1)

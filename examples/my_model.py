@@ -1,9 +1,9 @@
-"""A model of one's own, scored without being trained here: `worldbench score taxi --callable
+"""A model of your own that worldbench scores without training it: `worldbench score taxi --callable
 examples/my_model.py:logits --env.map city:40`.
 
-The function gets token ids [B, T] and returns scores of the next token [B, T, V]; a second value, hidden states [B, T,
-D], is scored too where it is given.
-This one has learned nothing: it repeats the last turn as long as it can be a turn at all.
+The function gets token ids [B, T] and returns logits of the next token [B, T, V]. It may also return hidden states
+[B, T, D] as a second value. Then the metrics of hidden states are scored too. This model has learned nothing: it
+predicts that the last token is repeated.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 
 VOCABULARY = 2 + 8 + 38
-"""Padding and end, eight directions, the intersections of `city:40`; the command says how many there are when this is
-wrong."""
+"""Padding and `end`, eight directions, the intersections of `city:40`. For another map, the error message gives the
+right number."""
 
 
 def logits(tokens: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A metric of your own, with an option and a figure: is a model as sure of the next token as it is right?
+"""A metric of your own, with an option and a figure: does a model's confidence match its accuracy?
 
 worldbench run hmm --plugin examples/reliability.py --eval.metrics reliability next_token --eval.reliability_bins 5
 worldbench eval runs/hmm-gpt-.. --plugin examples/reliability.py --eval.metrics reliability
@@ -27,7 +27,7 @@ class ReliabilityOptions:
     """The options of the metric. Their names are shared with all metrics, so they begin with the name of the metric."""
 
     reliability_bins: int = 10
-    """Intervals of confidence, of equal width, that positions are sorted into."""
+    """Number of bins of equal width into which positions are sorted by confidence."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "reliability_bins")
@@ -37,7 +37,7 @@ class Reliability(Metric):
     """Expected calibration error of the likeliest next token (Guo et al. 2017, arXiv 1706.04599).
 
     Confidence: the probability of the likeliest token. `ece`: the mean over positions of held-out documents of the gap
-    between confidence and accuracy in the position's bin; 0 for a model that is as sure as it is right.
+    between confidence and accuracy in the position's bin. 0: confidence matches accuracy.
     """
 
     name, version, direction = "reliability", 1, "lower"
@@ -66,7 +66,7 @@ class Reliability(Metric):
 
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
-    """Draw accuracy against confidence, one dot a bin: `stem`.png and .svg, with the values in `stem`.csv."""
+    """Draws accuracy against confidence, one dot per bin: `stem`.png and .svg, with the values in `stem`.csv."""
     shape = {"confidence": Array("float", ("B+",)), "accuracy": Array("float", ("B+",))}
     arrays = files.read(evidence, {"positions": Array("int", ("B+",), least=0), **shape})
     seen = arrays["positions"] > 0
@@ -87,5 +87,5 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     return [*paths, csv]
 
 
-metrics.add("reliability", "is a model as sure as it is right", Reliability(), config=ReliabilityOptions)
+metrics.add("reliability", "does confidence match accuracy", Reliability(), config=ReliabilityOptions)
 figures.add("reliability", "accuracy against confidence", draw, metric="reliability", arrays=("confidence",))

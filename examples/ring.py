@@ -1,8 +1,8 @@
-"""A world of one's own in one file: a walk on a ring of streets, `worldbench run ring --plugin examples/ring.py`.
+"""A world of your own in one file: a walk on a ring of streets, `worldbench run ring --plugin examples/ring.py`.
 
-A prompt names the place to start from; each move goes left or right along the ring, right with probability `right`; the
-walk ends where it began or, at the latest, after `most_moves` moves. The state is (place, start, moves), the law is
-exact, and held-out prompts are held-out starts.
+A prompt names the place where a walk starts. Each move goes left or right along the ring, right with probability
+`right`. The walk ends when it is back at its start, and at the latest after `most_moves` moves. The state is (place,
+start, moves). The law is exact. Held-out prompts start at held-out places.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class RingConfig:
     def __post_init__(self) -> None:
         if self.size < 3 or self.most_moves < 2 or not 0 < self.right < 1:
             raise InputError(
-                f"env: size >= 3, most_moves >= 2 and 0 < right < 1 are needed, "
+                "the options env need size >= 3, most_moves >= 2 and 0 < right < 1, "
                 f"not {self.size}, {self.most_moves} and {self.right}"
             )
 
 
 @dataclass
 class RingStates(States):
-    """All int64 [N]: place and start on the ring, moves made, and the outcome so far."""
+    """Place and start on the ring, number of moves, and outcome so far, all int64 [N]."""
 
     place: np.ndarray
     origin: np.ndarray
@@ -51,14 +51,14 @@ class RingStates(States):
     status: np.ndarray
 
     def must_end(self, most_moves: int) -> np.ndarray:
-        """bool [N]: back at the start (after two moves or more), or out of moves."""
+        """True where a walk is back at its start (after two moves or more), or has no moves left: bool [N]."""
         return ((self.place == self.origin) & (self.moves >= 2)) | (self.moves == most_moves)
 
 
 class Ring(Automaton[RingStates]):
-    """Documents read `place move .. move end`. With three places and most moves 4: `p0 right right right end`."""
+    """Documents have the form `place move .. move end`. On a ring of three places: `p0 right right right end`."""
 
-    name, version = "ring", 2  # raised whenever a sequence changes
+    name, version = "ring", 2  # raise the version when any sequence changes
 
     def __init__(self, config: RingConfig) -> None:
         self.config, self.held_out = config, np.arange(0, config.size, 4)
@@ -116,4 +116,4 @@ PRESETS = {
     ),
     "large": Preset(line="a ring of 100 places", env={"size": 100, "most_moves": 100}, sizes="long"),
 }
-worlds.add("ring", "a walk on a ring, back to where it began", Ring, config=RingConfig, presets=PRESETS)
+worlds.add("ring", "a walk on a ring, back to its start", Ring, config=RingConfig, presets=PRESETS)

@@ -1,5 +1,5 @@
-"""How fast the worlds draw, on one core: `python examples/speed.py`. Best of a few tries, by the clock of the
-process."""
+"""How fast the worlds draw documents on one core: `python examples/speed.py`. Prints the best of a few tries, in
+processor time."""
 
 from __future__ import annotations
 
@@ -33,22 +33,21 @@ def main() -> None:
         drawn = seconds(lambda p=process: p.sample(streams.uniform(0, 50_000, 21, "speed")))
         believed = seconds(lambda p=process, t=tokens: p.beliefs(t))
         print(
-            f"hmm {spec}: {tokens.size / drawn / 1e6:.1f} million tokens a second drawn, "
-            f"{tokens.size / believed / 1e6:.1f} believed"
+            f"hmm {spec}: {tokens.size / drawn / 1e6:.1f} million tokens per second drawn, "
+            f"{tokens.size / believed / 1e6:.1f} with their beliefs"
         )
     for kind in GENERATORS:
         world = SolveWorld(SolveConfig(rows=10, generator=kind))
         print(
             f"maze-solve 10x10 {kind}: "
-            f"{4096 / seconds(lambda w=world: w.sample(0, 'train', 0, 4096), 3):,.0f} documents a "
-            "second"
+            f"{4096 / seconds(lambda w=world: w.sample(0, 'train', 0, 4096), 3):,.0f} documents per second"
         )
     city = TaxiWorld(TaxiConfig(map="city:500", min_moves=5, max_moves=60))
     tokens = int(city.sample(0, "train", 0, 16_384).length.sum())
     print(
         "taxi city:500: "
         f"{tokens / seconds(lambda: city.sample(0, 'train', 0, 16_384)) / 1e6:.1f} million "
-        "tokens a second"
+        "tokens per second"
     )
 
 

@@ -95,6 +95,7 @@ def reconstruct_file(
 
 def measure(graph: Graph, routes: Routes, options: ReconstructionOptions) -> Report:
     """The scores of the metric map_reconstruction for any routes, and the share of valid routes."""
+    from worldbench.envs.taxi.table_maps import LAID_OUT
     from worldbench.metrics.measured_routes import completed, measure_routes
     from worldbench.metrics.route_controls import TOO_LONG, ends_of
 
@@ -116,7 +117,7 @@ def measure(graph: Graph, routes: Routes, options: ReconstructionOptions) -> Rep
             f"{too_long:,} of the rides left out of the controls have a true route, but these "
             "routes take too much memory"
         )
-    if str(graph.report.get("positions", "")).startswith("laid out"):
+    if graph.report.get("positions") == LAID_OUT:
         report.notes.append(
             "the map has no positions: nodes were laid out for the picture, and the distance of invented streets is "
             "measured in that layout; give positions with --positions FILE"
