@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import street_map
 from hypothesis import settings
 from tiny_runs import no_picture
 
@@ -65,10 +66,21 @@ def _plugins_of_one_test() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def manhattan_map() -> Path:
     """The real street map, where it lies beside the checkout."""
-    path = ROOT.parent / "shared" / "maps" / "manhattan.graphml.gz"
-    if not path.is_file():
+    if not street_map.REAL.is_file():
         pytest.skip("the map of Manhattan is not beside this checkout (../shared/maps/manhattan.graphml.gz)")
-    return path
+    return street_map.REAL
+
+
+@pytest.fixture(scope="session")
+def generated_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A street map of the shape of Greenwich Village and its surroundings, made by the tests."""
+    return street_map.write(tmp_path_factory.mktemp("map") / "town.graphml.gz")
+
+
+@pytest.fixture(scope="session", params=["generated", "manhattan"])
+def village_map(request: pytest.FixtureRequest) -> Path:
+    """A street map that contains a village: the generated one, and the real one where it lies beside the checkout."""
+    return request.getfixturevalue(f"{request.param}_map")
 
 
 @pytest.fixture(autouse=True)

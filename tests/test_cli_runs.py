@@ -182,17 +182,17 @@ def test_one_process_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert "another process is working" in refused(capsys, "run", "taxi", *TINY, *SHORT, *out, code=1)
 
 
-def test_the_village_is_where_the_map_holds_it(manhattan_map: Path) -> None:
+def test_the_village_is_where_the_map_holds_it(village_map: Path) -> None:
     from worldbench.envs.taxi.config import VILLAGE
     from worldbench.envs.taxi.world import TaxiWorld
     from worldbench.settings.resolve import resolve
 
     for preset in ("quick", "small"):
-        env = resolve("taxi", "gpt", preset=preset, seed=0, options=["--env.map", str(manhattan_map)]).groups["env"]
+        env = resolve("taxi", "gpt", preset=preset, seed=0, options=["--env.map", str(village_map)]).groups["env"]
         settled, announcement = TaxiWorld.settle(env)
         assert (settled.region, announcement) == (VILLAGE, "")
         graph = TaxiWorld(env).graph()
-        assert (graph.n_places, len(graph.edges)) == (43, 75)
+        assert (graph.n_places, len(graph.edges)) == (43, 75 if graph.name == "manhattan" else 76)
         city = resolve("taxi", "gpt", preset=preset, seed=0, options=["--env.map", "city:24"]).groups["env"]
         assert TaxiWorld.settle(city)[0].region == "all"
 

@@ -18,9 +18,6 @@ from worldbench.envs.taxi import download, maps
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map, manhattan_ready, resolve_auto
 
-REAL = Path(__file__).parent.parent / ".." / "shared" / "maps" / "manhattan.graphml.gz"
-needs_real = pytest.mark.skipif(not REAL.is_file(), reason="the Manhattan file is not beside this checkout")
-
 # The download, with a stand-in for osmnx
 
 

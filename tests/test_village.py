@@ -106,8 +106,11 @@ def test_the_region_grows_until_enough_can_reach_each_other() -> None:
     assert village(ring, VILLAGE) == "all"
 
 
-def test_new_york_keeps_its_village_and_cities_and_tables_are_taken_whole(manhattan_map: Path, tmp_path: Path) -> None:
-    assert region(manhattan_map) == (VILLAGE, "")
+def test_a_map_that_holds_greenwich_village_keeps_it(village_map: Path) -> None:
+    assert region(village_map) == (VILLAGE, "")
+
+
+def test_cities_and_tables_are_taken_whole(tmp_path: Path) -> None:
     assert settle(TaxiConfig(map="city:80", region="village")) == (TaxiConfig(map="city:80"), "")
     table = TaxiConfig(map=str(tmp_path / "town.csv"), region="village")
     assert settle(table) == (TaxiConfig(map=table.map), "")
