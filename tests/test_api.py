@@ -72,6 +72,15 @@ def test_finished_runs(done: wb.Run) -> None:
     assert isinstance(wb.record(done.file), Result)
 
 
+def test_the_model_of_a_run_that_is_not_trained(tmp_path: Path) -> None:
+    few = {"documents": 10, "metrics": ["excess_loss"]}
+    oracle = wb.run("hmm", model="oracle", out=tmp_path, eval=few)
+    measured = wb.measure("excess_loss", wb.world(oracle), wb.model(oracle), eval={"documents": 10})
+    assert measured.scores == oracle.record.scores["excess_loss"].scores
+    with pytest.raises(InputError, match="oracle is not trained, so it has no step 3"):
+        wb.model(oracle, step=3)
+
+
 def test_a_function_a_module_and_a_model_are_measured_alike() -> None:
     import torch
 
