@@ -219,3 +219,19 @@ def test_the_code_of_the_page(
     out = capsys.readouterr().out
     assert "runs/hmm-gpt-small-s0-" in out
     assert "config [" in out
+
+
+def test_the_code_of_the_readme(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It runs as it stands; what stands above `Layout` fits a screen or two."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, layout, _ = readme.partition("## Layout")
+    assert layout
+    assert before.count("\n") <= 60
+    (code,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(code, {})
+    folder, excess, other = capsys.readouterr().out.split()
+    assert folder.startswith("runs/hmm-gpt-small-s0-")
+    assert 0 < float(excess) < float(other)
