@@ -18,7 +18,7 @@ from worldbench.envs.maze.grid import (
     UNREACHED,
     distances,
     from_walls,
-    neighbours,
+    neighbors,
     pick,
     shortest_paths,
     text,
@@ -36,7 +36,7 @@ def codes(passages: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def literal_distances(passages: np.ndarray, source: int, rows: int, columns: int) -> list[int]:
-    dist, queue, table = {source: 0}, deque([source]), neighbours(rows, columns)
+    dist, queue, table = {source: 0}, deque([source]), neighbors(rows, columns)
     while queue:
         cell = queue.popleft()
         for d in range(4):
@@ -50,7 +50,7 @@ def literal_distances(passages: np.ndarray, source: int, rows: int, columns: int
 @pytest.mark.parametrize(("rows", "columns"), [(4, 4), (3, 7), (1, 5), (6, 1)])
 def test_passages_go_both_ways_and_stay_inside(kind: str, rows: int, columns: int) -> None:
     passages = make(kind, rows, columns, 50)
-    table = neighbours(rows, columns)
+    table = neighbors(rows, columns)
     assert not passages[:, table == rows * columns].any()
     maze, cell, way = np.nonzero(passages)
     assert passages[maze, table[cell, way], OPPOSITE[way]].all()
@@ -172,7 +172,7 @@ def test_distances_and_paths_are_literal(kind: str) -> None:
         assert dist[i].tolist() == literal_distances(passages[i], int(sources[i]), 5, 4)
     far = np.where(dist < UNREACHED, dist, -1).argmax(axis=1)
     path, length = shortest_paths(passages, dist, far, np.random.default_rng(0).random((60, 40)), 5, 4)
-    table = neighbours(5, 4)
+    table = neighbors(5, 4)
     for i in range(60):
         cells = path[i, : length[i]].tolist()
         assert (cells[0], cells[-1], len(cells)) == (far[i], sources[i], dist[i, far[i]] + 1)

@@ -42,10 +42,10 @@ def test_there_are_only_so_many_prompts_of_a_tiny_grid() -> None:
         ({"generator": "percolation", "percolation": 0.01, "least_moves": 3},
          "moves; lower env.least_moves, or take larger mazes, or raise env.percolation"),
         ({"held_out_share": 0.99},
-         "none is left to train on at env.held_out_share 0.99; lower it, or take larger mazes"),
-        ({"held_out_share": 0.01}, "none is held out at env.held_out_share 0.01; raise it, or take larger mazes"),
+         "none remains for training with env.held_out_share 0.99; lower it, or take larger mazes"),
+        ({"held_out_share": 0.01}, "none is held out with env.held_out_share 0.01; raise it, or take larger mazes"),
         ({"rows": 5, "least_moves": 24, "generator": "prim"},
-         "none of the train split had a way of at least 24 moves; lower env.least_moves"),
+         "none of the train split had a path of at least 24 moves; lower env.least_moves"),
     ],
 )  # fmt: skip
 def test_options_that_leave_no_problem_are_refused_at_once(options: dict, told: str) -> None:

@@ -179,4 +179,4 @@ def test_the_card_says_what_it_is(world: SolveWorld) -> None:
     card = world.card(100)
     assert card["mazes"] == 100
     assert card["cells"] == [world.rows, world.columns]
-    assert world.summary(100).endswith("100 mazes to learn from")
+    assert world.summary(100).endswith("100 mazes for training")

@@ -53,20 +53,24 @@ def test_small_mazes_on_a_larger_grid_and_empty_lines() -> None:
     ("old", "new", "told"),
     [
         ("<ADJLIST_START> ", "", "must begin with '<ADJLIST_START>', not '(1,1)'"),
-        ("(1,1) <-->", "(1,2) <-->", "'(1,2)' is no cell of 2 x 2"),
-        ("<--> (1,0) ;", "<-> (1,0) ;", "'<->' is no word; did you mean '<-->'"),
+        ("(1,1) <-->", "(1,2) <-->", "'(1,2)' is not a cell of a maze of 2 x 2"),
+        ("<--> (1,0) ;", "<-> (1,0) ;", "'<->' is not a word; did you mean '<-->'"),
         ("(1,1) <--> (1,0) ;", "(1,1) (1,0) ;", "word 3 must be '<-->', not '(1,0)'"),
         ("(1,0) ; (0,0)", "(1,0) (0,0)", "word 5 must be ';', not '(0,0)'"),
-        ("(0,0) <--> (1,0)", "(0,0) <--> (1,1)", "(0,0) and (1,1) are no neighbours"),
-        ("(0,0) <--> (1,0)", "(1,0) <--> (1,1)", "(1,0) and (1,1) are joined twice"),
+        ("(0,0) <--> (1,0)", "(0,0) <--> (1,1)", "(0,0) and (1,1) are not neighbors"),
+        ("(0,0) <--> (1,0)", "(1,0) <--> (1,1)", "(1,0) and (1,1) is listed twice"),
         (" ; <ADJLIST_END>", " ;", "a cell, not '<ORIGIN_START>'"),
         ("<ORIGIN_START> (0,0)", "<ORIGIN_START>", "must be a cell, not '<ORIGIN_END>'"),
         (" <PATH_END>", "", "must end with '<PATH_END>', not '(0,1)'"),
         ("<PATH_START> (0,0)", "<PATH_START>", "must lead from (0,0) to (0,1)"),
         ("(1,1) (0,1) <PATH_END>", "(1,1) <PATH_END>", "must lead from (0,0) to (0,1)"),
         ("(0,0) (1,0) (1,1) (0,1) <", "(0,0) (0,1) <", "from (0,0) to (0,1), where there is no passage"),
-        ("(0,0) (1,0) (1,1) (0,1) <", "(0,0) (1,0) (0,0) (1,0) (1,1) (0,1) <", "the path has 5 moves, and 3 would do"),
-        ("(1,1) (0,1) <PATH_END>", "; (0,1) <PATH_END>", "cells alone"),
+        (
+            "(0,0) (1,0) (1,1) (0,1) <",
+            "(0,0) (1,0) (0,0) (1,0) (1,1) (0,1) <",
+            "the path has 5 moves, but a shortest path has 3",
+        ),
+        ("(1,1) (0,1) <PATH_END>", "; (0,1) <PATH_END>", "only cells"),
     ],
 )
 def test_malformed_lines_are_refused(old: str, new: str, told: str) -> None:
@@ -108,28 +112,28 @@ def test_however_a_line_is_written(spelling: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("input,output", "'input,output' is no word of a maze; a line reads '<ADJLIST_START> (0,0) <--> (0,1) ; .."),
-        (f'["{LINE}"]', "'[\"' is no word of a maze"),
-        (LINE.replace("<-->", "<\u2013>"), "is no word; did you mean '<-->'?"),
+        ("input,output", "'input,output' is not a word of a maze; a line reads '<ADJLIST_START> (0,0) <--> (0,1) ; .."),
+        (f'["{LINE}"]', "'[\"' is not a word of a maze"),
+        (LINE.replace("<-->", "<\u2013>"), "is not a word; did you mean '<-->'?"),
         (LINE.replace("(1,1) <-->", "(1,1) <XX>"), "the path goes from (1,0) to (1,1), where there is no passage"),
         (
             LINE.replace(" <ADJLIST_END>", " (1,0) <XX> (1,1) ; <ADJLIST_END>"),
-            "(1,1) and (1,0) are joined by '<-->' and parted by '<XX>'; leave one",
+            "(1,1) and (1,0) have both a passage '<-->' and a wall '<XX>'; leave one",
         ),
         (
             LINE.replace("<ORIGIN_START>", "<XX>"),
-            "'<XX>' parts two cells, in an entry '(r,c) <XX> (r,c) ;' of the edge list alone",
+            "'<XX>' may occur only in the edge list, in an entry '(r,c) <XX> (r,c) ;'",
         ),
         (LINE.replace("(1,0) ;", "(1,0)", 1), "word 5 must be ';', not '(0,0)'"),
         (
             LINE[: LINE.index(" (0,0) (1,0) (1,1) (0,1)")],
-            "after '<PATH_START>' come a shortest path from (0,0) to (0,1) and '<PATH_END>'",
+            "after '<PATH_START>' write a shortest path from (0,0) to (0,1) and '<PATH_END>'",
         ),
         (
             LINE.replace("<PATH_START>", "<PATH_START>" + " (0,0) (1,0)" * 20),
-            "moves, more than 2 x 2 cells can ask for; write a shortest one",
+            "more than a maze of 2 x 2 cells can need; write a shortest path",
         ),
-        (LINE.replace("(1,1)", "(11,1)"), "'(11,1)' is no cell of 2 x 2; set env.rows and env.columns"),
+        (LINE.replace("(1,1)", "(11,1)"), "'(11,1)' is not a cell of a maze of 2 x 2; set env.rows and env.columns"),
     ],
 )
 def test_other_lines_are_told_what_to_do(line: str, told: str) -> None:
@@ -144,7 +148,7 @@ def test_mazes_too_many_to_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each is kept as long as the longest."""
     monkeypatch.setattr(text_format, "MOST_WORDS", 2 * len(LINE.split()))
     assert len(from_text([LINE] * 2, 2, 2)) == 2
-    with pytest.raises(InputError, match="line 3: 3 mazes of up to 26 words are too many to hold; keep at most 2"):
+    with pytest.raises(InputError, match="line 3: 3 mazes of up to 26 words are too many for memory; keep at most 2"):
         from_text([LINE] * 3, 2, 2)
 
 
@@ -190,4 +194,4 @@ def test_tested_on_the_mazes_of_a_file(tmp_path: Path, capsys: pytest.CaptureFix
     assert str(tmp_path) not in text(result)
     (tmp_path / "mine.txt").write_text("nonsense\n")
     assert main([*command, "--eval.metrics", "solved_paths"]) == 2
-    assert "mine.txt, line 1: 'nonsense' is no word" in capsys.readouterr().err
+    assert "mine.txt, line 1: 'nonsense' is not a word" in capsys.readouterr().err

@@ -46,13 +46,13 @@ NO_PROCESS = {
 }
 """hmm/transposed.json is read: its rows sum to 1 as its columns do, so that nothing tells it from a process."""
 NO_MAZES = {
-    "maze/csv.txt": "csv.txt, line 1: 'input,output' is no word of a maze; a line reads",
-    "maze/empty.txt": "empty.txt: there are no mazes in it; write one a line",
+    "maze/csv.txt": "csv.txt, line 1: 'input,output' is not a word of a maze; a line reads",
+    "maze/empty.txt": "empty.txt: there are no mazes in it; write one per line",
     "maze/endash.txt": "endash.txt, line 1: .* did you mean '<-->'",
-    "maze/json.txt": "json.txt, line 1: .* is no word of a maze; a line reads",
+    "maze/json.txt": "json.txt, line 1: .* is not a word of a maze; a line reads",
     "maze/latin.txt": "is not UTF-8 text .*; save it as UTF-8",
     "maze/nopath.txt": "nopath.txt, line 1: it must end with '<PATH_END>'",
-    "maze/twice.txt": "twice.txt, line 1: .* are joined twice; leave one",
+    "maze/twice.txt": "twice.txt, line 1: .* is listed twice; leave one",
 }
 
 

@@ -1,1 +1,1 @@
-"""Mazes: generators, a fixed maze to find one's way in, and a new maze in every prompt."""
+"""Mazes: generators, the world of rides in one fixed maze, and the world with a new maze in every prompt."""

@@ -10,10 +10,10 @@ from worldbench.envs.maze.generators import GENERATORS
 from worldbench.envs.rides.config import RideConfig
 
 LARGEST = 50
-"""Rows and columns."""
+"""Most rows, and most columns."""
 PERCOLATION = {"percolation": 0.65, "depth-first-percolation": 0.1}
-"""The share of open walls, by generator that has one: above the threshold of a half at which parts of all sizes occur;
-and a loop in ten walls."""
+"""Default share of open walls, by generator. For percolation it is above one half, the percolation threshold, at which
+a maze falls into parts of all sizes. For depth-first-percolation it opens one in ten walls, which makes loops."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,23 +21,23 @@ class MazeConfig(RideConfig):
     """Rides in one maze."""
 
     generator: str = "depth-first"
-    """Trees (one way between any two cells): depth-first, wilson, kruskal, prim, division. A single walk:
-    depth-first-no-forks. With loops: percolation, depth-first-percolation."""
+    """How the maze is made. Trees (exactly one path between any two cells): depth-first, wilson, kruskal, prim,
+    division. A single corridor: depth-first-no-forks. With loops: percolation, depth-first-percolation."""
     rows: int = 7
-    """Cells from north to south."""
+    """Number of rows of cells."""
     columns: int = 7
-    """Cells from west to east."""
+    """Number of columns of cells."""
     percolation: float | None = None
-    """Share of walls that are open (percolation), or that are opened besides (depth-first-percolation); by default 0.65
-    and 0.1. Not for the others."""
+    """Probability that a wall is open (percolation; default 0.65), or is opened in addition to the tree
+    (depth-first-percolation; default 0.1). Does not apply to other generators."""
     seed: int = 0
-    """Which maze."""
+    """Seed of the maze."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.generator not in GENERATORS:
             raise InputError(
-                f"env.generator is one of {', '.join(GENERATORS)}, not "
+                f"env.generator must be one of {', '.join(GENERATORS)}, not "
                 f"{self.generator!r}{nearest(self.generator, GENERATORS)}"
             )
         for name in ("rows", "columns"):
@@ -54,6 +54,6 @@ class MazeConfig(RideConfig):
                     f"{' and '.join(PERCOLATION)}"
                 )
             if not 0 <= self.percolation <= 1:
-                raise InputError(f"env.percolation is a share between 0 and 1, not {self.percolation}")
+                raise InputError(f"env.percolation must lie between 0 and 1, not {self.percolation}")
         if not 0 <= self.seed < 2**31:
             raise InputError(f"env.seed must lie between 0 and {2**31 - 1}, not {self.seed}")

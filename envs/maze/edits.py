@@ -17,14 +17,15 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def check_damage(deleted: int, added: int, rewired: int, rows: int, columns: int) -> None:
+    """Refuses damage with a count below 0, or above the number of walls."""
     e = len(walls(rows, columns))
     for name, value in {"deleted": deleted, "added": added, "rewired": rewired}.items():
         if not 0 <= value <= e:
-            raise InputError(f"{name} must lie between 0 and {e}, the walls of a maze, not {value}")
+            raise InputError(f"{name} must lie between 0 and {e} (the number of walls of a maze), not {value}")
 
 
 def misread(prompts: Prompts, deleted: int, added: int, rewired: int, seed: int, rows: int, columns: int) -> np.ndarray:
-    """Each maze as a model reads it that makes mistakes: open walls, bool [N, E].
+    """Each maze as a model would read it that makes mistakes: open walls, bool [N, E].
 
     rewired: this many entries of the edge list are read as passages to another neighbor of one of their cells.
     deleted: this many entries are overlooked, but never the only passage of a cell.

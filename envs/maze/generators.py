@@ -8,7 +8,7 @@ et al. 2023 (maze-dataset, arXiv 2309.10498).
 Shape letters: N mazes, K cells, E walls.
 
 Three conventions hold in this file. Every maze consumes its own row of uniform numbers, so that a maze does not depend
-on its batch. Cell K is a virtual cell outside the maze: `neighbours` returns K where a move would leave the grid, and
+on its batch. Cell K is a virtual cell outside the maze: `neighbors` returns K where a move would leave the grid, and
 arrays with K + 1 columns give that cell a value, which saves a test at every border. Several arrays are written through
 a flattened view, because one flat index is much faster than a pair of index arrays.
 """
@@ -21,7 +21,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError, nearest
-from worldbench.envs.maze.grid import OPPOSITE, from_walls, neighbours, pick, walls
+from worldbench.envs.maze.grid import OPPOSITE, from_walls, neighbors, pick, walls
 
 CHUNK = 1024
 """Mazes generated together. Their arrays then fit the cache of one core."""
@@ -43,13 +43,13 @@ def generate(kind: str, rows: int, columns: int, items: np.ndarray, name: Name, 
 def _depth_first(
     rows: int, columns: int, items: np.ndarray, name: Name, percolation: float, *, forks: bool = True
 ) -> np.ndarray:
-    """Walk from a uniform cell to a uniform unseen neighbor; where there is none, step back by one cell.
+    """Walk from a uniform cell to a uniform unseen neighbor; if there is none, step back by one cell.
 
     Without forks, the walk ends where there is no unseen neighbor.
     """
     n, k = len(items), rows * columns
     u = streams.uniform_rows(items, k, *name)
-    table = neighbours(rows, columns).astype(np.int64)
+    table = neighbors(rows, columns).astype(np.int64)
     row, base = np.arange(n), np.arange(n) * (k + 1)
     unseen = np.ones((n, k + 1), bool)
     unseen[:, k] = False  # the virtual cell outside the maze is never entered
@@ -84,7 +84,7 @@ def _depth_first(
     return passages
 
 
-def _one_way(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
+def _no_forks(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
     return _depth_first(rows, columns, items, name, percolation, forks=False)
 
 
@@ -96,7 +96,7 @@ def _wilson(rows: int, columns: int, items: np.ndarray, name: Name, percolation:
     some walk (`walking`) and others add their path to the tree (`returning`).
     """
     n, k, width = len(items), rows * columns, 4 * rows * columns
-    table = neighbours(rows, columns).astype(np.int64)
+    table = neighbors(rows, columns).astype(np.int64)
     inside = table < k
     passages = np.zeros((n, k, 4), bool)
     in_tree = np.zeros((n, k), bool)
@@ -199,14 +199,15 @@ def _prim(rows: int, columns: int, items: np.ndarray, name: Name, percolation: f
 
 
 def _division(rows: int, columns: int, items: np.ndarray, name: Name, percolation: float) -> np.ndarray:
-    """Divide an empty room by a straight wall with one door, across its longer side, and so on down to corridors.
+    """Divide an empty room by a straight wall with one door, across its longer side; then divide the two new rooms in
+    the same way, down to corridors.
 
     All rooms of all mazes that have the same depth are divided together. Each room takes three uniform numbers:
     orientation (for square rooms), position of the wall, position of the door.
     """
     n, k = len(items), rows * columns
     u = streams.uniform_rows(items, 3 * k, *name)
-    table = neighbours(rows, columns)
+    table = neighbors(rows, columns)
     passages = np.tile(table < k, (n, 1, 1))
     # A room: maze, first row, last row + 1, first column, last column + 1.
     room = np.stack([np.arange(n), *(np.full(n, x) for x in (0, rows, 0, columns))], axis=1)
@@ -257,7 +258,7 @@ def _depth_first_percolation(rows: int, columns: int, items: np.ndarray, name: N
 
 GENERATORS: dict[str, Callable[[int, int, np.ndarray, Name, float], np.ndarray]] = {
     "depth-first": _depth_first,
-    "depth-first-no-forks": _one_way,
+    "depth-first-no-forks": _no_forks,
     "wilson": _wilson,
     "kruskal": _kruskal,
     "prim": _prim,

@@ -1,8 +1,9 @@
-"""Mazes as arrays: which neighbouring cells are joined, distances, shortest paths. Vectorised over mazes.
+"""Mazes as arrays: passages between neighboring cells, distances, shortest paths. Vectorized over mazes.
 
-A maze of R rows and C columns has cells r * C + c. passages: bool [N, R * C, 4], whether one can go north, east, south,
-west from each cell.
-Shape letters: N mazes, K cells (R * C), 4 directions.
+The cell in row r and column c of a maze with C columns has the number r * C + c. passages: bool [N, K, 4], is there a
+passage north, east, south, west of each cell? A wall is a pair of neighboring cells; it is open if there is a passage
+between them.
+Shape letters: N mazes, K cells, E walls, L longest path in moves, M rows, 4 directions.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ DIRECTIONS = ("N", "E", "S", "W")
 ROW_STEP, COLUMN_STEP = np.array([-1, 0, 1, 0]), np.array([0, 1, 0, -1])
 OPPOSITE = np.array([2, 3, 0, 1])
 UNREACHED = np.iinfo(np.int16).max
+"""The distance between cells that no path joins."""
 
 
 @functools.cache
-def neighbours(rows: int, columns: int) -> np.ndarray:
-    """int16 [K, 4]: the cell next to each; K outside."""
+def neighbors(rows: int, columns: int) -> np.ndarray:
+    """int16 [K, 4]: the neighbor of each cell in each direction; K if it is outside the grid."""
     r, c = np.divmod(np.arange(rows * columns), columns)
     to_r, to_c = r[:, None] + ROW_STEP, c[:, None] + COLUMN_STEP
     inside = (to_r >= 0) & (to_r < rows) & (to_c >= 0) & (to_c < columns)
@@ -30,9 +32,8 @@ def neighbours(rows: int, columns: int) -> np.ndarray:
 
 @functools.cache
 def walls(rows: int, columns: int) -> np.ndarray:
-    """int16 [E, 3]: every pair of neighbouring cells, once: a cell, the one to its east or south, and that direction (1
-    or 2)."""
-    table = neighbours(rows, columns)
+    """int16 [E, 3]: the walls. A row is a cell, its neighbor to the east or south, and this direction (1 or 2)."""
+    table = neighbors(rows, columns)
     cell, direction = np.nonzero(table < rows * columns)
     keep = (direction == 1) | (direction == 2)
     cell, direction = cell[keep], direction[keep]
@@ -42,7 +43,7 @@ def walls(rows: int, columns: int) -> np.ndarray:
 
 
 def from_walls(open_: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Passages [N, K, 4] from which of the `walls` are open [N, E]."""
+    """Passages, bool [N, K, 4], from open walls, bool [N, E], in the order of `walls`."""
     w = walls(rows, columns)
     out = np.zeros((len(open_), rows * columns, 4), bool)
     out[:, w[:, 0], w[:, 2]] = open_
@@ -51,16 +52,19 @@ def from_walls(open_: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def to_walls(passages: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Which of the `walls` are open: bool [N, E]."""
+    """Open walls, bool [N, E], in the order of `walls`, from passages."""
     w = walls(rows, columns)
     return passages[:, w[:, 0], w[:, 2]]
 
 
 def distances(passages: np.ndarray, sources: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Fewest moves from every cell to the source cell of its maze [N]: int16 [N, K], UNREACHED where there is no
-    way."""
+    """Smallest number of moves from every cell to the source cell of its maze: int16 [N, K].
+
+    sources: int [N]. UNREACHED where there is no path. A breadth-first search in all mazes at once: a uint64 word
+    holds one bit for each of 64 mazes.
+    """
     n, k = passages.shape[:2]
-    padded = np.zeros((4, k, -(-n // 64) * 64), bool)  # 64 mazes a word
+    padded = np.zeros((4, k, -(-n // 64) * 64), bool)  # 64 mazes per word
     padded[:, :, :n] = passages.transpose(2, 1, 0)
     north, east, south, west = (
         np.packbits(padded, axis=2, bitorder="little").view(np.uint64).reshape(4, rows, columns, -1)
@@ -68,6 +72,7 @@ def distances(passages: np.ndarray, sources: np.ndarray, rows: int, columns: int
     start = np.zeros(padded.shape[1:], bool)
     start[sources, np.arange(n)] = True
     front = np.packbits(start, axis=1, bitorder="little").view(np.uint64).reshape(rows, columns, -1)
+    # The number of the step at which a cell is reached is stored in binary: digits[b] holds bit b, one bit per maze.
     reached, digits = front.copy(), []
     for step in range(1, k):
         new = np.zeros_like(front)
@@ -98,13 +103,13 @@ def distances(passages: np.ndarray, sources: np.ndarray, rows: int, columns: int
 def shortest_paths(
     passages: np.ndarray, dist: np.ndarray, starts: np.ndarray, uniform: np.ndarray, rows: int, columns: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A walk down the distances from each start [N] to their source, each step uniform among those that come nearer
-    (uniform [N, L], L the longest).
+    """A random shortest path from each start [N] to the source of the distances `dist` [N, K].
 
-    Returns the cells [N, L + 1], start first, K after the end, and the lengths in cells [N].
+    Each step is uniform among the neighbors that are nearer to the source. uniform: float64 [N, L or more] in [0, 1).
+    Returns the cells int16 [N, L + 1], start first, K after the end; and the number of cells of each path, int64 [N].
     """
     n, k = dist.shape
-    table = neighbours(rows, columns)
+    table = neighbors(rows, columns)
     padded = np.concatenate([dist, np.full((n, 1), UNREACHED, np.int16)], axis=1)
     moves = dist[np.arange(n), starts].astype(np.int64)
     longest = int(moves.max(initial=0))
@@ -120,6 +125,8 @@ def shortest_paths(
     return path, moves + 1
 
 
+# For each set of directions (a bit mask) and each of 12 equal parts of [0, 1): the direction to pick. 12 is divisible
+# by 1, 2, 3 and 4, so that the choice is uniform for every size of the set.
 _PICK = np.zeros((16, 12), np.int8)
 for _mask in range(1, 16):
     _set = [d for d in range(4) if _mask >> d & 1]
@@ -127,12 +134,12 @@ for _mask in range(1, 16):
 
 
 def pick(mask: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One of the true columns of each row (bool [M, 4]), uniformly, at uniform [M] in [0, 1); 0 where there is none."""
+    """Picks a uniform true column of each row of mask, bool [M, 4], by uniform [M] in [0, 1). 0 if a row has none."""
     return _PICK[mask @ np.array([1, 2, 4, 8], np.int8), (uniform * 12).astype(np.int8)]
 
 
 def text(passages: np.ndarray, rows: int, columns: int) -> str:
-    """One maze [K, 4] in characters, for people: `+--+` walls, spaces where one can go."""
+    """One maze, passages bool [K, 4], drawn in characters: `+--+` for walls, spaces for passages."""
     p = passages.reshape(rows, columns, 4)
     lines = ["+" + "--+" * columns]
     for r in range(rows):

@@ -1,4 +1,4 @@
-"""The maze world: rides in one fixed maze, as in taxi. The maze is in the weights, not in the prompt."""
+"""The maze world: rides in one fixed maze, as in taxi. A model must learn the maze, which no prompt describes."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph, largest_component
 from worldbench.envs.maze.config import PERCOLATION, MazeConfig
 from worldbench.envs.maze.generators import generate
-from worldbench.envs.maze.grid import DIRECTIONS, neighbours
+from worldbench.envs.maze.grid import DIRECTIONS, neighbors
 from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.world import RideWorld
 
 CELL = 100.0
-"""Metres from cell to cell: about a block of a city, so that the half mile of map reconstruction is eight cells."""
+"""Distance between neighboring cells in meters: about a city block. The half mile of map reconstruction is then eight
+cells."""
 FEWEST_CELLS = 3
 
 
 def maze_graph(
     passages: np.ndarray, rows: int, columns: int, name: str, report: dict[str, int | str] | None = None
 ) -> Graph:
-    """The largest connected part of a maze (bool [K, 4]) as a map: places `(row,column)` from the north-west, one move
-    per passage and way.
+    """The largest connected part of a maze as a map. passages: bool [K, 4], see `grid.py`.
 
-    Errors: InputError where fewer than 3 cells are connected.
+    Places are named `(row,column)`, counted from the north-west corner. A passage gives two moves, one in each
+    direction. Raises InputError if fewer than 3 cells are connected.
     """
-    table = neighbours(rows, columns)
+    table = neighbors(rows, columns)
     source, way = np.nonzero(passages)
     inside = largest_component(rows * columns, source, table[source, way])
     if inside.sum() < FEWEST_CELLS:
@@ -56,19 +57,21 @@ def maze_graph(
 
 
 class MazeWorld(RideWorld[MazeConfig]):
-    """Rides in one maze, drawn by `env.generator` from `env.seed` (worlds.md, section 2: nav). All that holds for rides
-    over street maps holds here.
+    """Rides in one maze, which `env.generator` makes from `env.seed`. Everything else is as for street maps.
 
     State: (cell, destination, moves so far). Words: padding, `end`, N E S W, one word per cell, `(row,column)` from the
-    north-west. A maze in parts keeps the largest (on a tie the one with the first cell). Rides: see `rides/walker.py`.
-    Ground truth: passages, the exact law (`rides/law.py`), distances, the maze. Every move changes the position by its
-    direction, so counting moves tells where one is (the card's counter_accuracy is 1): what must be learned is where
-    the walls are, and the way. What positions alone are good for is the card's beeline_arrival.
+    north-west corner. If a maze falls into parts, only the largest is used; of equally large parts, the one with the
+    first cell. Rides: see `rides/walker.py`. Ground truth: passages, the exact law (`rides/law.py`), distances, the
+    maze.
 
-    In the maze of 2 rows and 3 columns that depth-first makes of seed 0, one corridor (0,2) (0,1) (0,0) (1,0) (1,1)
-    (1,2), two rides of 2 to 5 moves read
+    A move always changes the position by one cell in its direction. So counting the moves is enough to know the
+    position (`counter_accuracy` in the card is 1), and a model must learn where the walls are, and how to reach a
+    destination. `beeline_arrival` in the card says how far positions alone lead.
+
+    Example: the maze of 2 rows and 3 columns that depth-first makes from seed 0 is one corridor, (0,2) (0,1) (0,0)
+    (1,0) (1,1) (1,2). Two rides of 2 to 5 moves are
         (1,2) (0,0) W W N end      (three moves)
-        (0,1) (0,1) E W W E end    (back where it began)
+        (0,1) (0,1) E W W E end    (returns to its origin)
     """
 
     name, version = "maze", 1
@@ -83,19 +86,23 @@ class MazeWorld(RideWorld[MazeConfig]):
     def __init__(
         self, config: MazeConfig | None = None, graph: Graph | None = None, held_out: HeldOut | None = None
     ) -> None:
-        """graph: None makes the maze that the options name. held_out: None derives it from the maze."""
+        """graph: None makes the maze that the options name.
+
+        held_out: None makes the rule from the options and the maze.
+        """
         config, _ = self.settle(config or MazeConfig())
         super().__init__(config, graph or self._maze(config), held_out)
 
     @classmethod
     def settle(cls, config: MazeConfig) -> tuple[MazeConfig, str]:
-        """The share of open walls that the generator has by default."""
+        """The options with `percolation` set to the default of the generator."""
         if config.percolation is None and config.generator in PERCOLATION:
             config = replace(config, percolation=PERCOLATION[config.generator])
         return config, ""
 
     @staticmethod
     def _maze(config: MazeConfig) -> Graph:
+        """The maze that the options name."""
         share, items = config.percolation, np.array([config.seed])
         passages = generate(
             config.generator, config.rows, config.columns, items, ("maze",), 0.0 if share is None else share

@@ -1,4 +1,4 @@
-"""Sizes of runs in the two worlds of mazes."""
+"""The presets of the two worlds of mazes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of the world of mazes to be solved."""
+"""The options of the world with a new maze in every prompt."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from worldbench.core.errors import InputError, nearest
 from worldbench.core.options import FILE
 
 LOOPS = {"depth-first-percolation": 0.1, "percolation": 0.6}
-"""Generators that open walls at random, and with which probability by default."""
+"""Generators that open walls at random, and the default probability."""
 MOST_CELLS = 1024
+"""Most cells of a maze."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,20 +20,20 @@ class SolveConfig:
     rows: int = 5
     """Rows of a maze."""
     columns: int = 0
-    """Columns of a maze; 0: as many as rows."""
+    """Columns of a maze. 0: as many as rows."""
     generator: str = "depth-first"
     """How mazes are made: depth-first, depth-first-no-forks, wilson, kruskal, prim, division, percolation, or
     depth-first-percolation (with loops)."""
     percolation: float | None = None
-    """Probability that a wall is opened (only with the two percolating generators; by default .1 on top of depth-first,
-    .6 alone)."""
+    """Probability that a wall is open (percolation; default 0.6), or is opened in addition to the tree
+    (depth-first-percolation; default 0.1). Does not apply to other generators."""
     least_moves: int = 1
-    """Fewest moves from origin to target."""
+    """Smallest number of moves from origin to target."""
     held_out_share: float = 0.2
-    """Share of mazes, by a salted hash of their passages, that training never shows and testing alone does."""
+    """Share of all mazes that is held out. Tests use these mazes; training never does. A hash of the maze decides."""
     file: str = field(default="", metadata=FILE)
-    """Test on the mazes of this text file, one a line, instead of generated ones; training never shows them. Empty:
-    none."""
+    """A text file of mazes, one per line. Tests use these mazes instead of generated ones, and training never does.
+    Empty: no file."""
 
     def __post_init__(self) -> None:
         from worldbench.envs.maze.generators import GENERATORS
@@ -49,26 +50,30 @@ class SolveConfig:
                 f"{self.generator!r}{nearest(self.generator, GENERATORS)}"
             )
         if self.percolation is not None and self.generator not in LOOPS:
-            raise InputError(f"env.percolation is for the generators {' and '.join(LOOPS)}, not for {self.generator!r}")
+            raise InputError(
+                f"env.percolation applies to the generators {' and '.join(LOOPS)}, not to {self.generator!r}"
+            )
         if self.percolation is not None and not 0 <= self.percolation <= 1:
-            raise InputError(f"env.percolation is a probability between 0 and 1, not {self.percolation}")
+            raise InputError(f"env.percolation must be a probability between 0 and 1, not {self.percolation}")
         if not 1 <= self.least_moves < self.cells:
             raise InputError(
-                f"env.least_moves must lie between 1 and {self.cells - 1} (one less than there are "
-                f"cells), not {self.least_moves}"
+                f"env.least_moves must lie between 1 and {self.cells - 1} (the number of cells "
+                f"minus 1), not {self.least_moves}"
             )
         if not 0 < self.held_out_share < 1:
             raise InputError(f"env.held_out_share must lie between 0 and 1, not {self.held_out_share}")
 
     @property
     def width(self) -> int:
+        """Number of columns."""
         return self.columns or self.rows
 
     @property
     def cells(self) -> int:
+        """Number of cells."""
         return self.rows * self.width
 
     @property
     def open_share(self) -> float:
-        """The probability that the generator opens a wall beyond its tree."""
+        """The probability with which the generator opens walls at random; 0 for a generator that does not."""
         return LOOPS.get(self.generator, 0.0) if self.percolation is None else self.percolation

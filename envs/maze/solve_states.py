@@ -1,5 +1,4 @@
-"""What a maze that a prompt tells allows: the state after every token, which tokens are legal, the exact law of
-shortest paths.
+"""The automaton of maze-solve: the state after every token, the legal tokens, and the exact law of shortest paths.
 
 Shape letters: N rows, P prompt tokens, K cells, E walls, A actions (the cells, then the end).
 """
@@ -13,16 +12,16 @@ import numpy as np
 
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton, States
 from worldbench.envs.maze import text_format
-from worldbench.envs.maze.grid import UNREACHED, distances, from_walls, neighbours, walls
+from worldbench.envs.maze.grid import UNREACHED, distances, from_walls, neighbors, walls
 from worldbench.envs.maze.problems import packed, wall_at
 from worldbench.envs.maze.text_format import END, FIRST_CELL, Prompts, parse, vocabulary
 
 
 @dataclass
 class SolveStates(States):
-    """open: int8 [N, E], which walls of each row's maze are passages; to_go: int16 [N, K], fewest moves from each cell
-    to the target. origin, target, cell, moves (cells of the path so far): int64 [N]; status: int8 [N]. Before the first
-    cell of the path, `cell` is the origin.
+    """open: int8 [N, E], 1 for the open walls (passages) of the maze of each row. to_go: int16 [N, K], smallest number
+    of moves from each cell to the target. origin, target, cell, moves (number of path cells so far): int64 [N].
+    status (the outcome): int8 [N]. Before the first cell of the path, `cell` is the origin.
     """
 
     open: np.ndarray
@@ -35,7 +34,7 @@ class SolveStates(States):
 
 
 class Solving(Automaton[SolveStates]):
-    """The automaton of a grid of cells: which maze it is, the prompt says. (Documents: `solve.py`.)"""
+    """The automaton for all mazes on a grid. The prompt describes the maze. (`solve.py` draws documents.)"""
 
     def __init__(self, rows: int, columns: int) -> None:
         self.rows, self.columns, self.k = rows, columns, rows * columns
@@ -43,37 +42,38 @@ class Solving(Automaton[SolveStates]):
         self.vocabulary = vocabulary(rows, columns)
         self.longest = self.k + 1
         self._wall_at = wall_at(rows, columns)
-        self._next = neighbours(rows, columns).astype(np.int64)
+        self._next = neighbors(rows, columns).astype(np.int64)
 
     def prompt_lengths(self, tokens: np.ndarray) -> np.ndarray:
         begins = tokens == text_format.PATH
         return np.where(begins.any(axis=1), begins.argmax(axis=1) + 1, tokens.shape[1] + 1)
 
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> SolveStates:
-        said = parse(tokens, lengths, self.rows, self.columns)
-        return self._begin(said, said.open)
+        prompts = parse(tokens, lengths, self.rows, self.columns)
+        return self._begin(prompts, prompts.open)
 
-    def _begin(self, said: Prompts, open_: np.ndarray) -> SolveStates:
-        to_go = distances(from_walls(open_, self.rows, self.columns), said.target, self.rows, self.columns)
-        status = np.where(said.good, OPEN, ILLEGAL).astype(np.int8)
+    def _begin(self, prompts: Prompts, open_: np.ndarray) -> SolveStates:
+        """The states after prompts, in mazes with the open walls bool [N, E]."""
+        to_go = distances(from_walls(open_, self.rows, self.columns), prompts.target, self.rows, self.columns)
+        status = np.where(prompts.good, OPEN, ILLEGAL).astype(np.int8)
         return SolveStates(
             open_.astype(np.int8),
             to_go,
-            said.origin,
-            said.target,
-            said.origin.copy(),
+            prompts.origin,
+            prompts.target,
+            prompts.origin.copy(),
             np.zeros(len(status), np.int64),
             status,
         )
 
     def _ways(self, states: SolveStates) -> tuple[np.ndarray, np.ndarray]:
-        """Where one can go north, east, south, west from each cell: bool [N, 4], and the cells there [N, 4]."""
+        """Is there a passage north, east, south, west of the current cell: bool [N, 4]; and the cells there, [N, 4]."""
         wall = self._wall_at[states.cell]
         ways = (wall < self.n_walls) & (np.take_along_axis(states.open, np.minimum(wall, self.n_walls - 1), axis=1) > 0)
         return ways, self._next[states.cell]
 
     def _over_cells(self, mask: np.ndarray, cells: np.ndarray) -> np.ndarray:
-        """bool [N, A] with the masked ones of cells [N, 4] set."""
+        """bool [N, A], True at those of the cells [N, 4] where mask [N, 4] is True."""
         out = np.zeros((len(mask), self.k + 1), bool)
         row, way = np.nonzero(mask)
         out[row, cells[row, way]] = True
@@ -96,7 +96,7 @@ class Solving(Automaton[SolveStates]):
         )
 
     def legal(self, states: SolveStates) -> np.ndarray:
-        """Before the path the origin; then through any passage, and at the target the end."""
+        """The first token of the path must be the origin. Then every passage is legal, and at the target the end."""
         ways, cells = self._ways(states)
         first = states.moves == 0
         out = self._over_cells(ways & ~first[:, None], cells)
@@ -108,7 +108,7 @@ class Solving(Automaton[SolveStates]):
         return states.status
 
     def law(self, states: SolveStates) -> np.ndarray:
-        """The next cell of a shortest path, even among those that come nearer; at the target the end."""
+        """The next cell of a shortest path, uniform among the cells nearer to the target; at the target the end."""
         n = len(states)
         ways, cells = self._ways(states)
         padded = np.concatenate([states.to_go, np.full((n, 1), UNREACHED, np.int16)], axis=1)
@@ -128,15 +128,17 @@ class Solving(Automaton[SolveStates]):
         return law / law.sum(axis=1, keepdims=True)
 
     def key(self, states: SolveStates) -> tuple[np.ndarray, np.ndarray]:
-        """(passages, target, cell or the start before it, outcome), for both: how the cell was come to changes
-        nothing."""
+        """(passages, target, place, outcome), for the rule and for the law: the path so far does not matter.
+
+        The origin before the path begins and the same cell on the path are two different places.
+        """
         place = np.where(states.moves == 0, states.cell, states.cell + self.k)
         rest = np.stack([states.target, place, states.status.astype(np.int64)], axis=1)
         both = np.concatenate([packed(states.open > 0).view(np.int64), rest], axis=1)
         return both, both
 
     def targets(self, states: SolveStates) -> dict[str, np.ndarray]:
-        """The cell; its row and column; the moves still to go; which ways are open there."""
+        """The cell; its row and column; the number of moves to the target; the passages around the cell."""
         n = len(states)
         place = np.stack(np.divmod(states.cell, self.columns), axis=1).astype(float)
         to_go = states.to_go[np.arange(n), states.cell].astype(float)[:, None]
@@ -147,8 +149,10 @@ class Solving(Automaton[SolveStates]):
         return self.k
 
     def distance(self, states: SolveStates) -> np.ndarray:
-        """Tokens still needed before the end: moves, and the origin itself before the path begins; -1 where there is no
-        way."""
+        """Smallest number of tokens before the end: the moves, and the origin if the path has not begun.
+
+        int64 [N], -1 if no path leads to the target.
+        """
         hops = states.to_go[np.arange(len(states)), states.cell].astype(np.int64)
         return np.where(hops < UNREACHED, hops + (states.moves == 0), -1)
 

@@ -1,12 +1,14 @@
-"""Mazes as text, in the format of the literature: an edge list, origin, target, path (maze-dataset's AOTP; Ivanitskiy
-et al. 2023, arXiv 2309.10498).
+"""Mazes as text: edge list, origin, target, path. The format AOTP of maze-dataset (Ivanitskiy et al. 2023, arXiv
+2309.10498). On one line:
 
     <ADJLIST_START> (0,0) <--> (0,1) ; .. ; <ADJLIST_END> <ORIGIN_START> (0,0) <ORIGIN_END> <TARGET_START> (1,1)
     <TARGET_END> <PATH_START> (0,0) .. <PATH_END>
 
-A coordinate, (row,column), is one word, and so is each mark. `to_text` and `from_text` work on lines, `write` and
-`read` on files.
-Shape letters: N mazes, K cells, E walls (pairs of neighbouring cells), M entries of the longest edge list, T tokens.
+A cell, (row,column), is one word, and so is each mark. An entry of the edge list is `cell <--> cell ;`, a passage. A
+telling of a maze is an order of the entries, with an order of the two cells of each entry. `to_text` and `from_text`
+work on lines, `write` and `read` on files.
+Shape letters: N mazes, K cells, E walls (pairs of neighboring cells), M entries of the longest edge list, T tokens,
+P prompt tokens, L cells of the longest path.
 """
 
 from __future__ import annotations
@@ -41,28 +43,32 @@ MARKS = (
 PAD, END, LIST, ARROW, STOP, LIST_END, ORIGIN, ORIGIN_END, TARGET, TARGET_END, PATH = range(11)
 FIRST_CELL = 11
 TAIL = 8
-"""Tokens of a prompt after its edge list."""
+"""Tokens of a prompt after the entries of its edge list."""
 LARGEST_BYTES = 1 << 27
+"""Most bytes of a file."""
 MOST_WORDS = 1 << 25
-"""Of the mazes of a file, each as long as the longest."""
+"""Most words of a file, counted as if every maze were as long as the longest, which is how they are stored."""
 
 
 @functools.cache
 def vocabulary(rows: int, columns: int) -> Vocabulary:
-    """Padding, the marks, one word a cell. Actions: the cells, then `<PATH_END>`."""
+    """Padding, the marks, one word per cell. Actions: the cells, then `<PATH_END>`."""
     cells = tuple(f"({r},{c})" for r in range(rows) for c in range(columns))
     last = FIRST_CELL + len(cells)
     return Vocabulary(("<pad>", *MARKS, *cells), pad=PAD, end=END, actions=(*range(FIRST_CELL, last), END))
 
 
 def prompt_tokens(entries: int | np.ndarray) -> int | np.ndarray:
-    """Tokens of a prompt whose edge list has so many entries: through `<PATH_START>`."""
+    """Number of tokens of a prompt (up to and including `<PATH_START>`) with this many entries in its edge list."""
     return 1 + 4 * entries + TAIL
 
 
 @functools.cache
 def _entry_words(rows: int, columns: int) -> np.ndarray:
-    """int32 [2, E + 1, 4]: an entry's tokens, as the wall is stored and flipped; padding for none."""
+    """int32 [2, E + 1, 4]: the four tokens of the entry of each wall, with the cells as in `walls`, and flipped.
+
+    Row E holds padding.
+    """
     w = walls(rows, columns).astype(np.int32) + FIRST_CELL
     out = np.full((2, len(w) + 1, 4), PAD, np.int32)
     out[:, :-1, 1], out[:, :-1, 3] = ARROW, STOP
@@ -73,7 +79,7 @@ def _entry_words(rows: int, columns: int) -> np.ndarray:
 
 @functools.cache
 def _wall_of(rows: int, columns: int) -> np.ndarray:
-    """int32 [K + 1, K + 1]: the wall between two cells, E where they are no neighbours (or no cells: K)."""
+    """int32 [K + 1, K + 1]: the number of the wall between two cells, E if they are not neighbors. K means: no cell."""
     w, k = walls(rows, columns), rows * columns
     out = np.full((k + 1, k + 1), len(w), np.int32)
     out[w[:, 0], w[:, 1]] = out[w[:, 1], w[:, 0]] = np.arange(len(w))
@@ -81,17 +87,23 @@ def _wall_of(rows: int, columns: int) -> np.ndarray:
 
 
 def entries_of(open_: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """The open walls of each maze (bool [N, E]) in ascending `order` [N, E]: int64 [N, M], E after the last."""
+    """The edge list of each maze: its open walls (open_, bool [N, E]), sorted by `order` [N, E].
+
+    int64 [N, M], numbers of walls, with E after the last entry.
+    """
     e = open_.shape[1]
     ranked = np.argsort(np.where(open_, order, np.inf), axis=1)[:, : int(open_.sum(axis=1).max(initial=0))]
     return np.where(np.take_along_axis(open_, ranked, axis=1), ranked, e)
 
 
-def tell(
+def write_prompts(
     entries: np.ndarray, flip: np.ndarray, origin: np.ndarray, target: np.ndarray, rows: int, columns: int, width: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Prompts int32 [N, width], padded, and their lengths [N]. entries: int [N, M] walls in the order told, E for none
-    at the end; flip: bool [N, M]."""
+    """The tokens of prompts, int32 [N, width], padded; and their lengths, int32 [N].
+
+    entries: int [N, M], edge lists as from `entries_of`. flip: bool [N, M], are the two cells of the entry written in
+    reverse order? origin, target: int [N], cells.
+    """
     n, e = len(entries), len(walls(rows, columns))
     count = (entries < e).sum(axis=1)
     tokens = np.full((n, width), PAD, np.int32)
@@ -105,8 +117,10 @@ def tell(
 
 
 def put_paths(tokens: np.ndarray, prompt_length: np.ndarray, path: np.ndarray, cells: np.ndarray) -> Documents:
-    """Documents: after each prompt in `tokens` [N, T] (overwritten) the first `cells` [N] of path int [N, L], and the
-    end."""
+    """Documents: each prompt, then the first `cells` [N] cells of its path, int [N, L], then the end.
+
+    The paths are written into `tokens` [N, T], which holds the prompts of the lengths `prompt_length` [N].
+    """
     n, longest = path.shape
     step = np.arange(longest + 1)[None, :]
     words = np.full((n, longest + 1), PAD, np.int32)
@@ -118,9 +132,11 @@ def put_paths(tokens: np.ndarray, prompt_length: np.ndarray, path: np.ndarray, c
 
 @dataclass(frozen=True)
 class Prompts:
-    """What prompts say. good: bool [N], is it a whole prompt? entries: int [N, M], walls in the order told, E for none;
-    flip: bool [N, M]; open: bool [N, E];
-    origin, target: int64 [N], cells (0 where not good).
+    """The content of prompts.
+
+    good: bool [N], is the prompt complete and well-formed? entries: int [N, M], the edge list: numbers of walls, E
+    after the last entry. flip: bool [N, M], are the two cells of the entry in reverse order? open: bool [N, E], the
+    open walls. origin, target: int64 [N], cells (0 if not good).
     """
 
     good: np.ndarray
@@ -132,7 +148,7 @@ class Prompts:
 
 
 def parse(tokens: np.ndarray, lengths: np.ndarray, rows: int, columns: int) -> Prompts:
-    """Read prompts int [N, P], of which the first `lengths` [N] tokens of each row count."""
+    """Reads prompts, int [N, P]. Only the first `lengths` [N] tokens of each row belong to the prompt."""
     n, k, e = len(tokens), rows * columns, len(walls(rows, columns))
     lengths = np.asarray(lengths, np.int64)
     count, rest = np.divmod(lengths - 1 - TAIL, 4)
@@ -141,11 +157,11 @@ def parse(tokens: np.ndarray, lengths: np.ndarray, rows: int, columns: int) -> P
     most = int(count.max(initial=0))
     padded = np.pad(tokens, ((0, 0), (0, max(0, 1 + 4 * most + TAIL - tokens.shape[1]))))
     cell = np.where((padded >= FIRST_CELL) & (padded < FIRST_CELL + k), padded - FIRST_CELL, k).astype(np.int64)
-    told = np.arange(most)[None, :] < count[:, None]
+    listed = np.arange(most)[None, :] < count[:, None]
     body, ends = padded[:, 1 : 1 + 4 * most].reshape(n, most, 4), cell[:, 1 : 1 + 4 * most].reshape(n, most, 4)
-    entries = np.where(told, _wall_of(rows, columns)[ends[:, :, 0], ends[:, :, 2]], e)
+    entries = np.where(listed, _wall_of(rows, columns)[ends[:, :, 0], ends[:, :, 2]], e)
     proper = (entries < e) & (body[:, :, 1] == ARROW) & (body[:, :, 3] == STOP)
-    good &= (proper | ~told).all(axis=1) & (padded[:, 0] == LIST)
+    good &= (proper | ~listed).all(axis=1) & (padded[:, 0] == LIST)
     at = 1 + 4 * count[:, None] + np.arange(TAIL)
     tail, places = np.take_along_axis(padded, at, axis=1), np.take_along_axis(cell, at, axis=1)[:, [2, 5]]
     good &= (tail[:, [0, 1, 3, 4, 6, 7]] == (LIST_END, ORIGIN, ORIGIN_END, TARGET, TARGET_END, PATH)).all(axis=1) & (
@@ -161,28 +177,28 @@ def parse(tokens: np.ndarray, lengths: np.ndarray, rows: int, columns: int) -> P
 
 
 def to_text(documents: Documents, rows: int, columns: int) -> list[str]:
-    """One line a document."""
+    """One line of text per document."""
     words = np.array(vocabulary(rows, columns).words, object)
     return [" ".join(words[row[:length]]) for row, length in zip(documents.tokens, documents.length)]
 
 
 def write(path: Path, documents: Documents, rows: int, columns: int) -> None:
-    """One line a document, in UTF-8."""
+    """Writes one line of text per document, in UTF-8."""
     write_atomic(path, "".join(f"{line}\n" for line in to_text(documents, rows, columns)))
 
 
 def read(path: Path, rows: int, columns: int) -> Documents:
-    """The documents of a file of lines. Raises InputError for a file that cannot be read, and as `from_text` does."""
+    """The documents of a text file. Raises InputError if the file cannot be read, and as `from_text` does."""
     return from_text(read_text(path, LARGEST_BYTES).split("\n"), rows, columns, path.name)
 
 
 def from_text(lines: Iterable[str], rows: int, columns: int, source: str = "text") -> Documents:
-    """Documents from lines; empty ones and comments are passed over. Smaller mazes than rows x columns are welcome.
-    `text_words.py` says what is read besides the plain form.
+    """Documents from lines of text. Empty lines and comments are ignored.
 
-    Raises InputError, with the line's number, for a line that is not of the format, names a cell outside, joins cells
-    that are no neighbours or joins two cells twice, or whose path does not lead from origin to target through passages,
-    by as few moves as can be.
+    Mazes may be smaller than rows x columns. `text_words.py` says which spellings are accepted. Raises InputError, with
+    the number of the line, if a line does not have the format, names a cell outside the grid, has a passage between
+    cells that are not neighbors, has a passage twice, or has a path that is not a shortest path from origin to target
+    through passages. source: the name of the text in errors.
     """
     ids = {word: i for i, word in enumerate(vocabulary(rows, columns).words) if i != PAD}
     found: list[list[int]] = []
@@ -206,11 +222,11 @@ def from_text(lines: Iterable[str], rows: int, columns: int, source: str = "text
         longest = max(longest, len(words))
         if len(found) * longest > MOST_WORDS:
             raise InputError(
-                f"{where}: {len(found):,} mazes of up to {longest:,} words are too many to hold; "
+                f"{where}: {len(found):,} mazes of up to {longest:,} words are too many for memory; "
                 f"keep at most {MOST_WORDS // longest:,} of them"
             )
     if not found:
-        raise InputError(f"{source}: there are no mazes in it; write one a line, {EXAMPLE!r}")
+        raise InputError(f"{source}: there are no mazes in it; write one per line, {EXAMPLE!r}")
     length = np.array([len(row) for row in found], np.int32)
     tokens = np.full((len(found), int(length.max())), PAD, np.int32)
     for row, words in zip(tokens, found):
@@ -219,53 +235,55 @@ def from_text(lines: Iterable[str], rows: int, columns: int, source: str = "text
     documents = Documents(tokens, length, prompt_length)
     if (longer := _roundabout(documents, rows, columns)) is not None:
         row, moves, least = longer
-        path = f"the path has {counted(int(moves), 'move')}, and {least} would do"
-        raise InputError(f"{source}, line {numbers[row]}: {path}; write a shortest one")
+        path = f"the path has {counted(int(moves), 'move')}, but a shortest path has {least}"
+        raise InputError(f"{source}, line {numbers[row]}: {path}; write a shortest path")
     return documents
 
 
 def _malformed(tokens: list[int], rows: int, columns: int) -> str | None:
-    """What is wrong with the tokens of one line, but for the length of its path; None: nothing."""
+    """What is wrong with the tokens of one line, apart from the length of its path. None if nothing is."""
     names = vocabulary(rows, columns).words
     table, e = _wall_of(rows, columns), len(walls(rows, columns))
 
     def is_cell(at: int) -> bool:
         return at < len(tokens) and tokens[at] >= FIRST_CELL
 
-    def told(at: int) -> str:
+    def word(at: int) -> str:
         return repr(names[tokens[at]]) if at < len(tokens) else "the end of the line"
 
     if tokens[0] != LIST:
-        return f"it must begin with {names[LIST]!r}, not {told(0)}"
+        return f"it must begin with {names[LIST]!r}, not {word(0)}"
     open_, at = set(), 1
     while at < len(tokens) and tokens[at] != LIST_END:
         for k, expected in enumerate((None, ARROW, None, STOP)):
             if not (is_cell(at + k) if expected is None else at + k < len(tokens) and tokens[at + k] == expected):
                 wanted = "a cell" if expected is None else repr(names[expected])
-                return f"an entry reads '(r,c) <--> (r,c) ;': word {at + k + 1} must be {wanted}, not {told(at + k)}"
+                return (
+                    f"an entry is written '(r,c) <--> (r,c) ;': word {at + k + 1} must be {wanted}, not {word(at + k)}"
+                )
         ends = f"{names[tokens[at]]} and {names[tokens[at + 2]]}"
         wall = int(table[tokens[at] - FIRST_CELL, tokens[at + 2] - FIRST_CELL])
         if wall == e:
-            return f"the cells {ends} are no neighbours; an entry joins cells side by side"
+            return f"the cells {ends} are not neighbors; a passage joins two neighboring cells"
         if wall in open_:
-            return f"the cells {ends} are joined twice; leave one of the two entries out"
+            return f"the passage between the cells {ends} is listed twice; leave one of the two entries out"
         open_.add(wall)
         at += 4
     for k, expected in enumerate((LIST_END, ORIGIN, None, ORIGIN_END, TARGET, None, TARGET_END, PATH)):
         if not (is_cell(at + k) if expected is None else at + k < len(tokens) and tokens[at + k] == expected):
             return (
                 f"word {at + k + 1} must be {'a cell' if expected is None else repr(names[expected])}, "
-                f"not {told(at + k)}"
+                f"not {word(at + k)}"
             )
     origin, target, path = tokens[at + 2], tokens[at + 5], tokens[at + TAIL :]
     if not path or path[-1] != END:
         ends = f"a shortest path from {names[origin]} to {names[target]} and {names[END]!r}"
-        return f"it must end with {names[END]!r}, not {told(len(tokens) - 1)}; after {names[PATH]!r} come {ends}"
-    if len(path) > 4 * rows * columns:  # all documents become as long as the longest
-        moves = f"{len(path) - 2:,} moves, more than {rows} x {columns} cells can ask for"
-        return f"the path has {moves}; write a shortest one"
+        return f"it must end with {names[END]!r}, not {word(len(tokens) - 1)}; after {names[PATH]!r} write {ends}"
+    if len(path) > 4 * rows * columns:  # because all documents are padded to the longest
+        moves = f"{len(path) - 2:,} moves, more than a maze of {rows} x {columns} cells can need"
+        return f"the path has {moves}; write a shortest path"
     if any(t < FIRST_CELL for t in path[:-1]):
-        return f"between {names[PATH]!r} and {names[END]!r} there must be cells alone"
+        return f"between {names[PATH]!r} and {names[END]!r} there must be only cells"
     if len(path) < 2 or path[0] != origin or path[-2] != target:
         return f"the path must lead from {names[origin]} to {names[target]}"
     for a, b in itertools.pairwise(path[:-1]):
@@ -275,7 +293,10 @@ def _malformed(tokens: list[int], rows: int, columns: int) -> str | None:
 
 
 def _roundabout(documents: Documents, rows: int, columns: int) -> tuple[int, int, int] | None:
-    """The first document whose path is longer than need be, its moves, and the fewest; None: there is none."""
+    """The first document whose path is not a shortest path: its row, its moves, and the smallest number of moves.
+
+    None if there is no such document.
+    """
     p = parse(documents.tokens, documents.prompt_length, rows, columns)
     dist = distances(from_walls(p.open, rows, columns), p.target, rows, columns)
     least = dist[np.arange(len(documents)), p.origin]

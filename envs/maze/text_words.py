@@ -1,8 +1,8 @@
-"""The words of a line of maze text, however they are spaced or written.
+"""Splits a line of maze text into words, and accepts several spellings.
 
-Read besides the plain form: cells in pieces, `( 0 , 0 )`; words without spaces between them; marks in small letters;
-comments from `#` on; an edge list whose
-last `;` is left out; entries of walls, `(0,0) <XX> (0,1) ;`, which say what no entry says too.
+Accepted besides the plain form: cells with spaces, `( 0 , 0 )`; words without spaces between them; marks in lower
+case; comments from `#` to the end of the line; an edge list without its last `;`; and entries for walls,
+`(0,0) <XX> (0,1) ;`. Entries for walls are dropped: a passage that is not in the list does not exist anyway.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ EXAMPLE = "<ADJLIST_START> (0,0) <--> (0,1) ; .. <PATH_END>"
 
 
 def words_of(line: str) -> list[str]:
-    """Its words, each as the vocabulary spells it if it is one of them; none of a comment."""
+    """The words of a line without its comment. Words of the vocabulary are in its spelling."""
     joined = _IN_PIECES.sub(r"(\1,\2)", line.partition("#")[0])
     return [w.upper() if w.startswith("<") else w for w in _WORD.sub(r" \g<0> ", joined).split()]
 
 
 def without_walls(words: list[str]) -> list[str]:
-    """The words without entries of walls, and with the last `;` of the edge list. Raises InputError for two cells that
-    are joined and parted."""
+    """The words without entries for walls, and with the last `;` of the edge list.
+
+    Raises InputError if two cells have both a passage and a wall.
+    """
     if "<ADJLIST_END>" in words:
         end = words.index("<ADJLIST_END>")
         if end and _CELL.fullmatch(words[end - 1]):
@@ -45,7 +47,8 @@ def without_walls(words: list[str]) -> list[str]:
     for a, kind, b in zip(out, out[1:], out[2:]):
         if kind == "<-->" and frozenset((a, b)) in parted:
             raise InputError(
-                f"the cells {a} and {b} are joined by '<-->' and parted by {WALL!r}; leave one of the two entries out"
+                f"the cells {a} and {b} have both a passage '<-->' and a wall {WALL!r}; "
+                "leave one of the two entries out"
             )
     return out
 
@@ -53,11 +56,11 @@ def without_walls(words: list[str]) -> list[str]:
 def unknown_word(word: str, marks: tuple[str, ...], rows: int, columns: int) -> str:
     """What is wrong with a word that is not in the vocabulary, and what to do."""
     if word == WALL:
-        return f"{word!r} parts two cells, in an entry '(r,c) {WALL} (r,c) ;' of the edge list alone"
+        return f"{word!r} may occur only in the edge list, in an entry '(r,c) {WALL} (r,c) ;'"
     if _CELL.fullmatch(word):
-        change = "set env.rows and env.columns to the mazes' size, or leave the line out"
-        return f"{word!r} is no cell of {rows} x {columns}; {change}"
+        change = "set env.rows and env.columns to the size of the mazes, or leave the line out"
+        return f"{word!r} is not a cell of a maze of {rows} x {columns}; {change}"
     close = nearest(
         word.replace("\u2013", "--").replace("\u2014", "--"), marks
-    )  # dashes that a word processor makes of two hyphens
-    return f"{word!r:.60} is no word{close if 'did you mean' in close else f' of a maze; a line reads {EXAMPLE!r}'}"
+    )  # word processors replace two hyphens by a dash
+    return f"{word!r:.60} is not a word{close if 'did you mean' in close else f' of a maze; a line reads {EXAMPLE!r}'}"
