@@ -118,7 +118,7 @@ def test_every_metric_applies_or_says_why(ragged: SolveWorld, tmp_path: Path) ->
         } <= set(record.scores)
         assert "backwards" in record.not_applicable["sequence_compression"]
     for name in ("solved_paths", "retelling", "minimal_pairs"):
-        assert "tell no rule" in metrics[name].load().not_applicable(HMM(), Uniform(HMM()))
+        assert "hold no rule" in metrics[name].load().not_applicable(HMM(), Uniform(HMM()))
     assert "same words" in metrics["out_of_distribution"].load().not_applicable(HMM(), Uniform(HMM()))
 
 
