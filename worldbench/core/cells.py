@@ -1,7 +1,8 @@
-"""What one cell of a table is in each format: text from a file is shown, and never acts.
+"""One table cell in each format. Text from files is shown and never interpreted.
 
-Names of models, scores and worlds come out of files that strangers may have written. A terminal obeys escape sequences,
-Markdown obeys HTML and links, a spreadsheet runs what begins with `=`. Every table goes through these functions.
+Names of models, scores and worlds come from files that anyone may have written. A terminal obeys escape sequences,
+Markdown renders HTML and links, and a spreadsheet runs text that begins with `=`. So every table uses these
+functions.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from worldbench.core.files import clean
 from worldbench.core.text import visible
 
 LONGEST = 200
-"""Characters of a cell in a terminal; a longer cell is cut, and says so. The other formats hold it whole."""
+"""Most characters of a cell in a terminal. A longer cell is cut, and its length is shown. Other formats hold it
+whole."""
 
 _MARKDOWN = re.compile(
     r"[\\`*{}\[\]<>|~$&#]"  # emphasis, code, links, HTML, columns, formulas, entities, references
@@ -23,18 +25,18 @@ _MARKDOWN = re.compile(
     r"|^\s|\s$"
 )
 _BLOCK = re.compile(r"[-+=>]|\d+[.)]")
-"""What begins a list, a quotation or a heading where it stands at the start of a line."""
+"""What begins a list, a quotation or a heading at the start of a line."""
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?([eE][-+]?\d+)?%?|[-+]?(inf|nan)|[-+]")
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 def terminal(value: Any, longest: int | None = LONGEST) -> str:
-    """A cell of a table in a terminal: one line, nothing that acts, at most `longest` characters."""
+    """A cell of a table in a terminal: one line, no control characters, at most `longest` characters."""
     return visible(_text(value), longest)
 
 
 def markdown(value: Any) -> str:
-    """A cell of a Markdown table: plain where Markdown reads nothing into it, else code, in which nothing acts."""
+    """A cell of a Markdown table. Text that Markdown could interpret becomes code, in which nothing is interpreted."""
     text = visible(_text(value))
     if not _MARKDOWN.search(text):
         return text
@@ -43,14 +45,14 @@ def markdown(value: Any) -> str:
 
 
 def markdown_line(text: str) -> str:
-    """A line of its own between tables: as a cell, and no list, quotation or heading either."""
+    """A line between tables: like a cell, and never a list, a quotation or a heading."""
     cell = markdown(text)
     return f"`{cell}`" if _BLOCK.match(cell) else cell
 
 
 def csv(value: Any) -> Any:
-    """A cell of a CSV file: numbers as they are, None as nothing; text that a spreadsheet would run gets an
-    apostrophe."""
+    """A cell of a CSV file. Numbers stay, None is empty, and text that a spreadsheet would run gets an apostrophe in
+    front."""
     if value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return "" if value is None else value
     text = visible(_text(value))
@@ -58,7 +60,7 @@ def csv(value: Any) -> Any:
 
 
 def json(value: Any) -> str:
-    """A whole value as JSON in ASCII: the same in any encoding, and nothing in it acts on a terminal."""
+    """A whole value as ASCII JSON: the same in every encoding, without control characters."""
     return codec.dumps(clean(value), indent=1, allow_nan=False).replace("\x7f", "\\u007f")
 
 

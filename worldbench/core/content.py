@@ -1,18 +1,18 @@
-"""What was parsed from a JSON or TOML file, before anything walks it: no depth and no number that breaks what
-follows."""
+"""Checks parsed JSON or TOML before other code uses it: bounds on nesting depth and on whole numbers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 DEEPEST = 32
-"""Lists and objects within one another."""
+"""The deepest nesting of lists and objects."""
 SHOWN = 80
-"""Characters of a wrong value that a message quotes."""
+"""Most characters of a wrong value that a message quotes."""
 
 
 def require_bounded(value: Any, path: str = "$", depth: int = 1) -> None:
-    """Raises ValueError for lists and objects nested more than DEEPEST deep, and for whole numbers of over 64 bits."""
+    """Raises ValueError for lists and objects nested more than DEEPEST deep, and for whole numbers of more than 64
+    bits."""
     if isinstance(value, dict):
         children = value.items()
     elif isinstance(value, list):
@@ -30,6 +30,6 @@ def require_bounded(value: Any, path: str = "$", depth: int = 1) -> None:
 
 
 def quoted(value: Any) -> str:
-    """A value of a file for a message, cut where it is long."""
+    """A value of a file for a message, shortened if it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}.. ({len(text):,} characters)"

@@ -1,6 +1,6 @@
-"""A map: places, and at most one move per direction from each.
+"""A map: places (the nodes), and at most one move (edge) per direction from each place.
 
-Shapes: N places, A directions.
+Shape letters: N places, A directions, E edges, D destinations.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ UNREACHABLE = np.iinfo(np.int16).max
 
 
 def largest_component(n: int, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """bool [n]: the largest strongly connected part; on a tie the one that holds the smallest row."""
+    """The largest strongly connected component, bool [n]. On a tie, the component with the smallest row."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -30,12 +30,14 @@ def largest_component(n: int, source: np.ndarray, target: np.ndarray) -> np.ndar
 class Graph:
     """A directed map with labelled moves.
 
-    name: what people call it. places: N names (OpenStreetMap ids), the words of a sequence. directions: A words.
-    metres: float64 [N, 2], east and north of the map's centre. lonlat: float64 [N, 2], or None off the globe.
+    name: the name of the map.
+    places: N names (OpenStreetMap ids), the words of a sequence. directions: A words.
+    metres: float64 [N, 2], meters east and north of the center of the map.
+    lonlat: float64 [N, 2], degrees. None for a map without geographic positions.
     successor: int32 [N, A], the place that a move leads to, -1 where there is no such move.
-    length: float64 [N, A], metres along the street, nan where there is no move.
-    street: object [N, A], street names ("" unnamed).
-    report: what reading it kept, dropped and resolved (counts and sentences).
+    length: float64 [N, A], meters along the street, NaN where there is no move.
+    street: object [N, A], street names, "" where a street has no name.
+    report: what was kept, dropped and resolved when the map was read (counts and sentences).
     """
 
     name: str
@@ -54,13 +56,13 @@ class Graph:
 
     @cached_property
     def edges(self) -> np.ndarray:
-        """int32 [E, 3]: from, to, direction; ordered by (from, direction)."""
+        """int32 [E, 3]: from, to, direction. Ordered by (from, direction)."""
         source, direction = np.nonzero(self.successor >= 0)
         return np.stack([source, self.successor[source, direction], direction], axis=1).astype(np.int32)
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over everything a ride depends on: places, directions, moves, positions to a centimetre."""
+        """SHA-256 of everything that documents depend on: places, directions, moves, and positions to a centimeter."""
         h = hashlib.sha256()
         h.update("\x1f".join((*self.places, "|", *self.directions)).encode())
         h.update(np.ascontiguousarray(self.successor, dtype="<i4").tobytes())
@@ -68,7 +70,7 @@ class Graph:
         return h.hexdigest()
 
     def hops_to(self, destinations: np.ndarray) -> np.ndarray:
-        """Fewest moves from every place to each destination: int16 [D, N], UNREACHABLE where there is no way."""
+        """The fewest moves from every place to each destination: int16 [D, N], UNREACHABLE where no path exists."""
         from scipy.sparse import csr_matrix
         from scipy.sparse.csgraph import shortest_path
 

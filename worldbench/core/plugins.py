@@ -1,7 +1,8 @@
 """Plugins: Python files of the user that register worlds, models, metrics or figures.
 
-A plugin is run only where the user named it on the command line, never because a file of a run or a recipe names it.
-Its bytes are read once: what is run is what the digest is of. The digest covers that file alone, not what it imports.
+A plugin is run only if the user named it on the command line, never because a run or a recipe names it. The file is
+read once, and the bytes that are run are the bytes that the digest covers. The digest covers this file only, not its
+imports.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from worldbench.core.files import read_regular
 from worldbench.core.registry import ALL, figures, metrics
 
 LIMIT = 1 << 24
-"""The most bytes of a plugin file: 16 MiB."""
+"""The largest plugin file in bytes: 16 MiB."""
 
 
 @dataclass(frozen=True)
 class Plugin:
     """A plugin file that was run.
 
-    path: as it was named. sha256: of the bytes that were run. registers: what it added, as (kind, name).
+    path: as given on the command line. sha256: digest of the bytes that were run.
+    registers: what the plugin registered, as (kind, name).
     """
 
     path: str
@@ -36,24 +38,24 @@ class Plugin:
 
     @property
     def name(self) -> str:
-        """Of the file, without its folder."""
+        """The name of the file, without its folder."""
         return Path(self.path).name
 
     @property
     def trains(self) -> bool:
-        """May training depend on the plugin? It does not where the plugin registers metrics and figures alone."""
+        """True if training may depend on the plugin: it registers a world or a model, or nothing at all."""
         return not self.registers or any(kind not in ("metric", "figure") for kind, _ in self.registers)
 
     def serves(self, world: str, model: str) -> bool:
-        """Does a run of that model in that world need the plugin: for the world, the model, metrics, or unknown
-        ends?"""
+        """True if a run of that model in that world needs the plugin: for its world, its model, or metrics. Also
+        true if the plugin registers nothing, because its purpose is then not known."""
         needed = {("world", world), ("model", model)}
         return not self.registers or any(kind == "metric" or (kind, name) in needed for kind, name in self.registers)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A plugin file that was read and not run."""
+    """A plugin file that was read but not run."""
 
     path: Path
     text: bytes
@@ -63,12 +65,13 @@ class Source:
         return hashlib.sha256(self.text).hexdigest()
 
     def run(self) -> Plugin:
-        """Run the file, which registers its parts; once in a process, and again where its text has changed.
+        """Runs the file, which registers its parts. A file is run once per process, and again after its content has
+        changed.
 
-        Raises InputError where the file fails; what it had registered by then is taken back.
+        Raises InputError if the file fails. Everything that it had registered is then removed.
         """
         known = _run.get(self.sha256)
-        if known is not None and _there(known):
+        if known is not None and _registered(known):
             return Plugin(str(self.path), known.sha256, known.registers)
         for old in [plugin for plugin in _run.values() if Path(plugin.path).resolve() == self.path.resolve()]:
             forget(old)
@@ -80,17 +83,17 @@ class Source:
         before = [set(registry.names()) for registry in ALL]
         name = _module(str(self.path), self.sha256)
         spec = importlib.util.spec_from_loader(name, None, origin=str(self.path))
-        assert spec is not None  # without a loader there is nothing that could refuse
+        assert spec is not None  # holds because no loader is given
         module = importlib.util.module_from_spec(spec)
         module.__file__ = str(self.path.resolve())
         sys.modules[name] = module
         try:
             exec(compile(self.text, module.__file__, "exec", dont_inherit=True), module.__dict__)
             if len(metrics.names()) > len(before[ALL.index(metrics)]):
-                eval_config_type()  # refuses options that clash with those of other metrics
+                eval_config_type()  # raises for options that conflict with other metrics
             for figure in figures:
                 if figure.name not in before[ALL.index(figures)] and figure.metric:
-                    _ = metrics[figure.metric]  # refuses a figure of a metric that nobody knows
+                    _ = metrics[figure.metric]  # raises for a figure of an unknown metric
         except (Exception, SystemExit) as error:
             del sys.modules[name]
             for registry, names in zip(ALL, before):
@@ -107,14 +110,14 @@ class Source:
 
 
 _run: dict[str, Plugin] = {}
-"""What was run in this process, by digest."""
+"""Plugins that were run in this process, by digest."""
 
 
 def read_plugin(path: Path, sha256: str | None = None) -> Source:
-    """Read a plugin file, without running it.
+    """Reads a plugin file without running it.
 
-    sha256: what the file must hold, where another process has run it.
-    Raises InputError for what is not a Python file that can be read, and for another content.
+    sha256: the expected digest, if another process has run the file. Raises InputError if the path is not a readable
+    Python file, or if its digest differs.
     """
     if not os.path.exists(path):
         raise InputError(f"there is no plugin file {str(path)!r}")
@@ -127,27 +130,27 @@ def read_plugin(path: Path, sha256: str | None = None) -> Source:
 
 
 def load_plugin(path: Path) -> Plugin:
-    """Read a user's file and run it. Raises InputError as `read_plugin` and `Source.run` do."""
+    """Reads a plugin file and runs it. Raises InputError as `read_plugin` and `Source.run` do."""
     return read_plugin(path).run()
 
 
 def load_plugins(paths: Iterable[Path]) -> tuple[Plugin, ...]:
-    """Run several, each once."""
+    """Runs several plugin files, each once."""
     return tuple({plugin.sha256: plugin for plugin in map(load_plugin, paths)}.values())
 
 
 def forget(plugin: Plugin) -> None:
-    """Take back what a plugin registered."""
+    """Removes everything that a plugin registered."""
     for registry in ALL:
         registry.remove({name for kind, name in plugin.registers if kind == registry.kind})
     _run.pop(plugin.sha256, None)
     sys.modules.pop(_module(plugin.path, plugin.sha256), None)
 
 
-def _there(plugin: Plugin) -> bool:
+def _registered(plugin: Plugin) -> bool:
     return all(name in registry.names() for registry in ALL for kind, name in plugin.registers if kind == registry.kind)
 
 
 def _module(path: str, sha256: str) -> str:
-    """The name of a plugin's module: two files of one name are two modules."""
+    """The name of a plugin's module. Two files with the same name get different module names."""
     return f"worldbench_plugin_{Path(path).stem}_{sha256[:8]}"
