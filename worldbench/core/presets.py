@@ -1,4 +1,4 @@
-"""Presets: named sizes of a world's runs, declared beside the world and registered with it."""
+"""Presets: named sizes of a world's runs. They are declared beside the world and registered with it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """Values of a run's options, by group; an option that is not named stays at its own default.
+    """Values of the options of a run, by group. Other options keep their defaults.
 
-    line: what the preset is for. model: for every model that has the option. sizes: the row of
-    `worldbench.settings.presets` that the objectives' own options are taken from; "" leaves them at their defaults.
+    line: what the preset is for.
+    model: values for every model that has the option.
+    sizes: a row of `worldbench.settings.presets` with values for the options of single objectives. "": their defaults.
     """
 
     line: str
@@ -27,4 +28,4 @@ class Preset:
 
 
 NONE = {"default": Preset(line="every option at its own default")}
-"""Of a world that declares no presets."""
+"""The presets of a world that declares none."""

@@ -1,4 +1,4 @@
-"""Draws from laws: one answer a row, and whole continuations of prompts by a world's exact law.
+"""Draws from distributions: one index per row, and whole continuations of prompts from the exact law of a world.
 
 Shape letters: N rows, K weights, P prompt tokens, L tokens of a continuation.
 """
@@ -13,8 +13,8 @@ from worldbench.core.states import OPEN
 
 
 def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """One index a row from unnormalized weights [N, K], some above 0, by inverse distribution at uniform [N] in [0, 1);
-    never one of weight 0."""
+    """One index per row, drawn from unnormalized weights [N, K] by inverse transform sampling with `uniform` [N] in
+    [0, 1). Each row needs a weight above 0. An index of weight 0 is never drawn."""
     cumulative = np.cumsum(weights, axis=1)
     return np.argmax(cumulative > (uniform * cumulative[:, -1])[:, None], axis=1)
 
@@ -22,10 +22,11 @@ def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
 def continuations(
     world: Able, prompts: np.ndarray, lengths: np.ndarray, uniform: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A continuation of each prompt int [N, P] (the first `lengths` [N] tokens of each row), drawn from the exact law
-    of an Automaton that HasLaw: tokens int32 [N, L], padded, and how many there are [N].
+    """One continuation of each prompt int [N, P], drawn from the exact law: padded tokens int32 [N, L], and their
+    number [N].
 
-    uniform: [N, L] in [0, 1). A row goes on while its state is open, for at most L tokens.
+    world: an Automaton that HasLaw. lengths: tokens of each prompt, int [N]. uniform: random numbers [N, L] in [0,
+    1). A row continues while its state is open, for at most L tokens.
     """
     n, limit = uniform.shape
     actions = np.array(world.vocabulary.actions)
@@ -44,7 +45,7 @@ def continuations(
 
 
 def documents_by_law(world: Able, prompts: np.ndarray, lengths: np.ndarray, uniform: np.ndarray) -> Documents:
-    """Prompts and a continuation of each, see `continuations`: documents of `world.context` tokens."""
+    """Documents of at most `world.context` tokens: each prompt, followed by its continuation (see `continuations`)."""
     tokens, length = continuations(world, prompts, lengths, uniform)
     n = len(prompts)
     out = np.full((n, world.context + tokens.shape[1]), world.vocabulary.pad, np.int32)

@@ -1,7 +1,9 @@
-"""Tables for people and for programs. In a terminal no name and no number is ever cut, however narrow it is.
+"""Tables for people and for programs. In a terminal, no name and no number is ever cut, however narrow the terminal
+is.
 
-Columns that do not fit side by side are put into several tables, one under the other; where even that leaves too little
-beside a row's name, each row becomes a few lines. Every cell goes through `core/cells.py`.
+If the columns do not fit side by side, the table is split into several tables, one below the other. If even that
+leaves too little room beside the names of rows, each row becomes a few lines. Every cell goes through
+`core/cells.py`.
 """
 
 from __future__ import annotations
@@ -14,24 +16,25 @@ from typing import Any
 from worldbench.core import cells, console
 
 MOST_BLOCKS, LEAST_COLUMNS = 3, 3
-"""More tables than MOST_BLOCKS, with fewer columns each than LEAST_COLUMNS, are harder to read than rows of lines."""
+"""Rows are printed as lines if there would be more than MOST_BLOCKS tables with fewer than LEAST_COLUMNS columns
+each."""
 DEEPEST = 8
-"""Characters that a line is set in by, at most."""
+"""Largest indent of a line, in characters."""
 LONGEST_NOTE = 2000
-"""Characters of a sentence below a table; a longer one is cut, and says so."""
+"""Most characters of a sentence below a table. A longer sentence is cut, and its length is shown."""
 FRAME = 3
-"""Characters that a column takes beside its text."""
+"""Characters of a column in addition to its text."""
 
 
 def terminal(
     head: Sequence[str], body: Iterable[Sequence[Any]], fixed: int, *, title: str = "", right: Collection[int] = (),
     styles: Sequence[str] | None = None,
 ) -> str:  # fmt: skip
-    """A table as text for standard output, as wide as that is.
+    """A table as text, as wide as standard output.
 
-    fixed: so many first columns name a row, and stand in each part of a table that does not fit; those that are the
-    same in each row are then said once, above. right: columns of numbers. styles: of each row, such as "bold", in a
-    terminal with colors.
+    fixed: how many columns at the left name a row. They are repeated in each part of a split table. Those with the
+    same value in all rows are then printed once, above. right: columns that are aligned to the right. styles: one
+    style per row, such as "bold", for terminals with colors.
     """
     names = [console.fit(cells.terminal(h)) for h in head]
     rows = [[console.fit(cells.terminal(cell)) for cell in row] for row in body]
@@ -40,7 +43,7 @@ def terminal(
     most = console.width()
     parts = [*_title(title, most)]
     naming = list(range(fixed))
-    if sum(wide) + 1 > most and len(rows) > 1:  # what all rows share is said once, above
+    if sum(wide) + 1 > most and len(rows) > 1:  # values that all rows share are printed once, above
         shared = [i for i in naming if all(row[i] == rows[0][i] for row in rows)]
         naming = [i for i in naming if i not in shared] or naming[:1]
         parts += _title(", ".join(f"{names[i]}: {rows[0][i]}" for i in shared if i not in naming and rows[0][i]), most)
@@ -54,7 +57,7 @@ def terminal(
 
 
 def note(text: str) -> str:
-    """A sentence below a table, in lines as wide as standard output."""
+    """A sentence below a table, wrapped to the width of standard output."""
     from rich.text import Text
 
     lines = _wrapped(console.fit(cells.terminal(text, LONGEST_NOTE)), console.width())
@@ -62,7 +65,7 @@ def note(text: str) -> str:
 
 
 def _blocks(wide: list[int], naming: list[int], others: Collection[int], most: int) -> list[list[int]] | None:
-    """Which further columns stand in each table; None where rows of lines read better."""
+    """The other columns of each table. None if rows of lines are easier to read."""
     room = most - sum(wide[i] for i in naming) - 1
     blocks: list[list[int]] = [[]]
     for i in others:
@@ -82,7 +85,7 @@ def _length(text: str) -> int:
 
 
 def _printed(*parts: Any) -> str:
-    """What rich makes of renderables: with colors where standard output is a terminal that has them."""
+    """The text that rich renders, with colors if standard output is a terminal that has them."""
     import sys
 
     from rich.console import Console
@@ -118,7 +121,7 @@ def _table(
 
 
 def _lines(names: list[str], row: list[str], naming: list[int], others: Collection[int], style: str, most: int) -> str:
-    """A row as lines: what names it, and below it each further cell that holds something, after its column's name."""
+    """A row as lines: first its name, then each other cell that is not empty, after the name of its column."""
     from rich.text import Text
 
     first = row[naming[0]]
@@ -133,7 +136,7 @@ def _lines(names: list[str], row: list[str], naming: list[int], others: Collecti
 
 
 def _wrapped(text: str, most: int) -> list[str]:
-    """`text` in lines of at most `most` characters, broken between words where a word fits; no character is lost."""
+    """`text` in lines of at most `most` characters, broken between words where possible. No character is lost."""
     from rich.cells import chop_cells
 
     indent = " " * min(len(text) - len(text.lstrip()), DEEPEST)
@@ -160,7 +163,7 @@ def markdown(head: Sequence[Any], body: Iterable[Sequence[Any]], *, right: Colle
 
 
 def csv(head: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:
-    """A CSV file without its last line end: each row has as many columns as the head."""
+    """A CSV file without its last line end. Every row has as many columns as the head."""
     out = io.StringIO()
     writer = codec.writer(out, lineterminator="\n")
     for row in (head, *body):
