@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+from rooms import PACKAGES as ROOMS
+from rooms import ROOT, sources
 
 pytestmark = pytest.mark.xdist_group("packaging")  # one worker, one wheel
 
-ROOT = Path(__file__).resolve().parent.parent
-ROOMS = {
-    "worldbench": "worldbench",
-    **{folder: f"worldbench.{folder}" for folder in ("envs", "baselines", "metrics", "figures")},
-}
-"""Folders of the checkout and the packages they are installed as."""
 LONGEST_FILE = 600
 HEAVY = ("torch", "osmnx", "scipy", "matplotlib", "networkx", "tyro")
 
@@ -38,17 +32,6 @@ def git_files() -> tuple[Path, ...]:
     return tuple(
         path for path in sorted({Path(name) for name in done.stdout.split("\0") if name}) if (ROOT / path).is_file()
     )
-
-
-def sources() -> list[Path]:
-    """Every Python file of the package folders, relative to the root; with or without git."""
-    return sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-
-
-def module_of(path: Path) -> str:
-    """`envs/taxi/world.py` -> `worldbench.envs.taxi.world`."""
-    parts = [ROOMS[path.parts[0]], *path.with_suffix("").parts[1:]]
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def pyproject() -> dict:
@@ -156,101 +139,6 @@ def test_packages_import_light(package: str, tmp_path: Path) -> None:
     assert (
         output(f"import sys, {package}; print([n for n in {(*HEAVY, 'numpy')} if n in sys.modules])", tmp_path) == "[]"
     )
-
-
-# Who may import whom
-
-
-def imports(path: Path) -> Iterator[str]:
-    """Every name that a file imports, also inside functions and under `if TYPE_CHECKING`; `from a import b` gives
-    `a.b`."""
-    module = module_of(path)
-    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    todo: list[ast.AST] = [ast.parse((ROOT / path).read_text(encoding="utf-8"))]
-    while todo:
-        node = todo.pop()
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                base = ".".join(
-                    [
-                        *package.split(".")[: len(package.split(".")) - node.level + 1],
-                        *([node.module] if node.module else []),
-                    ]
-                )
-            yield from (f"{base}.{alias.name}" for alias in node.names)
-        todo += ast.iter_child_nodes(node)
-
-
-def test_imports_for_types_alone_are_seen() -> None:
-    assert "matplotlib.figure.Figure" in set(imports(Path("figures/style.py")))
-
-
-def within(name: str, package: str) -> bool:
-    return name == package or name.startswith(f"{package}.")
-
-
-LADDER = ("core", "settings", "records", "training", "runs", "studies", "cli")
-"""The rooms of worldbench/, from the ground up: each imports those before it."""
-BESIDE = {"envs": ("core",), "baselines": ("core",), "metrics": ("core",), "figures": ("core", "records")}
-ABOVE_ALL = ("envs", "baselines", "metrics", "figures")
-"""Rooms that `training` and those after it may import as well."""
-ALLOWED = {
-    **{room: [*LADDER[: i + 1], *(ABOVE_ALL if room in LADDER[3:] else ())] for i, room in enumerate(LADDER)},
-    **{room: [*below, room] for room, below in BESIDE.items()},
-}
-ALLOWED["api"] = [*LADDER[:-1], *ABOVE_ALL, "api"]  # the Python interface, beside the command line
-TORCH_FREE = ("core", "settings", "records", "envs", "metrics", "figures")
-"""Rooms that never import torch at the top of a module or inside a function."""
-
-
-@pytest.mark.parametrize("room", sorted(ALLOWED))
-def test_room_imports_only_what_it_may(room: str) -> None:
-    files = [path for path in sources() if within(module_of(path), f"worldbench.{room}")]
-    assert files
-    found = [(str(path), name) for path in files for name in imports(path)]
-    ours = [(path, name) for path, name in found if within(name, "worldbench") and name != "worldbench"]
-    allowed = [f"worldbench.{other}" for other in ALLOWED[room]]
-    assert [pair for pair in ours if not any(within(pair[1], other) for other in allowed)] == []
-    if room in TORCH_FREE:
-        assert [pair for pair in found if within(pair[1], "torch")] == []
-
-
-def first_cycle(graph: dict[str, set[str]]) -> list[str]:
-    """A cycle of a directed graph, or []."""
-    done: set[str] = set()
-
-    def visit(node: str, way: list[str]) -> list[str]:
-        if node in way:
-            return [*way[way.index(node) :], node]
-        if node in done:
-            return []
-        for following in sorted(graph[node]):
-            if cycle := visit(following, [*way, node]):
-                return cycle
-        done.add(node)
-        return []
-
-    for start in sorted(graph):
-        if cycle := visit(start, []):
-            return cycle
-    return []
-
-
-def test_first_cycle() -> None:
-    assert first_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
-    assert first_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
-
-
-def test_no_circular_imports() -> None:
-    modules = {module_of(path): path for path in sources()}
-    graph: dict[str, set[str]] = {}
-    for module, path in modules.items():
-        named = {name if name in modules else name.rpartition(".")[0] for name in imports(path)}
-        graph[module] = (named & modules.keys()) - {module}
-    assert first_cycle(graph) == []
 
 
 # Habits
