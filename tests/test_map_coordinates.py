@@ -153,7 +153,7 @@ def test_a_map_in_metres_says_so_and_is_read_on_the_plane(tmp_path: Path) -> Non
     assert np.allclose(graph.metres - graph.metres[0], [[0, 0], [0, 100], [100, 100], [100, 0]])
     assert load(tmp_path / "map.graphml", "4@583000,4507000").report["places_in_region"] == 4
     with pytest.raises(
-        InputError, match=r"lies 14 km from the map 'map'; choose a point on it .metres east, then north"
+        InputError, match=r"lies 14 km from the map 'map'; choose a point on it .meters east, then north"
     ):
         load(tmp_path / "map.graphml", "4@593000,4517000")
     with pytest.raises(InputError, match="beyond a million kilometers: 4 nodes"):

@@ -16,7 +16,7 @@ NAV = {
         sizes="middle",
     ),
     "small": Preset(
-        line="the same maze, three minutes on one CPU core: for wide tables",
+        line="the same maze, three minutes on one CPU core: for tables of many runs",
         env=LOOPS,
         data={"documents": 10_000},
         model={"layers": 4, "heads": 4, "width": 64},
@@ -40,7 +40,7 @@ SOLVE = {
         sizes="middle",
     ),
     "small": Preset(
-        line="the same mazes, half the steps: for wide tables",
+        line="the same mazes, half the steps: for tables of many runs",
         env={"rows": 5},
         model={"layers": 4, "heads": 4, "width": 64},
         train={"steps": 1500, "batch": 32},

@@ -1,7 +1,7 @@
 """Splits a line of maze text into words, and accepts several spellings.
 
-Accepted besides the plain form: cells with spaces, `( 0 , 0 )`; words without spaces between them; marks in lower
-case; comments from `#` to the end of the line; an edge list without its last `;`; and entries for walls,
+Accepted in addition to the plain form: cells with spaces, `( 0 , 0 )`; words without spaces between them; marks in
+lower case; comments from `#` to the end of the line; an edge list without its last `;`; and entries for walls,
 `(0,0) <XX> (0,1) ;`. Entries for walls are dropped: a passage that is not in the list does not exist anyway.
 """
 

@@ -37,7 +37,7 @@ TO_DEGREES = (
 )
 SAY_WHICH = (
     "say in the file what they are and save it again: G.graph['crs'] = 'epsg:4326' for degrees, "
-    "G.graph['crs'] = 'metres' for metres east and north on a plane"
+    "G.graph['crs'] = 'metres' for meters east and north on a plane"
 )
 
 Frame = Literal["degrees", "metres", "unknown", "other"]

@@ -48,7 +48,7 @@ def parse(pieces: Iterable[bytes], columns: Columns) -> Document:
     except (xml.parsers.expat.ExpatError, ValueError, LookupError) as error:
         raise Refused(f"is not well-formed XML ({shown(error)})") from error
     if walk.graphs != 1:
-        raise Refused(f"holds {walk.graphs} <graph> elements, not one", "save each graph in a file of its own")
+        raise Refused(f"holds {walk.graphs} <graph> elements, not one", "save each graph in its own file")
     return columns.document()
 
 

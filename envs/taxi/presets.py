@@ -17,7 +17,7 @@ PRESETS = {
         sizes="middle",
     ),
     "small": Preset(
-        line="the same village, three minutes on one CPU core: for wide tables",
+        line="the same village, three minutes on one CPU core: for tables of many runs",
         env=VILLAGE,
         data={"documents": 8000},
         model={"layers": 4, "heads": 4, "width": 64},

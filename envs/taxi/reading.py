@@ -69,6 +69,6 @@ def counted(count: int, noun: str) -> str:
 
 
 def some(what: str, items: Iterable[str], noun: str = "node") -> list[str]:
-    """`["no numeric x and y: 3 nodes (the first is '7')"]`, or nothing where there are no items."""
+    """`["no numeric x and y: 3 nodes (the first is '7')"]`, or [] if there are no items."""
     found = list(items)
     return [f"{what}: {counted(len(found), noun)} (the first is {quoted(found[0])})"] if found else []

@@ -23,7 +23,7 @@ FEWEST_WHOLE = 2
 OUTSIDE_METRES = 1_000.0
 """Largest distance of the point of a region from the bounding box of the map, in meters."""
 REGION_FORMS = (
-    "'all', 'village', 'N@lat,lon' (on a city or a map in metres 'N@east,north') or 'south,west,north,east' in degrees"
+    "'all', 'village', 'N@lat,lon' (on a city or a map in meters 'N@east,north') or 'south,west,north,east' in degrees"
 )
 VILLAGE_HOLDS, VILLAGE_KEEPS = 50, 40
 """Number of intersections of a village around the middle of a map, and how many of them must be able to reach each
@@ -101,7 +101,7 @@ def cut(
         if not streets.globe:
             raise InputError(
                 f"env.region {text!r} is a box in degrees, but {streets.name!r} is not on the globe; "
-                "use 'N@east,north' in metres"
+                "use 'N@east,north' in meters"
             )
         lon, lat = streets.position[where].T
         chosen = where[(lat >= region.south) & (lat <= region.north) & (lon >= region.west) & (lon <= region.east)]
@@ -137,7 +137,7 @@ def _nearest(streets: Streets, where: np.ndarray, region: Nearest, text: str) ->
     margin = OUTSIDE_METRES / (np.radians(1) * EARTH_RADIUS) if streets.globe else OUTSIDE_METRES
     low, high = position.min(0) - margin, position.max(0) + margin
     if ((point < low) | (point > high)).any():
-        order = "latitude comes first, then longitude" if streets.globe else "metres east, then north, as in the map"
+        order = "latitude comes first, then longitude" if streets.globe else "meters east, then north, as in the map"
         raise InputError(
             f"env.region {text!r} lies {away.min() / 1000:,.0f} km from the map {streets.name!r}; "
             f"choose a point on it ({order})"
