@@ -41,8 +41,8 @@ def misread(prompts: Prompts, deleted: int, added: int, rewired: int, seed: int,
     text = np.full(n, np.uint64(streams.integer("misread", seed)))
     for wall, flip in zip(prompts.entries.T, prompts.flip.T):
         text = np.where(wall < e, mix(text * np.uint64(3) + (2 * wall + flip).astype(np.uint64) + _STEP), text)
-    # A random order of walls for each prompt. It depends on the text of the prompt alone, so that a prompt gets the same
-    # damage in every batch.
+    # A random order of walls for each prompt. It depends on the text of the prompt alone, so that the damage of a
+    # prompt does not depend on its batch.
     rank = mix(text[:, None] + (np.arange(1, e + 1, dtype=np.uint64) * _STEP)[None, :])
     entries = prompts.entries if prompts.entries.shape[1] else np.full((n, 1), e)
     places = entries.shape[1]
