@@ -18,7 +18,7 @@ from worldbench.core.metric import Metric, Report, Score
 from worldbench.core.options import require_at_least
 from worldbench.core.registry import figures, metrics
 from worldbench.figures import evidence as files
-from worldbench.figures.style import GREY, INK, literal, paper_style, save, write_csv
+from worldbench.figures.style import GRAY, INK, literal, paper_style, save, write_csv
 from worldbench.metrics.evaluation import chunks
 
 
@@ -75,7 +75,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
 
         figure = Figure(figsize=(2.6, 2.6), layout="constrained", facecolor="white")
         axis = figure.subplots()
-        axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.6)
+        axis.plot([0, 1], [0, 1], color=GRAY, linewidth=0.6)
         axis.plot(arrays["confidence"][seen], arrays["accuracy"][seen], color=INK, marker="o", markersize=3)
         axis.set_xlabel("probability of the likeliest token")
         axis.set_ylabel("share of positions where it comes next")

@@ -1,7 +1,7 @@
-"""Beliefs, true beside probed, each prefix coloured by its true belief (Shai et al. 2024, arXiv 2405.15943, figures 1
+"""Beliefs, true beside probed, each prefix colored by its true belief (Shai et al. 2024, arXiv 2405.15943, figures 1
 and 5).
 
-Three states: the simplex. More, or a generalised process: the first two principal components of the true beliefs, into
+Three states: the simplex. More, or a generalized process: the first two principal components of the true beliefs, into
 which the probed ones are laid too. Reads `evidence/belief_probe.npz`, nothing else. Shape letters: M prefixes, S
 states.
 """
@@ -15,7 +15,7 @@ import numpy as np
 
 from worldbench.core.errors import InputError
 from worldbench.figures import evidence as files
-from worldbench.figures.style import GREY, INK, literal, paper_style, save, write_csv
+from worldbench.figures.style import GRAY, INK, literal, paper_style, save, write_csv
 
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(3) / 2]])
 MOST_DISTINCT, LEAST_SIZE = 100, 9.0
@@ -24,7 +24,7 @@ MOST_DISTINCT, LEAST_SIZE = 100, 9.0
 def lay_out(
     belief: np.ndarray, predicted: np.ndarray, weight: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-    """Places of true and probed beliefs in the plane [M, 2] each, colours [M, 3], and what the plane is: "simplex", or
+    """Places of true and probed beliefs in the plane [M, 2] each, colors [M, 3], and what the plane is: "simplex", or
     "components"."""
     if belief.shape[1] == 3 and (belief >= 0).all():
         return belief @ CORNERS, predicted @ CORNERS, np.clip(0.08 + 0.84 * belief, 0, 1), "simplex"
@@ -35,9 +35,9 @@ def lay_out(
     flat = (belief - mean) @ axes[:, : min(3, belief.shape[1])]
     flat = np.pad(flat, ((0, 0), (0, 3 - flat.shape[1])))
     span = np.maximum(np.ptp(flat, axis=0), 1e-12)
-    colours = 0.08 + 0.84 * np.where(np.ptp(flat, axis=0) > 1e-9, (flat - flat.min(axis=0)) / span, 0.5)
+    colors = 0.08 + 0.84 * np.where(np.ptp(flat, axis=0) > 1e-9, (flat - flat.min(axis=0)) / span, 0.5)
     probed = np.pad((predicted - mean) @ axes[:, :2], ((0, 0), (0, max(0, 2 - belief.shape[1]))))
-    return flat[:, :2], probed, colours, "components"
+    return flat[:, :2], probed, colors, "components"
 
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
@@ -47,7 +47,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     belief, predicted, weight = (arrays[n] for n in files.BELIEFS)
     if not weight.sum() > 0:
         raise InputError(f"the beliefs in {str(evidence)!r} have no weight; {files.made_by(evidence)}")
-    true, probed, colours, plane = lay_out(belief, predicted, weight)
+    true, probed, colors, plane = lay_out(belief, predicted, weight)
     order = np.argsort(-weight, kind="stable")  # rare prefixes over common ones, which are drawn larger
     size = np.clip(60 * np.sqrt(weight / weight.sum()), 1.2, 30)
     few = len(np.unique(true.round(6), axis=0)) <= MOST_DISTINCT
@@ -61,14 +61,14 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             axis.scatter(
                 *points[order].T,
                 s=np.maximum(size[order], least),
-                c=colours[order],
+                c=colors[order],
                 linewidths=0,
                 alpha=0.9,
                 rasterized=True,
             )
             axis.set_title(f"{name} beliefs")
             if plane == "simplex":
-                axis.plot(*CORNERS[[0, 1, 2, 0]].T, color=GREY, linewidth=0.6, zorder=0)
+                axis.plot(*CORNERS[[0, 1, 2, 0]].T, color=GRAY, linewidth=0.6, zorder=0)
                 axis.set_axis_off()
             else:
                 axis.set_xlabel("first principal component")

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from worldbench.core.statistics import mean_interval
-from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, paper_style, save, write_csv
 from worldbench.records.check import Check, Severity
 from worldbench.records.reading import read
 
-COLOURS = {
+COLORS = {
     "deleted": BLUE,
     "added": "#2a9d5c",
     "rewired": RED,
@@ -26,9 +26,9 @@ COLOURS = {
 }
 LINES = {
     "oracle": (INK, "-"),
-    "random-legal": (GREY, "--"),
-    "uniform": (GREY, ":"),
-    "ngram": (GREY, "-."),
+    "random-legal": (GRAY, "--"),
+    "uniform": (GRAY, ":"),
+    "ngram": (GRAY, "-."),
     "untrained": ("#c0c0c0", "-"),
 }
 
@@ -68,11 +68,11 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
                 axis.set_axis_off()
                 continue
             metric, score = panels[k]
-            for model, (colour, style) in LINES.items():
+            for model, (color, style) in LINES.items():
                 value = record.references[metric].get(model, {}).get(score)
                 if value is not None and math.isfinite(value):
                     handles.setdefault(
-                        model, axis.axhline(value, color=colour, linestyle=style, linewidth=0.8, zorder=1)
+                        model, axis.axhline(value, color=color, linestyle=style, linewidth=0.8, zorder=1)
                     )
             shown = [
                 v
@@ -87,12 +87,12 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
                 shown += [v for p in points for v in p[1:]] if claimed else []
                 x = list(range(len(points)))
                 style = {"marker": "o", "markersize": 2.2, "linewidth": 1, "linestyle": "-" if claimed else ":"}
-                (line,) = axis.plot(x, [p[1] for p in points], color=COLOURS.get(kind, INK), zorder=3, **style)
+                (line,) = axis.plot(x, [p[1] for p in points], color=COLORS.get(kind, INK), zorder=3, **style)
                 axis.fill_between(
                     x,
                     [p[2] for p in points],
                     [p[3] for p in points],
-                    color=COLOURS.get(kind, INK),
+                    color=COLORS.get(kind, INK),
                     alpha=0.18,
                     linewidth=0,
                     zorder=2,
@@ -104,7 +104,7 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
             axis.set_ylim(min(shown, default=0.0) - margin, max(shown, default=1.0) + margin)
             axis.set_title(f"{literal(metric)}\n{literal(score)}", fontsize=7)
             axis.set_xticks(range(1 + max((len(ladder) - 1 for ladder in record.ladders.values()), default=0)))
-        order = [n for n in (*LINES, *COLOURS) if n in handles]
+        order = [n for n in (*LINES, *COLORS) if n in handles]
         sizes = {k: " ".join(f"{r.size:g}" for r in ladder[1:]) for k, ladder in record.ladders.items()}
         figure.legend(
             [handles[n] for n in order],

@@ -2,7 +2,7 @@
 the exact beliefs.
 
 Beliefs over three states lie in the simplex; others are drawn along the first two principal components of the exact
-beliefs (over two states: the probed belief against the exact one). A prefix has the colour of its exact belief in every
+beliefs (over two states: the probed belief against the exact one). A prefix has the color of its exact belief in every
 panel. Reads a trace and its evidence.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from worldbench.core.errors import InputError
 from worldbench.figures import evidence as files
-from worldbench.figures.style import GREY, INK, literal, paper_style, save, write_csv
+from worldbench.figures.style import GRAY, INK, literal, paper_style, save, write_csv
 from worldbench.records.finding import evidence_folder
 from worldbench.records.reading import read
 from worldbench.records.runs import Point, Trace
@@ -63,7 +63,7 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
     project, corners, labels = projection(belief)
     if project is None:
         return []
-    colour = colours(belief)
+    color = colors(belief)
     order = np.argsort(-films[0]["weight"][drawn], kind="stable")[::-1]  # rare prefixes below
     heads = [f"step {p.step:,}\n{_told(p)}" for p in chosen]
     panels = [*(project(f["predicted"][drawn], belief) for f in films), project(belief, belief)]
@@ -81,7 +81,7 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
         )  # what a late probe reads beyond the true range is shown
         low, high = seen.min(axis=0), seen.max(axis=0)
         for axis, place, head in zip(axes, panels, [*heads, "exact belief\n"]):
-            _panel(axis, place[order], colour[order], corners, 3.5 if place is not panels[-1] else 7)
+            _panel(axis, place[order], color[order], corners, 3.5 if place is not panels[-1] else 7)
             axis.set_title(head, fontsize=7)
             axis.set_xlabel(labels[0])
             if corners is None:
@@ -127,46 +127,46 @@ def projection(belief: np.ndarray) -> tuple[Project | None, np.ndarray | None, t
     """
     if belief.shape[1] == 3 and (belief > -1e-9).all() and np.allclose(belief.sum(axis=1), 1):
         return (lambda b, _: b @ CORNERS), CORNERS, ("", "")
-    centre = belief.mean(axis=0)
-    size, axes = np.linalg.eigh(np.cov((belief - centre).T).reshape(len(centre), len(centre)))
-    axes = axes[:, ::-1] * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(len(centre))])[::-1]
+    center = belief.mean(axis=0)
+    size, axes = np.linalg.eigh(np.cov((belief - center).T).reshape(len(center), len(center)))
+    axes = axes[:, ::-1] * np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(len(center))])[::-1]
     varied = int((size > 1e-9 * max(size.max(), 1e-12)).sum()) if size.max() > 1e-12 else 0
     if varied == 0:
         return None, None, ("", "")
     if varied == 1:
         along = axes[:, 0]
         return (
-            (lambda b, exact: np.stack([(exact - centre) @ along, (b - centre) @ along], axis=1)),
+            (lambda b, exact: np.stack([(exact - center) @ along, (b - center) @ along], axis=1)),
             None,
             ("exact", "drawn"),
         )
-    return (lambda b, _: (b - centre) @ axes[:, :2]), None, ("component 1", "component 2")
+    return (lambda b, _: (b - center) @ axes[:, :2]), None, ("component 1", "component 2")
 
 
-def colours(belief: np.ndarray) -> np.ndarray:
+def colors(belief: np.ndarray) -> np.ndarray:
     """RGB [M, 3] in [0, 1]: the belief itself over three states, else its first three principal components, each over
     its range.
     """
     if belief.shape[1] == 3 and (belief > -1e-9).all():
         rgb = np.clip(belief, 0, 1)
     else:
-        centred = belief - belief.mean(axis=0)
-        _, _, axes = np.linalg.svd(centred, full_matrices=False)
+        centered = belief - belief.mean(axis=0)
+        _, _, axes = np.linalg.svd(centered, full_matrices=False)
         rgb = np.zeros((len(belief), 3))
-        along = centred @ (axes[:3] * np.sign(axes[:3].sum(axis=1, keepdims=True) + 1e-12)).T
+        along = centered @ (axes[:3] * np.sign(axes[:3].sum(axis=1, keepdims=True) + 1e-12)).T
         rgb[:, : along.shape[1]] = (along - along.min(axis=0)) / np.maximum(np.ptp(along, axis=0), 1e-12)
     return 0.08 + 0.8 * rgb
 
 
-def _panel(axis: Axes, place: np.ndarray, colour: np.ndarray, corners: np.ndarray | None, size: float) -> None:
-    axis.scatter(place[:, 0], place[:, 1], c=colour, s=size, linewidths=0, alpha=0.75, rasterized=True)
+def _panel(axis: Axes, place: np.ndarray, color: np.ndarray, corners: np.ndarray | None, size: float) -> None:
+    axis.scatter(place[:, 0], place[:, 1], c=color, s=size, linewidths=0, alpha=0.75, rasterized=True)
     axis.set_xticks([])
     axis.set_yticks([])
     if corners is None:
-        axis.spines[["left", "bottom"]].set_color(GREY)
+        axis.spines[["left", "bottom"]].set_color(GRAY)
         return
     axis.spines[["left", "bottom"]].set_visible(False)
-    axis.fill(*corners.T, facecolor="none", edgecolor=GREY, linewidth=0.6)
+    axis.fill(*corners.T, facecolor="none", edgecolor=GRAY, linewidth=0.6)
     axis.set_aspect("equal")
     axis.set_xlim(-0.14, 1.14)
     axis.set_ylim(-0.14, 1.02)

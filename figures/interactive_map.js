@@ -119,8 +119,8 @@
 
   // ---- the view ----
   const size = { width: 1, height: 1, ratio: 1 }, shown = { unused: true, red: true };
-  const view = { x: (box.x0 + box.x1) / 2, y: (box.y0 + box.y1) / 2, scale: 1 }; // centre, and pixels per metre
-  let fitted = true, hovered = null, chosen = null, flight = 0, pending = 0, stale = true, colours = {};
+  const view = { x: (box.x0 + box.x1) / 2, y: (box.y0 + box.y1) / 2, scale: 1 }; // center, and pixels per metre
+  let fitted = true, hovered = null, chosen = null, flight = 0, pending = 0, stale = true, colors = {};
   const fit = () => Math.min((size.width - 24) / wide, (size.height - 24) / high, 900 / typical);
   const detail = () => Math.min((typical * view.scale) / 40, 1); // lines are thinner and arrowheads smaller where streets are short on the screen
   const showsPlaces = () => typical * view.scale > 22;
@@ -171,21 +171,21 @@
   function drawStreets() {
     stale = false;
     below.setTransform(1, 0, 0, 1, 0, 0);
-    below.fillStyle = colours.paper;
+    below.fillStyle = colors.paper;
     below.fillRect(0, 0, streets.width, streets.height);
     world(below);
     const w = size.width / 2 / view.scale, h = size.height / 2 / view.scale, d = detail();
     const seen = (t) => t.x1 >= view.x - w && t.x0 <= view.x + w && t.y1 >= view.y - h && t.y0 <= view.y + h;
     for (const [name, width] of [["unused", 0.5 + 0.9 * d], ["used", 0.5 + 1.5 * d], ["red", 0.4 + 1.2 * d]]) {
       if (shown[name] === false) continue;
-      below.strokeStyle = colours[name];
+      below.strokeStyle = colors[name];
       below.lineWidth = width / view.scale;
       for (const t of layers[name].values()) if (seen(t)) below.stroke(t.path);
     }
     if (shown.red && d > 0.2) {
       const heads = new Path2D();
       for (const t of layers.red.values()) if (seen(t)) for (const e of t.edges) head(heads, e, (2 + 7 * d) / view.scale);
-      below.fillStyle = colours.red;
+      below.fillStyle = colors.red;
       below.fill(heads);
     }
     if (showsPlaces()) {
@@ -195,7 +195,7 @@
         dots.moveTo(px[v] + r, py[v]);
         dots.arc(px[v], py[v], r, 0, 7);
       }
-      below.fillStyle = colours.used;
+      below.fillStyle = colors.used;
       below.fill(dots);
     }
     bar();
@@ -219,10 +219,10 @@
       if (what.edge !== undefined) {
         const line = new Path2D();
         trace(line, what.edge);
-        above.strokeStyle = colours.halo;
+        above.strokeStyle = colors.halo;
         above.lineWidth = 11 / view.scale;
         above.stroke(line);
-        above.strokeStyle = isRed(what.edge) ? colours.red : colours.mark;
+        above.strokeStyle = isRed(what.edge) ? colors.red : colors.mark;
         above.lineWidth = 3 / view.scale;
         above.stroke(line);
         if (isRed(what.edge) || between.get(pair(what.edge)).length === 1) {
@@ -235,7 +235,7 @@
       for (const v of what.edge !== undefined ? [from[what.edge], to[what.edge]] : [what.place]) {
         above.beginPath();
         above.arc(px[v], py[v], 6 / view.scale, 0, 7);
-        above.strokeStyle = colours.mark;
+        above.strokeStyle = colors.mark;
         above.lineWidth = 2 / view.scale;
         above.stroke();
       }
@@ -434,7 +434,7 @@
   // ---- start ----
   function dress() {
     const style = getComputedStyle(document.documentElement);
-    for (const name of ["paper", "used", "unused", "red", "mark", "halo"]) colours[name] = style.getPropertyValue(`--${name}`).trim();
+    for (const name of ["paper", "used", "unused", "red", "mark", "halo"]) colors[name] = style.getPropertyValue(`--${name}`).trim();
     redraw();
   }
   function resize() {

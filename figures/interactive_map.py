@@ -1,7 +1,7 @@
 """The street map that a model's rides imply, to walk through in a browser: one HTML file without network, from the
 evidence of `map_reconstruction`.
 
-The same streets, colours and curves as `street_map`, with every intersection, direction and number of uses under the
+The same streets, colors and curves as `street_map`, with every intersection, direction and number of uses under the
 pointer, and a list of the invented streets. The page is `interactive_map.html.j2` with `interactive_map.css` and
 `interactive_map.js` put into it; they are plain CSS and JavaScript.
 """

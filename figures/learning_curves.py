@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worldbench.core.errors import InputError
-from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, paper_style, save, write_csv
 from worldbench.records.lines import EvalLine, Line, TrainLine, read_lines
 from worldbench.records.scores import finite
 
@@ -81,7 +81,7 @@ def _excesses(axes: Axes, excess: list[tuple[int, float]]) -> None:
     axes.plot(*np.array(excess, float).T, color=RED, linewidth=1.0, marker="o", markersize=2.8)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.grid(True, which="major", color=GREY, linewidth=0.3, alpha=0.5)
+    axes.grid(True, which="major", color=GRAY, linewidth=0.3, alpha=0.5)
     axes.set_xlabel("training step")
     axes.set_ylabel("excess loss (nats per token)")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldbench.core.errors import InputError
-from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, paper_style, save, write_csv
 from worldbench.records.reading import read
 from worldbench.records.runs import Trace
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 LOSS, BELIEF = ("excess_loss", "kl"), ("belief_probe", "r2")
-COLOURS = (BLUE, RED, "#2a9d5c", "#e08a1e", "#7d5ba6", "#8c564b", "#17a2b8", "#c2185b")
+COLORS = (BLUE, RED, "#2a9d5c", "#e08a1e", "#7d5ba6", "#8c564b", "#17a2b8", "#c2185b")
 CONTROLS = {
     "law_r2": ("the exact law as regressor", (0, (1, 1.5))),
     "r2_untrained": ("untrained network", (0, (5, 2, 1, 2))),
@@ -48,7 +48,7 @@ def draw_trace(trace: Path, out: Path, *, title: str = "") -> list[Path]:
 def draw(runs: Sequence[tuple[str, Trace]], out: Path, *, title: str = "") -> list[Path]:
     """Draw `out`.png and .svg, with all points in `out`.csv. Returns the files written.
 
-    runs: a label and a trace each; runs of one label (seeds) share a colour. Errors: InputError where a trace lacks
+    runs: a label and a trace each; runs of one label (seeds) share a color. Errors: InputError where a trace lacks
     either score, or where the runs are not of one world and one evaluation (their frontiers would differ).
     """
     if not runs:
@@ -103,7 +103,7 @@ def _draw(
 
     low_y = max(LOWEST, min([0.0, *(y for *_, points in lines for *_, y in points)]))
     for name, y in ((name, y) for name, y in controls.items() if y >= low_y):
-        axes.axhline(y, color=GREY, linewidth=0.7, linestyle=CONTROLS[name][1], label=CONTROLS[name][0], zorder=1)
+        axes.axhline(y, color=GRAY, linewidth=0.7, linestyle=CONTROLS[name][1], label=CONTROLS[name][0], zorder=1)
     losses = [x for _, _, points in lines for _, x, _ in points if x > 0]
     low, high = min(losses, default=0.01) / 1.5, max(losses, default=1.0) * 1.25
     shown = [(k, x, y) for k, x, y in frontier if 0 < x < math.inf and math.isfinite(y)]
@@ -124,7 +124,7 @@ def _draw(
                 axes.annotate(
                     f"{k:g}", (x, y), xytext=(4, 2), textcoords="offset points", fontsize=6, color=INK, zorder=6
                 )
-    colours = dict(zip(dict.fromkeys(label for label, _, _ in lines), itertools.cycle(COLOURS)))
+    colors = dict(zip(dict.fromkeys(label for label, _, _ in lines), itertools.cycle(COLORS)))
     named: set[str] = set()
     for label, _seed, points in lines:
         drawn = [(x, y) for _, x, y in points if x > 0]
@@ -132,9 +132,9 @@ def _draw(
             xs, ys = zip(*drawn)
             name = literal(label) if label not in named else None
             axes.plot(
-                xs, ys, color=colours[label], linewidth=1, marker="o", markersize=2.4, alpha=0.85, zorder=4, label=name
+                xs, ys, color=colors[label], linewidth=1, marker="o", markersize=2.4, alpha=0.85, zorder=4, label=name
             )
-            axes.plot(xs[-1:], ys[-1:], color=colours[label], marker="o", markersize=4.5, linewidth=0, zorder=5)
+            axes.plot(xs[-1:], ys[-1:], color=colors[label], marker="o", markersize=4.5, linewidth=0, zorder=5)
             named.add(label)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

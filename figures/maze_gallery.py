@@ -174,7 +174,7 @@ def _through_wall(moves: np.ndarray, passages: np.ndarray, columns: int) -> bool
 def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, columns: int) -> None:
     from matplotlib.collections import LineCollection
 
-    def centre(cell: np.ndarray) -> np.ndarray:
+    def center(cell: np.ndarray) -> np.ndarray:
         return np.stack([cell % columns, cell // columns], axis=-1) + 0.5
 
     axis.set_xlim(-0.08, columns + 0.08)
@@ -192,7 +192,7 @@ def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, col
         )
     )
     axis.plot(
-        *centre(panel.true).T,
+        *center(panel.true).T,
         color=BLUE,
         alpha=0.28,
         linewidth=7 * scale,
@@ -201,12 +201,12 @@ def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, col
         zorder=1,
     )
     if len(panel.moves):
-        lines = _aside(centre(panel.moves[:, 0]), centre(panel.moves[:, 1]))
-        for right, colour, order in ((True, INK, 4), (False, RED, 5)):
+        lines = _aside(center(panel.moves[:, 0]), center(panel.moves[:, 1]))
+        for right, color, order in ((True, INK, 4), (False, RED, 5)):
             axis.add_collection(
                 LineCollection(
                     list(lines[panel.right == right]),
-                    colors=colour,
+                    colors=color,
                     linewidths=1.3 * scale,
                     capstyle="round",
                     zorder=order,
@@ -217,7 +217,7 @@ def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, col
         axis.add_collection(
             LineCollection(list(turns), colors=RED, linewidths=1.3 * scale, zorder=4)
         )  # back where it came from: never right
-    origin, target = centre(data["origin"][[panel.number]])[0], centre(data["target"][[panel.number]])[0]
+    origin, target = center(data["origin"][[panel.number]])[0], center(data["target"][[panel.number]])[0]
     axis.plot(
         *origin,
         marker="o",
@@ -229,7 +229,7 @@ def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, col
     )
     axis.plot(*target, marker="s", markersize=4.5 * scale, color=INK, zorder=6)
     if panel.stray:
-        last = centre(panel.moves[-1:, 1])[0] if len(panel.moves) else origin
+        last = center(panel.moves[-1:, 1])[0] if len(panel.moves) else origin
         axis.plot(*last, marker="x", markersize=6 * scale, color=RED, markeredgewidth=1.4, zorder=7)
     axis.set_title(panel.verdict, fontsize=7, color=INK if panel.solved else RED, pad=2)
 
@@ -247,7 +247,7 @@ def _aside(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
 
 
 def _walls(passages: np.ndarray, rows: int, columns: int) -> list[np.ndarray]:
-    """The border, and a line between neighbouring cells that are not joined. Cells without any passage are closed all
+    """The border, and a line between neighboring cells that are not joined. Cells without any passage are closed all
     around."""
     out = [np.array(line, float) for line in (((0, 0), (columns, 0), (columns, rows), (0, rows), (0, 0)),)]
     p = passages.reshape(rows, columns, 4)

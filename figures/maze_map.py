@@ -17,7 +17,7 @@ import numpy as np
 from worldbench.core.text import counted
 from worldbench.figures import street_map
 from worldbench.figures.street_map import Drawn
-from worldbench.figures.style import GREY, INK, RED, paper_style, save, write_csv
+from worldbench.figures.style import GRAY, INK, RED, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,12 +27,12 @@ UNUSED, ROCK = "#c4c4c4", "#e9e9e9"
 SURROUND, MARGIN = 0.7, 0.1
 MOST_SQUARES = 250_000
 """Of the smallest rectangle around a maze: where there are more, no maze is drawn."""
-"""Sides of a cell beyond the outermost centres, so that outer walls are seen, and beyond the outermost curves."""
+"""Sides of a cell beyond the outermost centers, so that outer walls are seen, and beyond the outermost curves."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A maze of square cells. side: metres. corner: the south-west cell's centre. at: int [N, 2], columns from the
+    """A maze of square cells. side: metres. corner: the south-west cell's center. at: int [N, 2], columns from the
     west, rows from the south. shape: both."""
 
     side: float
@@ -157,7 +157,7 @@ def _picture(
         )
     )
     axes.add_collection(
-        LineCollection(list(segments), colors=GREY, linewidths=max(0.08 * cell, 0.8), capstyle="projecting", zorder=2)
+        LineCollection(list(segments), colors=GRAY, linewidths=max(0.08 * cell, 0.8), capstyle="projecting", zorder=2)
     )
     street_map.draw_lines(axes, unused, UNUSED, 0.4 + 0.6 * thin)
     street_map.draw_lines(axes, used, INK, 0.5 + 0.9 * thin)
@@ -173,8 +173,8 @@ def _foot(figure: Figure, legend: tuple[tuple[str, str | None], ...]) -> None:
 
     width, height = figure.get_size_inches()
     margin = street_map.MARGIN
-    for i, (text, colour) in enumerate(legend):
+    for i, (text, color) in enumerate(legend):
         left, y = margin + (i // 2) * (width - margin) / 2, (street_map.FOOT - 0.2 - 0.17 * (i % 2)) / height
-        if colour is not None:
-            figure.add_artist(Line2D([left / width, (left + 0.22) / width], [y, y], color=colour, linewidth=1.2))
-        figure.text((left + (0.3 if colour is not None else 0)) / width, y, text, va="center", fontsize=7, color=INK)
+        if color is not None:
+            figure.add_artist(Line2D([left / width, (left + 0.22) / width], [y, y], color=color, linewidth=1.2))
+        figure.text((left + (0.3 if color is not None else 0)) / width, y, text, va="center", fontsize=7, color=INK)

@@ -12,7 +12,7 @@ import numpy as np
 
 from worldbench.core.arrays import Array, Named
 from worldbench.figures import evidence as files
-from worldbench.figures.style import BLUE, GREY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, paper_style, save, write_csv
 
 LOSS = Array("float", ("L+",), finite=False)
 """Infinite where a model gives a token of the law no probability."""
@@ -57,7 +57,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
         right.set_ylabel("excess loss (nats per token)")
         for axis in (left, right):
             axis.set_xlabel("tokens seen after the prompt")
-            axis.grid(True, which="major", color=GREY, linewidth=0.3, alpha=0.4)
+            axis.grid(True, which="major", color=GRAY, linewidth=0.3, alpha=0.4)
         if title:
             figure.suptitle(literal(title), fontsize=9, color=INK)
         paths = save(figure, stem)

@@ -12,12 +12,12 @@ import numpy as np
 
 from worldbench.core.arrays import Array, Named
 from worldbench.figures import evidence as files
-from worldbench.figures.style import BLUE, GREY, INK, literal, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GRAY, INK, literal, paper_style, save, write_csv
 
 CURVES = {
     "singular_values": ("hidden states", INK, "-"),
-    "singular_values_centred": ("centred", BLUE, "-"),
-    "singular_values_untrained": ("untrained network", GREY, "--"),
+    "singular_values_centred": ("centered", BLUE, "-"),
+    "singular_values_untrained": ("untrained network", GRAY, "--"),
 }
 NEEDED: Named = {"singular_values": Array("float", ("K+",), least=0)}
 OPTIONAL: Named = {
@@ -37,7 +37,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
         figure = Figure(figsize=(3.6, 2.5), layout="constrained", facecolor="white")
         axis = figure.subplots()
         for name, share in shares.items():
-            label, colour, line = CURVES[name]
+            label, color, line = CURVES[name]
             p = share[share > 0]
             rank = float(np.exp(-(p * np.log(p)).sum())) if len(p) else float("nan")
             seen = p > 1e-6 * p.max(initial=0.0)
@@ -45,7 +45,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             axis.plot(
                 np.arange(1, len(p) + 1)[seen],
                 p[seen],
-                color=colour,
+                color=color,
                 linestyle=line,
                 linewidth=1.0,
                 marker="o",
@@ -55,7 +55,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
         axis.set_yscale("log")
         axis.set_xlabel("singular value, by size")
         axis.set_ylabel("share of their sum")
-        axis.grid(True, which="major", color=GREY, linewidth=0.3, alpha=0.4)
+        axis.grid(True, which="major", color=GRAY, linewidth=0.3, alpha=0.4)
         axis.legend(loc="best")
         if title:
             axis.set_title(literal(title), fontsize=9, color=INK)

@@ -3,7 +3,7 @@ the rides name.
 
 After the maps of Vafa et al. 2024 (arXiv 2406.03689). Reads the evidence of the metric `map_reconstruction` (an .npz
 file), nothing else.
-Coordinates: metres east and north of the map's centre.
+Coordinates: metres east and north of the map's center.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from worldbench.core.arrays import Array, Named
 from worldbench.core.text import counted
 from worldbench.figures import evidence as files
-from worldbench.figures.style import GREY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.figures.style import GRAY, INK, RED, literal, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,7 +82,7 @@ class Drawn:
 def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) -> list[Path]:
     """Draw the whole map (`out`.png, .svg, .csv) and a part of it (`out`-zoom.*).
 
-    box: the part, in metres; None: where most invented streets begin, or the centre if there are none. Returns the
+    box: the part, in metres; None: where most invented streets begin, or the center if there are none. Returns the
     files written.
     Errors: InputError for a file that is no evidence of a map reconstruction.
     """
@@ -195,7 +195,7 @@ def _picture(
                     mark[2] - mark[0],
                     mark[3] - mark[1],
                     fill=False,
-                    edgecolor=GREY,
+                    edgecolor=GRAY,
                     linewidth=0.8,
                     zorder=5,
                 )
@@ -233,7 +233,7 @@ def frame(box: Box, title: str) -> tuple[Figure, Axes, float]:
     return figure, axes, 1 / (inches_per_metre * 72)
 
 
-def draw_lines(axes: Axes, edges: Drawn, colour: str, width: float) -> None:
+def draw_lines(axes: Axes, edges: Drawn, color: str, width: float) -> None:
     """Straight streets as one path; the two directions of a street are one line."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
@@ -244,7 +244,7 @@ def draw_lines(axes: Axes, edges: Drawn, colour: str, width: float) -> None:
     points = np.stack([edges.start[once], edges.stop[once]], axis=1).reshape(-1, 2)
     codes = np.tile([Outline.MOVETO, Outline.LINETO], len(once))
     axes.add_patch(
-        PathPatch(Outline(points, codes), fill=False, edgecolor=colour, linewidth=width, capstyle="round", zorder=2)
+        PathPatch(Outline(points, codes), fill=False, edgecolor=color, linewidth=width, capstyle="round", zorder=2)
     )
 
 
@@ -277,10 +277,10 @@ def _foot(figure: Figure, counts: tuple[str, str, str], metres_per_point: float)
     from matplotlib.lines import Line2D
 
     width, height = figure.get_size_inches()
-    for row, (text, colour) in enumerate(zip(counts, (INK, RED, None))):
+    for row, (text, color) in enumerate(zip(counts, (INK, RED, None))):
         y = (FOOT - 0.16 - 0.15 * row) / height
-        if colour is not None:
-            figure.add_artist(Line2D([MARGIN / width, (MARGIN + 0.22) / width], [y, y], color=colour, linewidth=1.2))
+        if color is not None:
+            figure.add_artist(Line2D([MARGIN / width, (MARGIN + 0.22) / width], [y, y], color=color, linewidth=1.2))
         figure.text((MARGIN + 0.3) / width, y, text, va="center", fontsize=7, color=INK)
     metres = _round_length(0.22 * min(width, LONGEST_SIDE) * 72 * metres_per_point)
     bar = metres / metres_per_point / 72

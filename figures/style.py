@@ -19,7 +19,7 @@ from worldbench.core.text import visible
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, RED, BLUE, GREY = "#111111", "#d62728", "#3b6ea5", "#8a8a8a"
+INK, RED, BLUE, GRAY = "#111111", "#d62728", "#3b6ea5", "#8a8a8a"
 
 _RC: dict[Any, Any] = {
     "font.family": "sans-serif",

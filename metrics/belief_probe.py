@@ -172,7 +172,7 @@ class BeliefProbe(Metric):
         if (belief >= 0).all():
             scores["kl"] = Score(kl_of_beliefs(belief, predicted, w), len(w))
         else:
-            report.notes.append("no kl: beliefs of a generalised process are no probabilities")
+            report.notes.append("no kl: beliefs of a generalized process are no probabilities")
         scores["r2_all_layers"] = score(predict(np.concatenate(list(layers.values()), axis=1)))
         scores["r2_shuffled"] = score(predict(h, shuffled))
         s = belief.shape[1]

@@ -10,7 +10,7 @@ import numpy as np
 from worldbench.core.graph import Graph
 
 MOST_CACHED = 1 << 25
-"""Neighbours of nodes that are kept at once, where many nodes are near to many."""
+"""Neighbors of nodes that are kept at once, where many nodes are near to many."""
 
 
 class Drawing:
@@ -127,7 +127,7 @@ class Drawing:
         """Add a new edge from `at` for move `done`, and the valid sub-path after it. Returns how many moves `path`
         spells then; -1: nothing helps."""
         slot = at * self.a + moves[done]
-        near = self.neighbours(at)
+        near = self.neighbors(at)
         if done == len(moves) - 1:
             if not (near == destination).any():
                 return -1
@@ -187,7 +187,7 @@ class Drawing:
                 break
         return best
 
-    def neighbours(self, node: int) -> np.ndarray:
+    def neighbors(self, node: int) -> np.ndarray:
         """The other nodes within `distance` metres, nearest first, then by index."""
         if node not in self.near:
             metres = self.graph.metres

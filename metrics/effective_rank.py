@@ -59,17 +59,17 @@ class EffectiveRank(Metric):
         wanted, model = evaluation.settings.rank_tokens, evaluation.model
         h = _states(evaluation, model, wanted)
         s = np.linalg.svd(h, compute_uv=False)
-        centred = np.linalg.svd(h - h.mean(0), compute_uv=False)
+        centered = np.linalg.svd(h - h.mean(0), compute_uv=False)
         n = len(h)
         scores = {
             "rank": Score(effective_rank(s), n),
-            "rank_centered": Score(effective_rank(centred), n),
-            "participation_ratio": Score(participation_ratio(centred), n),
+            "rank_centered": Score(effective_rank(centered), n),
+            "participation_ratio": Score(participation_ratio(centered), n),
         }
         notes = [f"hidden state: {model.hidden_name}, width {h.shape[1]}"]
         if n < wanted:
             notes.append(f"{counted(n, 'hidden state', commas=False)}: there are no more (asked: {wanted})")
-        arrays = {"singular_values": s, "singular_values_centred": centred}
+        arrays = {"singular_values": s, "singular_values_centred": centered}
         untrained = model.untrained(evaluation.seed)
         if untrained is not None:
             plain = np.linalg.svd(_states(evaluation, untrained, wanted), compute_uv=False)

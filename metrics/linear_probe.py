@@ -78,7 +78,7 @@ def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
     """Fisher's linear discriminant: scores whose largest names the class; a class that was never seen is never named.
 
     Closed form (class means, pooled covariance within classes, shares as priors): a linear map like Vafa et al.'s,
-    without a learning rate or a number of steps that would favour one model over another, and fast for thousands of
+    without a learning rate or a number of steps that would favor one model over another, and fast for thousands of
     classes.
     """
     count = np.bincount(label, minlength=classes).astype(float)
@@ -99,8 +99,8 @@ def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
 def top_components(x: np.ndarray, count: int, w: np.ndarray | None = None) -> np.ndarray:
     """The first principal directions of x [M, D], as columns [D, count]."""
     w = _shares(len(x), w)
-    centred = x - w @ x
-    _, vectors = np.linalg.eigh((centred * w[:, None]).T @ centred)
+    centered = x - w @ x
+    _, vectors = np.linalg.eigh((centered * w[:, None]).T @ centered)
     return vectors[:, ::-1][:, :count]
 
 

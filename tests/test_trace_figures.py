@@ -113,7 +113,7 @@ def test_beliefs_that_are_no_probabilities_are_drawn_by_component(tmp_path: Path
     assert filmstrip.draw(tmp_path / "trace.json", tmp_path / "film")
     rows = table(tmp_path / "film.csv")
     assert places(rows, "").mean(axis=0) == pytest.approx([0, 0], abs=1e-5)
-    assert len(filmstrip.colours(belief)) == len(belief)
+    assert len(filmstrip.colors(belief)) == len(belief)
 
 
 def test_what_has_no_beliefs_that_vary_is_not_drawn(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_runs_are_drawn_beside_the_frontier(tmp_path: Path) -> None:
     ]
     assert {r["label"]: r["r2"] for r in rows if r["kind"] == "control"} == {"law_r2": "0.4", "r2_untrained": "0.1"}
     svg = paths[1].read_text(encoding="utf-8")
-    first, second = matched.COLOURS[:2]
+    first, second = matched.COLORS[:2]
     assert svg.count(f"stroke: {first}") > svg.count(f"stroke: {second}") > 0  # a colour a model, not a run
     before = paths[1].read_bytes()
     matched.draw(runs, tmp_path / "matched", title="rrxor")
