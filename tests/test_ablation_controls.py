@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_identity import BASE_ENV, job
+from tiny_jobs import BASE_ENV, job
 
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.gpt import GPT, GPTConfig

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sample_records import result_of
-from tiny_runs import SMALL_EVAL
+from tiny_runs import SMALL_EVAL, tiny_words
 
 from worldbench.cli.main import main
 from worldbench.core.registry import metrics, models
@@ -17,33 +17,16 @@ TINY = [
     *("--model.layers", "2", "--model.width", "16", *SMALL_EVAL, "--eval.detours", "0.5"),
     *("--eval.detour_kinds", "random"),
 ]
-WORLDS = {
-    "taxi": [
-        *("--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"),
-        *("--train.row_tokens", "24"),
-    ],
-    "hmm": ["--env.process", "mess3", "--env.length", "6"],
-}
-NEW = ("bst", "mtp", "jtp", "gru", "lstm")
-CASES = [("taxi", "bst"), ("taxi", "lstm"), ("hmm", "bst"), ("hmm", "mtp"), ("hmm", "jtp"), ("hmm", "gru")]
-
-
-def test_no_trained_model_is_left_out() -> None:
-    """gpt and nextlat go this way in test_cli and test_trace."""
-    assert {e.name for e in models if e.trained} == {"gpt", "nextlat", *NEW}
+WORLDS = {"taxi": [*tiny_words("taxi"), "--train.row_tokens", "24"], "hmm": tiny_words("hmm")}
+ELSEWHERE = ("gpt", "nextlat")
+"""Models that go this way in test_cli_runs and test_trace."""
+CASES = [("hmm", e.name) for e in models if e.trained and e.name not in ELSEWHERE] + [("taxi", "bst"), ("taxi", "lstm")]
 
 
 @pytest.mark.parametrize(("world", "model"), CASES)
 def test_a_run_from_end_to_end(world: str, model: str, tmp_path: Path) -> None:
-    assert (
-        main(
-            [
-                *("run", world, "--model", model, "--preset", "small", *WORLDS[world], *TINY),
-                *("--out", str(tmp_path), "--quiet"),
-            ]
-        )
-        == 0
-    )
+    words = ["run", world, "--model", model, "--preset", "small", *WORLDS[world], *TINY]
+    assert main([*words, "--out", str(tmp_path), "--quiet"]) == 0
     record = result_of(next(tmp_path.glob(f"{world}-{model}-*")))
     assert record.scores.keys() | record.not_applicable.keys() == set(metrics.names())
     hidden = {"state_probe", "transition_consistency", "effective_rank", "belief_probe", "state_swap"}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from test_identity import BASE_ENV, BASE_TRAIN
+from tiny_jobs import BASE_ENV, BASE_TRAIN
 
 from worldbench.cli.main import main
 from worldbench.core.registry import models

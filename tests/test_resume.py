@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_jobs import job
 from tiny_runs import SMALL_EVAL
 
 from worldbench.core.errors import Interrupted, RunError
@@ -114,8 +115,6 @@ OTHERS = [e.name for e in models if e.trained and e.name != "nextlat"]
 def trainer(
     folder: Path, model: str = "nextlat", more: dict[str, dict[str, object]] | None = None, **options: object
 ) -> Trainer:
-    from test_identity import job
-
     j = job(model, changes={"train": options, "data": {"documents": 40}, **(more or {})})
     world = TaxiWorld(j.groups["env"])
     folder.mkdir(exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 import pytest
 
 from worldbench.cli import main as cli
+from worldbench.core.registry import models, worlds
 
 RUN = ["run", "hmm", "--model", "gpt", "--preset", "small"]
 OPTIONS = {
@@ -32,8 +34,33 @@ SIZES = {
 }  # fmt: skip
 SMALL_EVAL = [word for name, value in SIZES.items() for word in (f"--eval.{name}", str(value))]
 """Sizes with which every metric answers, in a small part of the time of the defaults."""
+TINY_WORLDS: dict[str, dict[str, Any]] = {
+    "taxi": {"map": "city:24", "region": "all", "min_moves": 2, "max_moves": 9},
+    "hmm": {"process": "mess3", "length": 6},
+    "maze": {"rows": 4, "columns": 4, "generator": "depth-first-percolation", "percolation": 0.2, "max_moves": 9},
+    "maze-solve": {"rows": 3, "generator": "depth-first-percolation"},
+}
+"""Options of each world, for a small one. A world that is not named here is tested with its own defaults."""
+TINY_MODELS: dict[str, Any] = {"layers": 1, "heads": 1, "width": 16}
+"""Options of models, where they have them."""
 TIMES = ("manifest.json", ".lock")
 """Files that differ from one process to the next."""
+
+
+def tiny_env(world: str) -> Any:
+    """The options of a small world."""
+    return worlds[world].load_config()(**TINY_WORLDS.get(world, {}))
+
+
+def tiny_model(model: str) -> Any:
+    """The options of a small model that is trained."""
+    kind = models[model].load_config()
+    return kind(**{f.name: TINY_MODELS[f.name] for f in dataclasses.fields(kind) if f.name in TINY_MODELS})
+
+
+def tiny_words(world: str) -> list[str]:
+    """A small world as words of a command line."""
+    return [word for name, value in TINY_WORLDS.get(world, {}).items() for word in (f"--env.{name}", str(value))]
 
 
 def draw_nothing(patch: pytest.MonkeyPatch) -> None:
