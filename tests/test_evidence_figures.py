@@ -132,7 +132,7 @@ def test_beliefs_are_laid_out_where_they_belong() -> None:
 
 
 def test_rrxor_has_its_beliefs_in_the_plane(tmp_path: Path) -> None:
-    """worlds.md: 36 beliefs in all, 35 without that of the start."""
+    """RRXOR has 36 beliefs; 35 without the belief at the start."""
     world = HMM(HMMConfig(process="rrxor", length=12))
     score(world, Oracle(world), eval_config(metrics=("belief_probe",), probe_documents=2000), tmp_path)
     belief_simplex.draw(tmp_path / "belief_probe.npz", tmp_path / "beliefs")

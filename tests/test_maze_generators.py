@@ -74,7 +74,7 @@ def test_a_maze_is_its_number_in_any_batch(kind: str) -> None:
 
 
 def test_wilson_is_uniform_over_the_192_trees() -> None:
-    """worlds.md, section 2: 3x3 has 192 spanning trees; a chi-square over 38,400 draws."""
+    """A grid of 3 x 3 cells has 192 spanning trees. A chi-square test over 38,400 draws."""
     _, count = np.unique(codes(make("wilson", 3, 3, 38_400), 3, 3), return_counts=True)
     assert len(count) == 192
     statistic = ((count - 200) ** 2 / 200).sum()
@@ -85,8 +85,7 @@ def test_wilson_is_uniform_over_the_192_trees() -> None:
 
 
 def test_depth_first_reaches_the_known_trees() -> None:
-    """Of the 192, 14 from a corner, 11 from an edge cell, 8 from the centre, 88 over a uniform start (worlds.md,
-    section 2)."""
+    """Depth-first makes 88 of the 192 trees: 14 from a corner, 11 from an edge cell, 8 from the center."""
     tree = codes(make("depth-first", 3, 3, 20_000), 3, 3)
     start = (streams.uniform(0, 20_000, 9, "test", "depth-first")[:, 0] * 9).astype(int)
     assert len(np.unique(tree)) == 88
