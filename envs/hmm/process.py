@@ -122,9 +122,8 @@ class Process:
 
     def successors(self, belief: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Beliefs after every possible token: [N, S] -> [N, V, S], and the probabilities [N, V] of the tokens."""
-        rows = (
-            np.repeat(belief, 2, axis=0) if len(belief) == 1 < self.n_tokens else belief
-        )  # BLAS rounds a product with one row differently, and results must not depend on the number of rows
+        # BLAS rounds a product with one row differently, and results must not depend on the number of rows.
+        rows = np.repeat(belief, 2, axis=0) if len(belief) == 1 < self.n_tokens else belief
         after = (rows @ self._wide)[: len(belief)].reshape(-1, self.n_states)
         after, p = _normalized(after, after @ self.phi)
         return after.reshape(len(belief), self.n_tokens, -1), p.reshape(len(belief), -1)

@@ -84,9 +84,8 @@ class SolveWorld(Solving):
         most = max(most, int(listed_open.sum(axis=1).max(initial=0)))
         self.prompt_length = int(prompt_tokens(most))
         self.context = self.prompt_length + self.longest
-        self._asked: tuple[int, np.ndarray, np.ndarray, int, int] | None = (
-            None  # seed, prompts and lengths found, blocks drawn, and how many of the last blocks had no new prompt
-        )
+        # Seed, prompts and lengths found, blocks drawn, and how many of the last blocks had no new prompt
+        self._found: tuple[int, np.ndarray, np.ndarray, int, int] | None = None
 
     # Documents
 
@@ -138,8 +137,8 @@ class SolveWorld(Solving):
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The distinct prompts of the test documents of `seed`. A maze in another telling is not a new prompt."""
         found, lengths, block, fruitless = np.zeros((0, self.prompt_length), np.int32), np.zeros(0, np.int32), 0, 0
-        if self._asked is not None and self._asked[0] == seed:
-            _, found, lengths, block, fruitless = self._asked
+        if self._found is not None and self._found[0] == seed:
+            _, found, lengths, block, fruitless = self._found
         while (
             len(found) < count
             and fruitless < FRUITLESS
@@ -156,7 +155,7 @@ class SolveWorld(Solving):
             kept = np.sort(np.unique(asked, axis=0, return_index=True)[1])
             fruitless = fruitless + 1 if kept[-1] < len(found) - PROMPT_BLOCK else 0
             found, lengths, block = found[kept], lengths[kept], block + 1
-        self._asked = (seed, found, lengths, block, fruitless)
+        self._found = (seed, found, lengths, block, fruitless)
         return found[:count], lengths[:count]
 
     # Other tellings, changed mazes, and other mazes

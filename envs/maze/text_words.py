@@ -60,7 +60,6 @@ def unknown_word(word: str, marks: tuple[str, ...], rows: int, columns: int) -> 
     if _CELL.fullmatch(word):
         change = "set env.rows and env.columns to the size of the mazes, or leave the line out"
         return f"{word!r} is not a cell of a maze of {rows} x {columns}; {change}"
-    close = nearest(
-        word.replace("\u2013", "--").replace("\u2014", "--"), marks
-    )  # word processors replace two hyphens by a dash
+    # Word processors replace two hyphens by a dash.
+    close = nearest(word.replace("\u2013", "--").replace("\u2014", "--"), marks)
     return f"{word!r:.60} is not a word{close if 'did you mean' in close else f' of a maze; a line reads {EXAMPLE!r}'}"

@@ -44,9 +44,8 @@ def beeline_arrival(walker: Walker, rides: int = 10_000) -> float:
     """
     graph = walker.graph
     source, target, direction = graph.edges.T
-    step = np.zeros(
-        (len(graph.directions), 2)
-    )  # a direction without a move on this map keeps displacement 0, so the driver never prefers it
+    # A direction without a move on this map keeps the displacement 0, so the driver never prefers it.
+    step = np.zeros((len(graph.directions), 2))
     for a in np.unique(direction):
         of = direction == a
         step[a] = (graph.metres[target[of]] - graph.metres[source[of]]).mean(0)

@@ -74,9 +74,8 @@ def drawable(graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut, sp
     ])  # fmt: skip
     here = np.packbits(np.eye(n, dtype=bool), axis=1)
     successor = np.where(graph.successor < 0, n, graph.successor)
-    ahead = np.zeros(
-        (n + 1, here.shape[1]), np.uint8
-    )  # the last row (no destination) stands for moves that do not exist
+    # The last row (no destination) stands for moves that do not exist.
+    ahead = np.zeros((n + 1, here.shape[1]), np.uint8)
 
     def before() -> np.ndarray:
         """The sets one move earlier: the union over the moves that leave each place."""

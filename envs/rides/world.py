@@ -73,9 +73,8 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         if held_out is None:
             self.walker.check()
         self._column = self.vocabulary.action_of_token
-        self._asked: dict[
-            int, tuple[np.ndarray, int, int]
-        ] = {}  # by seed: pairs found so far, blocks of rides drawn, and how many of the last blocks added no pair
+        # By seed: pairs found so far, blocks of rides drawn, and how many of the last blocks added no pair.
+        self._found: dict[int, tuple[np.ndarray, int, int]] = {}
 
     @cached_property
     def _law(self) -> LawTable:
@@ -98,20 +97,20 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         """
         n = self._graph.n_places
         place = np.arange(n)
-        there_are = int(self.held_out.holds(place[:, None], place[None, :]).sum()) if n <= MOST_COUNTED else n * n
-        wanted = min(count, there_are)
-        found, block, seen_for_nothing = self._asked.get(seed, (np.empty(0, np.int64), 0, 0))
-        while len(found) < wanted and seen_for_nothing < 50:
+        held = int(self.held_out.holds(place[:, None], place[None, :]).sum()) if n <= MOST_COUNTED else n * n
+        wanted = min(count, held)
+        found, block, fruitless = self._found.get(seed, (np.empty(0, np.int64), 0, 0))
+        while len(found) < wanted and fruitless < 50:
             origin, destination, _, _ = self.walker.rides(seed, "test", block * PROMPT_BLOCK, PROMPT_BLOCK)
             both = np.concatenate([found, origin * n + destination])
             _, first = np.unique(both, return_index=True)
-            seen_for_nothing = seen_for_nothing + 1 if len(first) == len(found) else 0
-            if seen_for_nothing == 1 and n <= MOST_COUNTED:  # do not search for pairs that have no ride
+            fruitless = fruitless + 1 if len(first) == len(found) else 0
+            if fruitless == 1 and n <= MOST_COUNTED:  # do not search for pairs that have no ride
                 c = self.config
                 wanted = min(wanted, int(drawable(self._graph, c.min_moves, c.max_moves, self.held_out, "test").sum()))
             found = both[np.sort(first)]
             block += 1
-        self._asked = {seed: (found, block, seen_for_nothing)}
+        self._found = {seed: (found, block, fruitless)}
         pairs = found[:wanted]
         tokens = np.stack([pairs // n, pairs % n], axis=1) + self.first_place
         return tokens.astype(np.int32), np.full(len(pairs), 2, np.int32)

@@ -80,9 +80,8 @@ def _streets(position: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     pairs = np.unique(
         np.sort(np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [0, 2]]]), axis=1), axis=0
     ).astype(np.int64)
-    weight = 1 + rng.permutation(len(pairs)).astype(
-        np.float64
-    )  # distinct, so that the tree is unique; above 0, because csr_matrix drops zeros
+    # Weights are distinct, so that the tree is unique, and above 0, because csr_matrix drops zeros.
+    weight = 1 + rng.permutation(len(pairs)).astype(np.float64)
     tree = minimum_spanning_tree(csr_matrix((weight, pairs.T), shape=(n, n))).data
     in_tree = np.isin(weight, tree)
     further = max(0, round(STREETS_PER_PLACE * n) - int(in_tree.sum()))
