@@ -205,9 +205,8 @@ def _check_values(name: str, asked: Array, array: np.ndarray, sizes: dict[str, i
             raise _Refused(f"has {name} with row numbers that do not exist")
     if asked.kind == "float" and asked.finite and not np.isfinite(array).all():
         raise _Refused(f"has {name} that are not finite")
-    if (array < np.float64(asked.least)).any() or (
-        array > np.float64(asked.most)
-    ).any():  # float64: float16 cannot hold every bound
+    # float64, because float16 cannot hold every bound.
+    if (array < np.float64(asked.least)).any() or (array > np.float64(asked.most)).any():
         raise _Refused(f"has {name} outside {asked.least:g} .. {asked.most:g}")
 
 

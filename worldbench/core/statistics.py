@@ -19,15 +19,15 @@ import numpy as np
 from worldbench.core import streams
 
 Z95 = 1.959963984540054
-SQUARED = 1e150
+LARGEST_VALUE = 1e150
 """Intervals and tests are computed only of numbers below this one. Their squares, and sums of squares, are finite."""
 RESAMPLE_CELLS = 1 << 22
 """Indices of bootstrap resamples that are held at once. Bounds memory and changes no result."""
 
 
-def squared(value: float) -> bool:
+def finite_square(value: float) -> bool:
     """True if intervals and tests can be computed of the value: the value is finite, and so is its square."""
-    return abs(value) < SQUARED
+    return abs(value) < LARGEST_VALUE
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash
-from worldbench.core.statistics import SQUARED, equivalence, holm, paired_t, squared
+from worldbench.core.statistics import LARGEST_VALUE, equivalence, finite_square, holm, paired_t
 from worldbench.core.text import counted
 from worldbench.records import budget, leaderboard
 from worldbench.records.comparison import Comparison
@@ -174,7 +174,7 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         fields |= {"steps_a": tuple(pair.steps[s][0] for s in seeds), "steps_b": tuple(pair.steps[s][1] for s in seeds)}
     both = [(value_of(ours[s].scores, column), value_of(theirs[s].scores, column)) for s in seeds]
     values = [(x, y) for x, y in both if x is not None and y is not None]
-    infinite = sum(not (squared(x) and squared(y)) for x, y in values)
+    infinite = sum(not (finite_square(x) and finite_square(y)) for x, y in values)
     if len({m.version for m in holders}) > 1:
         fields["verdict"], values = f"not paired: different versions of the metric {name}", []
     elif len(values) < len(seeds):
@@ -182,7 +182,7 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         fields["verdict"] = f"missing: {len(values)} of {counted(len(seeds), 'shared seed')} have it{unmatched}"
         values = []
     elif infinite:
-        what = "infinite" if any(map(math.isinf, itertools.chain(*values))) else f"above {SQUARED:g}"
+        what = "infinite" if any(map(math.isinf, itertools.chain(*values))) else f"above {LARGEST_VALUE:g}"
         fields["verdict"], values = f"not paired: {what} on {infinite} of {counted(len(seeds), 'shared seed')}", []
     elif len(seeds) < FEWEST_SEEDS:
         fields["verdict"] = f"no power ({counted(len(seeds), 'shared seed')} of at least {FEWEST_SEEDS})"

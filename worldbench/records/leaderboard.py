@@ -19,7 +19,7 @@ from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import identity_hash
 from worldbench.core.options import later_defaults
 from worldbench.core.registry import models
-from worldbench.core.statistics import Mean, mean_interval, squared
+from worldbench.core.statistics import Mean, finite_square, mean_interval
 from worldbench.records import budget
 from worldbench.records.differences import differing, plain
 from worldbench.records.finding import find
@@ -200,7 +200,7 @@ def _mean(values: list[float | None]) -> Mean | None:
     known = [v for v in values if v is not None]
     if len(known) < len(values):
         return None
-    if all(map(squared, known)):
+    if all(map(finite_square, known)):
         return mean_interval(known)
     mean = sum(known)
     return None if math.isnan(mean) else Mean(mean, len(known), None)
