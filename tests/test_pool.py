@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from worldbench.core.errors import InputError, RunError
+from worldbench.core.errors import InputError, Interrupted, RunError
 from worldbench.core.plugins import load_plugin
 from worldbench.runs.pool import Cell, Here, Pool, Processes
 
@@ -201,3 +202,17 @@ def alive(pid: int) -> bool:
         return False
     stat = Path(f"/proc/{pid}/stat")
     return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_signal_that_comes_while_a_process_is_started_reaches_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = multiprocessing.context.ForkProcess.start
+
+    def start(process: multiprocessing.context.ForkProcess) -> None:
+        real(process)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(multiprocessing.context.ForkProcess, "start", start)
+    begun = time.monotonic()
+    with pytest.raises(Interrupted):
+        list(Processes(2).run([Cell("long", time.sleep, (60,))]))
+    assert time.monotonic() - begun < 50

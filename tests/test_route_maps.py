@@ -86,6 +86,7 @@ def test_the_record_is_printed_as_json(tmp_path: Path, square: Path, capsys: pyt
 
 
 @pytest.mark.pictures
+@pytest.mark.pictures
 def test_the_same_command_in_two_processes_ends_in_the_same_bytes(tmp_path: Path, square: Path) -> None:
     file = saved(tmp_path, GOOD)
     command = [

@@ -27,6 +27,9 @@ from typing import Any, Literal
 from worldbench.core.errors import InputError, Interrupted, RunError, WorldbenchError
 from worldbench.core.plugins import read_plugin
 
+STOPPING = (signal.SIGTERM, signal.SIGINT)
+"""The signals that ask a plan to stop."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -130,11 +133,12 @@ class Processes(Pool):
                             ours, theirs = context.Pipe()
                             args = (theirs, plugins, cell if start == "fork" else None)
                             process = context.Process(target=_child, args=args, name=cell.name)
-                            process.start()
+                            with _signals_held():  # a signal must find the process among those that it is passed on to
+                                process.start()
+                                running[ours] = (cell, process)
                             theirs.close()
                             if start == "spawn":
                                 ours.send(cell)
-                            running[ours] = (cell, process)
                     for connection in wait(list(running), timeout=1.0):
                         assert isinstance(connection, Connection)
                         cell, process = running.pop(connection)
@@ -215,6 +219,7 @@ def _child(connection: Connection, plugins: list[tuple[Path, str]], cell: Cell |
     os.setpgrp()  # Ctrl-C in a terminal reaches the parent alone, which passes one SIGTERM on
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     threading.Thread(target=_stop_with_parent, args=(os.getppid(),), daemon=True).start()
     name = "a process" if cell is None else cell.name
     try:
@@ -263,6 +268,16 @@ def _received(connection: Connection, cell: Cell, process: BaseProcess) -> Outco
 
 
 @contextmanager
+def _signals_held() -> Iterator[None]:
+    """SIGINT and SIGTERM wait until the block has ended. A process that is started within waits too (see `_child`)."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _passing_on(running: dict[Connection, tuple[Cell, BaseProcess]]) -> Iterator[list[int]]:
     """Pass SIGINT and SIGTERM on to the running processes; the list holds the signals that came."""
     came: list[int] = []
@@ -274,7 +289,7 @@ def _passing_on(running: dict[Connection, tuple[Cell, BaseProcess]]) -> Iterator
                 os.kill(process.pid, signal.SIGTERM)
 
     try:
-        old = {s: signal.signal(s, on_signal) for s in (signal.SIGTERM, signal.SIGINT)}
+        old = {s: signal.signal(s, on_signal) for s in STOPPING}
     except ValueError:  # not the main thread: the signals belong to the caller
         yield came
         return
