@@ -43,7 +43,7 @@ class Report:
     faults: list[str] = field(default_factory=list)
     peak: int = 0
 
-    def told(self) -> str:
+    def messages(self) -> str:
         """The first faults, with long lines cut."""
         more = [f".. and {len(self.faults) - SHOWN} more"] if len(self.faults) > SHOWN else []
         lines = "\n\n".join([*self.faults[:SHOWN], *more]).splitlines()

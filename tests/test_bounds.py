@@ -37,7 +37,7 @@ def test_they_are_the_scores_of_the_references() -> None:
     assert bounds(record, both).missing == ()
     assert values(bounds(record, both[:1])) == (0.1, None)
     assert bounds(record, both[:1]).missing == ("oracle",)
-    assert "there is no result of oracle in the same world" in bounds(record, both[:1]).told()[0]
+    assert "there is no result of oracle in the same world" in bounds(record, both[:1]).messages()[0]
     assert bounds(both[0]) == Bounds(), "a reference has none"
 
 

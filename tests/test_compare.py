@@ -19,7 +19,7 @@ from worldbench.core.statistics import Mean, equivalence, holm
 from worldbench.records import reading
 from worldbench.records.compare import compare
 from worldbench.records.comparison import render
-from worldbench.records.leaderboard import build, settings_told_apart
+from worldbench.records.leaderboard import build, distinct_settings
 from worldbench.records.leaderboard import render as board
 from worldbench.records.variant import distinct_labels
 
@@ -194,7 +194,7 @@ def test_a_board_of_many_different_rows_takes_time_in_proportion(tmp_path: Path)
     for count in (250, 1000):
         records = [result(scores={}, config={"model": {"width": i}}) for i in range(count)]
         start = time.process_time()
-        labels = settings_told_apart(records)
+        labels = distinct_settings(records)
         names = distinct_labels(records)
         times.append(time.process_time() - start)
         assert labels[7] == ["model.width=7"]

@@ -45,7 +45,7 @@ def tried(name: str, count: int, inputs: Callable[[int], tuple[str, Callable[[],
 
     report = in_worker(work)
     if report.faults:
-        pytest.fail(report.told(), pytrace=False)
+        pytest.fail(report.messages(), pytrace=False)
     assert report.read + report.refused == count
     assert report.refused > 0, f"no damaged input of {name!r} is refused"
     return report
@@ -105,7 +105,7 @@ def made(name: str, strategy: st.SearchStrategy[Any], count: int, use: Callable[
 
     report = in_worker(work)
     if report.faults:
-        pytest.fail(report.told(), pytrace=False)
+        pytest.fail(report.messages(), pytrace=False)
     assert report.refused + report.read >= count // 2
 
 

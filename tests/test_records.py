@@ -277,7 +277,7 @@ def test_a_file_that_was_not_named_is_left_out(tmp_path: Path) -> None:
     stranger.write_text('{"results": {}}')
     found = find([tmp_path], Result)
     assert [path.name for path, _ in found.records] == ["result-1.json"]
-    (line,) = found.told()
+    (line,) = found.messages()
     assert str(stranger) in line
     with pytest.raises(InputError, match="results_2026"):
         find([tmp_path / "result-1.json", stranger], Result)

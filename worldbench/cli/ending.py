@@ -19,7 +19,7 @@ def print_ending(path: Path, display: Display) -> None:
     record, folder = read(path, Result), path.parent
     bounds = bounds_beside(path, record)
     print_scores(record, bounds)
-    for sentence in bounds.told():
+    for sentence in bounds.messages():
         display.say(sentence)
     drawn = sorted(picture.name for picture in (folder / "figures").glob("*.png"))
     if drawn:

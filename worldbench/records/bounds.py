@@ -33,7 +33,7 @@ class Bounds:
         """What the floor or the ceiling of the metric called `name` has for a score; None where it has nothing."""
         return self.scores.get(name, {}).get(metric.reference(which) or "", {}).get(score)
 
-    def told(self) -> list[str]:
+    def messages(self) -> list[str]:
         """A sentence for each reference that is missing."""
         return [
             f"no {name} beside the scores: there is no result of {name} in the same world under the same evaluation"

@@ -1,4 +1,4 @@
-"""`check.json`: every metric of a world against its references and against damage of growing size."""
+"""`check.json`: every metric of a world, measured on its references and on damage of growing severity."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worldbench.records.parts import Count, Key, Part, Real, Record, Values, che
 
 
 class CheckedMetric(Part, frozen=True, kw_only=True):
-    """claims: the kinds of damage that the metric says something about."""
+    """A metric. claims: the kinds of damage for which the metric states how its scores change."""
 
     version: Count
     primary: str
@@ -21,14 +21,14 @@ class CheckedMetric(Part, frozen=True, kw_only=True):
 
 
 class Severity(Part, frozen=True, kw_only=True):
-    """One size of damage: values[metric][score] holds a number for each corruption."""
+    """One severity of damage: values[metric][score] holds a number for each corruption."""
 
     size: float
     values: Mapping[str, Mapping[str, Sequence[Real | None]]]
 
 
 class Verdict(Part, frozen=True):
-    """A statement of a metric about itself. holds: None where it could not be judged."""
+    """A statement of a metric about its scores. holds: whether it is true; None if it could not be judged."""
 
     metric: str
     statement: str
@@ -53,8 +53,8 @@ class Measurement(Record, frozen=True, kw_only=True):
 
 
 class Check(Record, frozen=True, kw_only=True):
-    """references[metric][model][score]. not_applicable[metric][model]: the reason. ladders: by kind of damage, from
-    none to the largest size.
+    """The check of a world. references[metric][model][score]: the value. not_applicable[metric][model]: the reason.
+    ladders: kind of damage -> its severities, from none to the largest.
     """
 
     kind: ClassVar[str] = "check"

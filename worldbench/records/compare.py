@@ -1,8 +1,8 @@
-"""Two models, score by score, on the training seeds that they share.
+"""Compares two models, score by score, on the training seeds that both have.
 
-Only results that agree in world, data, evaluation and metric versions are paired. A seed names the same data in the
-same order for both models, so the test is a paired one; p values are corrected for all comparisons of the table (Holm);
-fewer than three shared seeds decide nothing. At matched loss: `matched.py`.
+Only results with the same world, data, evaluation and metric versions are paired. Both models see the same data in the
+same order for a seed, so a paired test is used. p values are corrected for all comparisons of the table (Holm). With
+fewer than three shared seeds there is no verdict. Comparison at equal loss is in `matched.py`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from worldbench.records.scores import value_of
 from worldbench.records.variant import Variant, distinct_labels
 
 LEVEL = 0.05
+"""Significance level of a verdict."""
 FEWEST_SEEDS = 3
+"""Smallest number of shared seeds for a verdict."""
 
 
 @dataclass
@@ -49,13 +51,13 @@ def compare(
     matched: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Comparison]:
-    """Model `a` against model `b` over result files: a row per world, arm, evaluation and score.
+    """Compare model `a` with model `b` over result files: a row for each world, arm, evaluation and score.
 
-    a, b: a model's name, with options where it comes with several (`Variant`). columns: `metric` or `metric.score`;
-    None takes every metric's primary score. margin: also ask whether they are equivalent to within it, in the score's
-    own units. matched: a loss, named likewise, at which they are compared, from the traces of their runs. say: is given
-    a line for each file below a folder that could not be read and was left out. Raises InputError where there is
-    nothing to pair, or where it is not clear what to pair.
+    a, b: names of models, with options if the results have several variants (`Variant`). columns: `metric` or
+    `metric.score`; None: the primary score of every metric. margin: also test whether the models are equivalent within
+    this margin, in units of the score. matched: a loss, such as `excess_loss.kl`, at which the models are compared,
+    from the traces of their runs. say: called with a line for each file below a folder that could not be read and was
+    left out. Raises InputError if there is nothing to pair, or if it is not clear what to pair.
     """
     if a == b:
         raise InputError(f"a comparison needs two models, not {a!r} twice")
@@ -64,7 +66,7 @@ def compare(
     two = (Variant.parse(a), Variant.parse(b))
     if matched is None:
         found = find(paths, Result)
-        for line in found.told():
+        for line in found.messages():
             say(line)
         records, traces = [record for _, record in found.records], None
     else:
@@ -101,10 +103,8 @@ def compare(
 
 
 def _alike(two: tuple[Variant, Variant], records: list[Result]) -> list[list[Result]]:
-    """Results that may be compared: equal in world, data and evaluation.
-
-    Where a model comes with several settings there, equal in the training options too.
-    """
+    """Groups of results that may be compared: with equal world, data and evaluation, and with equal training options if
+    a model has several settings there."""
     out = []
     for found in _grouped(records, lambda r: [r.world, r.config.get("data"), r.identity.evaluation]):
         settings = [{leaderboard.settings_key(r) for r in variant.of(found)} for variant in two]
@@ -120,7 +120,7 @@ def _grouped(records: list[Result], key: Callable[[Result], Any]) -> list[list[R
 
 
 def _of(variant: Variant, records: list[Result]) -> dict[int, Result]:
-    """The results of a variant by seed. Raises InputError where they differ in more than the seed."""
+    """Seed -> result of a variant. Raises InputError if the results differ in more than the seed."""
     mine = variant.of(records)
     if len({leaderboard.settings_key(r) for r in mine}) > 1:
         labels = sorted(set(distinct_labels(mine)))
@@ -143,21 +143,21 @@ def _nothing_to_pair(two: tuple[Variant, Variant], records: list[Result]) -> str
 
 
 def _arms(pairs: list[Matched]) -> list[str]:
-    """The data of each group, and the evaluation where one place has several."""
+    """The arm of each group, with the evaluation if a world and arm have several."""
     firsts = [next(iter(pair.ours.values())) for pair in pairs]
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, first in enumerate(firsts):
         places[leaderboard.place(first)].append(i)
     out = [leaderboard.place(first)[1] for first in firsts]
     for alike in places.values():
-        told = leaderboard.evaluations_told_apart([firsts[i] for i in alike])
-        for i, words in zip(alike, told):
+        distinct = leaderboard.distinct_evaluations([firsts[i] for i in alike])
+        for i, words in zip(alike, distinct):
             out[i] = " ".join(filter(None, (out[i], *words)))
     return out
 
 
 def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -> _Draft | None:
-    """The values of one score on the shared seeds; None where neither model has the metric."""
+    """The values of one score on the shared seeds; None if neither model has the metric."""
     ours, theirs, name = pair.ours, pair.theirs, column.partition(".")[0]
     holders = [r.scores[name] for r in (*ours.values(), *theirs.values()) if name in r.scores]
     if not holders:
@@ -190,7 +190,7 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
 
 
 def _judged(drafts: list[_Draft], margin: float | None) -> list[Comparison]:
-    """Verdicts, with p values adjusted over all drafts that have any."""
+    """The comparisons with their verdicts, with p values adjusted over all of them."""
     decided = [d for d in drafts if "verdict" not in d.fields]
     tests = [paired_t(d.a, d.b) for d in decided]
     adjusted = holm([t.p for t in tests])

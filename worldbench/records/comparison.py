@@ -1,4 +1,4 @@
-"""One score of two models compared, and how comparisons are shown."""
+"""A comparison of two models by one score, and tables of comparisons."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from worldbench.records.parts import marked
 class Comparison:
     """One score of models a and b on their shared seeds.
 
-    better: which way is better ("higher", "lower", "none"). mean_a, mean_b, difference (a - b), interval (95%, paired
-    t), p, p_holm: None where nothing is decided. p_equivalent: that the models differ by `margin` or more,
-    Holm-adjusted likewise. unpaired: seeds that only one of the two has. matched: the loss that both were brought to,
-    and its level by shared seed; steps_a, steps_b: the training steps at which they reach it. tuned_a, tuned_b: trials
-    x seeds that their settings were chosen from, and "-" for none.
+    better: "higher", "lower" or "none". mean_a, mean_b, difference (a - b), interval (95%, paired t), p, p_holm: None
+    without a verdict. p_equivalent: p value of the hypothesis that the models differ by `margin` or more,
+    Holm-adjusted. unpaired: seeds that only one model has. matched: the loss at which the models are compared. levels:
+    its value for each shared seed. steps_a, steps_b: training steps at which the runs reach it. tuned_a, tuned_b:
+    trials x seeds of tuning, "-" for none.
     """
 
     world: str
@@ -78,16 +78,15 @@ def render(rows: list[Comparison], form: str) -> str:
         ]
         for r in rows
     ]
-    told = [*_levels(rows), *_budgets(rows)]
+    notes = [*_levels(rows), *_budgets(rows)]
     if form == "markdown":
-        return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in told)])
-    return "\n".join([tables.terminal(head, body, 3), *map(tables.note, told)])
+        return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in notes)])
+    return "\n".join([tables.terminal(head, body, 3), *map(tables.note, notes)])
 
 
 def _levels(rows: list[Comparison]) -> list[str]:
-    """A sentence for each world and arm that was matched: the level of each seed, when each model reaches it, and the
-    mean.
-    """
+    """A sentence for each world and arm that was matched: the level of each seed, the steps at which the models reach
+    it, and the mean level."""
     out: dict[str, None] = {}
     for r in rows:
         if not r.matched:
@@ -110,7 +109,7 @@ def _where(row: Comparison) -> str:
 
 
 def _budgets(rows: list[Comparison]) -> list[str]:
-    """A sentence for each world and arm where either model was tuned: trials x seeds, and whether they had the same."""
+    """A sentence for each world and arm where a model was tuned: trials x seeds, and whether they are equal."""
     out: dict[str, None] = {}
     for r in rows:
         if (r.tuned_a, r.tuned_b) != ("-", "-"):

@@ -1,4 +1,4 @@
-"""In what several sets of options differ, and how an option's value is written."""
+"""Options in which results differ, and how values of options are written."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def differing(sets: Sequence[dict[str, Any]], *, absent: bool = False) -> list[l
         for name, value in options.items():
             seen[name].add(_frozen(value))
             having[name] += 1
-    told = {name for name, values in seen.items() if len(values) > 1 or (absent and having[name] < len(sets))}
-    return [[name for name in options if name in told] for options in sets]
+    differ = {name for name, values in seen.items() if len(values) > 1 or (absent and having[name] < len(sets))}
+    return [[name for name in options if name in differ] for options in sets]
 
 
 def _frozen(value: Any) -> Any:
-    """A value that can be put in a set, equal where the values are."""
+    """A hashable value, equal for equal values."""
     if isinstance(value, dict):
         return frozenset((name, _frozen(child)) for name, child in value.items())
     return tuple(map(_frozen, value)) if isinstance(value, (list, tuple)) else value
 
 
 def plain(value: Any) -> str:
-    """An option's value, as it is written in a label."""
+    """The value of an option, as labels have it."""
     if isinstance(value, list):
         return ",".join(map(plain, value))
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -44,18 +44,20 @@ R = TypeVar("R", bound=Record)
 
 @dataclass
 class Found(Generic[R]):
-    """records: with their files. left_out: files below a folder that could not be read, and why."""
+    """The records that were found. records: (file, record). left_out: (file, reason) for files below a folder that
+    could not be read."""
 
     records: list[tuple[Path, R]] = field(default_factory=list)
     left_out: list[tuple[Path, str]] = field(default_factory=list)
 
-    def told(self) -> list[str]:
-        """A line for each file left out."""
+    def messages(self) -> list[str]:
+        """A line for each file that was left out."""
         return [f"left out: {reason}" for _, reason in self.left_out]
 
 
 def files(paths: list[Path], kinds: tuple[str, ...]) -> list[tuple[Path, bool]]:
-    """Files named, and files below the folders named that have the name of a kind; and whether each was named itself.
+    """The files among `paths`, and the files of some kinds below the folders among them. Returns (file, whether the
+    file itself was named).
 
     Raises InputError for a path that does not exist, and for a folder without such files.
     """
@@ -74,7 +76,7 @@ def files(paths: list[Path], kinds: tuple[str, ...]) -> list[tuple[Path, bool]]:
 
 
 def everything(paths: list[Path]) -> list[Path]:
-    """Files that are named, or lie below the folders named and have the name, or the content, of a record.
+    """The files among `paths`, and below the folders among them the files with the name or the content of a record.
 
     Raises InputError for a path that does not exist, and for a folder without records.
     """

@@ -1,7 +1,8 @@
-"""One table over many results: a row per world, settings and model; means over training seeds with t intervals.
+"""The leaderboard: a table with a row for each world, model and settings, with means and t intervals over training
+seeds.
 
-Results that differ in world, version, data, evaluation, metric version or the budget of tuning never share a row; what
-a row lacks is shown as missing.
+Results that differ in world, version, data, evaluation, metric version or budget of tuning never share a row. A score
+that a row does not have is shown as missing.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from worldbench.settings.train import TrainConfig
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the board.
+    """A row of the leaderboard.
 
-    label: what a person calls the model and its settings. seeds: of training. cells: by column; None where missing.
-    command: repeats one of its runs. tuned: trials x seeds.
+    label: name of the model, and settings that distinguish the row. seeds: training seeds. cells: column -> mean; None
+    if a score is missing. n: column -> number of trials. command: repeats one of the runs. tuned: trials x seeds.
     """
 
     world: str
@@ -51,9 +52,10 @@ class Row:
 def build(
     paths: list[Path], columns: list[str] | None = None, say: Callable[[str], None] = lambda line: None
 ) -> list[Row]:
-    """Group results that differ only in their training seed. A seed that comes twice in a row is refused.
+    """The rows over result files and folders. Results that differ only in their training seed share a row.
 
-    say: is given a line for each file below a folder that could not be read and was left out.
+    columns: `metric` or `metric.score`; None: the primary score of every metric. say: called with a line for each file
+    below a folder that could not be read and was left out. Raises InputError for a seed that occurs twice in a row.
     """
     found = find(paths, Result)
     groups: dict[str, list[Result]] = defaultdict(list)
@@ -69,20 +71,20 @@ def build(
         if len(set(seeds)) != len(records) and seeds:
             raise InputError(f"{records[0].command}: seed {twice(seeds)} comes more than once; name each result once")
         rows.append(_row(records[: None if seeds else 1], tuple(seeds), wanted))
-    rows = _told_apart(rows, [records[0] for records in groups.values()])
-    for line in found.told():
+    rows = _with_distinct_labels(rows, [records[0] for records in groups.values()])
+    for line in found.messages():
         say(line)
     order = {"uniform": 0, "random-legal": 1, "ngram": 2, "untrained": 3, "corrupted": 8, "oracle": 9}
     return sorted(rows, key=lambda r: (r.world, r.arm, order.get(r.label.partition(" ")[0], 5), r.label, r.tuned))
 
 
 def twice(seeds: list[int]) -> int:
-    """The seed that comes most often."""
+    """The seed that occurs most often."""
     return Counter(seeds).most_common(1)[0][0]
 
 
 def settings_key(record: Result) -> str:
-    """Equal for results that differ in nothing but their training seed."""
+    """A key that is equal for results that differ in their training seed alone."""
     versions = {name: m.version for name, m in record.scores.items()}
     name, settings = record.model.name, record.training_settings()
     later = {"train": later_defaults(TrainConfig), "model": _later_of(name)}
@@ -95,8 +97,8 @@ def settings_key(record: Result) -> str:
 
 @functools.cache
 def _later_of(model: str) -> dict[str, Any]:
-    """Of a model's options, those that came later, and their defaults: a result from before they were there is one at
-    their default.
+    """Options of a model that were added later, with their defaults: a result from before an option existed counts as a
+    result with its default.
     """
     try:
         entry = models[models[model].reads or model]
@@ -106,7 +108,7 @@ def _later_of(model: str) -> dict[str, Any]:
 
 
 def primary_scores(records: list[Result]) -> list[str]:
-    """`metric.score` of every metric in any of the results, in their order."""
+    """`metric.score`, the primary score, for every metric in the results, in their order."""
     seen: dict[str, None] = {}
     for record in records:
         for name, metric in record.scores.items():
@@ -115,9 +117,9 @@ def primary_scores(records: list[Result]) -> list[str]:
 
 
 def whole_name(records: list[Result], column: str) -> str:
-    """`metric.score` for a column asked for as `metric`.
+    """`metric.score` for a column `metric` (its primary score) or `metric.score`.
 
-    Raises InputError where no result has the metric, or none of them the score (a reference may lack it).
+    Raises InputError if no result has the metric or the score.
     """
     name, _, score = column.partition(".")
     having = [r.scores[name] for r in records if name in r.scores]
@@ -131,35 +133,33 @@ def whole_name(records: list[Result], column: str) -> str:
 
 
 def place(record: Result) -> tuple[str, str]:
-    """What a person calls the world and the data.
-
-    Returns (world and preset, "scarce" or "stream"; nothing for a model that has no data).
-    """
+    """The columns `world` and `arm` of a result: world and preset; "scarce", "stream", or "" for a model without
+    training data."""
     world, documents = record.world, record.number("data", "documents")
     where = f"{record.world_name} {world.get('map_digest', identity_hash(world))[:8]} {record.preset}"
     return where, "" if documents is None else ("stream" if documents == 0 else "scarce")
 
 
-def _told_apart(rows: list[Row], records: list[Result]) -> list[Row]:
-    """Rows of one name in one place with what they differ in after the name: settings, or the evaluation."""
+def _with_distinct_labels(rows: list[Row], records: list[Result]) -> list[Row]:
+    """Rows whose labels were equal, with the settings or the evaluation in which they differ added to the label."""
     labels = [row.label for row in rows]
-    for told in (settings_told_apart, evaluations_told_apart):
+    for words_of in (distinct_settings, distinct_evaluations):
         alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for i, row in enumerate(rows):
-            alike[row.world, row.arm, labels[i], "" if told is settings_told_apart else row.tuned].append(i)
+            alike[row.world, row.arm, labels[i], "" if words_of is distinct_settings else row.tuned].append(i)
         for places in alike.values():
-            for i, words in zip(places, told([records[i] for i in places])):
+            for i, words in zip(places, words_of([records[i] for i in places])):
                 labels[i] = " ".join([labels[i], *words])
     return [replace(row, label=label) for row, label in zip(rows, labels)]
 
 
-def settings_told_apart(records: list[Result]) -> list[list[str]]:
-    """`group.field=value` for what each result's settings differ in from another's."""
+def distinct_settings(records: list[Result]) -> list[list[str]]:
+    """For each result, `group.field=value` for the settings in which the results differ."""
     return _words([_settings(record) for record in records])
 
 
-def evaluations_told_apart(records: list[Result]) -> list[list[str]]:
-    """What each result's evaluation differs in from another's: its options, else versions of metrics, else its name."""
+def distinct_evaluations(records: list[Result]) -> list[list[str]]:
+    """For each result, what distinguishes its evaluation: options, versions of metrics, or else its identity."""
     if len({record.identity.evaluation for record in records}) == 1:
         return [[] for _ in records]
     options = [{f"eval.{name}": v for name, v in record.config.get("eval", {}).items()} for record in records]
@@ -194,8 +194,8 @@ def _row(records: list[Result], seeds: tuple[int, ...], columns: list[str]) -> R
 
 
 def _mean(values: list[float | None]) -> Mean | None:
-    """None where a value is missing; an infinite one makes the mean infinite, and a huge one leaves it without an
-    interval.
+    """The mean with its interval; None if a value is missing. An infinite value makes the mean infinite, and with a
+    very large value the mean has no interval.
     """
     known = [v for v in values if v is not None]
     if len(known) < len(values):
@@ -207,7 +207,7 @@ def _mean(values: list[float | None]) -> Mean | None:
 
 
 def score_of(record: Result, column: str) -> Score | None:
-    """The score that a column names; None where the result lacks it."""
+    """The score that a column names; None if the result does not have it."""
     name, _, score = column.partition(".")
     return record.scores[name].scores.get(score) if name in record.scores else None
 
@@ -238,7 +238,7 @@ def _row_as_json(row: Row, any_tuned: bool) -> dict[str, Any]:
 
 
 def render(rows: list[Row], form: str) -> str:
-    """The board as a terminal table, Markdown, CSV or JSON."""
+    """The leaderboard as a terminal table, Markdown, CSV or JSON."""
     if not rows:
         raise InputError("there are no results to show")
     columns, any_tuned = list(rows[0].cells), any(r.tuned != "-" for r in rows)

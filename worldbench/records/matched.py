@@ -1,9 +1,8 @@
-"""Two runs of one seed at one excess loss: what each knows when it predicts equally well.
+"""Compares two models at equal excess loss: for each seed, the scores of both runs where they predict equally well.
 
-The level of a seed is the larger of the two runs' least losses: the lowest that both reach. Each run is read off where
-it first comes down to the level: scores are interpolated linearly in the log of the loss between that checkpoint and
-the one before it. A run that is below the level from its first checkpoint on was never seen at it: that seed is not
-matched.
+The level of a seed is the lowest loss that both runs reach: the larger of their two smallest losses. The scores of a
+run are taken where its loss first falls to the level, by linear interpolation in the log of the loss between that
+checkpoint and the one before. A seed is not matched if one run is below the level already at its first checkpoint.
 """
 
 from __future__ import annotations
@@ -21,14 +20,15 @@ from worldbench.records.runs import Result, Trace
 from worldbench.records.scores import Metric, Score, value_of
 
 LEAST = 1e-12
-"""Losses below this are not told apart: their logarithm would be noise."""
+"""Smaller losses are treated as equal to this one, because their logarithm is noise."""
 
 
 @dataclass
 class Matched:
-    """Two models' results by seed, as they stand at the losses that both runs of a seed reach.
+    """Two models at equal loss. ours, theirs: seed -> result with the scores at that loss. column: the loss.
 
-    column: the loss. levels, steps: by shared seed; None where the seed is not matched, and all its scores None then.
+    levels, steps: seed -> the level, and the steps at which both runs reach it; None if the seed is not matched, and
+    then all its scores are None.
     """
 
     ours: dict[int, Result]
@@ -57,13 +57,13 @@ def load_traces(
     traced = {(path.parent, trace.model.name) for path, trace in traces.items()}
     untraced = [(path, r) for path, r in results if id(r) in chosen and (path.parent, r.model.name) not in traced]
     without = sorted({str(path.parent) for path, _ in untraced})
-    for line in found.told():
+    for line in found.messages():
         say(line)
     if without:
-        told = "runs have" if len(without) > 1 else "run has"
+        runs = "runs have" if len(without) > 1 else "run has"
         reading = untraced[0][1].identity.reading
         first = f"first: worldbench trace {' '.join(without)}" + (f" --as {reading}" if reading else "")
-        raise InputError(f"{len(without)} {told} no trace to match losses on; {first}")
+        raise InputError(f"{len(without)} {runs} no trace to match losses on; {first}")
     return [traces[path] for path in sorted(traces)]
 
 

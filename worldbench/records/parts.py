@@ -1,8 +1,7 @@
-"""What the records of a run share: numbers, versions, identities, and the head that says what was run, on what, and
-how.
+"""Types that several records share: numbers, versions, identities, and the head that says which model was run in which
+world with which settings.
 
-A field that may be absent has a default, and is left out of the file where it is at that default. Unknown fields are
-refused.
+A field with a default is left out of the file while it has its default. Unknown fields are refused.
 """
 
 from __future__ import annotations
@@ -21,18 +20,18 @@ if TYPE_CHECKING:
 else:
 
     class Real(float):
-        """A number that may be infinite. JSON has no infinity: the file says "inf" or "-inf"."""
+        """A number that may be infinite. JSON has no infinity, so files hold "inf" or "-inf"."""
 
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-"""A SHA-256."""
+"""A SHA-256 digest."""
 Key = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
-"""Of `core.files.identity_hash`."""
+"""An identity, as `core.files.identity_hash` computes it."""
 Values = Mapping[str, Real | None]
-"""Numbers by name; None where a number is not defined (NaN)."""
+"""Name -> number; None for a number that is not defined (NaN)."""
 Settings = dict[str, dict[str, Any]]
-"""Option group -> option -> any JSON value: which options there are depends on the world and the model."""
+"""Option group -> option -> JSON value. The options depend on the world and the model."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -42,8 +41,9 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class Record(Part, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A whole file.
 
-    kind: what the file says that it is. marks: keys by which a file of schema 1, which does not say so, is recognized.
-    versioned: did a file of schema 1 name its schema? remedy: what to do where the file cannot be read.
+    kind: the kind of record that the file names. marks: keys by which a file of schema 1, which does not name its kind,
+    is recognized. versioned: whether files of schema 1 name their schema. remedy: what to do if the file cannot be
+    read.
     """
 
     kind: ClassVar[str] = ""
@@ -53,8 +53,9 @@ class Record(Part, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_d
 
 
 class Identity(Part, frozen=True, kw_only=True):
-    """training: of everything that changes the weights. evaluation: of everything else that changes a score. reading:
-    the model that reads the weights of another model's run; None where the run's own model is scored.
+    """The identities of a result. training: digest of everything that changes the weights. evaluation: digest of
+    everything else that changes a score. reading: the model that reads the weights of another model's run; None if the
+    run's own model is scored.
     """
 
     training: Key
@@ -63,20 +64,20 @@ class Identity(Part, frozen=True, kw_only=True):
 
     @property
     def file_key(self) -> str:
-        """What names the files of an evaluation in the folder of a run."""
+        """The part of file names that names an evaluation in a run folder."""
         return self.evaluation[:10] + (f"-{self.reading}" if self.reading else "")
 
 
 class Parameters(Part, frozen=True, kw_only=True):
-    """Numbers that training adjusts; those that prediction needs."""
+    """Number of parameters that are trained, and number that predictions need."""
 
     training: Count
     inference: Count
 
 
 class Model(Part, frozen=True, kw_only=True):
-    """hidden: which hidden states the probes read; None where the model has none. parameters: None for a model that is
-    not trained. reads: the model whose run trained the weights; None for the run's own model.
+    """A model. hidden: the hidden states that probes read; None without hidden states. parameters: None for a model
+    that is not trained. reads: the model whose run trained the weights; None for the run's own model.
     """
 
     name: str
@@ -88,8 +89,8 @@ class Model(Part, frozen=True, kw_only=True):
 class Environment(Part, frozen=True, kw_only=True):
     """Versions and hardware that the last digits of a score depend on.
 
-    instructions: the instruction set that torch computes with; None before it was noted. commit, dirty: of a checkout;
-    None for an installed package.
+    instructions: instruction set of torch's kernels; None in older files. commit, dirty: of the git checkout; None for
+    an installed package.
     """
 
     worldbench: str
@@ -103,10 +104,10 @@ class Environment(Part, frozen=True, kw_only=True):
 
 
 class Head(Part, frozen=True, kw_only=True):
-    """What was run, on what, and how.
+    """Which model was run in which world with which settings.
 
-    world: the identity of the world, whose keys are its own. command: repeats the run. config: every setting that has
-    an effect. tuning: how the settings were chosen, where they were tuned.
+    world: the identity of the world, with keys of that world. command: the command that repeats the run. config: every
+    setting that has an effect on the result. tuning: the budget of tuning; None if the settings were not tuned.
     """
 
     world: dict[str, Any]
@@ -128,7 +129,7 @@ class Head(Part, frozen=True, kw_only=True):
         return self.world["world"]
 
     def number(self, group: str, name: str) -> int | None:
-        """A whole number among NUMBERS; None where the run has no such option."""
+        """The value of an option among NUMBERS; None if the run has no such option."""
         return self.config.get(group, {}).get(name)
 
     def training_settings(self) -> Settings:
@@ -137,11 +138,11 @@ class Head(Part, frozen=True, kw_only=True):
 
 
 NUMBERS = (("data", "documents"), ("train", "steps"), ("eval", "seed"))
-"""Options that records are read by."""
+"""Options that code reads from records."""
 
 
 def check_numbers(field: str, settings: Settings) -> None:
-    """Raises ValueError where an option of NUMBERS is not a whole number, or below 0."""
+    """Raises ValueError if an option of NUMBERS is not a whole number, or is below 0."""
     for group, name in NUMBERS:
         value = settings.get(group, {}).get(name)
         if value is not None and (type(value) is not int or value < 0):
@@ -149,7 +150,7 @@ def check_numbers(field: str, settings: Settings) -> None:
 
 
 def check_world(world: dict[str, Any]) -> None:
-    """The identity of a world has keys of the world's own; these are read. Raises ValueError."""
+    """Raises ValueError if a key that code reads from the identity of a world has the wrong type."""
     if not isinstance(world.get("world"), str):
         raise ValueError("`world.world` must be the name of the world")
     for name in ("map_digest", "process"):
@@ -158,7 +159,7 @@ def check_world(world: dict[str, Any]) -> None:
 
 
 def marked(value: Any) -> Any:
-    """JSON for any record: infinite numbers as "inf" and "-inf", None for NaN."""
+    """A value as JSON: infinite numbers become "inf" and "-inf", NaN becomes None."""
     if isinstance(value, dict):
         return {str(name): marked(child) for name, child in value.items()}
     if isinstance(value, (list, tuple)):
@@ -169,7 +170,7 @@ def marked(value: Any) -> Any:
 
 
 def decoded(kind: type, value: Any) -> Any:
-    """For msgspec's `dec_hook`: numbers that may be infinite, which it has no type for."""
+    """Decodes `Real` for msgspec (its `dec_hook`), which has no type for numbers that may be infinite."""
     if kind is Real:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             return Real(value)

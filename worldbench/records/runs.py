@@ -1,5 +1,5 @@
-"""`result-<evaluation>.json`, every score of a run; `trace-<evaluation>.json`, its scores at every kept checkpoint. No
-clock in them.
+"""`result-<evaluation>.json` with all scores of a run, and `trace-<evaluation>.json` with its scores at every kept
+checkpoint. They hold no times, so that a repeated run gives the same files.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from worldbench.records.scores import Scores
 
 
 class Training(Part, frozen=True, kw_only=True):
-    """curve: the held-out losses, in the order of their steps."""
+    """The training of a run. curve: the learning curve, in the order of its steps."""
 
     curve: list[EvalLine]
 
 
 class Result(Record, Head, frozen=True, kw_only=True):
-    """training: None for a model that trains no weights of its own. card: facts of the world, for people.
-    not_applicable: metric -> reason.
+    """All scores of a run under one evaluation. training: None for a model that is not trained. card: facts about the
+    world, for people. not_applicable: metric -> reason.
     """
 
     kind: ClassVar[str] = "result"
@@ -35,7 +35,7 @@ class Result(Record, Head, frozen=True, kw_only=True):
 
 
 class Point(Part, frozen=True, kw_only=True):
-    """The scores at a training step."""
+    """The scores after a training step."""
 
     step: Count
     scores: Scores
@@ -43,7 +43,8 @@ class Point(Part, frozen=True, kw_only=True):
 
 
 class Trace(Record, Head, frozen=True, kw_only=True):
-    """trace: the kept checkpoints, in the order of their steps, all scored by the same metrics in the same versions."""
+    """The scores of a run at its kept checkpoints. trace: in the order of the steps, all with the same metrics in the
+    same versions."""
 
     kind: ClassVar[str] = "trace"
     marks: ClassVar[tuple[str, ...]] = ("trace",)
@@ -64,11 +65,11 @@ class Trace(Record, Head, frozen=True, kw_only=True):
 
     @property
     def scores(self) -> Scores:
-        """Those of the last checkpoint."""
+        """The scores of the last checkpoint."""
         return self.trace[-1].scores
 
     def at(self, scores: Scores) -> Result:
-        """The run with scores of any step, as a result."""
+        """A result with the head of this trace and other scores."""
         head = {name: getattr(self, name) for name in Head.__struct_fields__}
         return Result(**head, card={}, scores=scores, not_applicable={})
 
@@ -77,5 +78,5 @@ Scored = Result | Trace
 
 
 def same_identity(record: Scored, other: Head) -> bool:
-    """Do two records answer the same question about the same run?"""
+    """Whether two records have the same identities and budget of tuning."""
     return (record.identity, record.tuning) == (other.identity, other.tuning)

@@ -1,4 +1,4 @@
-"""What a metric measured, as a record holds it."""
+"""The scores of metrics in a record."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Which = Literal["floor", "ceiling"]
 
 
 class Score(Part, frozen=True, kw_only=True):
-    """value: None where it is not defined (no trials). n: trials. interval: 95% over the trials; None where there is
-    none.
+    """A score. value: None if it is not defined (no trials). n: number of trials. interval: 95% interval over the
+    trials; None without one.
     """
 
     value: Real | None
@@ -26,7 +26,7 @@ class Score(Part, frozen=True, kw_only=True):
 
     @classmethod
     def of(cls, measured: Measured) -> Score:
-        """Of a score as a metric gives it, where NaN stands for a value that is not defined."""
+        """The score that a metric returned, in which NaN is a value that is not defined."""
         value, interval = float(measured.value), measured.interval
         if interval is not None and any(math.isnan(end) for end in interval):
             interval = None
@@ -34,7 +34,7 @@ class Score(Part, frozen=True, kw_only=True):
 
     @property
     def finite(self) -> float | None:
-        """The value, where it is a finite number."""
+        """The value if it is a finite number, else None."""
         return finite(self.value)
 
 
@@ -63,7 +63,7 @@ class Metric(Part, frozen=True, kw_only=True):
             raise ValueError(f"the primary score {self.primary!r} is not among the scores")
 
     def value(self, score: str) -> float | None:
-        """None where the metric lacks the score, or the score its value."""
+        """The value of a score; None if the metric does not have the score, or the score has no value."""
         return self.scores[score].value if score in self.scores else None
 
     def reference(self, which: Which) -> str | None:
@@ -71,7 +71,7 @@ class Metric(Part, frozen=True, kw_only=True):
         return self.floor if which == "floor" else self.ceiling
 
     def curve(self, name: str, *columns: str) -> list[tuple[float, ...]]:
-        """The rows of a series whose columns are all numbers; none where the series lacks one of the columns."""
+        """The rows of a series in which all `columns` are numbers. Without one of the columns there are no rows."""
         series = self.series.get(name, {})
         rows = itertools.zip_longest(*(map(_number, series.get(column, [])) for column in columns))
         return [known for row in rows if len(known := tuple(x for x in row if x is not None)) == len(columns)]
@@ -83,15 +83,15 @@ def _number(value: Any) -> float | None:
 
 
 Scores = dict[str, Metric]
-"""By the metric's name."""
+"""Name of the metric -> its scores."""
 
 
 def value_of(scores: Scores, column: str) -> float | None:
-    """The value that `metric.score` names; None where it is not there."""
+    """The value of `metric.score`; None if there is no such score."""
     name, _, score = column.partition(".")
     return scores[name].value(score) if name in scores else None
 
 
 def finite(value: float | None) -> float | None:
-    """The value, where it is a finite number."""
+    """The value if it is a finite number, else None."""
     return value if value is not None and math.isfinite(value) else None

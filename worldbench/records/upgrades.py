@@ -1,8 +1,7 @@
-"""From each older schema to the next one: what a file of that schema held, as the next one holds it. Files of every
-schema load for ever.
+"""Upgrades of files from each schema to the next one. Files of every schema that was ever published can be read.
 
-A step takes the file as it was parsed, with nothing checked yet, and leaves alone what does not have the shape that it
-expects: the types refuse it afterwards.
+A step gets the parsed file before anything in it is checked. It leaves values of an unexpected shape as they are; the
+types of the records refuse them afterwards.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from typing import Any
 from worldbench.records.new_names import with_new_names
 
 VERSION = 3
-"""The schema of all files that are written. It goes up when a published form changes, and a step is added to STEPS."""
+"""The schema of all files that are written. A change of a published form raises it, and adds a step to STEPS."""
 
 
 def upgraded(kind: str, content: dict[str, Any], version: int) -> dict[str, Any]:
-    """The content of a file of schema `version` in the present one."""
+    """The content of a file of schema `version`, in the present schema."""
     for before in range(version, VERSION):
         content = STEPS[before](kind, content)
     return content
@@ -105,11 +104,11 @@ def _points(points: Any, step: Callable[[dict[str, Any]], dict[str, Any]]) -> An
 
 
 def _each(values: Any, step: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
-    """A step taken on every object of an object."""
+    """An object with `step` applied to each of its objects."""
     if not isinstance(values, dict):
         return values
     return {name: step(value) if isinstance(value, dict) else value for name, value in values.items()}
 
 
 STEPS: dict[int, Callable[[str, dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
-"""By the schema that a step starts from."""
+"""Schema -> the step from that schema to the next one."""

@@ -79,7 +79,7 @@ def print_result(record: Result, bounds: Bounds, *, every: bool = False) -> None
         print_curve(record.training.curve, every=every)
     print_scores(record, bounds, every=every)
     print_reasons(record)
-    print_notes(bounds.told())
+    print_notes(bounds.messages())
 
 
 def print_head(record: Head) -> None:
