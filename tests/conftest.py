@@ -83,6 +83,22 @@ def village_map(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(f"{request.param}_map")
 
 
+@pytest.fixture(scope="session")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tuning of gpt and of nextlat. Tests that use it are of the group "tune"."""
+    import tune_runs
+
+    return tune_runs.tune_both(tmp_path_factory.mktemp("tuned"))
+
+
+@pytest.fixture(scope="session")
+def reported(tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of runs of the two tuned recipes, and of one run that was not tuned."""
+    import tune_runs
+
+    return tune_runs.run_recipes(tuned, tmp_path_factory.mktemp("reported"))
+
+
 @pytest.fixture(autouse=True)
 def usual_width(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are as wide as where no terminal says otherwise, whatever the shell that runs the tests says."""

@@ -227,18 +227,8 @@ def test_the_command_fails_on_a_blind_metric(
     plugin = tmp_path / "blind_metric.py"
     plugin.write_text(BLIND)
     words = [
-        "check",
-        "taxi",
-        "--env.map",
-        "city:30",
-        "--env.region",
-        "all",
-        "--out",
-        str(tmp_path),
-        "--workers",
-        "1",
-        "--eval.trials",
-        "40",
+        *("check", "taxi", "--env.map", "city:30", "--env.region", "all", "--out", str(tmp_path), "--workers", "1"),
+        *("--eval.trials", "40"),
     ]
     assert main([*words, "--plugin", str(plugin), "--eval.metrics", "blind", "--quiet"]) == 1
     told = capsys.readouterr()

@@ -17,7 +17,7 @@ from rooms import ROOT, sources
 
 pytestmark = pytest.mark.xdist_group("packaging")  # one worker, one wheel
 
-LONGEST_FILE = 600
+LONGEST_FILE = 350
 HEAVY = ("torch", "osmnx", "scipy", "matplotlib", "networkx", "tyro")
 
 

@@ -39,15 +39,8 @@ def run(out: Path, model: str, *more: str) -> Path:
     assert (
         main(
             [
-                "run",
-                "hmm",
-                "--model",
-                model,
-                *(TINY if model in ("gpt", "nextlat") else TINY[:2]),
-                *more,
-                "--out",
-                str(out),
-                "--quiet",
+                *("run", "hmm", "--model", model, *(TINY if model in ("gpt", "nextlat") else TINY[:2]), *more),
+                *("--out", str(out), "--quiet"),
             ]
         )
         == 0
@@ -284,16 +277,8 @@ def test_runs_are_drawn_and_compared(
         assert (
             main(
                 [
-                    "compare",
-                    a,
-                    b,
-                    str(tmp_path),
-                    "--matched",
-                    "excess_loss.kl",
-                    "--columns",
-                    "belief_probe",
-                    "--format",
-                    "json",
+                    *("compare", a, b, str(tmp_path), "--matched", "excess_loss.kl", "--columns", "belief_probe"),
+                    *("--format", "json"),
                 ]
             )
             == 0
