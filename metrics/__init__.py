@@ -5,7 +5,7 @@ from worldbench.core.registry import metrics
 for _name, _options, _line in (
     ("next_token", "", "share of held-out positions whose most likely token is legal"),
     ("valid_trajectories", "", "share of rides from unseen prompts that stay legal and end at the destination"),
-    ("detours", "detours:DetourOptions", "share of rides that arrive while a referee forces legal turns"),
+    ("detours", "detours:DetourOptions", "share of rides that arrive although legal moves are forced"),
     ("lookahead", "", "share of greedy rides that arrive by a shortest way"),
     (
         "sequence_compression",
@@ -35,7 +35,7 @@ for _name, _options, _line in (
     (
         "solved_paths",
         "",
-        "share of mazes told in unseen prompts whose path is found: exactly, legally, shortest",
+        "share of unseen mazes whose path is found: exactly, legally, shortest",
     ),
     ("retelling", "options:StructureOptions", "distance of the path laws between two tellings of one maze"),
     (

@@ -173,10 +173,10 @@ class Drawing:
         at = near
         last = len(moves) - done - 1
         for k in range(last + 1):
-            turn = moves[done + k]
-            slots = at * a + turn
+            move = moves[done + k]
+            slots = at * a + move
             at = self.targets[slots]
-            if turn == new_slot % a:
+            if move == new_slot % a:
                 again = slots == new_slot
                 if again.any():
                     at[again] = near[again]

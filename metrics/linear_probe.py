@@ -63,8 +63,8 @@ def fourier_features(x: np.ndarray, fit: np.ndarray, count: int, rng: np.random.
     z = (x - x[fit].mean(axis=0)) / np.maximum(spread, 1e-6 * max(float(spread.max()), 1e-30))
     a, b = rng.choice(np.flatnonzero(fit), (2, 2000))
     width = max(float(np.median(np.linalg.norm(z[a] - z[b], axis=1))), 1e-12)
-    turn = z @ (rng.normal(size=(x.shape[1], count)) / width) + rng.random(count) * 2 * np.pi
-    return np.concatenate([z, np.sqrt(2 / count) * np.cos(turn)], axis=1)
+    phase = z @ (rng.normal(size=(x.shape[1], count)) / width) + rng.random(count) * 2 * np.pi
+    return np.concatenate([z, np.sqrt(2 / count) * np.cos(phase)], axis=1)
 
 
 def r_squared(y: np.ndarray, predicted: np.ndarray, w: np.ndarray | None = None) -> float:

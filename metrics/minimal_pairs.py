@@ -87,9 +87,9 @@ class MinimalPairs(Metric):
             evaluation.settings.structure_trials,
         )
         prompts, lengths = evaluation.prompts(n)
-        changed, told = world.minimal_pairs(prompts, lengths, seed)
-        rows = np.flatnonzero(told > 0)
-        first, second = (prompts[rows], lengths[rows]), (changed[rows], told[rows])
+        changed, changed_lengths = world.minimal_pairs(prompts, lengths, seed)
+        rows = np.flatnonzero(changed_lengths > 0)
+        first, second = (prompts[rows], lengths[rows]), (changed[rows], changed_lengths[rows])
         path, length, _ = true_paths(world, *first, seed)
         place, equal = first_change(world, first, second, path, length)
         moved, kept = np.flatnonzero(place >= 0), np.flatnonzero((place == SAME) & equal)

@@ -51,11 +51,11 @@ def places_along(graph: Graph, origin: np.ndarray, moves: Moves) -> np.ndarray:
     step = 0
     while len(rows) > FEW:
         cell = moves.start[rows] + step
-        turn = moves.words[cell]
-        going = turn >= 0
-        rows, at, cell, turn = rows[going], at[going], cell[going], turn[going]
+        move = moves.words[cell]
+        going = move >= 0
+        rows, at, cell, move = rows[going], at[going], cell[going], move[going]
         place[cell] = at
-        at = graph.successor[at, turn]
+        at = graph.successor[at, move]
         step += 1
         going = (at >= 0) & (moves.lengths[rows] > step)
         rows, at = rows[going], at[going]
@@ -63,11 +63,11 @@ def places_along(graph: Graph, origin: np.ndarray, moves: Moves) -> np.ndarray:
         successor = graph.successor.tolist()
         for row, here in zip(rows.tolist(), at.tolist()):
             cell, along = int(moves.start[row]) + step, []
-            for turn in moves.words[cell : moves.start[row + 1]].tolist():
-                if here < 0 or turn < 0:
+            for move in moves.words[cell : moves.start[row + 1]].tolist():
+                if here < 0 or move < 0:
                     break
                 along.append(here)
-                here = successor[here][turn]
+                here = successor[here][move]
             place[cell : cell + len(along)] = along
     return place
 
@@ -113,9 +113,9 @@ def mistakes(graph: Graph, origin: np.ndarray, moves: Moves) -> Mistakes:
     n, a = graph.successor.shape
     place = places_along(graph, origin, moves)
     known = place >= 0
-    v, turn = place[known].astype(np.int64), moves.words[known].astype(np.int64)
-    illegal = graph.successor[v, turn] < 0
-    wrong = np.bincount(v[illegal] * a + turn[illegal], minlength=n * a).reshape(n, a)
+    v, move = place[known].astype(np.int64), moves.words[known].astype(np.int64)
+    illegal = graph.successor[v, move] < 0
+    wrong = np.bincount(v[illegal] * a + move[illegal], minlength=n * a).reshape(n, a)
     return Mistakes(wrong, np.bincount(v, minlength=n))
 
 
@@ -149,11 +149,11 @@ def _one_of(choices: np.ndarray, place: np.ndarray, uniform: np.ndarray) -> np.n
     goes over directions, so that no table [k, A] is made.
     """
     wanted = uniform * choices.sum(1)[place]
-    passed, turn = np.zeros(len(place)), np.zeros(len(place), np.int16)
+    passed, move = np.zeros(len(place)), np.zeros(len(place), np.int16)
     for there in choices.T:
         passed += there[place]
-        turn += passed <= wanted
-    return turn
+        move += passed <= wanted
+    return move
 
 
 def matched_errors(graph: Graph, origin: np.ndarray, moves: Moves, rate: np.ndarray, seed: int) -> Moves:
@@ -165,11 +165,11 @@ def matched_errors(graph: Graph, origin: np.ndarray, moves: Moves, rate: np.ndar
     cell = np.flatnonzero((place >= 0) & (rate.sum(1) > 0)[place])
     row = moves.row[cell]
     uniform = streams.uniform_cells(row, cell - moves.start[row], moves.width, "evaluation", seed, "control matched")
-    turn = np.zeros(len(cell), np.int16)
+    move = np.zeros(len(cell), np.int16)
     for below in np.cumsum(rate, axis=1).T:
-        turn += below[place[cell]] <= uniform
+        move += below[place[cell]] <= uniform
     words = moves.words.copy()
-    words[cell] = np.where(turn < rate.shape[1], turn, words[cell])
+    words[cell] = np.where(move < rate.shape[1], move, words[cell])
     return replace(moves, words=words)
 
 
@@ -206,9 +206,9 @@ def shortest_routes(
             cell, goal, at, left = (x[left > 0] for x in (cell, goal, at, left))
             to = graph.successor[at]
             closer = (to >= 0) & (hops[goal[:, None], np.maximum(to, 0)] == left[:, None] - 1)
-            turn = closer.argmax(1)
-            words[cell] = turn
-            cell, at, left = cell + 1, to[np.arange(len(at)), turn].astype(np.int64), left - 1
+            move = closer.argmax(1)
+            words[cell] = move
+            cell, at, left = cell + 1, to[np.arange(len(at)), move].astype(np.int64), left - 1
     start = starts(lengths)
     out = np.empty(start[-1], np.int16)
     for rows, words in found:

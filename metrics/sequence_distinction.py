@@ -128,8 +128,8 @@ class SequenceDistinction(Metric):
                 precision, own = per_trial(trial[few], apart[few], len(pairs))
                 report.scores["precision_map_released"] = Score.mean(np.where(own > 0, precision, 1.0))
                 last = boundary.tokens[np.arange(len(boundary.length)), boundary.length - 1]
-                turns = ~world.vocabulary.closes(last)
-                recall, there = per_trial(boundary.owner[turns], hit[turns], len(pairs))
+                moves = ~world.vocabulary.closes(last)
+                recall, there = per_trial(boundary.owner[moves], hit[moves], len(pairs))
                 report.scores["recall_map_released"] = Score.mean(recall[there > 0])
         report.scores["no_boundary_of_its_own"] = Score.rate(np.asarray(~s.rejected.any(axis=1)))
         report.scores["redrawn"] = Score.mean(pairs.redrawn)

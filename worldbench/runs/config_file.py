@@ -198,8 +198,8 @@ def differences(old: dict[str, Any] | None, new: dict[str, Any]) -> str:
         return "another map, plugin, torch or numpy"
     before, now = _flat(old), _flat(clean(new))
     differ = [key for key in {**before, **now} if before.get(key) != now.get(key)]
-    told = [f"{key} was {before.get(key, 'not there')}, and is {now.get(key, 'not there')}" for key in differ[:3]]
-    return "; ".join(told) + ("; .." if len(differ) > 3 else "")
+    changes = [f"{key} was {before.get(key, 'not there')}, and is {now.get(key, 'not there')}" for key in differ[:3]]
+    return "; ".join(changes) + ("; .." if len(differ) > 3 else "")
 
 
 def _flat(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -183,11 +183,10 @@ def reopen(
     prepared = prepare(load_job(folder, changes, plugins), display, reading)
     saved = saved_config(folder)
     if prepared.training != saved.identity.training:
-        told = differences(saved.training, prepared.content)
+        changes_made = differences(saved.training, prepared.content)
         raise RunError(
-            f"{str(folder)!r} was trained under another identity ({told}); "
-            f"score it where that is as it was, or run its "
-            f"command again: {prepared.job.command()}"
+            f"{str(folder)!r} was trained under another identity ({changes_made}); "
+            f"undo these changes to score the run, or train it again: {prepared.job.command()}"
         )
     if prepared.job.trained and not finished(prepared, folder):
         raise InputError(

@@ -132,8 +132,8 @@ def _score(tracing: Tracing, changes: list[str], display: Display) -> None:
             scored = score(prepared.world, model, prepared.job.groups["eval"], evidence / f"{step:08d}", announce)
         done.append(Point(step=step, scores=scored.scores, not_applicable=scored.not_applicable))
         write(partial, Trace(**head, trace=done))
-        told = (f"{name} {m.primary} {number(m.value(m.primary))}" for name, m in scored.scores.items())
-        display.say(f"step {step}: " + ", ".join(told))
+        primary = (f"{name} {m.primary} {number(m.value(m.primary))}" for name, m in scored.scores.items())
+        display.say(f"step {step}: " + ", ".join(primary))
     write(path, Trace(**head, trace=done))
     remove(partial)
 

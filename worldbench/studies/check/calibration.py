@@ -44,12 +44,12 @@ def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> l
                 continue
             value = measured[model].get(e.score, math.nan)
             bounds = f"= {_number(e.low)}" if e.low == e.high else f"in {_number(e.low)} .. {_number(e.high)}"
-            told = _number(value) if e.score in measured[model] else "not measured"
+            outcome = _number(value) if e.score in measured[model] else "not measured"
             out.append(
                 Verdict(
                     metric.name,
                     f"{model} scores {e.score} {bounds}",
-                    told,
+                    outcome,
                     e.met_by(value) if e.score in measured[model] else None,
                 )
             )

@@ -36,18 +36,18 @@ class Criterion:
 
     @classmethod
     def parse(cls, text: str | None, world: World) -> Criterion:
-        """`METRIC`, `METRIC.SCORE`, either with `:higher` or `:lower` where nothing states what is better, or `loss`.
-        None: the world's usual one."""
+        """Reads `METRIC`, `METRIC.SCORE` or `loss`, with `:higher` or `:lower` if the metric does not state the better
+        direction. None: the default criterion of the world."""
         if text is None:
             text = EXCESS if isinstance(world, HasLaw) else LOSS
-        told, _, asked = text.partition(":")
+        wanted, _, asked = text.partition(":")
         if asked not in ("", "higher", "lower"):
             raise InputError(
                 f"the direction of --criterion is higher or lower, not {asked!r}{nearest(asked, ('higher', 'lower'))}"
             )
-        name, _, score = told.partition(".")
+        name, _, score = wanted.partition(".")
         metric, known, primary = None, "lower", True
-        if told == LOSS:
+        if wanted == LOSS:
             score = LOSS
         else:
             entry = metrics[name].load()
@@ -64,7 +64,7 @@ class Criterion:
                 )
                 raise InputError(f"nothing states which way {name}.{score} is better{close}")
         if asked and known not in ("none", asked):
-            raise InputError(f"of {told} {known} is better, not {asked}")
+            raise InputError(f"for {wanted}, {known} is better, not {asked}")
         return cls(metric, score, "higher" if "higher" in (asked, known) else "lower", primary)
 
     def evaluation(self) -> dict[str, Any]:
