@@ -27,7 +27,7 @@ NEEDED: Named = dict.fromkeys(("distance_belief", "distance_probed", "distance_h
 OPTIONAL: Named = {name: DISTANCES for name in PANELS if name not in NEEDED}
 CELLS = 26
 MOST_ROWS = 2000
-"""Pairs in the CSV; the picture and its numbers are of all of them."""
+"""Number of pairs in the CSV; the picture and its numbers use all pairs."""
 
 
 def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:

@@ -1,5 +1,5 @@
-"""Beliefs, true beside probed, each prefix colored by its true belief (Shai et al. 2024, arXiv 2405.15943, figures 1
-and 5).
+"""True beliefs beside probed beliefs, with each prefix colored by its true belief (Shai et al. 2024, arXiv 2405.15943,
+figures 1 and 5).
 
 Three states: the simplex. More, or a generalized process: the first two principal components of the true beliefs, into
 which the probed ones are laid too. Reads `evidence/belief_probe.npz`, nothing else. Shape letters: M prefixes, S
@@ -48,7 +48,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     if not weight.sum() > 0:
         raise InputError(f"the beliefs in {str(evidence)!r} have no weight; {files.made_by(evidence)}")
     true, probed, colors, plane = lay_out(belief, predicted, weight)
-    order = np.argsort(-weight, kind="stable")  # rare prefixes over common ones, which are drawn larger
+    order = np.argsort(-weight, kind="stable")  # rare prefixes are drawn over common ones, whose points are larger
     size = np.clip(60 * np.sqrt(weight / weight.sum()), 1.2, 30)
     few = len(np.unique(true.round(6), axis=0)) <= MOST_DISTINCT
     with paper_style():
@@ -92,8 +92,8 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
 
 
 def _frame(axis: Any, true: np.ndarray, probed: np.ndarray, plane: str) -> None:
-    """The whole true plane, and probed points but for the outermost hundredth (one prefix far off must not shrink all
-    others to a dot)."""
+    """Limits of the axes: all true points, and probed points except the outermost hundredth, so that a single distant
+    prefix does not shrink the picture."""
     low, high = np.quantile(probed, 0.01, axis=0), np.quantile(probed, 0.99, axis=0)
     all_true = CORNERS if plane == "simplex" else true
     low, high = np.minimum(low, all_true.min(axis=0)), np.maximum(high, all_true.max(axis=0))

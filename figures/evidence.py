@@ -1,4 +1,4 @@
-"""Reading the arrays that figures are drawn from, with the command that makes a damaged file anew."""
+"""Reads the arrays that figures are drawn from. Errors name the command that makes a damaged file again."""
 
 from __future__ import annotations
 
@@ -23,18 +23,19 @@ def read(path: Path, needed: Named, optional: Named | None = None) -> dict[str, 
     """The arrays of an evidence file, each of the kind and shape asked for (see `core/arrays.py`).
 
     The file must have the digest that its record has for it. Errors: InputError that names the file, what is wrong, and
-    the command that makes it anew.
+    the command that makes it again.
     """
     return arrays.read_npz(path, needed, optional, again=made_by(path), sha256=evidence_digest(path))
 
 
 def names(path: Path) -> set[str]:
-    """The arrays that an evidence file holds; none where there is no such file. Errors: InputError as of `read`."""
+    """The names of the arrays in an evidence file; an empty set if there is no such file. Raises InputError as `read`
+    does."""
     return arrays.names_in(path, again=made_by(path), sha256=evidence_digest(path)) if path.exists() else set()
 
 
 def made_by(path: Path) -> str:
-    """What makes an evidence file anew, as a clause."""
+    """A clause that says which command makes an evidence file again."""
     folder = path.parent.parent
     if folder.name.startswith("trace-evidence"):
         trace = folder.name.replace("trace-evidence", "trace", 1) + ".json"

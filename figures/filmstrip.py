@@ -1,5 +1,5 @@
-"""Beliefs as a linear probe reads them off the hidden states, at a few checkpoints from the first to the last, beside
-the exact beliefs.
+"""Beliefs that a linear probe reads from the hidden states, at some checkpoints from the first to the last, beside the
+exact beliefs.
 
 Beliefs over three states lie in the simplex; others are drawn along the first two principal components of the exact
 beliefs (over two states: the probed belief against the exact one). A prefix has the color of its exact belief in every
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 PANELS = 5
 MOST = 3000
-"""Prefixes drawn, evenly chosen among those scored."""
+"""Number of prefixes that are drawn, chosen evenly among the scored ones."""
 CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 3**0.5 / 2]])
 
 Project = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(beliefs to be drawn [M, S], exact beliefs of the same prefixes [M, S]) -> places [M, 2]."""
+"""(beliefs [M, S], exact beliefs of the same prefixes [M, S]) -> points in the picture [M, 2]."""
 
 
 def draw_kept(trace: Path, out: Path, *, title: str = "") -> list[Path]:
-    """`draw` where the evidence of the trace is kept; otherwise nothing is drawn."""
+    """`draw`, if the evidence of the trace is kept; else nothing is drawn."""
     return draw(trace, out, title=title) if evidence_folder(trace).is_dir() else []
 
 
@@ -65,7 +65,7 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
         return []
     color = colors(belief)
     order = np.argsort(-films[0]["weight"][drawn], kind="stable")[::-1]  # rare prefixes below
-    heads = [f"step {p.step:,}\n{_told(p)}" for p in chosen]
+    heads = [f"step {p.step:,}\n{_caption(p)}" for p in chosen]
     panels = [*(project(f["predicted"][drawn], belief) for f in films), project(belief, belief)]
     with paper_style():
         from matplotlib.figure import Figure
@@ -105,8 +105,8 @@ def draw(trace: Path, out: Path, *, title: str = "") -> list[Path]:
 
 
 def spaced(loss: list[float | None], count: int) -> list[int]:
-    """`count` places from the first to the last (or all), evenly spaced in the log of the loss that they stand at;
-    where there is none, in their order.
+    """The indices of at most `count` checkpoints, from the first to the last, evenly spaced in the log of their loss;
+    without losses, evenly spaced in their order.
     """
     n = len(loss)
     if n <= count:
@@ -122,8 +122,8 @@ def spaced(loss: list[float | None], count: int) -> list[int]:
 
 
 def projection(belief: np.ndarray) -> tuple[Project | None, np.ndarray | None, tuple[str, str]]:
-    """Where beliefs like these [M, S] are drawn, the corners of the simplex where it is one, and the names of the axes;
-    (None, ..) where they do not vary.
+    """How beliefs [M, S] are drawn: the projection, the corners of the simplex (None for other beliefs), and the names
+    of the axes. The projection is None if the beliefs do not vary.
     """
     if belief.shape[1] == 3 and (belief > -1e-9).all() and np.allclose(belief.sum(axis=1), 1):
         return (lambda b, _: b @ CORNERS), CORNERS, ("", "")
@@ -144,8 +144,8 @@ def projection(belief: np.ndarray) -> tuple[Project | None, np.ndarray | None, t
 
 
 def colors(belief: np.ndarray) -> np.ndarray:
-    """RGB [M, 3] in [0, 1]: the belief itself over three states, else its first three principal components, each over
-    its range.
+    """RGB colors [M, 3] in [0, 1]: the belief itself for three states, else its first three principal components, each
+    scaled to its range.
     """
     if belief.shape[1] == 3 and (belief > -1e-9).all():
         rgb = np.clip(belief, 0, 1)
@@ -176,6 +176,6 @@ def _loss(point: Point) -> float | None:
     return value_of(point.scores, "excess_loss.kl")
 
 
-def _told(point: Point) -> str:
+def _caption(point: Point) -> str:
     r2, loss = point.scores["belief_probe"].value("r2"), _loss(point)
     return ", ".join(([] if r2 is None else [f"R² {r2:.2f}"]) + ([] if loss is None else [f"excess {loss:.2g}"]))

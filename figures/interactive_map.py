@@ -1,4 +1,4 @@
-"""The street map that a model's rides imply, to walk through in a browser: one HTML file without network, from the
+"""The street map that the rides of a model imply, as an interactive page: one HTML file that needs no network, from the
 evidence of `map_reconstruction`.
 
 The same streets, colors and curves as `street_map`, with every intersection, direction and number of uses under the
@@ -22,9 +22,9 @@ from worldbench.figures import street_map
 from worldbench.figures.style import LONGEST
 
 FAILED = 2
-"""In `status`: a ride that could not be explained."""
+"""Value in `status` of a ride that could not be explained."""
 PER_METRE = 10
-"""Positions are whole numbers of this part of a metre: a fifth of the file that decimals would make."""
+"""Positions are whole numbers of tenths of a metre, which makes the file five times smaller than decimals."""
 
 
 def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
@@ -42,7 +42,7 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
 
 
 def page(data: dict[str, np.ndarray], title: str = "") -> str:
-    """The page, from the arrays of the evidence."""
+    """The HTML page from the arrays of the evidence."""
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     name = str(data["map"].reshape(-1)[0]) if "map" in data else ""
@@ -68,8 +68,8 @@ def page(data: dict[str, np.ndarray], title: str = "") -> str:
 
 
 def contents(data: dict[str, np.ndarray]) -> dict[str, Any]:
-    """What the page's program gets: positions in tenths of a metre (east, north, ..), places and directions by index, a
-    list for each field of the edges."""
+    """The data of the page: positions in tenths of a metre (east, north, ..), nodes and directions by index, and a list
+    for each field of the edges."""
     invented = street_map.invented(data)
     edges, red = data["edges"].reshape(-1, 3), data["red"].reshape(-1, 3)
     out: dict[str, Any] = {

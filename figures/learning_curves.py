@@ -1,7 +1,7 @@
-"""Training and held-out loss over steps, beside the loss of the exact law (Bayes): no model can go below that line, and
-the gap to it is the excess loss.
+"""Training and held-out loss over training steps, beside the loss of the exact law (Bayes). No model can go below that
+line, and the distance to it is the excess loss.
 
-Reads the records of a run (`metrics.jsonl`), nothing else. Losses in nats per predicted token.
+Reads the lines of `metrics.jsonl` alone. Losses are in nats per predicted token.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAIN = "next_token"
-"""The training term that is drawn; the CSV holds all of them."""
+"""The term of the training loss that is drawn; the CSV holds all terms."""
 BINS_PER_DECADE = 12
+"""Bins of the training loss for each factor of ten in steps."""
 
 
 def draw(records: Path | Sequence[Line], out: Path, *, title: str = "", bayes: float | None = None) -> list[Path]:
     """Draw the curves to `out`.png and .svg, with all losses in `out`.csv. Returns the files written.
 
-    records: a metrics.jsonl file, or its lines. bayes: the exact law's loss, where the lines do not hold it. Without
-    one, there is no line and no excess panel.
+    records: a metrics.jsonl file, or its lines. bayes: the loss of the exact law, if the lines do not hold it. Without
+    this loss the line and the panel of the excess are left out.
     Errors: InputError for a file that cannot be read or holds no losses.
     """
     rows = read_lines(records) if isinstance(records, Path) else list(records)
@@ -87,7 +88,7 @@ def _excesses(axes: Axes, excess: list[tuple[int, float]]) -> None:
 
 
 def _smoothed(step: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means over bins of equal width in log steps, at the mean log step of each."""
+    """Means over bins of equal width in the log of the step, at the mean log step of each bin."""
     bins = np.floor(np.log10(np.maximum(step, 1)) * BINS_PER_DECADE).astype(int)
     _, which = np.unique(bins, return_inverse=True)
     count = np.bincount(which)

@@ -27,20 +27,20 @@ CONTROLS = {
     "law_r2": ("the exact law as regressor", (0, (1, 1.5))),
     "r2_untrained": ("untrained network", (0, (5, 2, 1, 2))),
 }
-"""Scores of the probe's controls, which do not depend on training: their names and dashes."""
+"""Scores of the controls of the probe, which do not depend on training: their names and line styles."""
 
 LOWEST = -0.3
-"""R^2 below this leaves the picture (a probe that is far off on a few prefixes has any R^2 at all); the CSV holds it.
-"""
+"""Smallest R^2 in the picture. A probe that is far off on a few prefixes may have a much smaller one, which the CSV
+holds."""
 
 
 def applies(record: Trace) -> bool:
-    """Does a trace hold what is drawn here?"""
+    """Whether a trace has the scores that are drawn here."""
     return all(name in record.scores and score in record.scores[name].scores for name, score in (LOSS, BELIEF))
 
 
 def draw_trace(trace: Path, out: Path, *, title: str = "") -> list[Path]:
-    """`draw` for the trace of one run; nothing is drawn where the trace lacks either score."""
+    """`draw` for the trace of one run; nothing is drawn if the trace lacks one of the scores."""
     record = read(trace, Trace)
     return draw([(record.model.name, record)], out, title=title) if applies(record) else []
 
@@ -48,8 +48,8 @@ def draw_trace(trace: Path, out: Path, *, title: str = "") -> list[Path]:
 def draw(runs: Sequence[tuple[str, Trace]], out: Path, *, title: str = "") -> list[Path]:
     """Draw `out`.png and .svg, with all points in `out`.csv. Returns the files written.
 
-    runs: a label and a trace each; runs of one label (seeds) share a color. Errors: InputError where a trace lacks
-    either score, or where the runs are not of one world and one evaluation (their frontiers would differ).
+    runs: (label, trace); runs with the same label (seeds) share a color. Raises InputError if a trace lacks one of the
+    scores, or if the runs differ in world or evaluation (their frontiers would differ).
     """
     if not runs:
         raise InputError("there are no traces to draw")

@@ -34,16 +34,16 @@ MAZES: Named = {
 }  # fmt: skip
 """Shape letters: P prompts, L longest answer in tokens, C cells, V words."""
 EACH, ACROSS = 6, 4
-"""Mazes of each kind, at most, and panels side by side."""
+"""Largest number of mazes of each kind, and number of panels in a row."""
 ASIDE = 0.11
-"""How far right of the middle of a corridor the model walks, in cells: so that going back is seen."""
+"""Distance in cells of the model's line to the right of the middle of a corridor, so that a way back can be seen."""
 ARRIVED, ILLEGAL, MISPLACED_END = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One answer. moves: int [M, 2], cells from and to; right: bool [M]; stray: did a word that is no cell come before
-    the end? true: cells of the path."""
+    """An answer. moves: int [M, 2], cells from and to. right: bool [M], whether a move is on the true path. stray:
+    whether a word that is no cell occurs before the end. true: cells of the true path."""
 
     number: int
     moves: np.ndarray
@@ -123,8 +123,8 @@ def load(path: Path) -> dict[str, np.ndarray]:
 
 
 def choose(data: dict[str, np.ndarray]) -> list[Panel]:
-    """The first answers that are right and the first that are not, six of each; where one kind has fewer, more of the
-    other. Solved ones first."""
+    """The first six answers that are right, then the first six that are wrong; if one kind has fewer, more of the
+    other."""
     exact = (data["greedy_tokens"] == data["true_tokens"]).all(axis=1)
     solved = exact | ((data["greedy_outcome"] == ARRIVED) & (data["greedy_length"] == data["true_length"]))
     good, bad = np.flatnonzero(solved), np.flatnonzero(~solved)
@@ -140,7 +140,7 @@ def _answer(i: int, data: dict[str, np.ndarray]) -> Panel:
     stop = int(other[0]) if len(other) else len(said)
     walk = np.concatenate([[data["origin"][i]], said[:stop]])
     moves = np.stack([walk[:-1], walk[1:]], axis=1)
-    keep = moves[:, 0] != moves[:, 1]  # the first word repeats the origin
+    keep = moves[:, 0] != moves[:, 1]  # the first word of an answer repeats the origin
     outcome, more = int(data["greedy_outcome"][i]), int(data["greedy_length"][i] - data["true_length"][i])
     solved, walled = (
         outcome == ARRIVED and more == 0,
@@ -165,7 +165,7 @@ def _answer(i: int, data: dict[str, np.ndarray]) -> Panel:
 
 
 def _through_wall(moves: np.ndarray, passages: np.ndarray, columns: int) -> bool:
-    """Does any move lead where there is no passage?"""
+    """Whether any move leads through a wall."""
     steps = np.array([-columns, 1, columns, -1])
     way = (moves[:, 1] - moves[:, 0])[:, None] == steps[None, :]
     return not bool((passages[moves[:, 0]] & way).any(axis=1).all())
@@ -216,7 +216,7 @@ def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, col
         turns = turns[panel.moves[:-1, 1] == panel.moves[1:, 0]]
         axis.add_collection(
             LineCollection(list(turns), colors=RED, linewidths=1.3 * scale, zorder=4)
-        )  # back where it came from: never right
+        )  # a move back to where it came from is never right
     origin, target = center(data["origin"][[panel.number]])[0], center(data["target"][[panel.number]])[0]
     axis.plot(
         *origin,
@@ -235,8 +235,8 @@ def _panel(axis: Axes, panel: Panel, data: dict[str, np.ndarray], rows: int, col
 
 
 def _aside(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    """Moves [M, 2 points, 2] a little to the right of the middle; where one turns into the next, both reach the corner
-    of their lanes."""
+    """Moves [M, 2 points, 2], shifted a little to the right of the middle of the corridor. At a turn both moves are
+    extended to the point where their shifted lines meet."""
     along = stop - start
     right = np.stack([-along[:, 1], along[:, 0]], axis=1) * (ASIDE / np.linalg.norm(along, axis=1))[:, None]
     lines = np.stack([start + right, stop + right], axis=1)
@@ -247,8 +247,8 @@ def _aside(start: np.ndarray, stop: np.ndarray) -> np.ndarray:
 
 
 def _walls(passages: np.ndarray, rows: int, columns: int) -> list[np.ndarray]:
-    """The border, and a line between neighboring cells that are not joined. Cells without any passage are closed all
-    around."""
+    """The walls: the border, and a line between neighboring cells without a passage. Cells without any passage have
+    four walls."""
     out = [np.array(line, float) for line in (((0, 0), (columns, 0), (columns, rows), (0, rows), (0, 0)),)]
     p = passages.reshape(rows, columns, 4)
     for r, c in np.argwhere(~p[:, :-1, 1]):

@@ -26,8 +26,8 @@ STEPS = {"N": (0, 1), "E": (1, 0), "S": (0, -1), "W": (-1, 0)}
 UNUSED, ROCK = "#c4c4c4", "#e9e9e9"
 SURROUND, MARGIN = 0.7, 0.1
 MOST_SQUARES = 250_000
-"""Of the smallest rectangle around a maze: where there are more, no maze is drawn."""
-"""Sides of a cell beyond the outermost centers, so that outer walls are seen, and beyond the outermost curves."""
+"""Largest number of cells in the rectangle around a maze that is drawn."""
+"""Margins in cells beyond the outermost centers, for the outer walls, and beyond the outermost curves."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Grid:
 
 
 def grid_of(data: dict[str, np.ndarray]) -> Grid | None:
-    """The grid of the evidence's true map; None where it is none. On a grid every move leads N, E, S or W, by one
-    length, and there is one back."""
+    """The grid of the true map in the evidence; None if the map is no grid. On a grid every move leads N, E, S or W,
+    all moves have the same length, and each has a move back."""
     edges, metres = data["edges"].reshape(-1, 3), data["metres"]
     words = [str(w) for w in data["directions"]]
     if not len(edges) or any(words[d] not in STEPS for d in np.unique(edges[:, 2])):
@@ -103,7 +103,7 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
 
 
 def _bent(edges: Drawn, side: float) -> Drawn:
-    """The curves, those bent aside that would lie along a row or column of cells and hide its passages."""
+    """The curves. A curve along a row or column of cells, which would hide the passages there, is bent aside."""
     (x, y), (u, v) = (edges.control - edges.start).T, (edges.stop - edges.start).T
     flat = np.abs(x * v - y * u) < 1e-6 * side * side
     aside = np.stack([v, -u], axis=1) / np.maximum(np.hypot(u, v), 1e-9)[:, None] * side * 0.8
@@ -117,7 +117,7 @@ def walls(grid: Grid, joined: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     joined: int [E, 2], the cells that a passage joins.
     """
     columns, rows = grid.shape
-    cell = np.full((columns + 2, rows + 2), -1)  # a margin of nothing
+    cell = np.full((columns + 2, rows + 2), -1)  # a margin without cells
     cell[grid.at[:, 0] + 1, grid.at[:, 1] + 1] = np.arange(len(grid.at))
     passage = {(u, v) for u, v in joined.tolist()}
     segments = []
@@ -148,7 +148,7 @@ def _picture(
     figure, axes, metres_per_point = street_map.frame(
         (float(low[0]), float(low[1]), float(high[0]), float(high[1])), title
     )
-    cell = grid.side / metres_per_point  # points on paper
+    cell = grid.side / metres_per_point  # in points on paper
     thin = min(cell / 30, 1.0)
     segments, rock = walls(grid, np.concatenate([used.ends, unused.ends]))
     axes.add_collection(

@@ -1,7 +1,7 @@
-"""Loss by position beside the exact law's: h_L, the expected entropy of the next token after L tokens, which no model's
-loss can fall below.
+"""Loss by position, beside the loss of the exact law: h_L, the expected entropy of the next token after L tokens. The
+loss of no model can be below h_L.
 
-Reads `evidence/excess_loss.npz`, nothing else. Nats per token.
+Reads `excess_loss.npz` of an evidence folder alone. Losses are in nats per token.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worldbench.figures import evidence as files
 from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, paper_style, save, write_csv
 
 LOSS = Array("float", ("L+",), finite=False)
-"""Infinite where a model gives a token of the law no probability."""
+"""Infinite if a model gives probability 0 to a token that the law allows."""
 NEEDED: Named = {
     "by_position": Array("int", ("L+",)),
     "by_n": Array("int", ("L+",)),
@@ -37,7 +37,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
         left, right = figure.subplots(1, 2, width_ratios=[1.35, 1])
         least, name = (bayes, "exact law") if exact is None else (exact, "exact law, $h_L$")
         left.plot(position, loss, color=BLUE, linewidth=0.6, alpha=0.6, label="model, on the documents drawn")
-        # The excess is a mean of KL, which hardly depends on the tokens that were drawn; the loss itself does.
+        # Drawn as h_L + KL: the mean KL hardly depends on the tokens that were drawn, while the loss itself does.
         left.plot(
             position,
             least + kl,

@@ -95,7 +95,7 @@ def _of_evaluation(result: Path) -> Iterator[Drawing]:
 
 
 def _beside(result: Path) -> Path:
-    """Where the figures go of an evaluation that is not the run's own."""
+    """The folder for the figures of an evaluation that is not the run's own."""
     named = result.stem.removeprefix("result-")
     evaluation = read(result, Result).identity.evaluation[:10] if named == result.stem else named
     return result.with_name(f"figures-{evaluation}")

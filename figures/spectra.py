@@ -1,7 +1,7 @@
-"""Singular values of the hidden states, largest first: how many directions they spread over; beside those of the
-network untrained.
+"""Singular values of the hidden states, largest first, beside those of the untrained network. They show over how many
+directions the hidden states spread.
 
-Reads `evidence/effective_rank.npz`, nothing else.
+Reads `effective_rank.npz` of an evidence folder alone.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The street map that a model's rides imply: true streets in black, invented ones in red, curved in the direction that
-the rides name.
+"""The street map that the rides of a model imply: true streets in black, invented streets in red, curved in the
+direction that the rides name.
 
 After the maps of Vafa et al. 2024 (arXiv 2406.03689). Reads the evidence of the metric `map_reconstruction` (an .npz
 file), nothing else.
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Box = tuple[float, float, float, float]
-"""West, south, east, north."""
+"""A rectangle: its west, south, east and north edge, in metres."""
 
 FARTHEST = 1e10
-"""Metres: more than any map that is read has."""
+"""Metres. Larger than the coordinates of any map."""
 NEEDED: Named = {
     "places": Array("text", ("N+",)),
     "directions": Array("text", ("A",)),
@@ -43,9 +43,9 @@ NEEDED: Named = {
 OPTIONAL: Named = {"map": Array("text"), "streets": Array("text", ("E",)), "lonlat": Array("float", ("N+", 2))}
 COMPASS = {w: np.radians(45.0 * i) for i, w in enumerate(("N", "NE", "E", "SE", "S", "SW", "W", "NW"))}
 BEND = 0.55
-"""How far along its direction an invented street sets out, as a share of the distance between its ends."""
+"""Distance of the control point of an invented street from its start, as a share of the distance between its ends."""
 LONGEST_SIDE, SHORTEST_SIDE, MARGIN, FOOT = 7.0, 3.4, 0.12, 0.62
-"""Inches."""
+"""Sizes of the figure, in inches."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Drawn:
         )
 
     def inside(self, box: Box) -> Drawn:
-        """Those that may be seen in the box."""
+        """The edges that may be visible in the box."""
         points = np.stack([self.start, self.control, self.stop])
         low, high = points.min(0), points.max(0)
         return self.take(
@@ -131,7 +131,7 @@ def invented(data: dict[str, np.ndarray]) -> Drawn:
     heading = np.stack([np.sin(bearing), np.cos(bearing)], axis=1)
     across = (
         (stop - start)[:, ::-1] * [1, -1] / np.maximum(gap, 1e-9)
-    )  # for words that are no compass point: bend a little to the right
+    )  # words that are no compass point: the curve bends a little to the right
     control = np.where(np.isnan(heading), (start + stop) / 2 + across * gap / 4, start + heading * gap * BEND)
     return Drawn(red[:, :2], red[:, 2], data["red_uses"], start, control, stop)
 
@@ -143,8 +143,8 @@ def _padded(metres: np.ndarray) -> Box:
 
 
 def _densest(metres: np.ndarray, red: Drawn, whole: Box) -> Box:
-    """A square with about 150 places' worth of area, at most half as wide as the map, around the invented street with
-    most others beginning near it."""
+    """A square with the area of about 150 nodes, at most half as wide as the map. It is centered on the invented street
+    near which most others begin."""
     from scipy.spatial import KDTree
 
     shorter = min(whole[2] - whole[0], whole[3] - whole[1])

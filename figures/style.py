@@ -1,4 +1,4 @@
-"""What all figures share: a paper's look, files that are the same every time, and the data beside the picture."""
+"""Shared by all figures: the style of a paper, files with the same bytes every time, and the data as CSV."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INK, RED, BLUE, GRAY = "#111111", "#d62728", "#3b6ea5", "#8a8a8a"
 
 _RC: dict[Any, Any] = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: the same letters everywhere
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib, so that the letters are the same on every machine
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.labelsize": 8,
@@ -42,7 +42,7 @@ _RC: dict[Any, Any] = {
 
 
 LONGEST = 160
-"""Characters of a text in a figure; a longer one is cut, and says so."""
+"""Largest number of characters of a text in a figure; a longer text is cut, with a mark."""
 
 
 @contextmanager
