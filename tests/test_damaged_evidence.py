@@ -86,7 +86,7 @@ DAMAGES = {
     "folder": (foldered, "a folder"), "places": (changed(places=np.zeros(0, "U3")), "has places of shape"),
     "metres": (changed(metres=np.full((9, 2), np.nan)), "has metres that are not finite"),
     "far": (changed(metres=np.full((9, 2), 1e300)), "has metres outside"),
-    "edges": (changed(edges=np.full((13, 3), 9)), "has edges that name rows"),
+    "edges": (changed(edges=np.full((13, 3), 9)), "has edges with row numbers"),
     "status": (changed(status=np.array(["x"])), "has status of type"),
 }  # fmt: skip
 
@@ -164,7 +164,7 @@ MAZES = {
         ({"cell_of_token": np.array([-1, 0, 2])}, "names cells that there are not"),
         ({"true_length": np.array([3])}, "longer than their tokens"),
         ({"columns": np.array(3)}, "another number of cells"),
-        ({"target": np.array([2])}, "has target that name rows"),
+        ({"target": np.array([2])}, "has target with row numbers"),
         ({"greedy_likely": np.ones((1, 3), bool)}, "has greedy_likely of shape"),
     ],
 )
