@@ -6,6 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from shared_cases import CASES
+
 
 def change(text: str) -> str:
     """Another loss at the second point of the curve."""
@@ -34,5 +36,5 @@ def damage(log: Path, kind: str) -> None:
 
 # Files that once ended in a traceback
 
-CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases" / "run-files"
-BROKEN = {name: sorted(CASES.glob(f"{name}-*")) for name in ("manifest", "metrics-resume")}
+RUN_FILES = CASES / "run-files"
+BROKEN = {name: sorted(RUN_FILES.glob(f"{name}-*")) for name in ("manifest", "metrics-resume")}

@@ -3,12 +3,15 @@ absent."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
+SHARED = Path(os.environ.get("WORLDBENCH_TEST_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
+"""The folder beside the checkout. With another name in the environment, tests run as in a clone without the folder."""
+CASES = SHARED / "cases"
 
 
 def files(*patterns: str) -> list[Path]:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import numpy as np
+from shared_cases import SHARED
 
 from worldbench.core import streams
 
-SHARED = Path(os.environ.get("WORLDBENCH_TEST_SHARED", Path(__file__).resolve().parent.parent.parent / "shared"))
 REAL = SHARED / "maps" / "manhattan.graphml.gz"
 """The real map of Manhattan, beside the checkout where someone put it there."""
 MIDDLE = (40.7355, -74.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import hypothesis.extra.numpy as hnp
@@ -19,7 +18,6 @@ from worldbench.core.model import HasHidden
 from worldbench.core.world import Vocabulary
 from worldbench.envs.taxi.config import TaxiConfig
 
-CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 PAD, END, A, B, C, LEFT, RIGHT = range(7)
 WORDS = Vocabulary(("pad", "end", "A", "B", "C", "left", "right"), PAD, END, (LEFT, RIGHT, END))
 CITY = TaxiConfig(map="city:24", min_moves=2, max_moves=9)

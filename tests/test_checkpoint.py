@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load, save
+from shared_cases import CASES
 from torch import nn
 
 from worldbench.core.errors import RunError
@@ -21,7 +22,7 @@ from worldbench.training.checkpoint import About, Damaged
 from worldbench.training.training_log import Prefix
 
 LOG = Prefix.of(b"")
-CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases" / "run-files"
+RUN_FILES = CASES / "run-files"
 
 
 class Tiny(nn.Module):
@@ -289,8 +290,8 @@ def test_steps_that_are_kept(tmp_path: Path) -> None:
         "step-" + "9" * 40,
         "other",
     }
-    if CASES.is_dir():
-        odd |= {path.read_text(encoding="utf-8").strip() for path in CASES.glob("kept-steps-*.txt")}
+    if RUN_FILES.is_dir():
+        odd |= {path.read_text(encoding="utf-8").strip() for path in RUN_FILES.glob("kept-steps-*.txt")}
     (tmp_path / "checkpoint").mkdir()
     for name in odd | {"step-00000012", "step-00000003", "step-123456789"}:
         (tmp_path / "checkpoint" / f"{name}.safetensors").touch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,6 @@ from worldbench.records.reading import read, write
 from worldbench.records.runs import Result, Trace
 
 METRICS = ["--eval.metrics", "next_token", "excess_loss"]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_pictures() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_runs.draw_nothing(patch)
-        yield
 
 
 @pytest.fixture(scope="module")

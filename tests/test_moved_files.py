@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from graphml_files import document, saved
+from shared_cases import CASES
 
 from worldbench.cli.main import main
 
-CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 GRID = {f"{i}": (13.4 + i % 5 / 1000, 52.5 + i // 5 / 1000) for i in range(25)}
 STREETS = [
     (str(i), str(j), {"length": "70"})

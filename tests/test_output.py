@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import terminals
 from rich.cells import cell_len
+from shared_cases import CASES
 
 from worldbench.cli.main import main
 from worldbench.core import console, tables
@@ -277,7 +278,7 @@ def test_numbers_that_are_not_finite() -> None:
 
 
 def case(name: str) -> Path:
-    folder = ROOT.parent / "shared" / "cases" / name
+    folder = CASES / name
     if not folder.is_dir():
         pytest.skip(f"the reduced inputs are not beside this checkout (../shared/cases/{name})")
     return folder

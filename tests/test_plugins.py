@@ -15,7 +15,6 @@ from worldbench.core.errors import InputError
 from worldbench.core.plugins import load_plugin, load_plugins, read_plugin
 from worldbench.core.registry import metrics, models, worlds
 
-SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 SHORT = [
     *("--env.length", "5", "--train.steps", "3", "--train.batch", "4", "--train.curve_documents", "5"),
     *("--model.layers", "1"),

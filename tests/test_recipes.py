@@ -15,12 +15,13 @@ import torch
 from tiny_jobs import BASE_ENV, BASE_TRAIN
 
 from worldbench.cli.main import main
-from worldbench.core.registry import models
+from worldbench.core.registry import models, worlds
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.runs.prepared import identify
 from worldbench.runs.weights import build
 from worldbench.settings import shipped
 from worldbench.settings.job import Job
+from worldbench.settings.presets import presets_of
 from worldbench.settings.recipe import LIMIT, load_recipe
 from worldbench.settings.resolve import resolve
 from worldbench.settings.train import DataConfig
@@ -40,8 +41,8 @@ def test_it_changes_what_it_says(name: str) -> None:
     recipe = load_recipe(shipped.find(Path(name)))
     assert set(recipe) == {"model"}, "the world, the size and the seed are the command line's"
     said = {k: v for k, v in recipe["model"].items() if k != "name"}
-    for world in ("taxi", "hmm", "maze"):
-        for preset in ("quick", "standard"):
+    for world in worlds.names():
+        for preset in {"quick", "standard"} & set(presets_of(world)):
             model = recipe["model"]["name"]
             job, plain = settled(name, world, preset, model), resolve(world, model, preset=preset, seed=0)
             assert job.groups == plain.groups | {"model": dataclasses.replace(plain.groups["model"], **said)}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from route_texts import GOOD, SQUARE, saved
+from shared_cases import CASES
 
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
@@ -19,8 +20,6 @@ from worldbench.metrics.routes import NOT_A_DIRECTION
 from worldbench.studies import routes as reader
 from worldbench.studies.reconstruction import ReconstructionOptions, measure, reconstruct_file
 from worldbench.studies.routes import read_routes, with_directions
-
-CASES = Path(__file__).parent.parent / ".." / "shared" / "cases"
 
 
 @pytest.fixture

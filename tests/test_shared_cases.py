@@ -43,7 +43,7 @@ COVERED = {
     "run-files/kill-before-last-curve-point.sh": "test_shared_cases",
     "run-files/manifest-*": "test_curve",
     "run-files/metrics-figure-*": "test_shared_run_files",
-    "run-files/metrics-resume-*": "test_curve",
+    "run-files/metrics-resume-*": "test_curve_of_stopped_runs",
     "run-files/npz-*": "test_damaged_evidence",
     "run-files/recipe-*": "test_shared_run_files",
     "run-files/result-*": "test_shared_run_files",
@@ -94,9 +94,8 @@ def test_a_stranger_below_a_folder_is_left_out(tmp_path: Path) -> None:
 
 
 @each("hmm/v*.json", "hmm/s70.json", "hmm-many-tokens/*.json")
-def test_a_run_over_a_large_process(case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_over_a_large_process(case: Path, tmp_path: Path) -> None:
     """From the card to the figures."""
-    tiny_runs.draw_nothing(monkeypatch)
     started = time.process_time()
     words = ["run", "hmm", "--model", "oracle", "--env.process", case, "--env.length", "10", "--eval.documents", "20"]
     words += ["--eval.trials", "20", "--eval.pairs", "50", "--eval.metrics", "next_token", "excess_loss", "split_merge"]

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from shared_cases import CASES
 
 from worldbench.core.errors import InputError
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map, settle
 
-CASES = Path(__file__).parent.parent.parent / "shared" / "cases"
 PATTERNS = ("map-*/*", "run-files/special-*.graphml", "run-files/table-csv-slow.csv", "run-files/table-json-slow.json")
 FILES = sorted(path for pattern in PATTERNS for path in CASES.glob(pattern))
 REFUSED = {

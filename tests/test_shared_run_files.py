@@ -50,18 +50,15 @@ def refuse(words: list[str | Path], *said: str) -> None:
 def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished and traced run, in a folder of its own."""
     out = tmp_path_factory.mktemp("done")
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_runs.draw_nothing(patch)
-        assert tiny_runs.run(out)[0] == 0
-        code, said = tiny_runs.call(TRACE[0], tiny_runs.folder(out), *TRACE[1:])
-        assert code == 0, said
+    assert tiny_runs.run(out)[0] == 0
+    code, said = tiny_runs.call(TRACE[0], tiny_runs.folder(out), *TRACE[1:])
+    assert code == 0, said
     return tiny_runs.folder(out)
 
 
 @pytest.fixture
-def run(done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(done: Path, tmp_path: Path) -> Path:
     """A copy of that folder."""
-    tiny_runs.draw_nothing(monkeypatch)
     return Path(shutil.copytree(done, tmp_path / "runs" / done.name))
 
 

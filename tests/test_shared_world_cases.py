@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
+from shared_cases import CASES
 
 from worldbench.core.errors import InputError
 from worldbench.envs.hmm.config import HMMConfig
@@ -21,7 +22,6 @@ from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 
-CASES = Path(__file__).parent.parent.parent / "shared" / "cases"
 PROCESSES = sorted((*CASES.glob("hmm/*.json"), *CASES.glob("hmm-*/*.json"), *CASES.glob("bom/process.json")))
 MAZES = sorted((*CASES.glob("maze/*.txt"), *CASES.glob("maze-*/*.txt"), *CASES.glob("bom/maze.txt")))
 TABLES = sorted((*CASES.glob("run-files/table-*HANG*"), *CASES.glob("run-files/table-*slow*")))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared_cases import CASES
 
 from worldbench.baselines.callable import CallableModel
 from worldbench.baselines.causality import require_next_token_model
@@ -21,7 +22,6 @@ from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.records.scores import Scores
 from worldbench.runs.scoring import score
 
-CASES = Path(__file__).resolve().parent.parent.parent / "shared" / "cases"
 CITY = TaxiConfig(map="city:24", min_moves=2, max_moves=9)
 TINY = [
     *("--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"),

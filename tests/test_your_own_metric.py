@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sample_records import result_of
-from tiny_runs import call, draw_nothing, result, run
+from tiny_runs import call, result, run
 
 from worldbench.baselines.references import Oracle
 from worldbench.core.errors import InputError
@@ -46,8 +46,7 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def folder(first: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    draw_nothing(monkeypatch)
+def folder(first: Path, tmp_path: Path) -> Path:
     shutil.copytree(first, tmp_path / "runs")
     return next((tmp_path / "runs").glob("hmm-gpt-*"))
 
