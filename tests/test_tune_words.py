@@ -62,7 +62,7 @@ def test_other_criteria_score_the_same_trials(criterion: str, tuned: Path, tmp_p
             ["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss.loss"],
             "say --criterion excess_loss.loss:higher or excess_loss.loss:lower",
         ),
-        (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss:higher"], "of excess_loss lower is better"),
+        (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss:higher"], "for excess_loss, lower is better"),
         (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss:hihger"], "did you mean 'higher'"),
         (
             ["tune", "hmm", "--models", "gpt", "--criterion", "valid_trajectories"],
