@@ -1,4 +1,4 @@
-"""What tuning chooses by: one score of one metric, or the held-out loss, with the direction that is better."""
+"""The criterion of a tuning: one score of one metric, or the held-out loss, and which direction is better."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from worldbench.runs.prepared import Prepared
 
 LOSS = "loss"
-"""The held-out loss itself: of worlds whose exact law nobody knows."""
+"""The held-out loss, for worlds whose exact law is not known."""
 EXCESS = "excess_loss"
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """metric: None for the held-out loss. direction: "higher" or "lower". primary: is it the metric's own choice of its
-    scores?"""
+    """metric: None for the held-out loss. direction: "higher" or "lower" is better. primary: true if the score is
+    the primary score of the metric."""
 
     metric: str | None
     score: str
@@ -68,11 +68,11 @@ class Criterion:
         return cls(metric, score, "higher" if "higher" in (asked, known) else "lower", primary)
 
     def evaluation(self) -> dict[str, Any]:
-        """The evaluation options that score it and nothing else."""
+        """The evaluation options that score only the criterion."""
         return {"metrics": () if self.metric is None else (self.metric,)}
 
     def measure(self, prepared: Prepared, model: SequenceModel) -> dict[str, float]:
-        """All scores of its metric; those that are not numbers are left out."""
+        """All scores of the criterion's metric. Scores that are NaN or infinite are left out."""
         settings = prepared.job.groups["eval"]
         if self.metric is None:
             from worldbench.training.curve import mean_loss
@@ -86,7 +86,8 @@ class Criterion:
         return {name: value for name, value in scores.items() if math.isfinite(value)}
 
     def require(self, prepared: Prepared, model: SequenceModel) -> None:
-        """Raises InputError where a model cannot be judged by it. model: of the same kind, trained or not."""
+        """Raises InputError if a model cannot be judged by the criterion. `model`: a model of the same kind, trained
+        or not."""
         if self.metric is None:
             return
         reason = metrics[self.metric].load().not_applicable(prepared.world, model)
@@ -96,7 +97,7 @@ class Criterion:
             raise InputError(f"the metric {self.metric} has no score {self.score!r}{nearest(self.score, scores)}")
 
     def best(self, values: list[float | None]) -> int | None:
-        """The place of the best value, the first of equals; None counts as worst. None where all are."""
+        """The index of the best value, the first one on a tie. None ranks last. Returns None if all values are None."""
         known = [i for i, v in enumerate(values) if v is not None]
         sign = 1 if self.direction == "lower" else -1
         return min(known, key=lambda i: sign * values[i], default=None)  # type: ignore[operator]

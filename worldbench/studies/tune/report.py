@@ -23,7 +23,7 @@ from worldbench.training.environment import environment
 
 @dataclass(frozen=True)
 class TuningSettings:
-    """How much is tried, and by what it is judged (None: the world's usual criterion)."""
+    """How much is tried, and the criterion (None: the default criterion of the world)."""
 
     trials: int = 16
     seeds: int = 1
@@ -38,9 +38,10 @@ class TuningSettings:
 
 @dataclass(frozen=True)
 class Tuned:
-    """The tuning of one model: what is trained, and where to.
+    """The tuning of one model: its trainings and their folder.
 
-    job: as it was asked for, for the recipe. prepared: with the world settled. runs: by trial, one for each seed.
+    job: as given by the user, for the recipe. prepared: the job with its world. runs: for each trial, one run per
+    seed.
     """
 
     job: Job
@@ -59,14 +60,14 @@ class Tuned:
         return f"{self.job.model}, trial {trial}, seed {run.job.seed}"
 
     def cells(self) -> set[str]:
-        """The names of all its trainings."""
+        """The names of all trainings in the plan."""
         return {self.cell(trial, run) for trial, runs in enumerate(self.runs) for run in runs}
 
 
 def record_of(
     tuned: Tuned, criterion: Criterion, settings: TuningSettings, shared: float, trials: list[Trial]
 ) -> Tuning:
-    """Everything that was tried, and what came of it; no clock in it."""
+    """The record of all trials and their outcomes, without times."""
     first, job = tuned.runs[0][0], tuned.job
     place = criterion.best([t.value for t in trials])
     best = None
@@ -107,7 +108,7 @@ def record_of(
 
 
 def write_recipe(tuned: Tuned) -> None:
-    """`best.toml`: the job with the chosen settings, and the budget behind them; the world as it was settled."""
+    """Writes `best.toml`: the job with the best settings, the settled world, and the budget."""
     path, job = tuned.path, tuned.job
     record = read(path, Tuning)
     if record.best is None:
@@ -120,16 +121,18 @@ def write_recipe(tuned: Tuned) -> None:
 
 
 def require_equal(records: list[Tuning]) -> None:
-    """Raises RunError where a model had fewer trials, finished or failed, than another: that is no comparison."""
+    """Raises RunError if a model had fewer trainings, finished or failed, than another: the comparison would be
+    unfair."""
     done = {r.model.name: sum(len(t.runs) for t in r.trials) for r in records}
     fewest, most = min(done, key=lambda name: done[name]), max(done, key=lambda name: done[name])
     if done[fewest] < done[most]:
-        unequal = f"{fewest} has had {done[fewest]} trainings and {most} {done[most]}"
-        raise RunError(f"{unequal}: that is no comparison; run the same command again to finish them")
+        unequal = f"{fewest} had {done[fewest]} trainings and {most} had {done[most]}"
+        raise RunError(f"{unequal}, so they cannot be compared; run the same command again to finish them")
 
 
 def show(paths: list[Path]) -> None:
-    """One table of the tuned models. Raises RunError where they had unequal trials, or every trial of one failed."""
+    """Prints one table of the tuned models. Raises RunError if they had unequal numbers of trainings, or if every
+    trial of one model failed."""
     records = [read(path, Tuning) for path in paths]
     require_equal(records)
     criterion = records[0].criterion.score
@@ -141,10 +144,10 @@ def show(paths: list[Path]) -> None:
             chosen = [value_text(best.value), str(best.trial), settings_text(best.settings)]
         tuned = f"{r.budget.trials}x{r.budget.seeds}"
         body.append([r.model.name, tuned, str(failed), value_text(r.trials[0].value), *chosen])
-    head = ["model", "tuned", "failed", f"{criterion} of the preset", "of the best", "trial", "its settings"]
+    head = ["model", "tuned", "failed", f"{criterion} of the preset", "of the best trial", "trial", "its settings"]
     print(tables.terminal(head, body, 1))
     if lost := [r.model.name for r in records if r.best is None]:
-        every = f"every trial of {', '.join(lost)} failed, the preset's too"
+        every = f"every trial of {', '.join(lost)} failed, including the preset"
         raise RunError(f"{every}; start from a lower --train.learning_rate")
 
 

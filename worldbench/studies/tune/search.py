@@ -1,5 +1,5 @@
-"""Which settings are tuned, between which bounds, and the settings of each trial: the same draws for every
-objective."""
+"""The settings that are tuned, their bounds, and the settings of each trial. All objectives use the same random
+draws."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from worldbench.core.errors import InputError
 from worldbench.settings.job import Job
 
 SHARED = {"train.learning_rate": 8.0, "train.weight_decay": 32.0}
-"""What every objective has, and how far from the preset it is drawn: value / factor .. value x factor."""
+"""Settings that every objective has, and a factor: values are drawn from value / factor to value x factor."""
 LAMBDA = "lambda"
-"""Fields of a model's options whose name starts so are the weights of its objective's terms."""
+"""Options of a model whose names start with this word are weights of loss terms."""
 LAMBDA_FACTOR = 10.0
 COORDINATES = 32
-"""Of the one sequence that all objectives read: the shared settings first, then each its own weights, in the order of
-its fields."""
+"""Dimensions of the Sobol sequence that all objectives use. The first ones are the shared settings. The weights of
+an objective follow, in the order of its fields."""
 DIGITS = 3
 
 
 @dataclass(frozen=True)
 class Range:
-    """A setting `group.field`, log-uniform between two bounds about the value that it has in trial 0. coordinate: of
-    the sequence."""
+    """A setting `group.field`, drawn log-uniformly between two bounds.
+
+    start: the value in trial 0. coordinate: the dimension of the sequence.
+    """
 
     option: str
     start: float
@@ -34,17 +36,18 @@ class Range:
     coordinate: int
 
     def at(self, uniform: float) -> float:
-        """The value at 0 <= uniform <= 1, to three significant digits."""
+        """The value at a uniform number in [0, 1], to three significant digits."""
         return float(f"{self.low * (self.high / self.low) ** uniform:.{DIGITS}g}")
 
 
 def space(job: Job) -> list[Range]:
-    """The settings of a job that are tuned: learning rate, weight decay and its objective's weights. What is 0 is
-    switched off, and stays so."""
+    """The tuned settings of a job: learning rate, weight decay and loss weights. A setting of value 0 is not tuned."""
     options = {option: (factor, i) for i, (option, factor) in enumerate(SHARED.items())}
     own = weights(type(job.groups["model"])) if "model" in job.groups else []
     if len(own) > COORDINATES - len(SHARED):
-        raise InputError(f"{job.model} has {len(own)} weights to tune; there are draws for {COORDINATES - len(SHARED)}")
+        raise InputError(
+            f"{job.model} has {len(own)} weights to tune; at most {COORDINATES - len(SHARED)} can be tuned"
+        )
     options |= {f"model.{name}": (LAMBDA_FACTOR, i) for i, name in enumerate(own, start=len(SHARED))}
     starts = {option: float(job.value(option)) for option in options}
     return [
@@ -55,23 +58,23 @@ def space(job: Job) -> list[Range]:
 
 
 def weights(config: type) -> list[str]:
-    """The fields of a model's options that are weights of its objective's terms: floats whose name starts with
-    `lambda`."""
+    """The options of a model that are weights of loss terms: floats whose name starts with `lambda`."""
     hints = typing.get_type_hints(config)
     return [f.name for f in dataclasses.fields(config) if f.name.startswith(LAMBDA) and hints[f.name] is float]
 
 
 def draws(ranges: list[Range], trials: int) -> list[dict[str, float]]:
-    """The settings of each trial, by option. Trial 0 is the job as it stands. More trials begin with the same ones.
+    """The settings of each trial, by option. Trial 0 has the settings of the job. With more trials, the first trials
+    stay.
 
-    The others are points of one scrambled Sobol sequence (Sobol 1967; Owen, J. Complexity 1998), so that trial t has
-    the same learning rate and weight decay for every objective whose presets agree in them.
+    The other trials are points of one scrambled Sobol sequence (Sobol 1967; Owen, J. Complexity 1998). So trial t
+    has the same learning rate and weight decay for all objectives whose presets agree.
     """
     import numpy as np
     from scipy.stats import qmc
 
-    # scipy spawns from the generator that it is given, which one made from a key cannot do. Its name is rng from 1.15
-    # on, and seed goes on to be taken.
+    # scipy spawns generators from this one, so it cannot be made from a Philox key. scipy 1.15 renamed the argument to
+    # rng and still accepts seed.
     rng = np.random.default_rng(streams.integer("tune", "settings"))
     sequence = qmc.Sobol(COORDINATES, scramble=True, seed=rng)  # type: ignore[call-arg]
     points = sequence.random_base2(max(trials - 2, 0).bit_length())

@@ -1,9 +1,9 @@
-"""`worldbench tune WORLD`: the same number of trials for every objective, over learning rate, weight decay and the
-weights of its own terms.
+"""`worldbench tune WORLD`: the same number of trials for every objective, over learning rate, weight decay and loss
+weights.
 
-A trial is a training run of its own, in a run folder, on seeds that are never reported; it is scored by the criterion
-alone, on the documents and prompts of another evaluation seed than the reported one. What is held out (pairs, mazes) is
-the world's, and so the same for every seed. A trial that diverges stays in the record, and counts as worst.
+A trial is a training run in its own folder, on seeds that are never reported. Only the criterion is scored, on the
+documents and prompts of an evaluation seed that is not reported. What is held out (pairs, mazes) depends on the
+world only, so it is the same for every seed. A trial that diverges stays in the record and ranks last.
 """
 
 from __future__ import annotations
@@ -41,19 +41,20 @@ from worldbench.studies.tune.report import (
 from worldbench.studies.tune.search import draws, space
 
 TUNING_VERSION = 1
-"""Raised when a tuning of the same plan tries other settings."""
+"""Raised when a tuning with the same settings tries other values."""
 TRIALS = "tune-trials"
-"""The folder of the trials' runs: shared by all tunings below one folder, so that more trials or seeds train only what
-is new."""
+"""The folder of the trials' runs. All tunings below one folder share it, so more trials or seeds train only what is
+new."""
 
 
 def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display, workers: int = 1) -> list[Path]:
-    """Tune each job, which differ in the model alone; the paths of their `tuning.json`. What is wrong with any of them
-    is said before the first is trained.
+    """Tunes each job. The jobs differ only in the model. Returns the paths of their `tuning.json`. All jobs are
+    checked before the first training starts.
 
-    workers: how many trainings run at a time; it changes no result.
-    Raises InputError for a model that cannot be judged by the criterion, and for a world whose test set is one and the
-    same for every seed.
+    workers: how many trainings run at the same time. The results do not depend on it.
+
+    Raises InputError for a model that the criterion cannot judge, and for a world whose test documents are the same
+    for every seed.
     """
     pool = pool_of(workers, [Path(plugin.path) for plugin in jobs[0].plugins])
     make_folder(out)
@@ -64,8 +65,8 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
     criterion = Criterion.parse(settings.criterion, world)
     shared = shared_documents(world, first.job)
     display.say(
-        f"judged by {criterion.name} ({criterion.direction} is better); {shared:.1%} of its "
-        "documents are among those that are reported"
+        f"criterion: {criterion.name} ({criterion.direction} is better); {shared:.1%} of its "
+        "documents are also in the reported evaluation"
     )
     for p in prepared:
         criterion.require(p, _untrained(p))
@@ -99,7 +100,7 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
 
 
 def _say_trial(tuned: Tuned, cell: str, attempts: dict[str, TrialRun], criterion: Criterion, display: Display) -> None:
-    """A line for the trial that the training `cell` was the last of."""
+    """Prints a line for a trial when its last training, `cell`, is finished."""
     for number, runs in enumerate(tuned.runs):
         names = {tuned.cell(number, run) for run in runs}
         if cell in names and attempts.keys() >= names:
@@ -115,7 +116,7 @@ def _trial_of(tuned: Tuned, number: int, attempts: dict[str, TrialRun], criterio
 
 
 def _beside(first: Prepared, job: Job) -> Prepared:
-    """Another model's job in the world that is loaded already, settled as the first one's was."""
+    """The job of another model in a world that is already loaded, with the settled options of the first job."""
     env = first.job.groups.get("env")
     settled = {f"env.{f.name}": getattr(env, f.name) for f in dataclasses.fields(env)} if env is not None else {}
     return identify(job.changed(settled).replace("train", device=first.job.groups["train"].device), first.world)
@@ -129,14 +130,16 @@ def _untrained(prepared: Prepared) -> Any:
 
 
 def shared_documents(world: World, job: Job) -> float:
-    """Share of the documents that tuning is judged on that are also among the reported ones. Refused where every seed
-    has the same."""
+    """The share of documents of the tuning evaluation that are also in the reported evaluation.
+
+    Raises InputError if the test documents of the world are the same for every seed.
+    """
     settings = job.groups["eval"]
     ours, theirs = (world.sample(seed, "test", 0, settings.documents) for seed in (TUNING_SEEDS[0], settings.seed))
     if np.array_equal(ours.tokens, theirs.tokens):
         raise InputError(
-            "the test documents of this world are the same for every seed, and tuning on them is "
-            f"not done: {world.summary(0)}"
+            "the test documents of this world are the same for every seed, so tuning would use reported documents: "
+            f"{world.summary(0)}"
         )
     return float(np.isin(_rows(ours), _rows(theirs)).mean())
 
@@ -147,7 +150,7 @@ def _rows(documents: Documents) -> np.ndarray:
 
 
 def trial_job(job: Job, settings: dict[str, float], seed: int, criterion: Criterion) -> Job:
-    """One training of one trial: the settings drawn, seeds of tuning, and only the last weights kept."""
+    """One training of one trial: its drawn settings, seeds reserved for tuning, and only the last weights kept."""
     judged = {f"eval.{name}": value for name, value in criterion.evaluation().items()}
     changes = {**settings, "train.checkpoints": 1, "eval.seed": TUNING_SEEDS[0], **judged}
     return dataclasses.replace(job.changed(changes), seed=seed)
@@ -172,7 +175,7 @@ def _tuned(prepared: Prepared, job: Job, criterion: Criterion, settings: TuningS
 
 
 def _attempt(prepared: Prepared, criterion: Criterion, out: Path, display: Display) -> TrialRun:
-    """Train and score once. What is done already is read."""
+    """Trains and scores once. A finished trial is read from its folder instead."""
     folder = make_folder(prepared.folder(out))
     path = folder / f"trial-{identity_hash([prepared.evaluation, criterion.metric])[:10]}.json"
     with lock(folder, wait=True):
@@ -196,14 +199,14 @@ def _attempt(prepared: Prepared, criterion: Criterion, out: Path, display: Displ
 def _done(path: Path, prepared: Prepared) -> TrialRun:
     record = read(path, TrialRun)
     if (record.seed, record.training) != (prepared.job.seed, prepared.training):
-        raise RunError(f"{str(path)!r} is the trial of another training (seed {record.seed}); move it away")
+        raise RunError(f"{str(path)!r} belongs to another training (seed {record.seed}); move it to another folder")
     return record
 
 
 def _trial(number: int, settings: dict[str, float], runs: list[TrialRun], criterion: Criterion) -> Trial:
-    """value: the mean over seeds; None where a seed failed, or gave no number."""
+    """The outcome of a trial. Its value is the mean over seeds, or None if a seed failed or has no finite score."""
     values = [run.scores.get(criterion.score) for run in runs]
-    lost = f"{criterion.name} is not a number"
+    lost = f"{criterion.name} is NaN or infinite"
     runs = [
         msgspec.structs.replace(run, failed=lost) if value is None and not run.failed else run
         for run, value in zip(runs, values)
