@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny_runs
-from damaged_curves import BROKEN, CASES, DAMAGE, damage
+from damaged_curves import BROKEN, DAMAGE, RUN_FILES, damage
 from safetensors.torch import load, save
 
 from worldbench.records.reading import read
@@ -187,7 +187,7 @@ def test_a_damaged_manifest_does_not_stop_a_run(content: str | None, unscored: P
 
 def test_the_broken_files_beside_the_checkout_are_there() -> None:
     if not all(BROKEN.values()):
-        pytest.skip(f"the broken manifests and metrics files are not beside this checkout ({CASES.name})")
+        pytest.skip(f"the broken manifests and metrics files are not beside this checkout ({RUN_FILES.name})")
 
 
 @pytest.mark.parametrize("case", BROKEN["manifest"], ids=lambda path: path.name)
