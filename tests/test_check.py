@@ -201,7 +201,7 @@ def test_a_check_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_failing_statement_is_an_error(tmp_path: Path) -> None:
     made = {"made": {"oracle": {"x": 0.5}, "uniform": {"x": 0.1}}}
     record = msgspec.structs.replace(checked(), verdicts=judge([Made()], made, {}))
-    with pytest.raises(RunError, match="1 of 3 statements fail, of made"):
+    with pytest.raises(RunError, match="1 of 3 statements fail, for made"):
         require(record, tmp_path)
 
 
@@ -233,7 +233,7 @@ def test_the_command_fails_on_a_blind_metric(
     assert main([*words, "--plugin", str(plugin), "--eval.metrics", "blind", "--quiet"]) == 1
     told = capsys.readouterr()
     assert "tells references apart" in told.out
-    assert "1 of 2 statements fail, of blind" in told.err
+    assert "1 of 2 statements fail, for blind" in told.err
     assert main([*words, "--severities", "9"]) == 2
     assert main([*words, "--model.width", "3"]) == 2
     assert main([*words, "--corruption", "3"]) == 2

@@ -1,9 +1,9 @@
-"""Are the measurements of references and of damage what the metrics say they must be? Judgement alone: numbers in,
-verdicts out.
+"""Compares measurements of references and of damage with the statements of the metrics. Takes numbers and returns
+verdicts.
 
-`by_reference[metric][model][score]` are values; `ladders[kind]` is a list of severities (size of the damage,
-then `values[metric][score]`: one value per corruption, in the order of the corruptions, so that severities and the
-undamaged end are paired).
+`by_reference[metric][model][score]` is a value. `ladders[kind]` is a list of severities, the undamaged model first.
+Each severity has a size and `values[metric][score]`, one value for each corruption. Value i belongs to corruption i
+at every severity, so severities can be compared in pairs.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from worldbench.core.statistics import mean_interval
 from worldbench.records.check import Verdict
 
 EXACT = 1e-6
-"""Numbers that must be equal may differ by rounding: the references' logits are float32."""
+"""Tolerance for numbers that must be equal: the logits of references are float32."""
 
 Values = dict[str, dict[str, list[float]]]
 
 
 @dataclass
 class Severity:
-    """One size of damage: `values[metric][score]` holds a number per corruption."""
+    """One size of damage: `values[metric][score]` holds one number for each corruption."""
 
     size: float
     values: Values = field(default_factory=dict)
@@ -36,7 +36,7 @@ def _number(value: float) -> str:
 
 
 def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> list[Verdict]:
-    """Every `expects` of the metric against what the references scored, of those that it was measured on."""
+    """Compares the `expects` of a metric with the scores of the references that were measured."""
     out = []
     for model, expectations in metric.expects.items():
         for e in expectations:
@@ -57,8 +57,8 @@ def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> l
 
 
 def _worse(a: Sequence[float], b: Sequence[float], higher: bool) -> tuple[float, float, float]:
-    """How much worse b is than a, paired: mean, and its t interval (the mean itself for a single pair or where all
-    pairs agree)."""
+    """How much worse b is than a, paired: the mean and its t interval. The interval is the mean itself for a single
+    pair, or if all pairs have the same difference."""
     gaps = [(x - y if higher else y - x) for x, y in zip(a, b)]
     m = mean_interval(gaps)
     low, high = m.interval or (m.value, m.value)
@@ -66,11 +66,12 @@ def _worse(a: Sequence[float], b: Sequence[float], higher: bool) -> tuple[float,
 
 
 def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verdict]:
-    """Every `damage` of the metric against one ladder, whose first severity is undamaged.
+    """Compares the `damage` of a metric with one ladder, whose first severity is undamaged.
 
-    "worse": at the largest severity the paired t interval over corruptions lies on the worse side of undamaged, and at
-    no severity on the better side. monotone: nor does the interval of any severity against the one before it.
-    "unchanged": every corruption of every severity scores as undamaged.
+    "worse": at the largest severity, the paired t interval over corruptions lies entirely on the worse side of
+    undamaged. At no severity does it lie entirely on the better side. monotone: at no severity does the interval
+    against the previous severity lie entirely on the better side. "unchanged": every corruption of every severity
+    has the undamaged score.
     """
     out = []
     for d in metric.damage:
@@ -102,7 +103,7 @@ def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verd
 def judge_sight(
     metric: Metric, measured: dict[str, dict[str, float]], ladders: dict[str, list[Severity]]
 ) -> list[Verdict]:
-    """A metric is blind if its primary score tells no two of the references and damaged models apart."""
+    """A metric is blind if its primary score is the same for all references and damaged models."""
     if metric.direction == "none":
         return []
     values = [scores[metric.primary] for scores in measured.values() if metric.primary in scores]

@@ -38,7 +38,8 @@ from worldbench.training.environment import environment
 
 @dataclass(frozen=True)
 class Subject:
-    """What is measured in one cell: a reference by its name with its options, or damage: its kind, size and number."""
+    """The model that one cell measures: a reference with its options, or a damaged oracle (kind of damage, size,
+    number of the corruption)."""
 
     kind: str
     size: float | None = None
@@ -59,7 +60,8 @@ class Subject:
 def measured(
     world: World, subject: Subject, settings: CommonOptions, chosen: tuple[str, ...], kept: Path | None
 ) -> Measurement:
-    """What the chosen metrics say of a subject. kept: the folder where that is read, or written; None: nowhere."""
+    """The scores of the chosen metrics for one subject. kept: the folder in which measurements are stored and found,
+    or None."""
     asked = [
         world.identity(), dataclasses.asdict(subject), dataclasses.asdict(settings), msgspec.to_builtins(environment()),
         [[name, metrics[name].load().version, metrics[name].plugin] for name in chosen],
@@ -84,7 +86,7 @@ def measured(
 
 
 def _numbers(measurement: Measurement) -> dict[str, dict[str, float]]:
-    """{metric: {score: value}}; NaN where a score has no value."""
+    """{metric: {score: value}}. NaN for a score without a value."""
     return {
         name: {key: math.nan if value is None else float(value) for key, value in scores.items()}
         for name, scores in measurement.scores.items()
@@ -92,12 +94,12 @@ def _numbers(measurement: Measurement) -> dict[str, dict[str, float]]:
 
 
 def _claimed(chosen: dict[str, Metric], kind: str) -> tuple[str, ...]:
-    """The metrics that say something about that kind of damage."""
+    """The metrics that claim something about a kind of damage."""
     return tuple(name for name, m in chosen.items() if any(getattr(d, kind) != "any" for d in m.damage))
 
 
 def _claims(metric: Metric) -> list[str]:
-    """The kinds of damage that its primary score claims something about."""
+    """The kinds of damage about which a metric claims something for its primary score."""
     kinds_ = [f.name for f in dataclasses.fields(Damage) if f.name in (*MAP_KINDS, "noise", "blur", "drift")]
     return [k for k in kinds_ if any(d.score == metric.primary and getattr(d, k) != "any" for d in metric.damage)]
 
@@ -105,7 +107,7 @@ def _claims(metric: Metric) -> list[str]:
 def check_in(
     out: Path, world: World, settings: CheckSettings, display: Display, groups: Callable[[str], Any], workers: int
 ) -> tuple[Check, Path]:
-    """`check`, and its files below `out`; the record and their folder. A check that was stopped goes on."""
+    """Runs `check` and writes its files below `out`. Returns the record and its folder. A stopped check continues."""
     options = dataclasses.asdict(settings.settings)
     about = _about(_chosen(settings))
     folder = report.folder_of(out, world.identity(), options, settings.corruptions, settings.severities, about)
@@ -125,14 +127,17 @@ def check(
     workers: int = 1,
     kept: Path | None = None,
 ) -> Check:
-    """The whole calibration of a world. groups: the options of a reference model that has any, by its name. kept: the
-    folder where single measurements are kept; None: nowhere."""
+    """The calibration of a world.
+
+    groups: gives the options of a reference model by its name. kept: the folder in which single measurements are
+    stored, or None.
+    """
     pool, chosen = pool_of(workers), _chosen(settings)
     by_reference: dict[str, dict[str, dict[str, float]]] = {}
     reasons: dict[str, dict[str, str]] = {}
     subjects = []
     for entry in models:
-        if not entry.reference or entry.name == "corrupted":  # the ladders below are the corrupted ones
+        if not entry.reference or entry.name == "corrupted":  # corrupted models are measured in the ladders below
             continue
         if (reason := getattr(entry.load(), "impossible", lambda _: None)(world)) is not None:
             display.say(f"no {entry.name} here: {reason}")
@@ -168,7 +173,7 @@ def check(
 
 
 def _chosen(settings: CheckSettings) -> dict[str, Metric]:
-    """By the name under which each is registered."""
+    """The chosen metrics by their registered names."""
     return {name: metrics[name].load() for name in settings.settings.metrics or metrics.names()}
 
 
@@ -187,7 +192,7 @@ def _all(
     kept: Path | None,
     display: Display,
 ) -> list[Measurement]:
-    """The measurements of subjects by metrics, in the order in which they are asked for."""
+    """One measurement for each subject and its metrics, in the given order."""
     cells = [Cell(subject.name, measured, (world, subject, settings, names, kept)) for subject, names in asked]
     found: dict[str, Measurement] = {}
     with display.task("measuring", lines=False) as announce:
@@ -203,8 +208,8 @@ def _ladders(
     asked: list[tuple[Subject, tuple[str, ...]]] = []
     if "noise" not in kinds(world):
         display.say(
-            "no ladder of noise: the exact law leaves no choice, so noise on the logits of "
-            "possible tokens changes nothing"
+            "no ladder of noise: the exact law gives each next token probability 1, so noise on the logits of possible "
+            "tokens changes nothing"
         )
     ladders: dict[str, dict[float, Severity]] = {}
     for kind in kinds(world):
@@ -226,7 +231,7 @@ def _ladders(
     for (subject, _), measurement in zip(asked, _all(pool, world, asked, settings.settings, kept, display)):
         assert subject.size is not None
         severity = ladders[subject.kind][subject.size]
-        copies = 1 if subject.size else settings.corruptions  # the undamaged are all the same
+        copies = 1 if subject.size else settings.corruptions  # the undamaged model is measured once
         for name, values in _numbers(measurement).items():
             for score, value in values.items():
                 severity.values.setdefault(name, {}).setdefault(score, []).extend([value] * copies)

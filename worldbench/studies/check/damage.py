@@ -1,7 +1,8 @@
-"""The damage that a world is checked with: kinds, sizes, and the damaged models.
+"""The damage that a check uses: kinds, sizes, and the damaged models.
 
-A ladder takes one kind of damage through growing severities; each severity is measured on several corruptions, which
-share the evaluation's prompts and draws (common random numbers) and of which the larger contains the smaller.
+A ladder is one kind of damage at increasing severities. Each severity is measured on several corruptions. All
+severities use the same prompts and random draws of the evaluation (common random numbers). A larger damage contains
+the smaller one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from worldbench.core.world import World
 from worldbench.metrics.evaluation import truth
 
 SHARES = (1 / 75, 2 / 75, 4 / 75, 8 / 75, 15 / 75)
-"""Edges damaged, as shares of the map's (1, 2, 4, 8, 15 of the 75 edges of a small map)."""
+"""Damaged edges as shares of all edges of the map (1, 2, 4, 8, 15 of the 75 edges of a small map)."""
 NOISE = (0.1, 0.2, 0.3, 0.5, 1.0)
 BLUR = (0.1, 0.3, 1.0, 3.0, 10.0)
 DRIFT = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -26,8 +27,11 @@ MAP_KINDS = ("deleted", "added", "rewired")
 
 @dataclasses.dataclass(frozen=True)
 class CheckSettings:
-    """How a world is checked: the evaluation, how many corruptions each severity has, and how many severities each
-    ladder has (the largest stay first)."""
+    """How a world is checked.
+
+    settings: the options of the evaluation. corruptions: how many each severity has. severities: how many each
+    ladder has, always with the largest.
+    """
 
     settings: CommonOptions
     corruptions: int = 10
@@ -40,8 +44,8 @@ class CheckSettings:
             raise InputError(f"--severities must be 1 .. {len(SHARES)}, not {self.severities}")
 
     def sizes(self, kind: str, world: World) -> list[float]:
-        """The sizes of a kind of damage, ascending, without the undamaged end; for maps at least one edge more a
-        severity."""
+        """The sizes of a kind of damage, ascending, without the undamaged end. On a map, each severity has at least
+        one more damaged edge than the previous one."""
         chosen = (
             [round(i * (len(SHARES) - 1) / max(self.severities - 1, 1)) for i in range(self.severities)]
             if self.severities > 1
@@ -59,13 +63,13 @@ class CheckSettings:
 
 
 def kinds(world: World) -> list[str]:
-    """The damage that can be done in a world. Noise on logits does nothing to a law that leaves no choice."""
+    """The kinds of damage for a world. Noise on logits is left out if the exact law never leaves a choice."""
     of_map = MAP_KINDS if isinstance(world, HasDamage) else ()
     return [*of_map, *(("noise",) if leaves_choice(world) else ()), "blur", "drift"]
 
 
 def leaves_choice(world: Able) -> bool:
-    """Does the exact law anywhere give more than one token a chance? (Judged on 200 documents.)"""
+    """True if the exact law somewhere gives more than one token a probability above 0. (Tested on 200 documents.)"""
     known = truth(world, world.sample(0, "test", 0, 200))
     return known.law is None or bool((known.law[known.scored].max(axis=1) < 1).any())
 

@@ -1,4 +1,4 @@
-"""The record of a check, its table, and its failures."""
+"""The record of a check, its table, and its failed statements."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from worldbench.records.check import Check, Verdict
 
 
 def folder_of(out: Path, world: dict[str, Any], settings: Any, corruptions: int, severities: int, metrics: Any) -> Path:
-    """`<out>/check-<world>-<identity>/`, made where it is not there. world: its identity. settings: the evaluation
-    options. metrics: as the record holds them."""
+    """The folder `<out>/check-<world>-<identity>/`, created if necessary. world: the identity of the world.
+    settings: the evaluation options. metrics: as in the record."""
     content = [world, settings, corruptions, severities, msgspec.to_builtins(metrics)]
     return make_folder(make_folder(out) / f"check-{world['world']}-{identity_hash(content)[:10]}")
 
 
 def write(record: Check, out: Path) -> Path:
-    """check.json, calibration.csv and the figures, in `folder_of` the record; the folder."""
+    """Writes check.json, calibration.csv and the figures to `folder_of` the record. Returns the folder."""
     from worldbench.figures import calibration
     from worldbench.records import reading
 
@@ -43,9 +43,8 @@ def write(record: Check, out: Path) -> Path:
 
 
 def show(record: Check) -> None:
-    """The calibration table: each metric's primary score by reference and at the largest damage; then every statement
-    that failed.
-    """
+    """Prints the calibration table: the primary score of each metric for each reference and at the largest damage.
+    Then prints every statement that failed or was not judged."""
     references = list(dict.fromkeys(m for scores in record.references.values() for m in scores))
     largest = {kind: f"{kind} {ladder[-1].size:g}" for kind, ladder in record.ladders.items()}
     body = []
@@ -73,9 +72,9 @@ def failures(record: Check) -> list[Verdict]:
 
 
 def require(record: Check, folder: Path) -> None:
-    """Raises RunError where a metric is blind or a statement of it fails."""
+    """Raises RunError if a statement of a metric fails or a metric is blind."""
     failed = failures(record)
     if failed:
         names = ", ".join(dict.fromkeys(v.metric for v in failed))
         share = f"{len(failed)} of {len(record.verdicts)} statements fail"
-        raise RunError(f"{share}, of {names}; all of them are in {folder / 'check.json'}")
+        raise RunError(f"{share}, for {names}; {folder / 'check.json'} lists all of them")
