@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from tiny_runs import tiny_env
 
 from worldbench.baselines.from_states import FromStates
 from worldbench.baselines.gpt import GPTConfig
@@ -16,12 +17,9 @@ from worldbench.baselines.untrained import make_untrained
 from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Metric, Score
 from worldbench.core.model import SequenceModel
-from worldbench.core.registry import metrics
+from worldbench.core.registry import metrics, worlds
 from worldbench.core.streams import generator, uniform
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, States, World
-from worldbench.envs.hmm.config import HMMConfig
-from worldbench.envs.hmm.world import HMM
-from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
@@ -105,9 +103,12 @@ FEW = eval_config(
 
 
 def test_every_score_that_a_metric_speaks_of_is_one_that_it_gives() -> None:
-    """Over worlds of every kind: a misspelt expectation would never be judged."""
+    """Over every registered world: a misspelt expectation would never be judged."""
     given: dict[str, set[str]] = {}
-    for world in (TaxiWorld(CITY), HMM(HMMConfig(length=8)), SolveWorld(SolveConfig(rows=3))):
+    configs = {name: tiny_env(name) for name in worlds.names()}
+    configs |= {"taxi": CITY, "maze-solve": SolveConfig(rows=3)}  # mazes without loops, which have loops as a shift
+    for name, config in configs.items():
+        world = worlds[name].load()(config)
         for model in (Oracle(world), make_untrained(world, GPTConfig(layers=1, heads=2, width=16))):
             for entry in metrics:
                 metric: Metric = entry.load()
