@@ -33,8 +33,9 @@ def made(name: str, config: Any) -> World:
 
 
 def text(world: World) -> list[str]:
-    """What 200 training documents say."""
-    return [world.vocabulary.text(row) for row in world.sample(0, "train", 0, 200).tokens]
+    """What 200 documents to train on and 200 held-out ones say."""
+    rows = [row for split in ("train", "test") for row in world.sample(0, split, 0, 200).tokens]
+    return [world.vocabulary.text(row) for row in rows]
 
 
 def file_of_mazes(folder: Path) -> str:
