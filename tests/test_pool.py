@@ -216,3 +216,32 @@ def test_a_signal_that_comes_while_a_process_is_started_reaches_it(monkeypatch: 
     with pytest.raises(Interrupted):
         list(Processes(2).run([Cell("long", time.sleep, (60,))]))
     assert time.monotonic() - begun < 50
+
+
+HERE = """
+import sys, time
+from worldbench.runs.pool import Cell, Here
+
+def wait(path):
+    open(path, "w").close()
+    time.sleep(60)
+
+try:
+    list(Here().run([Cell("a", wait, (sys.argv[1],))]))
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+def test_sigterm_in_this_process_is_an_interruption(tmp_path: Path) -> None:
+    path = tmp_path / "started"
+    process = subprocess.Popen([sys.executable, "-c", HERE, str(path)])
+    deadline = time.monotonic() + 20
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) == 130
+    before = signal.getsignal(signal.SIGTERM)
+    assert Here().results([Cell("a", double, (2,))]) == [4]
+    assert signal.getsignal(signal.SIGTERM) is before

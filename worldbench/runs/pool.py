@@ -91,10 +91,11 @@ class Here(Pool):
 
     def _run(self, cells: list[Cell]) -> Iterator[Outcome]:
         left, ended = cells, _Ended()
-        while left:
-            cell = next(c for c in left if ended.ready(c))
-            left = [c for c in left if c is not cell]
-            yield ended.add(ended.blocked(cell) or _attempt(cell))
+        with _terminated_as_interrupted():
+            while left:
+                cell = next(c for c in left if ended.ready(c))
+                left = [c for c in left if c is not cell]
+                yield ended.add(ended.blocked(cell) or _attempt(cell))
 
 
 class Processes(Pool):
@@ -298,6 +299,24 @@ def _passing_on(running: dict[Connection, tuple[Cell, BaseProcess]]) -> Iterator
     finally:
         for s, handler in old.items():
             signal.signal(s, handler)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt, as SIGINT does, where nobody else has taken it."""
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _fork_is_safe() -> bool:
