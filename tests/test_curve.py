@@ -123,10 +123,10 @@ def test_damaged_weights_in_the_middle(copy: Path, done: Path) -> None:
     weights.unlink()
     code, said = tiny_runs.call("trace", folder, "--quiet")
     assert code == 2
-    assert "lacks the weights of step 2; its command trains them again" in said
+    assert "lacks the weights of step 2; to train them again: worldbench" in said
     code, said = tiny_runs.call(*again(said), "--out", copy)
     assert code == 0, said
-    assert "the weights of step 2 are gone: training again from the first step on" in said
+    assert "the weights of step 2 are missing: training again from the first step" in said
     code, said = tiny_runs.call("trace", folder, "--quiet")
     assert code == 0, said
     (trace,) = folder.glob("trace-*.json")
@@ -147,7 +147,7 @@ def test_damaged_last_weights_are_no_dead_end(copy: Path, done: Path) -> None:
     checkpoint.weights_path(folder, 4).unlink()
     code, said = tiny_runs.call("eval", folder, "--quiet")
     assert code == 2
-    assert "or its last weights are gone; run its command again first" in said
+    assert "or its last weights are missing; first run its command again" in said
     code, said = tiny_runs.call(*again(said), "--out", copy)
     assert code == 0, said
     assert "done already" not in said
@@ -180,7 +180,7 @@ def test_a_damaged_manifest_does_not_stop_a_run(content: str | None, unscored: P
         manifest.write_text(content, encoding="utf-8", errors="surrogatepass")
     code, said = tiny_runs.run(unscored)
     assert code == 0, said
-    assert "the list of the processes that worked here begins anew" in said
+    assert "the list of processes is started again" in said
     assert [s["outcome"] for s in json.loads(manifest.read_text())["sessions"]] == ["done"]
     assert tiny_runs.tree(unscored) == tiny_runs.tree(done)
 
@@ -195,5 +195,5 @@ def test_broken_manifests(case: Path, unscored: Path, done: Path) -> None:
     shutil.copyfile(case, tiny_runs.folder(unscored) / "manifest.json")
     code, said = tiny_runs.run(unscored)
     assert code == 0, said
-    assert "begins anew" in said
+    assert "is started again" in said
     assert tiny_runs.tree(unscored) == tiny_runs.tree(done)

@@ -52,7 +52,7 @@ def test_a_map_that_moved(verb: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     moved = town.rename(tmp_path / "elsewhere" / "town.graphml")
     again = [verb, str(folder), "--eval.documents", "7", "--quiet"]
     told = refused(capsys, *again)
-    assert f"needs the file '{town}', which is not there; name where it lies now: --env.map FILE" in told
+    assert f"needs the file '{town}', which does not exist; give its new path: --env.map FILE" in told
     other = saved(tmp_path, document(GRID, BOTH_WAYS[:-4]), "other.graphml")
     told = refused(capsys, *again, "--env.map", str(other))
     assert "trained under another identity (world.map_digest was" in told
@@ -78,7 +78,7 @@ def test_a_process_that_moved(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     moved.parent.mkdir()
     file.rename(moved)
     again = ["eval", str(folder), "--eval.documents", "7", "--quiet"]
-    assert "name where it lies now: --env.process FILE" in refused(capsys, *again)
+    assert "give its new path: --env.process FILE" in refused(capsys, *again)
     assert main([*again, "--env.process", str(moved)]) == 0, capsys.readouterr().err
 
 
@@ -99,7 +99,7 @@ def test_nothing_else_is_changed_after_training(
     (folder,) = tmp_path.glob("hmm-gpt-*")
     told = refused(capsys, "eval", str(folder), *words, "--quiet")
     assert f"option {words[0].split('=')[0]} cannot be changed after training" in told
-    assert "--env.process where the file lies elsewhere now" in told
+    assert "--env.process for a file that moved" in told
     told = refused(capsys, "eval", str(folder), "--env.process", "mess3", "--quiet")
     assert "world.process was rrxor(" in told
     assert ", and is mess3(" in told
@@ -126,7 +126,7 @@ def test_decode_takes_the_place_of_a_file_too(tmp_path: Path, capsys: pytest.Cap
     (folder,) = tmp_path.glob("hmm-nextlat-*")
     moved = file.rename(tmp_path / "moved.json")
     few = ["--lengths", "1", "--repeats", "1", "--adaptive", "0", "--tokens", "3", "--quiet"]
-    assert "name where it lies now: --env.process FILE" in refused(capsys, "decode", str(folder), *few)
+    assert "give its new path: --env.process FILE" in refused(capsys, "decode", str(folder), *few)
     assert "cannot be changed after training" in refused(capsys, "decode", str(folder), *few, "--env.length", "9")
     assert "--lengths" in refused(capsys, "decode", str(folder), "--lenghts", "3")
     assert "which run" in refused(capsys, "decode")
@@ -159,9 +159,7 @@ def test_the_case_moved_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     (folder,) = (here / "runs").glob("taxi-gpt-*")
     (here / "elsewhere").mkdir()
     (here / "town.graphml").rename(here / "elsewhere" / "town.graphml")
-    assert "name where it lies now: --env.map FILE" in refused(
-        capsys, "eval", str(folder), "--eval.trials", "6", "--quiet"
-    )
+    assert "give its new path: --env.map FILE" in refused(capsys, "eval", str(folder), "--eval.trials", "6", "--quiet")
     named = ["--env.map", str(here / "elsewhere" / "town.graphml")]
     assert main(["eval", str(folder), "--eval.trials", "6", *named, "--quiet"]) == 0, capsys.readouterr().err
 

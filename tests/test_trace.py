@@ -208,7 +208,7 @@ def test_refusals(
     with lock(folder):
         assert "another process" in refused(capsys, "trace", str(folder), code=1)
     weights_path(folder, 12).unlink()
-    assert "not trained to its end" in refused(capsys, "trace", str(folder))
+    assert "is not fully trained" in refused(capsys, "trace", str(folder))
     assert not calls
     assert main(["trace", "--help"]) == 0
     assert "--eval.documents" in capsys.readouterr().out

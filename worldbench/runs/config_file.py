@@ -1,6 +1,7 @@
-"""`config.json` of a run folder: every setting of the run. Its job is read again from there, to be scored again.
+"""`config.json` of a run folder: every setting of the run. The job of a finished run is read from this file to score
+the run again.
 
-What the folder says is data: no code that it names is run, and files that moved are named on the command line.
+The content of a run folder is data. No code that it names is run. Files that moved are named on the command line.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def write_config(folder: Path, prepared: Prepared) -> None:
-    """`config.json`: what `load_job` reads. Files by their whole paths."""
+    """Writes `config.json`, which `load_job` reads. Files are written with their absolute paths."""
     job = prepared.job
     groups = {g: dataclasses.asdict(v) for g, v in job.groups.items()}
     for group, values in job.groups.items():
@@ -55,14 +56,15 @@ def write_config(folder: Path, prepared: Prepared) -> None:
 
 
 def saved_config(folder: Path) -> Config:
-    """A run folder's `config.json`. Raises InputError where there is none, or none that can be read."""
+    """The `config.json` of a run folder. Raises InputError if the file is missing or cannot be read."""
     if not os.path.exists(folder / "config.json"):
         raise InputError(f"{str(folder)!r} is not a run folder: it has no config.json")
     return read(folder / "config.json", Config)
 
 
 def is_own(folder: Path, identity: Identity) -> bool:
-    """Does the folder's `config.json` name this evaluation as the run's own? Where it cannot be read, it does not."""
+    """True if the folder's `config.json` names this evaluation as the run's own. False also if the file cannot be
+    read."""
     try:
         return saved_config(folder).identity == identity
     except InputError:
@@ -70,10 +72,10 @@ def is_own(folder: Path, identity: Identity) -> bool:
 
 
 def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> Job:
-    """The job of a run folder, with evaluation options and the places of its files changed.
+    """The job of a run folder, with changed evaluation options and changed paths of files.
 
-    plugins: the files named on the command line, the run's own among them.
-    Raises InputError for any other change, and for files of the run that are not there.
+    plugins: the plugin files named on the command line, including those of the run. Raises InputError for any other
+    change, and if a file of the run is missing.
     """
     saved = saved_config(folder)
     loaded = run_plugins(folder, saved.plugins, plugins)
@@ -84,15 +86,15 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
     given = {word.split("=", 1)[0] for word in changes if word.startswith("--")}
     for option in sorted(given):
         if not option.startswith("--eval.") and option not in movable:
-            where = f", and {' and '.join(movable)} where the file lies elsewhere now" if movable else ""
-            raise InputError(f"option {option} cannot be changed after training; what can be are --eval options{where}")
+            where = f", and {' and '.join(movable)} for a file that moved" if movable else ""
+            raise InputError(f"option {option} cannot be changed after training; only --eval options{where} can")
     for option, name in movable.items():
         old = values["env"][name]
         if option not in given and Path(old).is_absolute() and not is_file(old):
             raise InputError(
-                f"{str(folder)!r} needs the file {old!r}, which is not there; name where it lies now: {option} FILE"
+                f"{str(folder)!r} needs the file {old!r}, which does not exist; give its new path: {option} FILE"
             )
-    if "--eval.metrics" in given:  # the run's own may be of a plugin that is not named this time
+    if "--eval.metrics" in given:  # saved metrics may come from a plugin that is not named now
         values["eval"]["metrics"] = ()
     _require_metrics(folder, values["eval"]["metrics"], saved.plugins)
     try:
@@ -111,10 +113,10 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
 
 
 def _values(path: Path, saved: Config, types_: dict[str, type], loaded: Sequence[Plugin]) -> dict[str, dict[str, Any]]:
-    """The saved options, each of the type that the world and the model want. Raises InputError.
+    """The saved options, each with the type that the world and the model need. Raises InputError.
 
-    loaded: the plugins that were run. Where a plugin of the run that registers metrics was left out, its evaluation
-    options are left out as well.
+    loaded: the plugins that were run. If a plugin of the run that registers metrics is not among them, its
+    evaluation options are left out.
     """
     if types_.keys() != saved.groups.keys():
         has, wants = (", ".join(sorted(names)) or "nothing" for names in (saved.groups, types_))
@@ -132,11 +134,11 @@ def _values(path: Path, saved: Config, types_: dict[str, type], loaded: Sequence
 
 
 def run_plugins(folder: Path, saved: list[PluginFile], named: Sequence[Path]) -> tuple[Plugin, ...]:
-    """Run the plugin files that were named for a run, where they are those that the run was trained with.
+    """Runs the named plugin files of a run, if they are the files that the run was trained with.
 
-    saved: the plugins that the run folder names, which are not run for that. A plugin that registers metrics alone may
-    be left out, added or changed.
-    Raises InputError, before anything is run, where a plugin of the run is not named or was changed since.
+    saved: the plugins that the run folder names. They are not run for this reason. A plugin that only registers
+    metrics and figures may be left out, added or changed. Raises InputError, before any file is run, if a plugin of
+    the run is not named or has changed.
     """
     sources = [read_plugin(path) for path in named]
     digests = {source.sha256 for source in sources}
@@ -145,43 +147,44 @@ def run_plugins(folder: Path, saved: list[PluginFile], named: Sequence[Path]) ->
         if not Plugin(old.path, old.sha256 or "", tuple(old.registers)).trains or old.sha256 in digests:
             continue
         changed = next((source for source in sources if source.path.name == name), None)
-        if changed is not None and old.sha256 is None:  # of a run from before digests: its identity tells
+        if changed is not None and old.sha256 is None:  # older runs have no digest; their identity is compared later
             continue
         if changed is None:
             where = old.path if is_file(old.path) else name
             raise InputError(
-                f"{str(folder)!r} was trained with the plugin {name}, and the code that a run folder names is not run "
-                f"unasked; name the file if you trust it: --plugin {shlex.quote(where)}"
+                f"{str(folder)!r} was trained with the plugin {name}, and code that a run folder names is not run "
+                f"automatically; name the file if you trust it: --plugin {shlex.quote(where)}"
             )
         raise InputError(
             f"the plugin {str(changed.path)!r} is not what {str(folder)!r} was trained with "
             f"(SHA-256 {str(old.sha256)[:8]}.. then, "
-            f"{changed.sha256[:8]}.. now); name the file as it was, or run the command again with the new one"
+            f"{changed.sha256[:8]}.. now); name the original file, or run the command again with the new file"
         )
     loaded = tuple({plugin.sha256: plugin for plugin in (source.run() for source in sources)}.values())
     for plugin in loaded:
         known = {old.sha256 for old in saved} | {Path(old.path).name for old in saved if old.sha256 is None}
         if plugin.trains and not {plugin.sha256, plugin.name} & known:
             raise InputError(
-                f"{str(folder)!r} was trained without the plugin {plugin.name}; only plugins that register metrics and "
-                f"figures alone can be added afterwards"
+                f"{str(folder)!r} was trained without the plugin {plugin.name}; only plugins that register nothing but "
+                f"metrics and figures can be added later"
             )
     return loaded
 
 
 def _require_metrics(folder: Path, names: Sequence[str], saved: list[PluginFile]) -> None:
-    """Name the plugin of a metric that the run was scored by and that is not there."""
+    """Raises InputError if a metric of the run comes from a plugin that is not loaded. The error names the plugin."""
     for old in saved:
         for kind, name in old.registers:
             if kind == "metric" and name in names and name not in metrics.names():
                 raise InputError(
-                    f"{str(folder)!r} was scored by the metric {name!r} of the plugin {Path(old.path).name}; name it "
+                    f"{str(folder)!r} was scored with the metric {name!r} of the plugin {Path(old.path).name}; name it "
                     f"with --plugin {shlex.quote(old.path)}, or other metrics with --eval.metrics"
                 )
 
 
 def sorted_words(changes: list[str]) -> tuple[list[str], list[str]]:
-    """The words of `changes`: evaluation options and their values, and the others, which say where files lie."""
+    """The words of `changes` in two lists: evaluation options with their values, and options that say where files
+    are."""
     evaluation: list[str] = []
     places: list[str] = []
     kept = evaluation
@@ -193,7 +196,7 @@ def sorted_words(changes: list[str]) -> tuple[list[str], list[str]]:
 
 
 def differences(old: dict[str, Any] | None, new: dict[str, Any]) -> str:
-    """Where two contents of a training identity differ, in words. old: None where it is not known."""
+    """The differences between two contents of a training identity, in words. old: None if it is not known."""
     if old is None:
         return "another map, plugin, torch or numpy"
     before, now = _flat(old), _flat(clean(new))

@@ -19,9 +19,10 @@ from worldbench.training.environment import environment
 
 @contextmanager
 def manifest(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Times and the command line of each process that worked here: for people, never part of a result.
+    """Records times and command line of each process that works in the folder. They are for people, never part of a
+    result.
 
-    A file that cannot be read does not stop the work: it begins anew, and `say` says so.
+    An unreadable file does not stop the work: a new list is started, and `say` reports it.
     """
     path = folder / "manifest.json"
     sessions = _sessions(path, say)
@@ -51,13 +52,13 @@ def manifest(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _sessions(path: Path, say: Callable[[str], None]) -> list[Session]:
-    """Of the processes that worked here before."""
+    """The sessions of earlier processes."""
     if not path.exists():
         return []
     try:
         return read(path, Manifest).sessions
     except InputError as error:
-        say(f"{error}; the list of the processes that worked here begins anew")
+        say(f"{error}; the list of processes is started again")
         return []
 
 

@@ -1,7 +1,7 @@
-"""One run: train, score, write, draw; a finished run scored again.
+"""One run: train, score, write, draw. Also scores a finished run again.
 
-It starts no other run: the references of its metrics are runs of their own (references.py), and run.py puts them beside
-it.
+No other run is started here. The references of the metrics have their own runs (`references.py`). `run.py` plans
+them before the job.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 
 def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False) -> Path:
-    """Do what is still to be done of one run; the path of its result file. wait: where another process works in its
-    folder, until that one is done."""
+    """Does what is missing of one run. Returns the path of its result file. wait: waits for another process that
+    works in the folder."""
     job, folder = prepared.job, make_folder(prepared.folder(make_folder(out)))
     with lock(folder, wait=wait):
         result = result_path(folder, prepared.identity)
@@ -58,19 +58,19 @@ def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False)
 
 
 def one_reference(prepared: Prepared, out: Path, display: Display) -> Path:
-    """`one_run` for a reference of another run: said in one line, and waited for where another process scores it."""
+    """`one_run` for a reference of another run. Prints one line, and waits if another process scores the reference."""
     if not result_path(prepared.folder(out), prepared.identity).exists():
         display.say(f"scoring {prepared.job.model} on the same prompts")
     return one_run(prepared, out, display.quieter(), wait=True)
 
 
 def one_evaluation(prepared: Prepared, folder: Path, display: Display) -> Path:
-    """Score a finished run again, as `reopen` gives it; the path of the result file."""
+    """Scores a finished run again; `prepared` comes from `reopen`. Returns the path of the result file."""
     from worldbench.figures.run_figures import drawn_beside
 
     result = result_path(folder, prepared.identity)
     with lock(folder):
-        done(result, prepared)  # refuses to write over the result of another run
+        done(result, prepared)  # raises if the file is the result of another run
         job = prepared.job
         model = at_step(prepared, folder, job.groups["train"].steps) if job.trained else reference(prepared)
         score_and_write(prepared, model, folder, result, display)
@@ -82,7 +82,7 @@ def one_evaluation(prepared: Prepared, folder: Path, display: Display) -> Path:
 
 
 def score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, result: Path, display: Display) -> None:
-    """Score the model and write the result."""
+    """Scores the model and writes the result."""
     from worldbench.runs.scoring import score
 
     with display.task("scoring") as announce:
@@ -91,7 +91,7 @@ def score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, resu
 
 
 def done(result: Path, prepared: Prepared) -> bool:
-    """Does a result file answer the job already? Raises RunError where the file is the result of another run."""
+    """True if a result file already answers the job. Raises RunError if the file is the result of another run."""
     if not result.exists():
         return False
     record = read(result, Result)
@@ -111,7 +111,7 @@ def reference(prepared: Prepared) -> SequenceModel:
 
 
 def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: Scored, display: Display) -> Result:
-    """The result; deterministic given the run. It names the references of its metrics."""
+    """The result. It depends only on the run, and names the references of its metrics."""
     training, by_metric = None, references(prepared).by_metric
     if prepared.job.trained and prepared.reading is None:
         training = Training(curve=learning_curve(prepared, folder, display.say))
@@ -127,7 +127,7 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: Score
 
 
 def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> list[EvalLine]:
-    """Of a run that is trained to its end: as training wrote it, or computed again from the weights kept."""
+    """The learning curve of a finished training: as training wrote it, or computed again from the kept weights."""
     from worldbench.training import checkpoint, curve
 
     config = prepared.job.groups["train"]
@@ -141,7 +141,7 @@ def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None])
 
 
 def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
-    """What was run, on what, and how: the fields of `Head`, for every record of a run."""
+    """The fields of `Head`, for every record of a run: what was run, on what, and how."""
     job = prepared.job
     counted = getattr(model, "parameters", None) if job.trained else None
     return {
@@ -163,7 +163,8 @@ def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:
 
 
 def command(prepared: Prepared) -> str:
-    """Repeats the work behind a record: the run, and the reading of its weights where there is one."""
+    """A command that repeats the work behind a record: the run, and `eval --as` where another model reads its
+    weights."""
     run = prepared.job.command()
     if prepared.reading is None:
         return run
@@ -174,11 +175,11 @@ def command(prepared: Prepared) -> str:
 def reopen(
     folder: Path, changes: list[str], display: Display, plugins: Sequence[Path] = (), reading: str | None = None
 ) -> Prepared:
-    """A finished run, to be scored again: its job, with evaluation options and the places of its files changed.
+    """A finished run that is to be scored again: its job, with changed evaluation options and paths of files.
 
-    plugins: the files named on the command line; those that a run folder names are not run unasked. reading: the model
-    that reads the run's weights, where another one than the run's is scored.
-    Raises InputError or RunError where its weights would not be those of its settings.
+    plugins: plugin files named on the command line. Plugins that a run folder names are not run automatically.
+    reading: another model that is scored with the weights of the run. Raises InputError or RunError if the weights
+    do not belong to the settings.
     """
     prepared = prepare(load_job(folder, changes, plugins), display, reading)
     saved = saved_config(folder)
@@ -190,14 +191,14 @@ def reopen(
         )
     if prepared.job.trained and not finished(prepared, folder):
         raise InputError(
-            f"{str(folder)!r} is not trained to its end, or its last weights are gone; run its command again first: "
+            f"{str(folder)!r} is not fully trained, or its last weights are missing; first run its command again: "
             f"{prepared.job.command()}"
         )
     return prepared
 
 
 def draw(folder: Path, display: Display, result: Path | None = None) -> list[Path]:
-    """The figures of a run folder, from its files. result: which evaluation's (None: the run's own)."""
+    """Draws the figures of a run folder from its files. result: of which evaluation (None: the run's own)."""
     from worldbench.figures.run_figures import draw_run
 
     return draw_run(folder, result)

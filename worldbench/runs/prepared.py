@@ -1,7 +1,7 @@
-"""A job whose world is settled and loaded, and the identities that follow from it.
+"""A job with its loaded world, and the identities of its run.
 
-The training identity names the folder of a run. The evaluation identity names what is scored in it, and how. Options
-that affect execution alone (where to write, how often to save) enter neither.
+The training identity gives the name of the run folder. The evaluation identity says what is scored, and how. Options
+that only affect execution (where to write, how often to save) belong to neither.
 """
 
 from __future__ import annotations
@@ -24,16 +24,17 @@ from worldbench.runs.display import Display
 from worldbench.settings.job import Job
 
 RUN_VERSION = 2
-"""Raised when training the same settings gives other weights, and when settings get other names (2: `data.documents`,
+"""Raised when training with the same settings gives other weights, or when options are renamed (2: `data.documents`,
 `train.optimizer`, `model.control`)."""
 
 
 @dataclasses.dataclass
 class Prepared:
-    """A job whose world is settled and loaded, and the identities that follow.
+    """A job with its loaded world and the identities of its run.
 
-    content: of the training identity. reading: the model that is scored with the weights of the job's model; None for
-    the job's model itself. In another process the world is loaded again.
+    content: the content of the training identity. reading: the model that is scored with the weights of the job's
+    model, or None to score the job's model. When a Prepared is sent to another process, that process loads the world
+    again.
     """
 
     job: Job
@@ -57,15 +58,15 @@ class Prepared:
         return _prepared_again, (self.job, self.reading)
 
     def documents(self) -> int:
-        """How many different documents training draws; 0 for models that are not trained."""
+        """How many different documents training draws. 0 for models that are not trained."""
         from worldbench.training.stream import documents_seen
 
         groups = self.job.groups
         return documents_seen(self.world, groups["data"], groups["train"], self.job.seed) if self.job.trained else 0
 
     def folder(self, out: Path) -> Path:
-        """Of its own for each budget of tuning, so that a result that claims one never takes the place of one that does
-        not."""
+        """The folder of the run. Each tuning budget has its own folder, so that tuned and untuned results never
+        replace each other."""
         seed = f"-s{self.job.seed}" if self.job.seeded else ""
         tuned = self.job.tuned
         budget = "" if tuned is None else f"-tuned-{identity_hash({'tuning': msgspec.structs.asdict(tuned)})[:8]}"
@@ -77,10 +78,10 @@ def _prepared_again(job: Job, reading: str | None) -> Prepared:
 
 
 def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
-    """Settle what is automatic (announced), load the world, and name the run.
+    """Decides automatic options (and announces them), loads the world, and computes the identities.
 
-    reading: the model that reads the weights of the job's model, where another one is scored. Raises InputError for a
-    model that cannot.
+    reading: another model that is scored with the weights of the job's model. Raises InputError if that model cannot
+    use them.
     """
     from worldbench.training.arithmetic import resolve_device, set_up
 
@@ -120,10 +121,10 @@ def _changed(job: Job, env: Any) -> dict[str, Any]:
 
 
 def identify(job: Job, world: World, reading: str | None = None) -> Prepared:
-    """Name what a run depends on.
+    """Computes the identities of a run.
 
-    A plugin file enters the training identity by its digest, unless it registers metrics and figures alone: training
-    cannot depend on such a file, and the evaluation identity names it beside the versions of its metrics.
+    The digest of a plugin file belongs to the training identity, unless the file only registers metrics and figures.
+    Training cannot depend on such a file. The evaluation identity then names it beside the versions of its metrics.
     """
     import numpy
     import torch
@@ -137,7 +138,7 @@ def identify(job: Job, world: World, reading: str | None = None) -> Prepared:
     elif job.seeded:
         training |= {"options": identity_fields(job.groups["model"]), "seed": job.seed, "numpy": numpy.__version__}
     plugins = {plugin.sha256 for plugin in job.plugins if plugin.trains}
-    plugins |= {worlds[job.world].plugin, models[job.model].plugin}  # of an installed package: its version
+    plugins |= {worlds[job.world].plugin, models[job.model].plugin}  # for an installed package, its version
     if plugins - {""}:
         training["plugins"] = sorted(plugins - {""})
     settings = job.groups["eval"]
@@ -148,7 +149,7 @@ def identify(job: Job, world: World, reading: str | None = None) -> Prepared:
 
 
 def config_of(job: Job) -> dict[str, dict[str, Any]]:
-    """Every setting that has an effect on the result; files by their names alone."""
+    """Every setting that affects the result. Files appear with their names only."""
     config = {group: dataclasses.asdict(value) for group, value in job.groups.items()}
     for name in foreign(job.groups["eval"]):
         del config["eval"][name]

@@ -1,5 +1,5 @@
-"""The references of a job: the models that its metrics name as floor and ceiling. Each is a run of its own, in a folder
-of its own beside the job's, under the same evaluation."""
+"""The references of a job: the models that its metrics name as floor and ceiling. Each reference has its own run, in
+a folder beside the folder of the job, with the same evaluation."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from worldbench.settings.resolve import group_types, preset_groups
 
 @dataclass(frozen=True)
 class References:
-    """by_metric[metric][floor or ceiling]: the name of the reference. runs: the run of each. impossible: why the others
-    that metrics name cannot be had in the world.
+    """The references of a job.
+
+    by_metric: by_metric[metric][floor or ceiling] is the name of the reference.
+    runs: the run of each reference, by its name.
+    impossible: for each reference that cannot be built in the world, the reason.
     """
 
     by_metric: dict[str, dict[Which, str]]
@@ -28,8 +31,8 @@ class References:
 
 
 def references(prepared: Prepared) -> References:
-    """The references of the chosen metrics that the world can answer, in the world that is loaded already. A job that
-    is itself a reference without a seed has none."""
+    """The references of the chosen metrics that apply in the loaded world. A job that is itself a reference without
+    a seed has no references."""
     job, world = prepared.job, prepared.world
     if job.model in models.names() and not job.seeded:
         return References({}, {}, {})
@@ -49,7 +52,7 @@ def references(prepared: Prepared) -> References:
 
 
 def _impossible(model: str, world: World) -> str | None:
-    """Why a reference cannot be had in a world; None where it can."""
+    """Why a reference cannot be built in a world. None if it can."""
     entry = models[model]
     if not entry.reference:
         return "a reference is a model that needs no training"
@@ -57,7 +60,7 @@ def _impossible(model: str, world: World) -> str | None:
 
 
 def _run(prepared: Prepared, model: str) -> Prepared:
-    """The run of a reference: the job's world, evaluation and seed, and the preset's options of the reference."""
+    """The run of a reference: with the world, evaluation and seed of the job, and with the options of the preset."""
     job = prepared.job
     groups = {k: v for k, v in job.groups.items() if k in ("env", "eval")}
     if models[model].config is not None:

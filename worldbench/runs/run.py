@@ -1,5 +1,5 @@
-"""A job and the references of its metrics: a plan whose cells are runs, each in a folder of its own. The same command
-does what is missing."""
+"""A job and the references of its metrics: a plan whose cells are runs, each in its own folder. The same command
+repeated does only what is missing."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from worldbench.runs.references import references
 from worldbench.settings.job import Job
 
 JOB = "job"
-"""The cell that the references stand before."""
+"""The name of the job's own cell, which comes after the references."""
 
 
 def run(job: Job, out: Path, display: Display, pool: Pool | None = None) -> Path:
-    """Do what is still to be done of a job and of the references of its metrics; the path of the job's result file.
+    """Does what is missing of a job and of the references of its metrics. Returns the path of the job's result file.
 
-    pool: where the runs are done (None: in this process). A reference that fails does not keep the job from running;
-    `display` says it.
+    pool: runs the cells (None: in this process). If a reference fails, `display` reports it and the job still runs.
     """
     prepared = prepare(job, display)
     folder = prepared.folder(make_folder(out))
@@ -42,10 +41,10 @@ def evaluate(
     reading: str | None = None,
     pool: Pool | None = None,
 ) -> Path:
-    """Score a finished run again, under evaluation settings that may have changed; training is not touched.
+    """Scores a finished run again, possibly with other evaluation options. Training is not repeated.
 
-    The figures of the run's own evaluation go to `figures`, those of any other to `figures-<evaluation>`.
-    reading: the model that reads the weights of the run, where another one than the run's own is scored.
+    Figures of the run's own evaluation go to `figures`, those of other evaluations to `figures-<evaluation>`.
+    reading: another model that is scored with the weights of the run.
     """
     prepared = reopen(folder, changes, display, plugins, reading)
     cell = Cell(JOB, one_evaluation, (prepared, folder, display))
@@ -55,10 +54,11 @@ def evaluate(
 def score_callable(
     job: Job, spec: str, out: Path, display: Display, *, rows: int | None = None, threads: int = 1
 ) -> Path:
-    """Score a user's function in a world, beside the references. Always scored anew: what it computes is not known.
+    """Scores a user's function in a world, together with the references. It is always scored again, because its
+    computation is not known.
 
-    rows: the most that it is called with at once. threads: of torch. The function's name and the digest of its file
-    are its training identity, so that an edited function is another one.
+    rows: the most rows per call. threads: CPU threads of torch. The name of the function and the digest of its file
+    are the training identity, so an edited function has another identity.
     """
     from worldbench.baselines.callable import CallableModel
     from worldbench.baselines.causality import require_next_token_model
@@ -90,8 +90,8 @@ def _score(prepared: Prepared, model: SequenceModel, out: Path, display: Display
 
 
 def plan(prepared: Prepared, cell: Cell, out: Path, display: Display) -> list[Cell]:
-    """The runs of the references, which are put below `out`, and then the cell of the job that they belong to. What a
-    reference needs and the world lacks is said."""
+    """The cells of a job: the runs of its references, with folders below `out`, then the job's own cell. Reports
+    references that cannot be built in the world."""
     beside = references(prepared)
     for name, reason in beside.impossible.items():
         display.say(f"no {name} beside the scores: {reason}")
@@ -99,7 +99,7 @@ def plan(prepared: Prepared, cell: Cell, out: Path, display: Display) -> list[Ce
 
 
 def _planned(prepared: Prepared, cell: Cell, out: Path, display: Display, pool: Pool | None) -> Path:
-    """Run the plan of a job; the value of its own cell."""
+    """Runs the plan of a job. Returns the value of the job's own cell."""
     path: Path | None = None
     for outcome in (pool or Here()).run(plan(prepared, cell, out, display)):
         if outcome.cell is cell:

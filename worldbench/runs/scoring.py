@@ -1,4 +1,4 @@
-"""Every metric that applies, on one model in one world."""
+"""Scores one model in one world with every metric that applies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worldbench.training.arithmetic import limit_blas
 
 @dataclass(frozen=True)
 class Scored:
-    """Every metric's scores, and why each of the others says nothing about the model."""
+    """The scores of every metric that applies, and the reason why each other metric does not apply."""
 
     scores: records.Scores
     not_applicable: dict[str, str]
@@ -34,7 +34,8 @@ def score(
     evidence: Path | None,
     announce: Callable[[str], None] = lambda _: None,
 ) -> Scored:
-    """Per-trial arrays go to `<evidence>/<metric>.npz`, their digest into the record."""
+    """Scores a model. Arrays with one entry per trial go to `<evidence>/<metric>.npz`, and their digest into the
+    record."""
     limit_blas()
     evaluation = Evaluation(world, model, settings)
     out = Scored({}, {})

@@ -1,9 +1,9 @@
-"""A trace: the scores of a finished run at every checkpoint that it keeps, for comparison at matched loss and for
-pictures of how knowledge comes about.
+"""A trace: the scores of a finished run at every checkpoint that it keeps. Used to compare models at the same loss,
+and to draw scores over training.
 
-A trace is named by its evaluation identity: `trace-<identity>.json`, with the arrays of each metric in
-`trace-evidence-<identity>/<step>/<metric>.npz`. A trace that is stopped goes on behind the last checkpoint that was
-scored, and ends in the same bytes.
+The evaluation identity names a trace: `trace-<identity>.json`, with the arrays of each metric in
+`trace-evidence-<identity>/<step>/<metric>.npz`. A stopped trace continues after the last checkpoint that was scored,
+and ends in the same bytes.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from worldbench.runs.weights import at_step, gone, points
 from worldbench.training.curve import named
 
 AXIS = "excess_loss"
-"""Always traced: comparison at matched loss needs it."""
+"""This metric is always traced, because comparison at the same loss needs it."""
 TRACED = (AXIS, "next_token", "valid_trajectories", "split_merge", "state_probe", "belief_probe", "effective_rank")
-"""Those that take seconds. The others (dynamics fitted afresh, swaps, detours, whole maps) take minutes at each
-checkpoint: name them where they are wanted."""
+"""Metrics that take seconds, traced by default. The others (fitted dynamics, swaps, detours, whole maps) take
+minutes at each checkpoint."""
 
 
 @dataclass(frozen=True)
 class Tracing:
-    """A run to be traced, and where to."""
+    """A run to be traced, and the path of its trace."""
 
     prepared: Prepared
     folder: Path
@@ -52,14 +52,14 @@ def trace_all(
     reading: str | None = None,
     workers: int = 1,
 ) -> list[Path]:
-    """Trace runs; the paths of the traces. What is wrong with any of them is said before the first is scored.
+    """Traces runs. Returns the paths of the traces. All runs are checked before the first one is scored.
 
-    changes: evaluation options and the places of moved files, as on the command line. plugins: the files named there.
-    reading: the model that reads the weights of the runs, where another one than their own is scored. workers: how many
-    runs are traced at a time; it changes no trace.
-    Metrics: those named in `changes`, else those that the run was scored by if it names any, else TRACED.
-    Raises InputError for a folder that is no run, or whose run is not finished; RunError where another process works in
-    it.
+    changes: evaluation options and paths of moved files, as on the command line. plugins: plugin files named there.
+    reading: another model that is scored with the weights of the runs. workers: how many runs are traced at the same
+    time. The traces do not depend on it.
+
+    The metrics are those named in `changes`, else those named by the run, else TRACED. Raises InputError for a
+    folder that is not a run or whose run is not finished, and RunError if another process works in the folder.
     """
     tracings = [_tracing(folder, changes, display, plugins, reading) for folder in dict.fromkeys(folders)]
     shown = display if workers == 1 else display.quieter()
@@ -71,11 +71,11 @@ def trace_all(
 
 
 def _trace(tracing: Tracing, changes: list[str], display: Display) -> Path:
-    """Trace one run, as far as that is not done; the path of its trace."""
+    """Traces what is missing of one run. Returns the path of its trace."""
     with lock(tracing.folder):
         if _done(tracing):
             display.say(f"traced already: {tracing.path}")
-            remove(partial_of(tracing.path))  # a process may have been killed just before it did so
+            remove(partial_of(tracing.path))  # left if a process was killed just before this line
         else:
             _score(tracing, changes, display)
         draw(tracing.folder, display)
@@ -89,14 +89,14 @@ def _tracing(
     if not prepared.job.trained:
         raise InputError(f"{str(folder)!r} has no checkpoints to trace: {prepared.job.model} is not trained")
     if lost := gone(prepared, folder):
-        again = f"its command trains them again: {prepared.job.command()}"
+        again = f"to train them again: {prepared.job.command()}"
         raise InputError(f"{str(folder)!r} lacks the weights of {named(lost)}; {again}")
     prepared = _settled(prepared)
     return Tracing(prepared, folder, trace_path(folder, prepared.identity))
 
 
 def _done(tracing: Tracing) -> bool:
-    """Is the run traced already? Raises RunError where the file is the trace of another run."""
+    """True if the trace of the run exists. Raises RunError if the file is the trace of another run."""
     if not tracing.path.exists():
         return False
     record = read(tracing.path, Trace)
@@ -107,7 +107,7 @@ def _done(tracing: Tracing) -> bool:
 
 
 def _settled(prepared: Prepared) -> Prepared:
-    """With the metrics that are traced: the loss that comparison is matched on among them."""
+    """With the metrics that are traced, AXIS included."""
     settings = prepared.job.groups["eval"]
     names = settings.metrics or tuple(n for n in TRACED if n in metrics.names())
     job = prepared.job.replace("eval", metrics=names if AXIS in names else (AXIS, *names))
@@ -139,7 +139,7 @@ def _score(tracing: Tracing, changes: list[str], display: Display) -> None:
 
 
 def _points_done(partial: Path, tracing: Tracing, steps: list[int], display: Display) -> list[Point]:
-    """What an earlier process scored before it was stopped: the first of the steps, under the same identities."""
+    """The points that an earlier, stopped process scored under the same identities."""
     if not partial.exists():
         return []
     try:
@@ -152,12 +152,12 @@ def _points_done(partial: Path, tracing: Tracing, steps: list[int], display: Dis
 
 
 def partial_of(path: Path) -> Path:
-    """Where a trace is kept until its last checkpoint is scored."""
+    """The path of an unfinished trace."""
     return path.with_suffix(".partial")
 
 
 def show(path: Path) -> None:
-    """The primary scores of a trace by step."""
+    """Prints the primary scores of a trace by step."""
     record = read(path, Trace)
     columns = [(name, m.primary) for name, m in record.scores.items()]
     head = ["step", *(f"{name} {score}" for name, score in columns)]
@@ -166,9 +166,10 @@ def show(path: Path) -> None:
 
 
 def draw_together(folders: list[Path], out: Path) -> list[Path]:
-    """One figure over the traces of several runs, R^2 of the probed belief against excess loss; the files written.
+    """Draws the traces of several runs in one figure: R^2 of the probed belief against excess loss. Returns the
+    files written.
 
-    out: the folder that the figure is put into.
+    out: the folder of the figure.
     """
     from worldbench.figures import matched
     from worldbench.records.variant import distinct_labels
@@ -185,7 +186,7 @@ def draw_together(folders: list[Path], out: Path) -> list[Path]:
 
 
 def _of_one_evaluation(found: dict[Path, list[Path]]) -> list[Trace]:
-    """The traces under the evaluation that all folders have. Raises InputError where that is not one."""
+    """The traces of the evaluation that all folders have in common. Raises InputError unless there is exactly one."""
     records = {folder: [read(path, Trace) for path in traces] for folder, traces in found.items()}
     common = set.intersection(*({record.identity.evaluation for record in mine} for mine in records.values()))
     if len(common) != 1:

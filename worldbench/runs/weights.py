@@ -1,4 +1,4 @@
-"""The weights of a run: train what is missing, and load the model that the weights of a step make."""
+"""The weights of a run: trains what is missing, and loads the model with the weights of a step."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from worldbench.runs.prepared import Prepared
 
 
 def removed(prepared: Prepared, folder: Path) -> bool:
-    """Are there no weights at all, nor a state? Then somebody removed them on purpose, when the scores were made."""
+    """True if a run folder has neither weights nor a saved state. The weights were then removed on purpose after
+    scoring."""
     from worldbench.training import checkpoint
 
     return not checkpoint.kept_steps(folder) and not checkpoint.state_path(folder).exists()
 
 
 def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
-    """The trained model of a run folder; trains what is missing."""
+    """The trained model of a run folder. Trains what is missing."""
     from worldbench.baselines.trained import TrainedModel
     from worldbench.training.arithmetic import set_up
     from worldbench.training.curve import named
@@ -36,7 +37,7 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     if complete(prepared, folder):
         return at_step(prepared, folder, config.steps)
     if finished(prepared, folder):
-        display.say(f"the weights of {named(gone(prepared, folder))} are gone: training again from the first step on")
+        display.say(f"the weights of {named(gone(prepared, folder))} are missing: training again from the first step")
     objective = build(prepared)
     size = (
         f"{counted(objective.parameter_count(), 'parameter')}, {counted(config.steps, 'step')} "
@@ -51,7 +52,7 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
 
 
 def finished(prepared: Prepared, folder: Path) -> bool:
-    """Is a run folder trained to its end, and are its last weights there?"""
+    """True if training is complete and the last weights exist."""
     from worldbench.training import checkpoint
 
     return (
@@ -61,12 +62,12 @@ def finished(prepared: Prepared, folder: Path) -> bool:
 
 
 def complete(prepared: Prepared, folder: Path) -> bool:
-    """Is a run folder trained to its end, and are all weights there that it keeps?"""
+    """True if training is complete and all weights that the run keeps exist."""
     return finished(prepared, folder) and not gone(prepared, folder)
 
 
 def gone(prepared: Prepared, folder: Path) -> list[int]:
-    """The steps whose weights should be in a run folder and are not."""
+    """The steps whose weights should be in a run folder but are missing."""
     from worldbench.training import checkpoint
 
     kept = set(checkpoint.kept_steps(folder))
@@ -98,7 +99,7 @@ def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
 
 
 def build(prepared: Prepared) -> Any:
-    """The objective that is scored, freshly initialized: the job's, or the one that reads its weights."""
+    """The objective that is scored, newly initialized: the model of the job, or the model that reads its weights."""
     job, world = prepared.job, prepared.world
     return models[prepared.scored_model].load()(
         job.groups["model"], len(world.vocabulary), world.context, job.seed, world.vocabulary.pad
@@ -107,7 +108,7 @@ def build(prepared: Prepared) -> Any:
 
 @contextmanager
 def stop_signals(trainer: Any) -> Iterator[None]:
-    """SIGTERM and SIGINT ask the trainer to save and stop; a second one stops at once."""
+    """SIGTERM and SIGINT ask the trainer to save and stop. A second signal stops it immediately."""
 
     def ask(number: int, frame: Any) -> None:
         if trainer.interrupted:
@@ -116,7 +117,7 @@ def stop_signals(trainer: Any) -> Iterator[None]:
 
     try:
         old = {s: signal.signal(s, ask) for s in (signal.SIGTERM, signal.SIGINT)}
-    except ValueError:  # not the main thread: the caller's signals are not ours
+    except ValueError:  # only the main thread can set signal handlers
         yield
         return
     try:
