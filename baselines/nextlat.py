@@ -29,7 +29,7 @@ from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, safe
 from worldbench.baselines.rollout import Columns, other_places, pick
-from worldbench.core.errors import InputError, nearest
+from worldbench.core.errors import InputError, not_among
 from worldbench.core.options import LATER
 
 
@@ -81,9 +81,7 @@ class NextLatConfig(GPTConfig):
         for name in ("mask", "state", "control"):
             allowed, value = typing.get_args(hints[name]), getattr(self, name)
             if value not in allowed:
-                raise InputError(
-                    f"model.{name} must be one of {', '.join(allowed)}, not {value!r}{nearest(str(value), allowed)}"
-                )
+                raise not_among(f"model.{name}", value, allowed)
         for name in ("stop_target", "stop_head"):
             if self.control == "cut" and not getattr(self, name):
                 raise InputError(

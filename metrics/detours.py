@@ -26,10 +26,10 @@ class DetourOptions:
     """How often the referee forces a move, and which one."""
 
     detours: tuple[float, ...] = field(default=(0.01, 0.1, 0.5, 0.75), metadata=small([0.1, 0.5, 0.75]))
-    """Probabilities of a forced move."""
+    """Probabilities with which the referee forces a move; rides are scored at each of them."""
     detour_kinds: tuple[str, ...] = KINDS
-    """Which move the referee forces: a random other legal one, the model's least likely legal one, or its most likely
-    other legal one."""
+    """Which legal move the referee forces. random: one of the other moves, drawn uniformly. adversarial: the move that
+    the model finds least likely. second: the most likely move after the model's own."""
 
     def __post_init__(self) -> None:
         for kind in self.detour_kinds:

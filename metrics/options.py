@@ -13,8 +13,8 @@ class StructureOptions:
     """How many pairs or prompts the metrics of structure take."""
 
     structure_trials: int = field(default=1000, metadata=small(200))
-    """Pairs of prefixes for sequence compression and for sequence distinction; prompts that are written another way;
-    minimal pairs."""
+    """Number of trials of four metrics: pairs of prefixes (sequence_compression, sequence_distinction), prompts in two
+    tellings (retelling), pairs of mazes (minimal_pairs)."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "structure_trials")
@@ -25,9 +25,9 @@ class SuffixOptions(StructureOptions):
     """How suffixes are sampled, and when a model accepts one."""
 
     suffixes: int = 30
-    """Suffixes sampled after the first prefix of a pair."""
+    """Number of suffixes that are sampled after the first prefix of a pair."""
     eps: float = 0.01
-    """A token is accepted if its probability is above this."""
+    """The model accepts a token if it gives the token a probability above this."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "suffixes")
@@ -40,7 +40,7 @@ class ProbeOptions:
     """What linear probes are fitted and scored on."""
 
     probe_documents: int = field(default=2000, metadata=small(600))
-    """Held-out documents that the probes are fitted (first half) and scored (second half) on."""
+    """Number of held-out documents for the probes: the first half to fit them, the second half to score them."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "probe_documents")

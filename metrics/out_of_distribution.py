@@ -20,7 +20,7 @@ class ShiftOptions:
     """How many prompts of each shift are asked."""
 
     shift_trials: int = field(default=300, metadata=small(100))
-    """Prompts of each shift out of distribution."""
+    """Number of prompts of each distribution shift."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "shift_trials")

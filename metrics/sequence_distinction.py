@@ -53,7 +53,7 @@ class DistinctionOptions(SuffixOptions):
     """How long the boundary suffixes are."""
 
     recall_depth: int = 5
-    """Longest boundary suffix whose recall is asked for, in tokens."""
+    """Length in tokens of the longest boundary suffix that counts for recall."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "recall_depth")

@@ -74,11 +74,11 @@ class PairOptions:
     """Pairs of prefixes, and the suffixes that they are compared on."""
 
     pairs: int = field(default=500, metadata=small(100))
-    """Pairs of prefixes in each stratum of split fidelity and merge."""
+    """Number of pairs of prefixes in each stratum of split fidelity and of merge."""
     suffix_tokens: int = 5
-    """Longest suffix of split fidelity and merge."""
+    """Length in tokens of the longest suffix on which the two prefixes of a pair are compared."""
     suffix_limit: int = 1024
-    """A pair's suffixes are enumerated up to this many, else this many are sampled."""
+    """Largest number of suffixes per pair: all suffixes where a pair has fewer, else a sample of this size."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "pairs", "suffix_tokens", "suffix_limit")

@@ -72,9 +72,9 @@ class SwapOptions:
     """How many hidden states are swapped, and how far the model continues."""
 
     swap_pairs: int = field(default=300, metadata=small(100))
-    """Pairs of prefixes whose hidden states are swapped."""
+    """Number of pairs of prefixes whose hidden states are swapped."""
     swap_tokens: int = 5
-    """Tokens continued after a swap."""
+    """Number of tokens after a swap on which the model is scored."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "swap_pairs", "swap_tokens")

@@ -68,11 +68,11 @@ class DynamicsOptions:
     """The transition that is fitted afterwards, and how far transitions are rolled out."""
 
     dynamics_documents: int = field(default=2000, metadata=small(200))
-    """Held-out documents whose hidden states the post-hoc dynamics probe is trained on."""
+    """Number of held-out documents whose hidden states train the dynamics probe."""
     dynamics_steps: int = field(default=1000, metadata=small(200))
-    """Optimizer steps of the post-hoc dynamics probe."""
+    """Number of optimizer steps that train the dynamics probe."""
     horizon: int = 20
-    """Steps that a dynamics is rolled out without looking."""
+    """Number of steps that the dynamics is rolled out without seeing true hidden states."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "dynamics_documents", "dynamics_steps", "horizon")

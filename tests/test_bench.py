@@ -246,7 +246,7 @@ def test_shapes_take_the_published_options() -> None:
         (["gpt", "--world", "hm"], "unknown world 'hm'"),
         (["gpt", "--preset", "small"], "name one with --world"),
         (["gpt", "--shap", "small"], "did you mean '--shape'"),
-        (["gpt", "--threads", "two"], "invalid int value"),
+        (["gpt", "--threads", "two"], "--threads must be a whole number, not 'two'"),
     ],
 )
 def test_mistakes(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

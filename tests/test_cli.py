@@ -43,7 +43,7 @@ from worldbench.cli.main import main
         (["run", "taxi", "--model", "gpt", "--model.horizon", "4"], "unknown option --model.horizon"),
         (["run", "taxi", "--data.documents", "-4"], "data.documents"),
         (["run", "taxi", "--seed", "-1"], "seed must be 0 or more"),
-        (["run", "taxi", "--seed", "x"], "invalid int value"),
+        (["run", "taxi", "--seed", "x"], "--seed must be a whole number, not 'x'"),
         (["run", "taxi", "--eval.metrics", "detour"], "did you mean 'detours'"),
         (["run", "taxi", "more"], "what is 'more'"),
         (["run", "taxi", "--env.map", "city:2"], "city:N"),
@@ -122,14 +122,19 @@ def test_switches_take_a_value(value: str, capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["--model.stop_head", "no"], "--model.stop_head must be one of True, False, not 'no'"),
+        (["--model.stop_head"], "--model.stop_head needs a value: True or False"),
         (
-            ["--model.stop_head", "no"],
-            "invalid choice 'no' for argument '--model.stop_head'. Expected one of ('True', 'False').",
+            ["--model.mask", "land"],
+            "--model.mask must be one of cumulative, landing, not 'land'; did you mean 'landing'?",
         ),
-        (["--model.stop_head"], "Missing value for argument '--model.stop_head'. Expected 1 values."),
-        (["--train.steps"], "Missing value for argument '--train.steps'. Expected 1 values."),
-        (["--train.steps", "many"], "Error parsing --train.steps: invalid literal for int() with base 10: 'many'"),
-        (["--eval.trials", "3", "4"], "Unrecognized options: 4"),
+        (["--train.steps"], "--train.steps needs a value: a whole number"),
+        (["--train.steps", "many"], "--train.steps must be a whole number, not 'many'"),
+        (["--train.steps=many"], "--train.steps must be a whole number, not 'many'"),
+        (["--env.held_out_share", "x"], "--env.held_out_share must be a number or None, not 'x'"),
+        (["--eval.detours", "0.5", "a"], "--eval.detours must be numbers with spaces between them, not '0.5 a'"),
+        (["--eval.trials", "3", "4"], "what is '4'? --eval.trials takes one value: a whole number"),
+        (["--train.steps", "0"], "train.steps must be at least 1, not 0"),
     ],
 )
 def test_options_that_cannot_be_read(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,6 +172,24 @@ def test_printed_config_is_a_recipe(capsys: pytest.CaptureFixture[str], tmp_path
         assert capsys.readouterr().out == first
     assert main(["run", "--config", str(tmp_path / "r.toml"), "--eval.trials", "7", "--print-config"]) == 0
     assert "trials = 7" in capsys.readouterr().out
+
+
+def test_help_of_options_is_in_whole_paragraphs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line break of a docstring breaks no line of the help."""
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["run", "maze", "--help"]) == 0
+    shown = capsys.readouterr().out
+    typed = shown[shown.index("The defaults shown are those of the chosen preset.") :]
+    assert "usage" not in typed
+    assert "(default: )" not in typed
+    lines = typed.splitlines()
+    start = next(i for i, line in enumerate(lines) if "--data.documents" in line)
+    stop = next(i for i, line in enumerate(lines) if i > start and "(default:" in line)
+    assert stop > start
+    for line, after in zip(lines[start:stop], lines[start + 1 :]):
+        assert len(line) + 1 + len(after.split()[0]) > max(map(len, lines))
 
 
 def test_help_and_lists(capsys: pytest.CaptureFixture[str]) -> None:

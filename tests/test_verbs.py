@@ -75,7 +75,13 @@ def test_several_names_and_values_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("verb", "words", "said"),
     [
-        ("run", ["taxi", "gpt"], "what is 'gpt'? worldbench run takes one name, then options"),
+        (
+            "run",
+            ["taxi", "gpt"],
+            "what is 'gpt'? worldbench run takes one name, then options; to choose a model, write --model gpt",
+        ),
+        ("leaderboard", ["a", "--format", "html"], "--format must be one of table, markdown, csv, json, not 'html'"),
+        ("compare", ["a", "b", "c", "--margin"], "--margin needs a value; see worldbench compare --help"),
         ("run", ["taxi", "--sed", "1"], "did you mean '--seed'"),
         ("run", ["taxi", "--train.step", "1", "--stesp", "1"], "did you mean '--train.steps'"),
         ("eval", ["run", "--xyzzy", "1"], "see worldbench eval --help"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worldbench.core.errors import InputError, nearest
+from worldbench.core.errors import InputError, not_among
 from worldbench.core.text import counted
 from worldbench.envs.maze.generators import GENERATORS
 from worldbench.envs.rides.config import RideConfig
@@ -36,10 +36,7 @@ class MazeConfig(RideConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.generator not in GENERATORS:
-            raise InputError(
-                f"env.generator must be one of {', '.join(GENERATORS)}, not "
-                f"{self.generator!r}{nearest(self.generator, GENERATORS)}"
-            )
+            raise not_among("env.generator", self.generator, GENERATORS)
         for name in ("rows", "columns"):
             if not 1 <= getattr(self, name) <= LARGEST:
                 raise InputError(f"env.{name} must lie between 1 and {LARGEST}, not {getattr(self, name)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from worldbench.core.errors import InputError, nearest
+from worldbench.core.errors import InputError, not_among
 from worldbench.core.options import FILE
 
 LOOPS = {"depth-first-percolation": 0.1, "percolation": 0.6}
@@ -45,10 +45,7 @@ class SolveConfig:
         if self.cells > MOST_CELLS:
             raise InputError(f"env.rows times env.columns must be at most {MOST_CELLS}, not {self.cells}")
         if self.generator not in GENERATORS:
-            raise InputError(
-                f"env.generator must be one of {', '.join(GENERATORS)}, not "
-                f"{self.generator!r}{nearest(self.generator, GENERATORS)}"
-            )
+            raise not_among("env.generator", self.generator, GENERATORS)
         if self.percolation is not None and self.generator not in LOOPS:
             raise InputError(
                 f"env.percolation applies to the generators {' and '.join(LOOPS)}, not to {self.generator!r}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 LINE = "measure what each objective costs to train at one shape: time, memory, operations"
 
 CHANGES = (
-    ("layers", "N", "blocks"),
+    ("layers", "N", "transformer blocks"),
     ("heads", "N", "attention heads"),
     ("width", "D", "width of the residual stream"),
     ("vocabulary", "V", "number of words"),
@@ -32,17 +32,17 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add(
         "models", nargs="*", metavar="MODEL",
-        help="models, with options: gpt 'nextlat[horizon=8]' (default: all that are trained)",
+        help="models, which may have options: gpt 'nextlat[horizon=8]' (default: all models that are trained)",
     )  # fmt: skip
     add(
         "--shape", default="256", metavar="NAME",
-        help="small, 256 (default: 6 layers of 256) or manhattan (48 layers of 384)",
+        help="shape of the models: small, 256 (default: 6 layers of width 256) or manhattan (48 layers of width 384)",
     )  # fmt: skip
     for name, metavar, line in CHANGES:
-        add(f"--{name}", type=int, metavar=metavar, help=f"{line}, instead of the shape's")
+        add(f"--{name}", type=int, metavar=metavar, help=f"{line} (default: as in the shape)")
     add(
         "--world", metavar="WORLD",
-        help="use the training rows, the vocabulary and a preset of this world instead of random documents",
+        help="train on rows of this world, with its vocabulary, instead of on random documents",
     )  # fmt: skip
     add("--preset", metavar="NAME", help="preset of --world (default: its first)")
     add("--repeats", type=int, default=5, metavar="N", help="timed rounds, after a warm-up round (default 5)")
@@ -55,14 +55,14 @@ def add_arguments(parser: Parser) -> None:
         "--clock", choices=("auto", "processor", "wall"), default="auto",
         help="which time is shown (default auto: processor time with one thread, else wall time)",
     )  # fmt: skip
-    add("--format", choices=("table", "markdown", "json"), default="table")
+    add("--format", choices=("table", "markdown", "json"), default="table", help="how to print (default table)")
     add(
         "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
         help="a file that registers worlds or models of your own",
     )  # fmt: skip
     add(
         "--out", type=Path, default=Path("runs/bench"), metavar="FOLDER",
-        help="folder of bench.json (default runs/bench)",
+        help="the folder for bench.json (default runs/bench)",
     )  # fmt: skip
     add("--quiet", action="store_true", help="print the table only")
 

@@ -9,7 +9,7 @@ from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 from worldbench.core.errors import InputError
 
-LINE = "check every metric on its references and on models with damage of known kinds and sizes"
+LINE = "check every metric: on its references, and on exact models with damage of known kinds and sizes"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -20,11 +20,23 @@ def add_arguments(parser: Parser) -> None:
         "[options below]"
     )
     add = parser.add_argument
-    add("--corruptions", type=int, default=10, metavar="N", help="of each kind and size of damage (default 10)")
-    add("--severities", type=int, default=5, metavar="N", help="sizes of each kind of damage, 1 .. 5 (default 5)")
+    add(
+        "--corruptions",
+        type=int,
+        default=10,
+        metavar="N",
+        help="random draws of each kind and size of damage (default 10)",
+    )
+    add(
+        "--severities",
+        type=int,
+        default=5,
+        metavar="N",
+        help="number of sizes of each kind of damage, 1 to 5 (default 5)",
+    )
     add(
         "--workers", type=int, default=0, metavar="N",
-        help="processes (default 2, or 1 on one core); changes no result",
+        help="number of processes (default 2, or 1 on one core); does not change the results",
     )  # fmt: skip
     jobs.add_settings(parser)
     jobs.add_common(parser)

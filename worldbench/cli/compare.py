@@ -15,24 +15,29 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add(
         "a", metavar="A",
-        help="a model's name; where the results have it with several settings, with its options: "
+        help="the name of a model; where the results have the model with several settings, the name with its options: "
         "'nextlat[horizon=4,lambda_kl=0.1]'",
     )  # fmt: skip
-    add("b", metavar="B", help="another model's, likewise")
+    add("b", metavar="B", help="the name of another model, in the same form")
     add(
         "results", nargs="+", type=Path, metavar="RUNS",
         help="result files (with --matched: trace files), or folders that hold them",
     )  # fmt: skip
     add(
         "--matched", metavar="LOSS",
-        help="compare at a loss that both models reach, such as excess_loss.kl, from their traces",
+        help="compare both models at the same loss, such as excess_loss.kl: the lowest that both reach in their traces",
     )  # fmt: skip
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",
-        help="which scores (default: the primary score of every metric)",
+        help="the scores to show (default: the primary score of every metric)",
     )  # fmt: skip
-    add("--margin", type=float, metavar="M", help="also ask whether they are equivalent to within M")
-    add("--format", choices=("table", "markdown", "csv", "json"), default="table")
+    add(
+        "--margin",
+        type=float,
+        metavar="M",
+        help="also test whether the two models are equivalent: whether they differ by less than M",
+    )
+    add("--format", choices=("table", "markdown", "csv", "json"), default="table", help="how to print (default table)")
 
 
 def run(arguments: argparse.Namespace) -> int:

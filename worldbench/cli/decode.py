@@ -7,35 +7,38 @@ import argparse
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 
-LINE = "measure how much faster a finished run's model decodes when it drafts several next tokens itself"
+LINE = "measure how much faster the model of a finished run decodes when it drafts several tokens ahead itself"
 
 
 def add_arguments(parser: Parser) -> None:
     """The options of the verb. An option of the group env says where the map has moved."""
     parser.groups = ("env",)
-    parser.usage = "worldbench decode RUN [options] [--plugin FILE.py] [--env.map FILE]"
+    parser.usage = "worldbench decode RUN [options] [--plugin FILE.py] [--env.map FILE if the map has moved]"
     add = parser.add_argument
     add("--prompts", type=int, default=32, metavar="N", help="held-out prompts to continue (default 32)")
     add("--batch", type=int, default=1, metavar="B", help="prompts continued together (default 1)")
     add(
         "--lengths", type=int, nargs="+", metavar="K",
-        help="drafted tokens per round (default 1 2 4 8 12, as far as the model can)",
+        help="numbers of drafted tokens per round to measure (default 1 2 4 8 12, up to what the model can draft)",
     )  # fmt: skip
     add(
         "--adaptive", type=float, metavar="THRESHOLD",
-        help="also measure an arm that stops drafting where the probability that the model accepts all drafted "
-        "tokens, as the drafter estimates it, is below this (default: set from the measured costs; 0: no such arm)",
+        help="also measure a variant that stops drafting early: as soon as the drafter estimates that the model "
+        "accepts all drafted tokens with a probability below this (default: computed from the measured costs; 0: not "
+        "measured)",
     )  # fmt: skip
     rule = parser.add_mutually_exclusive_group()
     rule.add_argument(
         "--greedy", action="store_true",
-        help="take the likeliest token (default); every token is compared with plain decoding",
+        help="take the most likely token (default); every token is compared with plain decoding",
     )  # fmt: skip
-    rule.add_argument("--sampled", action="store_true", help="sample from the model's distribution, temperature 1")
+    rule.add_argument(
+        "--sampled", action="store_true", help="sample from the distribution of the model, at temperature 1"
+    )
     add("--tokens", type=int, metavar="N", help="longest continuation (default: the world's decode limit)")
     add(
         "--repeats", type=int, default=5, metavar="N",
-        help="times that every arm decodes every prompt; the arms alternate (default 5)",
+        help="number of times that each variant decodes every prompt; the variants alternate (default 5)",
     )  # fmt: skip
     add("--threads", type=int, metavar="N", help="CPU threads (default: as in training)")
     jobs.add_common(parser, jobs.PLUGIN_OF_RUN)

@@ -14,7 +14,7 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb. Those of other groups than eval say where a file of the run has moved."""
     parser.groups, parser.suggested = ("eval", "env", "data", "model", "train"), ("eval",)
     parser.usage = (
-        "worldbench eval RUN [--as MODEL] [--eval options] [--plugin FILE.py] [--env.map FILE, where the map has moved]"
+        "worldbench eval RUN [--as MODEL] [options below] [--plugin FILE.py] [--env.map FILE if the map has moved]"
     )
     jobs.add_reading(parser)
     jobs.add_common(parser, jobs.PLUGIN_OF_RUN)

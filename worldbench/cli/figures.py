@@ -18,11 +18,11 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
     parser.add_argument(
         "--together", type=Path, metavar="FOLDER",
-        help="draw the runs' traces in one figure, into FOLDER, instead of each run's own",
+        help="draw the traces of all runs in one figure, in FOLDER, instead of the figures of each run",
     )  # fmt: skip
     parser.add_argument(
         "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
-        help="a file that registers figures of your own; no other plugin file is run",
+        help="a file that registers figures of your own; plugins that are not named are not run",
     )  # fmt: skip
 
 

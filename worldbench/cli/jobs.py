@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 
 PLUGIN = "a file that registers worlds, models, metrics or figures of your own"
 PLUGIN_OF_RUN = (
-    "the plugin that the run was trained with, or one that registers metrics or figures; no other plugin file is run"
+    "the plugin that the run was trained with, or a plugin that registers only metrics or figures; plugins that are "
+    "not named are not run"
 )
+OF_RUN = "Options that you do not name keep the values that they have in the run. The defaults are those of new runs."
 
 
 def add_common(parser: Parser, plugin: str = PLUGIN) -> None:
     """--quiet, --help and --plugin."""
     parser.add_argument("--quiet", action="store_true", help="print results only")
     parser.add_argument(
-        "-h", "--help", action="store_true", help="this help, with the options of the chosen world and model"
+        "-h",
+        "--help",
+        action="store_true",
+        help="this help; with the options of the world and the model, where the command names them",
     )
     parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help=plugin)
 
@@ -37,22 +42,32 @@ def add_reading(parser: Parser) -> None:
 
 
 def add_workers(parser: Parser, what: str, default: int = 1) -> None:
-    """--workers, of verbs whose work is a plan of cells. what: what is done at a time."""
+    """--workers, of verbs whose work is a plan of cells. what: the pieces of work, in the plural."""
     parser.add_argument(
         "--workers", type=int, default=default, metavar="N",
-        help=f"{what} at a time, each in a process of its own (default {default}); changes no result",
+        help=f"{what} at a time, each in a process of its own (default {default}); does not change the results",
     )  # fmt: skip
 
 
 def add_settings(parser: Parser) -> None:
     """--preset, --config and --out, of verbs that name a world."""
     add = parser.add_argument
-    add("--preset", metavar="NAME", help="a size of the world, see worldbench ls (default: its first)")
+    add(
+        "--preset",
+        metavar="NAME",
+        help="a named set of values for all settings (see worldbench ls; default: the first preset of the world)",
+    )
     add(
         "--config", type=Path, metavar="RECIPE",
         help="settings from a TOML file, or a recipe of worldbench ls; options of the command line take precedence",
     )  # fmt: skip
-    add("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where runs are kept (default runs)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="the folder that holds the run folders (default runs)",
+    )
 
 
 def choose(arguments: argparse.Namespace) -> Choice:
@@ -96,7 +111,7 @@ def run_folders(arguments: argparse.Namespace, evaluates: bool) -> list[Path]:
 
         load_plugins(arguments.plugin)
         types_: dict[str, type] = {"eval": eval_config_type()} if evaluates else {}
-        print_help(arguments, types_, {group: cls() for group, cls in types_.items()})
+        print_help(arguments, types_, {group: cls() for group, cls in types_.items()}, OF_RUN)
         return []
     if not arguments.names:
         one = parser.takes == "one name"
@@ -105,10 +120,13 @@ def run_folders(arguments: argparse.Namespace, evaluates: bool) -> list[Path]:
     return [Path(name) for name in arguments.names]
 
 
-def print_help(arguments: argparse.Namespace, types_: dict[str, type] | None = None, defaults: Any = None) -> None:
-    """The plain options of the verb, then the typed ones of some groups with their defaults."""
+def print_help(
+    arguments: argparse.Namespace, types_: dict[str, type] | None = None, defaults: Any = None, first: str | None = None
+) -> None:
+    """The plain options of the verb, then the typed ones of some groups with their defaults. first: the sentence before
+    the typed options; None: they are those of the chosen preset."""
     arguments.parser.print_help()
     if types_:
-        from worldbench.settings.options import print_option_help
+        from worldbench.settings.option_help import OF_PRESET, print_option_help
 
-        print_option_help(types_, defaults)
+        print_option_help(types_, defaults, first or OF_PRESET)

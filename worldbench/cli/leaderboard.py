@@ -7,17 +7,17 @@ from pathlib import Path
 
 from worldbench.cli.parser import Parser
 
-LINE = "print one table of many results: means and t intervals over seeds"
+LINE = "print one table of many results, with means and t intervals over seeds"
 
 
 def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     add = parser.add_argument
     add("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that hold them")
-    add("--format", choices=("table", "markdown", "csv", "json"), default="table")
+    add("--format", choices=("table", "markdown", "csv", "json"), default="table", help="how to print (default table)")
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",
-        help="which scores (default: the primary score of every metric)",
+        help="the scores to show (default: the primary score of every metric)",
     )  # fmt: skip
 
 

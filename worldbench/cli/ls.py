@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli.parser import Parser
 from worldbench.core.text import visible
 
-LINE = "list the worlds, models, metrics, presets and recipes"
+LINE = "list the worlds, models, metrics, figures, presets and recipes"
 
 
 def add_arguments(parser: Parser) -> None:

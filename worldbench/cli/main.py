@@ -64,7 +64,7 @@ def _without_verb(argv: list[str]) -> int:
     """--help, --version, or an error."""
     top = Parser(
         prog="worldbench", description=TITLE, allow_abbrev=False,
-        epilog="worldbench VERB --help shows the options of a verb.",
+        epilog="worldbench VERB --help shows the options of a verb; to begin: worldbench run hmm --preset small",
     )  # fmt: skip
     top.add_argument("--version", action="version", version=f"worldbench {__version__}")
     verbs = top.add_subparsers(metavar="VERB", parser_class=Parser)

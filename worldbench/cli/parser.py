@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import re
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -38,7 +39,7 @@ class Parser(argparse.ArgumentParser):
         raise Finished(status)  # not SystemExit, which a plugin may raise as well
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
+        raise InputError(f"{_plain(message)}; see {self.prog} --help")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
         """The plain options, and of a verb with typed options also `names`, `options` and `parser`.
@@ -58,9 +59,17 @@ class Parser(argparse.ArgumentParser):
             if word.startswith("--") and word[2:].partition(".")[0] not in self.groups:
                 raise self._unknown(arguments, word)
         if self.takes == "one name" and len(names) > 1:
-            what = f"{self.prog} takes {self.takes}, then options"
+            what = f"{self.prog} takes {self.takes}, then options{self._model_option(names[1])}"
             raise InputError(f"what is {names[1]!r}? {what}; see {self.prog} --help")
         return arguments
+
+    def _model_option(self, name: str) -> str:
+        """How a model is named, where `name` is one that was given without its option."""
+        from worldbench.core.registry import models
+
+        plain = {option for action in self._actions for option in action.option_strings}
+        option = next((option for option in ("--model", "--models") if option in plain), None)
+        return f"; to choose a model, write {option} {name}" if option and name in models.names() else ""
 
     def _unknown(self, arguments: argparse.Namespace, word: str) -> InputError:
         name = word.split("=")[0]
@@ -68,6 +77,17 @@ class Parser(argparse.ArgumentParser):
         close = hint(name, [*plain, *_typed(arguments, self.suggested or self.groups)])
         named = close and not close.startswith("; there are")
         return InputError(f"unknown option {name}{close if named else f'; see {self.prog} --help'}")
+
+
+def _plain(message: str) -> str:
+    """An error of argparse in the words of the other errors."""
+    if match := re.fullmatch(r"argument (\S+): invalid (int|float) value: (.*)", message):
+        return f"{match[1]} must be {'a whole number' if match[2] == 'int' else 'a number'}, not {match[3]}"
+    if match := re.fullmatch(r"argument (\S+): invalid choice: (.*) \(choose from (.*)\)", message):
+        return f"{match[1]} must be one of {match[3].replace(chr(39), '')}, not {match[2]}"
+    if match := re.fullmatch(r"argument (\S+): expected (one|at least one) argument", message):
+        return f"{match[1]} needs a value"
+    return message
 
 
 def _typed(arguments: argparse.Namespace, groups: Sequence[str]) -> list[str]:

@@ -25,12 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--map", required=True, metavar="MAP",
-        help="manhattan, city:N, a GraphML file, or a table: CSV node,direction,to[,x,y], or JSON",
+        help="the true map: manhattan, city:N (generated, N intersections), a GraphML file, or a table: a CSV file "
+        "node,direction,to[,x,y], or a JSON file",
     )  # fmt: skip
     add(
-        "--positions", type=Path, metavar="FILE", help="positions of the nodes of a table: CSV node,lon,lat, or GraphML"
+        "--positions",
+        type=Path,
+        metavar="FILE",
+        help="positions of the nodes of a table: a CSV file node,lon,lat, or a GraphML file",
     )
-    add("--region", default="all", metavar="REGION", help="the part of a street map that is used (default all)")
+    add("--region", default="all", metavar="REGION", help="the part of a street map to use (default: all of it)")
     add(
         "--connected", action="store_true",
         help="only the part of the map in which every node can reach every other, as in the taxi world",
@@ -41,7 +45,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="refuse a file with a line that does not fit the map; without it such lines are left out",
     )
-    add("--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where the result is put (default runs)")
+    add(
+        "--out",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="the folder below which the result is written (default runs)",
+    )
     add(
         "--degree",
         type=int,
@@ -50,15 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="largest number of used streets that leave a node (default 4)",
     )
     add(
-        "--distance", type=float, default=HALF_MILE, metavar="METRES",
-        help=f"longest street that may be added to the map (default {HALF_MILE}, half a mile)",
+        "--distance", type=float, default=HALF_MILE, metavar="METERS",
+        help=f"longest street that may be added to the map, in meters (default {HALF_MILE}, half a mile)",
     )  # fmt: skip
     add(
         "--orders", type=int, default=5, metavar="N", help="random orders in which the routes are explained (default 5)"
     )
     add(
         "--directions", nargs="+", default=[], metavar="WORD",
-        help="words that are directions although no street of the map has them",
+        help="further words that are directions, although no street of the map has them",
     )  # fmt: skip
     add(
         "--released", action="store_true",

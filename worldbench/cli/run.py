@@ -17,12 +17,13 @@ def add_arguments(parser: Parser) -> None:
         "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] "
         "[options below]"
     )
-    parser.add_argument("--model", metavar="NAME", help="see worldbench ls (default gpt)")
-    parser.add_argument("--seed", type=int, metavar="N", help="of training (default 0)")
+    parser.add_argument("--model", metavar="NAME", help="the model to train (see worldbench ls; default gpt)")
+    parser.add_argument("--seed", type=int, metavar="N", help="seed of the training (default 0)")
     jobs.add_settings(parser)
     parser.add_argument(
         "--tuned", metavar="BUDGET",
-        help="the budget with which these settings were tuned, as worldbench tune writes it; part of the result",
+        help="the budget with which these settings were tuned, as worldbench tune writes it into best.toml; the result "
+        "records the budget",
     )  # fmt: skip
     parser.add_argument("--print-config", action="store_true", help="print the value of every setting, and stop")
     jobs.add_common(parser)

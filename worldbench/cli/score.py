@@ -19,7 +19,9 @@ def add_arguments(parser: Parser) -> None:
         "--callable", metavar="FILE.py:NAME",
         help="a function from tokens [B, T] to logits [B, T, V], or an nn.Module; also MODULE:NAME",
     )  # fmt: skip
-    parser.add_argument("--batch-limit", type=int, metavar="N", help="the most rows in one call of the function")
+    parser.add_argument(
+        "--batch-limit", type=int, metavar="N", help="largest number of rows in one call of the function"
+    )
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of torch (default 1)")
     jobs.add_settings(parser)
     jobs.add_common(parser)

@@ -14,7 +14,7 @@ from worldbench.core.text import counted, visible
 if TYPE_CHECKING:
     from worldbench.records.parts import Record
 
-LINE = "print the record of a run: what it was, its learning curve, its scores, what did not apply"
+LINE = "print the record of a run: settings, learning curve, scores, and the metrics that do not apply"
 
 STUDIES = ("tuning.json", "check.json", "reconstruction.json", "bench.json")
 """Records of folders that are not of a run."""
@@ -24,9 +24,9 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.add_argument(
         "path", type=Path, metavar="RUN",
-        help="a run folder, or a file: result, trace, tuning, check, decode, bench, reconstruction",
+        help="a run folder, or the file of a result, trace, tuning, check, decoding, bench or reconstruction",
     )  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="every score, and every point of the learning curve")
+    parser.add_argument("--all", action="store_true", help="print every score, and every point of the learning curve")
     parser.add_argument("--json", action="store_true", help="print the whole record as JSON, and nothing else")
 
 

@@ -16,10 +16,11 @@ def add_arguments(parser: Parser) -> None:
     parser.groups, parser.suggested = ("eval", "env", "data", "model", "train"), ("eval",)
     parser.takes = "run folders"
     parser.usage = (
-        "worldbench trace RUN.. [--as MODEL] [--workers N] [--eval options] [--plugin FILE.py] [--env.map FILE]"
+        "worldbench trace RUN.. [--as MODEL] [--workers N] [options below] [--plugin FILE.py] "
+        "[--env.map FILE if the map has moved]"
     )
     jobs.add_reading(parser)
-    jobs.add_workers(parser, "runs traced")
+    jobs.add_workers(parser, "number of runs")
     jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
 
 

@@ -27,18 +27,25 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add(
         "--models", nargs="+", metavar="NAME",
-        help="the models to tune, see worldbench ls; an option goes to each of them that has it",
+        help="the models to tune (see worldbench ls); each option below applies to every model that has the option",
     )  # fmt: skip
     add(
         "--trials", type=int, default=16, metavar="N",
-        help="settings tried for each model, those of the preset among them (default 16)",
+        help="number of settings tried for each model; the first is the preset itself (default 16)",
     )  # fmt: skip
-    add("--seeds", type=int, default=1, metavar="K", help="of training, for each trial (default 1)")
+    add(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="K",
+        help="number of trainings for each trial, each with a seed of its own (default 1)",
+    )
     add(
         "--criterion", metavar="METRIC[.SCORE]",
-        help="what to choose by, or loss (default excess_loss.kl; loss where the world does not define the law)",
+        help="the score that decides which trial is best, or the word loss for the held-out loss (default: "
+        "excess_loss.kl; loss where the world does not define the exact law)",
     )  # fmt: skip
-    jobs.add_workers(parser, "trainings")
+    jobs.add_workers(parser, "number of trainings")
     jobs.add_settings(parser)
     jobs.add_common(parser)
 
@@ -103,10 +110,9 @@ def jobs_of(arguments: argparse.Namespace, choice: Choice, names: list[str]) -> 
 
 def show_help(arguments: argparse.Namespace, choice: Choice, names: list[str]) -> None:
     """The options of the verb and of the first model; then the model options of each further one."""
-    from worldbench.settings.options import print_option_help
+    from worldbench.settings.option_help import print_option_help
 
     jobs.print_help(arguments, *choice.defaults(names[0]))
     for name in names[1:]:
         types_, defaults = choice.defaults(name)
-        print(f"\n{name}:")
-        print_option_help({"model": types_["model"]}, {"model": defaults["model"]})
+        print_option_help({"model": types_["model"]}, {"model": defaults["model"]}, f"{name}:")

@@ -74,6 +74,14 @@ def _likeness(name: str, other: str) -> float:
     return max(difflib.SequenceMatcher(None, b, a).ratio() for a, b in pairs)
 
 
+def not_among(what: str, value: object, allowed: Iterable[str]) -> InputError:
+    """The error for a value that is not one of a few strings. what: the option that has the value."""
+    allowed = list(allowed)
+    close = nearest(str(value)[:100], allowed)
+    close = "" if close.startswith("; there are") else close
+    return InputError(f"{what} must be one of {', '.join(allowed)}, not {value!r}{close}")
+
+
 def unknown(kind: str, name: str, names: Iterable[str]) -> InputError:
     """The error for a name that is not registered."""
     return InputError(f"unknown {kind} {name!r}{nearest(name, names)}")

@@ -19,7 +19,7 @@ from worldbench.core.errors import InputError
 from worldbench.core.options import identity_fields, require_at_least, small
 from worldbench.core.registry import metrics as registered
 
-DOC = "How a trained model is scored. None of it touches training."
+DOC = "How a trained model is scored. These options do not affect training."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,14 +27,15 @@ class CommonOptions:
     """What every evaluation has."""
 
     metrics: tuple[str, ...] = ()
-    """Which metrics, by name; all of them where none is named."""
+    """Names of the metrics to score; without any name, all metrics."""
     trials: int = dataclasses.field(default=1000, metadata=small(200))
-    """Rides asked for per decoding, each from its own held-out prompt (or as many as there are)."""
+    """Number of held-out prompts that the model continues, once for each way of decoding; fewer where the world has
+    fewer."""
     documents: int = dataclasses.field(default=1000, metadata=small(200))
-    """Held-out documents for the teacher-forced metrics."""
+    """Number of held-out documents for the metrics that feed true tokens to the model (teacher forcing)."""
     seed: int = 0
-    """Of the evaluation's own streams: which prompts, which draws. The same prompts for every model and training
-    seed."""
+    """Seed of the evaluation: it decides the prompts and all random draws. They do not depend on the model, nor on the
+    training seed."""
 
     def __post_init__(self) -> None:
         for name in self.metrics:

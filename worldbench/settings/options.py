@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import itertools
-import re
 from typing import Any
 
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics
+from worldbench.settings.option_errors import refusal
 from worldbench.settings.renamed import hint
 
 
@@ -47,17 +46,17 @@ def parse_options(
     container = dataclasses.make_dataclass("Options", list(types_.items()), frozen=True, kw_only=True)
     container.__doc__ = f"Options of `{program}`; the defaults shown are those of the chosen preset."
     if "--help" in options:
-        _parse(container, ["--help"], defaults, program)
+        parse_words(container, ["--help"], defaults, program)
     message = io.StringIO()
     try:
         with contextlib.redirect_stderr(message), contextlib.redirect_stdout(message):
-            parsed = _parse(container, options, defaults, program)
+            parsed = parse_words(container, options, defaults, program)
     except SystemExit as stop:
-        raise InputError(_one_sentence(message.getvalue())) from stop
+        raise InputError(refusal(message.getvalue(), types_, options)) from stop
     return {group: getattr(parsed, group) for group in types_}
 
 
-def _parse(container: type, options: list[str], defaults: dict[str, Any], program: str) -> Any:
+def parse_words(container: type, options: list[str], defaults: dict[str, Any], program: str) -> Any:
     """What tyro makes of the options: an instance of `container`. tyro prints help and errors, then exits."""
     import tyro
 
@@ -97,25 +96,3 @@ def unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:
         return f"option {name} does not apply: the chosen model has no such options"
     close = hint(name, known)
     return f"unknown option {name}{'; see --help' if close.startswith('; there are') else close or '; see --help'}"
-
-
-def _one_sentence(box: str) -> str:
-    """The error message of tyro as one line, without its frame, its title and its help."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    lines = [re.sub(r"^[│╭╰─╮╯\s]+|[│╭╰─╮╯\s]+$", "", line) for line in text.splitlines()]
-    lines = [line for line in lines if line.strip("-")]
-    message = itertools.takewhile(
-        lambda line: not line.lower().startswith(("for full helptext", "argument helptext", "usage")), lines[1:]
-    )
-    return " ".join(message).strip() or "the options cannot be read; see --help"
-
-
-def print_option_help(types_: dict[str, type], defaults: dict[str, Any]) -> None:
-    """Print the help of the typed options, as tyro writes it."""
-    container = dataclasses.make_dataclass("Options", list(types_.items()), frozen=True, kw_only=True)
-    container.__doc__ = "The defaults shown are those of the chosen preset."
-    written = io.StringIO()
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(written):
-        _parse(container, ["--help"], defaults, "")
-    text = written.getvalue()
-    print(text[text.index("╭") :] if "╭" in text else text)

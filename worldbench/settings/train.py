@@ -6,7 +6,7 @@ import typing
 from dataclasses import dataclass, field
 from typing import Literal
 
-from worldbench.core.errors import InputError, nearest
+from worldbench.core.errors import InputError, not_among
 from worldbench.core.options import EXECUTION, LATER
 
 FREE = ("accumulate", "threads", "device", "checkpoints", "curve_documents")
@@ -92,7 +92,4 @@ class TrainConfig:
         for name in ("optimizer", "schedule", "device"):
             allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
             if getattr(self, name) not in allowed:
-                raise InputError(
-                    f"train.{name} must be one of {', '.join(allowed)}, not "
-                    f"{getattr(self, name)!r}{nearest(getattr(self, name), allowed)}"
-                )
+                raise not_among(f"train.{name}", getattr(self, name), allowed)
