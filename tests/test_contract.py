@@ -179,7 +179,7 @@ def test_a_metric_of_ones_own_needs_an_ability_of_ones_own() -> None:
             raise AssertionError
 
     assert Song().not_applicable(HMM(), Uniform(HMM())) == "'hmm' does not have the ability Sings"
-    assert "labels of its own" in str(Song().not_applicable(Sums(), Uniform(Sums())))
+    assert "asks for labels" in str(Song().not_applicable(Sums(), Uniform(Sums())))
 
 
 def test_rides_are_refused_where_there_are_no_states() -> None:
@@ -281,12 +281,9 @@ def test_truth_of_labels(world: Sums) -> None:
 
 
 def test_legal_tokens_are_no_answers_where_labels_are_asked_for() -> None:
-    assert (
-        RandomLegal.impossible(Sums())
-        == f"the world {Sums().name!r} asks for labels of its own, not for the next token"
-    )
+    assert RandomLegal.impossible(Sums()) == f"the world {Sums().name!r} asks for labels, not for the next token"
     assert isinstance(Sums(), HasHistories)  # and still no suffix is sampled from a model that answers with labels
-    assert "labels of its own" in str(metrics["sequence_compression"].load().not_applicable(Sums(), network(Sums())))
+    assert "asks for labels" in str(metrics["sequence_compression"].load().not_applicable(Sums(), network(Sums())))
 
 
 # The whole way
@@ -308,7 +305,7 @@ def test_a_run_from_end_to_end(toy: str, tmp_path: Path, capsys: pytest.CaptureF
     assert main(["run", toy, "--model", "bst", *TINY, "--out", str(tmp_path)]) == (2 if TOYS[toy].labelled else 0)
     said = capsys.readouterr().err
     if TOYS[toy].labelled:
-        assert "labels of its own" in said
+        assert "asks for labels" in said
         assert not list(tmp_path.glob(f"{toy}-bst-*"))
         (run,) = tmp_path.glob(f"{toy}-nextlat-*")
         assert main(["decode", str(run)]) == 2

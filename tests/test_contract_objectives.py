@@ -44,8 +44,8 @@ def test_every_objective_trains_or_says_why_not(toy: str, row_tokens: int, name:
         with pytest.raises(
             InputError,
             match=(
-                f"no {name} for this world: it learns from the tokens that follow.*labels of its "
-                "own.*gpt, nextlat, gru,"
+                f"no {name} for this world: it learns from the tokens that follow.*asks for labels, not"
+                ".*gpt, nextlat, gru,"
             ),
         ):
             Trainer(world, objective, DataConfig(), config, 0, tmp_path)

@@ -59,7 +59,7 @@ def exact_law(world: World, states: Any) -> np.ndarray | None:
 def asks_for_labels(world: World) -> str | None:
     """The reason why a method that learns from the next token does not apply to a world with labels. None: no
     labels."""
-    return f"the world {world.name!r} asks for labels of its own, not for the next token" if world.labelled else None
+    return f"the world {world.name!r} asks for labels, not for the next token" if world.labelled else None
 
 
 Able: TypeAlias = Any
