@@ -15,12 +15,12 @@ for _name, _options, _line in (
     (
         "sequence_distinction",
         "sequence_distinction:DistinctionOptions",
-        "precision and recall of the suffixes that tell two states apart",
+        "precision and recall of the suffixes that distinguish two states",
     ),
     (
         "split_merge",
         "split_merge:PairOptions",
-        "does the law of what follows differ between prefixes as the world's does",
+        "does the model separate, and merge, prefixes as the exact law of the world does",
     ),
     ("excess_loss", "", "nats lost against the exact law of the data, 0 for the law itself"),
     ("state_probe", "options:ProbeOptions", "can a linear map read the state off the hidden state"),
@@ -30,14 +30,22 @@ for _name, _options, _line in (
         "transition_consistency:DynamicsOptions",
         "does the hidden state and the next token determine the next hidden state",
     ),
-    ("state_swap", "state_swap:SwapOptions", "does the future follow a hidden state that is put in another's place"),
+    (
+        "state_swap",
+        "state_swap:SwapOptions",
+        "does the predicted future follow the hidden state when two hidden states are swapped",
+    ),
     ("effective_rank", "effective_rank:RankOptions", "how many directions the hidden states spread over"),
     (
         "solved_paths",
         "",
         "share of unseen mazes whose path is found: exactly, legally, shortest",
     ),
-    ("retelling", "options:StructureOptions", "distance of the path laws between two tellings of one maze"),
+    (
+        "retelling",
+        "options:StructureOptions",
+        "distance between the laws of the path after two tellings of the same maze",
+    ),
     (
         "minimal_pairs",
         "options:StructureOptions",
@@ -46,12 +54,12 @@ for _name, _options, _line in (
     (
         "out_of_distribution",
         "out_of_distribution:ShiftOptions",
-        "share of prompts of other laws in the same words that are solved",
+        "share of solved prompts whose mazes come from other distributions, in the same vocabulary",
     ),
     (
         "map_reconstruction",
         "map_reconstruction:ReconstructionOptions",
-        "the street map that explains the rides: true edges black, invented ones red",
+        "the street map that explains the rides of the model: true edges black, invented edges red",
     ),
 ):
     _config = f"worldbench.metrics.{_options}" if _options else None

@@ -1,4 +1,4 @@
-"""Probes: affine least squares, its nonlinear extension, a linear classifier, means by group. numpy only.
+"""Probes, with numpy only: affine least squares, a nonlinear extension, a linear classifier, and means of groups.
 
 Shape letters: M rows, D regressors, K targets, C classes.
 """
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 RIDGES = tuple(10.0**e for e in range(-8, 1))
-"""Ridge penalties to choose from, relative to the mean variance of a regressor."""
+"""Ridge penalties to choose from, as multiples of the mean variance of a regressor."""
 
 
 @dataclass(frozen=True)
 class Affine:
-    """y = x weight + bias."""
+    """The affine map y = x @ weight + bias. weight: float [D, K]. bias: float [K]."""
 
     weight: np.ndarray
     bias: np.ndarray
@@ -25,17 +25,17 @@ class Affine:
 
 
 def _shares(n: int, w: np.ndarray | None) -> np.ndarray:
-    """Weights that sum to 1: the given ones over their sum, else equal ones."""
+    """float [n], weights that sum to 1: `w` divided by its sum, or equal weights if `w` is None."""
     return np.full(n, 1 / n) if w is None else w / w.sum()
 
 
 def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Affine:
-    """Weighted least squares of y [M, K] on x [M, D] and a constant, with the ridge penalty of `RIDGES` whose
-    leave-one-out error is least.
+    """Weighted least squares of y [M, K] on x [M, D] and a constant. The ridge penalty is the one in `RIDGES` with the
+    smallest leave-one-out error.
 
-    The penalty matters where directions of x hardly vary (untrained networks): without it, a row unlike those fitted is
-    predicted far off. Leave-one-out in closed form (Allen 1974, PRESS): a row's residual over one minus its leverage.
-    """
+    The penalty matters if x hardly varies in some directions (untrained networks): without a penalty, the prediction
+    for a row unlike the fitted rows is far off. The leave-one-out error has a closed form (Allen 1974, PRESS): the
+    residual of a row, divided by one minus its leverage. w: float [M], weights of the rows; None: equal weights."""
     w = _shares(len(x), w)
     mx, my = w @ x, w @ y
     root = np.sqrt(w)[:, None]
@@ -55,9 +55,11 @@ def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Aff
 
 
 def fourier_features(x: np.ndarray, fit: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """x [M, D] in units of its spread over the rows `fit` (bool [M]), and beside it `count` random Fourier features of
-    a Gaussian kernel: an affine map of them is a nonlinear probe that the linear one is a case of. The kernel's width
-    is the median distance of rows (Rahimi & Recht 2007).
+    """x [M, D], standardized over the rows `fit` (bool [M]), followed by `count` random Fourier features of a Gaussian
+    kernel: float [M, D + count].
+
+    An affine map of these features is a nonlinear probe, and the linear probe is a special case of it. The width of the
+    kernel is the median distance between rows (Rahimi & Recht 2007).
     """
     spread = x[fit].std(axis=0)
     z = (x - x[fit].mean(axis=0)) / np.maximum(spread, 1e-6 * max(float(spread.max()), 1e-30))
@@ -68,18 +70,19 @@ def fourier_features(x: np.ndarray, fit: np.ndarray, count: int, rng: np.random.
 
 
 def r_squared(y: np.ndarray, predicted: np.ndarray, w: np.ndarray | None = None) -> float:
-    """1 - SSE / SST over all targets together, weighted; nan where the targets do not vary."""
+    """R^2 = 1 - SSE / SST over all targets together, weighted by `w` [M]; NaN if the targets do not vary."""
     w = _shares(len(y), w)
     total = float((w @ (y - w @ y) ** 2).sum())
     return 1 - float((w @ (y - predicted) ** 2).sum()) / total if total > 1e-15 else float("nan")
 
 
 def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
-    """Fisher's linear discriminant: scores whose largest names the class; a class that was never seen is never named.
+    """Fisher's linear discriminant: an affine map from x [M, D] to one score per class. The class with the largest
+    score is the prediction; a class that does not occur in `label` is never predicted.
 
-    Closed form (class means, pooled covariance within classes, shares as priors): a linear map like Vafa et al.'s,
-    without a learning rate or a number of steps that would favor one model over another, and fast for thousands of
-    classes.
+    label: int [M]. The solution has a closed form (class means, pooled covariance within classes, class shares as
+    priors). It is a linear map like the one of Vafa et al., but without a learning rate or a number of steps, which
+    could favor one model over another. It is fast for thousands of classes.
     """
     count = np.bincount(label, minlength=classes).astype(float)
     total = np.zeros((classes, x.shape[1]))
@@ -97,7 +100,8 @@ def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
 
 
 def top_components(x: np.ndarray, count: int, w: np.ndarray | None = None) -> np.ndarray:
-    """The first principal directions of x [M, D], as columns [D, count]."""
+    """float [D, count]: the first principal directions of x [M, D], one per column. w: float [M], weights of the
+    rows."""
     w = _shares(len(x), w)
     centered = x - w @ x
     _, vectors = np.linalg.eigh((centered * w[:, None]).T @ centered)
@@ -105,7 +109,11 @@ def top_components(x: np.ndarray, count: int, w: np.ndarray | None = None) -> np
 
 
 def mean_by_group(group: np.ndarray, y: np.ndarray, w: np.ndarray, groups: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted means [groups, K] of y by group, and the weight of each group; zeros for empty ones."""
+    """The weighted mean of y in each group, [groups, K], and the weight of each group, [groups]; zeros for empty
+    groups.
+
+    group: int [M]. y: float [M, K]. w: float [M].
+    """
     weight = np.bincount(group, w, minlength=groups)
     total = np.stack([np.bincount(group, w * column, minlength=groups) for column in y.T], axis=1)
     return total / np.where(weight > 0, weight, 1)[:, None], weight

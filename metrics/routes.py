@@ -1,6 +1,7 @@
-"""Routes of different lengths, end to end in one array: as much memory as they have moves, however long the longest is.
+"""Routes of different lengths in one array, one after the other. The memory grows with the number of moves, not with
+the longest route.
 
-Shape letters: n routes, W moves of all of them, L moves of the longest.
+Shape letters: n routes, W moves of all routes together, L moves of the longest route.
 """
 
 from __future__ import annotations
@@ -11,16 +12,18 @@ from functools import cached_property
 import numpy as np
 
 PAST_END, NOT_A_DIRECTION = -1, -2
-"""In a table of moves: after the route's last token. In a route: a token that is no direction."""
+"""PAST_END: in a table of moves, the places after the last token of a route. NOT_A_DIRECTION: a token of a route that
+is not a direction."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moves:
-    """The directions that routes take, one after the other.
+    """The directions of n routes, one route after the other.
 
-    words: int16 [W], columns of the map's directions; NOT_A_DIRECTION for a token that is none.
-    start: int64 [n + 1], where each route begins in `words`, and where the last one ends.
-    width: columns of the table that they fill, at least L. Random numbers are counted by it (see `route_controls.py`).
+    words: int16 [W], the index of each direction among the directions of the map; NOT_A_DIRECTION for other tokens.
+    start: int64 [n + 1], the index in `words` at which each route begins, and W at the end.
+    width: number of columns of `table()`, at least L. It decides which random numbers a route gets (see
+    `route_controls.py`).
     """
 
     words: np.ndarray
@@ -32,48 +35,50 @@ class Moves:
 
     @cached_property
     def lengths(self) -> np.ndarray:
-        """int64 [n]."""
+        """int64 [n], the number of moves of each route."""
         return np.diff(self.start)
 
     @cached_property
     def row(self) -> np.ndarray:
-        """int64 [W], the route of each move."""
+        """int64 [W], the index of the route to which each move belongs."""
         return np.repeat(np.arange(len(self)), self.lengths)
 
     def table(self) -> np.ndarray:
-        """int16 [n, width], PAST_END after a route's last move."""
+        """int16 [n, width]: one route per row, PAST_END after the last move of the route."""
         out = np.full((len(self), self.width), PAST_END, np.int16)
         out[np.arange(self.width)[None, :] < self.lengths[:, None]] = self.words
         return out
 
     def take(self, routes: np.ndarray) -> Moves:
-        """Those of the routes (int [k], or bool [n]), in that order."""
+        """The chosen routes (indices int [k], or a mask bool [n]), in this order."""
         routes = np.arange(len(self))[routes]
         lengths = self.lengths[routes]
         start = starts(lengths)
         return Moves(self.words[stretches(self.start[routes], lengths)], start, self.width)
 
     def followed_by(self, more: Moves) -> Moves:
-        """These routes, and others after them."""
+        """These routes, followed by the routes of `more`."""
         start = np.concatenate([self.start, self.start[-1] + more.start[1:]])
         return Moves(np.concatenate([self.words, more.words]), start, max(self.width, more.width))
 
 
 def starts(lengths: np.ndarray) -> np.ndarray:
-    """int64 [n + 1]: where routes of these lengths [n] begin, one after the other, and where the last one ends."""
+    """int64 [n + 1]: the index at which each of n routes of these lengths begins, and the sum of the lengths at the
+    end."""
     out = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=out[1:])
     return out
 
 
 def stretches(first: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """int64 [sum of lengths]: for each of k stretches the numbers from `first` [k] on, as many as `lengths` [k] say."""
+    """int64 [sum of lengths]: for each i < k, the numbers first[i], first[i] + 1, ..; lengths[i] numbers. Both inputs:
+    [k]."""
     start = starts(lengths)
     return np.repeat(first - start[:-1], lengths) + np.arange(start[-1])
 
 
 def from_table(table: np.ndarray) -> Moves:
-    """The routes of a table, int [n, L], in which PAST_END follows each route's last move."""
+    """The routes of a table, int [n, L]: one route per row, PAST_END after the last move of the route."""
     past = table == PAST_END
     lengths = np.where(past.any(1), past.argmax(1), table.shape[1])
     inside = np.arange(table.shape[1])[None, :] < lengths[:, None]

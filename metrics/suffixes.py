@@ -1,4 +1,4 @@
-"""Log probabilities of many suffixes after many prefixes, every shared prefix decoded once.
+"""Log probabilities of many suffixes after many prefixes. A prefix that several suffixes share is decoded once.
 
 Shape letters: P prefixes, M suffixes, K tokens of the longest suffix, V vocabulary.
 """
@@ -11,11 +11,11 @@ from worldbench.core.model import SequenceModel, log_softmax
 from worldbench.core.world import Documents
 
 NODES = 16_384
-"""Suffixes scored together: bounds the rows of the decoder."""
+"""Number of suffixes that are scored together. It limits the number of rows of the decoder."""
 
 
 def take(documents: Documents, rows: np.ndarray) -> Documents:
-    """The chosen documents, cut to their longest."""
+    """The chosen documents, without the columns after the longest of them."""
     length = documents.length[rows]
     return Documents(documents.tokens[rows, : int(length.max(initial=1))], length, documents.prompt_length[rows])
 
@@ -23,10 +23,11 @@ def take(documents: Documents, rows: np.ndarray) -> Documents:
 def score_suffixes(
     model: SequenceModel, prefixes: Documents, owner: np.ndarray, tokens: np.ndarray, length: np.ndarray
 ) -> np.ndarray:
-    """log p of every token of suffix m, int [M, K] of which `length` [M] count, after prefix `owner` [M]: float64 [M,
-    K], 0 beyond the length.
+    """float64 [M, K]: the log probability of every token of every suffix, in nats; 0 after the end of a suffix.
 
-    Suffixes of one prefix are scored as a trie, level by level, through the model's cached decoder.
+    prefixes: P documents. owner: int [M], the index of the prefix that each suffix follows. tokens: int [M, K], the
+    suffixes. length: int [M], their lengths in tokens. The suffixes of a prefix form a trie, which the cached decoder
+    of the model scores level by level.
     """
     out = np.zeros(tokens.shape)
     order = np.argsort(owner, kind="stable")

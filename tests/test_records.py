@@ -300,7 +300,7 @@ def test_validate_goes_over_all_that_is_or_claims_to_be_a_record(
     assert main(["validate", str(tmp_path)]) == 2
     both = capsys.readouterr()
     assert f"{str(tmp_path / 'trial-2.json')!r} is not a record" in both.out
-    assert both.err == f"worldbench: 1 of {len(KIND) + 2} files cannot be read; what is wrong with them is above\n"
+    assert both.err == f"worldbench: 1 of {len(KIND) + 2} files cannot be read; the reasons are above\n"
 
 
 # Mutations

@@ -50,7 +50,7 @@ def test_other_criteria_score_the_same_trials(criterion: str, tuned: Path, tmp_p
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["tune", "hmm"], "which models? --models takes some of gpt, nextlat"),
+        (["tune", "hmm"], "which models? name one or more after --models: gpt, nextlat"),
         (["tune", "--models", "gpt"], "which world?"),
         (["tune", "hmmm", "--models", "gpt"], "did you mean 'hmm'"),
         (["tune", "hmm", "--models", "gpt", "nextlatt"], "did you mean 'nextlat'"),
@@ -73,7 +73,7 @@ def test_other_criteria_score_the_same_trials(criterion: str, tuned: Path, tmp_p
         (["tune", "hmm", "--models", "gpt", "--trails", "3"], "did you mean '--trials'"),
         (["tune", "hmm", "--models", "gpt", "nextlat", "--train.stpes", "3"], "did you mean '--train.steps'"),
         (["tune", "hmm", "--models", "gpt", "--model.lambda_kl", "1"], "unknown option --model.lambda_kl"),
-        (["tune", "hmm", "--models", "gpt", "--config", "r.toml"], "tune the settings that it started from"),
+        (["tune", "hmm", "--models", "gpt", "--config", "r.toml"], "name the recipe that the tuning started from"),
         (["run", "hmm", "--tuned", "16"], "TRIALSxSEEDS,CRITERION,RECORD"),
         (["run", "hmm", "--model", "oracle", "--tuned", "4x1,loss,0123456789abcdef"], "oracle is not trained"),
         (["run", "--config", "r.toml", "--train.steps", "7"], "the recipe was tuned with train.steps 6, not 7"),

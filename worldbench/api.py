@@ -1,10 +1,11 @@
-"""The Python interface: `import worldbench as wb`. What the command line does, as functions with typed results.
+"""The Python interface: `import worldbench as wb`. It does the work of the command line as functions with typed
+results.
 
-Settings have the names that they have on the command line, and are checked alike: `--train.steps 200` is
-`train={"steps": 200}`. Nothing is printed unless `verbose=True`. Every function raises InputError for an input that
-cannot be used and RunError where the work fails, as one sentence (`worldbench.core.errors`).
+Settings have the names of the command line, and the same checks: `--train.steps 200` is `train={"steps": 200}`. Nothing
+is printed unless `verbose=True`. Every function raises InputError for an input that cannot be used, and RunError if the
+work fails; the message is one sentence (`worldbench.core.errors`).
 
-A call that computes sets the threads of torch and asks it for deterministic operators, for the whole process.
+A call that computes sets the number of threads of torch and switches to deterministic operators, for the whole process.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
 set_environment()
 
 Settings = Mapping[str, Any]
-"""Options of one group by name, such as `{"steps": 200}`: numbers, strings, paths, lists of them."""
+"""Options of one group by name, such as `{"steps": 200}`. Values: numbers, strings, paths, or lists of these."""
 PathLike = str | Path
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. folder: of the run. file: of the result. record: the result, typed."""
+    """A finished run. folder: the run folder. file: the result file. record: the content of the file, typed."""
 
     folder: Path
     file: Path
@@ -48,7 +49,7 @@ class Run:
 
     @property
     def figures(self) -> list[Path]:
-        """The pictures (PNG) of the folder."""
+        """The paths of the figures (PNG) in the folder."""
         return sorted((self.folder / "figures").glob("*.png"))
 
 
@@ -58,12 +59,13 @@ def run(
     data: Settings | None = None, train: Settings | None = None, eval: Settings | None = None,
     tuned: str | None = None, plugins: Sequence[PathLike] = (), verbose: bool = False,
 ) -> Run:  # fmt: skip
-    """`worldbench run`: train a model in a world and score it, or do what is still to be done of that.
+    """`worldbench run`: train a model in a world and score the model. Parts that are done already are not repeated.
 
-    The folder, its files and their bytes are those of the command line with the same settings.
-    world, model, preset, seed: None: the recipe's, else gpt, the world's first preset, 0. model: a name, or a mapping
-    of its options with its `name`, as [model] is in a recipe. config: a recipe file, or the name of a recipe of
-    `worldbench ls`; the other arguments take precedence. tuned: the budget that the settings were tuned with.
+    The command line with the same settings writes the same folder, with the same bytes in its files.
+    world, model, preset, seed: None stands for the value in the recipe, else for gpt, the first preset of the world,
+    and 0. model: a name, or a mapping with `name` and the options of the model, like [model] in a recipe. config: a
+    recipe file, or the name of a recipe of `worldbench ls`; the other arguments take precedence. tuned: the budget with
+    which the settings were tuned.
     """
     from worldbench.runs import run as runs
 
@@ -80,8 +82,9 @@ def score(
 ) -> Run:  # fmt: skip
     """`worldbench score`: score a function from tokens [B, T] to logits [B, T, V] with every metric, and record it.
 
-    function: `FILE.py:NAME` or `MODULE:NAME`, whose file's digest enters the record; for a function that is no file's,
-    use `measure`. batch_limit: the most rows in one call of the function. threads: of torch.
+    function: `FILE.py:NAME` or `MODULE:NAME`; the digest of the file enters the record. For a function that is in no
+    file, use `measure`. batch_limit: the largest number of rows in one call of the function. threads: CPU threads of
+    torch.
     """
     from worldbench.runs import run as runs
 
@@ -99,8 +102,8 @@ def evaluate(
 ) -> Run:  # fmt: skip
     """`worldbench eval`: score a finished run again, under other evaluation options. Training is not touched.
 
-    reading: the model that reads the weights of the run, such as "nextlat-rnn" for a nextlat run (`--as`).
-    env: where a file of the run lies that has moved, such as `{"map": "maps/manhattan.graphml.gz"}`.
+    reading: another model that reads the weights of the run, such as "nextlat-rnn" for a nextlat run (`--as`).
+    env: the new path of a file that has moved, such as `{"map": "maps/manhattan.graphml.gz"}`.
     """
     from worldbench.runs import run as runs
 
@@ -109,18 +112,20 @@ def evaluate(
 
 
 def load(run: PathLike) -> Run:
-    """A finished run from its folder, with the result of its own evaluation; or from one of its result files."""
+    """A finished run, from its folder (with the result of its own evaluation) or from one of its result files."""
     from worldbench.records.finding import own_result
 
     path = Path(run)
     file = own_result(path) if path.is_dir() else path
     if file is None:
-        raise InputError(f"{str(path)!r} is not a finished run: it has no result; run its command, or name another")
+        raise InputError(
+            f"{str(path)!r} is not a finished run: it has no result; finish it with its command, or name another folder"
+        )
     return _finished(file)
 
 
 def record(file: PathLike) -> Record:
-    """Any JSON file that worldbench wrote, as the typed record of its kind (`worldbench.records`)."""
+    """The content of any JSON file that worldbench wrote, as a typed record (`worldbench.records`)."""
     from worldbench.records.reading import read_any
 
     return read_any(Path(file))
@@ -129,9 +134,9 @@ def record(file: PathLike) -> Record:
 def model(
     run: Run | PathLike, *, step: int | None = None, env: Settings | None = None, plugins: Sequence[PathLike] = ()
 ) -> SequenceModel:
-    """The model of a finished run, from the weights of its last step or of another one that it keeps.
+    """The model of a finished run, with the weights of `step` (None: the last step).
 
-    env: where a file of the run lies that has moved. Raises InputError for a step without weights.
+    env: the new path of a file of the run that has moved. Raises InputError for a step whose weights are not kept.
     """
     from worldbench.runs.one_run import reference, reopen
     from worldbench.runs.weights import at_step, points
@@ -153,16 +158,17 @@ def world(
     name: str | Run, /, *, preset: str | None = None, plugins: Sequence[PathLike] = (), verbose: bool = False,
     **options: Any,
 ) -> World:  # fmt: skip
-    """A world by its name, with options over those of the preset: `world("hmm", process="mess3")`.
+    """A world by its name, with options that replace those of the preset: `world("hmm", process="mess3")`.
 
-    name: a world, or a run, whose world it is; then the options are where a file of the run lies that has moved.
+    name: the name of a world; or a run, for the world of the run. With a run, the only options are new paths of files
+    that have moved.
     """
     from worldbench.runs.config_file import load_job
     from worldbench.runs.prepared import prepare
 
     if isinstance(name, Run):
         if preset is not None:
-            raise InputError(f"the run {str(name.folder)!r} has its preset; leave preset={preset!r} out")
+            raise InputError(f"the run {str(name.folder)!r} already has a preset; leave out preset={preset!r}")
         return prepare(load_job(name.folder, _words("env", options), _paths(plugins)), _display(verbose)).world
     job = _job(name, "oracle", {"env": options}, preset=preset, plugins=plugins)
     return prepare(job, _display(verbose)).world
@@ -172,12 +178,14 @@ def measure(
     metric: str, world: World, model: SequenceModel | Callable[..., Any], *, eval: Settings | None = None,
     batch_limit: int | None = None, threads: int = 1,
 ) -> Metric:  # fmt: skip
-    """One metric on a model of your own, without a file: `measure("excess_loss", world, f).value("kl")`.
+    """Measure one metric on a model of your own; writes no file. Example: `measure("excess_loss", world,
+    f).value("kl")`.
 
-    model: a function from tokens int64 [B, T] to logits [B, T, V], numpy or torch, or a pair with hidden states
-    [B, T, D]; an nn.Module; or a SequenceModel. A function is first asked whether later tokens change its answers.
-    eval: evaluation options, else at their defaults. batch_limit: the most rows in one call of the function.
-    Raises InputError where the metric does not apply, with the reason.
+    model: a function from tokens int64 [B, T] to logits [B, T, V] (numpy or torch), or to a pair of logits and hidden
+    states [B, T, D]; an nn.Module; or a SequenceModel. A function is first tested: later tokens must not change its
+    output. eval: evaluation options; the others keep their defaults. batch_limit: the largest number of rows in one
+    call of the function. threads: CPU threads of torch.
+    Raises InputError, with the reason, if the metric does not apply.
     """
     from worldbench.core.eval_config import eval_config_type, require_used
     from worldbench.runs.scoring import score
@@ -186,7 +194,7 @@ def measure(
 
     _ = registry.metrics[metric]
     if eval is not None and "metrics" in eval:
-        raise InputError("measure takes one metric, by its first argument; leave `metrics` out of eval")
+        raise InputError("the first argument of measure names the metric; leave `metrics` out of eval")
     words = ["--eval.metrics", metric, *_words("eval", eval)]
     kind = eval_config_type()
     settings = parse_options({"eval": kind}, {"eval": kind()}, words, "worldbench eval RUN")["eval"]
@@ -199,9 +207,10 @@ def measure(
 
 
 def leaderboard(paths: PathLike | Sequence[PathLike], *, columns: Sequence[str] | None = None) -> list[Row]:
-    """`worldbench leaderboard`: a row per world, settings and model, with means over seeds. columns: METRIC[.SCORE].
+    """`worldbench leaderboard`: one row per world, model and settings, with means over seeds.
 
-    A file below a folder that cannot be read is left out, with a warning.
+    columns: names of the form METRIC or METRIC.SCORE. A file in a folder that cannot be read is left out, with a
+    warning.
     """
     from worldbench.records.leaderboard import build
 
@@ -212,10 +221,12 @@ def compare(
     a: str, b: str, paths: PathLike | Sequence[PathLike], *, columns: Sequence[str] | None = None,
     margin: float | None = None, matched: str | None = None,
 ) -> list[Comparison]:  # fmt: skip
-    """`worldbench compare`: paired differences of two models over shared seeds, a row per world, evaluation and score.
+    """`worldbench compare`: paired differences of two models over shared seeds; one row per world, evaluation and
+    score.
 
-    a, b: a model's name, where the results have it with several settings also its options: `nextlat[horizon=4]`.
-    margin: also ask whether they are equivalent to within it. matched: the loss at which to compare, from traces.
+    a, b: names of models; if the results have a model with several settings, the name with its options:
+    `nextlat[horizon=4]`. margin: also test whether the models differ by less than this. matched: compare at equal loss,
+    from traces; the name of the loss, such as "excess_loss.kl".
     """
     from worldbench.records.compare import compare
 
@@ -223,17 +234,17 @@ def compare(
 
 
 def world_names(plugins: Sequence[PathLike] = ()) -> dict[str, str]:
-    """Each registered world with its line; also those of plugin files."""
+    """Name -> one-line description of each registered world, those of the plugin files included."""
     return _names(registry.worlds, plugins)
 
 
 def model_names(plugins: Sequence[PathLike] = ()) -> dict[str, str]:
-    """Each registered model with its line; also those of plugin files."""
+    """Name -> one-line description of each registered model, those of the plugin files included."""
     return _names(registry.models, plugins)
 
 
 def metric_names(plugins: Sequence[PathLike] = ()) -> dict[str, str]:
-    """Each registered metric with its line; also those of plugin files."""
+    """Name -> one-line description of each registered metric, those of the plugin files included."""
     return _names(registry.metrics, plugins)
 
 
@@ -247,7 +258,8 @@ def _job(
     seed: int | None = None, config: PathLike | None = None, tuned: str | None = None,
     plugins: Sequence[PathLike] = (),
 ) -> Job:  # fmt: skip
-    """The job of some settings. Raises InputError for parts whose code is in no file that a record could name."""
+    """The job for some settings. Raises InputError for a world, model or metric whose code is in no file: a record
+    could not name the code."""
     from worldbench.settings.choice import choose
 
     file = None if config is None else Path(config)
@@ -270,7 +282,7 @@ def _model(model: str | Settings | None) -> tuple[str | None, Settings]:
 
 
 def _words(group: str, settings: Settings | None) -> list[str]:
-    """Settings as the command line has them, which is where they are checked."""
+    """Settings as words of a command line, because the command line checks them."""
     words: list[str] = []
     for name, value in (settings or {}).items():
         if isinstance(value, (list, tuple)):

@@ -235,7 +235,10 @@ def named(spec: str) -> Process:
             values[key] = float(value)
         except ValueError as error:
             raise InputError(f"the parameter {key} of {head} must be a number, not {value!r}") from error
-    return function(**values)
+    try:
+        return function(**values)
+    except InputError as error:
+        raise InputError(f"the process {spec!r} cannot be made: {error}") from error
 
 
 def _weighted(text: str) -> tuple[float | None, str]:

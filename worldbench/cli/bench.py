@@ -1,4 +1,4 @@
-"""`worldbench bench [MODEL..]`: what each objective costs to train, at one shape."""
+"""`worldbench bench [MODEL..]`: measure what each objective costs to train, all in the same shape."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`worldbench check WORLD`: hold the metrics against references and against damage."""
+"""`worldbench check WORLD`: check the metrics on references and on damaged models."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, write the record, print it. Raises RunError where a metric does not keep what it declares."""
+    """Check, write the record, print it. Raises RunError if a statement that a metric declares is false."""
     if arguments.help and not arguments.names:
         jobs.print_help(arguments)
         return 0

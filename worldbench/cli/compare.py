@@ -41,7 +41,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the differences, and which files were left out."""
+    """Print the differences, and the files that were left out."""
     from worldbench.records.compare import compare
     from worldbench.records.comparison import render
     from worldbench.runs.display import Display

@@ -1,4 +1,4 @@
-"""`worldbench decode RUN`: measure how much faster a model decodes with drafts of its own."""
+"""`worldbench decode RUN`: measure how much faster a model decodes when it drafts tokens itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LINE = "measure how much faster the model of a finished run decodes when it draf
 
 
 def add_arguments(parser: Parser) -> None:
-    """The options of the verb. An option of the group env says where the map has moved."""
+    """The options of the verb. --env.map gives the new path of a map that has moved."""
     parser.groups = ("env",)
     parser.usage = "worldbench decode RUN [options] [--plugin FILE.py] [--env.map FILE if the map has moved]"
     add = parser.add_argument

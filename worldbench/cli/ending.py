@@ -1,4 +1,4 @@
-"""What run, eval and score print at their end: the primary scores, and where everything else is."""
+"""What run, eval and score print at the end: the primary scores, and where to find everything else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worldbench.runs.printing import print_scores
 
 
 def print_ending(path: Path, display: Display) -> None:
-    """The short table of a result file, its folder, its pictures, and the command that shows the whole record."""
+    """Print the primary scores of a result file, its path, its figures, and the command that shows the whole record."""
     record, folder = read(path, Result), path.parent
     bounds = bounds_beside(path, record)
     print_scores(record, bounds)

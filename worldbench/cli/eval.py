@@ -11,7 +11,7 @@ LINE = "score a finished run again, under other evaluation options"
 
 
 def add_arguments(parser: Parser) -> None:
-    """The options of the verb. Those of other groups than eval say where a file of the run has moved."""
+    """The options of the verb. Options of other groups than eval only give the new path of a file that has moved."""
     parser.groups, parser.suggested = ("eval", "env", "data", "model", "train"), ("eval",)
     parser.usage = (
         "worldbench eval RUN [--as MODEL] [options below] [--plugin FILE.py] [--env.map FILE if the map has moved]"

@@ -27,7 +27,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draw, and print the path of every file drawn."""
+    """Draw the figures, and print the path of every file."""
     from worldbench.core.files import lock
     from worldbench.core.plugins import load_plugins
     from worldbench.figures.run_figures import drawable, drawn
@@ -41,13 +41,15 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for folder in arguments.runs:
         if not os.path.isdir(folder):
-            raise InputError(f"{str(folder)!r} is not a run folder")
+            what = f"{str(folder)!r} is not a run folder: there is no such folder"
+            raise InputError(f"{what}; name a folder that worldbench run printed")
         nothing = True
-        if drawable(folder):  # any other folder is not one of worldbench, so no lock file is made in it
+        if drawable(folder):  # no lock file in a folder that worldbench did not make
             with lock(folder):
                 for path in drawn(folder):
                     put_path(path)
                     nothing = False
         if nothing:
-            raise InputError(f"{str(folder)!r} holds nothing to draw: neither metrics.jsonl nor evidence")
+            what = f"{str(folder)!r} holds nothing to draw: neither metrics.jsonl nor evidence"
+            raise InputError(f"{what}; name a run folder")
     return 0

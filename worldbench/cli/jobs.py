@@ -1,4 +1,4 @@
-"""What the verbs with typed options share: their common plain options, the chosen parts, the job, the help."""
+"""What the verbs with typed options share: plain options, the choice of world and preset, the job, and the help."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def add_settings(parser: Parser) -> None:
 
 
 def choose(arguments: argparse.Namespace) -> Choice:
-    """What the command line and its recipe choose. Raises InputError as `settings.choice.choose` does."""
+    """The choice that the command line and its recipe make. Raises InputError as `settings.choice.choose` does."""
     from worldbench.settings.choice import choose
 
     name = arguments.names[0] if arguments.names else None
@@ -81,10 +81,10 @@ def choose(arguments: argparse.Namespace) -> Choice:
 
 
 def job_of(arguments: argparse.Namespace, model: str | None, small_evaluation: bool = False) -> Job | None:
-    """The job that the command line asks for; None where it asked for help, which is printed.
+    """The job that the command line asks for; None if it asks for help, which is then printed.
 
-    model: None: the recipe's, or gpt. small_evaluation: take the small sizes that metrics declare, where the recipe
-    names no others.
+    model: the name of the model; None: the model of the recipe, or gpt. small_evaluation: use the small sizes that the
+    metrics declare, unless the recipe gives other sizes.
     """
     if arguments.help and not arguments.names:
         print_help(arguments)
@@ -99,10 +99,10 @@ def job_of(arguments: argparse.Namespace, model: str | None, small_evaluation: b
 
 
 def run_folders(arguments: argparse.Namespace, evaluates: bool) -> list[Path]:
-    """The run folders named; [] where the command line asked for help, which is printed.
+    """The run folders that the command line names; [] if it asks for help, which is then printed.
 
-    evaluates: does the verb take evaluation options? Then the help shows them, those of the plugins' metrics as well.
-    Raises InputError where no folder is named.
+    evaluates: the verb takes evaluation options; the help shows them, those of metrics of plugins as well. Raises
+    InputError if no folder is named.
     """
     parser = arguments.parser
     if arguments.help:

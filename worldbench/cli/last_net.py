@@ -1,6 +1,6 @@
 """What the command line does with an unforeseen exception: print one sentence, and write the traceback to a file.
 
-WORLDBENCH_DEBUG=1 prints the traceback as well, of every error.
+With WORLDBENCH_DEBUG=1, the traceback of every error is printed as well.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def caught(error: BaseException, argv: list[str]) -> int:
         complain(f"the system refused{what}: {error.strerror or error}; what was saved before is intact; {where}")
         return 1
     if isinstance(error, MemoryError):
-        complain(f"out of memory; a smaller --train.batch or --eval.trials needs less; {where}")
+        complain(f"out of memory; try a smaller --train.batch or --eval.trials; {where}")
         return 1
     if isinstance(error, SystemExit):
         complain(f"{_place(error)} ended the program by sys.exit({error.code!r}), so the work is not done; {where}")

@@ -22,7 +22,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table, and which files were left out."""
+    """Print the table, and the files that were left out."""
     from worldbench.records.leaderboard import build, render
     from worldbench.runs.display import Display
 

@@ -1,4 +1,4 @@
-"""`worldbench ls`: the worlds, models, metrics, figures, presets and recipes there are."""
+"""`worldbench ls`: list the worlds, models, metrics, figures, presets and recipes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print each name with its line."""
+    """Print each name with its one-line description."""
     from worldbench.core.registry import figures, metrics, models, worlds
     from worldbench.settings import shipped
     from worldbench.settings.presets import presets_of

@@ -1,4 +1,4 @@
-"""The command line: which verb, and what a person sees when something goes wrong."""
+"""The command line: chooses the verb, and prints one sentence when something goes wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worldbench.core.version import TITLE, __version__
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line. The exit code: 0 done, 1 the work failed, 2 the input is wrong, 70 unforeseen, 130
+    """Run the command line. Returns the exit code: 0 done, 1 the work failed, 2 wrong input, 70 unforeseen error, 130
     stopped."""
     set_environment()
     argv = sys.argv[1:] if argv is None else argv
@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> int:
         output.flush()
         if (lost := output.loss()) is not None and output.used:
             last_net.complain(
-                f"cannot write to standard output ({lost}), so what was to be printed is lost; every file is whole"
+                f"cannot write to standard output ({lost}), so printed text is lost; all files are complete"
             )
             code = code if output.closed_before else code or 1
         errors.flush()
@@ -43,7 +43,7 @@ def _answered(argv: list[str]) -> int:
         last_net.complain("stopped; the same command goes on from the last saved state")
         last_net.show_in_debug(error)
         return 130
-    except BaseException as error:  # the last net: whatever a fault here or in a plugin raises becomes a sentence
+    except BaseException as error:  # a fault here or in a plugin: it becomes one sentence
         return last_net.caught(error, argv)
 
 
@@ -55,7 +55,7 @@ def _dispatch(argv: list[str]) -> int:
     verb = load(argv[0])
     parser = Parser(prog=f"worldbench {argv[0]}", description=verb.LINE, allow_abbrev=False, add_help=False)
     verb.add_arguments(parser)
-    if not parser.groups:  # the others print more than the plain options
+    if not parser.groups:  # verbs with typed options have a --help of their own
         parser.add_argument("-h", "--help", action="help", help="this help")
     return verb.run(parser.read(argv[1:]))
 

@@ -1,7 +1,7 @@
 """The parser of a verb. argparse reads the plain options (`--seed 3`); tyro reads the typed ones (`--train.steps 200`).
 
-A verb that takes typed options has no positional arguments in argparse, which could not tell a name from the value of a
-typed option. What argparse does not know stays in its order: first the names, then the typed options.
+A verb that takes typed options has no positional arguments in argparse, because argparse cannot distinguish a name from
+the value of a typed option. The words that argparse does not know keep their order: first names, then typed options.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from worldbench.settings.renamed import hint
 
 
 class Finished(Exception):
-    """--help or --version has printed all that was asked for. code: of the process."""
+    """--help or --version has printed its text, and the program ends. code: the exit code."""
 
     def __init__(self, code: int) -> None:
         self.code = code
@@ -27,8 +27,8 @@ class Finished(Exception):
 class Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are one sentence (InputError), and which may leave typed options to tyro.
 
-    groups: the groups of typed options that the verb takes, such as env and eval. suggested: those of them whose
-    options are suggested for a misspelt one. takes: the names before the options, for errors.
+    groups: the groups of typed options that the verb takes, such as env and eval. suggested: the groups from which the
+    nearest option is suggested for a misspelt one; empty: all. takes: the names before the options, for errors.
     """
 
     groups: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
         raise InputError(f"{_plain(message)}; see {self.prog} --help")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
-        """The plain options, and of a verb with typed options also `names`, `options` and `parser`.
+        """The plain options. For a verb with typed options, also `names`, `options` (words) and `parser`.
 
         Raises InputError for an option that the verb does not have, before anything is loaded.
         """
@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
         return arguments
 
     def _model_option(self, name: str) -> str:
-        """How a model is named, where `name` is one that was given without its option."""
+        """The end of an error: how to choose a model, if `name` is the name of a model; else an empty text."""
         from worldbench.core.registry import models
 
         plain = {option for action in self._actions for option in action.option_strings}
@@ -91,7 +91,7 @@ def _plain(message: str) -> str:
 
 
 def _typed(arguments: argparse.Namespace, groups: Sequence[str]) -> list[str]:
-    """The typed options of the groups, as far as the world and the model are known."""
+    """The names of the typed options of the groups, as far as the world and the model are known."""
     if not groups:
         return []
     from worldbench.core.eval_config import eval_config_type

@@ -1,4 +1,4 @@
-"""`worldbench reconstruct FILE`: the verb, and what it prints."""
+"""`worldbench reconstruct FILE`: reconstruct, score and draw the street map that a file of routes implies."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show(record: Reconstruction) -> None:
-    """A table of the scores, with their intervals and the controls of those that have some; then the notes."""
+    """Print a table of the scores with their intervals and, where a score has them, its controls; then the notes."""
     from worldbench.core import tables
     from worldbench.core.text import counted
     from worldbench.runs.display import number, print_notes

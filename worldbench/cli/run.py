@@ -30,7 +30,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run what is still to be done of the job, and print its scores."""
+    """Run the parts of the job that are not done yet, and print the scores."""
     job = jobs.job_of(arguments, arguments.model)
     if job is None:
         return 0

@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     for option, value in {"--batch-limit": arguments.batch_limit, "--threads": arguments.threads}.items():
         if value is not None and value < 1:
             raise InputError(f"{option} must be at least 1, not {value}")
-    # The oracle is not trained, so the options are those of the world and the evaluation alone.
+    # The oracle is not trained, so only the options of the world and of the evaluation remain.
     job = jobs.job_of(arguments, "oracle")
     if job is None:
         return 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LINE = "print the record of a run: settings, learning curve, scores, and the metrics that do not apply"
 
 STUDIES = ("tuning.json", "check.json", "reconstruction.json", "bench.json")
-"""Records of folders that are not of a run."""
+"""The records of folders that are not run folders."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -31,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print. Raises InputError where there is no record."""
+    """Print the record. Raises InputError if there is none."""
     from worldbench.core import cells
     from worldbench.records.reading import content_of, read_any
 
@@ -52,9 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def record_path(path: Path) -> Path:
-    """The file to show: the one named, or a folder's: its own result, else its study, else its config.json.
+    """The file to show: `path` itself if it is a file. For a folder: its own result, else the record of a study, else
+    config.json.
 
-    Raises InputError for a path that does not exist, and for a folder without any of them.
+    Raises InputError for a path that does not exist, and for a folder without such a file.
     """
     from worldbench.records.finding import PATTERNS, own_result
 
@@ -75,7 +76,7 @@ def record_path(path: Path) -> Path:
 
 
 def other_records(path: Path) -> list[str]:
-    """The names of the further results, traces and decodings beside a result."""
+    """The names of the other results, traces and decodings in the folder of a result."""
     from worldbench.records.finding import PATTERNS
 
     found = (file.name for kind in ("result", "trace", "decode") for file in path.parent.glob(PATTERNS[kind]))
@@ -83,7 +84,7 @@ def other_records(path: Path) -> list[str]:
 
 
 def show(path: Path, record: Record, *, every: bool) -> None:
-    """Print a record as the verb that made it does. Raises InputError for a kind without a table."""
+    """Print a record in the form of the verb that made it. Raises InputError for a kind of record without a table."""
     from worldbench.records.bench import Bench
     from worldbench.records.bounds import bounds_beside
     from worldbench.records.check import Check
@@ -129,7 +130,7 @@ def show(path: Path, record: Record, *, every: bool) -> None:
 
 
 def show_unfinished(path: Path, *, every: bool) -> None:
-    """A run without a result: its settings, and its learning curve as far as training wrote it."""
+    """Print a run that has no result yet: its settings, and its learning curve so far."""
     from worldbench.records.folder import Config
     from worldbench.records.lines import EvalLine, read_lines
     from worldbench.records.reading import read
@@ -138,4 +139,4 @@ def show_unfinished(path: Path, *, every: bool) -> None:
     printing.print_config(read(path, Config))
     if (lines := path.with_name("metrics.jsonl")).exists():
         printing.print_curve([line for line in read_lines(lines) if isinstance(line, EvalLine)], every=every)
-    printing.print_facts({"scores": "none yet; the command of the run goes on where it stopped"})
+    printing.print_facts({"scores": "none yet; repeat the command of the run to continue it"})

@@ -25,11 +25,12 @@ VERBS = {
     "ls": "worldbench.cli.ls",
     "validate": "worldbench.cli.validate",
 }
-"""In the order of the help. A module is imported when its verb is wanted, and all of them for the list of verbs."""
+"""Verb -> its module, in the order of the help. A module is imported only when it is needed; `worldbench --help` needs
+all of them."""
 
 
 class Verb(Protocol):
-    """What the module of a verb has. `run` returns the exit code of the process; heavy modules are imported there."""
+    """What the module of a verb defines. `run` imports the heavy modules, and returns the exit code of the process."""
 
     LINE: str
 

@@ -12,7 +12,7 @@ LINE = "score finished runs at every checkpoint that they keep"
 
 
 def add_arguments(parser: Parser) -> None:
-    """The options of the verb. Those of other groups than eval say where a file of the run has moved."""
+    """The options of the verb. Options of other groups than eval only give the new path of a file that has moved."""
     parser.groups, parser.suggested = ("eval", "env", "data", "model", "train"), ("eval",)
     parser.takes = "run folders"
     parser.usage = (
@@ -25,7 +25,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score the checkpoints of each run; print the path and the scores of each trace."""
+    """Score the checkpoints of each run, and print the path and the scores of each trace."""
     folders = jobs.run_folders(arguments, evaluates=True)
     if not folders:
         return 0

@@ -1,4 +1,4 @@
-"""`worldbench tune WORLD --models NAME..`: tune several models with the same budget."""
+"""`worldbench tune WORLD --models NAME..`: tune several models, each with the same number of trials."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Tune, print the tables, and say how to report the best settings."""
+    """Tune the models, print the table, and print the commands that train with the best settings."""
     if arguments.help and not arguments.names:
         jobs.print_help(arguments)
         return 0
     choice = jobs.choose(arguments)
     if "tuned" in choice.recipe:
-        before = f"{str(arguments.config)!r} was tuned already ({choice.recipe['tuned']})"
-        raise InputError(f"the recipe {before}; tune the settings that it started from")
+        before = f"{str(arguments.config)!r} holds settings that were tuned already ({choice.recipe['tuned']})"
+        raise InputError(f"the recipe {before}; name the recipe that the tuning started from")
     names = models_of(arguments, choice.recipe)
     if arguments.help:
         show_help(arguments, choice, names)
@@ -73,26 +73,30 @@ def run(arguments: argparse.Namespace) -> int:
     show(paths)
     for path in paths:
         named = "".join(f" --plugin {shlex.quote(plugin.path)}" for plugin in choice.plugins)
-        display.say(f"to report it: worldbench run --config {path.with_name('best.toml')} --seed 0{named}")
+        display.say(
+            f"to train with the best settings: worldbench run --config {path.with_name('best.toml')} --seed 0{named}"
+        )
     return 0
 
 
 def models_of(arguments: argparse.Namespace, recipe: dict[str, Any]) -> list[str]:
-    """The models to tune, each once. Raises InputError where there is none, and for one that is not trained."""
+    """The models to tune, each once. Raises InputError if there is none, and for a model that is not trained."""
     from worldbench.core.registry import models
 
     by_default = [recipe.get("model", {}).get("name"), "gpt" if arguments.help else None]
     names = list(dict.fromkeys(arguments.models or filter(None, by_default)))
     trained = ", ".join(e.name for e in models if e.trained)
     if not names:
-        raise InputError(f"which models? --models takes some of {trained}")
+        raise InputError(f"which models? name one or more after --models: {trained}")
     if untrained := [name for name in names if not models[name].trained]:
-        raise InputError(f"{untrained[0]} is not trained, so there is nothing to tune; there are {trained}")
+        raise InputError(
+            f"{untrained[0]} is not trained, so it cannot be tuned; the models that are trained are {trained}"
+        )
     return names
 
 
 def jobs_of(arguments: argparse.Namespace, choice: Choice, names: list[str]) -> list[Job]:
-    """A job for each model, with the options and the keys of the recipe that the model has."""
+    """One job per model. Of the options and of the recipe, each job has those that apply to its model."""
     from worldbench.settings.resolve import resolve
     from worldbench.settings.several import applying, applying_keys
 
@@ -109,7 +113,7 @@ def jobs_of(arguments: argparse.Namespace, choice: Choice, names: list[str]) -> 
 
 
 def show_help(arguments: argparse.Namespace, choice: Choice, names: list[str]) -> None:
-    """The options of the verb and of the first model; then the model options of each further one."""
+    """Print the options of the verb and of the first model, then the model options of each other model."""
     from worldbench.settings.option_help import print_option_help
 
     jobs.print_help(arguments, *choice.defaults(names[0]))

@@ -1,4 +1,4 @@
-"""`worldbench validate PATH..`: read every record again."""
+"""`worldbench validate PATH..`: read every record, and report those that cannot be read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a line for each file. Raises InputError where one cannot be read."""
+    """Print one line per file. Raises InputError if a file cannot be read."""
     from worldbench.records.finding import everything
     from worldbench.records.reading import read_any
     from worldbench.records.summary import summary
@@ -32,5 +32,5 @@ def run(arguments: argparse.Namespace) -> int:
             wrong += 1
             print(visible(str(error), 500))
     if wrong:
-        raise InputError(f"{wrong} of {len(found)} files cannot be read; what is wrong with them is above")
+        raise InputError(f"{wrong} of {len(found)} files cannot be read; the reasons are above")
     return 0

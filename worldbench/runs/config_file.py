@@ -58,7 +58,8 @@ def write_config(folder: Path, prepared: Prepared) -> None:
 def saved_config(folder: Path) -> Config:
     """The `config.json` of a run folder. Raises InputError if the file is missing or cannot be read."""
     if not os.path.exists(folder / "config.json"):
-        raise InputError(f"{str(folder)!r} is not a run folder: it has no config.json")
+        why = "it has no config.json" if os.path.isdir(folder) else "there is no such folder"
+        raise InputError(f"{str(folder)!r} is not a run folder: {why}; name a folder that worldbench run printed")
     return read(folder / "config.json", Config)
 
 
@@ -120,7 +121,7 @@ def _values(path: Path, saved: Config, types_: dict[str, type], loaded: Sequence
     """
     if types_.keys() != saved.groups.keys():
         has, wants = (", ".join(sorted(names)) or "nothing" for names in (saved.groups, types_))
-        what = f"its groups of options are {has}, and those of {saved.model} in {saved.world} are {wants}"
+        what = f"it has the option groups {has}, and {saved.model} in {saved.world} has {wants}"
         raise InputError(f"{str(path)!r} cannot be used: {what}; {saved.remedy}")
     groups = dict(saved.groups)
     there = {plugin.sha256 for plugin in loaded}

@@ -102,7 +102,7 @@ def print_config(config: Config) -> None:
     """What a run is that has no result yet."""
     facts = {"run": f"{config.model} in {config.world}, seed {config.seed}, preset {config.preset}"}
     if config.given:
-        facts["other than the preset"] = _pairs(config.given)
+        facts["changed from the preset"] = _pairs(config.given)
     facts["identity"] = f"training {config.identity.training}, evaluation {config.identity.evaluation}"
     print_facts(facts)
 

@@ -77,6 +77,7 @@ def _trace(tracing: Tracing, changes: list[str], display: Display) -> Path:
             display.say(f"traced already: {tracing.path}")
             remove(partial_of(tracing.path))  # left if a process was killed just before this line
         else:
+            display.say(f"folder: {tracing.folder}")
             _score(tracing, changes, display)
         draw(tracing.folder, display)
     return tracing.path
