@@ -24,10 +24,10 @@ def tell(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
     """The one sentence that a mistake is answered with."""
-    got, told = tell(capsys, *argv)
-    assert got == code, told
-    lines = [line for line in told.splitlines() if line.startswith("worldbench: ")]
+    got, message = tell(capsys, *argv)
+    assert got == code, message
+    lines = [line for line in message.splitlines() if line.startswith("worldbench: ")]
     assert len(lines) == 1
-    assert told.splitlines()[-1] == lines[0]
-    assert "Traceback" not in told
+    assert message.splitlines()[-1] == lines[0]
+    assert "Traceback" not in message
     return lines[0].removeprefix("worldbench: ")

@@ -95,12 +95,12 @@ def answer(argv: Sequence[str]) -> None:
         mock.patch.object(last_net, "caught", caught),
     ):
         code = main(list(argv))
-    told, out = (stream.buffer.getvalue().decode() for stream in (said, printed))  # type: ignore[attr-defined]
-    assert code in (0, 1, 2), f"exit code {code}: {told}"
-    assert all(line.isprintable() for line in (told + out).split("\n")), f"{told!r} {out!r:.2000}"
+    message, out = (stream.buffer.getvalue().decode() for stream in (said, printed))  # type: ignore[attr-defined]
+    assert code in (0, 1, 2), f"exit code {code}: {message}"
+    assert all(line.isprintable() for line in (message + out).split("\n")), f"{message!r} {out!r:.2000}"
     if code:
-        assert told.splitlines()[-1].startswith("worldbench: "), told
-        raise InputError(told.splitlines()[-1])
+        assert message.splitlines()[-1].startswith("worldbench: "), message
+        raise InputError(message.splitlines()[-1])
 
 
 @contextlib.contextmanager

@@ -102,12 +102,12 @@ def in_worker(work: Callable[[Probe], None]) -> Report:
             _work(work, note, writing, stacks)
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
-            told = pipe.read()
+            message = pipe.read()
         _, status = os.waitpid(child, 0)
         stacks.seek(0)
         where = stacks.read().decode(errors="replace")
-    if told:
-        return Report(**json.loads(told))
+    if message:
+        return Report(**json.loads(message))
     which = note[:].partition(b"\0")[0].decode(errors="replace")
     code = os.waitstatus_to_exitcode(status)
     why = {

@@ -101,9 +101,9 @@ def test_the_option_that_is_named_is_the_verbs_own(
     with pytest.raises(InputError, match=r"--train\.device cuda was asked for.*use --train\.device cpu"):
         arithmetic.resolve_device("cuda")
     assert main(["bench", "gpt", "--device", "cuda", "--shape", "small", "--out", str(tmp_path)]) == 2
-    told = capsys.readouterr().err
-    assert "use --device cpu" in told
-    assert "train.device" not in told
+    message = capsys.readouterr().err
+    assert "use --device cpu" in message
+    assert "train.device" not in message
 
 
 # The fingerprint
@@ -152,9 +152,9 @@ def test_a_run_does_not_go_on_under_another_instruction_set(
     before = {path: path.read_bytes() for path in (folder / "checkpoint").iterdir()}
     other = in_process("-m", "worldbench", *command, ATEN_CPU_CAPABILITY="default")
     assert other.returncode == 1
-    told = other.stderr.strip().splitlines()[-1]
-    assert f"set ATEN_CPU_CAPABILITY={began['instructions'].lower()}" in told
-    assert "with DEFAULT instructions" in told
+    message = other.stderr.strip().splitlines()[-1]
+    assert f"set ATEN_CPU_CAPABILITY={began['instructions'].lower()}" in message
+    assert "with DEFAULT instructions" in message
     assert {path: path.read_bytes() for path in (folder / "checkpoint").iterdir()} == before
     capsys.readouterr()
     assert main(command) == 0, capsys.readouterr().err

@@ -20,7 +20,7 @@ from worldbench.core.world import Documents
 
 
 class GRUConfig(RecurrentConfig):
-    """So that the kind can be told from the options."""
+    """So that the options show the kind."""
 
 
 class LSTMConfig(RecurrentConfig):

@@ -1,4 +1,4 @@
-"""Detours of every kind and lookahead, against rides told one token at a time."""
+"""Detours of every kind and lookahead, against rides followed one token at a time."""
 
 from __future__ import annotations
 
@@ -186,12 +186,12 @@ def test_sampling_in_parts_draws_what_one_search_a_row_draws(seed: int) -> None:
     logits[:, v // 2] = 0
     u = np.append(rng.random(n - 1), np.nextafter(1, 0))
     law = probabilities(logits)
-    told = [int(np.searchsorted(np.cumsum(row), x * np.cumsum(row)[-1], side="right")) for row, x in zip(law, u)]
+    message = [int(np.searchsorted(np.cumsum(row), x * np.cumsum(row)[-1], side="right")) for row, x in zip(law, u)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("worldbench.metrics.rollout.SAMPLED_CELLS", 3 * v)
-        assert sample(logits, u).tolist() == told
-    assert draw(law, u).tolist() == told
-    assert (law[np.arange(n), told] > 0).all()
+        assert sample(logits, u).tolist() == message
+    assert draw(law, u).tolist() == message
+    assert (law[np.arange(n), message] > 0).all()
 
 
 # The metric
@@ -263,27 +263,27 @@ def test_detours_of_chosen_kinds(world: TaxiWorld) -> None:
 # Lookahead
 
 
-def test_lookahead_is_told_ride_by_ride(world: TaxiWorld) -> None:
+def test_lookahead_is_that_of_each_ride(world: TaxiWorld) -> None:
     model = Erring(world)
     report = LOOKAHEAD.measure(Evaluation(world, model, DEFAULTS))
     prompts, _ = world.prompts(0, 120)
-    told: dict[str, list[bool]] = {"shortest": [], **{f"within_{k}": [] for k in WITHIN}}
+    message: dict[str, list[bool]] = {"shortest": [], **{f"within_{k}": [] for k in WITHIN}}
     for i, prompt in enumerate(prompts):
         tokens, status, _ = literal_ride(world, model, prompt, i, "greedy", 0.0, "random")
         moves = sum(t != world.vocabulary.end for t in tokens)
         least = hops(world.graph(), int(prompt[1]) - world.first_place)[int(prompt[0]) - world.first_place]
-        told["shortest"].append(status == ARRIVED and moves == least)
+        message["shortest"].append(status == ARRIVED and moves == least)
         for k in WITHIN:
-            told[f"within_{k}"].append(
+            message[f"within_{k}"].append(
                 status == ARRIVED and moves / least <= 1 + k / 100 + 1e-12
                 if least
                 else status == ARRIVED and moves == 0
             )
-    assert {k: s.value for k, s in report.scores.items()} == {k: np.mean(v) for k, v in told.items()}
+    assert {k: s.value for k, s in report.scores.items()} == {k: np.mean(v) for k, v in message.items()}
     assert 0 < report.scores["shortest"].value < report.scores["within_50"].value < 1
     series = report.series["by_hops"]
     assert sum(series["n"]) == len(prompts)
-    assert np.dot(series["n"], series["shortest"]) == pytest.approx(sum(told["shortest"]))
+    assert np.dot(series["n"], series["shortest"]) == pytest.approx(sum(message["shortest"]))
 
 
 def test_lookahead_of_references(world: TaxiWorld) -> None:
@@ -296,7 +296,7 @@ def test_lookahead_of_references(world: TaxiWorld) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_shortest_driver_scores_one(seed: int) -> None:
-    """On data that may stop anywhere, a driver who always nears the destination is told apart from one who first goes
+    """On data that may stop anywhere, a driver who always nears the destination differs from one who first goes
     round."""
     w = TaxiWorld(TaxiConfig(min_moves=1, max_moves=20), small_map(9, seed, extra=8))
 

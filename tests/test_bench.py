@@ -131,7 +131,7 @@ def test_memory_holds_weights_gradients_and_moments() -> None:
     assert measured.bytes is None or 4 * 4 * parameters < measured.bytes < 4 * 4 * 4 * parameters
 
 
-def test_a_process_that_fails_is_told_in_one_sentence() -> None:
+def test_a_process_that_fails_is_reported_in_one_sentence() -> None:
     with pytest.raises(RunError, match="unknown model 'nosuch'"):
         measure_apart(BenchPlan(labels=("gpt",)), "nosuch")
 
@@ -152,10 +152,10 @@ print(keep_freed_memory(), *(new_pages() for _ in range(9)))
 def test_large_blocks_are_reused() -> None:
     """Of 48 MiB, freed one before the other, in a process of its own: most have no new pages (all of them have where
     memory is not kept)."""
-    told = subprocess.run([sys.executable, "-c", BLOCKS], capture_output=True, text=True, check=True).stdout.split()
-    if told[0] == "False":
-        pytest.skip("this C library does not let its allocator be told")
-    assert sorted(map(int, told[1:]))[4] < (48 << 20) / resource.getpagesize() / 10
+    message = subprocess.run([sys.executable, "-c", BLOCKS], capture_output=True, text=True, check=True).stdout.split()
+    if message[0] == "False":
+        pytest.skip("this C library does not let its allocator be set")
+    assert sorted(map(int, message[1:]))[4] < (48 << 20) / resource.getpagesize() / 10
 
 
 # The verb
@@ -199,7 +199,7 @@ def test_every_trained_model_is_measured(tmp_path: Path, capsys: pytest.CaptureF
 
 
 @pytest.mark.usefixtures("no_processes")
-def test_variants_of_a_model_are_told_apart_and_gpt_is_added(
+def test_variants_of_a_model_are_distinguished_and_gpt_is_added(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     labels = ["nextlat[horizon=1]", "nextlat[horizon=6,model.lambda_kl=0]"]
@@ -251,9 +251,9 @@ def test_shapes_take_the_published_options() -> None:
 )
 def test_mistakes(words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", *words, "--out", str(tmp_path / "out")]) == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert "Traceback" not in told
+    message = capsys.readouterr().err
+    assert said in message
+    assert "Traceback" not in message
     assert not list(tmp_path.rglob("bench.json"))
 
 

@@ -211,7 +211,7 @@ HERE = r"\(test_callables\.py, line \d+\)"
         (leaving, rf"the code ends the program \(SystemExit: bye\) {HERE}"),
     ],
 )
-def test_mistakes_are_told_at_once(function: Any, message: str) -> None:
+def test_mistakes_are_reported_at_once(function: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         CallableModel(function, WORDS)
     assert "\n" not in str(caught.value)
@@ -265,11 +265,11 @@ ANYTHING = st.recursive(
 @given(value=ANYTHING)
 def test_whatever_is_returned_is_read_or_refused(value: Any) -> None:
     """In one sentence, whatever it is; what is read are finite numbers of the right shape."""
-    tokens, told = np.full((3, 5), A), ""
+    tokens, messages = np.full((3, 5), A), ""
     try:
         logits = CallableModel(lambda t: zeros(t) if t.shape == (1, 1) else value, WORDS).logits(tokens)
     except InputError as error:
-        told, logits = str(error), zeros(tokens)
-    assert "\n" not in told
+        messages, logits = str(error), zeros(tokens)
+    assert "\n" not in messages
     assert (logits.shape, logits.dtype) == ((3, 5, 7), np.float32)
     assert not np.isnan(logits).any()

@@ -44,10 +44,10 @@ def test_csv_keeps_its_columns_and_runs_nothing(text: str) -> None:
 
 @ALL
 def test_json_is_the_same_value(text: str) -> None:
-    told = cells.json({"name": [text, 1.5, None]})
-    assert told.isascii()
-    assert acting(told) == []
-    assert json.loads(told) == {"name": [encodable(text), 1.5, None]}
+    message = cells.json({"name": [text, 1.5, None]})
+    assert message.isascii()
+    assert acting(message) == []
+    assert json.loads(message) == {"name": [encodable(text), 1.5, None]}
 
 
 def test_ordinary_cells_stay_as_they_are() -> None:

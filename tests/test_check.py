@@ -231,9 +231,9 @@ def test_the_command_fails_on_a_blind_metric(
         *("--eval.trials", "40"),
     ]
     assert main([*words, "--plugin", str(plugin), "--eval.metrics", "blind", "--quiet"]) == 1
-    told = capsys.readouterr()
-    assert "tells references apart" in told.out
-    assert "1 of 2 statements fail, for blind" in told.err
+    message = capsys.readouterr()
+    assert "tells references apart" in message.out
+    assert "1 of 2 statements fail, for blind" in message.err
     assert main([*words, "--severities", "9"]) == 2
     assert main([*words, "--model.width", "3"]) == 2
     assert main([*words, "--corruption", "3"]) == 2

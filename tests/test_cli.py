@@ -115,8 +115,8 @@ def test_switches_take_a_value(value: str, capsys: pytest.CaptureFixture[str]) -
         *("--eval.reconstruction_roll_back", value, "--print-config"),
     ]
     assert main(argv) == 0
-    told = tomllib.loads(capsys.readouterr().out)
-    assert told["model"]["stop_head"] == told["eval"]["reconstruction_roll_back"] == (value == "True")
+    message = tomllib.loads(capsys.readouterr().out)
+    assert message["model"]["stop_head"] == message["eval"]["reconstruction_roll_back"] == (value == "True")
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,9 @@ def test_help_and_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--help"]) == 0
     assert "WORLD" in capsys.readouterr().out
     assert main(["run", "taxi", "--model", "nextlat", "--help"]) == 0
-    told = capsys.readouterr().out
-    assert "--model.horizon" in told
-    assert "--env.map" in told
+    message = capsys.readouterr().out
+    assert "--model.horizon" in message
+    assert "--env.map" in message
     assert main(["run", "taxi", "--model", "oracle", "--help"]) == 0
     assert "--train.steps" not in capsys.readouterr().out
     assert main(["eval", "--help"]) == 0

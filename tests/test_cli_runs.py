@@ -80,12 +80,12 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
     assert main(["figures", str(folders[0])]) == 0
     assert main(["validate", str(tmp_path / "runs")]) == 0
     newer = before.replace(f'"schema_version": {VERSION},'.encode(), b'"schema_version": 99,')
-    for damaged, told in ((before[: len(before) // 2], "not JSON"), (newer, "newer")):
+    for damaged, message in ((before[: len(before) // 2], "not JSON"), (newer, "newer")):
         result.write_bytes(damaged)
         capsys.readouterr()
         assert main(["validate", str(tmp_path / "runs")]) == 2
         printed = capsys.readouterr()
-        assert told in printed.out
+        assert message in printed.out
         assert printed.err.startswith("worldbench: 1 of ")
 
 
@@ -103,9 +103,9 @@ def test_score_a_function_of_ones_own(
     monkeypatch.delitem(sys.modules, "mine", raising=False)
     tiny = [*TINY]
     tiny[1] = "city:24"
-    code, told = tell(capsys, "score", "taxi", "--callable", "mine:wrong", *tiny)
+    code, message = tell(capsys, "score", "taxi", "--callable", "mine:wrong", *tiny)
     assert code == 2
-    vocabulary = int(told.rsplit("they must be (1, 1, ", 1)[1].split(")")[0])
+    vocabulary = int(message.rsplit("they must be (1, 1, ", 1)[1].split(")")[0])
     text = Path("mine.py").read_text().replace("34", str(vocabulary))
     Path("mine.py").write_text(text)
     monkeypatch.delitem(sys.modules, "mine", raising=False)
@@ -202,8 +202,8 @@ def test_auto_without_a_network_is_announced_and_named(
     monkeypatch.setattr("worldbench.envs.taxi.download.fetch_soon", lambda: "there is no network")
     short = ["--eval.trials", "5", "--eval.documents", "5", "--eval.reconstruction_rides", "5", "--out", str(tmp_path)]
     assert main(["run", "taxi", "--model", "oracle", *short]) == 0
-    told = capsys.readouterr().err
-    assert "city:48, a generated city, because there is no network" in told
+    message = capsys.readouterr().err
+    assert "city:48, a generated city, because there is no network" in message
     record = result_of(next(tmp_path.glob("taxi-oracle-*")))
     assert record.config["env"]["map"] == "city:48"
     assert "--env.map city:48" in record.command

@@ -156,9 +156,9 @@ def test_strangers_files_are_left_out_with_a_line(tmp_path: Path, capsys: pytest
     (tmp_path / "results_2026.json").write_text('{"results": {}}')
     for words in (["leaderboard"], ["compare", "gpt", "nextlat"]):
         assert main([*words, str(tmp_path)]) == 0
-        told = capsys.readouterr()
-        assert "results_2026" not in told.out
-        (line,) = told.err.splitlines()
+        message = capsys.readouterr()
+        assert "results_2026" not in message.out
+        (line,) = message.err.splitlines()
         assert str(tmp_path / "results_2026.json") in line
         assert main([*words, str(tmp_path), str(tmp_path / "results_2026.json")]) == 2
         assert "is not a result file" in capsys.readouterr().err
@@ -177,14 +177,14 @@ def test_rows_say_what_tells_them_apart(tmp_path: Path) -> None:
     write(tmp_path, "jtp", 0, {"m": 0.5}, evaluation="other")
     names = [identity(evaluation=name).evaluation[:10] for name in ("e", "other")]
     assert sorted(row.label for row in build([tmp_path])) == sorted(
-        f"{model} {told}"
+        f"{model} {message}"
         for model, both in {
             "gpt": ["model.layers=2", "model.layers=4"],
             "nextlat": ["m.version=1", "m.version=2"],
             "mtp": ["eval.trials=50", "eval.trials=7"],
             "jtp": [f"evaluation={name}" for name in names],
         }.items()
-        for told in both
+        for message in both
     )
 
 
@@ -224,8 +224,8 @@ def test_refusals(tmp_path: Path) -> None:
         ("gpt", "nextlat", {"columns": ["q"]}, "no result has the metric 'q'"),
         ("gpt", "nextlat", {"columns": ["m.z"]}, "no score 'z'"),
     ]
-    for a, b, options, told in refused:
-        with pytest.raises(InputError, match=told):
+    for a, b, options, message in refused:
+        with pytest.raises(InputError, match=message):
             compare(a, b, [tmp_path], **options)
     write(tmp_path, "gpt", 0, {"m": 0.4})
     with pytest.raises(InputError, match="seed 0 comes more than once"):

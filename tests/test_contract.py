@@ -112,7 +112,7 @@ def reason_without_primary(name: str) -> str:
 
 
 @pytest.mark.parametrize("toy", TOYS)
-def test_every_reference_is_scored_by_every_metric_or_told_why_not(toy: str) -> None:
+def test_every_reference_is_scored_by_every_metric_or_reports_why_not(toy: str) -> None:
     world = TOYS[toy]
     made = references(world)
     expected = {"uniform", "ngram", "untrained"} | (

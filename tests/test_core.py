@@ -175,12 +175,12 @@ def test_states_take_and_put() -> None:
 
 
 def test_an_error_is_one_line_of_which_all_is_seen_and_no_word_is_very_long() -> None:
-    told = str(InputError(f"a key\n'\x1b[31m{'9' * 5000}' and {' ' * 4000}, \ud800 of '{'é' * 250}'"))
-    assert told == (
+    message = str(InputError(f"a key\n'\x1b[31m{'9' * 5000}' and {' ' * 4000}, \ud800 of '{'é' * 250}'"))
+    assert message == (
         f"a key\\n'\\x1b[31m{'9' * 94}.. (5,007 characters) and{' ' * 100}.. (4,001 "
         f"characters), \\ud800 of '{'é' * 250}'"
     )
-    assert str(InputError(told)) == told
+    assert str(InputError(message)) == message
 
 
 def test_errors_name_the_nearest_or_all() -> None:

@@ -46,10 +46,10 @@ def decoded(folder: Path, *more: str) -> dict[str, Any]:
 def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
     capsys.readouterr()
     assert main(["decode", *argv]) == code
-    told = capsys.readouterr().err.splitlines()
-    assert told[-1].startswith("worldbench: ")
-    assert "Traceback" not in told
-    return told[-1]
+    message = capsys.readouterr().err.splitlines()
+    assert message[-1].startswith("worldbench: ")
+    assert "Traceback" not in message
+    return message[-1]
 
 
 @pytest.mark.parametrize("model", ["nextlat", "mtp", "jtp"])
@@ -105,9 +105,9 @@ def test_what_cannot_be_measured_is_refused(
     runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for model in ("gpt", "oracle"):
-        told = refused(capsys, str(runs[model]), "--quiet")
-        assert f"{model} cannot draft" in told
-        assert "nextlat, mtp, jtp" in told
+        message = refused(capsys, str(runs[model]), "--quiet")
+        assert f"{model} cannot draft" in message
+        assert "nextlat, mtp, jtp" in message
     assert "at most 3 tokens per round" in refused(capsys, str(runs["mtp"]), "--lengths", "4")
     assert "not a run folder" in refused(capsys, str(tmp_path))
     folder = str(runs["nextlat"])
@@ -136,8 +136,8 @@ def test_a_difference_is_not_passed_over(
         return settle(-logits if drafts.shape[1] > 2 else logits, drafts, *rest)
 
     monkeypatch.setattr(speculative, "settle", wrong)
-    told = refused(capsys, str(runs["nextlat"]), *FEW, "--lengths", "3", code=1)
-    assert "went wrong at token" in told
+    message = refused(capsys, str(runs["nextlat"]), *FEW, "--lengths", "3", code=1)
+    assert "went wrong at token" in message
     assert not list(runs["nextlat"].glob("decode-*.part"))
 
 
@@ -170,9 +170,9 @@ def test_best_length_and_threshold_by_hand() -> None:
     assert expected_per_round(np.array([0.8, 0.5, 0.0]), 2) == pytest.approx(1 + 0.8 + 0.4)
     for made in arms:
         made.wall, made.processor = [1.0], [1.0]
-    told = summary(arms, None)
-    assert told["best"].predicted_length == 2
-    assert told["best"].predicted_speed_up == pytest.approx(2.2 / 5 * 4)
+    message = summary(arms, None)
+    assert message["best"].predicted_length == 2
+    assert message["best"].predicted_speed_up == pytest.approx(2.2 / 5 * 4)
 
 
 def test_settings_in_words() -> None:

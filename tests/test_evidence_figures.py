@@ -152,7 +152,7 @@ def test_distances_are_those_of_the_evidence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("figure", [belief_simplex, belief_distances, position_loss, spectra])
-def test_what_is_no_evidence_is_told(figure, tmp_path: Path) -> None:
+def test_what_is_no_evidence_is_reported(figure, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", outcome=np.zeros(3))
     (tmp_path / "text.npz").write_text("not an archive")
     for name, words in (("other.npz", "lacks "), ("text.npz", "cannot read"), ("absent.npz", "cannot read")):

@@ -85,7 +85,7 @@ def test_a_box_can_be_chosen_and_an_empty_one_is_no_error(tmp_path: Path) -> Non
     assert table(tmp_path / "map-zoom.csv") == []
 
 
-def test_what_is_no_evidence_is_told(tmp_path: Path) -> None:
+def test_what_is_no_evidence_is_reported(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", outcome=np.zeros(3))
     (tmp_path / "text.npz").write_text("not an archive")
     for name, words in (
@@ -145,7 +145,7 @@ def test_smoothing_keeps_the_mean_of_each_bin() -> None:
     assert x == pytest.approx([1.0, 101.0], rel=1e-3)
 
 
-def test_no_losses_is_told(tmp_path: Path) -> None:
+def test_no_losses_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no losses"):
         learning_curves.draw([], tmp_path / "curves")
     with pytest.raises(InputError, match="cannot read"):

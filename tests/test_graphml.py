@@ -174,7 +174,7 @@ def test_broken_file_is_one_sentence(what: str, name: str, tmp_path: Path) -> No
     assert "passwd" not in message
 
 
-def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
+def test_all_problems_are_reported_at_once(tmp_path: Path) -> None:
     nodes = {**SQUARE_NODES, "5": None, "6": (500, 3)}
     text = document(nodes, [*SQUARE_EDGES, ("1", "9", {"length": "?"})])
     with pytest.raises(InputError) as caught:

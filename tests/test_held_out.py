@@ -56,7 +56,7 @@ def line_of_three() -> Graph:
     )  # fmt: skip
 
 
-def told(graph: Graph, low: int, high: int, kind: str, share: float, salt: int | None = None) -> str:
+def message(graph: Graph, low: int, high: int, kind: str, share: float, salt: int | None = None) -> str:
     held = HeldOut.of(graph, kind, share) if salt is None else HeldOut(kind, share, salt)
     walker = Walker(graph, low, high, held)
     started = time.process_time()
@@ -75,7 +75,7 @@ def test_nothing_is_held_out() -> None:
     place = np.arange(3)
     values = held.threshold(place[:, None], place[None, :])[~np.eye(3, dtype=bool)]
     least = float(np.ceil(values.min() * 100) / 100)
-    said = told(graph, 2, 99, "pairs", 0.001)
+    said = message(graph, 2, 99, "pairs", 0.001)
     assert said.startswith(
         "line: no pair (origin, destination) of its 3 places is held out with env.held_out_share 0.001"
     )
@@ -93,14 +93,14 @@ def test_what_is_held_out_has_no_route() -> None:
         if odd < min(value[0, 2], value[2, 0]):
             break
     share = float(odd) + 1e-9
-    assert "of 1 held-out pair of places, none has a route of 2 moves" in told(graph, 2, 2, "pairs", share, salt)
+    assert "of 1 held-out pair of places, none has a route of 2 moves" in message(graph, 2, 2, "pairs", share, salt)
     Walker(graph, 1, 3, HeldOut("pairs", share, salt)).check()
 
 
 def test_nothing_is_left_to_train_on() -> None:
-    said = told(line_of_three(), 1, 1, "pairs", 0.99999)
+    said = message(line_of_three(), 1, 1, "pairs", 0.99999)
     assert "of 3 pairs of places that are not held out, none has a route of 1 move," in said
-    said = told(line_of_three(), 2, 9, "states", 0.99999)
+    said = message(line_of_three(), 2, 9, "states", 0.99999)
     assert "that avoids all held-out states" in said
     assert "change env.min_moves and env.max_moves, or env.held_out_share" in said
 

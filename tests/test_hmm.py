@@ -158,7 +158,7 @@ def test_a_mixture_knows_its_component() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("mess4", "did you mean 'mess3'"),
         ("mess3(y=.1)", "no parameter 'y'"),
@@ -172,8 +172,8 @@ def test_a_mixture_knows_its_component() -> None:
         ("nowhere.json", "cannot read"),
     ],
 )
-def test_wrong_names_are_told(spec: str, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_wrong_names_are_reported(spec: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         named(spec)
 
 
@@ -184,7 +184,7 @@ def test_own_matrices(tmp_path: Path) -> None:
     p = from_file(path)
     assert (p.name, p.words) == ("mine", ("a", "b"))
     assert np.array_equal(p.transition, named("even").transition)
-    for change, told in (
+    for change, message in (
         ({"transition": [[[0.5]], [[0.4]]]}, "sum to 0.9 and not to 1"),
         ({"transition": [[[0.5, 0.1]]]}, "square"),
         ({"transition": [[[1, 2], [3]]]}, "numbers"),
@@ -196,7 +196,7 @@ def test_own_matrices(tmp_path: Path) -> None:
         ({"transition": [[[1, 0], [0, 1]]], "words": []}, "give its start"),
     ):
         path.write_text(json.dumps(good | change))
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             from_file(path)
     path.write_text("{")
     with pytest.raises(InputError, match="not JSON"):

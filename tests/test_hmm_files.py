@@ -40,7 +40,7 @@ def word_probability(process: Process, word: tuple[int, ...]) -> float:
     return float(np.exp(process.log_probability(np.array([word])))[0])
 
 
-def test_the_layouts_are_told_apart_by_their_keys(path: Path) -> None:
+def test_the_layouts_are_distinguished_by_their_keys(path: Path) -> None:
     own = read(path, {"transition": ONE_WAY, "start": [1, 0], "words": ["a", "b"], "name": "mine"})
     assert (own.name, own.words, own.start.tolist()) == ("mine", ("a", "b"), [1, 0])
     theirs = read(path, {"transition_matrices": ONE_WAY, "initial_state": [1, 0]})
@@ -150,8 +150,8 @@ WRONG: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_what_is_wrong_is_one_sentence(path: Path, kind: str) -> None:
-    content, told = WRONG[kind]
-    with pytest.raises(InputError, match=told) as error:
+    content, message = WRONG[kind]
+    with pytest.raises(InputError, match=message) as error:
         read(path, content)
     assert str(error.value).startswith(f"'{path}': ")
     assert "\n" not in str(error.value)

@@ -153,7 +153,7 @@ TOO_FAR[:2, [0, 2], [2, 0]] *= 5
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"phi": np.array([1.0, 2.0])}, "right eigenvector"),
         ({"phi": np.zeros(2)}, "right eigenvector"),
@@ -166,14 +166,14 @@ TOO_FAR[:2, [0, 2], [2, 0]] *= 5
         ({"words": ("a", "a")}, "two tokens with the name"),
     ],
 )
-def test_what_is_no_generalised_process_is_refused(change: dict, told: str) -> None:
+def test_what_is_no_generalised_process_is_refused(change: dict, message: str) -> None:
     good = {"name": "mine", "transition": named("even").transition}
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         Process(**{**good, **change})
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "message"),
     [
         ("mess3(x=.1, x=.2)", "given twice"),
         ("mixture(0.3*coin, even)", "a weight for all"),
@@ -184,8 +184,8 @@ def test_what_is_no_generalised_process_is_refused(change: dict, told: str) -> N
         ("sns(p=0, q=0)", "give its start"),
     ],
 )
-def test_wrong_processes_are_told(spec: str, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_wrong_processes_are_reported(spec: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         named(spec)
 
 
@@ -211,7 +211,7 @@ def test_expected_entropies_are_whole_or_absent() -> None:
 
 
 def test_card_of_many_beliefs_stops_short() -> None:
-    """3^40 beliefs: what would need them all is left out, the rest is told as far as it goes."""
+    """3^40 beliefs: what would need them all is left out, the rest is given as far as it is known."""
     card = HMM(HMMConfig(process="mess3", length=40)).card(0)
     assert card["bayes_loss"] is None
     assert 5 < len(card["myopic_entropies"]) < 40

@@ -101,9 +101,9 @@ def test_boards(verb: str, form: str, runs: dict[str, Path], capsys: pytest.Capt
     shown = 0
     for name, text in STRINGS.items():
         code = main(VERBS[verb](runs[name], text, form))
-        out, told = capsys.readouterr()
-        assert code in (0, 2), (name, told)
-        harmless_sentence(told, code)
+        out, message = capsys.readouterr()
+        assert code in (0, 2), (name, message)
+        harmless_sentence(message, code)
         if code:
             continue
         shown += 1
@@ -116,13 +116,13 @@ def test_boards(verb: str, form: str, runs: dict[str, Path], capsys: pytest.Capt
     assert shown >= 0.9 * len(STRINGS)
 
 
-def harmless_sentence(told: str, code: int) -> None:
-    check_table(told)
-    lines = [line for line in told.splitlines() if not line.startswith("left out: ")]
-    assert len(lines) == (1 if code else 0), told[:500]
-    assert len(told) < 5000
+def harmless_sentence(message: str, code: int) -> None:
+    check_table(message)
+    lines = [line for line in message.splitlines() if not line.startswith("left out: ")]
+    assert len(lines) == (1 if code else 0), message[:500]
+    assert len(message) < 5000
     if code:
-        assert told.startswith("worldbench: ")
+        assert message.startswith("worldbench: ")
 
 
 @pytest.mark.parametrize("columns", [None, 40, 80])
@@ -153,8 +153,8 @@ def test_a_result_a_trace_and_a_list(
         ]
         put(tmp_path / "trace.json", changed)
         code = main(["validate", str(runs[name]), str(tmp_path / "trace.json")])
-        out, told = capsys.readouterr()
-        harmless_sentence(told, code)
+        out, message = capsys.readouterr()
+        harmless_sentence(message, code)
         check_table(out)
         assert code == 2 or len(out.splitlines()) == 9
 
@@ -258,8 +258,8 @@ def test_words_on_the_command_line(
             ) or "\x00" in text:  # no process is started with a NUL
                 continue
             code = main(argv)
-            out, told = capsys.readouterr()
-            assert code in (1, 2), (argv[:3], out[:300], told[-600:])
-            check_table(told)
-            lines = [line for line in told.splitlines() if line.startswith("worldbench: ")]
-            assert lines == told.splitlines()[-1:], (argv, told[:1000])
+            out, message = capsys.readouterr()
+            assert code in (1, 2), (argv[:3], out[:300], message[-600:])
+            check_table(message)
+            lines = [line for line in message.splitlines() if line.startswith("worldbench: ")]
+            assert lines == message.splitlines()[-1:], (argv, message[:1000])

@@ -167,12 +167,12 @@ class TestInABrowser:
         place = int(data["edges"][data["uses"].argmax(), 0])
         page.mouse.move(*point(page, data["metres"][place]))
         settled(page)
-        told = page.inner_text("#tip")
-        assert str(data["places"][place]) in told
+        messages = page.inner_text("#tip")
+        assert str(data["places"][place]) in messages
         for (a, b, d), uses, black in zip(data["edges"], data["uses"], data["black"]):
             if a == place and black:
                 line = next(
-                    x for x in told.split("\n") if x.startswith(f"{data['directions'][d]} → {data['places'][b]}:")
+                    x for x in messages.split("\n") if x.startswith(f"{data['directions'][d]} → {data['places'][b]}:")
                 )
                 assert (f"used {uses} times" in line) or (uses == 1 and "used once" in line) or uses == 0
         ends = [frozenset(e[:2]) for e in data["edges"].tolist()]

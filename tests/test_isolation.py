@@ -27,9 +27,9 @@ def tried(attempt: Callable[[], object]) -> Report:
 
 
 def fault(attempt: Callable[[], object]) -> str:
-    (told,) = tried(attempt).faults
-    assert told.startswith("the second\n")
-    return told
+    (message,) = tried(attempt).faults
+    assert message.startswith("the second\n")
+    return message
 
 
 def refuse(sentence: str, cause: BaseException | None = None) -> None:
@@ -43,9 +43,9 @@ def test_what_is_read_and_what_is_refused() -> None:
 
 
 def test_a_traceback() -> None:
-    told = fault(lambda: {}["gone"])
-    assert "KeyError: 'gone'" in told
-    assert "test_isolation.py" in told
+    message = fault(lambda: {}["gone"])
+    assert "KeyError: 'gone'" in message
+    assert "test_isolation.py" in message
     assert "UserWarning: look" in fault(lambda: warnings.warn("look", stacklevel=2))
 
 
@@ -62,9 +62,9 @@ def test_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
         while True:
             pass
 
-    told = fault(hang)
-    assert "more than 0.2 s of the processor" in told
-    assert "in hang" in told
+    message = fault(hang)
+    assert "more than 0.2 s of the processor" in message
+    assert "in hang" in message
     monkeypatch.setattr(isolation, "WAIT", 0.2)
     assert "it waited longer than 0.2 s" in fault(lambda: time.sleep(60))
 

@@ -53,15 +53,15 @@ def test_a_sentence_a_trace_and_a_code(
     monkeypatch.setattr(ls, "run", verb)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     assert main(["ls"]) == code
-    out, told = capsys.readouterr()
+    out, message = capsys.readouterr()
     assert out == ""
-    assert acting(told) == []
-    assert said in told
-    assert told.startswith("worldbench: ")
-    assert len(told.splitlines()) == 1
-    assert len(told) < 1000
+    assert acting(message) == []
+    assert said in message
+    assert message.startswith("worldbench: ")
+    assert len(message.splitlines()) == 1
+    assert len(message) < 1000
     (path,) = tmp_path.glob("worldbench-*.txt")
-    assert str(path) in told
+    assert str(path) in message
     trace = path.read_text()
     assert "worldbench ls" in trace
     assert "Traceback" in trace

@@ -59,7 +59,7 @@ def test_rides_that_draw_nothing_have_no_precision_and_say_so() -> None:
     assert any("undefined" in note for note in report.notes)
 
 
-def test_other_worlds_are_told_why_not() -> None:
+def test_other_worlds_get_a_reason() -> None:
     assert METRIC.not_applicable(HMM(), Uniform(HMM())) == "the world 'hmm' has no street map"
 
 

@@ -1,4 +1,4 @@
-"""Comparison at matched loss over made-up traces, and variants of one model told apart."""
+"""Comparison at matched loss over made-up traces, and how variants of one model are distinguished."""
 
 from __future__ import annotations
 
@@ -110,13 +110,13 @@ def test_what_is_printed(tmp_path: Path) -> None:
         write(tmp_path, "gpt", seed, [(x, law(x)) for x in A_LOSSES[seed]])
         write(tmp_path, "nextlat", seed, [(x, law(x)) for x in B_LOSSES[seed]], model={"horizon": 4})
     rows = compare("gpt", "nextlat[horizon=4]", [tmp_path], matched="excess_loss")
-    told = (
+    message = (
         "stream: matched at the least excess_loss.kl that both reach: seed 0 0.2 (steps 3 and "
         "4), seed 1 0.22 (steps 2 and 4); mean 0.21"
     )
     for form in ("table", "markdown"):
         text = render(rows, form)
-        assert text.endswith(told)
+        assert text.endswith(message)
         assert "nextlat[horizon=4]" in text
     (row,) = csv.DictReader(io.StringIO(render(rows, "csv")))
     assert (row["matched"], row["levels"], row["steps_b"]) == ("excess_loss.kl", "0.2 0.22", "4.0 4.0")
@@ -193,7 +193,7 @@ def test_variants_are_read() -> None:
             Variant.parse(wrong)
 
 
-def test_variants_are_picked_and_told_apart() -> None:
+def test_variants_are_picked_and_distinguished() -> None:
     settings = [{"horizon": h, "lambda_kl": kl, "steps": h} for h in (1, 4) for kl in (0.1, 1.0)]
     records = [record("nextlat", seed, model=options, train={"decay": True}) for options in settings for seed in (0, 1)]
     records += [record("gpt", 0)]

@@ -40,8 +40,8 @@ def test_a_maze_told_again_is_the_same_maze(world: SolveWorld) -> None:
         world.retold(Documents(d.tokens[:50], d.length[:50], d.prompt_length[:50]), 0).tokens, again.tokens[:50]
     )
     flips = [parse(x.tokens, x.prompt_length, world.rows, world.columns) for x in (d, again)]
-    told = flips[0].entries < world.n_walls
-    assert 0.4 < flips[0].flip[told].mean() < 0.6
+    message = flips[0].entries < world.n_walls
+    assert 0.4 < flips[0].flip[message].mean() < 0.6
     assert np.array_equal(np.sort(flips[0].entries, axis=1), np.sort(flips[1].entries, axis=1))
 
 
@@ -63,10 +63,10 @@ def test_orders_and_sides_are_even() -> None:
 
 def test_minimal_pairs_move_one_passage(world: SolveWorld) -> None:
     prompts, lengths = world.prompts(0, 300)
-    changed, told = world.minimal_pairs(prompts, lengths, 0)
-    rows = np.flatnonzero(told)
+    changed, message = world.minimal_pairs(prompts, lengths, 0)
+    rows = np.flatnonzero(message)
     assert len(rows) > 200
-    before, after = (world.start(t[rows], n[rows]) for t, n in ((prompts, lengths), (changed, told)))
+    before, after = (world.start(t[rows], n[rows]) for t, n in ((prompts, lengths), (changed, message)))
     assert ((before.open > 0) & (after.open == 0)).sum(axis=1).tolist() == [1] * len(rows)
     assert ((before.open == 0) & (after.open > 0)).sum(axis=1).tolist() == [1] * len(rows)
     assert ((prompts != changed)[rows].sum(axis=1) <= 2).all()  # the two cells of one entry

@@ -212,9 +212,9 @@ def test_retelling_sees_what_the_order_of_telling_changes(world: SolveWorld) -> 
 
 def test_first_change_literally(world: SolveWorld) -> None:
     prompts, lengths = world.prompts(0, 120)
-    changed, told = world.minimal_pairs(prompts, lengths, 0)
-    rows = np.flatnonzero(told)
-    pairs = (prompts[rows], lengths[rows]), (changed[rows], told[rows])
+    changed, message = world.minimal_pairs(prompts, lengths, 0)
+    rows = np.flatnonzero(message)
+    pairs = (prompts[rows], lengths[rows]), (changed[rows], message[rows])
     path, length, _ = true_paths(world, *pairs[0], 0)
     place, equal = first_change(world, *pairs, path, length)
     assert (place >= 0).any()

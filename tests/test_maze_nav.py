@@ -224,7 +224,7 @@ def test_the_grid_is_read_off_the_evidence(tmp_path: Path) -> None:
     assert maze_map.draw(tmp_path / "city.npz", tmp_path / "city") == []
 
 
-def test_walls_driven_through_and_ways_elsewhere_are_told_apart(tmp_path: Path) -> None:
+def test_walls_driven_through_and_ways_elsewhere_are_distinguished(tmp_path: Path) -> None:
     world = MazeWorld(MazeConfig(rows=4, columns=4, min_moves=2, max_moves=12))
     evidence(tmp_path / "maze.npz", world, RandomLegal(world))
     data, g = street_map.load(tmp_path / "maze.npz"), world.graph()

@@ -36,7 +36,7 @@ def test_there_are_only_so_many_prompts_of_a_tiny_grid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"generator": "percolation", "percolation": 0.01, "least_moves": 3},
          "moves; lower env.least_moves, or take larger mazes, or raise env.percolation"),
@@ -47,13 +47,13 @@ def test_there_are_only_so_many_prompts_of_a_tiny_grid() -> None:
          "none of the train split had a path of at least 24 moves; lower env.least_moves"),
     ],
 )  # fmt: skip
-def test_options_that_leave_no_problem_are_refused_at_once(options: dict, told: str) -> None:
+def test_options_that_leave_no_problem_are_refused_at_once(options: dict, message: str) -> None:
     """They once drew 20,000 mazes for each of 8,192 problems."""
     config = SolveConfig(**{"rows": 2, **options})
     started = time.process_time()
     with pytest.raises(InputError) as error:
         SolveWorld(config)
-    assert told in str(error.value)
+    assert message in str(error.value)
     source = Source(
         config,
         HeldOut.of(
@@ -74,7 +74,7 @@ def test_other_mazes_without_a_problem_are_left_out(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"rows": 1}, "rows"),
         ({"columns": 1}, "columns"),
@@ -87,6 +87,6 @@ def test_other_mazes_without_a_problem_are_left_out(monkeypatch: pytest.MonkeyPa
         ({"file": "nowhere.txt"}, "nowhere.txt"),
     ],
 )
-def test_wrong_options(changes: dict, told: str) -> None:
-    with pytest.raises(InputError, match=re.escape(told)):
+def test_wrong_options(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
         SolveWorld(SolveConfig(**changes))

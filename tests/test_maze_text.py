@@ -50,7 +50,7 @@ def test_small_mazes_on_a_larger_grid_and_empty_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("<ADJLIST_START> ", "", "must begin with '<ADJLIST_START>', not '(1,1)'"),
         ("(1,1) <-->", "(1,2) <-->", "'(1,2)' is not a cell of a maze of 2 x 2"),
@@ -73,12 +73,12 @@ def test_small_mazes_on_a_larger_grid_and_empty_lines() -> None:
         ("(1,1) (0,1) <PATH_END>", "; (0,1) <PATH_END>", "only cells"),
     ],
 )
-def test_malformed_lines_are_refused(old: str, new: str, told: str) -> None:
+def test_malformed_lines_are_refused(old: str, new: str, message: str) -> None:
     assert old in LINE
     with pytest.raises(InputError) as error:
         from_text(["", LINE, LINE.replace(old, new, 1)], 2, 2, "mine.txt")
     assert "mine.txt, line 3: " in str(error.value)
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 def pieces(line: str) -> str:
@@ -110,7 +110,7 @@ def test_however_a_line_is_written(spelling: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("input,output", "'input,output' is not a word of a maze; a line reads '<ADJLIST_START> (0,0) <--> (0,1) ; .."),
         (f'["{LINE}"]', "'[\"' is not a word of a maze"),
@@ -136,11 +136,11 @@ def test_however_a_line_is_written(spelling: str, tmp_path: Path) -> None:
         (LINE.replace("(1,1)", "(11,1)"), "'(11,1)' is not a cell of a maze of 2 x 2; set env.rows and env.columns"),
     ],
 )
-def test_other_lines_are_told_what_to_do(line: str, told: str) -> None:
+def test_other_lines_are_reported_what_to_do(line: str, message: str) -> None:
     with pytest.raises(InputError) as error:
         from_text([LINE, "# a comment", line], 2, 2, "mine.txt")
     assert str(error.value).startswith("mine.txt, line 3: ")
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -170,16 +170,16 @@ def test_files_that_are_none(tmp_path: Path) -> None:
 
 
 def test_tested_on_the_mazes_of_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = SolveWorld(SolveConfig(rows=3)).sample(7, "train", 0, 12)
-    write(tmp_path / "mine.txt", told, 3, 3)
+    message = SolveWorld(SolveConfig(rows=3)).sample(7, "train", 0, 12)
+    write(tmp_path / "mine.txt", message, 3, 3)
     world = SolveWorld(SolveConfig(rows=3, file=str(tmp_path / "mine.txt")))
     d = world.sample(0, "test", 0, 30)
-    assert to_text(d, 3, 3)[:12] == to_text(told, 3, 3)
+    assert to_text(d, 3, 3)[:12] == to_text(message, 3, 3)
     assert np.array_equal(world.sample(0, "test", 14, 9).tokens, d.tokens[14:23])
-    keys = [world.key(world.after(x))[0] for x in (told, d)]
+    keys = [world.key(world.after(x))[0] for x in (message, d)]
     assert np.array_equal(keys[1], keys[0][np.arange(30) % 12])
     assert (d.tokens[12:24] != d.tokens[:12]).any(axis=1).all()
-    listed = {row.tobytes() for row in parse(told.tokens, told.prompt_length, 3, 3).open}
+    listed = {row.tobytes() for row in parse(message.tokens, message.prompt_length, 3, 3).open}
     trained = parse(*(getattr(world.sample(0, "train", 0, 3000), f) for f in ("tokens", "prompt_length")), 3, 3).open
     assert not listed & {row.tobytes() for row in trained}
     command = [

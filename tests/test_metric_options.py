@@ -166,9 +166,9 @@ def test_help_names_the_options_of_a_plugin(plugin: Path, capsys: pytest.Capture
 
     for words in (["run", "hmm"], ["eval"], ["trace"], ["check", "hmm"]):
         assert main([*words, "--plugin", str(plugin), "--help"]) == 0
-        told = capsys.readouterr().out
-        assert "--eval.made_size INT" in told
-        assert "How much is made. (default: 3)" in told
+        message = capsys.readouterr().out
+        assert "--eval.made_size INT" in message
+        assert "How much is made. (default: 3)" in message
 
 
 def test_an_unknown_option_is_refused_with_that_of_the_plugin(plugin: Path) -> None:

@@ -32,9 +32,9 @@ MAZES = "<ADJLIST_START> (0,0) <--> (0,1) ; (0,1) <--> (1,1) ; (1,1) <--> (1,0) 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     capsys.readouterr()
     assert main(list(argv)) in (1, 2)
-    told = capsys.readouterr().err
-    assert "Traceback" not in told
-    return told.strip().splitlines()[-1]
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message.strip().splitlines()[-1]
 
 
 def scored(folder: Path) -> set[Path]:
@@ -51,11 +51,11 @@ def test_a_map_that_moved(verb: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     (tmp_path / "elsewhere").mkdir()
     moved = town.rename(tmp_path / "elsewhere" / "town.graphml")
     again = [verb, str(folder), "--eval.documents", "7", "--quiet"]
-    told = refused(capsys, *again)
-    assert f"needs the file '{town}', which does not exist; give its new path: --env.map FILE" in told
+    message = refused(capsys, *again)
+    assert f"needs the file '{town}', which does not exist; give its new path: --env.map FILE" in message
     other = saved(tmp_path, document(GRID, BOTH_WAYS[:-4]), "other.graphml")
-    told = refused(capsys, *again, "--env.map", str(other))
-    assert "trained under another identity (world.map_digest was" in told
+    message = refused(capsys, *again, "--env.map", str(other))
+    assert "trained under another identity (world.map_digest was" in message
     assert {path: path.read_bytes() for path in before} == before
     assert main([*again, "--env.map", str(moved)]) == 0, capsys.readouterr().err
     made = [path for path in folder.glob("*.json") if path not in before]
@@ -97,12 +97,12 @@ def test_nothing_else_is_changed_after_training(
 ) -> None:
     assert main(["run", "hmm", "--env.length", "5", *TINY, "--out", str(tmp_path)]) == 0
     (folder,) = tmp_path.glob("hmm-gpt-*")
-    told = refused(capsys, "eval", str(folder), *words, "--quiet")
-    assert f"option {words[0].split('=')[0]} cannot be changed after training" in told
-    assert "--env.process for a file that moved" in told
-    told = refused(capsys, "eval", str(folder), "--env.process", "mess3", "--quiet")
-    assert "world.process was rrxor(" in told
-    assert ", and is mess3(" in told
+    message = refused(capsys, "eval", str(folder), *words, "--quiet")
+    assert f"option {words[0].split('=')[0]} cannot be changed after training" in message
+    assert "--env.process for a file that moved" in message
+    message = refused(capsys, "eval", str(folder), "--env.process", "mess3", "--quiet")
+    assert "world.process was rrxor(" in message
+    assert ", and is mess3(" in message
 
 
 def test_a_process_whose_name_no_file_can_have(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

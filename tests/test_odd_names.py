@@ -32,7 +32,7 @@ def test_a_name_that_is_too_long(
     what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    code, told = main(COMMANDS[what]), capsys.readouterr().err
-    assert code == (0 if what == "process" else 2), told
-    assert len(told.splitlines()) == code // 2
-    assert "traceback" not in told
+    code, message = main(COMMANDS[what]), capsys.readouterr().err
+    assert code == (0 if what == "process" else 2), message
+    assert len(message.splitlines()) == code // 2
+    assert "traceback" not in message

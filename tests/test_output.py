@@ -45,15 +45,15 @@ def test_any_encoding_holds_a_board(encoding: str, form: str, monkeypatch: pytes
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
     assert main(["leaderboard", str(BOARD), "--format", form, "--columns", "valid_trajectories"]) == 0
     sys.stdout.flush()
-    told = raw.getvalue().decode(encoding)
-    assert "nextlat" in told
+    message = raw.getvalue().decode(encoding)
+    assert "nextlat" in message
     if form in ("table", "markdown"):
-        assert (" +-0." in told) == (encoding == "ascii")
-        assert (" ±0." in told) == (encoding != "ascii")
+        assert (" +-0." in message) == (encoding == "ascii")
+        assert (" ±0." in message) == (encoding != "ascii")
     if form == "table":
-        assert len({len(line) for line in told.splitlines()}) == 1, "columns are aligned"
+        assert len({len(line) for line in message.splitlines()}) == 1, "columns are aligned"
     if form == "json":
-        assert json.loads(told)
+        assert json.loads(message)
 
 
 def test_characters_that_an_encoding_lacks() -> None:
@@ -86,8 +86,8 @@ def test_a_stream_that_fails_takes_what_comes(code: int, said: str | None) -> No
     stream.writelines(["more"])
     stream.flush()
     assert not stream.isatty()
-    told = stream.loss()
-    assert told is said or (told is not None and said is not None and said in told)
+    message = stream.loss()
+    assert message is said or (message is not None and said is not None and said in message)
 
 
 def test_results_that_cannot_be_printed_are_a_failure(
@@ -100,9 +100,9 @@ def test_results_that_cannot_be_printed_are_a_failure(
     ):
         monkeypatch.setattr(sys, "stdout", Failing(number_))
         assert main(["ls"]) == code
-        told = capsys.readouterr().err
-        assert said in told
-        assert len(told.splitlines()) == code
+        message = capsys.readouterr().err
+        assert said in message
+        assert len(message.splitlines()) == code
 
 
 def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -173,13 +173,13 @@ BODY = [
 @pytest.mark.parametrize("columns", [20, 40, 60, 80, 100, 120, 180])
 def test_no_name_and_no_number_is_cut(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
-    told = tables.terminal(HEAD, BODY, 1, title="a title of a table that is longer than forty columns", right=(5,))
-    lines = told.splitlines()
+    message = tables.terminal(HEAD, BODY, 1, title="a title of a table that is longer than forty columns", right=(5,))
+    lines = message.splitlines()
     assert max(map(cell_len, lines)) <= columns
     together = "".join("".join(lines).split())
     for text in [*HEAD[1:], *BODY[0], *BODY[1]]:
         assert "".join(text.split()) in together, text
-    assert "…" not in told
+    assert "…" not in message
     if columns >= 40:  # a number stays on one line
         assert all(any(number_ in line for line in lines) for number_ in ("0.933 ±0.012", "12,345.0", "-0.5"))
     if columns == 180:
@@ -188,13 +188,13 @@ def test_no_name_and_no_number_is_cut(columns: int, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_a_board_at_a_terminal(columns: int, tmp_path: Path) -> None:
-    code, told = terminals.run([sys.executable, "-m", "worldbench", "leaderboard", str(BOARD)], columns, tmp_path)
+    code, message = terminals.run([sys.executable, "-m", "worldbench", "leaderboard", str(BOARD)], columns, tmp_path)
     assert code == 0
-    assert max(map(cell_len, told.splitlines())) <= columns
-    assert "arrives_sampled" in told
-    assert "illegal_token" not in told
-    assert ("┃" in told) == (columns > 40)
-    assert told.count("taxi f714446f quick") == (4 if columns == 200 else 1), "said once where that makes room"
+    assert max(map(cell_len, message.splitlines())) <= columns
+    assert "arrives_sampled" in message
+    assert "illegal_token" not in message
+    assert ("┃" in message) == (columns > 40)
+    assert message.count("taxi f714446f quick") == (4 if columns == 200 else 1), "said once where that makes room"
 
 
 # What is said without a terminal
@@ -228,9 +228,9 @@ def test_a_line_now_and_then() -> None:
 
 def test_a_run_says_where_how_large_and_each_metric(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*TRAINED, "--out", str(tmp_path)]) == 0
-    told = capsys.readouterr().err
+    message = capsys.readouterr().err
     folder = next(tmp_path.glob("taxi-gpt-*"))
-    lines = told.splitlines()
+    lines = message.splitlines()
     assert f"folder: {folder}" in lines
     assert any(
         line.startswith("training gpt: ") and "parameters, 4 steps of 8 rows, cpu, 1 thread" in line for line in lines
@@ -258,10 +258,10 @@ def test_progress_interprets_no_name(tmp_path: Path) -> None:
         "say:\n    say('[bold]x\\x1b[31m')\n"
     )
     code += "with d.training(3) as report:\n    report(1, 3, {'[/red]': 1.0}, 5, 1.0)\n"
-    status, told = terminals.run([sys.executable, "-c", code], 120, tmp_path)
+    status, message = terminals.run([sys.executable, "-c", code], 120, tmp_path)
     assert status == 0
-    assert "[/]: [bold]x" in told
-    assert "[/red] 1.0000" in told
+    assert "[/]: [bold]x" in message
+    assert "[/red] 1.0000" in message
 
 
 def test_numbers_that_are_not_finite() -> None:
@@ -290,9 +290,9 @@ def test_case_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert broken
     for path in broken:
         assert main(["run", "taxi", "--config", str(path), "--print-config"]) == 2
-        told = capsys.readouterr().err
-        assert path.name in told
-        assert len(told.splitlines()) == 1
+        message = capsys.readouterr().err
+        assert path.name in message
+        assert len(message.splitlines()) == 1
     assert main(["run", "--config", str(case("bom") / "recipe.toml"), "--print-config"]) == 0
 
 

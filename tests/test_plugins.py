@@ -61,9 +61,9 @@ def written(path: Path, text: str) -> Path:
 def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     capsys.readouterr()
     assert main(list(argv)) in (1, 2)
-    told = capsys.readouterr().err
-    assert "Traceback" not in told
-    return told.strip().splitlines()[-1]
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message.strip().splitlines()[-1]
 
 
 def run(out: Path, *more: str) -> list[Path]:
@@ -146,9 +146,9 @@ def test_a_plugin_that_fails(text: str, said: str, tmp_path: Path) -> None:
     file = written(tmp_path / "bad.py", registering("model", "half") + text)
     with pytest.raises(InputError) as caught:
         load_plugin(file)
-    told = str(caught.value)
-    assert said in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert said in message
+    assert "\n" not in message
     assert "half" not in models.names()
     assert not any(name.startswith("worldbench_plugin_bad") for name in sys.modules)
 
@@ -274,9 +274,9 @@ def test_the_code_that_a_folder_names_is_not_run(verb: str, tmp_path: Path, caps
     assert "mine" not in models.names()
     changed = written(tmp_path / "elsewhere.py", LOSS + "\nprint('I am another')\n")
     written(tmp_path / "mine.py", changed.read_text())
-    told = refused(capsys, *words, "--plugin", str(file))
-    assert "is not what" in told
-    assert "SHA-256" in told
+    message = refused(capsys, *words, "--plugin", str(file))
+    assert "is not what" in message
+    assert "SHA-256" in message
     assert "mine" not in models.names()
     written(changed, LOSS + "\nprint('I am run')\n")  # the file as it was, at another place
     capsys.readouterr()
@@ -289,10 +289,10 @@ def test_the_code_that_a_folder_names_is_not_run(verb: str, tmp_path: Path, caps
 def test_a_plugin_of_another_kind_cannot_be_added(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder,) = run(tmp_path, "--plugin", str(written(tmp_path / "mine.py", LOSS)))
     other = written(tmp_path / "other.py", registering("model", "another"))
-    told = refused(
+    message = refused(
         capsys, "eval", str(folder), "--plugin", str(tmp_path / "mine.py"), "--plugin", str(other), "--quiet"
     )
-    assert "was trained without the plugin other.py" in told
+    assert "was trained without the plugin other.py" in message
 
 
 def test_a_metric_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,8 +301,8 @@ def test_a_metric_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
     assert main(words) == 0
     folder = next(tmp_path.glob("hmm-gpt-*"))
     plugins.forget(load_plugin(metric))
-    told = refused(capsys, "eval", str(folder), "--eval.documents", "9", "--quiet")
-    assert f"name it with --plugin {metric}, or other metrics with --eval.metrics" in told
+    message = refused(capsys, "eval", str(folder), "--eval.documents", "9", "--quiet")
+    assert f"name it with --plugin {metric}, or other metrics with --eval.metrics" in message
     assert main(["eval", str(folder), "--eval.metrics", "next_token", "--quiet"]) == 0
     assert "constant" not in metrics.names()
 
@@ -310,11 +310,11 @@ def test_a_metric_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Capt
 def test_a_recipe_makes_no_code_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = written(tmp_path / "mine.py", LOSS)
     recipe = written(tmp_path / "r.toml", "world = 'hmm'\nplugin = 'mine.py'\n[model]\nname = 'mine'\n")
-    told = refused(capsys, "run", "--config", str(recipe), "--print-config")
+    message = refused(capsys, "run", "--config", str(recipe), "--print-config")
     assert (
         "needs the plugin mine.py, and the code that a recipe names is not run unasked; name "
         f"the file if you trust it: --plugin {file}"
-    ) in told
+    ) in message
     assert "mine" not in models.names()
     assert main(["run", "--config", str(recipe), "--print-config", "--plugin", str(file)]) == 0
 
@@ -328,5 +328,5 @@ def test_a_folder_from_before_digests(tmp_path: Path, capsys: pytest.CaptureFixt
     old["identity"]["training"] = "0123456789abcdef"
     written(folder / "config.json", json.dumps(old | {"plugins": [str(file)]}))
     assert f"name the file if you trust it: --plugin {file}" in refused(capsys, "eval", str(folder), "--quiet")
-    told = refused(capsys, "eval", str(folder), "--quiet", "--plugin", str(file))
-    assert "trained under another identity (another map, plugin, torch or numpy)" in told
+    message = refused(capsys, "eval", str(folder), "--quiet", "--plugin", str(file))
+    assert "trained under another identity (another map, plugin, torch or numpy)" in message

@@ -123,9 +123,9 @@ def test_a_signal_reaches_the_processes_which_save(tmp_path: Path) -> None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    told, _ = process.communicate(timeout=20)
+    message, _ = process.communicate(timeout=20)
     assert process.returncode == 130
-    assert "goes on with what is missing" in told
+    assert "goes on with what is missing" in message
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0", "0.saved", "1", "1.saved"]
 
 

@@ -70,9 +70,9 @@ def test_a_preset_that_the_world_does_not_have(
     more = {"tune": ["--models", "gpt"], "run": ["--print-config"]}.get(verb, [])
     words = ["gpt", "--world", *argv] if verb == "bench" else argv
     assert main([verb, *words, *more, "--out", str(tmp_path)]) == 2
-    told = capsys.readouterr()
-    assert said in told.err
-    assert not told.out
+    message = capsys.readouterr()
+    assert said in message.err
+    assert not message.out
 
 
 def test_a_plugin_that_declares_none_has_the_options_own_defaults(
@@ -125,9 +125,9 @@ def test_presets_of_a_plugin_that_cannot_be_used(
 ) -> None:
     file = ring(tmp_path, presets)
     assert main(["run", "ring", "--print-config", "--plugin", str(file)]) == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert "Traceback" not in told
+    message = capsys.readouterr().err
+    assert said in message
+    assert "Traceback" not in message
 
 
 def test_help_and_lists_name_them(capsys: pytest.CaptureFixture[str]) -> None:

@@ -104,8 +104,13 @@ def test_config_takes_a_name(
     monkeypatch.chdir(tmp_path)
     for world in ("taxi", "hmm"):
         assert main(["run", world, "--config", "nextlat-no-stop-target", "--model.horizon", "3", "--print-config"]) == 0
-        told = tomllib.loads(capsys.readouterr().out)
-        assert (told["world"], told["model"]["name"], told["model"]["stop_target"], told["model"]["horizon"]) == (
+        message = tomllib.loads(capsys.readouterr().out)
+        assert (
+            message["world"],
+            message["model"]["name"],
+            message["model"]["stop_target"],
+            message["model"]["horizon"],
+        ) == (
             world,
             "nextlat",
             False,
@@ -167,10 +172,10 @@ def test_config_takes_a_name(
 def test_a_recipe_is_strict(text: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "r.toml").write_bytes(text)
     assert main(["run", "hmm", "--config", str(tmp_path / "r.toml"), "--print-config"]) == 2
-    told = capsys.readouterr().err
-    assert said in told
-    assert len(told.splitlines()) == 1
-    assert len(told) < 700
+    message = capsys.readouterr().err
+    assert said in message
+    assert len(message.splitlines()) == 1
+    assert len(message) < 700
 
 
 def test_what_is_no_recipe_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,9 +184,9 @@ def test_what_is_no_recipe_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     (tmp_path / "large.toml").write_bytes(b"#" * (LIMIT + 1))
     for name, said in (("pipe", "named pipe"), ("folder", "a folder"), ("large", "bytes"), ("none", "No such file")):
         assert main(["run", "hmm", "--config", str(tmp_path / f"{name}.toml"), "--print-config"]) == 2
-        told = capsys.readouterr().err
-        assert repr(f"{tmp_path / name}.toml") in told
-        assert said in told
+        message = capsys.readouterr().err
+        assert repr(f"{tmp_path / name}.toml") in message
+        assert said in message
     (tmp_path / "marked.toml").write_bytes(b'\xef\xbb\xbfworld = "hmm"\n')
     assert main(["run", "--config", str(tmp_path / "marked.toml"), "--print-config"]) == 0
 
@@ -192,6 +197,6 @@ def test_ls_lists_them_without_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     assert lines[-1] == "False"
-    told = lines[lines.index("recipes") + 1 : -1]
-    assert [line.split()[0] for line in told] == NAMES
-    assert all(line.endswith(shipped.line(name)) for line, name in zip(told, NAMES))
+    message = lines[lines.index("recipes") + 1 : -1]
+    assert [line.split()[0] for line in message] == NAMES
+    assert all(line.endswith(shipped.line(name)) for line, name in zip(message, NAMES))

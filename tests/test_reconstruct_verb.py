@@ -123,12 +123,12 @@ def test_lines_that_cannot_be_placed_are_left_out_and_said_or_refuse_the_file(tm
     file = routes(tmp_path, text)
     with pytest.raises(InputError) as caught:
         reconstruct_file(file, str(line), tmp_path / "out", strict=True)
-    told = str(caught.value)
-    assert "line 2: an origin and a destination are needed" in told
-    assert "line 3: the origin 'x' is not a node of the map 'line'" in told
-    assert "line 4: 'up' is neither a direction (E, W, N, NE, SE, S, SW, NW)" in told
-    assert "and 1 more line." in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert "line 2: an origin and a destination are needed" in message
+    assert "line 3: the origin 'x' is not a node of the map 'line'" in message
+    assert "line 4: 'up' is neither a direction (E, W, N, NE, SE, S, SW, NW)" in message
+    assert "and 1 more line." in message
+    assert "\n" not in message
     assert not (tmp_path / "out").exists()
     record, folder = reconstruct_file(file, str(line), tmp_path / "out")
     assert {k: getattr(record.routes, k) for k in ("count", "skipped", "past_end")} == {
@@ -156,12 +156,12 @@ def test_lines_that_cannot_be_placed_are_left_out_and_said_or_refuse_the_file(tm
         ("9 1 E end\n", "the origin '9'"),
     ],
 )
-def test_files_without_routes_are_told(tmp_path: Path, line: Path, text: str, words: str) -> None:
+def test_files_without_routes_are_reported(tmp_path: Path, line: Path, text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):
         reconstruct_file(routes(tmp_path, text), str(line), tmp_path / "out")
 
 
-def test_options_and_files_that_cannot_be_used_are_told(tmp_path: Path, line: Path) -> None:
+def test_options_and_files_that_cannot_be_used_are_reported(tmp_path: Path, line: Path) -> None:
     file = routes(tmp_path, ROUTES)
     for options, words in (
         ({"degree": 0}, "--degree"),

@@ -45,10 +45,10 @@ def refused(path: Path, kind: type[Record]) -> str:
     """The one sentence that refuses a file."""
     with pytest.raises(InputError) as caught:
         read(path, kind)
-    told = str(caught.value)
-    assert str(path) in told
-    assert "\n" not in told
-    return told
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
 
 
 def changed(path: Path, record: Record, change: Callable[[dict[str, Any]], Any]) -> Path:
@@ -162,8 +162,8 @@ def test_a_curve_is_read_where_all_columns_are_numbers(tmp_path: Path) -> None:
 
 def test_a_record_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
     """What a plugin says of its world may be anything."""
-    for card, told in (({"a": object()}, "type object"), ({"a": 1 << 70}, "64 bits"), ({"a": 1j}, "type complex")):
-        with pytest.raises(RunError, match=told):
+    for card, message in (({"a": object()}, "type object"), ({"a": 1 << 70}, "64 bits"), ({"a": 1j}, "type complex")):
+        with pytest.raises(RunError, match=message):
             write(tmp_path / "result.json", msgspec.structs.replace(result(), card=card))
     assert not (tmp_path / "result.json").exists()
 
@@ -199,12 +199,12 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_result_is_refused_with_its_place(wrong: str, tmp_path: Path) -> None:
-    change, told = WRONG[wrong]
-    assert told in refused(changed(tmp_path / "result.json", result(), change), Result)
+    change, message = WRONG[wrong]
+    assert message in refused(changed(tmp_path / "result.json", result(), change), Result)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda r: r["trace"].reverse(), "do not go up"),
         (lambda r: r["trace"].clear(), "no checkpoint"),
@@ -213,14 +213,14 @@ def test_a_wrong_result_is_refused_with_its_place(wrong: str, tmp_path: Path) ->
         (lambda r: r["trace"][1]["scores"]["m"].update(primary="w"), "primary score 'w'"),
     ],
 )
-def test_a_trace_whose_checkpoints_do_not_agree(change: Any, told: str, tmp_path: Path) -> None:
-    assert told in refused(changed(tmp_path / "trace.json", trace(), change), Trace)
+def test_a_trace_whose_checkpoints_do_not_agree(change: Any, message: str, tmp_path: Path) -> None:
+    assert message in refused(changed(tmp_path / "trace.json", trace(), change), Trace)
 
 
 def test_bytes_that_are_no_record(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     whole = text(result()).encode()
-    for raw, told in {
+    for raw, message in {
         b"": "it is empty",
         b" \n": "it is empty",
         b"1": "not an object",
@@ -235,7 +235,7 @@ def test_bytes_that_are_no_record(tmp_path: Path) -> None:
         whole + b"{}": "trailing",
     }.items():
         path.write_bytes(raw)
-        assert told in refused(path, Result)
+        assert message in refused(path, Result)
     path.write_bytes(b"\xef\xbb\xbf" + whole)
     assert read(path, Result) == result()
     path.write_bytes(b" " * (LIMIT + 1))
@@ -294,8 +294,8 @@ def test_validate_goes_over_all_that_is_or_claims_to_be_a_record(
     write(tmp_path / "named-otherwise.json", result())
     (tmp_path / "settings.json").write_text('{"indent": 4}')
     assert main(["validate", str(tmp_path)]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert len(told) == len(KIND) + 1
+    message = capsys.readouterr().out.splitlines()
+    assert len(message) == len(KIND) + 1
     (tmp_path / "trial-2.json").write_text("{}")
     assert main(["validate", str(tmp_path)]) == 2
     both = capsys.readouterr()

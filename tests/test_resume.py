@@ -49,8 +49,8 @@ def start(out: Path, model: str = "nextlat") -> subprocess.Popen[str]:
 def finish(out: Path) -> dict[str, bytes]:
     """Run to the end; what must not depend on the interruptions."""
     process = start(out)
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 0, told
+    _, message = process.communicate(timeout=120)
+    assert process.returncode == 0, message
     folder = next(out.glob("taxi-nextlat-*"))
     kept = {
         str(p.relative_to(folder)): p.read_bytes()
@@ -91,11 +91,11 @@ def test_asked_to_stop(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
         time.sleep(0.01)
     time.sleep(0.2)
     process.terminate()
-    _, told = process.communicate(timeout=60)
-    assert process.returncode in (0, 130), told
+    _, message = process.communicate(timeout=60)
+    assert process.returncode in (0, 130), message
     if process.returncode == 130:  # else it was done before the signal came
-        assert told.count("\n") == 1
-        assert "the same command goes on" in told
+        assert message.count("\n") == 1
+        assert "the same command goes on" in message
         assert list(tmp_path.glob("taxi-nextlat-*/checkpoint/state.safetensors"))
     assert finish(tmp_path) == undisturbed
 

@@ -103,11 +103,11 @@ def test_a_file_without_a_line_that_can_be_placed_is_refused_with_a_way_out(
 ) -> None:
     with pytest.raises(InputError, match=words) as caught:
         read_routes(saved(tmp_path, data), graph)
-    told = str(caught.value)
-    assert "contain no route that can be placed on the map 'square'" in told
-    assert "A line reads: origin destination direction .. direction end" in told
-    assert "\n" not in told
-    assert len(told) < 1000
+    message = str(caught.value)
+    assert "contain no route that can be placed on the map 'square'" in message
+    assert "A line reads: origin destination direction .. direction end" in message
+    assert "\n" not in message
+    assert len(message) < 1000
 
 
 def test_files_that_are_no_files_are_refused(tmp_path: Path, graph: Graph) -> None:
@@ -244,10 +244,10 @@ def test_routes_that_once_failed(tmp_path: Path, case: str) -> None:
         return
     with pytest.raises(InputError) as caught:
         reconstruct_file(file, square, tmp_path)
-    told = str(caught.value)
-    assert repr(str(file)) in told
-    assert "line" in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert repr(str(file)) in message
+    assert "line" in message
+    assert "\n" not in message
 
 
 @without_cases

@@ -35,11 +35,11 @@ LONGEST = 1500
 def refuse(words: list[str | Path], *said: str) -> None:
     """A command ends in one sentence, the last line, in which something is said."""
     started = time.process_time()
-    code, told = tiny_runs.call(*words)
-    assert code == 2, (words, told)
-    line = told.splitlines()[-1]
+    code, message = tiny_runs.call(*words)
+    assert code == 2, (words, message)
+    line = message.splitlines()[-1]
     assert line.startswith("worldbench: ")
-    assert sum(other.startswith("worldbench: ") for other in told.splitlines()) == 1
+    assert sum(other.startswith("worldbench: ") for other in message.splitlines()) == 1
     assert len(line) < LONGEST
     for part in said:
         assert part in line

@@ -87,8 +87,8 @@ def bounded() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def refused(told: str, make: type, config: object) -> None:
-    with pytest.raises(InputError, match=told) as error:
+def refused(message: str, make: type, config: object) -> None:
+    with pytest.raises(InputError, match=message) as error:
         make(config)
     assert "\n" not in str(error.value)
 

@@ -184,17 +184,17 @@ class Told:
 def test_adaptive_drafting_stops_at_the_threshold(u: float | None) -> None:
     """The product of the laws' highest probabilities decides, whatever token is drawn: also one that the law holds
     unlikely."""
-    told = Told([[0.9, 0.9, 0.9, 0.9, 0.9], [0.75, 0.75, 0.9, 0.9, 0.9], [0.3, 0.9, 0.9, 0.9, 0.9]])
+    message = Told([[0.9, 0.9, 0.9, 0.9, 0.9], [0.75, 0.75, 0.9, 0.9, 0.9], [0.3, 0.9, 0.9, 0.9, 0.9]])
     state = speculative._Rows(3, 20, END, 9, torch.device("cpu"))
     drafts, laws, drafted, chances = speculative._draft(
-        told,
+        message,
         torch.full((3,), 4),
         state,
         Drafting(5, 0.7),
         None if u is None else torch.full((3, 20, 3), u, dtype=torch.float64),  # type: ignore[arg-type]
     )
     assert drafted.tolist() == [3, 1, 0]
-    assert told.asked == 4
+    assert message.asked == 4
     assert chances is not None
     assert np.allclose(chances[0], [0.9, 0.81, 0.729, 0.6561])
     assert drafts[:, 0].tolist() == [{None: 2, 0.001: 0, 0.999: 4}[u]] * 3
@@ -217,7 +217,7 @@ def test_more_drafts_than_room() -> None:
         assert c.drafted <= 9 * (limit - 1)
 
 
-def test_who_cannot_draft_is_told() -> None:
+def test_who_cannot_draft_is_reported() -> None:
     for made in (GPT(GPTConfig(layers=1, heads=1, width=16), 8, 16, 0), GRU(RecurrentConfig(), 8, 16, 0)):
         with pytest.raises(InputError, match=f"{made.name} cannot draft .* nextlat, mtp, jtp"):
             drafter_of(made)

@@ -184,7 +184,7 @@ def test_tests_keep_their_level() -> None:
 
 
 def literal_holm(p: list[float], level: float) -> list[bool]:
-    """The procedure as it is told: reject the smallest while it is below level / (how many are left), then stop."""
+    """The procedure, step by step: reject the smallest while it is below level / (how many are left), then stop."""
     left, rejected = list(range(len(p))), [False] * len(p)
     while left:
         smallest = min(left, key=lambda i: p[i])

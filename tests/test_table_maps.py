@@ -129,10 +129,10 @@ def test_rides_on_a_table_with_any_words(tmp_path: Path) -> None:
 def test_whatever_is_wrong_with_a_csv_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(InputError) as caught:
         load(tmp_path, text)
-    told = str(caught.value)
-    assert words in told
-    assert "map.csv" in told
-    assert "\n" not in told
+    message = str(caught.value)
+    assert words in message
+    assert "map.csv" in message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_whatever_is_wrong_with_a_json_is_one_sentence(tmp_path: Path, text: str
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_cannot_be_read_and_regions_are_told(tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_and_regions_are_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         load_map(TaxiConfig(map=str(tmp_path / "none.csv")))
     (tmp_path / "folder.csv").mkdir()

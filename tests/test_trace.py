@@ -68,9 +68,9 @@ def copy(folder: Path, to: Path) -> Path:
 def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
     capsys.readouterr()
     assert main(list(argv)) == code
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("worldbench: ")
-    return told
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("worldbench: ")
+    return message
 
 
 def count_scoring(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:
@@ -122,9 +122,9 @@ def test_it_is_traced_once(traced: Path, monkeypatch: pytest.MonkeyPatch, capsys
     before = trace_of(traced).read_bytes()
     calls = count_scoring(monkeypatch)
     assert main(["trace", str(traced), "--eval.documents", "40"]) == 0  # the run's own options, said again
-    told = capsys.readouterr()
-    assert "traced already" in told.err
-    assert "excess_loss kl" in told.out
+    message = capsys.readouterr()
+    assert "traced already" in message.err
+    assert "excess_loss kl" in message.out
     assert not calls
     assert trace_of(traced).read_bytes() == before
 
@@ -216,10 +216,10 @@ def test_refusals(
 
 def test_traces_are_validated(traced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", str(traced)]) == 0
-    told = capsys.readouterr().out.splitlines()
-    kinds = [line.partition(": ")[2].partition(",")[0] for line in told]
+    message = capsys.readouterr().out.splitlines()
+    kinds = [line.partition(": ")[2].partition(",")[0] for line in message]
     assert sorted(kinds) == ["arithmetic", "config", "manifest", "result", "trace"]
-    assert sum(line.endswith("trace, gpt in hmm, 5 metrics at 4 checkpoints") for line in told) == 1
+    assert sum(line.endswith("trace, gpt in hmm, 5 metrics at 4 checkpoints") for line in message) == 1
     record = json.loads(trace_of(traced).read_text())
     points = record["trace"]
     lost = json.loads(json.dumps(points))
@@ -244,8 +244,8 @@ def test_runs_are_drawn_and_compared(
     folders = [copy(traced, tmp_path)]
     for horizon in ("1", "2"):
         folders.append(run(tmp_path, "nextlat", "--model.horizon", horizon))
-    told = refused(capsys, "compare", "gpt", "nextlat[horizon=2]", str(tmp_path), "--matched", "excess_loss")
-    assert told.endswith(
+    message = refused(capsys, "compare", "gpt", "nextlat[horizon=2]", str(tmp_path), "--matched", "excess_loss")
+    assert message.endswith(
         f"has no trace to match losses on; first: worldbench trace {folders[2]}"
     )  # the other variant is not asked for
     assert "worldbench trace" in refused(capsys, "figures", *map(str, folders), "--together", str(tmp_path / "fig"))

@@ -205,6 +205,6 @@ def test_a_trial_that_diverges_is_kept_and_counts_as_worst(
     tune(
         out, *command, "--model.lambda_far", "1.5", "--trials", "2", "--train.steps", "2", code=1
     )  # trial 0 fails, and trial 1 is drawn higher
-    told = capsys.readouterr()
-    assert "every trial failed" in told.out
-    assert "lower --train.learning_rate" in told.err
+    message = capsys.readouterr()
+    assert "every trial failed" in message.out
+    assert "lower --train.learning_rate" in message.err

@@ -96,5 +96,5 @@ def test_mistakes(
 
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tune", "hmm", "--models", "gpt", "nextlat", "--help"]) == 0
-    told = capsys.readouterr().out
-    assert all(word in told for word in ("--trials", "--env.process", "--train.learning_rate", "--model.lambda_kl"))
+    message = capsys.readouterr().out
+    assert all(word in message for word in ("--trials", "--env.process", "--train.learning_rate", "--model.lambda_kl"))

@@ -44,9 +44,9 @@ def _imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
     capsys.readouterr()
     assert main(list(argv)) == 2
-    told = capsys.readouterr().err
-    assert "Traceback" not in told
-    return told.strip().splitlines()[-1].removeprefix("worldbench: ")
+    messages = capsys.readouterr().err
+    assert "Traceback" not in messages
+    return messages.strip().splitlines()[-1].removeprefix("worldbench: ")
 
 
 # Finding it

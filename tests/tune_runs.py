@@ -41,9 +41,9 @@ def results(out: Path) -> list[dict[str, Any]]:
 def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
     capsys.readouterr()
     assert main(list(argv)) == code
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("worldbench: ")
-    return told
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("worldbench: ")
+    return message
 
 
 def count_training(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[str]:
