@@ -27,6 +27,8 @@ from typing import Any, Literal
 from worldbench.core.errors import InputError, Interrupted, RunError, WorldbenchError
 from worldbench.core.plugins import read_plugin
 
+SECONDS_UNHEARD = 0.2
+"""So long a signal may wait until it is passed on."""
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 """The signals that ask a plan to stop."""
 
@@ -121,9 +123,9 @@ class Processes(Pool):
         context: Any = multiprocessing.get_context(start)
         plugins = self.plugins if start == "spawn" else []
         left, ended = cells, _Ended()
-        running: dict[Connection, tuple[Cell, BaseProcess]] = {}
+        running: dict[Connection, _Running] = {}
         try:
-            with _passing_on(running) as stopped:
+            with _noted_signals() as stopped:
                 while running or (left and not stopped):
                     for cell in [c for c in left if ended.ready(c)]:
                         if (blocked := ended.blocked(cell)) is not None:
@@ -134,15 +136,17 @@ class Processes(Pool):
                             ours, theirs = context.Pipe()
                             args = (theirs, plugins, cell if start == "fork" else None)
                             process = context.Process(target=_child, args=args, name=cell.name)
-                            with _signals_held():  # a signal must find the process among those that it is passed on to
+                            with _signals_held():  # the new process lets them through when it can be stopped by them
                                 process.start()
-                                running[ours] = (cell, process)
+                            running[ours] = _Running(cell, process)
                             theirs.close()
                             if start == "spawn":
                                 ours.send(cell)
-                    for connection in wait(list(running), timeout=1.0):
+                    for one in running.values():
+                        one.pass_on(len(stopped))
+                    for connection in wait(list(running), timeout=SECONDS_UNHEARD):
                         assert isinstance(connection, Connection)
-                        cell, process = running.pop(connection)
+                        cell, process = (one := running.pop(connection)).cell, one.process
                         outcome = _received(connection, cell, process)
                         if stopped and outcome.error is not None:  # it was stopped, in whatever way it said so
                             outcome = Outcome(cell, error=Interrupted(f"{cell.name} was stopped"))
@@ -152,10 +156,10 @@ class Processes(Pool):
                 if stopped:
                     raise Interrupted("stopped; the same command goes on with what is missing")
         finally:
-            for _, process in running.values():
-                process.terminate()
-            for _, process in running.values():
-                process.join()
+            for one in running.values():
+                one.process.terminate()
+            for one in running.values():
+                one.process.join()
 
 
 def pool_of(workers: int, plugins: Sequence[Path] = ()) -> Pool:
@@ -166,6 +170,22 @@ def pool_of(workers: int, plugins: Sequence[Path] = ()) -> Pool:
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class _Running:
+    """A cell whose process has been started. passed_on: the signals that the process was sent."""
+
+    cell: Cell
+    process: BaseProcess
+    passed_on: int = 0
+
+    def pass_on(self, came: int) -> None:
+        """Send SIGTERM once for each signal that came and was not yet passed on."""
+        while self.passed_on < came:
+            self.passed_on += 1
+            if self.process.pid is not None and self.process.is_alive():
+                os.kill(self.process.pid, signal.SIGTERM)
 
 
 class _Ended:
@@ -279,18 +299,14 @@ def _signals_held() -> Iterator[None]:
 
 
 @contextmanager
-def _passing_on(running: dict[Connection, tuple[Cell, BaseProcess]]) -> Iterator[list[int]]:
-    """Pass SIGINT and SIGTERM on to the running processes; the list holds the signals that came."""
+def _noted_signals() -> Iterator[list[int]]:
+    """SIGINT and SIGTERM are added to the list, and do nothing else. Whoever has the list passes them on.
+
+    A handler that passed them on itself could come between the start of a process and the note of that start.
+    """
     came: list[int] = []
-
-    def on_signal(number: int, frame: Any) -> None:
-        came.append(number)
-        for _, process in list(running.values()):
-            if process.pid is not None and process.is_alive():
-                os.kill(process.pid, signal.SIGTERM)
-
     try:
-        old = {s: signal.signal(s, on_signal) for s in STOPPING}
+        old = {s: signal.signal(s, lambda number, frame: came.append(number)) for s in STOPPING}
     except ValueError:  # not the main thread: the signals belong to the caller
         yield came
         return
