@@ -45,7 +45,7 @@ def drawn_beside(folder: Path, result: Path) -> Iterator[Path]:
 
     Errors as of `drawn`.
     """
-    return _drawn(folder, _beside(result), partial(_of_evaluation, result))
+    return _drawn(folder, figures_beside(result), partial(_of_evaluation, result))
 
 
 def _drawn(folder: Path, out: Path, drawings: Callable[[], Iterator[Drawing]]) -> Iterator[Path]:
@@ -89,12 +89,12 @@ def _of_run(folder: Path, result: Path | None) -> Iterator[Drawing]:
 
 
 def _of_evaluation(result: Path) -> Iterator[Drawing]:
-    out = _beside(result)
+    out = figures_beside(result)
     out.mkdir(exist_ok=True)
     yield from _of_evidence(evidence_folder(result), out, _title(result.parent, read(result, Result).model.name))
 
 
-def _beside(result: Path) -> Path:
+def figures_beside(result: Path) -> Path:
     """The folder for the figures of an evaluation that is not the run's own."""
     named = result.stem.removeprefix("result-")
     evaluation = read(result, Result).identity.evaluation[:10] if named == result.stem else named

@@ -86,6 +86,15 @@ def test_a_board_tells_them_apart(copy: Path, capsys: pytest.CaptureFixture[str]
     assert labels == ["gpt eval.documents=12", "gpt eval.documents=13"]
 
 
+def test_the_end_of_another_evaluation_names_its_own_figures(copy: Path) -> None:
+    folder = tiny_runs.folder(copy)
+    code, said = tiny_runs.call("eval", folder, "--eval.documents", "13", "--eval.metrics", "next_token", "excess_loss")
+    assert code == 0
+    (beside,) = folder.glob("figures-*")
+    assert f"figures: {beside} (position-loss.png)" in said
+    assert f"figures: {folder / 'figures'} " not in said
+
+
 def test_a_folder_from_before_is_done_and_scored_in_its_place(copy: Path) -> None:
     """`result.json` with `evidence/` answers for its evaluation; another evaluation gets the name of today."""
     folder = tiny_runs.folder(copy)

@@ -261,6 +261,9 @@ def test_runs_are_drawn_and_compared(
     evidence_folder(own).rename(folders[0] / "trace-evidence")
     assert main(["trace", str(folders[0])]) == 0
     assert "traced already" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    lost = refused(capsys, "figures", *map(str, folders), "--together", str(tmp_path / "file" / "fig"))
+    assert "choose another with --together" in lost
     together = ["figures", *map(str, folders), "--together", str(tmp_path / "fig")]
     assert main(together) == 0
     assert (tmp_path / "fig" / "matched.csv").read_text() == drawn

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from worldbench.core.text import counted
+from worldbench.figures.run_figures import figures_beside
 from worldbench.records.bounds import bounds_beside
 from worldbench.records.finding import own_result
 from worldbench.records.reading import read
@@ -21,11 +22,12 @@ def print_ending(path: Path, display: Display) -> None:
     print_scores(record, bounds)
     for sentence in bounds.messages():
         display.say(sentence)
-    drawn = sorted(picture.name for picture in (folder / "figures").glob("*.png"))
-    if drawn:
-        display.say(f"figures: {folder / 'figures'} ({', '.join(drawn)})")
+    own = own_result(folder) == path
+    pictures = folder / "figures" if own else figures_beside(path)
+    if drawn := sorted(picture.name for picture in pictures.glob("*.png")):
+        display.say(f"figures: {pictures} ({', '.join(drawn)})")
     what = "every score"
     if (count := len(record.not_applicable)) > 0:
         what += f", and why {counted(count, 'metric')} {'does' if count == 1 else 'do'} not apply"
-    name = folder if own_result(folder) == path else path
+    name = folder if own else path
     display.say(f"result: {path}", f"{what}: worldbench show {shlex.quote(str(name))}")

@@ -183,7 +183,11 @@ def draw_together(folders: list[Path], out: Path) -> list[Path]:
     records = _of_one_evaluation(found)
     world = records[0].world
     title = f"{records[0].world_name} {world.get('process', '')} {records[0].preset}".replace("  ", " ")
-    return matched.draw(list(zip(distinct_labels(records), records)), make_folder(out) / "matched", title=title)
+    return matched.draw(
+        list(zip(distinct_labels(records), records)),
+        make_folder(out, "choose another with --together") / "matched",
+        title=title,
+    )
 
 
 def _of_one_evaluation(found: dict[Path, list[Path]]) -> list[Trace]:
