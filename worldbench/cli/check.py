@@ -71,6 +71,6 @@ def run(arguments: argparse.Namespace) -> int:
     workers = arguments.workers or workers_by_default()
     record, folder = check_in(arguments.out, prepared.world, settings, display, options, workers)
     show(record)
-    display.say(f"calibration: {folder}")
+    display.say(f"record, table and figure: {folder}")
     require(record, folder)
     return 0
