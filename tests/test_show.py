@@ -51,7 +51,7 @@ def test_a_run(done: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> No
         f"training {record.identity.training}, evaluation {record.identity.evaluation}",
         f"torch {record.environment.torch}",
         f"{record.model.parameters.training if record.model.parameters else 0:,} in training",
-        "learning curve, nats a token",
+        "learning curve, nats per token",
         "next_token.top1_legal (up)",
         f"result-{record.identity.evaluation[:10]}.json",
     ):

@@ -1,4 +1,4 @@
-"""What people see of the work while it goes on: progress at a terminal, and elsewhere a plain line now and then."""
+"""Progress of the work: a live display in a terminal, elsewhere a plain line from time to time."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from worldbench.core import console, tables
 from worldbench.core.text import visible
 
 Reporter = Callable[[int, int, dict[str, float], int, float], None]
-"""(steps done, steps, losses, tokens this session, seconds this session)."""
+"""Arguments: steps done, all steps, losses by name, tokens in this session, seconds in this session."""
 
 SELDOM, LONGEST_SILENCE, PARTS = 30.0, 600.0, 10
-"""Without a terminal: a line of progress each tenth of the steps, at least 30 s and at most 10 min after the last."""
+"""Without a terminal: a line of progress after each tenth of the steps, but at least 30 s and at most 10 min after the
+previous line."""
 
 
 class Display:
-    """Progress goes to standard error, results to standard output. quiet: no progress."""
+    """Prints progress to standard error; results go to standard output. quiet: print no progress."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self.quiet = quiet
@@ -33,9 +34,9 @@ class Display:
 
     @contextmanager
     def task(self, what: str, *, lines: bool = True) -> Iterator[Callable[[str], None]]:
-        """Announce the parts of a task: at a terminal in one line that is replaced, elsewhere in a line for each part.
+        """Announce the parts of a task: in a terminal in one line that changes, elsewhere in one line per part.
 
-        lines: False: no lines where there is no terminal.
+        lines: False: print nothing outside a terminal.
         """
         if self.quiet or not self.terminal:
             yield lambda part: self.say(f"{what}: {part}") if lines else None
@@ -48,7 +49,7 @@ class Display:
 
     @contextmanager
     def training(self, steps: int) -> Iterator[Reporter | None]:
-        """A reporter of training: a bar at a terminal, elsewhere a line now and then; None for a quiet display."""
+        """A reporter of training: a bar in a terminal, elsewhere a line from time to time; None for a quiet display."""
         if self.quiet:
             yield None
             return
@@ -73,7 +74,7 @@ class Display:
 
 
 class Lines:
-    """A reporter that prints a line now and then, for a log file."""
+    """A reporter that prints a line from time to time, for a log file."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
@@ -105,13 +106,13 @@ def _duration(seconds: float) -> str:
 
 
 def print_notes(notes: list[str]) -> None:
-    """Print sentences below a table, each on its own lines."""
+    """Print notes below a table, each on a new line."""
     for note in notes:
         print(tables.note(note))
 
 
 def number(value: float | None) -> str:
-    """A score in a table; "-" where there is none, "inf" and "nan" where it is not finite."""
+    """A score as text for a table: "-" for None, "inf" or "nan" for a number that is not finite."""
     if value is None:
         return "-"
     return f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"

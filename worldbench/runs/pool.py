@@ -28,7 +28,7 @@ from worldbench.core.errors import InputError, Interrupted, RunError, Worldbench
 from worldbench.core.plugins import read_plugin
 
 SECONDS_UNHEARD = 0.2
-"""So long a signal may wait until it is passed on."""
+"""The longest time, in seconds, after which a signal is passed on to the processes."""
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 """The signals that ask a plan to stop."""
 
@@ -46,14 +46,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell: its value, or the error that ended it."""
+    """The outcome of a cell: its value, or the error that ended it."""
 
     cell: Cell
     value: Any = None
     error: WorldbenchError | None = None
 
     def result(self) -> Any:
-        """The value. Raises the error of a cell that failed."""
+        """The value. Raises the error if the cell failed."""
         if self.error is not None:
             raise self.error
         return self.value
@@ -111,8 +111,8 @@ class Processes(Pool):
     def __init__(
         self, workers: int, plugins: Sequence[Path] = (), start: Literal["fork", "spawn"] | None = None
     ) -> None:
-        """plugins: the plugin files that were run in this process, which a process that is started afresh runs first.
-        start: how processes are started (None: forked where that is safe)."""
+        """plugins: the plugin files that were run in this process; a spawned process runs them first. start: how
+        processes are started (None: fork if that is safe, else spawn)."""
         if workers < 1:
             raise InputError(f"the number of workers must be at least 1, not {workers}")
         self.workers, self.start = workers, start
@@ -226,7 +226,8 @@ def _check(cells: Iterable[Cell]) -> None:
 
 
 def _attempt(cell: Cell) -> Outcome:
-    """Run a cell. An interruption ends the plan; any other error of ours belongs to the cell alone."""
+    """Run a cell. Raises Interrupted, which ends the plan. Any other WorldbenchError becomes the outcome of the
+    cell."""
     try:
         return Outcome(cell, cell.work(*cell.arguments))
     except Interrupted:
@@ -236,7 +237,8 @@ def _attempt(cell: Cell) -> Outcome:
 
 
 def _child(connection: Connection, plugins: list[tuple[Path, str]], cell: Cell | None) -> None:
-    """cell: None where it comes through the connection, as what it holds may be of a plugin."""
+    """Run a cell in a new process. cell: None if it is sent through the connection, because its arguments may have
+    types of a plugin, which must be loaded first."""
     os.setpgrp()  # Ctrl-C in a terminal reaches the parent alone, which passes one SIGTERM on
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -263,7 +265,7 @@ def _child(connection: Connection, plugins: list[tuple[Path, str]], cell: Cell |
 
 
 def _stop_with_parent(parent: int) -> None:
-    """Stop this process, as SIGTERM does, once its parent has ended: nobody waits for its answer any more."""
+    """Stop this process, as SIGTERM does, after its parent has ended."""
     while os.getppid() == parent:
         time.sleep(1.0)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""A record of a run as people read it: what it was, its learning curve, its scores, and what did not apply."""
+"""Prints the record of a run: settings, learning curve, scores, and the metrics that do not apply."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from worldbench.records.scores import Metric
 
 CURVE_ROWS = 7
-"""Points of a learning curve in its short table: the first, the last, and some in between."""
+"""Number of points in the short table of a learning curve: the first, the last, and some in between."""
 BETTER = {"higher": "up", "lower": "down", "none": "-"}
 
 
 def print_scores(record: Result, bounds: Bounds, *, every: bool = False) -> None:
-    """The table of a result: floor, score, its interval, ceiling. every: all scores, not only the primary ones."""
+    """Print a result as a table: floor, score, interval, ceiling. every: all scores, not only the primary scores."""
     body: list[list[str]] = []
     styles: list[str] = []
     for name, metric in record.scores.items():
@@ -63,7 +63,7 @@ def _cells(name: str, metric: Metric, key: str, bounds: Bounds) -> list[str]:
 
 
 def print_reasons(record: Result) -> None:
-    """The notes of the metrics; then why the others do not apply, each reason once."""
+    """Print the notes of the metrics, then the reasons why other metrics do not apply, each reason once."""
     reasons: dict[str, list[str]] = {}
     for name, reason in record.not_applicable.items():
         reasons.setdefault(reason, []).append(name)
@@ -72,8 +72,7 @@ def print_reasons(record: Result) -> None:
 
 
 def print_result(record: Result, bounds: Bounds, *, every: bool = False) -> None:
-    """Everything that a result says, with its floors and ceilings; every: all scores and all points of the learning
-    curve."""
+    """Print a whole result with its floors and ceilings. every: all scores, and all points of the learning curve."""
     print_head(record)
     if record.training is not None:
         print_curve(record.training.curve, every=every)
@@ -83,7 +82,7 @@ def print_result(record: Result, bounds: Bounds, *, every: bool = False) -> None
 
 
 def print_head(record: Head) -> None:
-    """What was run, on what, and how."""
+    """Print the settings of a record: run, command, world, model, identities and environment."""
     facts = {"run": f"{_title(record)}, preset {record.preset}", "command": record.command}
     others = {name: value for name, value in record.world.items() if name != "world"}
     facts["world"] = ", ".join([record.world_name, *([_pairs(others)] if others else [])])
@@ -99,7 +98,7 @@ def print_head(record: Head) -> None:
 
 
 def print_config(config: Config) -> None:
-    """What a run is that has no result yet."""
+    """Print the settings of a run that has no result yet."""
     facts = {"run": f"{config.model} in {config.world}, seed {config.seed}, preset {config.preset}"}
     if config.given:
         facts["changed from the preset"] = _pairs(config.given)
@@ -108,7 +107,7 @@ def print_config(config: Config) -> None:
 
 
 def print_facts(facts: dict[str, str]) -> None:
-    """One line for each fact, or several where it is long."""
+    """Print each fact as `name: fact`, on several lines if it is long."""
     print_notes([f"{name}: {fact}" for name, fact in facts.items()])
 
 
@@ -125,20 +124,20 @@ def _environment(e: Environment) -> str:
 
 
 def print_curve(curve: list[EvalLine], *, every: bool = False) -> None:
-    """The held-out losses of training, in nats a token; not every: some of the points."""
+    """Print the held-out losses of a training, in nats per token. every: all points, not only CURVE_ROWS of them."""
     if not curve:
         return
     points = curve if every else [curve[i] for i in _some(len(curve))]
     known = any(p.bayes is not None for p in points)
-    head = ["step", "held-out loss", *(["of the exact law", "excess"] if known else [])]
+    head = ["step", "held-out loss", *(["loss of the exact law", "excess"] if known else [])]
     body = [[f"{p.step:,}", *(number(v) for v in ([p.loss, p.bayes, p.excess] if known else [p.loss]))] for p in points]
-    title = "learning curve, nats a token"
+    title = "learning curve, nats per token"
     if len(points) < len(curve):
         title += f" ({len(points)} of {len(curve)} points)"
     print(tables.terminal(head, body, 1, title=title, right=range(len(head))))
 
 
 def _some(count: int) -> Iterable[int]:
-    """At most CURVE_ROWS of the numbers below `count`, evenly spaced; the first and the last are among them."""
+    """At most CURVE_ROWS of the indices below `count`, evenly spaced, with the first and the last index."""
     most = min(count, CURVE_ROWS)
     return [round(i * (count - 1) / max(most - 1, 1)) for i in range(most)]
