@@ -24,7 +24,7 @@ from worldbench.figures.style import LONGEST
 FAILED = 2
 """Value in `status` of a ride that could not be explained."""
 PER_METRE = 10
-"""Positions are whole numbers of tenths of a metre, which makes the file five times smaller than decimals."""
+"""Positions are whole numbers of tenths of a meter, which makes the file five times smaller than decimals."""
 
 
 def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
@@ -68,7 +68,7 @@ def page(data: dict[str, np.ndarray], title: str = "") -> str:
 
 
 def contents(data: dict[str, np.ndarray]) -> dict[str, Any]:
-    """The data of the page: positions in tenths of a metre (east, north, ..), nodes and directions by index, and a list
+    """The data of the page: positions in tenths of a meter (east, north, ..), nodes and directions by index, and a list
     for each field of the edges."""
     invented = street_map.invented(data)
     edges, red = data["edges"].reshape(-1, 3), data["red"].reshape(-1, 3)

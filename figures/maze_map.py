@@ -3,7 +3,7 @@ walls in red.
 
 Drawn from the evidence of `map_reconstruction` where that is the evidence of a maze on a grid (see `grid_of`), whatever
 world it comes from; red ways that do not lead straight to the next cell are curves, as on the street map. Coordinates:
-metres east and north. Shape letters: N cells, E moves.
+meters east and north. Shape letters: N cells, E moves.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MOST_SQUARES = 250_000
 
 @dataclass(frozen=True)
 class Grid:
-    """A maze of square cells. side: metres. corner: the south-west cell's center. at: int [N, 2], columns from the
+    """A maze of square cells. side: meters. corner: the south-west cell's center. at: int [N, 2], columns from the
     west, rows from the south. shape: both."""
 
     side: float

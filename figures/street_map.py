@@ -3,7 +3,7 @@ direction that the rides name.
 
 After the maps of Vafa et al. 2024 (arXiv 2406.03689). Reads the evidence of the metric `map_reconstruction` (an .npz
 file), nothing else.
-Coordinates: metres east and north of the map's center.
+Coordinates: meters east and north of the map's center.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Box = tuple[float, float, float, float]
-"""A rectangle: its west, south, east and north edge, in metres."""
+"""A rectangle: its west, south, east and north edge, in meters."""
 
 FARTHEST = 1e10
 """Metres. Larger than the coordinates of any map."""
@@ -50,7 +50,7 @@ LONGEST_SIDE, SHORTEST_SIDE, MARGIN, FOOT = 7.0, 3.4, 0.12, 0.62
 
 @dataclass(frozen=True)
 class Drawn:
-    """Edges to draw. ends: int [K, 2]; direction: int [K]; uses: int [K]; start, control, stop: metres [K, 2] (control:
+    """Edges to draw. ends: int [K, 2]; direction: int [K]; uses: int [K]; start, control, stop: meters [K, 2] (control:
     of a quadratic Bezier curve)."""
 
     ends: np.ndarray
@@ -64,7 +64,7 @@ class Drawn:
         return Drawn(*(getattr(self, f)[rows] for f in self.__dataclass_fields__))
 
     def points(self) -> np.ndarray:
-        """Points along the curves, metres [17 K, 2]."""
+        """Points along the curves, meters [17 K, 2]."""
         along = np.linspace(0, 1, 17)[:, None, None]
         return ((1 - along) ** 2 * self.start + 2 * along * (1 - along) * self.control + along**2 * self.stop).reshape(
             -1, 2
@@ -82,7 +82,7 @@ class Drawn:
 def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) -> list[Path]:
     """Draw the whole map (`out`.png, .svg, .csv) and a part of it (`out`-zoom.*).
 
-    box: the part, in metres; None: where most invented streets begin, or the center if there are none. Returns the
+    box: the part, in meters; None: where most invented streets begin, or the center if there are none. Returns the
     files written.
     Errors: InputError for a file that is no evidence of a map reconstruction.
     """
@@ -208,7 +208,7 @@ def _picture(
 
 
 def frame(box: Box, title: str) -> tuple[Figure, Axes, float]:
-    """A figure whose axes show exactly `box`, to scale, over a strip for the legend; and metres per point."""
+    """A figure whose axes show exactly `box`, to scale, over a strip for the legend; and meters per point."""
     from matplotlib.figure import Figure
 
     width, height = box[2] - box[0], box[3] - box[1]
@@ -249,7 +249,7 @@ def draw_lines(axes: Axes, edges: Drawn, color: str, width: float) -> None:
 
 
 def draw_curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
-    """Invented streets as one path of quadratic curves, each with an arrowhead of `head` metres at its end."""
+    """Invented streets as one path of quadratic curves, each with an arrowhead of `head` meters at its end."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
 

@@ -102,7 +102,7 @@ def reconstruct(
     """Explain routes one after another (see the module).
 
     origin, destination: int [n], places. degree: most used edges that may leave a node. distance: longest new edge, in
-    metres. order: int [n], a permutation; None: as given.
+    meters. order: int [n], a permutation; None: as given.
     """
     proper = np.ones(len(moves), bool)
     proper[moves.row[moves.words < 0]] = False

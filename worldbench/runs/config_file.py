@@ -87,8 +87,8 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
     given = {word.split("=", 1)[0] for word in changes if word.startswith("--")}
     for option in sorted(given):
         if not option.startswith("--eval.") and option not in movable:
-            where = f", and {' and '.join(movable)} for a file that moved" if movable else ""
-            raise InputError(f"option {option} cannot be changed after training; only --eval options{where} can")
+            where = f", and give the new path of a file that has moved: {' or '.join(movable)}" if movable else ""
+            raise InputError(f"option {option} cannot be changed after training; you can change --eval options{where}")
     for option, name in movable.items():
         old = values["env"][name]
         if option not in given and Path(old).is_absolute() and not is_file(old):
