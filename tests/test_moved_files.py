@@ -99,7 +99,7 @@ def test_nothing_else_is_changed_after_training(
     (folder,) = tmp_path.glob("hmm-gpt-*")
     message = refused(capsys, "eval", str(folder), *words, "--quiet")
     assert f"option {words[0].split('=')[0]} cannot be changed after training" in message
-    assert "--env.process for a file that moved" in message
+    assert "give the new path of a file that has moved: --env.process" in message
     message = refused(capsys, "eval", str(folder), "--env.process", "mess3", "--quiet")
     assert "world.process was rrxor(" in message
     assert ", and is mess3(" in message
