@@ -7,7 +7,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 DIST ?= dist
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet -c constraints.txt
 # One thread each: two OpenMP threads beside another busy process are many times slower than one.
-PYTEST := OMP_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := OMP_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test slow lint ruff types wheel clean FORCE
 

@@ -28,7 +28,6 @@ from worldbench.studies.check.checking import Subject, check, check_in
 from worldbench.studies.check.damage import MAP_KINDS, SHARES, CheckSettings, kinds
 from worldbench.studies.check.report import failures, require, write
 
-pytestmark = pytest.mark.xdist_group("check")  # they share an expensive fixture
 CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)
 
 

@@ -147,7 +147,6 @@ def coloured(page: Page) -> tuple[int, int]:
     return int(((rgb[..., 0] > 150) & (rgb[..., 1] < 90)).sum()), int((rgb.max(axis=2) < 60).sum())
 
 
-@pytest.mark.xdist_group("browser")
 class TestInABrowser:
     def test_legend_and_colours(self, page: Page, evidence: Path) -> None:
         data = arrays(evidence)

@@ -29,7 +29,6 @@ from worldbench.runs.prepared import prepare
 from worldbench.runs.weights import at_step
 from worldbench.training import checkpoint
 
-pytestmark = pytest.mark.xdist_group("latent-rnn")  # they share an expensive fixture
 V, CONTEXT = 19, 30
 CONFIG = NextLatConfig(layers=2, heads=2, width=16, horizon=2)
 KINDS = {

@@ -15,8 +15,6 @@ import pytest
 from rooms import PACKAGES as ROOMS
 from rooms import ROOT, sources
 
-pytestmark = pytest.mark.xdist_group("packaging")  # one worker, one wheel
-
 LONGEST_FILE = 350
 HEAVY = ("torch", "osmnx", "scipy", "matplotlib", "networkx", "tyro")
 

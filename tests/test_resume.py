@@ -28,7 +28,6 @@ from worldbench.training.curve import log_spaced
 from worldbench.training.stream import TrainingStream
 from worldbench.training.trainer import Trainer, learning_rate
 
-pytestmark = pytest.mark.xdist_group("resume")  # they share an expensive fixture
 OPTIONS = [
     *("--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"),
     *("--data.documents", "50"),

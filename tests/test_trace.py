@@ -31,7 +31,6 @@ TINY = [
     *("--train.curve_documents", "20", "--train.warmup", "2", "--model.layers", "1", "--model.width", "16"),
     *("--model.heads", "2", *SMALL_EVAL, "--eval.documents", "40", "--eval.probe_documents", "80"),
 ]
-pytestmark = pytest.mark.xdist_group("trace")  # they share a finished run
 
 
 def run(out: Path, model: str, *more: str) -> Path:

@@ -21,7 +21,6 @@ from worldbench.settings.resolve import resolve
 from worldbench.studies.tune.search import draws, space, weights
 from worldbench.studies.tune.tuning import shared_documents
 
-pytestmark = pytest.mark.xdist_group("tune")  # they share the tunings
 TRAINED = [e.name for e in models if e.trained]
 
 

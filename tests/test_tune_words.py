@@ -12,8 +12,6 @@ from worldbench.cli.main import main
 from worldbench.envs.hmm.world import HMM
 from worldbench.studies.tune.criterion import Criterion
 
-pytestmark = pytest.mark.xdist_group("tune")  # they share the tunings
-
 
 def test_criteria_and_their_directions() -> None:
     world = HMM()

@@ -21,8 +21,6 @@ from worldbench.records.reading import read
 from worldbench.records.tuning import Tuning
 from worldbench.studies.tune.report import require_equal
 
-pytestmark = pytest.mark.xdist_group("tune")  # they share the tunings
-
 
 def test_the_recipe_is_the_chosen_trial(
     tuned: Path, reported: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
