@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from tiny_jobs import job
-from tiny_runs import SMALL_EVAL
 
 from worldbench.core.errors import Interrupted, RunError
 from worldbench.core.registry import models
@@ -37,7 +36,9 @@ OPTIONS += [
     *("--train.curve_documents", "20"),
 ]
 OPTIONS += ["--train.row_tokens", "30", "--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
-OPTIONS += SMALL_EVAL
+OPTIONS += ["--eval.metrics", "next_token", "valid_trajectories", "transition_consistency", "effective_rank"]
+OPTIONS += ["--eval.trials", "20", "--eval.documents", "20", "--eval.rank_tokens", "40", "--eval.horizon", "5"]
+OPTIONS += ["--eval.dynamics_documents", "20", "--eval.dynamics_steps", "20"]
 
 
 def start(out: Path, model: str = "nextlat") -> subprocess.Popen[str]:
