@@ -3,50 +3,70 @@
 from worldbench.core.registry import models
 
 for _name, _line, _target, _options in (
-    ("gpt", "transformer trained on the next token", "gpt:GPT", "gpt:GPTConfig"),
+    ("gpt", "a transformer that is trained to predict the next token", "gpt:GPT", "gpt:GPTConfig"),
     (
         "nextlat",
-        "the same transformer, trained also to predict its next hidden states",
+        "gpt that is also trained to predict its own next hidden states",
         "nextlat:NextLat",
         "nextlat:NextLatConfig",
     ),
     (
         "bst",
-        "belief state transformer: a forward and a backward encoder, trained on pairs of prefix and suffix",
+        "the belief state transformer: a forward and a backward encoder, trained on pairs of a prefix and a suffix",
         "bst:BST",
         "bst:BSTConfig",
     ),
-    ("mtp", "the same transformer with heads for several tokens ahead, in parallel", "mtp:MTP", "mtp:MTPConfig"),
+    (
+        "mtp",
+        "gpt with several heads, which predict several tokens ahead independently of each other",
+        "mtp:MTP",
+        "mtp:MTPConfig",
+    ),
     (
         "jtp",
-        "the same transformer, trained to predict several tokens ahead, each from the tokens before it",
+        "gpt that is also trained to predict several tokens ahead, each from the true tokens before it",
         "jtp:JTP",
         "jtp:JTPConfig",
     ),
-    ("gru", "recurrent reference: gated recurrent units", "recurrent:GRU", "recurrent:RecurrentConfig"),
-    ("lstm", "recurrent reference: long short-term memory", "recurrent:LSTM", "recurrent:RecurrentConfig"),
+    ("gru", "a recurrent network of gated recurrent units", "recurrent:GRU", "recurrent:RecurrentConfig"),
+    ("lstm", "a recurrent network with long short-term memory", "recurrent:LSTM", "recurrent:RecurrentConfig"),
 ):
     models.add(_name, _line, f"worldbench.baselines.{_target}", config=f"worldbench.baselines.{_options}")
 models.add(
     "nextlat-rnn",
-    "nextlat's latent dynamics alone, as a recurrent network: eval a nextlat run --as nextlat-rnn",
+    "the latent dynamics of a nextlat run, used as a recurrent network: worldbench eval RUN --as nextlat-rnn",
     "worldbench.baselines.latent_rnn:LatentRNN",
     reads="nextlat",
 )
 for _name, _line, _target, _options in (
-    ("oracle", "the exact next-token law of the world: the ceiling", "references:Oracle", None),
-    ("random-legal", "uniform over the legal tokens: the floor", "references:RandomLegal", None),
-    ("uniform", "uniform over the whole vocabulary", "references:Uniform", None),
-    ("ngram", "counts of the last few tokens in training documents", "ngram:NGram", "ngram:NGramConfig"),
+    (
+        "oracle",
+        "the exact probability of each next token in the world (the ceiling of most metrics)",
+        "references:Oracle",
+        None,
+    ),
+    (
+        "random-legal",
+        "the same probability for every legal token (the floor of many metrics)",
+        "references:RandomLegal",
+        None,
+    ),
+    ("uniform", "the same probability for every token of the vocabulary", "references:Uniform", None),
+    (
+        "ngram",
+        "next-token frequencies after the last few tokens, counted in training documents",
+        "ngram:NGram",
+        "ngram:NGramConfig",
+    ),
     (
         "untrained",
-        "a transformer with its initial weights",
+        "a transformer with random initial weights",
         "untrained:make_untrained",
         "gpt:GPTConfig",
     ),
     (
         "corrupted",
-        "the oracle with a damaged map or noise, which metrics must detect",
+        "the oracle with a damaged map or with noise; metrics must detect the damage",
         "corrupted:Corrupted",
         "corrupted:CorruptedConfig",
     ),

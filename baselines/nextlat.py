@@ -38,35 +38,35 @@ class NextLatConfig(GPTConfig):
     """The shape of the shared backbone, and the latent terms."""
 
     horizon: int = 4
-    """Number d of latent steps that are rolled out and supervised."""
+    """Number d of latent steps that are predicted and trained."""
     lambda_h: float = 1.0
     """Weight of the latent regression; with 0 this term is not computed."""
     lambda_kl: float = 0.1
-    """Weight of the divergence between the next-token distributions that the head reads from the true latent and from
-    the predicted one; with 0 this term is not computed."""
+    """Weight of the divergence between two next-token distributions, which the head reads from the true latent and from
+    the predicted latent; with 0 this term is not computed."""
     dynamics_factor: float = 1.0
     """Hidden size of the dynamics MLP: 128 round(factor 2D / 128)."""
     stop_target: bool = True
-    """Stop the gradient of the regression into the target latents. (The target distribution of the divergence is a
-    constant in any case.)"""
+    """Stop the gradient of the regression before it reaches the target latents. (The divergence never sends a gradient
+    to its target distribution.)"""
     stop_head: bool = True
-    """Stop the gradient of the divergence into the head."""
+    """Stop the gradient of the divergence before it reaches the weights of the head."""
     mask: Literal["cumulative", "landing"] = field(default="cumulative", metadata=LATER)
-    """What happens at the end of a document in a packed row. cumulative: the rollout ends there. landing, the rule of
-    the released code: the rollout continues through the last token into the next document of the row, and only the step
-    that lands on this last token is left out."""
+    """What a rollout does at the end of a document in a packed row. cumulative: the rollout ends there. landing (the
+    rule of the released code): the rollout continues into the next document of the row, and only the step that lands on
+    the last token of the first document is left out."""
     mask_prompts: bool = field(default=False, metadata=LATER)
-    """Leave out of the regression, as well as of the divergence, the steps that land on a token whose next token is
-    part of the prompt."""
+    """Some steps land on a token whose next token is part of the prompt. The divergence always leaves these steps out.
+    True: the regression leaves them out too."""
     residual: bool = field(default=True, metadata=LATER)
     """True: the dynamics add to the latent, h' = h + f(..). False: h' = f(..)."""
     state: Literal["normed", "residual"] = field(default="normed", metadata=LATER)
     """The latent. normed: the output of the final norm. residual: the residual stream before that norm, which is then
     part of the head."""
     control: Literal["none", "cut", "shuffled"] = field(default="none", metadata=LATER)
-    """Ablation control with the same amount of computation. cut: the latent terms train the dynamics alone, and the
-    transformer equals GPT's. shuffled: the targets are latents of other places of the row, in other documents where the
-    row has others."""
+    """Ablation control with the same amount of computation. cut: the latent terms train only the dynamics, and the
+    transformer is trained exactly as in gpt. shuffled: the targets are latents of other positions of the row. They come
+    from another document if the row has several."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

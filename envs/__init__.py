@@ -4,28 +4,28 @@ from worldbench.core.registry import worlds
 
 worlds.add(
     "taxi",
-    "rides over a street map: origin, destination, moves, end",
+    "rides over a street map; a ride is an origin, a destination, the moves, and end",
     "worldbench.envs.taxi.world:TaxiWorld",
     config="worldbench.envs.taxi.config:TaxiConfig",
     presets="worldbench.envs.taxi.presets:PRESETS",
 )
 worlds.add(
     "hmm",
-    "hidden Markov processes with exact beliefs",
+    "tokens of a hidden Markov process, whose beliefs are known exactly",
     "worldbench.envs.hmm.world:HMM",
     config="worldbench.envs.hmm.config:HMMConfig",
     presets="worldbench.envs.hmm.presets:PRESETS",
 )
 worlds.add(
     "maze",
-    "rides in one maze: origin, destination, moves, end",
+    "rides in one maze; a ride is an origin, a destination, the moves, and end",
     "worldbench.envs.maze.nav:MazeWorld",
     config="worldbench.envs.maze.config:MazeConfig",
     presets="worldbench.envs.maze.presets:NAV",
 )
 worlds.add(
     "maze-solve",
-    "a new maze in every prompt, and its shortest path",
+    "a new maze in every prompt; the answer is its shortest path",
     "worldbench.envs.maze.solve:SolveWorld",
     config="worldbench.envs.maze.solve_config:SolveConfig",
     presets="worldbench.envs.maze.presets:SOLVE",

@@ -3,63 +3,83 @@
 from worldbench.core.registry import metrics
 
 for _name, _options, _line in (
-    ("next_token", "", "share of held-out positions whose most likely token is legal"),
-    ("valid_trajectories", "", "share of rides from unseen prompts that stay legal and end at the destination"),
-    ("detours", "detours:DetourOptions", "share of rides that arrive although legal moves are forced"),
-    ("lookahead", "", "share of greedy rides that arrive by a shortest way"),
+    ("next_token", "", "share of positions in held-out documents at which the most likely token of the model is legal"),
+    (
+        "valid_trajectories",
+        "",
+        "share of unseen prompts from which the model makes only legal moves and ends at the destination",
+    ),
+    (
+        "detours",
+        "detours:DetourOptions",
+        "share of rides that arrive although the referee replaces some moves by other legal moves",
+    ),
+    ("lookahead", "", "share of greedy rides that arrive by a shortest path"),
     (
         "sequence_compression",
         "options:SuffixOptions",
-        "share of states whose two histories accept the same suffixes",
+        "share of states for which the model accepts the same suffixes after two different histories",
     ),
     (
         "sequence_distinction",
         "sequence_distinction:DistinctionOptions",
-        "precision and recall of the suffixes that distinguish two states",
+        "precision and recall of the suffixes by which the model distinguishes two states",
     ),
     (
         "split_merge",
         "split_merge:PairOptions",
-        "does the model separate, and merge, prefixes as the exact law of the world does",
+        "how well the model treats prefixes of different states differently, and prefixes of one state alike",
     ),
-    ("excess_loss", "", "nats lost against the exact law of the data, 0 for the law itself"),
-    ("state_probe", "options:ProbeOptions", "can a linear map read the state off the hidden state"),
-    ("belief_probe", "belief_probe:BeliefOptions", "is the exact belief an affine function of the hidden state"),
+    ("excess_loss", "", "KL divergence of the model from the exact law, in nats; the law itself scores 0"),
+    (
+        "state_probe",
+        "options:ProbeOptions",
+        "how well a linear map predicts the state of the world from the hidden state of the model",
+    ),
+    (
+        "belief_probe",
+        "belief_probe:BeliefOptions",
+        "how well an affine map predicts the exact belief from the hidden state of the model",
+    ),
     (
         "transition_consistency",
         "transition_consistency:DynamicsOptions",
-        "does the hidden state and the next token determine the next hidden state",
+        "how well the hidden state and the next token determine the next hidden state",
     ),
     (
         "state_swap",
         "state_swap:SwapOptions",
-        "does the predicted future follow the hidden state when two hidden states are swapped",
+        "how far the predictions follow a hidden state that is copied from another prefix",
     ),
-    ("effective_rank", "effective_rank:RankOptions", "how many directions the hidden states spread over"),
+    (
+        "effective_rank",
+        "effective_rank:RankOptions",
+        "number of directions over which the hidden states of the model spread",
+    ),
     (
         "solved_paths",
         "",
-        "share of unseen mazes whose path is found: exactly, legally, shortest",
+        "share of unseen mazes that the model solves: exactly as the document, by a legal path, by a shortest path",
     ),
     (
         "retelling",
         "options:StructureOptions",
-        "distance between the laws of the path after two tellings of the same maze",
+        "distance between the predictions of the model after two tellings of the same maze",
     ),
     (
         "minimal_pairs",
         "options:StructureOptions",
-        "does moving one wall change the path where it should, and only there",
+        "how often the answer is right after one passage has moved, and how often it stays where it should",
     ),
     (
         "out_of_distribution",
         "out_of_distribution:ShiftOptions",
-        "share of solved prompts whose mazes come from other distributions, in the same vocabulary",
+        "share of mazes from other distributions, written in the same vocabulary, that the model solves",
     ),
     (
         "map_reconstruction",
         "map_reconstruction:ReconstructionOptions",
-        "the street map that explains the rides of the model: true edges black, invented edges red",
+        "the map that explains the rides of the model, and the share of its streets that exist",
     ),
 ):
     _config = f"worldbench.metrics.{_options}" if _options else None

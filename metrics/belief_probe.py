@@ -73,8 +73,8 @@ class BeliefOptions(ProbeOptions):
     """The probes of the belief."""
 
     probe_features: int = field(default=0, metadata=small(100))
-    """Number of random Fourier features of a second, nonlinear belief probe, which has the same controls; 0: only the
-    affine probe."""
+    """Number of random Fourier features of a second belief probe, which is nonlinear and has the same controls. 0: only
+    the affine probe."""
 
     def __post_init__(self) -> None:
         if self.probe_features < 0:

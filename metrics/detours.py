@@ -26,10 +26,11 @@ class DetourOptions:
     """How often the referee forces a move, and which one."""
 
     detours: tuple[float, ...] = field(default=(0.01, 0.1, 0.5, 0.75), metadata=small([0.1, 0.5, 0.75]))
-    """Probabilities with which the referee forces a move; rides are scored at each of them."""
+    """Probabilities that the referee replaces the move of the model by another legal move. Rides are scored at each of
+    these probabilities."""
     detour_kinds: tuple[str, ...] = KINDS
-    """Which legal move the referee forces. random: one of the other moves, drawn uniformly. adversarial: the move that
-    the model finds least likely. second: the most likely move after the model's own."""
+    """Which other legal move the referee takes. random: any of them, drawn uniformly. adversarial: the move that the
+    model finds least likely. second: the move that the model finds most likely after its own move."""
 
     def __post_init__(self) -> None:
         for kind in self.detour_kinds:

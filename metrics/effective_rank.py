@@ -35,7 +35,7 @@ class RankOptions:
     """How many hidden states are taken."""
 
     rank_tokens: int = field(default=5000, metadata=small(2000))
-    """Number of hidden states of which the effective rank is computed; the same for every model."""
+    """Number of hidden states from which the effective rank is computed; the same for every model."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "rank_tokens")

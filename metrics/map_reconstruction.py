@@ -36,19 +36,19 @@ class ReconstructionOptions:
     """Which rides the map is reconstructed from, and which streets may be invented."""
 
     reconstruction_rides: int = field(default=6400, metadata=small(400))
-    """Number of rides from which the map is reconstructed; fewer where the world has fewer prompts."""
+    """Number of rides from which the map is reconstructed; fewer if the world has fewer prompts."""
     reconstruction_decoding: Literal["greedy", "sampled"] = "greedy"
     """How the model decodes these rides."""
     reconstruction_degree: int = 4
-    """Largest number of used streets that may leave an intersection (Vafa et al.: 4, NextLat: 8). Where the true map
-    has more, the true number counts."""
+    """Largest number of used streets that may leave an intersection (Vafa et al.: 4, NextLat: 8). At an
+    intersection with more true streets, the limit is the number of its true streets."""
     reconstruction_distance: float = 804.672
     """Longest street that may be added to the map, in meters (804.672 m is half a mile)."""
     reconstruction_orders: int = field(default=5, metadata=small(2))
     """Number of reconstructions, each of which takes the rides in another random order."""
     reconstruction_roll_back: bool = True
-    """True: remove the streets that were added for a ride which then cannot be explained. False: keep them, as the
-    released code of Vafa et al. does."""
+    """What happens to the streets that were added for a ride if the ride cannot be explained in the end. True: remove
+    them. False: keep them, as the released code of Vafa et al. does."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "reconstruction_rides", "reconstruction_degree", "reconstruction_orders")

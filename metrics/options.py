@@ -13,8 +13,8 @@ class StructureOptions:
     """How many pairs or prompts the metrics of structure take."""
 
     structure_trials: int = field(default=1000, metadata=small(200))
-    """Number of trials of four metrics: pairs of prefixes (sequence_compression, sequence_distinction), prompts in two
-    tellings (retelling), pairs of mazes (minimal_pairs)."""
+    """Number of trials of four metrics. A trial is a pair of prefixes (sequence_compression, sequence_distinction), a
+    maze in two tellings (retelling), or a pair of mazes (minimal_pairs)."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "structure_trials")
@@ -27,7 +27,7 @@ class SuffixOptions(StructureOptions):
     suffixes: int = 30
     """Number of suffixes that are sampled after the first prefix of a pair."""
     eps: float = 0.01
-    """The model accepts a token if it gives the token a probability above this."""
+    """Acceptance threshold: the model accepts a token if it gives the token a probability above this value."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "suffixes")
@@ -40,7 +40,7 @@ class ProbeOptions:
     """What linear probes are fitted and scored on."""
 
     probe_documents: int = field(default=2000, metadata=small(600))
-    """Number of held-out documents for the probes: the first half to fit them, the second half to score them."""
+    """Number of held-out documents for the probes. The first half fits the probes, the second half scores them."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "probe_documents")

@@ -74,11 +74,11 @@ class PairOptions:
     """Pairs of prefixes, and the suffixes that they are compared on."""
 
     pairs: int = field(default=500, metadata=small(100))
-    """Number of pairs of prefixes in each stratum of split fidelity and of merge."""
+    """Number of pairs of prefixes in each stratum of split_merge."""
     suffix_tokens: int = 5
     """Length in tokens of the longest suffix on which the two prefixes of a pair are compared."""
     suffix_limit: int = 1024
-    """Largest number of suffixes per pair: all suffixes where a pair has fewer, else a sample of this size."""
+    """Largest number of suffixes for each pair. If a pair has more suffixes, a sample of this size is drawn."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "pairs", "suffix_tokens", "suffix_limit")

@@ -72,7 +72,7 @@ class DynamicsOptions:
     dynamics_steps: int = field(default=1000, metadata=small(200))
     """Number of optimizer steps that train the dynamics probe."""
     horizon: int = 20
-    """Number of steps that the dynamics is rolled out without seeing true hidden states."""
+    """Number of steps for which the dynamics is applied repeatedly, without the true hidden states."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "dynamics_documents", "dynamics_steps", "horizon")

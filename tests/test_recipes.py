@@ -125,7 +125,7 @@ def test_config_takes_a_name(
             "taxi",
             "--config",
             "something",
-        ): "there is neither a recipe nor a file 'something'; worldbench ls names",
+        ): "there is neither a recipe nor a file 'something'; worldbench ls lists",
         ("run", "taxi", "--config", "nextlat-control-cut.toml"): "cannot read 'nextlat-control-cut.toml'",
         ("run", "taxi", "--config", "./nextlat-control-cut.toml"): "cannot read 'nextlat-control-cut.toml'",
         ("run", "--config", "nextlat-control-cut"): "which world?",

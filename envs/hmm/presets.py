@@ -6,21 +6,21 @@ from worldbench.core.presets import Preset
 
 PRESETS = {
     "quick": Preset(
-        line="minutes on two CPU cores: rrxor, 16 tokens",
+        line="the process rrxor, 16 tokens; takes minutes on two CPU cores",
         env={"process": "rrxor", "length": 16},
         model={"layers": 4, "heads": 4, "width": 64},
         train={"steps": 3000, "batch": 256, "learning_rate": 1e-3},
         sizes="short",
     ),
     "small": Preset(
-        line="a minute or two on one CPU core: rrxor, 12 tokens",
+        line="the process rrxor, 12 tokens; takes one or two minutes on one CPU core",
         env={"process": "rrxor", "length": 12},
         model={"layers": 3, "heads": 4, "width": 64},
         train={"steps": 1500, "batch": 128, "learning_rate": 1e-3},
         sizes="short",
     ),
     "standard": Preset(
-        line="one GPU: rrxor, 32 tokens",
+        line="the process rrxor, 32 tokens; needs one GPU",
         env={"process": "rrxor", "length": 32},
         model={"layers": 6, "heads": 8, "width": 256},
         train={"steps": 20_000, "batch": 512, "learning_rate": 5e-4, "warmup": 1000},

@@ -8,7 +8,7 @@ LOOPS = {"generator": "depth-first-percolation", "min_moves": 2, "max_moves": 20
 
 NAV = {
     "quick": Preset(
-        line="minutes on two CPU cores: a maze of 7 x 7 cells with loops, 10,000 rides",
+        line="a maze of 7 x 7 cells with loops, 10,000 rides; takes minutes on two CPU cores",
         env=LOOPS,
         data={"documents": 10_000},
         model={"layers": 6, "heads": 4, "width": 64},
@@ -16,7 +16,7 @@ NAV = {
         sizes="middle",
     ),
     "small": Preset(
-        line="the same maze, three minutes on one CPU core: for tables of many runs",
+        line="the maze of quick; about three minutes on one CPU core, for tables of many runs",
         env=LOOPS,
         data={"documents": 10_000},
         model={"layers": 4, "heads": 4, "width": 64},
@@ -24,7 +24,7 @@ NAV = {
         sizes="middle",
     ),
     "standard": Preset(
-        line="one GPU: a maze of 30 x 30 cells",
+        line="a maze of 30 x 30 cells; needs one GPU",
         env={"generator": "depth-first-percolation", "rows": 30, "columns": 30, "min_moves": 2, "max_moves": 199},
         model={"layers": 12, "heads": 8, "width": 256},
         train={"steps": 50_000, "batch": 128, "row_tokens": 512, "learning_rate": 5e-4, "warmup": 1000},
@@ -33,21 +33,21 @@ NAV = {
 }
 SOLVE = {
     "quick": Preset(
-        line="minutes on two CPU cores: mazes of 5 x 5 cells",
+        line="mazes of 5 x 5 cells; takes minutes on two CPU cores",
         env={"rows": 5},
         model={"layers": 4, "heads": 4, "width": 64},
         train={"steps": 3000, "batch": 32},
         sizes="middle",
     ),
     "small": Preset(
-        line="the same mazes, half the steps: for tables of many runs",
+        line="the mazes of quick, with half the steps, for tables of many runs",
         env={"rows": 5},
         model={"layers": 4, "heads": 4, "width": 64},
         train={"steps": 1500, "batch": 32},
         sizes="middle",
     ),
     "standard": Preset(
-        line="one GPU: mazes of 10 x 10 cells",
+        line="mazes of 10 x 10 cells; needs one GPU",
         env={"rows": 10},
         model={"layers": 8, "heads": 8, "width": 256},
         train={"steps": 50_000, "batch": 256, "learning_rate": 5e-4, "warmup": 1000},

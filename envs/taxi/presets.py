@@ -9,7 +9,7 @@ MANHATTAN = {"min_moves": 2, "max_moves": 99}
 
 PRESETS = {
     "quick": Preset(
-        line="minutes on two CPU cores: a village of 43 intersections, 8,000 rides",
+        line="Greenwich Village, 43 intersections, 8,000 rides; takes minutes on two CPU cores",
         env=VILLAGE,
         data={"documents": 8000},
         model={"layers": 6, "heads": 4, "width": 64},
@@ -17,7 +17,7 @@ PRESETS = {
         sizes="middle",
     ),
     "small": Preset(
-        line="the same village, three minutes on one CPU core: for tables of many runs",
+        line="the map of quick; about three minutes on one CPU core, for tables of many runs",
         env=VILLAGE,
         data={"documents": 8000},
         model={"layers": 4, "heads": 4, "width": 64},
@@ -25,7 +25,7 @@ PRESETS = {
         sizes="middle",
     ),
     "standard": Preset(
-        line="one GPU: all of Manhattan",
+        line="all of Manhattan; needs one GPU",
         env=MANHATTAN,
         model={"layers": 12, "heads": 8, "width": 256},
         train={"steps": 50_000, "batch": 256, "row_tokens": 256, "learning_rate": 5e-4, "warmup": 1000},

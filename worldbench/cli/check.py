@@ -9,7 +9,7 @@ from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 from worldbench.core.errors import InputError
 
-LINE = "check every metric: on its references, and on exact models with damage of known kinds and sizes"
+LINE = "check every metric on reference models, and on exact models with damage of known kinds and sizes"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -25,7 +25,7 @@ def add_arguments(parser: Parser) -> None:
         type=int,
         default=10,
         metavar="N",
-        help="random draws of each kind and size of damage (default 10)",
+        help="number of random draws for each kind and size of damage (default 10)",
     )
     add(
         "--severities",
@@ -36,7 +36,7 @@ def add_arguments(parser: Parser) -> None:
     )
     add(
         "--workers", type=int, default=0, metavar="N",
-        help="number of processes (default 2, or 1 on one core); does not change the results",
+        help="number of processes (default 2, or 1 if the machine has one core); does not change the results",
     )  # fmt: skip
     jobs.add_settings(parser)
     jobs.add_common(parser)

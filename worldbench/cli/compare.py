@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worldbench.cli.parser import Parser
 
-LINE = "compare two models over shared seeds: paired differences, intervals, verdicts"
+LINE = "compare two models over the seeds that both have: paired differences, intervals, verdicts"
 
 
 def add_arguments(parser: Parser) -> None:

@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 
-LINE = "measure how much faster the model of a finished run decodes when it drafts several tokens ahead itself"
+LINE = "measure how much faster the model of a finished run decodes when it drafts several tokens ahead"
 
 
 def add_arguments(parser: Parser) -> None:

@@ -22,7 +22,7 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
-        help="a file that registers figures of your own; plugins that are not named are not run",
+        help="a file that registers figures of your own; a plugin is run only if you name it",
     )  # fmt: skip
 
 

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 PLUGIN = "a file that registers worlds, models, metrics or figures of your own"
 PLUGIN_OF_RUN = (
-    "the plugin that the run was trained with, or a plugin that registers only metrics or figures; plugins that are "
-    "not named are not run"
+    "the plugin with which the run was trained, or a plugin that registers only metrics or figures; a plugin is run "
+    "only if you name it"
 )
-OF_RUN = "Options that you do not name keep the values that they have in the run. The defaults are those of new runs."
+OF_RUN = "An option that you do not name keeps its value in the run. The defaults shown are the defaults of new runs."
 
 
 def add_common(parser: Parser, plugin: str = PLUGIN) -> None:
@@ -28,7 +28,7 @@ def add_common(parser: Parser, plugin: str = PLUGIN) -> None:
         "-h",
         "--help",
         action="store_true",
-        help="this help; with the options of the world and the model, where the command names them",
+        help="print this help; if the command names a world and a model, also print their options",
     )
     parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help=plugin)
 
@@ -37,7 +37,7 @@ def add_reading(parser: Parser) -> None:
     """--as, of verbs that score finished runs."""
     parser.add_argument(
         "--as", dest="reading", metavar="MODEL",
-        help="score the model that reads the weights of the run in another way, such as nextlat-rnn for a nextlat run",
+        help="score another model that uses the weights of this run; for a nextlat run: nextlat-rnn",
     )  # fmt: skip
 
 
@@ -55,11 +55,11 @@ def add_settings(parser: Parser) -> None:
     add(
         "--preset",
         metavar="NAME",
-        help="a named set of values for all settings (see worldbench ls; default: the first preset of the world)",
+        help="a named set of settings; worldbench ls lists the presets (default: the first preset of the world)",
     )
     add(
         "--config", type=Path, metavar="RECIPE",
-        help="settings from a TOML file, or a recipe of worldbench ls; options of the command line take precedence",
+        help="a TOML file with settings, or a recipe that worldbench ls lists; options of the command line override it",
     )  # fmt: skip
     add(
         "--out",

@@ -56,7 +56,7 @@ def _dispatch(argv: list[str]) -> int:
     parser = Parser(prog=f"worldbench {argv[0]}", description=verb.LINE, allow_abbrev=False, add_help=False)
     verb.add_arguments(parser)
     if not parser.groups:  # verbs with typed options have a --help of their own
-        parser.add_argument("-h", "--help", action="help", help="this help")
+        parser.add_argument("-h", "--help", action="help", help="print this help")
     return verb.run(parser.read(argv[1:]))
 
 

@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 
-LINE = "train a model in a world, score the model and its references, draw the figures"
+LINE = "train a model in a world, score the model and its references, and draw the figures"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -17,13 +17,15 @@ def add_arguments(parser: Parser) -> None:
         "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] "
         "[options below]"
     )
-    parser.add_argument("--model", metavar="NAME", help="the model to train (see worldbench ls; default gpt)")
+    parser.add_argument(
+        "--model", metavar="NAME", help="the model to train; worldbench ls lists the models (default gpt)"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="seed of the training (default 0)")
     jobs.add_settings(parser)
     parser.add_argument(
         "--tuned", metavar="BUDGET",
-        help="the budget with which these settings were tuned, as worldbench tune writes it into best.toml; the result "
-        "records the budget",
+        help="the budget with which these settings were tuned, written as in the best.toml of worldbench tune; the "
+        "result records this budget",
     )  # fmt: skip
     parser.add_argument("--print-config", action="store_true", help="print the value of every setting, and stop")
     jobs.add_common(parser)

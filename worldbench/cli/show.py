@@ -24,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.add_argument(
         "path", type=Path, metavar="RUN",
-        help="a run folder, or the file of a result, trace, tuning, check, decoding, bench or reconstruction",
+        help="a run folder, or a JSON record: a result, trace, tuning, check, decoding, bench or reconstruction",
     )  # fmt: skip
     parser.add_argument("--all", action="store_true", help="print every score, and every point of the learning curve")
     parser.add_argument("--json", action="store_true", help="print the whole record as JSON, and nothing else")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from worldbench.settings.choice import Choice
     from worldbench.settings.job import Job
 
-LINE = "tune several models with the same number of trials each, on seeds that are never reported"
+LINE = "tune several models, with the same number of trials for each, on seeds that no reported result uses"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -27,11 +27,11 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add(
         "--models", nargs="+", metavar="NAME",
-        help="the models to tune (see worldbench ls); each option below applies to every model that has the option",
+        help="the models to tune; each option below applies to every model that has this option",
     )  # fmt: skip
     add(
         "--trials", type=int, default=16, metavar="N",
-        help="number of settings tried for each model; the first is the preset itself (default 16)",
+        help="number of settings to try for each model; the first trial uses the values of the preset (default 16)",
     )  # fmt: skip
     add(
         "--seeds",
@@ -42,8 +42,8 @@ def add_arguments(parser: Parser) -> None:
     )
     add(
         "--criterion", metavar="METRIC[.SCORE]",
-        help="the score that decides which trial is best, or the word loss for the held-out loss (default: "
-        "excess_loss.kl; loss where the world does not define the exact law)",
+        help="the score that decides which trial is best; the word loss stands for the held-out loss (default: "
+        "excess_loss.kl, or loss if the world does not define the exact law)",
     )  # fmt: skip
     jobs.add_workers(parser, "number of trainings")
     jobs.add_settings(parser)

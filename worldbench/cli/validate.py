@@ -9,7 +9,7 @@ from worldbench.cli.parser import Parser
 from worldbench.core.errors import InputError
 from worldbench.core.text import visible
 
-LINE = "read all records in files and folders, and name those that cannot be read"
+LINE = "read all records in files and folders, and list the records that cannot be read"
 
 
 def add_arguments(parser: Parser) -> None:

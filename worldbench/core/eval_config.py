@@ -27,15 +27,15 @@ class CommonOptions:
     """What every evaluation has."""
 
     metrics: tuple[str, ...] = ()
-    """Names of the metrics to score; without any name, all metrics."""
+    """Names of the metrics to score; if no name is given, all metrics."""
     trials: int = dataclasses.field(default=1000, metadata=small(200))
-    """Number of held-out prompts that the model continues, once for each way of decoding; fewer where the world has
-    fewer."""
+    """Number of held-out prompts that the model continues, once for each way of decoding; fewer if the world has fewer
+    prompts."""
     documents: int = dataclasses.field(default=1000, metadata=small(200))
     """Number of held-out documents for the metrics that feed true tokens to the model (teacher forcing)."""
     seed: int = 0
-    """Seed of the evaluation: it decides the prompts and all random draws. They do not depend on the model, nor on the
-    training seed."""
+    """Seed of the evaluation. It decides the prompts and all random draws, which depend neither on the model nor on
+    the training seed."""
 
     def __post_init__(self) -> None:
         for name in self.metrics:

@@ -29,6 +29,6 @@ def find(config: Path) -> Path:
         return FOLDER / f"{config}.toml"
     if config.parent == Path() and not config.suffix and not os.path.exists(config):
         close = hint(str(config), known)
-        listed = close if close and not close.startswith("; there are") else "; worldbench ls names those there are"
+        listed = close if close and not close.startswith("; there are") else "; worldbench ls lists the recipes"
         raise InputError(f"there is neither a recipe nor a file {str(config)!r}{listed}")
     return config

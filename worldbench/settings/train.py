@@ -18,7 +18,7 @@ class DataConfig:
     """What training draws from the world."""
 
     documents: int = 0
-    """Number of documents in a fixed training set, which each epoch uses in a new order (the arm `scarce`); 0: every
+    """Number of documents in a fixed training set (the arm `scarce`). Each epoch uses them in a new order. 0: every
     document is new (the arm `stream`)."""
 
     def __post_init__(self) -> None:
@@ -33,12 +33,12 @@ class TrainConfig:
     steps: int = 3000
     """Number of optimizer steps."""
     batch: int = 128
-    """Rows per step."""
+    """Number of rows per step."""
     row_tokens: int = 0
-    """Length in tokens of a row into which documents are packed, with positions and attention of each document alone;
-    0: one document per row."""
+    """Length in tokens of a row into which several documents are packed. Each document keeps its own positions, and
+    attends only to itself. 0: one document per row."""
     accumulate: int = 1
-    """Number of parts that a batch is split into, which are computed one after another: the same gradient in less
+    """Number of parts of a batch. The parts are computed one after another, which gives the same gradient in less
     memory."""
     optimizer: Literal["adamw", "sgd"] = field(default="adamw", metadata=LATER)
     """adamw: AdamW with betas 0.9 and 0.95, eps 1e-8. sgd: stochastic gradient descent without momentum."""
