@@ -119,7 +119,7 @@ def every_prefix(lengths: range) -> tuple[Documents, np.ndarray, np.ndarray, np.
 
 
 def test_tables_of_the_last_tokens_reach_what_is_published() -> None:
-    """metrics.md, section 4: R^2 and excess loss of tables of the last k = 5 .. 9 tokens, over prefixes of 1 .. 10
+    """R^2 and excess loss of tables of the last k = 5 .. 9 tokens, over prefixes of 1 .. 10
     tokens; the law as regressor .246."""
     documents, length, w, belief, law = every_prefix(range(1, 11))
     w = w / w.sum()

@@ -123,7 +123,7 @@ def test_weights_are_a_law(world: World) -> None:
 
 
 def test_structure_and_noise_part_at_equal_loss() -> None:
-    """metrics.md, section 3: on RRXOR, noise of .3 nat keeps split (.94) where a window of six tokens of the same loss
+    """On RRXOR, noise of .3 nat keeps split (.94) where a window of six tokens of the same loss
     (.017) loses it (.73)."""
     world = rrxor(16)
     scores = {}
