@@ -87,5 +87,5 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     return [*paths, csv]
 
 
-metrics.add("reliability", "does confidence match accuracy", Reliability(), config=ReliabilityOptions)
+metrics.add("reliability", "how well confidence matches accuracy", Reliability(), config=ReliabilityOptions)
 figures.add("reliability", "accuracy against confidence", draw, metric="reliability", arrays=("confidence",))
