@@ -85,9 +85,9 @@ class TransitionConsistency(Metric):
 
     Transitions: a network fitted afterwards to the frozen model, the same for every model (`posthoc`); the best affine
     map (`linear`); and the model's `own`, where it was trained with one. For comparison: the true hidden states of the
-    model (`direct`), the last state copied, and the true hidden state of a random other document (`stranger`).
+    model (`direct`), the last state copied, and the true hidden state of a random other document (`other_document`).
 
-    `normalized` = 1 - (KL - KL_direct) / (KL_stranger - KL_direct), over the first 8 steps. 1: the transition predicts
+    `normalized` = 1 - (KL - KL_direct) / (KL_other - KL_direct), over the first 8 steps. 1: the transition predicts
     as well as the model does by looking. 0: no better than a random other state. (The copied state is no fit zero: its
     sharp distribution is often worse than that of a random state.)
 
@@ -143,15 +143,17 @@ class TransitionConsistency(Metric):
         row, t = at.row[chosen], at.prefix_length[chosen]
         answers = np.array(world.vocabulary.answers)
         state = dict.fromkeys(rolled, h[chosen])
-        rng = streams.generator("evaluation", seed, "transition strangers")
+        rng = streams.generator(
+            "evaluation", seed, "transition strangers"
+        )  # an old name: another one draws other numbers
         curves: dict[str, list[float]] = {
             "step": [],
             "n": [],
             "direct": [],
-            "stranger": [],
+            "other_document": [],
             **{name: [] for name in rolled},
         }
-        total = {name: np.zeros(n) for name in ("direct", "stranger", *rolled)}
+        total = {name: np.zeros(n) for name in ("direct", "other_document", *rolled)}
         count = np.zeros(n)
         for step in range(1, c.horizon + 1):
             ahead = t + step
@@ -164,7 +166,7 @@ class TransitionConsistency(Metric):
             curves["step"].append(step)
             curves["n"].append(len(row))
             true = h[index[row, t + step]]
-            for name, hidden in {"direct": true, "stranger": true[rng.permutation(len(true))], **state}.items():
+            for name, hidden in {"direct": true, "other_document": true[rng.permutation(len(true))], **state}.items():
                 logits = model.head(hidden, documents.tokens[row, t + step - 1])
                 kl = law_kl(law, logits, answers)
                 curves[name].append(float(kl.mean()))
@@ -177,7 +179,7 @@ class TransitionConsistency(Metric):
             {"by_step": dict(curves)},
             notes=[f"hidden state: {model.hidden_name}; {len(spare)} other documents fitted"],
         )
-        gain = total["stranger"] - total["direct"]
+        gain = total["other_document"] - total["direct"]
         if not gain.sum() > 0:
             report.notes.append(
                 "its true hidden states predict no better than those of other documents: there is no "
@@ -191,7 +193,7 @@ class TransitionConsistency(Metric):
                     1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0])
                 )
                 report.scores[f"{name}_excess"] = ratio(total[name] - total["direct"], count)
-        for name in ("copy", "stranger"):
+        for name in ("copy", "other_document"):
             report.scores[f"{name}_excess"] = ratio(total[name] - total["direct"], count)
         report.scores["direct_kl"] = ratio(total["direct"], count)
         return report

@@ -136,7 +136,7 @@ def results() -> dict[str, bytes]:
 
 
 def prepared_folder(folder: Path) -> None:
-    """A table, routes, a board and a stranger's file."""
+    """A table, routes, a board and a foreign file."""
     (folder / "runs" / "a-run").mkdir(parents=True)
     for name, content in results().items():
         (folder / "runs" / name).write_bytes(content)

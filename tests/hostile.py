@@ -1,4 +1,4 @@
-"""Names that a stranger's file may hold, and what no output may then do."""
+"""Names that a foreign file may hold, and what no output may then do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a cell of each format is, for every string that a stranger may have put into a file."""
+"""What a cell of each format is, for every string that somebody else may have put into a file."""
 
 from __future__ import annotations
 

@@ -151,7 +151,7 @@ def test_infinite_scores_are_not_tested(tmp_path: Path) -> None:
     assert "inf" in board([r for r in build([tmp_path]) if r.label == "gpt"], "markdown")
 
 
-def test_strangers_files_are_left_out_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_foreign_files_are_left_out_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pair(tmp_path, A, B)
     (tmp_path / "results_2026.json").write_text('{"results": {}}')
     for words in (["leaderboard"], ["compare", "gpt", "nextlat"]):

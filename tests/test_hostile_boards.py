@@ -1,4 +1,4 @@
-"""Every board and table over records whose every name a stranger wrote: nothing acts, and rows and columns stay whole.
+"""Every board and table over records whose every name somebody else wrote: nothing acts, rows and columns stay whole.
 
 The records are published ones with a hostile string in each place that holds text. A verb prints them, or refuses them
 in one sentence that is as harmless.

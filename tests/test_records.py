@@ -37,6 +37,7 @@ OLD_NAMES = {
     "normalized": "normalised",
     "self_change": "sham_change",
     "rank_centered": "rank_centred",
+    "other_document": "stranger",
 }
 KIND = {record.kind: record for record in every_kind()}
 
@@ -273,14 +274,14 @@ def test_the_own_result_is_the_one_that_the_config_names(tmp_path: Path) -> None
 
 def test_a_file_that_was_not_named_is_left_out(tmp_path: Path) -> None:
     write(tmp_path / "result-1.json", result())
-    stranger = tmp_path / "results_2026.json"
-    stranger.write_text('{"results": {}}')
+    foreign = tmp_path / "results_2026.json"
+    foreign.write_text('{"results": {}}')
     found = find([tmp_path], Result)
     assert [path.name for path, _ in found.records] == ["result-1.json"]
     (line,) = found.messages()
-    assert str(stranger) in line
+    assert str(foreign) in line
     with pytest.raises(InputError, match="results_2026"):
-        find([tmp_path / "result-1.json", stranger], Result)
+        find([tmp_path / "result-1.json", foreign], Result)
     (tmp_path / "result-1.json").unlink()
     with pytest.raises(InputError, match="results_2026"):
         find([tmp_path], Result)

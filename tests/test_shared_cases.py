@@ -82,15 +82,15 @@ def test_a_recipe_with_a_byte_order_mark(case: Path) -> None:
     assert (code, said) == (0, "")
 
 
-def test_a_stranger_below_a_folder_is_left_out(tmp_path: Path) -> None:
-    stranger = folder("leaderboard-stranger") / "results_2026.json"
+def test_a_foreign_file_below_a_folder_is_left_out(tmp_path: Path) -> None:
+    foreign = folder("leaderboard-stranger") / "results_2026.json"
     write(tmp_path / "result-1.json", sample_records.result())
-    (tmp_path / stranger.name).write_bytes(stranger.read_bytes())
+    (tmp_path / foreign.name).write_bytes(foreign.read_bytes())
     code, said = tiny_runs.call("leaderboard", tmp_path)
     assert code == 0
     assert "left out" in said
-    assert stranger.name in said
-    assert tiny_runs.call("leaderboard", tmp_path / "result-1.json", stranger)[0] == 2
+    assert foreign.name in said
+    assert tiny_runs.call("leaderboard", tmp_path / "result-1.json", foreign)[0] == 2
 
 
 @each("hmm/v*.json", "hmm/s70.json", "hmm-many-tokens/*.json")

@@ -92,27 +92,27 @@ def test_curves_are_literal(world: TaxiWorld, kind: type) -> None:
     assert curves["n"] == [len(v) for v in kl["copy"].values()]
     for name in kl:
         assert curves[name] == pytest.approx([np.mean(v) for v in kl[name].values()], rel=1e-4, abs=1e-5)
-    # A stranger: at each step, the true hidden state that a permutation of the positions puts in its place.
+    # Another document: at each step, the true hidden state that a permutation of the positions puts in its place.
     starts = [(i, t) for i in range(12) for t in _starts(documents, i, uniform[i])]
-    kl["stranger"] = {}
+    kl["other_document"] = {}
     for step in curves["step"]:
         on = [(i, t + step) for i, t in starts if t + step < documents.length[i]]
         order = rng.permutation(len(on))
         for k, (i, t) in enumerate(on):
             j, s = on[order[k]]
             h = model.hidden(documents.tokens[j : j + 1, :s])[:, -1]
-            kl["stranger"].setdefault(step, []).append(
+            kl["other_document"].setdefault(step, []).append(
                 literal_kl(known.law[i, t], model.head(h, documents.tokens[i, t - 1 : t])[0], world.vocabulary.actions)
             )
-    assert curves["stranger"] == pytest.approx([np.mean(v) for v in kl["stranger"].values()], rel=1e-4)
+    assert curves["other_document"] == pytest.approx([np.mean(v) for v in kl["other_document"].values()], rel=1e-4)
     total = {name: sum(sum(v) for step, v in steps.items() if step <= SUMMED) for name, steps in kl.items()}
     count = sum(len(v) for step, v in kl["copy"].items() if step <= SUMMED)
     assert report.scores["posthoc_excess"].value == pytest.approx(
         (total["posthoc"] - total["direct"]) / count, rel=1e-3, abs=1e-5
     )
     assert report.scores["direct_kl"].value == pytest.approx(total["direct"] / count, rel=1e-4)
-    if total["stranger"] > total["direct"]:
-        literal = 1 - (total["posthoc"] - total["direct"]) / (total["stranger"] - total["direct"])
+    if total["other_document"] > total["direct"]:
+        literal = 1 - (total["posthoc"] - total["direct"]) / (total["other_document"] - total["direct"])
         assert report.scores["normalized"].value == pytest.approx(literal, rel=1e-2)
 
 

@@ -1,4 +1,5 @@
-"""The names of schema 3 in a file of schema 2: options and scores that were renamed (`worldbench.settings.renamed`).
+"""The names of schema 3 in a file of schema 2: what was renamed of options, scores and columns
+(`worldbench.settings.renamed`).
 
 What does not have the expected shape is left alone, as in every upgrade.
 """
@@ -9,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from worldbench.settings.renamed import OPTIONS, SCORES
+from worldbench.settings.renamed import COLUMNS, OPTIONS, SCORES
 
 COMMANDS = ("command", "trace_command", "decode_command")
 _OPTION = re.compile(rf"--({'|'.join(map(re.escape, OPTIONS))})(?=[=\s]|$)")
@@ -76,6 +77,7 @@ def _metrics(metrics: Any) -> Any:
         values = _changed(values, _scores, "scores")
         values = _changed(values, _score_text, "primary")
         values = _changed(values, lambda bound: _changed(bound, _scores, "scores"), "floor", "ceiling")
+        values = _changed(values, lambda series: _values(series, lambda columns: _keys(columns, COLUMNS)), "series")
         return _changed(values, lambda notes: _list(notes, _score_text), "notes")
 
     return _values(metrics, metric)

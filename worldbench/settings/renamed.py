@@ -28,9 +28,12 @@ SCORES = {
     "normalised_linear": "normalized_linear",
     "normalised_own": "normalized_own",
     "sham_change": "self_change",
+    "stranger_excess": "other_document_excess",
     "rank_centred": "rank_centered",
 }
 """Old name of a score -> its new name. No two metrics share one of these names."""
+COLUMNS = {"stranger": "other_document"}
+"""Old column of a series -> its new name."""
 
 
 def hint(name: str, known: Iterable[str], group: str = "") -> str:
