@@ -29,7 +29,7 @@ for _name, _line, _target, _options in (
         "jtp:JTPConfig",
     ),
     ("gru", "a recurrent network of gated recurrent units", "recurrent:GRU", "recurrent:RecurrentConfig"),
-    ("lstm", "a recurrent network with long short-term memory", "recurrent:LSTM", "recurrent:RecurrentConfig"),
+    ("lstm", "a recurrent network of long short-term memory cells", "recurrent:LSTM", "recurrent:RecurrentConfig"),
 ):
     models.add(_name, _line, f"worldbench.baselines.{_target}", config=f"worldbench.baselines.{_options}")
 models.add(

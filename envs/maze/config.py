@@ -28,8 +28,8 @@ class MazeConfig(RideConfig):
     columns: int = 7
     """Number of columns of cells."""
     percolation: float | None = None
-    """Probability that a wall is open (percolation; default 0.65), or is opened in addition to the tree
-    (depth-first-percolation; default 0.1). Does not apply to other generators."""
+    """For the generator percolation: probability that a wall is open (default 0.65). For depth-first-percolation:
+    probability that a wall is opened in addition to the tree (default 0.1). Does not apply to other generators."""
     seed: int = 0
     """Seed of the maze."""
 

@@ -18,21 +18,22 @@ class SolveConfig:
     """A new maze in every prompt."""
 
     rows: int = 5
-    """Rows of a maze."""
+    """Number of rows of a maze."""
     columns: int = 0
-    """Columns of a maze. 0: as many as rows."""
+    """Number of columns of a maze. 0: as many columns as rows."""
     generator: str = "depth-first"
     """How mazes are made: depth-first, depth-first-no-forks, wilson, kruskal, prim, division, percolation, or
     depth-first-percolation (with loops)."""
     percolation: float | None = None
-    """Probability that a wall is open (percolation; default 0.6), or is opened in addition to the tree
-    (depth-first-percolation; default 0.1). Does not apply to other generators."""
+    """For the generator percolation: probability that a wall is open (default 0.6). For depth-first-percolation:
+    probability that a wall is opened in addition to the tree (default 0.1). Does not apply to other generators."""
     least_moves: int = 1
     """Smallest number of moves from origin to target."""
     held_out_share: float = 0.2
-    """Share of all mazes that is held out. Tests use these mazes; training never does. A hash of the maze decides."""
+    """Share of all mazes that is held out. A hash of the maze decides. Evaluation uses the held-out mazes, training
+    never does."""
     file: str = field(default="", metadata=FILE)
-    """A text file of mazes, one per line. Tests use these mazes instead of generated ones, and training never does.
+    """A text file of mazes, one per line. Evaluation uses these mazes instead of generated mazes; training never does.
     Empty: no file."""
 
     def __post_init__(self) -> None:

@@ -17,11 +17,11 @@ class RideConfig:
     max_moves: int = 99
     """Largest number of moves of a ride. Decoding stops after the same number of moves."""
     held_out: Literal["pairs", "states"] = "pairs"
-    """What no training ride contains. "pairs": some (origin, destination) pairs. "states": some (place, destination)
-    pairs, at any point of a ride."""
+    """What is held out, so that no training ride contains it. "pairs": pairs of origin and destination. "states": pairs
+    of a place and a destination, at any point of a ride."""
     held_out_share: float | None = None
-    """Share of the pairs or states that is held out. Default on maps below 200 places: 0.2 of pairs, 0.05 of states;
-    on larger maps: 0.01 of pairs, 0.005 of states."""
+    """Share of the pairs or states that is held out. Default on maps with fewer than 200 places: 0.2 of the
+    pairs, 0.05 of the states; on larger maps: 0.01 of the pairs, 0.005 of the states."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.min_moves <= self.max_moves:

@@ -16,12 +16,13 @@ class TaxiConfig(RideConfig):
     """Rides over a street map."""
 
     map: str = field(default="auto", metadata=FILE)
-    """A street map in GraphML as osmnx writes it (.graphml, also packed: .gz, .xz, .bz2), a table (.csv, .json),
-    `manhattan` (downloaded once), `city:N` (generated, N intersections), or `auto`."""
+    """`manhattan`: Manhattan, downloaded once. `city:N`: a generated city with N intersections. `auto`: Manhattan, or a
+    generated city if Manhattan is not available. Or a file: a street map in GraphML as osmnx writes it (.graphml, also
+    packed: .gz, .xz, .bz2), or a table (.csv, .json)."""
     region: str = "all"
     """The part of the map to use. `all`: the whole map. `N@lat,lon`: the N intersections nearest to a point (on a
     generated city or a map in meters: `N@east,north`). `south,west,north,east`: a box in degrees. `village`: Greenwich
-    Village if the map contains it, else about 50 intersections around the middle; the whole map if it is small,
-    generated or a table."""
+    Village if the map contains it, otherwise about 50 intersections around the middle of the map; if the map is small,
+    generated or a table: the whole map."""
     city_seed: int = 0
     """Seed of the generated city. Used by `city:N` only."""
