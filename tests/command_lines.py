@@ -23,7 +23,8 @@ def tell(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
-    """The one sentence that a mistake is answered with."""
+    """The one sentence that a mistake is answered with. code: of the process."""
+    capsys.readouterr()
     got, message = tell(capsys, *argv)
     assert got == code, message
     lines = [line for line in message.splitlines() if line.startswith("worldbench: ")]

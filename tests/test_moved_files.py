@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from command_lines import refused
 from graphml_files import document, saved
 from shared_cases import CASES
 
@@ -29,14 +30,6 @@ PROCESS = {"transition": [[[0.5, 0.1], [0.0, 0.3]], [[0.2, 0.2], [0.6, 0.1]]]}
 MAZES = "<ADJLIST_START> (0,0) <--> (0,1) ; (0,1) <--> (1,1) ; (1,1) <--> (1,0) ; <ADJLIST_END>"
 
 
-def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    capsys.readouterr()
-    assert main(list(argv)) in (1, 2)
-    message = capsys.readouterr().err
-    assert "Traceback" not in message
-    return message.strip().splitlines()[-1]
-
-
 def scored(folder: Path) -> set[Path]:
     return set(folder.glob("result*.json"))
 
@@ -54,7 +47,7 @@ def test_a_map_that_moved(verb: str, tmp_path: Path, capsys: pytest.CaptureFixtu
     message = refused(capsys, *again)
     assert f"needs the file '{town}', which does not exist; give its new path: --env.map FILE" in message
     other = saved(tmp_path, document(GRID, BOTH_WAYS[:-4]), "other.graphml")
-    message = refused(capsys, *again, "--env.map", str(other))
+    message = refused(capsys, *again, "--env.map", str(other), code=1)
     assert "trained under another identity (world.map_digest was" in message
     assert {path: path.read_bytes() for path in before} == before
     assert main([*again, "--env.map", str(moved)]) == 0, capsys.readouterr().err
@@ -100,7 +93,7 @@ def test_nothing_else_is_changed_after_training(
     message = refused(capsys, "eval", str(folder), *words, "--quiet")
     assert f"option {words[0].split('=')[0]} cannot be changed after training" in message
     assert "give the new path of a file that has moved: --env.process" in message
-    message = refused(capsys, "eval", str(folder), "--env.process", "mess3", "--quiet")
+    message = refused(capsys, "eval", str(folder), "--env.process", "mess3", "--quiet", code=1)
     assert "world.process was rrxor(" in message
     assert ", and is mess3(" in message
 

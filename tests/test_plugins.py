@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_lines import refused
 
 from worldbench.cli.main import main
 from worldbench.core import plugins
@@ -56,14 +57,6 @@ def registering(kind: str, name: str) -> str:
 def written(path: Path, text: str) -> Path:
     path.write_text(text)
     return path
-
-
-def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    capsys.readouterr()
-    assert main(list(argv)) in (1, 2)
-    message = capsys.readouterr().err
-    assert "Traceback" not in message
-    return message.strip().splitlines()[-1]
 
 
 def run(out: Path, *more: str) -> list[Path]:
@@ -328,5 +321,5 @@ def test_a_folder_from_before_digests(tmp_path: Path, capsys: pytest.CaptureFixt
     old["identity"]["training"] = "0123456789abcdef"
     written(folder / "config.json", json.dumps(old | {"plugins": [str(file)]}))
     assert f"name the file if you trust it: --plugin {file}" in refused(capsys, "eval", str(folder), "--quiet")
-    message = refused(capsys, "eval", str(folder), "--quiet", "--plugin", str(file))
+    message = refused(capsys, "eval", str(folder), "--quiet", "--plugin", str(file), code=1)
     assert "trained under another identity (another map, plugin, torch or numpy)" in message

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from command_lines import refused
 from sample_records import result_of
 from tiny_runs import SMALL_EVAL
 
@@ -62,14 +63,6 @@ def traced(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def copy(folder: Path, to: Path) -> Path:
     return Path(shutil.copytree(folder, to / folder.name))
-
-
-def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
-    capsys.readouterr()
-    assert main(list(argv)) == code
-    message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith("worldbench: ")
-    return message
 
 
 def count_scoring(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[int]:

@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tune_runs import TINY, recipe, refused, tune, tunings
+from command_lines import refused
+from tune_runs import TINY, recipe, tune, tunings
 
 from worldbench.cli.main import main
 from worldbench.envs.hmm.world import HMM

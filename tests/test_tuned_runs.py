@@ -9,7 +9,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tune_runs import TINY, TYPED, recipe, refused, results, tunings
+from command_lines import refused
+from tune_runs import TINY, TYPED, recipe, results, tunings
 
 from worldbench.cli.main import main
 from worldbench.core.budget import TUNING_SEEDS, Budget

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_lines import refused
 from shared_cases import CASES
 
 from worldbench.baselines.callable import CallableModel
@@ -39,14 +40,6 @@ def _imports(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in set(sys.modules) - before:
         if not name.startswith(("worldbench.", "torch", "numpy", "scipy")):
             del sys.modules[name]
-
-
-def refused(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
-    capsys.readouterr()
-    assert main(list(argv)) == 2
-    messages = capsys.readouterr().err
-    assert "Traceback" not in messages
-    return messages.strip().splitlines()[-1].removeprefix("worldbench: ")
 
 
 # Finding it

@@ -38,14 +38,6 @@ def results(out: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(out.glob("hmm-*/result-*.json"))]
 
 
-def refused(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 2) -> str:
-    capsys.readouterr()
-    assert main(list(argv)) == code
-    message = capsys.readouterr().err.splitlines()[-1]
-    assert message.startswith("worldbench: ")
-    return message
-
-
 def count_training(monkeypatch: pytest.MonkeyPatch, stop_at: int | None = None) -> list[str]:
     """The models that are trained from here on; the training numbered `stop_at` is interrupted."""
     calls: list[str] = []
