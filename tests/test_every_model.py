@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import tiny_runs
 from sample_records import result_of
 from tiny_runs import SMALL_EVAL, tiny_words
 
@@ -40,3 +41,10 @@ def test_a_run_from_end_to_end(world: str, model: str, tmp_path: Path) -> None:
     parameters = record.model.parameters
     assert parameters is not None
     assert parameters.inference <= parameters.training
+
+
+def test_rows_that_cut_documents_are_said(tmp_path: Path) -> None:
+    code, said = tiny_runs.run(tmp_path, "--train.row_tokens", "3")
+    assert code == 0, said
+    assert "train.row_tokens 3 is less than the longest document has input tokens (" in said
+    assert "row_tokens" not in tiny_runs.run(tmp_path / "whole")[1]

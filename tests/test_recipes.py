@@ -126,8 +126,8 @@ def test_config_takes_a_name(
             "--config",
             "something",
         ): "there is neither a recipe nor a file 'something'; worldbench ls lists",
-        ("run", "taxi", "--config", "nextlat-control-cut.toml"): "cannot read 'nextlat-control-cut.toml'",
-        ("run", "taxi", "--config", "./nextlat-control-cut.toml"): "cannot read 'nextlat-control-cut.toml'",
+        ("run", "taxi", "--config", "nextlat-control-cut.toml"): "there is no recipe file 'nextlat-control-cut.toml'",
+        ("run", "taxi", "--config", "./nextlat-control-cut.toml"): "there is no recipe file 'nextlat-control-cut.toml'",
         ("run", "--config", "nextlat-control-cut"): "which world?",
         ("run", "taxi", "--model", "gpt", "--config", "nextlat-control-cut"): "unknown key 'control' in [model]",
     }.items():

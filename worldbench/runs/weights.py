@@ -44,6 +44,11 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
         f"of {counted(config.batch, 'row')}"
     )
     display.say(f"training {job.model}: {size}, {config.device}, {counted(config.threads, 'thread')}")
+    if 0 < config.row_tokens < world.input_length:
+        display.say(
+            f"train.row_tokens {config.row_tokens} is less than the longest document has input tokens "
+            f"({world.input_length}): what is behind the end of a row is not trained on"
+        )
     with display.training(config.steps) as report:
         trainer = Trainer(world, objective, job.groups["data"], config, job.seed, folder, report=report)
         with stop_signals(trainer):

@@ -22,8 +22,8 @@ def line(name: str) -> str:
 
 
 def find(config: Path) -> Path:
-    """The file that `--config` names: a recipe that comes with worldbench, else a file. Raises InputError for a bare
-    word that is neither."""
+    """The file that `--config` names: a recipe that comes with worldbench, else a file. Raises InputError where
+    there is neither."""
     known = names()
     if str(config) in known:
         return FOLDER / f"{config}.toml"
@@ -31,4 +31,6 @@ def find(config: Path) -> Path:
         close = hint(str(config), known)
         listed = close if close and not close.startswith("; there are") else "; worldbench ls lists the recipes"
         raise InputError(f"there is neither a recipe nor a file {str(config)!r}{listed}")
+    if not os.path.exists(config):
+        raise InputError(f"there is no recipe file {str(config)!r}; worldbench ls lists the recipes by name")
     return config
