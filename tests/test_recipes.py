@@ -182,7 +182,12 @@ def test_what_is_no_recipe_file(tmp_path: Path, capsys: pytest.CaptureFixture[st
     os.mkfifo(tmp_path / "pipe.toml")
     (tmp_path / "folder.toml").mkdir()
     (tmp_path / "large.toml").write_bytes(b"#" * (LIMIT + 1))
-    for name, said in (("pipe", "named pipe"), ("folder", "a folder"), ("large", "bytes"), ("none", "No such file")):
+    for name, said in (
+        ("pipe", "named pipe"),
+        ("folder", "a folder"),
+        ("large", "bytes"),
+        ("none", "there is no recipe file"),
+    ):
         assert main(["run", "hmm", "--config", str(tmp_path / f"{name}.toml"), "--print-config"]) == 2
         message = capsys.readouterr().err
         assert repr(f"{tmp_path / name}.toml") in message
