@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from shared_cases import CASES
-
 
 def change(text: str) -> str:
     """Another loss at the second point of the curve."""
@@ -32,9 +30,3 @@ def damage(log: Path, kind: str) -> None:
     log.unlink()
     if text is not None:
         log.write_text(text)
-
-
-# Files that once ended in a traceback
-
-RUN_FILES = CASES / "run-files"
-BROKEN = {name: sorted(RUN_FILES.glob(f"{name}-*")) for name in ("manifest", "metrics-resume")}

@@ -9,8 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import shared_cases
 import tiny_runs
-from damaged_curves import BROKEN, DAMAGE, RUN_FILES, damage
+from damaged_curves import DAMAGE, damage
 from safetensors.torch import load, save
 
 from worldbench.records.reading import read
@@ -185,12 +186,7 @@ def test_a_damaged_manifest_does_not_stop_a_run(content: str | None, unscored: P
     assert tiny_runs.tree(unscored) == tiny_runs.tree(done)
 
 
-def test_the_broken_files_beside_the_checkout_are_there() -> None:
-    if not all(BROKEN.values()):
-        pytest.skip(f"the broken manifests and metrics files are not beside this checkout ({RUN_FILES.name})")
-
-
-@pytest.mark.parametrize("case", BROKEN["manifest"], ids=lambda path: path.name)
+@shared_cases.each("run-files/manifest-*")
 def test_broken_manifests(case: Path, unscored: Path, done: Path) -> None:
     shutil.copyfile(case, tiny_runs.folder(unscored) / "manifest.json")
     code, said = tiny_runs.run(unscored)

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import shared_cases
 import tiny_runs
-from damaged_curves import BROKEN, DAMAGE, damage
+from damaged_curves import DAMAGE, damage
 from safetensors.torch import load
 
 from worldbench.records.reading import read
@@ -133,7 +134,7 @@ def test_a_kill_around_the_weights_loses_no_point(at: int, saved: bool, tmp_path
     assert tiny_runs.tree(tmp_path) == tiny_runs.tree(done)
 
 
-@pytest.mark.parametrize("case", BROKEN["metrics-resume"], ids=lambda path: path.name)
+@shared_cases.each("run-files/metrics-resume-*")
 def test_broken_metrics_of_a_stopped_run(case: Path, halfway: Path) -> None:
     shutil.copyfile(case, tiny_runs.folder(halfway) / "metrics.jsonl")
     code, said = tiny_runs.run(halfway)

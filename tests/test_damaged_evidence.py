@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shared_cases import CASES
+import shared_cases
 from small_maps import small_map
 
 from worldbench.baselines.gpt import GPTConfig
@@ -27,7 +27,6 @@ from worldbench.figures import maze_gallery
 from worldbench.figures.run_figures import draw_run, drawn
 from worldbench.runs.scoring import score
 
-RUN_FILES = CASES / "run-files"
 METRIC_OF = {
     "effective_rank": "effective_rank",
     "excess_loss": "excess_loss",
@@ -178,11 +177,10 @@ def test_mazes_that_do_not_fit_together_are_refused(tmp_path: Path, changes: dic
         maze_gallery.draw(path, tmp_path / "gallery")
 
 
-@pytest.mark.skipif(not RUN_FILES.is_dir(), reason="the cases are not beside this checkout (../shared/cases/run-files)")
-@pytest.mark.parametrize("case", sorted(p.name for p in RUN_FILES.glob("npz-*.npz")))
-def test_evidence_that_once_failed_is_refused(run: Path, case: str) -> None:
-    metric = METRIC_OF[case.split("-")[1]]
-    shutil.copy(RUN_FILES / case, run / "evidence" / f"{metric}.npz")
+@shared_cases.each("run-files/npz-*.npz")
+def test_evidence_that_once_failed_is_refused(run: Path, case: Path) -> None:
+    metric = METRIC_OF[case.name.split("-")[1]]
+    shutil.copy(case, run / "evidence" / f"{metric}.npz")
     with pytest.raises(InputError) as caught:
         draw_run(run)
     assert f"{metric}.npz" in str(caught.value)
