@@ -49,6 +49,11 @@ def main() -> None:
         f"{tokens / seconds(lambda: city.sample(0, 'train', 0, 16_384)) / 1e6:.1f} million "
         "tokens per second"
     )
+    small = TaxiWorld(TaxiConfig(map="city:48", min_moves=2, max_moves=9))
+    print(
+        "taxi city:48, rides between held-out pairs: "
+        f"{2000 / seconds(lambda: small.walker.rides(0, 'test', 0, 2000)):,.0f} rides per second"
+    )
 
 
 if __name__ == "__main__":

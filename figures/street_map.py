@@ -82,8 +82,8 @@ class Drawn:
 def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) -> list[Path]:
     """Draw the whole map (`out`.png, .svg, .csv) and a part of it (`out`-zoom.*).
 
-    box: the part, in meters; None: where most invented streets begin, or the center if there are none. Returns the
-    files written.
+    box: the part, in meters. None: the part where the largest number of invented streets begins. Without invented
+    streets, the center. Returns the files that were written.
     Errors: InputError for a file that is no evidence of a map reconstruction.
     """
     data = load(evidence)

@@ -64,10 +64,11 @@ class SequenceDistinction(Metric):
     one history of each state.
 
     Precision: suffixes are sampled after prefix 1, and each is cut at its first token that is not accepted after prefix
-    2. The share of these that truly tell the states apart; 1 where there are none. Recall: the share of the true
-    boundary suffixes of up to 5 tokens that the model accepts after prefix 1 and not after prefix 2, over trials with
-    such suffixes. `empty_boundary` is the share of the other trials. (Vafa et al. count these as 1, which a model that
-    accepts everything would gain from.) Truth is the map (legal tokens, with `end`; Vafa et al.) or the law
+    2. Precision is the share of these suffixes that truly tell the states apart. A trial without such suffixes counts
+    as 1. Recall: the share of the true boundary suffixes of up to 5 tokens that the model accepts after prefix 1 and
+    not after prefix 2, over trials with such suffixes. `empty_boundary` is the share of the other trials. (Vafa et al.
+    count these as 1, which a model that accepts everything would gain from.) Truth is the map (legal tokens, with
+    `end`; Vafa et al.) or the law
     (probability above eps).
 
     Sees: states that are confused. Cannot see: histories of one state that are split apart (compression sees that). A

@@ -12,9 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import route_texts
 import street_map
 from hypothesis import settings
 from tiny_runs import no_picture
+
+from worldbench.core.graph import Graph
 
 settings.register_profile("worldbench", deadline=None, derandomize=True, database=None)
 settings.load_profile("worldbench")
@@ -42,8 +45,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _pictures() -> Iterator[None]:
-    """Pictures take most of the time of a tiny run. Figures are made, and their files written, without the picture in
-    them, but for tests marked `pictures`."""
+    """Pictures take most of the time of a tiny run. Tests marked `pictures` get them. In all other tests, figures are
+    made and their files are written, and a short text stands in place of the picture."""
     from worldbench.figures import style
 
     real = style.picture
@@ -103,3 +106,21 @@ def reported(tuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def usual_width(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tables are as wide as where no terminal says otherwise, whatever the shell that runs the tests says."""
     monkeypatch.delenv("COLUMNS", raising=False)
+
+
+@pytest.fixture
+def square(tmp_path: Path) -> Path:
+    """A table of four places, as a file."""
+    path = tmp_path / "square.csv"
+    path.write_text(route_texts.SQUARE, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def graph(square: Path) -> Graph:
+    """The map of that table, with the compass words among its directions."""
+    from worldbench.envs.taxi.config import TaxiConfig
+    from worldbench.envs.taxi.maps import load_map
+    from worldbench.studies.routes import with_directions
+
+    return with_directions(load_map(TaxiConfig(map=str(square))))

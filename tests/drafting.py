@@ -25,8 +25,8 @@ KINDS: dict[str, tuple[type[Objective], Any]] = {
 
 
 def objective(name: str, vocabulary: int = 12, scale: float = 6, **options: Any) -> Objective:
-    """Untrained, with its weights blown up so that laws are far from uniform, but for p_psi's, so that drafts are often
-    right."""
+    """An untrained model. Its weight matrices are multiplied by `scale`, so that its predictions are far from uniform.
+    The matrices of the dynamics are not, so that drafts are often right."""
     kind, config = KINDS[name]
     made = kind(config(**{"layers": 3, "width": 32, "heads": 2, "horizon": 4} | options), vocabulary, 64, 3)
     with torch.no_grad():

@@ -25,7 +25,7 @@ def world() -> TaxiWorld:
 
 @pytest.fixture(scope="module")
 def model(world: TaxiWorld) -> TrainedModel:
-    """Untrained, with its weights blown up so that attention and laws are far from uniform."""
+    """An untrained model with large weights, so that attention and predictions are far from uniform."""
     objective = GPT(GPTConfig(layers=3, heads=2, width=32), len(world.vocabulary), world.context, 0)
     with torch.no_grad():
         for p in objective.parameters():

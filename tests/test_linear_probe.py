@@ -43,8 +43,8 @@ def test_affine_is_the_ridge_of_least_leave_one_out_error(seed: int) -> None:
     assert min(gap) < 1e-6 * np.abs(y).max()
 
     def leave_one_out(ridge: float) -> float:
-        """The penalty and the centre stay those of all rows but for the row's own share: the textbook's leverage
-        formula, by solving anew."""
+        """The error of the leverage formula, by a fit without each row. The penalty and the center stay those of all
+        rows."""
         total, root = 0.0, np.sqrt(w)
         a = np.concatenate([root[:, None], (x - w @ x) * root[:, None]], axis=1)
         penalty = np.diag([0, *np.full(d, ridge * np.trace(a[:, 1:].T @ a[:, 1:]) / d)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from solve_mazes import CONFIGS
 
 from worldbench.core.errors import InputError
 from worldbench.core.world import OPEN, Documents
@@ -12,12 +13,6 @@ from worldbench.envs.maze.grid import to_walls
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.maze.text_format import FIRST_CELL, parse
-
-CONFIGS = {
-    "tree": SolveConfig(),
-    "loops": SolveConfig(rows=4, columns=6, generator="depth-first-percolation", percolation=0.3),
-    "holes": SolveConfig(rows=4, generator="percolation", least_moves=3),
-}
 
 
 @pytest.fixture(scope="module", params=CONFIGS)

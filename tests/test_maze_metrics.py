@@ -184,8 +184,8 @@ def test_solved_paths_literally(world: SolveWorld) -> None:
 
 
 class Forgetful(Oracle):
-    """Right, but for prompts whose list begins with an entry told from its southern or eastern side: there it goes
-    nowhere."""
+    """The oracle, except for prompts whose first entry names the southern or the eastern cell first. There it makes
+    no move."""
 
     name = "forgetful"
 

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from solve_mazes import CONFIGS
 
 from worldbench.core.errors import InputError
 from worldbench.envs.maze import problems
@@ -14,12 +15,6 @@ from worldbench.envs.maze.grid import walls
 from worldbench.envs.maze.problems import HeldOut, Source
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
-
-CONFIGS = {
-    "tree": SolveConfig(),
-    "loops": SolveConfig(rows=4, columns=6, generator="depth-first-percolation", percolation=0.3),
-    "holes": SolveConfig(rows=4, generator="percolation", least_moves=3),
-}
 
 
 @pytest.fixture(scope="module", params=CONFIGS)

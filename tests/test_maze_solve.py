@@ -9,18 +9,13 @@ from collections import deque
 
 import numpy as np
 import pytest
+from solve_mazes import CONFIGS
 
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN
 from worldbench.envs.maze import text_format
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.maze.text_format import END, FIRST_CELL, parse
-
-CONFIGS = {
-    "tree": SolveConfig(),
-    "loops": SolveConfig(rows=4, columns=6, generator="depth-first-percolation", percolation=0.3),
-    "holes": SolveConfig(rows=4, generator="percolation", least_moves=3),
-}
 
 
 @pytest.fixture(scope="module", params=CONFIGS)

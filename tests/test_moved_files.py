@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+import shared_cases
 from command_lines import refused
 from graphml_files import document, saved
-from shared_cases import CASES
 
 from worldbench.cli.main import main
 
@@ -133,9 +133,7 @@ def test_decode_takes_the_place_of_a_file_too(tmp_path: Path, capsys: pytest.Cap
 
 
 def case(name: str, folder: Path) -> Path:
-    if not (CASES / name).is_dir():
-        pytest.skip(f"the reduced inputs are not beside this checkout (../shared/cases/{name})")
-    return Path(shutil.copytree(CASES / name, folder / name))
+    return Path(shutil.copytree(shared_cases.folder(name), folder / name))
 
 
 def test_the_case_moved_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

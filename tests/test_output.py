@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import shared_cases
 import terminals
 from rich.cells import cell_len
-from shared_cases import CASES
 
 from worldbench.cli.main import main
 from worldbench.core import console, tables
@@ -277,28 +277,21 @@ def test_numbers_that_are_not_finite() -> None:
 # The reduced inputs
 
 
-def case(name: str) -> Path:
-    folder = CASES / name
-    if not folder.is_dir():
-        pytest.skip(f"the reduced inputs are not beside this checkout (../shared/cases/{name})")
-    return folder
-
-
 def test_case_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     """Broken ones are refused in one sentence; one that begins with a byte order mark is read."""
-    broken = sorted(case("run-files").glob("recipe-*.toml"))
+    broken = sorted(shared_cases.folder("run-files").glob("recipe-*.toml"))
     assert broken
     for path in broken:
         assert main(["run", "taxi", "--config", str(path), "--print-config"]) == 2
         message = capsys.readouterr().err
         assert path.name in message
         assert len(message.splitlines()) == 1
-    assert main(["run", "--config", str(case("bom") / "recipe.toml"), "--print-config"]) == 0
+    assert main(["run", "--config", str(shared_cases.folder("bom") / "recipe.toml"), "--print-config"]) == 0
 
 
 @pytest.mark.parametrize("columns", [40, 80])
 def test_case_narrow_terminal(columns: int, tmp_path: Path) -> None:
-    script = case("narrow-terminal") / "withtty.py"
+    script = shared_cases.folder("narrow-terminal") / "withtty.py"
     environment = terminals.with_command(tmp_path)
 
     def printed(*words: str) -> str:
@@ -321,7 +314,7 @@ def test_case_narrow_terminal(columns: int, tmp_path: Path) -> None:
 
 
 def test_case_matplotlibrc_usetex(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MATPLOTLIBRC", str(case("matplotlibrc-usetex") / "matplotlibrc"))
+    monkeypatch.setenv("MATPLOTLIBRC", str(shared_cases.folder("matplotlibrc-usetex") / "matplotlibrc"))
     done = subprocess.run(
         [sys.executable, "-m", "worldbench", *TRAINED], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -330,7 +323,7 @@ def test_case_matplotlibrc_usetex(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_case_non_utf8_folder(tmp_path: Path) -> None:
-    script = case("non-utf8-folder") / "run.sh"
+    script = shared_cases.folder("non-utf8-folder") / "run.sh"
     done: Any = subprocess.run(
         ["bash", str(script)], cwd=tmp_path, capture_output=True, check=False, env=terminals.with_command(tmp_path)
     )

@@ -21,19 +21,6 @@ from worldbench.studies import routes as reader
 from worldbench.studies.reconstruction import ReconstructionOptions, measure, reconstruct_file
 from worldbench.studies.routes import read_routes, with_directions
 
-
-@pytest.fixture
-def square(tmp_path: Path) -> Path:
-    path = tmp_path / "square.csv"
-    path.write_text(SQUARE, encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def graph(square: Path) -> Graph:
-    return with_directions(load_map(TaxiConfig(map=str(square))))
-
-
 # What is read
 
 

@@ -8,19 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from route_texts import GOOD, SQUARE, saved
+from route_texts import GOOD, saved
 
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.studies.reconstruction import reconstruct_file
-
-
-@pytest.fixture
-def square(tmp_path: Path) -> Path:
-    path = tmp_path / "square.csv"
-    path.write_text(SQUARE, encoding="utf-8")
-    return path
-
 
 TOWN = "node,direction,to\na,N,b\nb,N,c\nc,N,a\nb,S,a\nc,S,b\na,S,c\nc,E,d\ne,W,a\n"
 

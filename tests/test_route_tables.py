@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from route_texts import GOOD, SQUARE, saved
+from route_texts import GOOD, saved
 from small_maps import small_map
 
 from worldbench.core import streams
@@ -20,19 +20,7 @@ from worldbench.envs.taxi.maps import load_map
 from worldbench.metrics import route_controls
 from worldbench.metrics.routes import NOT_A_DIRECTION, from_table
 from worldbench.studies.reconstruction import ReconstructionOptions, measure
-from worldbench.studies.routes import read_routes, with_directions
-
-
-@pytest.fixture
-def square(tmp_path: Path) -> Path:
-    path = tmp_path / "square.csv"
-    path.write_text(SQUARE, encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def graph(square: Path) -> Graph:
-    return with_directions(load_map(TaxiConfig(map=str(square))))
+from worldbench.studies.routes import read_routes
 
 
 def test_a_long_route_full_of_mistakes_takes_no_time(tmp_path: Path, graph: Graph) -> None:
