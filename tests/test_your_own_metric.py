@@ -13,7 +13,7 @@ import pytest
 from sample_records import result_of
 from tiny_runs import call, result, run
 
-from worldbench.baselines.references import Oracle
+from worldbench.baselines.references import Oracle, Uniform
 from worldbench.core.errors import InputError
 from worldbench.core.eval_config import eval_config
 from worldbench.core.plugins import forget, load_plugin
@@ -59,8 +59,25 @@ def test_the_exact_law_is_as_sure_as_it_is_right() -> None:
         assert report.scores["ece"].value < 0.02
         assert len(report.arrays["confidence"]) == bins
         assert report.arrays["positions"].sum() == report.scores["ece"].n
-    uniform = np.log(np.full(3, 1 / 3))
-    assert report.scores["accuracy"].value > np.exp(uniform[0])
+
+
+class TooSure(Oracle):
+    """The exact law to the power of three: the same likeliest tokens, with too much confidence."""
+
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
+        return 3 * super().logits(tokens)
+
+
+def test_a_model_that_is_too_sure_and_one_that_guesses_are_worse() -> None:
+    world = HMM(HMMConfig(process="mess3", length=20))
+    metric, settings = metrics["reliability"].load(), eval_config(documents=800, reliability_bins=5)
+    exact, sure, guess = (
+        metric.measure(Evaluation(world, model, settings)).scores
+        for model in (Oracle(world), TooSure(world), Uniform(world))
+    )
+    assert sure["accuracy"].value == exact["accuracy"].value > guess["accuracy"].value
+    assert sure["ece"].value > exact["ece"].value + 0.1
+    assert guess["ece"].value > exact["ece"].value + 0.1
 
 
 def test_a_run_is_scored_and_drawn(tmp_path: Path) -> None:
