@@ -124,9 +124,9 @@ class BeliefProbe(Metric):
         ),  # its r2 may be anything: on golden mean the last token is the belief
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("r2", "any", "any", "any", "any", blur="worse", monotone=True),
-        Damage("distance_corr", "any", "any", "any", "any", blur="worse", monotone=True),
-        Damage("r2_nonlinear", "any", "any", "any", "any", blur="worse", monotone=True),
+        Damage("r2", worse=("blur",), monotone=True),
+        Damage("distance_corr", worse=("blur",), monotone=True),
+        Damage("r2_nonlinear", worse=("blur",), monotone=True),
     )
 
     def applies(self, world: Able, model: SequenceModel) -> str | None:

@@ -66,7 +66,7 @@ class Detours(Metric):
         "random-legal": tuple(Expectation(score_name("arrives", "random", p), 0, 0.95) for p in DetourOptions.detours),
     }
     damage: ClassVar[tuple[Damage, ...]] = tuple(
-        Damage(score, "worse", "worse", "worse", "unchanged")
+        Damage(score, worse=("deleted", "added", "rewired"), unchanged=("noise",))
         for score in ("arrives_p0.5", "arrives_adversarial_p0.1", "arrives_second_p0.5")
     )
 

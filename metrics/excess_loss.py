@@ -74,7 +74,7 @@ class ExcessLoss(Metric):
         "uniform": (Expectation("kl", 0.01, np.inf),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("kl", "worse", "worse", "worse", "worse", monotone=True, direction="lower"),
+        Damage("kl", worse=("deleted", "added", "rewired", "noise"), monotone=True, direction="lower"),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -64,7 +64,7 @@ class Lookahead(Metric):
         "random-legal": (Expectation("shortest", 0, 0.5),),
         "uniform": (Expectation("within_50", 0, 0),),
     }
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("shortest", "worse", "any", "worse", "worse"),)
+    damage: ClassVar[tuple[Damage, ...]] = (Damage("shortest", worse=("deleted", "rewired", "noise")),)
 
     def applies(self, world: Automaton, model: SequenceModel) -> str | None:
         if (reason := single_prompt(world)) is not None:

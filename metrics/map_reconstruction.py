@@ -100,7 +100,9 @@ class MapReconstruction(Metric):
             *NO_MISTAKES,
         ),
     }
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("edge_precision", "unchanged", "worse", "worse", "unchanged"),)
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("edge_precision", worse=("added", "rewired"), unchanged=("deleted", "noise")),
+    )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
         if world.vocabulary.end is None:

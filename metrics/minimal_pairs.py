@@ -75,8 +75,8 @@ class MinimalPairs(Metric):
         "untrained": (Expectation("recall", 0, 0.1),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("recall", "worse", "worse", "worse", "any", monotone=True),
-        Damage("precision", "any", "worse", "any", "any"),
+        Damage("recall", worse=("deleted", "added", "rewired"), monotone=True),
+        Damage("precision", worse=("added",)),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -27,7 +27,7 @@ class NextToken(Metric):
         "oracle": (Expectation("top1_legal", 1, 1),),
         "random-legal": (Expectation("top1_legal", 1, 1),),
     }
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("top1_legal", "any", "worse", "worse", "any"),)
+    damage: ClassVar[tuple[Damage, ...]] = (Damage("top1_legal", worse=("added", "rewired")),)
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, hits = evaluation.world, []

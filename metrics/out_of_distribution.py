@@ -49,8 +49,8 @@ class OutOfDistribution(Metric):
         "uniform": (Expectation("reaches", 0, 0),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("optimal", "worse", "worse", "worse", "unchanged", monotone=True),
-        Damage("optimal_own", "worse", "worse", "worse", "unchanged"),
+        Damage("optimal", worse=("deleted", "added", "rewired"), unchanged=("noise",), monotone=True),
+        Damage("optimal_own", worse=("deleted", "added", "rewired"), unchanged=("noise",)),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -52,8 +52,8 @@ class Retelling(Metric):
         for model in ("oracle", "random-legal", "uniform")
     } | {"untrained": (Expectation("jensen_shannon", 1e-4, 1),)}
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("jensen_shannon", "worse", "worse", "worse", "worse", direction="lower"),
-        Damage("identical", "worse", "worse", "worse", "any"),
+        Damage("jensen_shannon", worse=("deleted", "added", "rewired", "noise"), direction="lower"),
+        Damage("identical", worse=("deleted", "added", "rewired")),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

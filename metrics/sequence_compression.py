@@ -51,9 +51,9 @@ class SequenceCompression(Metric):
         "uniform": (Expectation("compression", 1, 1),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("compression", "worse", "any", "worse", "worse"),
-        Damage("compression_illegal", "worse", "any", "worse", "unchanged"),
-        Damage("jensen_shannon", "worse", "any", "worse", "worse", direction="lower"),
+        Damage("compression", worse=("deleted", "rewired", "noise")),
+        Damage("compression_illegal", worse=("deleted", "rewired"), unchanged=("noise",)),
+        Damage("jensen_shannon", worse=("deleted", "rewired", "noise"), direction="lower"),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -94,9 +94,9 @@ class SequenceDistinction(Metric):
         ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("recall_map", "worse", "any", "worse", "any", monotone=True),
-        Damage("recall_law", "worse", "any", "worse", "worse", monotone=True),
-        Damage("precision_law", "any", "any", "worse", "any"),
+        Damage("recall_map", worse=("deleted", "rewired"), monotone=True),
+        Damage("recall_law", worse=("deleted", "rewired", "noise"), monotone=True),
+        Damage("precision_law", worse=("rewired",)),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

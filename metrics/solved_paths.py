@@ -93,9 +93,9 @@ class SolvedPaths(Metric):
         "uniform": (Expectation("exact_greedy", 0, 0), Expectation("reaches_greedy", 0, 0)),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("optimal_greedy", "worse", "worse", "worse", "unchanged", monotone=True),
-        Damage("exact_greedy", "worse", "worse", "worse", "any"),
-        Damage("reaches_sampled", "any", "worse", "worse", "unchanged", tolerance=0.005),
+        Damage("optimal_greedy", worse=("deleted", "added", "rewired"), unchanged=("noise",), monotone=True),
+        Damage("exact_greedy", worse=("deleted", "added", "rewired")),
+        Damage("reaches_sampled", worse=("added", "rewired"), unchanged=("noise",), tolerance=0.005),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -110,8 +110,8 @@ class SplitMerge(Metric):
         "random-legal": (Expectation("split", -10, 0.999),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("split", "worse", "worse", "worse", "worse", monotone=True),
-        Damage("merge", "any", "any", "any", "worse"),
+        Damage("split", worse=("deleted", "added", "rewired", "noise"), monotone=True),
+        Damage("merge", worse=("noise",)),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -54,8 +54,8 @@ class StateProbe(Metric):
         ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("node", "any", "any", "any", "any", blur="worse", monotone=True),
-        *(Damage(f"{name}_r2", "any", "any", "any", "any", blur="worse") for name in ("metres", "moves_to_go", "ways")),
+        Damage("node", worse=("blur",), monotone=True),
+        *(Damage(f"{name}_r2", worse=("blur",)) for name in ("metres", "moves_to_go", "ways")),
     )
 
     def applies(self, world: Automaton, model: SequenceModel) -> str | None:

@@ -109,9 +109,7 @@ class StateSwap(Metric):
         ),
     }  # fmt: skip
 
-    damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("donor_law", "any", "any", "any", "any", drift="worse", monotone=True),
-    )
+    damage: ClassVar[tuple[Damage, ...]] = (Damage("donor_law", worse=("drift",), monotone=True),)
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, c, seed = evaluation.world, evaluation.model, evaluation.settings, evaluation.seed

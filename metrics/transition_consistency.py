@@ -111,8 +111,8 @@ class TransitionConsistency(Metric):
     damage: ClassVar[tuple[Damage, ...]] = (
         # Neither severity by severity: states blurred or drifted beyond recognition all read as some wrong state,
         # however much the noise.
-        Damage("normalized", "any", "any", "any", "any", drift="worse"),
-        Damage("direct_kl", "any", "any", "any", "any", blur="worse", drift="unchanged", direction="lower"),
+        Damage("normalized", worse=("drift",)),
+        Damage("direct_kl", worse=("blur",), unchanged=("drift",), direction="lower"),
     )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:

@@ -60,9 +60,9 @@ class ValidTrajectories(Metric):
         ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("arrives_sampled", "any", "worse", "worse", "unchanged", monotone=True, tolerance=0.005),
-        Damage("step_legality_sampled", "unchanged", "worse", "worse", "unchanged", tolerance=0.005),
-        Damage("legal_greedy", "unchanged", "worse", "worse", "unchanged"),
+        Damage("arrives_sampled", worse=("added", "rewired"), unchanged=("noise",), monotone=True, tolerance=0.005),
+        Damage("step_legality_sampled", worse=("added", "rewired"), unchanged=("deleted", "noise"), tolerance=0.005),
+        Damage("legal_greedy", worse=("added", "rewired"), unchanged=("deleted", "noise")),
     )
 
     def applies(self, world: Automaton, model: SequenceModel) -> str | None:

@@ -34,7 +34,7 @@ CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)
 class Made(Metric):
     name, version, primary, direction = "made", 1, "x", "higher"
     expects: ClassVar = {"oracle": (Expectation("x", 1, 1),), "uniform": (Expectation("x", 0, 0.2),)}
-    damage: ClassVar = (Damage("x", deleted="unchanged", added="any", rewired="worse", noise="any", monotone=True),)
+    damage: ClassVar = (Damage("x", worse=("rewired",), unchanged=("deleted",), monotone=True),)
 
     def measure(self, evaluation) -> Report:
         return Report({"x": Score(0.5, 1)})

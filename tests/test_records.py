@@ -123,9 +123,17 @@ def without_bounds(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_there_are_files_of_every_older_schema() -> None:
-    older = [*PUBLISHED, *(Path(__file__).parent / "schema_2").glob("*.json")]
+    older = [*PUBLISHED, *(p for n in (2, 3) for p in (Path(__file__).parent / f"schema_{n}").glob("*.json"))]
     assert {json.loads(path.read_text()).get("schema_version", 1) for path in older} >= set(STEPS)
     assert set(STEPS) == set(range(1, VERSION))
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent / "schema_3").glob("*.json")), ids=lambda p: p.name)
+def test_a_record_of_schema_3_is_read_without_units_and_reasons(path: Path) -> None:
+    record = read(path, {"result": Result, "trace": Trace, "check": Check}[path.stem])
+    if isinstance(record, Result):
+        scores = [s for m in record.scores.values() for s in m.scores.values()]
+        assert scores and all((s.over, s.reason) == ("", "") for s in scores)
 
 
 def test_bounds_of_schema_1(tmp_path: Path) -> None:

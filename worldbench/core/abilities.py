@@ -176,6 +176,33 @@ class HasShifts(Protocol):
         ...
 
 
+@without("the documents of the world {name!r} have no goal")
+@runtime_checkable
+class HasGoals(Protocol):
+    """A state of the world has two parts: the place, which the tokens move, and the goal, which the prompt gives and no
+    token changes. `goal` names the goal in the words of the world ("destination")."""
+
+    goal: str
+
+    def goals(self, states: Any, /) -> np.ndarray:
+        """The goal of each state, int [N]."""
+        ...
+
+    def other_goals(self, states: Any, uniform: np.ndarray, /) -> np.ndarray:
+        """For each state a random other goal under which documents reach the same place after the same number of
+        tokens, int [N]; -1 where there is none. uniform: random numbers [N] in [0, 1)."""
+        ...
+
+    def with_goals(self, states: Any, goals: np.ndarray, /) -> Any:
+        """The states at the same places, with these goals int [N]."""
+        ...
+
+    def blind_law(self, states: Any, /) -> np.ndarray:
+        """The law of a reader who sees every token but the goal, float64 [N, A]: the law averaged over the goals that
+        are possible there."""
+        ...
+
+
 @without("the world {name!r} has no map to damage: deleted, added and rewired must be 0")
 @runtime_checkable
 class HasDamage(Protocol):
@@ -191,6 +218,6 @@ class HasDamage(Protocol):
 
 ABILITIES: tuple[type, ...] = (
     HasLaw, HasEntropies, HasHistories, HasDistance, HasBudget, HasMap, HasBeliefs, HasTellings, HasMinimalPairs,
-    HasDrawings, HasShifts, HasDamage,
+    HasDrawings, HasShifts, HasGoals, HasDamage,
 )  # fmt: skip
 """All abilities."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -10,36 +11,72 @@ import numpy as np
 
 from worldbench.core.abilities import Able, asks_for_labels, lacking
 from worldbench.core.model import SequenceModel
-from worldbench.core.statistics import normal_interval, wilson
+from worldbench.core.statistics import normal_interval, ratio_interval, share_interval, wilson
 from worldbench.core.world import World
 
 
 @dataclass(frozen=True)
 class Score:
-    """One number, the trials behind it, and its 95% interval over those trials (None where trials are not
-    exchangeable)."""
+    """One number, and its 95% interval.
+
+    value: NaN where the score is missing; `reason` then says why. It may be infinite (the KL divergence of a model that
+    gives probability 0 to a token of the law): that is the worst value, and not a missing one.
+    n: number of independent units (prompts, documents, pairs ..) behind the value.
+    interval: over those units. None where they are not exchangeable, or where there are too few.
+    over: what the units are, as a plural noun ("prompts"). "" without an interval.
+    """
 
     value: float
     n: int
     interval: tuple[float, float] | None = None
+    over: str = ""
+    reason: str = ""
 
     @classmethod
-    def rate(cls, successes: np.ndarray) -> Score:
+    def missing(cls, reason: str, n: int = 0) -> Score:
+        """A score that has no value here. reason: one sentence for people."""
+        return cls(math.nan, n, None, "", reason)
+
+    @classmethod
+    def rate(cls, successes: np.ndarray, over: str = "trials") -> Score:
         """The share of true trials (bool [n]), with Wilson's interval."""
         n = len(successes)
         if n == 0:
-            return cls(float("nan"), 0, None)
+            return cls.missing(f"there are no {over}")
         count = int(np.count_nonzero(successes))
-        return cls(count / n, n, wilson(count, n))
+        return cls(count / n, n, wilson(count, n), over)
 
     @classmethod
-    def mean(cls, values: np.ndarray) -> Score:
-        """The mean of independent trials [n], with the normal interval."""
+    def share(cls, hits: np.ndarray, tried: np.ndarray | None = None, over: str = "trials") -> Score:
+        """A share between 0 and 1: sum(hits) / sum(tried) over independent units, both [n]. Without `tried`, the mean
+        of values in [0, 1].
+
+        The interval is Wilson's, with the number of units divided by the design effect (`statistics.share_interval`):
+        never of width 0, never outside [0, 1].
+        """
+        tried = np.ones(len(hits)) if tried is None else tried
+        if not len(hits) or not np.sum(tried) > 0:
+            return cls.missing(f"there are no {over}", len(hits))
+        mean = share_interval(np.asarray(hits, float), np.asarray(tried, float))
+        return cls(mean.value, mean.n, mean.interval, over)
+
+    @classmethod
+    def mean(cls, values: np.ndarray, over: str = "trials") -> Score:
+        """The mean of independent trials [n], with the normal interval. For values without bounds; see `share`."""
         n = len(values)
         if n == 0:
-            return cls(float("nan"), 0, None)
+            return cls.missing(f"there are no {over}")
         mean = normal_interval(values)
-        return cls(mean.value, n, mean.interval)
+        return cls(mean.value, n, mean.interval, over if mean.interval is not None else "")
+
+    @classmethod
+    def ratio(cls, total: np.ndarray, count: np.ndarray, over: str = "documents") -> Score:
+        """sum(total) / sum(count) over independent units, both [n], with the interval of the linearized ratio. For
+        values without bounds; see `share`."""
+        if not np.sum(count) > 0:
+            return cls.missing(f"there are no {over}", len(total))
+        mean = ratio_interval(total, count)
+        return cls(mean.value, mean.n, mean.interval, over if mean.interval is not None else "")
 
 
 @dataclass
@@ -76,28 +113,51 @@ class Expectation:
 
 Effect = Literal["worse", "unchanged", "any"]
 
+DAMAGE: dict[str, str] = {
+    "deleted": "edges of the map are deleted",
+    "added": "edges are added to the map",
+    "rewired": "edges of the map lead elsewhere",
+    "noise": "Gaussian noise on the logits, drawn anew for every prefix",
+    "blur": "noise on the hidden states",
+    "drift": "noise on the hidden states that the dynamics of the model makes, or that a swap puts in",
+    "wrong_goal": "after some prompts the model aims at another goal than the one asked for",
+    "blind": "the model does not know the goal",
+    "late": "at some positions the model predicts as it should have one token earlier",
+    "forgets": "the model is exact at first, and predicts uniformly from some position on",
+    "leak": "some probability goes to illegal tokens",
+    "temperature": "the model is less sure than the law: its logits are divided by a number above 1",
+}
+"""The kinds of damage to an exact model, and what each does. `goal`: the part of the state that no move changes
+(abilities.HasGoals)."""
+
 
 @dataclass(frozen=True)
 class Damage:
     """What damage to an exact model does to one of its scores, in expectation over corruptions of the same severity.
 
-    deleted, added, rewired: edges of the map. noise: Gaussian noise on the logits, drawn anew for every prefix. blur:
-    noise on the hidden states. drift: noise on the hidden states that the model's dynamics makes, or that a swap puts
-    in.
-    Each says "worse": worse than undamaged (`direction` says which way that is); "unchanged": equal to within
-    `tolerance`; or "any": nothing is claimed. monotone: every "worse" also holds from one severity to the next.
+    worse: the kinds of damage (keys of DAMAGE) that make the score worse than undamaged (`direction` says which way
+    that is). unchanged: the kinds that leave the score equal to within `tolerance`. About every other kind nothing is
+    claimed.
+    monotone: every "worse" also holds from one severity to the next.
     """
 
     score: str
-    deleted: Effect
-    added: Effect
-    rewired: Effect
-    noise: Effect
+    worse: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
     monotone: bool = False
-    blur: Effect = "any"
-    drift: Effect = "any"
     direction: Literal["higher", "lower"] = "higher"
     tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        named = (*self.worse, *self.unchanged)
+        if unknown := [kind for kind in named if kind not in DAMAGE]:
+            raise ValueError(f"no kind of damage is named {unknown[0]!r}; the kinds are {', '.join(DAMAGE)}")
+        if len(set(named)) < len(named):
+            raise ValueError(f"a kind of damage is named twice: {', '.join(named)}")
+
+    def effect(self, kind: str) -> Effect:
+        """What this kind of damage does to the score."""
+        return "worse" if kind in self.worse else "unchanged" if kind in self.unchanged else "any"
 
 
 Direction = Literal["higher", "lower", "none"]
@@ -116,6 +176,7 @@ class Metric(abc.ABC):
         expects: by reference model, the bounds that its scores must keep. `check` and the tests compare them with
         measurements.
         damage: what each kind of damage to the oracle does to the scores; compared with measurements in the same way.
+        blind: why no kind of damage makes any score worse; None where some kind does.
 
     The line of text about a metric, and its options, are registered with it: `metrics.add(name, line, METRIC,
     config=Options)`.
@@ -132,6 +193,7 @@ class Metric(abc.ABC):
     ceiling: ClassVar[str | None] = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {}
     damage: ClassVar[tuple[Damage, ...]] = ()
+    blind: ClassVar[str | None] = None
 
     def not_applicable(self, world: World, model: SequenceModel) -> str | None:
         """None, or the reason why this metric says nothing about that model in that world."""

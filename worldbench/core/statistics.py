@@ -21,6 +21,8 @@ from worldbench.core import streams
 Z95 = 1.959963984540054
 LARGEST_VALUE = 1e150
 """Intervals and tests are computed only of numbers below this one. Their squares, and sums of squares, are finite."""
+DESIGN_LEAST = 1.0
+"""The least design effect that the interval of a share assumes."""
 RESAMPLE_CELLS = 1 << 22
 """Indices of bootstrap resamples that are held at once. Bounds memory and changes no result."""
 
@@ -30,9 +32,10 @@ def finite_square(value: float) -> bool:
     return abs(value) < LARGEST_VALUE
 
 
-def wilson(successes: float, n: int) -> tuple[float, float]:
-    """Wilson's interval of a proportion (Wilson, JASA 1927). Raises ValueError if n < 1."""
-    if n < 1:
+def wilson(successes: float, n: float) -> tuple[float, float]:
+    """Wilson's interval of a proportion (Wilson, JASA 1927). n may be an
+    effective number of trials. Raises ValueError unless n > 0."""
+    if not n > 0:
         raise ValueError(f"an interval needs at least one trial, not {n}")
     p, z2 = successes / n, Z95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
@@ -100,6 +103,28 @@ def ratio_interval(total: np.ndarray, count: np.ndarray) -> Mean:
         return Mean(value, n, None)
     half = Z95 * float(np.std(total - value * count, ddof=1)) / n**0.5 / float(count.mean())
     return Mean(value, n, (value - half, value + half))
+
+
+def share_interval(hits: np.ndarray, tried: np.ndarray) -> Mean:
+    """sum(hits) / sum(tried) over independent units (documents, pairs), both [n], 0 <= hits <= tried, with an interval
+    over the units. Raises ValueError if no unit has a try.
+
+    Wilson's interval of n / design effect units. The design effect is the linearized variance of the ratio, over that
+    of n independent trials with the same share (Kish, Survey Sampling 1965; Franco et al., JSSAM 2019). It is taken as
+    at least 1 (DESIGN_LEAST): near 0 and 1 the variance is estimated from a few units, and is often too small.
+    """
+    kept = tried > 0
+    hits, tried = hits[kept], tried[kept]
+    n = len(hits)
+    if n == 0:
+        raise ValueError("a share needs at least one unit that is not empty")
+    p = float(hits.sum() / tried.sum())
+    if n < 2:
+        return Mean(p, n, None)
+    variance = float(np.var(hits - p * tried, ddof=1)) / float(tried.mean()) ** 2
+    design = max(variance / (p * (1 - p)), DESIGN_LEAST) if 0 < p < 1 else DESIGN_LEAST
+    units = n / design
+    return Mean(p, n, wilson(p * units, units))
 
 
 def bootstrap(

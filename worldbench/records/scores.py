@@ -16,13 +16,15 @@ Which = Literal["floor", "ceiling"]
 
 
 class Score(Part, frozen=True, kw_only=True):
-    """A score. value: None if it is not defined (no trials). n: number of trials. interval: 95% interval over the
-    trials; None without one.
+    """A score. value: None if it is missing; `reason` then says why. n: number of independent units. interval: 95%
+    interval over the units; None without one. over: the units ("prompts"); "" in files before schema 4.
     """
 
     value: Real | None
     n: Count
     interval: tuple[Real, Real] | None
+    over: str = ""
+    reason: str = ""
 
     @classmethod
     def of(cls, measured: Measured) -> Score:
@@ -30,7 +32,13 @@ class Score(Part, frozen=True, kw_only=True):
         value, interval = float(measured.value), measured.interval
         if interval is not None and any(math.isnan(end) for end in interval):
             interval = None
-        return cls(value=None if math.isnan(value) else value, n=int(measured.n), interval=interval)
+        return cls(
+            value=None if math.isnan(value) else value,
+            n=int(measured.n),
+            interval=interval,
+            over="" if interval is None else measured.over,
+            reason=measured.reason if math.isnan(value) else "",
+        )
 
     @property
     def finite(self) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from worldbench.records.new_names import with_new_names
 
-VERSION = 3
+VERSION = 4
 """The schema of all files that are written. A change of a published form raises it, and adds a step to STEPS."""
 
 
@@ -58,6 +58,11 @@ def _from_2(kind: str, content: dict[str, Any]) -> dict[str, Any]:
         content = _reading_from_2(content)
     if kind == "check" and "rungs" in content:
         content["severities"] = content.pop("rungs")
+    return content
+
+
+def _from_3(kind: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Schema 3 did not say over what an interval is, nor why a score is missing. Nothing is known to fill in."""
     return content
 
 
@@ -110,5 +115,5 @@ def _each(values: Any, step: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
     return {name: step(value) if isinstance(value, dict) else value for name, value in values.items()}
 
 
-STEPS: dict[int, Callable[[str, dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
+STEPS: dict[int, Callable[[str, dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2, 3: _from_3}
 """Schema -> the step from that schema to the next one."""

@@ -75,7 +75,7 @@ def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verd
     """
     out = []
     for d in metric.damage:
-        effect = getattr(d, kind)
+        effect = d.effect(kind)
         if effect == "any":
             continue
         if len(ladder) < 2 or not any(metric.name in r.values for r in ladder):

@@ -19,7 +19,7 @@ import msgspec
 from worldbench.core.errors import InputError
 from worldbench.core.eval_config import CommonOptions
 from worldbench.core.files import identity_hash, lock, remove
-from worldbench.core.metric import Damage, Metric
+from worldbench.core.metric import DAMAGE, Metric
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics, models
 from worldbench.core.text import counted
@@ -32,7 +32,7 @@ from worldbench.runs.display import Display
 from worldbench.runs.pool import Cell, Pool, pool_of, usable_cores
 from worldbench.studies.check import report
 from worldbench.studies.check.calibration import Severity, judge
-from worldbench.studies.check.damage import MAP_KINDS, CheckSettings, damaged, kinds
+from worldbench.studies.check.damage import CheckSettings, damaged, kinds
 from worldbench.training.environment import environment
 
 
@@ -95,13 +95,12 @@ def _numbers(measurement: Measurement) -> dict[str, dict[str, float]]:
 
 def _claimed(chosen: dict[str, Metric], kind: str) -> tuple[str, ...]:
     """The metrics that claim something about a kind of damage."""
-    return tuple(name for name, m in chosen.items() if any(getattr(d, kind) != "any" for d in m.damage))
+    return tuple(name for name, m in chosen.items() if any(d.effect(kind) != "any" for d in m.damage))
 
 
 def _claims(metric: Metric) -> list[str]:
     """The kinds of damage about which a metric claims something for its primary score."""
-    kinds_ = [f.name for f in dataclasses.fields(Damage) if f.name in (*MAP_KINDS, "noise", "blur", "drift")]
-    return [k for k in kinds_ if any(d.score == metric.primary and getattr(d, k) != "any" for d in metric.damage)]
+    return [k for k in DAMAGE if any(d.score == metric.primary and d.effect(k) != "any" for d in metric.damage)]
 
 
 def check_in(
