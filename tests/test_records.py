@@ -18,6 +18,7 @@ from sample_records import checked, every_kind, full_metric, identity, result, t
 from worldbench.cli.main import main
 from worldbench.core.content import DEEPEST
 from worldbench.core.errors import InputError, RunError
+from worldbench.records.check import Check
 from worldbench.records.finding import PATTERNS, evidence_folder, find, own_result, result_path
 from worldbench.records.parts import Record
 from worldbench.records.reading import KINDS, LIMIT, read, read_any, text, write
@@ -133,7 +134,8 @@ def test_a_record_of_schema_3_is_read_without_units_and_reasons(path: Path) -> N
     record = read(path, {"result": Result, "trace": Trace, "check": Check}[path.stem])
     if isinstance(record, Result):
         scores = [s for m in record.scores.values() for s in m.scores.values()]
-        assert scores and all((s.over, s.reason) == ("", "") for s in scores)
+        assert scores
+        assert all((s.over, s.reason) == ("", "") for s in scores)
 
 
 def test_bounds_of_schema_1(tmp_path: Path) -> None:
