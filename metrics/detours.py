@@ -82,8 +82,8 @@ class Detours(Metric):
                 continue
             for p in settings.detours:
                 rides = evaluation.rides("greedy", settings.trials, detour=p, kind=kind)
-                report.scores[score_name("arrives", kind, p)] = Score.rate(rides.outcome == ARRIVED)
-                report.scores[score_name("forced", kind, p)] = Score.mean(rides.detours)
+                report.scores[score_name("arrives", kind, p)] = Score.rate(rides.outcome == ARRIVED, "prompts")
+                report.scores[score_name("forced", kind, p)] = Score.mean(rides.detours, "prompts")
                 report.arrays[score_name("outcome", kind, p)] = rides.outcome
         return report
 

@@ -9,7 +9,6 @@ import numpy as np
 from worldbench.core.abilities import Able, HasEntropies, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
-from worldbench.core.statistics import ratio_interval
 from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.evaluation import Evaluation, chunks, truth
 
@@ -38,15 +37,6 @@ def divergences(world: Able, model: SequenceModel, documents: Documents) -> tupl
         loss.append(-log_model[np.arange(len(row)), part.answer(row, t)])
         done += len(part)
     return tuple(np.concatenate(x) for x in (rows, places, kl, entropy, loss))
-
-
-def ratio(total: np.ndarray, count: np.ndarray) -> Score:
-    """Mean over positions, sum(total) / sum(count), with an interval over documents (ratio by linearization; documents
-    are the independent units)."""
-    if not count.sum() > 0:
-        return Score(float("nan"), len(total), None)
-    mean = ratio_interval(total, count)
-    return Score(mean.value, mean.n, mean.interval)
 
 
 class ExcessLoss(Metric):
@@ -83,7 +73,7 @@ class ExcessLoss(Metric):
         n = len(documents)
         count = np.bincount(row, minlength=n).astype(float)
         per_document = {"kl": kl, "bayes": entropy, "loss": loss}
-        scores = {name: ratio(np.bincount(row, x, minlength=n), count) for name, x in per_document.items()}
+        scores = {name: Score.ratio(np.bincount(row, x, minlength=n), count) for name, x in per_document.items()}
         place = t - documents.prompt_length[row]
         n_at = np.bincount(place)
         at = np.flatnonzero(n_at)

@@ -81,9 +81,11 @@ class Lookahead(Metric):
         rides = evaluation.rides("greedy", evaluation.settings.trials)
         moves = moves_of(evaluation.world, rides)
         arrived = (rides.outcome == ARRIVED) & (rides.distance >= 0)
-        report = Report({"shortest": Score.rate(arrived & (moves == rides.distance))})
+        report = Report({"shortest": Score.rate(arrived & (moves == rides.distance), "prompts")})
         for share in WITHIN:
-            report.scores[f"within_{share}"] = Score.rate(arrived & (100 * moves <= (100 + share) * rides.distance))
+            report.scores[f"within_{share}"] = Score.rate(
+                arrived & (100 * moves <= (100 + share) * rides.distance), "prompts"
+            )
         report.series["by_hops"] = by_hops(rides.distance, arrived, moves)
         report.arrays |= {"outcome": rides.outcome, "moves": moves, "distance": rides.distance}
         if (unknown := int((rides.distance < 0).sum())) > 0:

@@ -101,7 +101,7 @@ class MinimalPairs(Metric):
         )
         same = np.asarray((answers[0] == answers[1]).all(axis=1))
         report = Report(
-            {"recall": Score.rate(np.asarray(right.all(axis=0))), "precision": Score.rate(same)},
+            {"recall": Score.rate(np.asarray(right.all(axis=0)), "pairs"), "precision": Score.rate(same, "pairs")},
             arrays={"place": place, "equal": equal, "right_before": right[0], "right_after": right[1], "same": same},
         )
         changed, between = counted(len(moved), "pair", commas=False), len(rows) - len(moved) - len(kept)

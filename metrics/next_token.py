@@ -16,10 +16,10 @@ class NextToken(Metric):
     exactly at the destination.
 
     Sees: gross failure. Cannot see: anything finer. Every trained model scores about 1, so the score does not
-    discriminate. The interval treats positions as independent, which they are not within a ride.
+    discriminate. The interval is over documents.
     """
 
-    name, version, direction = "next_token", 1, "higher"
+    name, version, direction = "next_token", 2, "higher"
     primary = "top1_legal"
     needs = (Automaton,)
     floor = "uniform"
@@ -30,14 +30,16 @@ class NextToken(Metric):
     damage: ClassVar[tuple[Damage, ...]] = (Damage("top1_legal", worse=("added", "rewired")),)
 
     def measure(self, evaluation: Evaluation) -> Report:
-        world, hits = evaluation.world, []
+        world, hits, tried = evaluation.world, [], []
         column = world.vocabulary.action_of_token
         for part in chunks(evaluation.documents):
             known = truth(world, part)
             row, t = np.nonzero(known.scored)
             top = evaluation.model.logits(part.inputs)[row, t - 1].argmax(axis=1)
-            hits.append((column[top] >= 0) & known.legal[row, t, column[top]])
-        return Report({"top1_legal": Score.rate(np.concatenate(hits))})
+            hit = (column[top] >= 0) & known.legal[row, t, column[top]]
+            hits.append(np.bincount(row, hit, minlength=len(part)))
+            tried.append(np.bincount(row, minlength=len(part)))
+        return Report({"top1_legal": Score.share(np.concatenate(hits), np.concatenate(tried), "documents")})
 
 
 METRIC = NextToken()

@@ -10,6 +10,7 @@ import numpy as np
 from worldbench.core.abilities import HasDistance, HasShifts
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.options import require_at_least, small
+from worldbench.core.statistics import wilson
 from worldbench.core.world import ARRIVED, Automaton
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import moves_of, roll_out
@@ -26,6 +27,16 @@ class ShiftOptions:
         require_at_least(self, "eval", 1, "shift_trials")
 
 
+def mean_of_rates(groups: list[np.ndarray]) -> Score:
+    """The mean over groups of the share of true trials, each bool [n_k]. The interval is Wilson's, for as many trials
+    as give a rate the variance that this mean has where all shares are equal."""
+    if not all(map(len, groups)):
+        return Score.missing("one of the shifts has no prompts", sum(map(len, groups)))
+    mean = float(np.mean([group.mean() for group in groups]))
+    trials = len(groups) ** 2 / sum(1 / len(group) for group in groups)
+    return Score(mean, sum(map(len, groups)), wilson(mean * trials, trials), "prompts")
+
+
 class OutOfDistribution(Metric):
     """Share of prompts from each shift of the world whose greedy answer reaches the target legally (`reaches_<shift>`),
     and with the fewest moves (`optimal_<shift>`). Shifts of mazes: other generators, loops, a smaller grid in the same
@@ -37,7 +48,7 @@ class OutOfDistribution(Metric):
     also have positions that training never showed.
     """
 
-    name, version, direction = "out_of_distribution", 1, "higher"
+    name, version, direction = "out_of_distribution", 2, "higher"
     primary = "optimal"
     needs = (Automaton, HasShifts, HasDistance)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
@@ -69,8 +80,8 @@ class OutOfDistribution(Metric):
         for what in ("optimal", "reaches"):
             by_shift = {k: v for k, v in report.arrays.items() if k.startswith(f"{what}_")}
             shifts = [v for k, v in by_shift.items() if k != f"{what}_own"]
-            report.scores[what] = Score(float(np.mean([s.mean() for s in shifts])), sum(map(len, shifts)))
-            report.scores |= {k: Score.rate(v) for k, v in by_shift.items()}
+            report.scores[what] = mean_of_rates(shifts)
+            report.scores |= {k: Score.rate(v, "prompts") for k, v in by_shift.items()}
         return report
 
 

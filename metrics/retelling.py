@@ -15,7 +15,6 @@ from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.evaluation import Evaluation, chunks
-from worldbench.metrics.excess_loss import ratio
 from worldbench.metrics.rollout import probabilities, roll_out
 from worldbench.metrics.sequence_compression import jensen_shannon
 
@@ -43,7 +42,7 @@ class Retelling(Metric):
     understood. A model that ignores its prompt scores as well as the oracle, so read the scores beside minimal_pairs.
     """
 
-    name, version, direction = "retelling", 1, "lower"
+    name, version, direction = "retelling", 2, "lower"
     primary = "jensen_shannon"
     needs = (Automaton, HasTellings)
     floor = "uniform"
@@ -68,7 +67,7 @@ class Retelling(Metric):
         same = (answers[0] == answers[1]).all(axis=1)
         per_document = np.bincount(row, distance, minlength=n), np.bincount(row, minlength=n).astype(float)
         return Report(
-            {"jensen_shannon": ratio(*per_document), "identical": Score.rate(same)},
+            {"jensen_shannon": Score.share(*per_document, over="documents"), "identical": Score.rate(same, "prompts")},
             arrays={"jensen_shannon": per_document[0], "positions": per_document[1], "identical": same},
         )
 

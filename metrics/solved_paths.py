@@ -112,7 +112,7 @@ class SolvedPaths(Metric):
             hits = {"exact": (rides.tokens == truth).all(axis=1), "reaches": reaches}
             if isinstance(world, HasDistance):
                 hits["optimal"] = reaches & (moves_of(world, rides) == rides.distance)
-            report.scores |= {f"{name}_{choice}": Score.rate(hit) for name, hit in hits.items()}
+            report.scores |= {f"{name}_{choice}": Score.rate(hit, "prompts") for name, hit in hits.items()}
             report.arrays |= {
                 f"{choice}_tokens": rides.tokens,
                 f"{choice}_length": rides.length,

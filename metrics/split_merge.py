@@ -30,7 +30,6 @@ from worldbench.core.text import counted
 from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.acceptance import draw_pairs
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.excess_loss import ratio
 from worldbench.metrics.pair_suffixes import suffixes_of
 from worldbench.metrics.prefix_pairs import POOL, cut, last_tokens, prefix_pool, within
 from worldbench.metrics.suffixes import score_suffixes, take
@@ -184,8 +183,8 @@ class SplitMerge(Metric):
 
 def _one_minus(error: np.ndarray, truth: np.ndarray) -> Score:
     """1 - mean error / mean truth, with the interval of the ratio by linearization."""
-    r = ratio(error, truth)
-    return Score(1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0]))
+    r = Score.ratio(error, truth, over="pairs")
+    return Score(1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0]), r.over)
 
 
 METRIC = SplitMerge()

@@ -11,7 +11,6 @@ from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden, SequenceModel
 from worldbench.core.world import Automaton
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.excess_loss import ratio
 from worldbench.metrics.hidden_states import Positions, hidden_at, layers_at, positions
 from worldbench.metrics.linear_probe import fit_affine, fit_discriminant, r_squared
 
@@ -101,7 +100,7 @@ class StateProbe(Metric):
 
         def by_document(hit: np.ndarray, name: str) -> Score:
             row = at.row[~fit][seen[name]] - n // 2
-            return ratio(
+            return Score.ratio(
                 np.bincount(row, hit[seen[name]], minlength=n - n // 2),
                 np.bincount(row, minlength=n - n // 2).astype(float),
             )

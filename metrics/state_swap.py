@@ -20,7 +20,6 @@ from worldbench.core.sampling import draw
 from worldbench.core.world import OPEN, Automaton, Documents
 from worldbench.metrics.acceptance import draw_pairs
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.excess_loss import ratio
 from worldbench.metrics.suffixes import take
 from worldbench.metrics.transition_consistency import FLOOR, law_kl
 
@@ -140,7 +139,9 @@ class StateSwap(Metric):
         after_a, after_b = plain(other.first, tokens), plain(other.second, tokens)
         cost_a, cost_b = cost(after_a), cost(after_b)
         by_layer = {layer: swapped(other.first, other.second, layer, tokens) for layer in layers}
-        share = {layer: ratio(cost_a - cost(logits), cost_a - cost_b) for layer, logits in by_layer.items()}
+        share = {
+            layer: Score.ratio(cost_a - cost(logits), cost_a - cost_b, "pairs") for layer, logits in by_layer.items()
+        }
         count = open_.sum(axis=1).astype(float)
         random = of_equal_length(other.second)
         met = np.flatnonzero(random != np.arange(len(other)))
@@ -149,16 +150,18 @@ class StateSwap(Metric):
             {"by_layer": {"layer": layers, "donor_law": [share[layer].value for layer in layers]}},
         )
         report.scores[f"donor_law_{layers[0]}" if len(layers) > 2 else "donor_law_hidden"] = share[layers[0]]
-        report.scores["other_state_change"] = ratio(change(after_a, by_layer[usual], open_), count)
-        report.scores["self_change"] = ratio(
-            change(after_a, swapped(other.first, other.first, usual, tokens), open_), count
+        report.scores["other_state_change"] = Score.ratio(change(after_a, by_layer[usual], open_), count, "pairs")
+        report.scores["self_change"] = Score.ratio(
+            change(after_a, swapped(other.first, other.first, usual, tokens), open_), count, "pairs"
         )
         if len(met):
             moved = swapped(take(other.first, met), take(other.second, random[met]), usual, tokens[met])
-            report.scores["donor_law_random"] = ratio(cost_a[met] - cost(moved, met), (cost_a - cost_b)[met])
+            report.scores["donor_law_random"] = Score.ratio(
+                cost_a[met] - cost(moved, met), (cost_a - cost_b)[met], "pairs"
+            )
         tokens, _, same_open = futures(world, same.second, c.swap_tokens, uniform[: len(same)])
         gap = change(plain(same.first, tokens), swapped(same.first, same.second, usual, tokens), same_open)
-        report.scores["same_state_change"] = ratio(gap, same_open.sum(axis=1).astype(float))
+        report.scores["same_state_change"] = Score.ratio(gap, same_open.sum(axis=1).astype(float), "pairs")
         report.scores["kl_before"] = Score.mean(cost_a / count)
         report.scores["kl_after"] = Score.mean(cost(by_layer[usual]) / count)
         report.scores["kl_donor"] = Score.mean(cost_b / count)

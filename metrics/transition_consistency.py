@@ -18,7 +18,6 @@ from worldbench.core.model import Dynamics, FitsDynamics, HasHead, HasHidden, Se
 from worldbench.core.options import require_at_least, small
 from worldbench.core.world import Automaton, Documents, World
 from worldbench.metrics.evaluation import Evaluation, truth
-from worldbench.metrics.excess_loss import ratio
 from worldbench.metrics.hidden_states import hidden_at, positions
 from worldbench.metrics.linear_probe import Affine, fit_affine
 
@@ -187,15 +186,15 @@ class TransitionConsistency(Metric):
             )
         for name in ("posthoc", "own", "linear"):
             if name in rolled:
-                r = ratio(total[name] - total["direct"], gain)
+                r = Score.ratio(total[name] - total["direct"], gain)
                 key = "normalized" if name == "posthoc" else f"normalized_{name}"
                 report.scores[key] = Score(
-                    1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0])
+                    1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0]), r.over
                 )
-                report.scores[f"{name}_excess"] = ratio(total[name] - total["direct"], count)
+                report.scores[f"{name}_excess"] = Score.ratio(total[name] - total["direct"], count)
         for name in ("copy", "other_document"):
-            report.scores[f"{name}_excess"] = ratio(total[name] - total["direct"], count)
-        report.scores["direct_kl"] = ratio(total["direct"], count)
+            report.scores[f"{name}_excess"] = Score.ratio(total[name] - total["direct"], count)
+        report.scores["direct_kl"] = Score.ratio(total["direct"], count)
         return report
 
 

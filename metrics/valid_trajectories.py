@@ -44,7 +44,7 @@ class ValidTrajectories(Metric):
     counts as valid in NextLat's script; here it counts as `legal`.
     """
 
-    name, version, direction = "valid_trajectories", 1, "higher"
+    name, version, direction = "valid_trajectories", 2, "higher"
     primary = "arrives_sampled"
     needs = (Automaton,)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
@@ -80,11 +80,9 @@ class ValidTrajectories(Metric):
                 "wrong_end": outcome == MISPLACED_END,
                 "budget_spent": outcome == OPEN,
             }.items():
-                report.scores[f"{name}_{choice}"] = Score.rate(hit)
+                report.scores[f"{name}_{choice}"] = Score.rate(hit, "prompts")
             tried = rides.legal_tokens + (outcome == ILLEGAL)
-            report.scores[f"step_legality_{choice}"] = Score(
-                float(rides.legal_tokens.sum() / tried.sum()), int(tried.sum()), None
-            )
+            report.scores[f"step_legality_{choice}"] = Score.share(rides.legal_tokens, tried, "prompts")
             if (rides.distance >= 0).all():
                 report.series[f"by_hops_{choice}"] = by_distance(rides)
             report.arrays |= {

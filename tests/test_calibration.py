@@ -25,7 +25,7 @@ from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.effective_rank import effective_rank, participation_ratio
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.excess_loss import divergences, ratio
+from worldbench.metrics.excess_loss import divergences
 from worldbench.metrics.rollout import Rides, draw, probabilities, roll_out
 from worldbench.metrics.valid_trajectories import by_distance
 
@@ -283,7 +283,7 @@ def test_ratio_interval_covers() -> None:
     for _ in range(400):
         n = rng.integers(5, 28, 200).astype(float)
         total = n * 0.3 + rng.normal(0, 1, 200) * np.sqrt(n)
-        interval = ratio(total, n).interval
+        interval = Score.ratio(total, n).interval
         assert interval is not None
         hits += interval[0] <= 0.3 <= interval[1]
     assert 0.91 < hits / 400 < 0.985

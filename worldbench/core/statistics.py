@@ -21,8 +21,8 @@ from worldbench.core import streams
 Z95 = 1.959963984540054
 LARGEST_VALUE = 1e150
 """Intervals and tests are computed only of numbers below this one. Their squares, and sums of squares, are finite."""
-DESIGN_LEAST = 1.0
-"""The least design effect that the interval of a share assumes."""
+PRIOR_UNITS = 6
+"""Weight, in units, of the assumption that all tries of a unit agree, in the design effect of a share."""
 RESAMPLE_CELLS = 1 << 22
 """Indices of bootstrap resamples that are held at once. Bounds memory and changes no result."""
 
@@ -110,19 +110,25 @@ def share_interval(hits: np.ndarray, tried: np.ndarray) -> Mean:
     over the units. Raises ValueError if no unit has a try.
 
     Wilson's interval of n / design effect units. The design effect is the linearized variance of the ratio, over that
-    of n independent trials with the same share (Kish, Survey Sampling 1965; Franco et al., JSSAM 2019). It is taken as
-    at least 1 (DESIGN_LEAST): near 0 and 1 the variance is estimated from a few units, and is often too small.
+    of n independent trials with the same share (Kish, Survey Sampling 1965; Franco et al., JSSAM 2019). It is below 1
+    where the tries of a unit are nearly independent. Near 0 and 1 it is estimated from the few units that have both
+    hits and misses to show, and is often too small. So it is averaged with the design effect of units whose tries all
+    agree (1, or the estimate if that is larger), with the weights: units that have a hit or units that have a miss,
+    whichever are fewer, and PRIOR_UNITS.
     """
     kept = tried > 0
     hits, tried = hits[kept], tried[kept]
     n = len(hits)
     if n == 0:
         raise ValueError("a share needs at least one unit that is not empty")
-    p = float(hits.sum() / tried.sum())
+    p = min(max(float(hits.sum() / tried.sum()), 0.0), 1.0)
     if n < 2:
         return Mean(p, n, None)
-    variance = float(np.var(hits - p * tried, ddof=1)) / float(tried.mean()) ** 2
-    design = max(variance / (p * (1 - p)), DESIGN_LEAST) if 0 < p < 1 else DESIGN_LEAST
+    design = 1.0
+    if 0 < p < 1:
+        variance = float(np.var(hits - p * tried, ddof=1)) / float(tried.mean()) ** 2
+        measured, seen = variance / (p * (1 - p)), min(np.count_nonzero(hits > 0), np.count_nonzero(hits < tried))
+        design = (seen * measured + PRIOR_UNITS * max(measured, 1.0)) / (seen + PRIOR_UNITS)
     units = n / design
     return Mean(p, n, wilson(p * units, units))
 
