@@ -6,6 +6,7 @@ Shape letters: N places, A directions.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,43 +61,75 @@ class HeldOut:
         return (self.threshold(place, destination) < self.share) & (place != destination)
 
 
-def drawable(graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut, split: str) -> np.ndarray:
-    """bool [N, N]: is there a ride of the split from this origin (row) to this destination (column)?
+def goals_ahead(graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> Iterator[np.ndarray]:
+    """For t = max_moves, .., 0: the destinations that a ride can have which is at a place after t moves.
 
-    A backward recursion over the number of moves already made. For each place, it keeps the set of destinations at
-    which a ride that has reached this place can still end. A set is a row of packed bits, so that all destinations are
-    computed together.
+    Each set is a row of packed bits, uint8 [N, ceil(N / 8)], so that all destinations are computed together. A backward
+    recursion over t. Arrays that are equal from one t to the next are one object. At t = 0, the sets contain
+    destinations for which the place itself is a held-out state, because a test ride may start there.
     """
     n = graph.n_places
+    here = np.packbits(np.eye(n, dtype=bool), axis=1)
+    held = _held_states(n, held_out)
+    # The last row (no destination) stands for moves that do not exist.
+    successor, none = np.where(graph.successor < 0, n, graph.successor), np.zeros((1, here.shape[1]), np.uint8)
+    sets, steady = np.zeros_like(here), False
+    for t in range(max_moves, -1, -1):
+        if not steady or t < max(min_moves, 1):
+            padded = np.concatenate([sets, none])
+            earlier = padded[successor[:, 0]]
+            for way in successor.T[1:]:
+                earlier |= padded[way]
+            if t >= min_moves:
+                earlier |= here
+            if t:
+                earlier &= ~held
+            steady = t >= max(min_moves, 1) and np.array_equal(earlier, sets)  # longer rides reach no other destination
+            sets = sets if steady else earlier
+        yield sets
+
+
+def _held_states(n: int, held_out: HeldOut) -> np.ndarray:
+    """The destinations for which each of n places is a held-out state: packed bits, uint8 [N, ceil(N / 8)]."""
+    if held_out.kind != "states":
+        return np.zeros((n, -(-n // 8)), np.uint8)
     place = np.arange(n)
-    held = np.concatenate([
+    return np.concatenate([
         np.packbits(held_out.holds(place[low : low + ROWS, None], place[None, :]), axis=1) for low in range(0, n, ROWS)
     ])  # fmt: skip
-    here = np.packbits(np.eye(n, dtype=bool), axis=1)
-    successor = np.where(graph.successor < 0, n, graph.successor)
-    # The last row (no destination) stands for moves that do not exist.
-    ahead = np.zeros((n + 1, here.shape[1]), np.uint8)
 
-    def before() -> np.ndarray:
-        """The sets one move earlier: the union over the moves that leave each place."""
-        out = ahead[successor[:, 0]]
-        for way in successor.T[1:]:
-            out |= ahead[way]
-        return out
 
-    def masked(sets: np.ndarray) -> np.ndarray:
-        """The sets without the destinations for which the place itself is a held-out state."""
-        return sets & ~held if held_out.kind == "states" else sets
+def goals_possible(graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> list[np.ndarray]:
+    """For t = 0, .., max_moves: the destinations of the rides, of either split, that are at a place after t moves.
 
-    for _ in range(min_moves, max_moves + 1):
-        now = masked(before() | here)
-        if np.array_equal(now, ahead[:-1]):  # longer rides reach no further destination
-            break
-        ahead[:-1] = now
-    for _ in range(1, min_moves):
-        ahead[:-1] = masked(before())
-    sets = before() & (held if split == "test" else ~held)
-    return np.unpackbits(sets, axis=1, count=n).astype(bool)
+    Packed bits as in `goals_ahead`. A forward recursion finds the destinations with which a ride can have come to the
+    place.
+    """
+    ahead = list(goals_ahead(graph, min_moves, max_moves, held_out))[::-1]
+    held = _held_states(graph.n_places, held_out)
+    edges = graph.edges[np.argsort(graph.edges[:, 1], kind="stable")]
+    entered, first = np.unique(edges[:, 1], return_index=True)
+    behind, out = np.full(held.shape, 255, np.uint8), [ahead[0]]
+    for t in range(1, max_moves + 1):
+        later = np.zeros_like(held)
+        later[entered] = np.bitwise_or.reduceat(behind[edges[:, 0]], first, axis=0)
+        later &= ~held
+        steady = np.array_equal(later, behind)
+        behind = behind if steady else later
+        out.append(out[-1] if steady and t > 1 and ahead[t] is ahead[t - 1] else ahead[t] & behind)
+    return out
+
+
+def drawable(graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut, split: str) -> np.ndarray:
+    """bool [N, N]: is there a ride of the split from this origin (row) to this destination (column)?"""
+    n = graph.n_places
+    *_, first = goals_ahead(graph, min_moves, max_moves, held_out)
+    out = np.unpackbits(first, axis=1, count=n).astype(bool)
+    place = np.arange(n)
+    for low in range(0, n, ROWS):
+        held = held_out.holds(place[low : low + ROWS, None], place[None, :])
+        out[low : low + ROWS] &= held if split == "test" else ~held
+    return out
 
 
 def no_rides(

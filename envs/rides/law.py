@@ -102,3 +102,20 @@ class LawTable:
             out[rows, :-1] = np.where(nxt >= 0, ahead / self.degree[v][:, None], 0.0)
             out[rows, -1] = (v == d) & (t >= self.min_moves) & (t <= self.max_moves)
         return out
+
+
+def blind_weights(graph: Graph, min_moves: int, max_moves: int, place: np.ndarray, moves: np.ndarray) -> np.ndarray:
+    """The law of a reader who does not know the destination, before normalization: float64 [N, A].
+
+    The sum of the weights above over all destinations, without what is held out. At t moves, max_moves + 1 -
+    max(t, min_moves) numbers of moves of the whole ride are still possible, and all are equally likely.
+    place, moves: int [N]. A row whose moves exceed L is all zero.
+    """
+
+    def possible(t: np.ndarray) -> np.ndarray:
+        return np.maximum(max_moves + 1 - np.maximum(t, min_moves), 0)
+
+    leaves = graph.successor[place] >= 0
+    going = possible(moves + 1) / leaves.sum(axis=1)
+    ending = (moves >= min_moves) & (moves <= max_moves)
+    return np.concatenate([leaves * going[:, None], ending[:, None]], axis=1)

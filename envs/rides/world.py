@@ -5,7 +5,7 @@ Shape letters: N rows, P prompt tokens, A actions (the directions of the map, th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -16,8 +16,8 @@ from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton, Documents, States, Vocabulary
 from worldbench.envs.rides import controls
 from worldbench.envs.rides.config import RideConfig
-from worldbench.envs.rides.held_out import HeldOut, drawable
-from worldbench.envs.rides.law import LawTable
+from worldbench.envs.rides.held_out import HeldOut, drawable, goals_possible
+from worldbench.envs.rides.law import LawTable, blind_weights
 from worldbench.envs.rides.walker import Walker
 
 PAD, END, FIRST_DIRECTION = 0, 1, 2
@@ -25,6 +25,8 @@ PROMPT_BLOCK = 4096
 """Test rides that are drawn together when prompts are collected."""
 MOST_COUNTED = 2000
 """Largest map, in places, on which the number of possible prompts is computed."""
+GOALS_AT_ONCE = 1 << 24
+"""Pairs of a state and a destination that `other_goals` looks at together, to limit memory."""
 
 
 @dataclass
@@ -192,6 +194,54 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             at[walking] = edge[:, 0]
         tokens[:, 0], tokens[:, 1] = at + self.first_place, states.destination + self.first_place
         return Documents(tokens, np.where(good, 2 + moves, 0).astype(np.int32), np.full(n, 2, np.int32))
+
+    goal: ClassVar[str] = "destination"
+
+    def goals(self, states: RideStates) -> np.ndarray:
+        return states.destination
+
+    @cached_property
+    def _goals_possible(self) -> list[np.ndarray]:
+        """For each number of moves and each place, the destinations of rides there, as packed bits."""
+        return goals_possible(self._graph, self.config.min_moves, self.config.max_moves, self.held_out)
+
+    def other_goals(self, states: RideStates, uniform: np.ndarray) -> np.ndarray:
+        """Uniform over the other destinations of rides, of either split, that are at the place after as many moves. The
+        ride can have any origin."""
+        n, out = self._graph.n_places, np.full(len(states), -1, np.int64)
+        going = (states.status == OPEN) & (states.moves <= self.config.max_moves)
+        for t in np.unique(states.moves[going]):
+            alike = np.flatnonzero(going & (states.moves == t))
+            for low in range(0, len(alike), max(1, GOALS_AT_ONCE // n)):
+                rows = alike[low : low + max(1, GOALS_AT_ONCE // n)]
+                possible = np.unpackbits(self._goals_possible[t][states.place[rows]], axis=1, count=n)
+                possible[np.arange(len(rows)), states.destination[rows]] = 0
+                count = np.cumsum(possible, axis=1, dtype=np.int64)
+                chosen = np.argmax(count > (uniform[rows] * count[:, -1]).astype(np.int64)[:, None], axis=1)
+                out[rows] = np.where(count[:, -1] > 0, chosen, -1)
+        return out
+
+    def with_goals(self, states: RideStates, goals: np.ndarray) -> RideStates:
+        """An ended ride arrives where its place is the new destination, and has a misplaced end elsewhere."""
+        ended = (states.status == ARRIVED) | (states.status == MISPLACED_END)
+        end = np.where(states.place == goals, ARRIVED, MISPLACED_END)
+        status = np.where(ended, end, states.status).astype(np.int8)
+        return replace(states, destination=np.asarray(goals, np.int64), status=status)
+
+    def prompts_with_goals(self, prompts: np.ndarray, lengths: np.ndarray, goals: np.ndarray) -> np.ndarray:
+        out = prompts.copy()
+        out[:, 1] = goals + self.first_place
+        return out
+
+    def blind_law(self, states: RideStates) -> np.ndarray:
+        """The average over destinations is over all random walks, as if nothing were held out. After more than
+        `max_moves` moves, uniform over the moves that leave the place."""
+        c = self.config
+        weights = blind_weights(self._graph, c.min_moves, c.max_moves, states.place, states.moves)
+        late = states.moves > c.max_moves
+        weights[late, :-1] = self._graph.successor[states.place[late]] >= 0
+        weights[states.status != OPEN] = 1
+        return weights / weights.sum(axis=1, keepdims=True)
 
     def law(self, states: RideStates) -> np.ndarray:
         weights = self._law.weights(states.place, states.destination, states.moves)

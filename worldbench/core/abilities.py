@@ -197,9 +197,13 @@ class HasGoals(Protocol):
         """The states at the same places, with these goals int [N]."""
         ...
 
+    def prompts_with_goals(self, prompts: np.ndarray, lengths: np.ndarray, goals: np.ndarray, /) -> np.ndarray:
+        """The prompts [N, P] with these goals int [N] in place of their own: tokens of the same shape and lengths."""
+        ...
+
     def blind_law(self, states: Any, /) -> np.ndarray:
         """The law of a reader who sees every token but the goal, float64 [N, A]: the law averaged over the goals that
-        are possible there."""
+        are possible there, each weighted with its probability given the place."""
         ...
 
 
