@@ -241,10 +241,10 @@ def test_which_world_can_do_what() -> None:
     }
     assert has == {
         "hmm": {"HasLaw", "HasEntropies", "HasBeliefs"},
-        "taxi": {"HasLaw", "HasHistories", "HasDistance", "HasBudget", "HasMap", "HasDamage"},
+        "taxi": {"HasLaw", "HasHistories", "HasDistance", "HasBudget", "HasMap", "HasGoals", "HasDamage"},
         "maze-solve": {
             "HasLaw", "HasDistance", "HasBudget", "HasTellings", "HasMinimalPairs", "HasDrawings", "HasShifts",
-            "HasDamage",
+            "HasGoals", "HasDamage",
         },
     }  # fmt: skip
 

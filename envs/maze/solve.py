@@ -20,10 +20,11 @@ from worldbench.core.world import Documents
 from worldbench.envs.maze import text_format
 from worldbench.envs.maze.edits import check_damage, misread, move_one
 from worldbench.envs.maze.generators import TREES
+from worldbench.envs.maze.goals import Goals
 from worldbench.envs.maze.grid import from_walls
 from worldbench.envs.maze.problems import HeldOut, Source, hashed, packed
 from worldbench.envs.maze.solve_config import SolveConfig
-from worldbench.envs.maze.solve_states import SolveStates, Solving
+from worldbench.envs.maze.solve_states import SolveStates
 from worldbench.envs.maze.text_format import FIRST_CELL, entries_of, parse, prompt_tokens, put_paths, write_prompts
 
 BLOCK = 8192
@@ -44,7 +45,7 @@ SHIFTS: dict[str, dict[str, Any]] = {
 """Options of worlds with other mazes in the same words, by name (see `SolveWorld.shifted`)."""
 
 
-class SolveWorld(Solving):
+class SolveWorld(Goals):
     """A new maze in every prompt (Ivanitskiy et al. 2023, arXiv 2309.10498; Nolte et al. 2024, arXiv 2412.05117).
 
     A prompt lists the passages of a maze in random order, with the two cells of each in random order; then it gives
@@ -71,6 +72,7 @@ class SolveWorld(Solving):
         """source: draws the mazes; None draws those that the options name."""
         self.config = c = config or SolveConfig()
         super().__init__(c.rows, c.width)
+        self.least_moves = c.least_moves
         self.listed = text_format.read(Path(c.file), c.rows, c.width) if c.file else None
         listed_open = (
             parse(self.listed.tokens, self.listed.prompt_length, c.rows, c.width).open
