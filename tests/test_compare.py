@@ -15,12 +15,11 @@ from scipy import stats
 
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
-from worldbench.core.statistics import Mean, equivalence, holm
+from worldbench.core.statistics import equivalence, holm
 from worldbench.records import reading
 from worldbench.records.compare import compare
 from worldbench.records.comparison import render
 from worldbench.records.leaderboard import build, distinct_settings
-from worldbench.records.leaderboard import render as board
 from worldbench.records.variant import distinct_labels
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -138,17 +137,6 @@ def test_metric_versions_and_missing_scores(tmp_path: Path) -> None:
     (row,) = compare("gpt", "nextlat", [tmp_path / "versions"])
     assert row.verdict == "not paired: different versions of the metric m"
     assert row.difference is None
-
-
-def test_infinite_scores_are_not_tested(tmp_path: Path) -> None:
-    for seed in range(4):
-        write(tmp_path, "gpt", seed, {"m": float("inf") if seed == 1 else A[seed]})
-        write(tmp_path, "nextlat", seed, {"m": B[seed]})
-    (row,) = compare("gpt", "nextlat", [tmp_path])
-    assert row.verdict == "not paired: infinite on 1 of 4 shared seeds"
-    cells = {r.label: r.cells["m.x"] for r in build([tmp_path])}
-    assert cells["gpt"] == Mean(float("inf"), 4, None)
-    assert "inf" in board([r for r in build([tmp_path]) if r.label == "gpt"], "markdown")
 
 
 def test_foreign_files_are_left_out_with_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

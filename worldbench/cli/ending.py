@@ -12,7 +12,7 @@ from worldbench.records.finding import own_result
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
 from worldbench.runs.display import Display
-from worldbench.runs.printing import print_scores
+from worldbench.runs.printing import missing_notes, print_scores
 
 
 def print_ending(path: Path, display: Display) -> None:
@@ -20,7 +20,7 @@ def print_ending(path: Path, display: Display) -> None:
     record, folder = read(path, Result), path.parent
     bounds = bounds_beside(path, record)
     print_scores(record, bounds)
-    for sentence in bounds.messages():
+    for sentence in (*missing_notes(record), *bounds.messages()):
         display.say(sentence)
     own = own_result(folder) == path
     pictures = folder / "figures" if own else figures_beside(path)

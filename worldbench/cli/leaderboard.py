@@ -23,7 +23,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table, and the files that were left out."""
-    from worldbench.records.leaderboard import build, render
+    from worldbench.records.board import render
+    from worldbench.records.leaderboard import build
     from worldbench.runs.display import Display
 
     left_out = list[str]()

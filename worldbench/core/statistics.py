@@ -63,10 +63,16 @@ class Mean:
 
 def mean_interval(values: Sequence[float]) -> Mean:
     """Mean of a few values, and Student's t interval with n - 1 degrees of freedom (Student, Biometrika 1908).
-    Raises ValueError if there is no value."""
+    Raises ValueError if there is no value.
+
+    With an infinite value the mean is infinite, and with infinite values of both signs the mean is NaN. Then, and with
+    values beyond LARGEST_VALUE, there is no interval.
+    """
     n = len(values)
     if n == 0:
         raise ValueError("a mean needs at least one value")
+    if not all(map(finite_square, values)):
+        return Mean(sum(values) / n, n, None)
     mean = math.fsum(values) / n
     if n == 1:
         return Mean(mean, 1, None)
@@ -77,13 +83,13 @@ def mean_interval(values: Sequence[float]) -> Mean:
 
 def normal_interval(values: np.ndarray) -> Mean:
     """Mean of many independent trials [n], and the normal interval, mean +- 1.96 sd / sqrt(n) (central limit
-    theorem). Raises ValueError if there is no value."""
+    theorem). Without an interval if a value is infinite. Raises ValueError if there is no value."""
     n = len(values)
     if n == 0:
         raise ValueError("a mean needs at least one value")
     mean = float(np.mean(values))
-    if n == 1:
-        return Mean(mean, 1, None)
+    if n == 1 or not math.isfinite(mean):
+        return Mean(mean, n, None)
     half = Z95 * float(np.std(values, ddof=1)) / n**0.5
     return Mean(mean, n, (mean - half, mean + half))
 

@@ -2,12 +2,12 @@
 
 Only results with the same world, data, evaluation and metric versions are paired. Both models see the same data in the
 same order for a seed, so a paired test is used. p values are corrected for all comparisons of the table (Holm). With
-fewer than three shared seeds there is no verdict. Comparison at equal loss is in `matched.py`.
+fewer than three shared seeds there is no verdict. A model with infinite scores is worse (for a loss), in words and
+without a test. Comparison at equal loss is in `matched.py`.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -17,10 +17,12 @@ from typing import Any
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash
-from worldbench.core.statistics import LARGEST_VALUE, equivalence, finite_square, holm, paired_t
+from worldbench.core.statistics import equivalence, holm, paired_t
 from worldbench.core.text import counted
 from worldbench.records import budget, leaderboard
 from worldbench.records.comparison import Comparison
+from worldbench.records.directions import direction_of
+from worldbench.records.extremes import verdict as in_words
 from worldbench.records.finding import find
 from worldbench.records.matched import Matched, at_matched_loss, load_traces
 from worldbench.records.runs import Result
@@ -165,7 +167,7 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
     first, second = next(iter(ours.values())), next(iter(theirs.values()))
     fields: dict[str, Any] = {
-        "world": leaderboard.place(first)[0], "arm": arm, "score": column, "better": holders[0].direction,
+        "world": leaderboard.place(first)[0], "arm": arm, "score": column, "better": direction_of(column, holders[0]),
         "a": two[0].label, "b": two[1].label, "seeds": seeds, "unpaired": tuple(sorted(ours.keys() ^ theirs.keys())),
         "tuned_a": budget.cell(first), "tuned_b": budget.cell(second),
     }  # fmt: skip
@@ -174,18 +176,18 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         fields |= {"steps_a": tuple(pair.steps[s][0] for s in seeds), "steps_b": tuple(pair.steps[s][1] for s in seeds)}
     both = [(value_of(ours[s].scores, column), value_of(theirs[s].scores, column)) for s in seeds]
     values = [(x, y) for x, y in both if x is not None and y is not None]
-    infinite = sum(not (finite_square(x) and finite_square(y)) for x, y in values)
     if len({m.version for m in holders}) > 1:
         fields["verdict"], values = f"not paired: different versions of the metric {name}", []
     elif len(values) < len(seeds):
         unmatched = " at the matched loss" if None in fields.get("levels", ()) else ""
         fields["verdict"] = f"missing: {len(values)} of {counted(len(seeds), 'shared seed')} have it{unmatched}"
         values = []
-    elif infinite:
-        what = "infinite" if any(map(math.isinf, itertools.chain(*values))) else f"above {LARGEST_VALUE:g}"
-        fields["verdict"], values = f"not paired: {what} on {infinite} of {counted(len(seeds), 'shared seed')}", []
     elif len(seeds) < FEWEST_SEEDS:
         fields["verdict"] = f"no power ({counted(len(seeds), 'shared seed')} of at least {FEWEST_SEEDS})"
+    else:
+        names, sides = (two[0].label, two[1].label), ([x for x, _ in values], [y for _, y in values])
+        if (words := in_words(names, sides, fields["better"], "shared seed")) is not None:
+            fields["verdict"] = words
     return _Draft(fields, [x for x, _ in values], [y for _, y in values])
 
 
@@ -227,4 +229,6 @@ def _judged(drafts: list[_Draft], margin: float | None) -> list[Comparison]:
 
 
 def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
+    """The mean; None without values, and where the values are infinite in both directions."""
+    mean = sum(values) / len(values) if values else math.nan
+    return None if math.isnan(mean) else mean

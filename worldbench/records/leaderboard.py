@@ -2,7 +2,7 @@
 seeds.
 
 Results that differ in world, version, data, evaluation, metric version or budget of tuning never share a row. A score
-that a row does not have is shown as missing.
+that a row does not have is missing, with the reason. `board.py` prints the rows.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import functools
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from worldbench.core import cells, tables
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import identity_hash
 from worldbench.core.options import later_defaults
 from worldbench.core.registry import models
-from worldbench.core.statistics import Mean, finite_square, mean_interval
+from worldbench.core.statistics import Mean, mean_interval
+from worldbench.core.text import counted
 from worldbench.records import budget
 from worldbench.records.differences import differing, plain
+from worldbench.records.extremes import Extremes
 from worldbench.records.finding import find
-from worldbench.records.parts import marked
 from worldbench.records.runs import Result
-from worldbench.records.scores import Score
+from worldbench.records.scores import NO_REASON, Score
 from worldbench.settings.renamed import hint
 from worldbench.settings.train import TrainConfig
 
@@ -36,7 +36,9 @@ class Row:
     """A row of the leaderboard.
 
     label: name of the model, and settings that distinguish the row. seeds: training seeds. cells: column -> mean; None
-    if a score is missing. n: column -> number of trials. command: repeats one of the runs. tuned: trials x seeds.
+    if a score is missing in a seed. n: column -> number of trials. command: repeats one of the runs. tuned: trials x
+    seeds. missing: column -> why its score is missing. extremes: column -> how many seeds have an infinite score.
+    versions: metric -> its version.
     """
 
     world: str
@@ -47,6 +49,9 @@ class Row:
     n: dict[str, int]
     command: str
     tuned: str = "-"
+    missing: dict[str, str] = field(default_factory=dict)
+    extremes: dict[str, Extremes] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
 
 
 def build(
@@ -186,87 +191,48 @@ def _row(records: list[Result], seeds: tuple[int, ...], columns: list[str]) -> R
     first = records[0]
     cells: dict[str, Mean | None] = {}
     trials: dict[str, int] = {}
+    reasons: dict[str, str] = {}
+    extremes: dict[str, Extremes] = {}
     for column in columns:
-        scores = [s for s in (score_of(r, column) for r in records) if s is not None]
-        cells[column] = _mean([s.value for s in scores]) if len(scores) == len(records) else None
-        trials[column] = scores[0].n if scores else 0
-    return Row(*place(first), first.model.name, seeds, cells, trials, first.command, budget.cell(first))
+        scores = [score_of(r, column) for r in records]
+        trials[column] = next((s.n for s in scores if s is not None), 0)
+        known = [s.value for s in scores if s is not None and s.value is not None]
+        mean = mean_interval(known) if len(known) == len(records) else None
+        cells[column] = None if mean is None or math.isnan(mean.value) else mean
+        if cells[column] is None:
+            reasons[column] = _why_missing(records, column, known)
+        elif (extreme := Extremes.of(known)).count:
+            extremes[column] = extreme
+    named = {column.partition(".")[0] for column in columns}
+    versions = {name: metric.version for name, metric in first.scores.items() if name in named}
+    budgets = budget.cell(first)
+    return Row(
+        *place(first), first.model.name, seeds, cells, trials, first.command, budgets, reasons, extremes, versions
+    )
 
 
-def _mean(values: list[float | None]) -> Mean | None:
-    """The mean with its interval; None if a value is missing. An infinite value makes the mean infinite, and with a
-    very large value the mean has no interval.
-    """
-    known = [v for v in values if v is not None]
-    if len(known) < len(values):
-        return None
-    if all(map(finite_square, known)):
-        return mean_interval(known)
-    mean = sum(known)
-    return None if math.isnan(mean) else Mean(mean, len(known), None)
+def _why_missing(records: list[Result], column: str, known: list[float]) -> str:
+    """Why the results have no mean of a score: the reason of the first result without a value."""
+    if len(known) == len(records):
+        return "it is infinite in both directions"
+    name, _, score = column.partition(".")
+    without = [r for r in records if (s := score_of(r, column)) is None or s.value is None]
+    first = without[0]
+    if name in first.not_applicable:
+        reason = first.not_applicable[name]
+    elif name not in first.scores:
+        reason = f"the evaluation did not include {name}"
+    elif (found := score_of(first, column)) is None:
+        reason = f"{name} has no score {score} here"
+    else:
+        reason = found.reason or NO_REASON
+    reason = reason.replace(f"the model {first.model.name!r}", "the model")  # one reason for several models
+    return (
+        reason if len(without) == len(records) else f"{reason} (in {len(without)} of {counted(len(records), 'seed')})"
+    )
 
 
 def score_of(record: Result, column: str) -> Score | None:
     """The score that a column names; None if the result does not have it."""
     name, _, score = column.partition(".")
     return record.scores[name].scores.get(score) if name in record.scores else None
-
-
-def cell(mean: Mean | None) -> str:
-    if mean is None:
-        return "missing"
-    digits = 3 if abs(mean.value) < 10 else 1
-    text = f"{mean.value:.{digits}f}"
-    if mean.interval is not None:
-        text += f" ±{mean.interval[1] - mean.value:.{digits}f}"
-    return text
-
-
-def _row_as_json(row: Row, any_tuned: bool) -> dict[str, Any]:
-    return {
-        "world": row.world,
-        "arm": row.arm,
-        "model": row.label,
-        "seeds": row.seeds,
-        **({"tuned": row.tuned} if any_tuned else {}),
-        "command": row.command,
-        "scores": {
-            c: None if m is None else {"mean": m.value, "seeds": m.n, "interval": m.interval, "trials": row.n[c]}
-            for c, m in row.cells.items()
-        },
-    }
-
-
-def render(rows: list[Row], form: str) -> str:
-    """The leaderboard as a terminal table, Markdown, CSV or JSON."""
-    if not rows:
-        raise InputError("there are no results to show")
-    columns, any_tuned = list(rows[0].cells), any(r.tuned != "-" for r in rows)
-    if form == "json":
-        return cells.json(marked([_row_as_json(r, any_tuned) for r in rows]))
-    names = ["world", "arm", "model", "seeds", *(["tuned"] if any_tuned else [])]
-    head = [*names, *(c.partition(".")[2] or c for c in columns)]
-    body = [
-        [
-            r.world,
-            r.arm,
-            r.label,
-            str(len(r.seeds)) if r.seeds else "-",
-            *([r.tuned] if any_tuned else []),
-            *(cell(r.cells[c]) for c in columns),
-        ]
-        for r in rows
-    ]
-    if form == "markdown":
-        return tables.markdown(head, body)
-    if form == "csv":
-        lines = []
-        for r, row in zip(rows, body):
-            numbers: list[Any] = []
-            for c in columns:
-                m = r.cells[c]
-                numbers += ["", "", ""] if m is None else [m.value, *(m.interval or ("", ""))]
-            lines.append([*row[: len(names)], *numbers, r.command])
-        parts = [f"{h} {part}" for h in head[len(names) :] for part in ("mean", "low", "high")]
-        return tables.csv([*names, *parts, "command"], lines)
-    return tables.terminal(head, body, len(names))

@@ -13,6 +13,8 @@ from worldbench.core.metric import Score as Measured
 from worldbench.records.parts import Count, Digest, Part, Real, Values
 
 Which = Literal["floor", "ceiling"]
+NO_REASON = "the result states no reason"
+"""Why a score has no value, where the file does not say so (files before schema 4)."""
 
 
 class Score(Part, frozen=True, kw_only=True):

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from worldbench.core import tables
 from worldbench.core.text import counted
+from worldbench.records import versions
 from worldbench.records.bounds import BOTH, Bounds
+from worldbench.records.scores import NO_REASON
 from worldbench.runs.display import number, print_notes
 
 if TYPE_CHECKING:
@@ -59,16 +61,31 @@ def _cells(name: str, metric: Metric, key: str, bounds: Bounds) -> list[str]:
     floor, ceiling = (
         "" if (bound := bounds.value(name, metric, which, key)) is None else number(bound) for which in BOTH
     )
-    return [floor, number(score.value), interval, ceiling, str(score.n)]
+    return [floor, "missing" if score.value is None else number(score.value), interval, ceiling, str(score.n)]
 
 
-def print_reasons(record: Result) -> None:
-    """Print the notes of the metrics, then the reasons why other metrics do not apply, each reason once."""
+def print_reasons(record: Result, *, every: bool = False) -> None:
+    """Print the notes of the metrics, then the reasons why scores are missing and why other metrics do not apply, each
+    reason once. Last, the metrics that this worldbench has in other versions. every: of all scores, not only of the
+    primary scores.
+    """
+    notes = [f"{name}: {note}" for name, metric in record.scores.items() for note in metric.notes]
     reasons: dict[str, list[str]] = {}
     for name, reason in record.not_applicable.items():
         reasons.setdefault(reason, []).append(name)
-    notes = [f"{name}: {note}" for name, metric in record.scores.items() for note in metric.notes]
-    print_notes([*notes, *(f"not applicable: {', '.join(names)}: {reason}" for reason, names in reasons.items())])
+    notes += missing_notes(record, every=every)
+    notes += [f"not applicable: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    print_notes(notes + versions.sentence([{name: metric.version for name, metric in record.scores.items()}]))
+
+
+def missing_notes(record: Result, *, every: bool = False) -> list[str]:
+    """A sentence for each reason why scores have no value. every: of all scores, not only of the primary scores."""
+    reasons: dict[str, list[str]] = {}
+    for name, metric in record.scores.items():
+        for key, score in metric.scores.items():
+            if score.value is None and (every or key == metric.primary):
+                reasons.setdefault(score.reason or NO_REASON, []).append(f"{name}.{key}")
+    return [f"missing: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 
 def print_result(record: Result, bounds: Bounds, *, every: bool = False) -> None:
@@ -77,7 +94,7 @@ def print_result(record: Result, bounds: Bounds, *, every: bool = False) -> None
     if record.training is not None:
         print_curve(record.training.curve, every=every)
     print_scores(record, bounds, every=every)
-    print_reasons(record)
+    print_reasons(record, every=every)
     print_notes(bounds.messages())
 
 
