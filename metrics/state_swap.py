@@ -20,6 +20,7 @@ from worldbench.core.sampling import draw
 from worldbench.core.world import OPEN, Automaton, Documents
 from worldbench.metrics.acceptance import draw_pairs
 from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.gain import Gain, single_law_kl
 from worldbench.metrics.suffixes import take
 from worldbench.metrics.transition_consistency import FLOOR, law_kl
 
@@ -86,7 +87,9 @@ class StateSwap(Metric):
 
     `donor_law` = (KL_a - KL_swapped) / (KL_a - KL_b), where KL is taken from the exact law after b to the model's
     distribution after a, after the swap, and after b. 1: the future of b has appeared. 0: nothing has changed. The
-    score is taken at all layers, over this and the next 5 tokens; single layers are in the series.
+    score is taken at all layers, over this and the next 5 tokens; single layers are in the series. Missing, with the
+    reason, where the model predicts the future of b after b no better than after a, or than one law for all prefixes
+    does (`kl_single_law`): no future of b could appear. So it is for untrained networks.
 
     Controls: a random donor of the same length instead of b, still compared with the law after b (`donor_law_random`);
     the embedding alone, which is the token and the wrong layer; two histories of one state, where nothing may change
@@ -96,7 +99,7 @@ class StateSwap(Metric):
     positions, which attention still reaches. A model without a compact state scores low, as it should.
     """
 
-    name, version, direction = "state_swap", 1, "higher"
+    name, version, direction = "state_swap", 2, "higher"
     primary = "donor_law"
     needs, needs_of_model = (Automaton, HasLaw, HasHistories), (HasHidden, HasSwap)
     floor = None
@@ -139,9 +142,10 @@ class StateSwap(Metric):
         after_a, after_b = plain(other.first, tokens), plain(other.second, tokens)
         cost_a, cost_b = cost(after_a), cost(after_b)
         by_layer = {layer: swapped(other.first, other.second, layer, tokens) for layer in layers}
-        share = {
-            layer: Score.ratio(cost_a - cost(logits), cost_a - cost_b, "pairs") for layer, logits in by_layer.items()
-        }
+        single = np.zeros(open_.shape)
+        single[open_] = single_law_kl(laws[open_])
+        gain = Gain(cost_b, cost_a, single.sum(axis=1), "pairs")
+        share = {layer: gain.share(cost(logits)) for layer, logits in by_layer.items()}
         count = open_.sum(axis=1).astype(float)
         random = of_equal_length(other.second)
         met = np.flatnonzero(random != np.arange(len(other)))
@@ -156,16 +160,14 @@ class StateSwap(Metric):
         )
         if len(met):
             moved = swapped(take(other.first, met), take(other.second, random[met]), usual, tokens[met])
-            report.scores["donor_law_random"] = Score.ratio(
-                cost_a[met] - cost(moved, met), (cost_a - cost_b)[met], "pairs"
-            )
+            report.scores["donor_law_random"] = gain.take(met).share(cost(moved, met))
         tokens, _, same_open = futures(world, same.second, c.swap_tokens, uniform[: len(same)])
         gap = change(plain(same.first, tokens), swapped(same.first, same.second, usual, tokens), same_open)
         report.scores["same_state_change"] = Score.ratio(gap, same_open.sum(axis=1).astype(float), "pairs")
-        report.scores["kl_before"] = Score.mean(cost_a / count)
-        report.scores["kl_after"] = Score.mean(cost(by_layer[usual]) / count)
-        report.scores["kl_donor"] = Score.mean(cost_b / count)
-        report.scores["redrawn"] = Score.mean(other.redrawn)
+        costs = {"before": cost_a, "after": cost(by_layer[usual]), "donor": cost_b, "single_law": gain.single}
+        for name, kl in costs.items():
+            report.scores[f"kl_{name}"] = Score.mean(kl / count, "pairs")
+        report.scores["redrawn"] = Score.mean(other.redrawn, "pairs")
         report.notes += other.dropped_notes(c.swap_pairs)
         report.notes.append("changes and kl are nats a token, log probabilities cut off at log 1e-9")
         return report

@@ -18,6 +18,7 @@ from worldbench.core.model import Dynamics, FitsDynamics, HasHead, HasHidden, Se
 from worldbench.core.options import require_at_least, small
 from worldbench.core.world import Automaton, Documents, World
 from worldbench.metrics.evaluation import Evaluation, truth
+from worldbench.metrics.gain import Gain, single_law_kl
 from worldbench.metrics.hidden_states import hidden_at, positions
 from worldbench.metrics.linear_probe import Affine, fit_affine
 
@@ -87,14 +88,16 @@ class TransitionConsistency(Metric):
     model (`direct`), the last state copied, and the true hidden state of a random other document (`other_document`).
 
     `normalized` = 1 - (KL - KL_direct) / (KL_other - KL_direct), over the first 8 steps. 1: the transition predicts
-    as well as the model does by looking. 0: no better than a random other state. (The copied state is no fit zero: its
-    sharp distribution is often worse than that of a random state.)
+    as well as the model does by looking, or better. 0: no better than a random other state. (The copied state is no fit
+    zero: its sharp distribution is often worse than that of a random state.) Missing, with the reason, where the true
+    hidden states predict no better than those of other documents, or than one law for all prefixes (`single_law_kl`):
+    there is no gain to normalize by. So it is for untrained networks.
 
     Sees: whether the hidden state is sufficient for its own future. Cannot see: whether it is the state of the world;
-    where `direct` is bad, it is not.
+    where `direct_kl` is high, it is not.
     """
 
-    name, version, direction = "transition_consistency", 1, "higher"
+    name, version, direction = "transition_consistency", 2, "higher"
     primary = "normalized"
     needs, needs_of_model, serves_labels = (Automaton, HasLaw), (HasHidden, HasHead, FitsDynamics), True
     floor = None
@@ -154,6 +157,7 @@ class TransitionConsistency(Metric):
         }
         total = {name: np.zeros(n) for name in ("direct", "other_document", *rolled)}
         count = np.zeros(n)
+        summed: list[tuple[np.ndarray, np.ndarray]] = []
         for step in range(1, c.horizon + 1):
             ahead = t + step
             on = np.flatnonzero((ahead < width) & (index[row, np.minimum(ahead, width - 1)] >= 0))
@@ -173,28 +177,27 @@ class TransitionConsistency(Metric):
                     total[name] += np.bincount(row, kl, minlength=n)
             if step <= SUMMED:
                 count += np.bincount(row, minlength=n)
+                summed.append((row, law))
         report = Report(
             {},
             {"by_step": dict(curves)},
             notes=[f"hidden state: {model.hidden_name}; {len(spare)} other documents fitted"],
         )
-        gain = total["other_document"] - total["direct"]
-        if not gain.sum() > 0:
-            report.notes.append(
-                "its true hidden states predict no better than those of other documents: there is no "
-                "gain to be normalized by"
-            )
+        total["single_law"] = np.zeros(n)
+        if summed:
+            rows, laws = (np.concatenate(parts) for parts in zip(*summed))
+            total["single_law"] = np.bincount(rows, single_law_kl(laws), minlength=n)
+        kept = np.flatnonzero(count)
+        gain = Gain(total["direct"], total["other_document"], total["single_law"], "documents").take(kept)
         for name in ("posthoc", "own", "linear"):
             if name in rolled:
-                r = Score.ratio(total[name] - total["direct"], gain)
                 key = "normalized" if name == "posthoc" else f"normalized_{name}"
-                report.scores[key] = Score(
-                    1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0]), r.over
-                )
-                report.scores[f"{name}_excess"] = Score.ratio(total[name] - total["direct"], count)
-        for name in ("copy", "other_document"):
-            report.scores[f"{name}_excess"] = Score.ratio(total[name] - total["direct"], count)
-        report.scores["direct_kl"] = Score.ratio(total["direct"], count)
+                report.scores[key] = gain.share(total[name][kept])
+        for name in ("posthoc", "own", "linear", "copy", "other_document"):
+            if name in total:
+                report.scores[f"{name}_excess"] = Score.ratio(total[name] - total["direct"], count, "documents")
+        for name in ("direct", "single_law"):
+            report.scores[f"{name}_kl"] = Score.ratio(total[name], count, "documents")
         return report
 
 

@@ -111,6 +111,32 @@ def ratio_interval(total: np.ndarray, count: np.ndarray) -> Mean:
     return Mean(value, n, (value - half, value + half))
 
 
+def gain_interval(won: np.ndarray, possible: np.ndarray) -> Mean:
+    """sum(won) / sum(possible) over independent units, both [n], where either may be negative in a unit. The interval
+    has the variance of both. It is None where the mean of `possible` may be 0: no interval of the ratio is then
+    bounded. Raises ValueError without units.
+
+    Fieller's interval (J. R. Statist. Soc. B 1954), with the normal quantile. It is bounded exactly where the interval
+    of the denominator alone does not contain 0; the linearized interval (`ratio_interval`) is close to it if that
+    interval is far from 0.
+    """
+    n = len(won)
+    if n == 0:
+        raise ValueError("a ratio needs at least one unit")
+    a, b = float(np.mean(won)), float(np.mean(possible))
+    value = a / b if b else math.nan
+    if n < 2:
+        return Mean(value, n, None)
+    (aa, ab), (_, bb) = (np.cov(won, possible, ddof=1) / n).tolist()
+    if not b * b > Z95**2 * bb:
+        return Mean(value, n, None)
+    g = Z95**2 * bb / b**2
+    center = (value - g * ab / bb) / (1 - g) if bb else value
+    spread = aa - 2 * value * ab + value**2 * bb - (g * (aa - ab**2 / bb) if bb else 0.0)
+    half = Z95 * math.sqrt(max(spread, 0.0)) / abs(b) / (1 - g)
+    return Mean(value, n, (center - half, center + half))
+
+
 def share_interval(hits: np.ndarray, tried: np.ndarray) -> Mean:
     """sum(hits) / sum(tried) over independent units (documents, pairs), both [n], 0 <= hits <= tried, with an interval
     over the units. Raises ValueError if no unit has a try.
