@@ -68,7 +68,7 @@ for _name, _line, _target, _options in (
         "corrupted",
         "the oracle with a damaged map or with noise; metrics must detect the damage",
         "corrupted:Corrupted",
-        "corrupted:CorruptedConfig",
+        "corrupted_config:CorruptedConfig",
     ),
 ):
     models.add(

@@ -1,64 +1,53 @@
-"""The oracle with deliberate damage, which metrics must detect: edges of its map are deleted, added or rewired, its
-logits or its hidden states get noise.
+"""The oracle with deliberate damage, which metrics must detect. `corrupted_config.py` lists the kinds of damage.
 
-Shape letters: N rows, T tokens, A actions, D width.
+Shape letters: N rows, T tokens, A answers.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from worldbench.baselines import prefixes
-from worldbench.baselines.from_states import FromStates, StateDecoder, StateDynamics
-from worldbench.baselines.references import Oracle
+from worldbench.baselines.corrupted_config import CorruptedConfig
+from worldbench.baselines.damaged_laws import leaking, mixed, noisy, tempered, uniform_over
+from worldbench.baselines.from_states import FromStates
 from worldbench.core import streams
-from worldbench.core.abilities import Able, HasDamage, HasLaw, require
+from worldbench.core.abilities import Able, HasDamage, HasGoals, HasLaw, require
 from worldbench.core.errors import InputError
-from worldbench.core.model import Decoder, Dynamics
-from worldbench.core.world import ILLEGAL, OPEN, Automaton, Documents, States, World
-
-
-@dataclass(frozen=True, kw_only=True)
-class CorruptedConfig:
-    """The damage to the oracle. The seed of the run chooses the edges and the noise. Of each kind, larger damage
-    includes all smaller damage."""
-
-    deleted: int = 0
-    """Number of edges that are deleted from the map."""
-    added: int = 0
-    """Number of edges that are added to the map, each between two random nodes, in a direction that was free."""
-    rewired: int = 4
-    """Number of edges whose end is moved to another random node."""
-    noise: float = 0.0
-    """Standard deviation, in nats, of Gaussian noise on the logits of possible actions. The noise is a function of the
-    prefix: the same prefix always gets the same noise."""
-    floor: float = 1e-6
-    """Share of the uniform distribution over all actions that is mixed in, so that every loss is finite."""
-
-    def __post_init__(self) -> None:
-        for name in ("deleted", "added", "rewired", "noise"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"model.{name} must be 0 or more, not {getattr(self, name)}")
-        if not 0 <= self.floor < 1:
-            raise InputError(f"model.floor must be at least 0 and below 1, not {self.floor}")
+from worldbench.core.world import ILLEGAL, OPEN, Automaton, States, World
 
 
 @dataclass
 class CorruptedStates(States):
     """own: states of the damaged world; for a lost row the last state before the row was lost. lost: bool [N], whether
-    the row has taken a move that the damaged map lacks. prefix: uint64 [N], hashes of the tokens so far."""
+    the row has taken a move that the model thinks impossible. prefix: uint64 [N], hashes of the tokens so far. read:
+    int64 [N], number of tokens since the prompt."""
 
     own: States
     lost: np.ndarray
     prefix: np.ndarray
+    read: np.ndarray
+
+
+@dataclass
+class LateStates(CorruptedStates):
+    """before: the own states one token earlier; after the prompt, the states there."""
+
+    before: States
 
 
 class Corrupted(FromStates):
-    """The exact law of a damaged world, with noise. A prefix that takes a move that the damaged map lacks is lost: from
-    then on the model predicts a uniform distribution over the legal moves of its last state."""
+    """The exact law of a damaged world, with damage to the goals and to the law. The damage is applied in the order of
+    the options.
+
+    A prefix that takes a move which the model thinks impossible (the damaged map lacks the move) is lost: from then on
+    the model predicts a uniform distribution over the legal moves of its last state. If the model aims at another goal
+    and the prefix leads where no document with that goal goes, the model predicts as the law of the world does in
+    states that no document reaches.
+    """
 
     name = "corrupted"
     needs = (Automaton, HasLaw)
@@ -71,14 +60,35 @@ class Corrupted(FromStates):
         if c.deleted or c.added or c.rewired:
             require((HasDamage,), world)
             self.own = self.own.damaged(c.deleted, c.added, c.rewired, seed)
+        if c.wrong_goal or c.blind:
+            require((HasGoals,), world)
+        if c.leak and world.labelled:
+            raise InputError(f"labels of the world {world.name!r} are never illegal: model.leak must be 0")
         self._key = np.uint64(streams.integer("noise", seed))
+        self._exact_until = (1 - c.forgets) * world.longest
 
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> CorruptedStates:
         own = self.own.start(tokens, lengths)
         prefix = np.full(len(tokens), self._key)
         for t in range(tokens.shape[1]):
             prefix = np.where(t < np.asarray(lengths), prefixes.extend(prefix, tokens[:, t]), prefix)
-        return CorruptedStates(own, np.asarray(self.own.outcome(own)) == ILLEGAL, prefix)
+        if self.config.wrong_goal:
+            own = self._misled(own, prefix)
+        lost = np.asarray(self.own.outcome(own)) == ILLEGAL
+        states = CorruptedStates(own, lost, prefix, np.zeros(len(tokens), np.int64))
+        return self._late(states, own) if self.config.late else states
+
+    def _misled(self, own: States, prefix: np.ndarray) -> States:
+        """The states with another goal at a share of the rows, which a hash of the prompt chooses. A row without
+        another possible goal keeps its own."""
+        chance = _chance("wrong goal", prefix, 2)
+        others = self.own.other_goals(own, chance[:, 1])
+        misled = (chance[:, 0] < self.config.wrong_goal) & (others >= 0)
+        return self.own.with_goals(own, np.where(misled, others, self.own.goals(own)))
+
+    def _late(self, states: CorruptedStates, before: States) -> LateStates:
+        fields = {f.name: getattr(states, f.name) for f in dataclasses.fields(CorruptedStates)}
+        return LateStates(**fields, before=before)
 
     def step(self, states: States, tokens: np.ndarray) -> CorruptedStates:
         assert isinstance(states, CorruptedStates)
@@ -88,79 +98,39 @@ class Corrupted(FromStates):
         )
         own = own.copy()
         own.put(np.flatnonzero(lost), states.own.take(lost))
-        return CorruptedStates(own, lost, prefixes.extend(states.prefix, np.asarray(tokens)))
+        prefix = prefixes.extend(states.prefix, np.asarray(tokens))
+        after = CorruptedStates(own, lost, prefix, states.read + 1)
+        return self._late(after, states.own) if self.config.late else after
 
     def answer_law(self, states: States) -> np.ndarray:
         assert isinstance(states, CorruptedStates)
-        law = self.own.law(states.own)
+        c = self.config
+        law = self._aimed(states.own)
+        if isinstance(states, LateStates):
+            late = _chance("late", states.prefix, 1)[:, 0] < c.late
+            if late.any():
+                law[late] = self._aimed(states.before.take(late))
         if states.lost.any():
-            legal = np.ones_like(law[states.lost])
-            if not self.own.labelled:
-                legal = self.own.legal(states.own.take(states.lost)).astype(float)
-            legal[~legal.any(axis=1)] = 1
-            law[states.lost] = legal / legal.sum(axis=1, keepdims=True)
-        if self.config.noise:
-            law = law * np.exp(self.config.noise * prefixes.normals(states.prefix, law.shape[1]))
-            law /= law.sum(axis=1, keepdims=True)
-        return (1 - self.config.floor) * law + self.config.floor / law.shape[1]
+            lost = states.own.take(states.lost)
+            legal = np.ones((len(lost), law.shape[1]), bool) if self.own.labelled else self.own.legal(lost)
+            law[states.lost] = uniform_over(legal)
+        if c.forgets:
+            law[states.read >= self._exact_until] = 1 / law.shape[1]
+        if c.temperature != 1:
+            law = tempered(law, c.temperature)
+        if c.noise:
+            law = noisy(law, states.prefix, c.noise)
+        if c.leak:
+            law = leaking(law, self.own.legal(states.own), c.leak)
+        return (1 - c.floor) * law + c.floor / law.shape[1]
+
+    def _aimed(self, own: States) -> np.ndarray:
+        """The law of the own states, with the weight of `blind` on the law of a reader who does not see the goal."""
+        law = self.own.law(own)
+        return mixed(law, self.own.blind_law(own), self.config.blind) if self.config.blind else law
 
 
-class Blurred(Oracle):
-    """The oracle with Gaussian noise on its hidden states, which metrics of geometry and transition must detect. Its
-    predictions are those of the oracle. Used by `check` alone.
-
-    sd: the standard deviation of the noise, in units of the standard deviation of each component of the hidden state
-    over documents of the training stream. made: False: noise on the hidden states that are read off prefixes, which is
-    a function of the prefix. True: noise on the hidden states that the dynamics computes and that a swap inserts, which
-    is a function of the state.
-    """
-
-    name = "blurred"
-
-    def __init__(self, world: World, sd: float, seed: int = 0, *, made: bool = False) -> None:
-        super().__init__(world)
-        self.sd, self.made, self._key = sd, made, np.uint64(streams.integer("blur", seed))
-
-    @cached_property
-    def _scale(self) -> np.ndarray:
-        """The standard deviation of each component of the hidden state, [D]."""
-        documents = self.world.sample(0, "train", 0, 200)
-        h = super().hidden(documents.inputs)
-        return h[np.arange(h.shape[1])[None, :] < documents.input_length[:, None]].std(axis=0)
-
-    def hidden(self, tokens: np.ndarray) -> np.ndarray:
-        out = super().hidden(tokens)
-        if self.made:
-            return out
-        prefix = np.full(len(tokens), self._key)
-        for t in range(tokens.shape[1]):
-            prefix = prefixes.extend(prefix, tokens[:, t])
-            out[:, t] += self.sd * self._scale * prefixes.normals(prefix, out.shape[2])
-        return out
-
-    def noisy(self, hidden: np.ndarray) -> np.ndarray:
-        """Hidden states [N, D] with noise that is a function of their values: equal states get equal noise."""
-        bits = np.ascontiguousarray(hidden, np.float32).view(np.uint32)
-        row = np.full(len(bits), self._key)
-        for column in bits.T:
-            row = prefixes.extend(row, column)
-        return (hidden + self.sd * self._scale * prefixes.normals(row, hidden.shape[1])).astype(np.float32)
-
-    def dynamics(self) -> Dynamics:
-        return NoisyDynamics(self) if self.made else super().dynamics()
-
-    def fit_dynamics(self, documents: Documents, steps: int, seed: int) -> Dynamics:
-        return self.dynamics()
-
-    def swapped(self, documents: Documents, donors: Documents, layer: str) -> Decoder:
-        states = self._after(donors.tokens, donors.length)
-        return StateDecoder(self, self.decode(self.noisy(self.encode(states))) if self.made else states)
-
-
-class NoisyDynamics(StateDynamics):
-    """The exact transition, with noise on each state that it computes."""
-
-    model: Blurred
-
-    def step(self, hidden: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-        return self.model.noisy(super().step(hidden, tokens))
+def _chance(name: str, prefix: np.ndarray, width: int) -> np.ndarray:
+    """Random numbers [N, width] in (0, 1) for one kind of damage, a function of the prefix hashes. They are independent
+    of those of other kinds and of the noise."""
+    return prefixes.uniforms(prefix ^ np.uint64(streams.integer(name)), width)

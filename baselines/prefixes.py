@@ -20,9 +20,14 @@ def extend(prefix: np.ndarray, tokens: np.ndarray) -> np.ndarray:
     return mix(prefix * np.uint64(3) + tokens.astype(np.uint64) + _STEP)
 
 
+def uniforms(prefix: np.ndarray, width: int) -> np.ndarray:
+    """Random numbers [N, width] between 0 and 1 (never 0 or 1), a function of the prefix hashes [N]."""
+    bits = mix(prefix[:, None] + (np.arange(1, width + 1, dtype=np.uint64) * _STEP)[None, :])
+    return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+
 def normals(prefix: np.ndarray, width: int) -> np.ndarray:
     """Standard normal numbers [N, width], a function of the prefix hashes [N]."""
     from scipy.special import ndtri
 
-    bits = mix(prefix[:, None] + (np.arange(1, width + 1, dtype=np.uint64) * _STEP)[None, :])
-    return ndtri(((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+    return ndtri(uniforms(prefix, width))

@@ -25,7 +25,7 @@ from worldbench.runs.display import Display
 from worldbench.settings.resolve import group_types, preset_groups
 from worldbench.studies.check.calibration import Severity, judge, judge_damage, judge_references, judge_sight
 from worldbench.studies.check.checking import Subject, check, check_in
-from worldbench.studies.check.damage import MAP_KINDS, SHARES, CheckSettings, kinds
+from worldbench.studies.check.damage import MAP_KINDS, MAP_SHARES, CheckSettings, kinds
 from worldbench.studies.check.report import failures, require, write
 
 CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)
@@ -93,7 +93,7 @@ def test_sizes_grow_and_keep_the_largest() -> None:
             sizes = plan.sizes(kind, world)
             assert len(sizes) == n
             assert sizes == sorted(set(sizes))
-    assert plan.sizes("rewired", world)[-1] == round(SHARES[-1] * len(world.graph().edges))
+    assert plan.sizes("rewired", world)[-1] == round(MAP_SHARES[-1] * len(world.graph().edges))
     for wrong in ({"severities": 0}, {"severities": 6}, {"corruptions": 1}):
         with pytest.raises(InputError):
             CheckSettings(eval_config(), **wrong)

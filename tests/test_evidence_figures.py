@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
+from worldbench.baselines.corrupted import Corrupted
+from worldbench.baselines.corrupted_config import CorruptedConfig
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained

@@ -17,7 +17,8 @@ import pytest
 from PIL import Image
 from small_maps import small_map
 
-from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
+from worldbench.baselines.corrupted import Corrupted
+from worldbench.baselines.corrupted_config import CorruptedConfig
 from worldbench.core.arrays import npz
 from worldbench.core.errors import InputError
 from worldbench.core.eval_config import eval_config

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from worldbench.baselines.batch import pack
-from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
+from worldbench.baselines.corrupted import Corrupted
+from worldbench.baselines.corrupted_config import CorruptedConfig
 from worldbench.baselines.from_states import FromStates, StateDecoder
 from worldbench.baselines.ngram import NGram
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform

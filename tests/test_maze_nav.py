@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from sample_records import ceiling_of, result_of
 
-from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
+from worldbench.baselines.corrupted import Corrupted
+from worldbench.baselines.corrupted_config import CorruptedConfig
 from worldbench.baselines.references import Oracle, RandomLegal
 from worldbench.cli.main import main
 from worldbench.core.arrays import npz

@@ -74,7 +74,8 @@ def test_valid_routes_alone_are_drawn_in_black(tmp_path: Path, line: Path) -> No
 def test_a_ride_of_a_model_scores_the_same_as_text(tmp_path: Path) -> None:
     """The rides of a broken driver, written down and read back: the metric's own scores, but for the controls, whose
     true routes are others."""
-    from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
+    from worldbench.baselines.corrupted import Corrupted
+    from worldbench.baselines.corrupted_config import CorruptedConfig
 
     world = TaxiWorld(TaxiConfig(map="city:40", min_moves=3, max_moves=16))
     evaluation = Evaluation(

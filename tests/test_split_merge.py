@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from small_maps import small_map
 
-from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
+from worldbench.baselines.corrupted import Corrupted
+from worldbench.baselines.corrupted_config import CorruptedConfig
 from worldbench.baselines.ngram import NGram, NGramConfig
 from worldbench.baselines.references import Oracle, Uniform
 from worldbench.core.eval_config import eval_config

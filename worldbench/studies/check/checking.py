@@ -32,7 +32,14 @@ from worldbench.runs.display import Display
 from worldbench.runs.pool import Cell, Pool, pool_of, usable_cores
 from worldbench.studies.check import report
 from worldbench.studies.check.calibration import Severity, judge
-from worldbench.studies.check.damage import CheckSettings, damaged, kinds
+from worldbench.studies.check.damage import (
+    WITHOUT_CHANCE,
+    CheckSettings,
+    damaged,
+    kinds,
+    like_undamaged,
+    undamaged,
+)
 from worldbench.training.environment import environment
 
 
@@ -204,36 +211,41 @@ def _all(
 def _ladders(
     pool: Pool, world: World, settings: CheckSettings, chosen: dict[str, Metric], kept: Path | None, display: Display
 ) -> dict[str, list[Severity]]:
-    asked: list[tuple[Subject, tuple[str, ...]]] = []
-    if "noise" not in kinds(world):
-        display.say(
-            "no ladder of noise: the exact law gives each next token probability 1, so noise on the logits of possible "
-            "tokens changes nothing"
-        )
-    ladders: dict[str, dict[float, Severity]] = {}
-    for kind in kinds(world):
+    """The ladders of every kind of damage that the world allows and that a chosen metric speaks of, from none to the
+    largest size. What is the same for several corruptions or kinds is measured once."""
+    wanted: dict[Subject, dict[str, None]] = {}
+    places: list[tuple[str, float, Subject, int]] = []  # kind, size, what is measured, for how many corruptions
+    for kind, reason in kinds(world).items():
         names = _claimed(chosen, kind)
         if not names:
             continue
-        sizes = [0.0, *settings.sizes(kind, world)]
+        if reason is not None:
+            display.say(f"no ladder of {kind}: {reason}")
+            continue
+        sizes = settings.sizes(kind, world)
         try:
             damaged(world, kind, sizes[-1], 0)
         except InputError as error:
-            display.say(f"no ladder of {kind} edges: {error}")
+            display.say(f"no ladder of {kind}: {error}")
             continue
-        display.say(
-            f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes[1:])}), "
-            f"{counted(settings.corruptions, 'corruption')} each"
-        )
-        ladders[kind] = {size: Severity(size) for size in sizes}
-        asked += [(Subject(kind, size, c), names) for size in sizes for c in range(settings.corruptions if size else 1)]
-    for (subject, _), measurement in zip(asked, _all(pool, world, asked, settings.settings, kept, display)):
-        assert subject.size is not None
-        severity = ladders[subject.kind][subject.size]
-        copies = 1 if subject.size else settings.corruptions  # the undamaged model is measured once
-        for name, values in _numbers(measurement).items():
-            for score, value in values.items():
-                severity.values.setdefault(name, {}).setdefault(score, []).extend([value] * copies)
+        drawn = 1 if kind in WITHOUT_CHANCE else settings.corruptions
+        display.say(f"damage: {kind} ({', '.join(f'{s:g}' for s in sizes)}), {counted(drawn, 'corruption')} each")
+        first = Subject(like_undamaged(kind), undamaged(like_undamaged(kind)))
+        places.append((kind, undamaged(kind), first, settings.corruptions))
+        for size in sizes:
+            places += [(kind, size, Subject(kind, size, c), settings.corruptions // drawn) for c in range(drawn)]
+        for subject in [place[2] for place in places if place[0] == kind]:
+            wanted.setdefault(subject, {}).update(dict.fromkeys(names))
+    asked = [(subject, tuple(n for n in chosen if n in names)) for subject, names in wanted.items()]
+    found = dict(zip(wanted, _all(pool, world, asked, settings.settings, kept, display)))
+    ladders: dict[str, dict[float, Severity]] = {}
+    for kind, size, subject, copies in places:
+        severity = ladders.setdefault(kind, {}).setdefault(size, Severity(size))
+        names = _claimed(chosen, kind)
+        for name, values in _numbers(found[subject]).items():
+            if name in names:
+                for score, value in values.items():
+                    severity.values.setdefault(name, {}).setdefault(score, []).extend([value] * copies)
     return {kind: list(ladder.values()) for kind, ladder in ladders.items()}
 
 
