@@ -1,4 +1,5 @@
-"""The kinds of damage of the reference `corrupted` that concern the law: late, forgets, temperature, leak."""
+"""The kinds of damage of the reference `corrupted` that concern the goal and the law: wrong_goal, blind, late, forgets,
+temperature, leak."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from worldbench.baselines.corrupted import Corrupted
 from worldbench.baselines.corrupted_config import CorruptedConfig
 from worldbench.baselines.damaged_laws import leaking, tempered, uniform_over
 from worldbench.baselines.references import Oracle
+from worldbench.core.abilities import Able
 from worldbench.core.errors import InputError
 from worldbench.core.model import log_softmax
 from worldbench.core.world import Automaton
@@ -98,6 +100,45 @@ def test_leaking_spreads_a_share_over_the_illegal_tokens(name: str) -> None:
     assert np.where(legal, leaky, 0)[partly] == pytest.approx(0.8 * true[partly], abs=1e-6)
     full = asked & legal.all(axis=-1)
     assert np.array_equal(leaky[full], true[full])
+
+
+GOALS = ["taxi", "maze-solve"]
+
+
+@pytest.mark.parametrize("name", GOALS)
+def test_a_share_of_the_prompts_has_another_goal_in_the_mind_of_the_model(name: str) -> None:
+    world: Able = WORLDS[name]
+    documents = world.sample(3, "test", 0, 300)
+    wide = int(documents.prompt_length.max())
+    first = world.start(documents.tokens[:, :wide], documents.prompt_length)
+    misled: dict[float, np.ndarray] = {}
+    for share in (0.1, 0.5, 1.0):
+        model = Corrupted(world, CorruptedConfig(rewired=0, wrong_goal=share, floor=0.0), 1)
+        states = model.start(documents.tokens[:, :wide], documents.prompt_length)
+        goals = world.goals(states.own)
+        misled[share] = goals != world.goals(first)
+        assert misled[share].mean() == pytest.approx(share, abs=0.1)
+        assert np.array_equal(model.answer_law(states), world.law(world.with_goals(first, goals)))
+        again = model.start(documents.tokens[::-1, :wide], documents.prompt_length[::-1])
+        assert np.array_equal(world.goals(again.own)[::-1], goals), "a function of the prompt alone"
+    assert (misled[0.1] <= misled[0.5]).all()
+    assert (misled[0.5] <= misled[1.0]).all()
+
+
+@pytest.mark.parametrize("name", GOALS)
+def test_a_blind_model_gives_the_law_without_the_goal(name: str) -> None:
+    world: Able = WORLDS[name]
+    documents = world.sample(3, "test", 0, 40)
+    true, blind, half = exact(world), laws(world, blind=1.0), laws(world, blind=0.5)
+    asked = np.isfinite(true[..., 0])
+    assert half[asked] == pytest.approx((true[asked] + blind[asked]) / 2, abs=1e-6)
+    assert abs(blind - true)[asked].max() > 0.3
+    wide = int(documents.prompt_length.max())
+    first = world.start(documents.tokens[:, :wide], documents.prompt_length)
+    others = world.other_goals(first, np.full(40, 0.3))
+    assert (others >= 0).all()
+    after = world.blind_law(world.with_goals(first, others))
+    assert blind[np.arange(40), documents.prompt_length - 1] == pytest.approx(after, abs=1e-6)
 
 
 def test_laws_with_damage() -> None:

@@ -16,7 +16,6 @@ from worldbench.baselines.from_states import FromStates
 from worldbench.baselines.ngram import NGram, NGramConfig
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.baselines.untrained import make_untrained
-from worldbench.core.abilities import HasGoals
 from worldbench.core.errors import InputError
 from worldbench.core.model import log_softmax
 from worldbench.core.registry import models
@@ -245,8 +244,6 @@ def test_every_option_of_a_reference_has_an_effect(entry, world: TaxiWorld, ride
     assert np.array_equal(entry.load()(world, start, 0).logits(tokens), before)
     assert not np.array_equal(entry.load()(world, start, 1).logits(tokens), before)
     for f in dataclasses.fields(config):
-        if f.name in ("wrong_goal", "blind") and not isinstance(world, HasGoals):
-            continue
         value = getattr(start, f.name)
         other = {"heads": 2, "width": 32, "head_width": 8, "wrong_goal": 0.5, "late": 0.5, "forgets": 0.5}.get(
             f.name, value * 2 + (1 if isinstance(value, int) else 0.01)
