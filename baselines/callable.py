@@ -24,7 +24,8 @@ class CallableModel(SequenceModel):
     rows: largest number of rows in one call; None: as many as give LOGITS_AT_ONCE logits. network: whether the function
     is an nn.Module (see `user_code.parts`). Decoding calls the function on whole prefixes. Logits and hidden states at
     padding are ignored. The model is a `HasHidden` (core/model.py) if the function returns hidden states for a single
-    token. Methods raise InputError where the function fails, or returns something else.
+    token. It must then return hidden states of the same width D for all tokens. Methods raise InputError where the
+    function fails, or returns something else.
     """
 
     def __init__(
@@ -36,20 +37,18 @@ class CallableModel(SequenceModel):
         network: bool = False,
     ) -> None:
         self.function, self.vocabulary, self.name, self.rows, self.network = function, vocabulary, name, rows, network
-        probe = np.array([[vocabulary.actions[0]]])
-        if self._call(probe)[1] is not None:
+        self.width: int | None = None
+        hidden = self._call(np.array([[vocabulary.actions[0]]]), first=True)[1]
+        if hidden is not None:
+            self.width = hidden.shape[-1]
             self.hidden_name, self.hidden, self.layers = "the function's second value", self._states, self._layers
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
         return np.concatenate([self._call(part)[0] for part in self._chunks(tokens)])
 
     def _states(self, tokens: np.ndarray) -> np.ndarray:
-        found = [self._call(part)[1] for part in self._chunks(tokens)]
-        if any(h is None for h in found):
-            raise InputError(
-                f"{self.name} returned hidden states at first, and none for tokens of shape {tokens.shape}"
-            )
-        return np.concatenate([h for h in found if h is not None])
+        found = (self._call(part)[1] for part in self._chunks(tokens))
+        return np.concatenate([h for h in found if h is not None])  # not None: `_call` has refused that
 
     def _layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
         return {self.hidden_name: self._states(tokens)}
@@ -62,9 +61,9 @@ class CallableModel(SequenceModel):
         rows = self.rows or max(1, LOGITS_AT_ONCE // (max(1, tokens.shape[1]) * len(self.vocabulary)))
         return [tokens[i : i + rows] for i in range(0, max(1, len(tokens)), rows)]
 
-    def _call(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    def _call(self, tokens: np.ndarray, first: bool = False) -> tuple[np.ndarray, np.ndarray | None]:
         """Logits [B, T, V] and hidden states [B, T, D] or None. Raises InputError where the function fails or returns
-        something else."""
+        something else. Except in the first call, hidden states must be as in the first call: none, or of that width."""
         given = np.array(tokens, dtype=np.int64)  # a copy: the function may write into it
         try:
             value = self.function(given)
@@ -76,7 +75,15 @@ class CallableModel(SequenceModel):
             ) from error
         logits, hidden = parts(value, self.network)
         padding = tokens == self.vocabulary.pad
-        return self._logits(logits, tokens, padding), self._hidden(hidden, tokens, padding)
+        checked = self._hidden(hidden, tokens, padding)
+        width = None if checked is None else checked.shape[-1]
+        if not first and width != self.width:
+            before, now = ("none" if w is None else f"hidden states of width {w}" for w in (self.width, width))
+            raise InputError(
+                f"{self.name} returned {before} at first, and {now} for {_described(tokens)}; return hidden states of "
+                "one width for all tokens, or never"
+            )
+        return self._logits(logits, tokens, padding), checked
 
     def _logits(self, value: Any, tokens: np.ndarray, padding: np.ndarray) -> np.ndarray:
         logits = self._array(value, "logits")
@@ -111,8 +118,12 @@ class CallableModel(SequenceModel):
         if hidden.ndim != 3 or hidden.shape[:2] != tokens.shape:
             raise InputError(
                 f"{self.name} returned hidden states of shape {hidden.shape} for {_described(tokens)}; "
-                "a second value must be "
-                f"hidden states [B, T, D], or left out"
+                "a second value must be hidden states [B, T, D], or left out"
+            )
+        if hidden.shape[-1] == 0:
+            raise InputError(
+                f"{self.name} returned hidden states of width 0 for {_described(tokens)}; leave the second value out "
+                "if there are no hidden states"
             )
         wrong = np.asarray(~np.isfinite(hidden).all(axis=-1))
         if (wrong & ~padding).any():

@@ -200,6 +200,11 @@ HERE = r"\(test_callables\.py, line \d+\)"
         (lambda t: np.full((*t.shape, 7), 1e300), "an infinite logit"),
         (lambda t: (zeros(t), np.zeros((9, 9, 2))), r"hidden states of shape \(9, 9, 2\)"),
         (lambda t: (zeros(t), "h"), "hidden states of type str"),
+        (lambda t: (zeros(t), np.zeros(t.shape)), r"hidden states of shape \(1, 1\)"),
+        (lambda t: (zeros(t), np.zeros((*t.shape, 2), bool)), "hidden states of dtype bool"),
+        (lambda t: (zeros(t), np.zeros((*t.shape, 2), complex)), "hidden states of dtype complex128"),
+        (lambda t: (zeros(t), np.full((*t.shape, 2), 1e300)), "hidden states with NaN or infinity"),
+        (lambda t: (zeros(t), np.zeros((*t.shape, 0))), "hidden states of width 0 .*; leave the second value out"),
         (
             lambda t: (zeros(t), np.full((*t.shape, 2), np.nan)),
             "hidden states with NaN or infinity, first after token 0 of row 0",
@@ -224,7 +229,18 @@ def test_mistakes_are_reported_at_once(function: Any, message: str) -> None:
         (lambda t: zeros(t)[:, [-1]], r"shape \(3, 1, 7\).*after every token, not after the last one alone"),
         (lambda t: zeros(t)[:, -1] if t.shape[1] > 1 else zeros(t), "not after the last one alone"),
         (out_of_memory, "--batch-limit N calls it with N rows at once, not 3"),
-        (lambda t: (zeros(t), zeros(t)) if len(t) == 1 else zeros(t), "returned hidden states at first, and none for"),
+        (
+            lambda t: (zeros(t), zeros(t)) if len(t) == 1 else zeros(t),
+            "returned hidden states of width 7 at first, and none for",
+        ),
+        (
+            lambda t: (zeros(t), zeros(t)) if len(t) > 1 else zeros(t),
+            "returned none at first, and hidden states of width 7 for",
+        ),
+        (
+            lambda t: (zeros(t), zeros(t)[..., : t.shape[1]]),
+            r"of width 1 at first, and hidden states of width 5 for tokens of shape \(3, 5\); return .* of one width",
+        ),
     ],
 )
 def test_mistakes_that_come_later(function: Any, message: str) -> None:

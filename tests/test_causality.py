@@ -47,6 +47,12 @@ def bfloat16(tokens: np.ndarray) -> torch.Tensor:
         causal,
         lambda t: causal(t) + np.random.default_rng().normal(),
         with_hidden(causal),
+        with_hidden(lambda t: bfloat16(t)),
+        with_hidden(lambda t: 0 * causal(t)),
+        with_hidden(lambda t: np.concatenate([causal(t), 0 * causal(t), 1e6 + 0 * causal(t)], axis=-1)),
+        with_hidden(
+            lambda t: np.concatenate([causal(t), 1e-7 * np.random.default_rng().normal(size=(*t.shape, 1))], -1)
+        ),
         bfloat16,
         lambda t: 1e4 * causal(t),
         lambda t: np.zeros((*t.shape, V)),
@@ -80,7 +86,16 @@ def looking(ahead: int) -> Any:
         (lambda t: causal(t) * (1 + (t == 0).sum(1)[:, None, None]), "the rest of a document is replaced by"),
         (lambda t: causal(t) * t.shape[1], "the rest of a document is left out"),
         (lambda t: causal(t)[:, ::-1], "reads later tokens"),
-        (with_hidden(lambda t: embedded(t) + embedded(t)[:, -1:]), "its hidden states move by up to"),
+        *(
+            (with_hidden(lambda t, how=how: how(embedded(t))), "its hidden states move by up to .* before that place")
+            for how in (
+                lambda h: h + h[:, -1:],
+                lambda h: h[:, ::-1],
+                lambda h: np.concatenate([1e6 + 0 * h[..., :1], 0.1 * (h + h[:, -1:])], axis=-1),
+                lambda h: 1e-9 * np.cumsum(h[:, ::-1], axis=1)[:, ::-1],
+                lambda h: h * h.shape[1],
+            )
+        ),
         (lambda t: causal(t) + np.random.default_rng().normal(size=V), "it draws at random; switch dropout"),
         (
             with_hidden(lambda t: np.random.default_rng().normal(size=t.shape)[..., None]),
