@@ -15,6 +15,8 @@ from worldbench.records.leaderboard import Row
 from worldbench.records.parts import marked
 
 MISSING = "missing"
+OVER = "training seeds"
+"""The units of every interval of a leaderboard."""
 
 
 def cell(mean: Mean | None) -> str:
@@ -85,7 +87,7 @@ def _row_as_json(row: Row, any_tuned: bool) -> dict[str, Any]:
         **({"tuned": row.tuned} if any_tuned else {}),
         "command": row.command,
         "scores": {
-            c: None if m is None else {"mean": m.value, "seeds": m.n, "interval": m.interval, "trials": row.n[c]}
+            c: None if m is None else {"mean": m.value, "seeds": m.n, "interval": m.interval, "over": OVER, "trials": row.n[c]}
             for c, m in row.cells.items()
         },
         "missing": row.missing,
@@ -119,7 +121,9 @@ def render(rows: list[Row], form: str) -> str:
         return _csv(rows, names, [row[: len(names)] for row in body], head[len(names) :])
     if form == "markdown":
         return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in notes(rows))])
-    return "\n".join([tables.terminal(head, body, len(names)), *map(tables.note, notes(rows))])
+    several = any(mean is not None and mean.interval is not None for r in rows for mean in r.cells.values())
+    below = [*([f"±: 95%, over {OVER}"] if several else []), *notes(rows)]
+    return "\n".join([tables.terminal(head, body, len(names)), *map(tables.note, below)])
 
 
 def _csv(rows: list[Row], names: list[str], body: list[list[str]], scores: list[str]) -> str:
@@ -132,5 +136,5 @@ def _csv(rows: list[Row], names: list[str], body: list[list[str]], scores: list[
             numbers += ["", "", "", version] if m is None else [m.value, *(m.interval or ("", "")), version]
         reasons = "; ".join(f"{c}: {reason}" for c, reason in r.missing.items())
         lines.append([*row, *numbers, reasons, r.command])
-    parts = [f"{h} {part}" for h in scores for part in ("mean", "low", "high", "version")]
+    parts = [f"{h} {part}" for h in scores for part in ("mean", f"low over {OVER}", f"high over {OVER}", "version")]
     return tables.csv([*names, *parts, MISSING, "command"], lines)

@@ -64,7 +64,7 @@ def render(rows: list[Comparison], form: str) -> str:
         flat = [_flat(r) for r in rows]
         return tables.csv(list(flat[0]), [list(r.values()) for r in flat])
     a, b = rows[0].a, rows[0].b
-    head = ["world", "arm", "score", "better", "seeds", a, b, f"{a} - {b}", "95%", "p", "p (Holm)"]
+    head = ["world", "arm", "score", "better", "seeds", a, b, f"{a} - {b}", "95% over seeds", "p", "p (Holm)"]
     asked = rows[0].margin is not None
     head += [*(["p equivalent"] if asked else []), "verdict"]
     body = [

@@ -39,7 +39,7 @@ def print_scores(record: Result, bounds: Bounds, *, every: bool = False) -> None
         for key in sorted(metric.scores, key=lambda k: k != metric.primary):
             body.append([f"  {key}", *_cells(name, metric, key, bounds)])
             styles.append("bold" if key == metric.primary else "dim")
-    head = ["metric (better)", "floor", "score", "95% over trials", "ceiling", "n"]
+    head = ["metric (better)", "floor", "score", "95% interval over n", "ceiling", "n"]
     used = [i for i in range(len(head)) if i in (0, 2) or any(row[i] for row in body)]
     body = [[row[i] for i in used] for row in body]
     right = range(1, len(used))
@@ -61,7 +61,7 @@ def _cells(name: str, metric: Metric, key: str, bounds: Bounds) -> list[str]:
     floor, ceiling = (
         "" if (bound := bounds.value(name, metric, which, key)) is None else number(bound) for which in BOTH
     )
-    return [floor, "missing" if score.value is None else number(score.value), interval, ceiling, str(score.n)]
+    return [floor, "missing" if score.value is None else number(score.value), interval, ceiling, f"{score.n} {score.over}".rstrip()]
 
 
 def print_reasons(record: Result, *, every: bool = False) -> None:
