@@ -87,7 +87,9 @@ def _row_as_json(row: Row, any_tuned: bool) -> dict[str, Any]:
         **({"tuned": row.tuned} if any_tuned else {}),
         "command": row.command,
         "scores": {
-            c: None if m is None else {"mean": m.value, "seeds": m.n, "interval": m.interval, "over": OVER, "trials": row.n[c]}
+            c: None
+            if m is None
+            else {"mean": m.value, "seeds": m.n, "interval": m.interval, "over": OVER, "trials": row.n[c]}
             for c, m in row.cells.items()
         },
         "missing": row.missing,

@@ -61,7 +61,13 @@ def _cells(name: str, metric: Metric, key: str, bounds: Bounds) -> list[str]:
     floor, ceiling = (
         "" if (bound := bounds.value(name, metric, which, key)) is None else number(bound) for which in BOTH
     )
-    return [floor, "missing" if score.value is None else number(score.value), interval, ceiling, f"{score.n} {score.over}".rstrip()]
+    return [
+        floor,
+        "missing" if score.value is None else number(score.value),
+        interval,
+        ceiling,
+        f"{score.n} {score.over}".rstrip(),
+    ]
 
 
 def print_reasons(record: Result, *, every: bool = False) -> None:
