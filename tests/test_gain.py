@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from worldbench.baselines.corrupted import Blurred
+from worldbench.baselines.blurred import Blurred
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.eval_config import eval_config

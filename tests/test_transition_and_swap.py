@@ -10,7 +10,7 @@ import torch
 from small_maps import small_map
 
 from worldbench.baselines import dynamics
-from worldbench.baselines.corrupted import Blurred
+from worldbench.baselines.blurred import Blurred
 from worldbench.baselines.gpt import GPT, GPTConfig
 from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.references import Oracle
