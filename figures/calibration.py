@@ -2,7 +2,7 @@
 `check.json`.
 
 A panel's height is that of the references and of the damage that the metric claims something about; a curve that it
-claims nothing about is dotted, and cut.
+claims nothing about is dotted, and cut. A triangle at the edge of a panel is an infinite value.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from worldbench.core.statistics import mean_interval
-from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, mark_infinite, paper_style, save, write_csv
 from worldbench.records.check import Check, Severity
 from worldbench.records.reading import read
 
@@ -34,14 +34,14 @@ LINES = {
 
 
 def curve(ladder: list[Severity], metric: str, score: str) -> list[tuple[float, float, float, float]]:
-    """(size, mean, low, high) at each severity that has the score; t intervals over corruptions."""
+    """(size, mean, low, high) at each severity that has the score; t intervals over corruptions. A mean with an
+    infinite value is infinite."""
     out = []
     for severity in ladder:
         values = severity.values.get(metric, {}).get(score)
-        known = [v for v in values or [] if v is not None and math.isfinite(v)]
-        if not values or len(known) < len(values):
+        known = [v for v in values or [] if v is not None]
+        if not values or len(known) < len(values) or math.isnan((m := mean_interval(known)).value):
             continue
-        m = mean_interval(known)
         low, high = m.interval or (m.value, m.value)
         out.append((severity.size, m.value, low, high))
     return out
@@ -70,7 +70,9 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
             metric, score = panels[k]
             for model, (color, style) in LINES.items():
                 value = record.references[metric].get(model, {}).get(score)
-                if value is not None and math.isfinite(value):
+                if value is not None and math.isinf(value):
+                    mark_infinite(axis, [0], color, side="up" if value > 0 else "down")
+                elif value is not None:
                     handles.setdefault(
                         model, axis.axhline(value, color=color, linestyle=style, linewidth=0.8, zorder=1)
                     )
@@ -84,8 +86,13 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
                 if len(points) < 2:
                     continue
                 claimed = kind in record.metrics[metric].claims
+                written += [(metric, score, kind, *p) for p in points]
+                for side, value in (("up", math.inf), ("down", -math.inf)):
+                    at = [i for i, p in enumerate(points) if p[1] == value]
+                    mark_infinite(axis, at, COLORS.get(kind, INK), side=side)
+                finite = [(i, p) for i, p in enumerate(points) if math.isfinite(p[1])]
+                x, points = [i for i, _ in finite], [p for _, p in finite]
                 shown += [v for p in points for v in p[1:]] if claimed else []
-                x = list(range(len(points)))
                 style = {"marker": "o", "markersize": 2.2, "linewidth": 1, "linestyle": "-" if claimed else ":"}
                 (line,) = axis.plot(x, [p[1] for p in points], color=COLORS.get(kind, INK), zorder=3, **style)
                 axis.fill_between(
@@ -99,7 +106,6 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
                 )
                 if claimed:
                     handles.setdefault(kind, line)
-                written += [(metric, score, kind, *p) for p in points]
             margin = 0.06 * (max(shown, default=1.0) - min(shown, default=0.0)) or 0.06
             axis.set_ylim(min(shown, default=0.0) - margin, max(shown, default=1.0) + margin)
             axis.set_title(f"{literal(metric)}\n{literal(score)}", fontsize=7)

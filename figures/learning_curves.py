@@ -1,11 +1,12 @@
 """Training and held-out loss over training steps, beside the loss of the exact law (Bayes). No model can go below that
-line, and the distance to it is the excess loss.
+line, and the distance to it is the excess loss. A triangle at the upper edge is an infinite held-out loss.
 
 Reads the lines of `metrics.jsonl` alone. Losses are in nats per predicted token.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worldbench.core.errors import InputError
-from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, mark_infinite, paper_style, save, write_csv
 from worldbench.records.lines import EvalLine, Line, TrainLine, read_lines
 from worldbench.records.scores import finite
 
@@ -38,7 +39,8 @@ def draw(records: Path | Sequence[Line], out: Path, *, title: str = "", bayes: f
     tested = [r for r in rows if isinstance(r, EvalLine)]
     train = [(r.step, loss) for r in trained if (loss := finite(r.loss.get(MAIN))) is not None]
     held_out = [(r.step, loss) for r in tested if (loss := finite(r.loss)) is not None]
-    if not train and not held_out:
+    infinite = [r.step for r in tested if r.loss is not None and math.isinf(r.loss)]
+    if not train and not held_out and not infinite:
         where = str(records) if isinstance(records, Path) else "these records"
         raise InputError(f"there are no losses to draw in {where!r}")
     exact = next((r.bayes for r in reversed(tested) if finite(r.bayes) is not None), bayes)
@@ -48,9 +50,10 @@ def draw(records: Path | Sequence[Line], out: Path, *, title: str = "", bayes: f
 
         figure = Figure(figsize=(6.4 if excess else 3.6, 2.5), layout="constrained", facecolor="white")
         axes = figure.subplots(1, 2 if excess else 1, squeeze=False, width_ratios=[1.35, 1] if excess else None)[0]
-        _losses(axes[0], train, held_out, exact)
+        _losses(axes[0], train, held_out, exact, infinite)
         if excess:
             _excesses(axes[1], excess)
+            mark_infinite(axes[1], infinite, RED)
         if title:
             figure.suptitle(literal(title), fontsize=9, color=INK)
         paths = save(figure, out)
@@ -63,7 +66,10 @@ def _excess(record: EvalLine, exact: float | None) -> float | None:
     return record.loss - exact if exact is not None and record.loss is not None else None
 
 
-def _losses(axes: Axes, train: list[tuple[int, float]], held_out: list[tuple[int, float]], exact: float | None) -> None:
+def _losses(
+    axes: Axes, train: list[tuple[int, float]], held_out: list[tuple[int, float]], exact: float | None,
+    infinite: list[int],
+) -> None:  # fmt: skip
     if train:
         step, loss = np.array(train, float).T
         axes.plot(step, loss, color=BLUE, linewidth=0.5, alpha=0.35)
@@ -72,6 +78,8 @@ def _losses(axes: Axes, train: list[tuple[int, float]], held_out: list[tuple[int
         axes.plot(*np.array(held_out, float).T, color=RED, linewidth=1.0, marker="o", markersize=2.8, label="held out")
     if exact is not None:
         axes.axhline(exact, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), label=f"exact law, {exact:.3f}")
+    if infinite:
+        mark_infinite(axes, infinite, RED).set_label("held out, infinite")
     axes.set_xscale("log")
     axes.set_xlabel("training step")
     axes.set_ylabel("loss (nats per token)")

@@ -2,7 +2,8 @@
 of the last k tokens.
 
 A model that lies on the frontier knows no more of the state than a memory of its last tokens would at that loss; only
-above it is there anything to explain. Reads trace files. Losses in nats per predicted token.
+above it is there anything to explain. A triangle at the right edge is an infinite loss. Reads trace files. Losses in
+nats per predicted token.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldbench.core.errors import InputError
-from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, mark_infinite, paper_style, save, write_csv
 from worldbench.records.reading import read
 from worldbench.records.runs import Trace
 
@@ -66,7 +67,7 @@ def draw(runs: Sequence[tuple[str, Trace]], out: Path, *, title: str = "") -> li
     last = first.scores[BELIEF[0]]
     frontier = last.curve("lookup", "k", "excess", "r2")
     values = {name: last.value(name) for name in CONTROLS}
-    controls = {name: value for name, value in values.items() if value is not None and math.isfinite(value)}
+    controls = {name: value for name, value in values.items() if value is not None}
     with paper_style():
         from matplotlib.figure import Figure
 
@@ -88,8 +89,8 @@ def draw(runs: Sequence[tuple[str, Trace]], out: Path, *, title: str = "") -> li
 
 
 def _points(record: Trace) -> list[tuple[int, float, float]]:
-    """(step, excess loss, R^2) of every checkpoint that has both as finite numbers."""
-    found = [(p.step, *(p.scores[m].scores[s].finite for m, s in (LOSS, BELIEF))) for p in record.trace]
+    """(step, excess loss, R^2) of every checkpoint that has both."""
+    found = [(p.step, *(p.scores[m].scores[s].value for m, s in (LOSS, BELIEF))) for p in record.trace]
     return [(step, x, y) for step, x, y in found if x is not None and y is not None]
 
 
@@ -102,9 +103,9 @@ def _draw(
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     low_y = max(LOWEST, min([0.0, *(y for *_, points in lines for *_, y in points)]))
-    for name, y in ((name, y) for name, y in controls.items() if y >= low_y):
+    for name, y in ((name, y) for name, y in controls.items() if low_y <= y < math.inf):
         axes.axhline(y, color=GRAY, linewidth=0.7, linestyle=CONTROLS[name][1], label=CONTROLS[name][0], zorder=1)
-    losses = [x for _, _, points in lines for _, x, _ in points if x > 0]
+    losses = [x for _, _, points in lines for _, x, _ in points if 0 < x < math.inf]
     low, high = min(losses, default=0.01) / 1.5, max(losses, default=1.0) * 1.25
     shown = [(k, x, y) for k, x, y in frontier if 0 < x < math.inf and math.isfinite(y)]
     if shown:
@@ -127,15 +128,19 @@ def _draw(
     colors = dict(zip(dict.fromkeys(label for label, _, _ in lines), itertools.cycle(COLORS)))
     named: set[str] = set()
     for label, _seed, points in lines:
-        drawn = [(x, y) for _, x, y in points if x > 0]
+        drawn = [(x, y) for _, x, y in points if 0 < x < math.inf]
+        name = literal(label) if label not in named else None
+        if lost := [max(y, low_y) for _, x, y in points if x == math.inf]:
+            mark_infinite(axes, lost, colors[label], side="right").set_label(None if drawn else name)
+        mark_infinite(axes, [x for x, y in drawn if y == -math.inf], colors[label], side="down")
+        if drawn or lost:
+            named.add(label)
         if drawn:
             xs, ys = zip(*drawn)
-            name = literal(label) if label not in named else None
             axes.plot(
                 xs, ys, color=colors[label], linewidth=1, marker="o", markersize=2.4, alpha=0.85, zorder=4, label=name
             )
             axes.plot(xs[-1:], ys[-1:], color=colors[label], marker="o", markersize=4.5, linewidth=0, zorder=5)
-            named.add(label)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))

@@ -12,7 +12,7 @@ import numpy as np
 
 from worldbench.core.arrays import Array, Named
 from worldbench.figures import evidence as files
-from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, mark_infinite, paper_style, save, write_csv
 
 LOSS = Array("float", ("L+",), finite=False)
 """Infinite if a model gives probability 0 to a token that the law allows."""
@@ -48,9 +48,12 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             label="model, exact law and excess",
         )
         left.plot(position, least, color=INK, linewidth=0.9, linestyle=(0, (4, 2)), label=name)
+        if (infinite := position[~np.isfinite(kl)]).size:
+            mark_infinite(left, infinite, RED).set_label("infinite")
+            mark_infinite(right, infinite, RED)
         left.set_ylabel("loss (nats per token)")
         left.legend(loc="best")
-        positive = kl > 0
+        positive = (kl > 0) & np.isfinite(kl)
         right.plot(position[positive], kl[positive], color=RED, linewidth=1.0, marker="o", markersize=2.4)
         if positive.any() and kl[positive].max() > 10 * kl[positive].min():
             right.set_yscale("log")

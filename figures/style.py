@@ -17,6 +17,7 @@ from worldbench.core.files import write_atomic
 from worldbench.core.text import visible
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, RED, BLUE, GRAY = "#111111", "#d62728", "#3b6ea5", "#8a8a8a"
@@ -83,6 +84,24 @@ def literal(text: str) -> str:
     """A name as it is drawn: a dollar sign is a dollar sign and begins no formula, and no character acts."""
     shown = visible(text, LONGEST).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown  # a legend leaves out labels that begin with an underscore
+
+
+def mark_infinite(axes: Axes, at: Sequence[float], color: str, *, side: Literal["up", "down", "right"] = "up") -> Any:
+    """Draw triangles at the edge of a panel that point to infinite values, which have no place in it.
+
+    at: where the values are along that edge, in data coordinates. Returns the artist, for a legend; None if `at` is
+    empty.
+    """
+    if not len(at):
+        return None
+    up = side != "right"
+    edge = [0.0 if side == "down" else 1.0] * len(at)
+    place = axes.get_xaxis_transform() if up else axes.get_yaxis_transform()
+    (artist,) = axes.plot(
+        *((list(at), edge) if up else (edge, list(at))), transform=place, color=color, linestyle="none", markersize=4,
+        marker={"up": "^", "down": "v", "right": ">"}[side], clip_on=False, zorder=6,
+    )  # fmt: skip
+    return artist
 
 
 def save(figure: Figure, stem: Path) -> list[Path]:

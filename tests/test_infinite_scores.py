@@ -15,7 +15,7 @@ from sample_records import metric, result
 from scipy import stats
 
 from worldbench.cli.main import main
-from worldbench.core.metric import Direction
+from worldbench.core.metric import Damage, Direction, Metric, Report
 from worldbench.core.statistics import Mean, mean_interval, normal_interval
 from worldbench.records import reading
 from worldbench.records.board import render as board
@@ -25,6 +25,7 @@ from worldbench.records.extremes import Extremes, verdict
 from worldbench.records.leaderboard import Row, build
 from worldbench.records.runs import Result
 from worldbench.records.scores import Score
+from worldbench.studies.check.calibration import Severity, judge_damage, judge_sight
 
 INF = math.inf
 PLAIN = [0.2, 0.25, 0.22, 0.21, 0.24]
@@ -175,3 +176,47 @@ def test_show_prints_infinite_scores_and_reasons(tmp_path: Path, capsys: pytest.
 
 def read_score(path: Path, name: str) -> Score:
     return reading.read(path, Result).scores[name].scores[name]
+
+
+@pytest.mark.parametrize(
+    ("undamaged", "damaged", "worse"),
+    [
+        ([0.0, 0.0], [0.3, INF], True),
+        ([0.0, 0.0], [INF, INF], True),
+        ([INF, INF], [INF, INF], False),
+        ([INF, 0.0], [0.0, INF], False),
+        ([INF, INF], [0.0, 0.0], False),
+    ],
+)
+def test_damage_that_makes_a_loss_infinite_makes_it_worse(
+    undamaged: list[float], damaged: list[float], worse: bool
+) -> None:
+    ladder = [Severity(0.0, {"m": {"kl": undamaged}}), Severity(1.0, {"m": {"kl": damaged}})]
+    (verdict,) = judge_damage(loss_metric(worse=("noise",)), "noise", ladder)
+    assert (verdict.statement, verdict.holds) == ("noise makes kl worse", worse)
+
+
+def test_unchanged_infinite_scores_are_unchanged_and_a_metric_that_is_always_infinite_is_blind() -> None:
+    m = loss_metric(unchanged=("noise",))
+
+    def holds(values: list[float]) -> bool | None:
+        ladder = [Severity(0.0, {"m": {"kl": [INF, 0.5]}}), Severity(1.0, {"m": {"kl": values}})]
+        return judge_damage(m, "noise", ladder)[0].holds
+
+    assert holds([INF, 0.5]) is True
+    assert holds([INF, INF]) is False
+    assert holds([INF, math.nan]) is None
+    (blind,) = judge_sight(m, {"oracle": {"kl": INF}, "uniform": {"kl": INF}}, {})
+    (seeing,) = judge_sight(m, {"oracle": {"kl": 0.0}, "uniform": {"kl": INF}}, {})
+    assert (blind.holds, seeing.holds) == (False, True)
+
+
+def loss_metric(worse: tuple[str, ...] = (), unchanged: tuple[str, ...] = ()) -> Metric:
+    class Loss(Metric):
+        name, version, primary, direction = "m", 1, "kl", "lower"
+        damage = (Damage("kl", worse=worse, unchanged=unchanged, direction="lower"),)
+
+        def measure(self, evaluation: Any) -> Report:
+            raise NotImplementedError
+
+    return Loss()

@@ -69,6 +69,8 @@ def test_where_a_level_is_first_reached() -> None:
     assert crossing([0.5, 0.2], 0.5) == (0, 1.0)
     assert crossing([0.4, 0.2], 0.5) is None
     assert crossing([0.4, 0.2], 0.1) is None
+    assert crossing([math.inf, math.inf, 0.2], 0.4) == (2, 1.0)
+    assert crossing([math.inf, math.inf], math.inf) is None
 
 
 def test_models_on_one_curve_are_alike_at_matched_loss_only(tmp_path: Path) -> None:
@@ -131,6 +133,23 @@ def test_a_seed_that_was_never_seen_at_the_level_is_missing(tmp_path: Path) -> N
     assert row.levels == (None, 0.22, 0.21)
     assert row.verdict == "missing: 2 of 3 shared seeds have it at the matched loss"
     assert "seed 0 not matched" in render([row], "table")
+
+
+def test_infinite_losses_and_scores(tmp_path: Path) -> None:
+    """A run whose loss is infinite at every checkpoint is not matched. An infinite score at one of the two checkpoints
+    makes the score at the matched loss infinite, and both infinities together leave none."""
+    inf = math.inf
+    curves: list[Curve] = [[(inf, 0.1), (inf, 0.2)], [(1.0, inf), (0.1, 0.5)], [(1.0, inf), (0.1, -inf)]]
+    for seed, curve in enumerate(curves):
+        write(tmp_path, "gpt", seed, curve)
+        write(tmp_path, "nextlat", seed, [(1.0, 0.1), (0.3, 0.2)])
+    (row,) = compare("gpt", "nextlat", [tmp_path], matched="excess_loss")
+    assert row.levels == (None, 0.3, 0.3)
+    assert "seed 0 not matched (one of them is below the other's least loss" in render([row], "table")
+    traces = [read(next(tmp_path.glob(f"gpt-{seed}-*")) / "trace.json", Trace) for seed in range(3)]
+    other = read(next(tmp_path.glob("nextlat-0-*")) / "trace.json", Trace)
+    found = [at_matched_loss({0: one}, {0: other}, "excess_loss.kl").ours[0].scores["m"].value("x") for one in traces]
+    assert found == [None, inf, None]
 
 
 def test_a_score_that_one_side_of_the_level_lacks_is_missing(tmp_path: Path) -> None:

@@ -176,7 +176,9 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         fields |= {"steps_a": tuple(pair.steps[s][0] for s in seeds), "steps_b": tuple(pair.steps[s][1] for s in seeds)}
     both = [(value_of(ours[s].scores, column), value_of(theirs[s].scores, column)) for s in seeds]
     values = [(x, y) for x, y in both if x is not None and y is not None]
+    fields["version"] = holders[0].version
     if len({m.version for m in holders}) > 1:
+        fields["version"] = None
         fields["verdict"], values = f"not paired: different versions of the metric {name}", []
     elif len(values) < len(seeds):
         unmatched = " at the matched loss" if None in fields.get("levels", ()) else ""

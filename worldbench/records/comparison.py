@@ -7,6 +7,7 @@ from typing import Any
 
 from worldbench.core import cells, tables
 from worldbench.core.errors import InputError
+from worldbench.records import versions
 from worldbench.records.parts import marked
 
 
@@ -18,7 +19,7 @@ class Comparison:
     without a verdict. p_equivalent: p value of the hypothesis that the models differ by `margin` or more,
     Holm-adjusted. unpaired: seeds that only one model has. matched: the loss at which the models are compared. levels:
     its value for each shared seed. steps_a, steps_b: training steps at which the runs reach it. tuned_a, tuned_b:
-    trials x seeds of tuning, "-" for none.
+    trials x seeds of tuning, "-" for none. version: of the metric; None if the models have different ones.
     """
 
     world: str
@@ -44,6 +45,7 @@ class Comparison:
     steps_b: tuple[float | None, ...] = ()
     tuned_a: str = "-"
     tuned_b: str = "-"
+    version: int | None = None
 
 
 def _number(value: float | None) -> str:
@@ -78,7 +80,7 @@ def render(rows: list[Comparison], form: str) -> str:
         ]
         for r in rows
     ]
-    notes = [*_levels(rows), *_budgets(rows)]
+    notes = [*_levels(rows), *_budgets(rows), *_versions(rows)]
     if form == "markdown":
         return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in notes)])
     return "\n".join([tables.terminal(head, body, 3), *map(tables.note, notes)])
@@ -91,8 +93,9 @@ def _levels(rows: list[Comparison]) -> list[str]:
     for r in rows:
         if not r.matched:
             continue
+        lost = "one of them is below the other's least loss from its first checkpoint, or has no finite loss"
         seeds = [
-            f"seed {seed} not matched (one of them is below the other's least loss from its first checkpoint)"
+            f"seed {seed} not matched ({lost})"
             if level is None or at is None or bt is None
             else f"seed {seed} {level:.3g} (steps {at:.0f} and {bt:.0f})"
             for seed, level, at, bt in zip(r.seeds, r.levels, r.steps_a, r.steps_b)
@@ -117,6 +120,10 @@ def _budgets(rows: list[Comparison]) -> list[str]:
             both = f"{r.a} {r.tuned_a}, {r.b} {r.tuned_b}"
             out.setdefault(f"{_where(r)}: tuned (trials x seeds): {both}{'' if r.tuned_a == r.tuned_b else unfair}")
     return list(out)
+
+
+def _versions(rows: list[Comparison]) -> list[str]:
+    return versions.sentence({r.score.partition(".")[0]: r.version} for r in rows if r.version is not None)
 
 
 def _flat(row: Comparison) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 The level of a seed is the lowest loss that both runs reach: the larger of their two smallest losses. The scores of a
 run are taken where its loss first falls to the level, by linear interpolation in the log of the loss between that
-checkpoint and the one before. A seed is not matched if one run is below the level already at its first checkpoint.
+checkpoint and the one before. A seed is not matched if one run is below the level already at its first checkpoint, or
+if the loss of one run is infinite at every checkpoint.
 """
 
 from __future__ import annotations
@@ -100,9 +101,11 @@ def losses(record: Trace, column: str) -> list[float]:
 def crossing(loss: list[float], level: float) -> tuple[int, float] | None:
     """(i, w): the level is first reached between checkpoints i - 1 and i.
 
-    There the log of the loss is (1 - w) times the log at i - 1 plus w times the log at i. None: the level is never
-    reached, or the first checkpoint is below it already.
+    There the log of the loss is (1 - w) times the log at i - 1 plus w times the log at i. None: the level is infinite
+    or never reached, or the first checkpoint is below it already.
     """
+    if math.isinf(level):
+        return None
     i = next((k for k, x in enumerate(loss) if x <= level), None)
     if i is None or (i == 0 and loss[0] < level):
         return None
@@ -122,7 +125,8 @@ def _at(record: Trace, place: tuple[int, float] | None) -> tuple[Result, float |
     def between(x: float | None, y: float | None) -> float | None:
         if y is None or weight == 1:
             return y
-        return None if x is None else (1 - weight) * x + weight * y
+        mean = math.nan if x is None else (1 - weight) * x + weight * y
+        return None if math.isnan(mean) else mean  # also between infinities of both signs
 
     scores = {}
     for name, metric in after.scores.items():

@@ -42,11 +42,6 @@ class Score(Part, frozen=True, kw_only=True):
             reason=measured.reason if math.isnan(value) else "",
         )
 
-    @property
-    def finite(self) -> float | None:
-        """The value if it is a finite number, else None."""
-        return finite(self.value)
-
 
 class Metric(Part, frozen=True, kw_only=True):
     """All scores of one metric.

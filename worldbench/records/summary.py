@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from worldbench.core.text import counted
+from worldbench.records import versions
 from worldbench.records.bench import Bench
 from worldbench.records.check import Check, Measurement
 from worldbench.records.decoding import Decoding
@@ -22,9 +23,9 @@ def _about(record: Record) -> str:
     who = f"{record.model.name} in {record.world_name}" if isinstance(record, Head) else ""
     match record:
         case Result():
-            return f"{who}, {counted(len(record.scores), 'metric')}"
+            return f"{who}, {_metrics(record)}"
         case Trace():
-            return f"{who}, {counted(len(record.scores), 'metric')} at {counted(len(record.trace), 'checkpoint')}"
+            return f"{who}, {counted(len(record.trace), 'checkpoint')}, {_metrics(record)}"
         case Decoding():
             return f"{who}, {counted(len(record.arms), 'way')} of drafting"
         case Config():
@@ -46,3 +47,10 @@ def _about(record: Record) -> str:
         case Bench():
             return counted(len(record.models), "model")
     return "read"
+
+
+def _metrics(record: Result | Trace) -> str:
+    """How many metrics, and which of them this worldbench has in other versions."""
+    found = versions.other({name: metric.version for name, metric in record.scores.items()})
+    others = f"; metrics in other versions: {', '.join(found)}" if found else ""
+    return f"{counted(len(record.scores), 'metric')}{others}"

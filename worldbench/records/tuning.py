@@ -26,8 +26,8 @@ class TrialRun(Record, frozen=True, kw_only=True):
 
 
 class Trial(Part, frozen=True, kw_only=True):
-    """The settings that were tried, by option, and the value of the criterion: its mean over the runs, None if a run
-    failed."""
+    """The settings that were tried, by option, and the value of the criterion: its mean over the runs, infinite if a
+    score is infinite, None if a run failed."""
 
     trial: Count
     settings: dict[str, float]
@@ -78,7 +78,7 @@ class Best(Part, frozen=True, kw_only=True):
 
 
 class Tuning(Record, frozen=True, kw_only=True):
-    """All trials of a tuning. best: None if every trial failed."""
+    """All trials of a tuning. best: None if no trial has a finite value."""
 
     kind: ClassVar[str] = "tuning"
     marks: ClassVar[tuple[str, ...]] = ("trials", "space")

@@ -6,6 +6,7 @@ computed again from the weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from worldbench.core.abilities import HasLaw
 from worldbench.core.errors import InputError
-from worldbench.core.files import clean, read_regular
+from worldbench.core.files import read_regular
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, World
 from worldbench.records.lines import EvalLine
@@ -43,15 +44,19 @@ def point(world: World, model: SequenceModel, documents: Documents, step: int) -
     """The held-out loss, the loss of the exact law on the same documents (`bayes`), and their difference (`excess`), in
     nats per token.
 
-    In a world without an exact law only the held-out loss is there. Values that are not finite are None.
+    In a world without an exact law only the held-out loss is there. A value that is NaN is None; infinite values stay.
     """
     from worldbench.metrics.excess_loss import divergences
 
     if not isinstance(world, HasLaw):
-        return EvalLine(step=step, loss=clean(mean_loss(model, documents)))
+        return EvalLine(step=step, loss=_defined(mean_loss(model, documents)))
     _, _, kl, entropy, loss = divergences(world, model, documents)
     losses = {"loss": loss, "bayes": entropy, "excess": kl}
-    return EvalLine(step=step, **{name: clean(float(values.mean())) for name, values in losses.items()})
+    return EvalLine(step=step, **{name: _defined(float(values.mean())) for name, values in losses.items()})
+
+
+def _defined(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def mean_loss(model: SequenceModel, documents: Documents) -> float:

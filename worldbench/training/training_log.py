@@ -20,7 +20,7 @@ import msgspec
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import cannot_write, read_start, to_json, write_all, write_atomic
 from worldbench.records.lines import EvalLine, Line
-from worldbench.records.parts import decoded
+from worldbench.records.parts import decoded, marked
 
 LIMIT = 1 << 30
 """Largest metrics.jsonl in bytes that is read: 1 GiB."""
@@ -55,7 +55,7 @@ class TrainingLog:
 
     def write(self, line: Line) -> None:
         """Append a line. Raises RunError if it cannot be written."""
-        raw = f"{to_json(msgspec.to_builtins(line), indent=None)}\n".encode()
+        raw = f"{to_json(marked(msgspec.to_builtins(line)), indent=None)}\n".encode()
         try:
             write_all(self.handle, raw)
         except OSError as error:

@@ -58,9 +58,15 @@ def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> l
 
 def _worse(a: Sequence[float], b: Sequence[float], higher: bool) -> tuple[float, float, float]:
     """How much worse b is than a, paired: the mean and its t interval. The interval is the mean itself for a single
-    pair, or if all pairs have the same difference."""
-    gaps = [(x - y if higher else y - x) for x, y in zip(a, b)]
+    pair, or if all pairs have the same difference.
+
+    Infinite values are kept. Two equal ones differ by 0. If some pairs differ infinitely, all in one direction, then so
+    do the mean and its interval; with both directions, nothing is known of the mean.
+    """
+    gaps = [0.0 if x == y else x - y if higher else y - x for x, y in zip(a, b)]
     m = mean_interval(gaps)
+    if math.isnan(m.value):
+        return math.nan, -math.inf, math.inf
     low, high = m.interval or (m.value, m.value)
     return m.value, low, high
 
@@ -83,12 +89,12 @@ def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verd
         severities = [r.values.get(metric.name, {}).get(d.score, []) for r in ladder]
         higher = d.direction == "higher"
         means = " ".join(_number(sum(r) / len(r)) if r else "none" for r in severities)
-        if any(not r or not all(map(math.isfinite, r)) for r in severities):
+        if any(not r or any(map(math.isnan, r)) for r in severities):
             said = f"{kind} leaves {d.score} unchanged" if effect == "unchanged" else f"{kind} makes {d.score} worse"
             out.append(Verdict(metric.name, said, means, None))
             continue
         if effect == "unchanged":
-            most = max(abs(x - y) for r in severities[1:] for x, y in zip(severities[0], r))
+            most = max(0.0 if x == y else abs(x - y) for r in severities[1:] for x, y in zip(severities[0], r))
             out.append(Verdict(metric.name, f"{kind} leaves {d.score} unchanged", means, most <= d.tolerance + EXACT))
             continue
         _, low, _ = _worse(severities[0], severities[-1], higher)
@@ -111,10 +117,10 @@ def judge_sight(
         for r in ladder:
             mine = r.values.get(metric.name, {}).get(metric.primary, [])
             values += [sum(mine) / len(mine)] if mine else []
-    values = [v for v in values if math.isfinite(v)]
+    values = [v for v in values if not math.isnan(v)]
     if len(values) < 2:
         return []
-    spread = max(values) - min(values)
+    spread = 0.0 if max(values) == min(values) else max(values) - min(values)
     return [
         Verdict(
             metric.name,

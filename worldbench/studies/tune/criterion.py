@@ -72,7 +72,7 @@ class Criterion:
         return {"metrics": () if self.metric is None else (self.metric,)}
 
     def measure(self, prepared: Prepared, model: SequenceModel) -> dict[str, float]:
-        """All scores of the criterion's metric. Scores that are NaN or infinite are left out."""
+        """All scores of the criterion's metric. Missing scores (NaN) are left out; infinite scores are kept."""
         settings = prepared.job.groups["eval"]
         if self.metric is None:
             from worldbench.training.curve import mean_loss
@@ -83,7 +83,7 @@ class Criterion:
 
             scored = score(prepared.world, model, settings, None).scores[self.metric].scores
             scores = {name: s.value for name, s in scored.items() if s.value is not None}
-        return {name: value for name, value in scores.items() if math.isfinite(value)}
+        return {name: value for name, value in scores.items() if not math.isnan(value)}
 
     def require(self, prepared: Prepared, model: SequenceModel) -> None:
         """Raises InputError if a model cannot be judged by the criterion. `model`: a model of the same kind, trained
@@ -97,7 +97,8 @@ class Criterion:
             raise InputError(f"the metric {self.metric} has no score {self.score!r}{nearest(self.score, scores)}")
 
     def best(self, values: list[float | None]) -> int | None:
-        """The index of the best value, the first one on a tie. None ranks last. Returns None if all values are None."""
-        known = [i for i, v in enumerate(values) if v is not None]
+        """The index of the best value, the first one on a tie. Infinite values and None are never chosen: if there are
+        no others, the result is None."""
+        known = [i for i, v in enumerate(values) if v is not None and math.isfinite(v)]
         sign = 1 if self.direction == "lower" else -1
         return min(known, key=lambda i: sign * values[i], default=None)  # type: ignore[operator]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,23 +132,33 @@ def require_equal(records: list[Tuning]) -> None:
 
 
 def show(paths: list[Path]) -> None:
-    """Prints one table of the tuned models. Raises RunError if they had unequal numbers of trainings, or if every
-    trial of one model failed."""
+    """Prints one table of the tuned models. Raises RunError if they had unequal numbers of trainings, or if no
+    trial of one model has a finite value."""
     records = [read(path, Tuning) for path in paths]
     require_equal(records)
     criterion = records[0].criterion.score
     body = []
     for r in records:
         best, failed = r.best, sum(t.value is None for t in r.trials)
-        chosen = ["-", "-", "every trial failed"]
+        infinite = sum(t.value is not None and math.isinf(t.value) for t in r.trials)
+        chosen = ["-", "-", "no trial has a finite value"]
         if best is not None:
             chosen = [value_text(best.value), str(best.trial), settings_text(best.settings)]
         tuned = f"{r.budget.trials}x{r.budget.seeds}"
-        body.append([r.model.name, tuned, str(failed), value_text(r.trials[0].value), *chosen])
-    head = ["model", "tuned", "failed", f"{criterion} of the preset", "of the best trial", "trial", "its settings"]
+        body.append([r.model.name, tuned, str(failed), str(infinite), value_text(r.trials[0].value), *chosen])
+    head = [
+        "model",
+        "tuned",
+        "failed",
+        "infinite",
+        f"{criterion} of the preset",
+        "of the best trial",
+        "trial",
+        "its settings",
+    ]
     print(tables.terminal(head, body, 1))
     if lost := [r.model.name for r in records if r.best is None]:
-        every = f"every trial of {', '.join(lost)} failed, including the preset"
+        every = f"every trial of {', '.join(lost)} failed or has an infinite {criterion}, including the preset"
         raise RunError(f"{every}; start from a lower --train.learning_rate")
 
 

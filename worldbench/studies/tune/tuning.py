@@ -3,13 +3,15 @@ weights.
 
 A trial is a training run in its own folder, on seeds that are never reported. Only the criterion is scored, on the
 documents and prompts of an evaluation seed that is not reported. What is held out (pairs, mazes) depends on the
-world only, so it is the same for every seed. A trial that diverges stays in the record and ranks last.
+world only, so it is the same for every seed. A trial that diverges, or whose criterion is infinite, stays in the
+record and is never chosen.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -204,13 +206,14 @@ def _done(path: Path, prepared: Prepared) -> TrialRun:
 
 
 def _trial(number: int, settings: dict[str, float], runs: list[TrialRun], criterion: Criterion) -> Trial:
-    """The outcome of a trial. Its value is the mean over seeds, or None if a seed failed or has no finite score."""
+    """The outcome of a trial. Its value is the mean over seeds: infinite if the score of a seed is infinite, None if a
+    seed failed or has no score."""
     values = [run.scores.get(criterion.score) for run in runs]
-    lost = f"{criterion.name} is NaN or infinite"
+    lost = f"{criterion.name} is NaN"
     runs = [
         msgspec.structs.replace(run, failed=lost) if value is None and not run.failed else run
         for run, value in zip(runs, values)
     ]
     known = [value for value in values if value is not None]
     mean = sum(known) / len(known) if len(known) == len(values) else None
-    return Trial(trial=number, settings=settings, value=mean, runs=runs)
+    return Trial(trial=number, settings=settings, value=None if mean is None or math.isnan(mean) else mean, runs=runs)
