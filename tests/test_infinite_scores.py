@@ -148,7 +148,11 @@ def test_a_board_keeps_infinite_scores_and_says_why_scores_are_missing(tmp_path:
         assert part in shown
     assert "inf (1 of 3 seeds)" in board(build([tmp_path]), "table")
     table = {r["model"]: r for r in csv.DictReader(io.StringIO(board(build([tmp_path]), "csv")))}
-    assert (table["gpt"]["kl mean"], table["gpt"]["kl low"], table["jtp"]["kl mean"]) == ("inf", "", "")
+    assert (table["gpt"]["kl mean"], table["gpt"]["kl low over training seeds"], table["jtp"]["kl mean"]) == (
+        "inf",
+        "",
+        "",
+    )
     assert table["jtp"]["missing"].startswith("kl.kl: there are no documents")
     content = {r["model"]: r for r in json.loads(board(build([tmp_path]), "json"))}
     assert content["gpt"]["scores"]["kl.kl"]["mean"] == "inf"
