@@ -44,6 +44,13 @@ figures.add(
     arrays=("by_exact_bayes",),
 )
 figures.add(
+    "arrival",
+    "the probability that a sampled ride arrives, by distance, and its histogram over prompts",
+    f"{_HERE}.arrival_curve:draw",
+    metric="arrival_calibration",
+    arrays=("arrived",),
+)
+figures.add(
     "spectra",
     "the singular values of the hidden states",
     f"{_HERE}.spectra:draw",

@@ -10,6 +10,11 @@ for _name, _options, _line in (
         "share of unseen prompts from which the model makes only legal moves and ends at the destination",
     ),
     (
+        "arrival_calibration",
+        "arrival_calibration:ArrivalOptions",
+        "how probable it is, by prompt, that a ride of the model arrives; certain under the exact law",
+    ),
+    (
         "detours",
         "detours:DetourOptions",
         "share of rides that arrive although the referee replaces some moves by other legal moves",

@@ -107,9 +107,12 @@ def roll_out(
     detour: float = 0.0,
     start: int = 0,
     kind: Kind = "random",
+    stream: str = "sampling",
 ) -> Rides:
     """Decode one ride per prompt. Prompt i of the evaluation draws from its own block of the streams, for every model
     and in every chunk.
+
+    stream: the name of the stream from which tokens are sampled.
 
     detour: the probability that a choice is replaced by another legal move after which the goal is still within the
     budget. Where there is no such move the choice stands. kind: which move, see `forced_move`. Which steps are forced
@@ -118,7 +121,7 @@ def roll_out(
     require((Automaton, HasBudget) if detour else (Automaton,), world)
     chunks = [
         _roll_out_chunk(
-            world, model, prompts[i : i + CHUNK], lengths[i : i + CHUNK], seed, choice, detour, start + i, kind
+            world, model, prompts[i : i + CHUNK], lengths[i : i + CHUNK], seed, choice, detour, start + i, kind, stream
         )
         for i in range(0, len(prompts), CHUNK)
     ]
@@ -135,10 +138,11 @@ def _roll_out_chunk(
     detour: float,
     start: int,
     kind: Kind,
+    stream: str,
 ) -> Rides:
     n, limit, vocabulary = len(prompts), world.longest, world.vocabulary
     action_token, column = np.array(vocabulary.actions), vocabulary.action_of_token
-    sampling = streams.uniform(start, n, limit, "evaluation", seed, "sampling") if choice == "sampled" else None
+    sampling = streams.uniform(start, n, limit, "evaluation", seed, stream) if choice == "sampled" else None
     forcing = streams.uniform(start, n, 2 * limit, "evaluation", seed, "detours") if detour else None
     tokens = np.full((n, limit), vocabulary.pad, np.int32)
     length, legal_tokens, forced = (np.zeros(n, np.int64) for _ in range(3))

@@ -28,6 +28,7 @@ from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.figures import (
+    arrival_curve,
     belief_distances,
     belief_simplex,
     calibration,
@@ -45,7 +46,9 @@ from worldbench.records.reading import read, text
 from worldbench.records.runs import Trace
 from worldbench.runs.scoring import score
 
-SETTINGS = eval_config(documents=20, trials=6, reconstruction_rides=20, probe_documents=60, rank_tokens=60)
+SETTINGS = eval_config(
+    documents=20, trials=6, reconstruction_rides=20, probe_documents=60, rank_tokens=60, arrival_prompts=6
+)
 Draw = Callable[..., list[Path]]
 
 
@@ -72,6 +75,7 @@ def figures(folder: Path) -> dict[str, Reader]:
         "beliefs": (hmm, "belief_probe", (belief_simplex.draw, belief_distances.draw)),
         "components": (long, "belief_probe", (belief_simplex.draw,)),
         "position": (long, "excess_loss", (position_loss.draw,)),
+        "arrival": (taxi, "arrival_calibration", (arrival_curve.draw,)),
         "spectra": (hmm, "effective_rank", (spectra.draw,)),
         "map": (taxi, "map_reconstruction", (street_map.draw, interactive_map.draw)),
         "maze": (maze, "map_reconstruction", (maze_map.draw,)),

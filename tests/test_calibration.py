@@ -82,6 +82,8 @@ def test_metrics_say_what_references_score(metric_name: str, reference: type[Fro
 FEW = eval_config(
     trials=20,
     documents=30,
+    arrival_prompts=10,
+    arrival_rides=3,
     structure_trials=20,
     shift_trials=10,
     suffixes=3,

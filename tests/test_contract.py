@@ -48,7 +48,8 @@ SMALL = eval_config(
 APPLY = {
     "letters": {"effective_rank"},
     "riddles": {
-        "next_token", "valid_trajectories", "lookahead", "retelling", "out_of_distribution", "effective_rank",
+        "next_token", "valid_trajectories", "arrival_calibration", "lookahead", "retelling", "out_of_distribution",
+        "effective_rank",
     },
     "sums-3-own-0": {"excess_loss", "state_probe", "belief_probe", "transition_consistency", "effective_rank"},
     "sums-4-shared-1": {"excess_loss", "state_probe", "belief_probe", "transition_consistency", "effective_rank"},

@@ -19,7 +19,7 @@ from worldbench.core.eval_config import eval_config
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import named
 from worldbench.envs.hmm.world import HMM
-from worldbench.figures import belief_distances, belief_simplex, position_loss, spectra
+from worldbench.figures import arrival_curve, belief_distances, belief_simplex, position_loss, spectra
 from worldbench.figures.belief_simplex import CORNERS, lay_out
 from worldbench.figures.run_figures import draw_run
 from worldbench.metrics import effective_rank, excess_loss
@@ -152,7 +152,25 @@ def test_distances_are_those_of_the_evidence(tmp_path: Path) -> None:
     assert "distance_law" not in drawn
 
 
-@pytest.mark.parametrize("figure", [belief_simplex, belief_distances, position_loss, spectra])
+def test_arrival_is_drawn_with_distances_and_without(tmp_path: Path) -> None:
+    plain = {"arrived": np.array([0, 3, 4]), "distance": np.array([1, 1, 2]), "rides": np.array([4])}
+    np.savez(tmp_path / "plain.npz", **plain)
+    half = np.array([0.4, 0.9])
+    curve = {"from": np.array([1, 2]), "below": np.array([2, -1]), "prompts": np.array([2, 1])}
+    ends = {"arrives": half, "low": half - 0.3, "high": half + 0.1}
+    np.savez(tmp_path / "curve.npz", **plain, **{f"by_{name}": x for name, x in (curve | ends).items()})
+    for name in ("plain", "curve"):
+        paths = arrival_curve.draw(tmp_path / f"{name}.npz", tmp_path / name, title="a $run")
+        assert {p.suffix for p in paths} == {".png", ".svg", ".csv"}
+        drawn = table(paths[-1])
+        assert drawn["arrived"].tolist() == [0, 3, 4]
+        assert drawn["rides"].tolist() == [4, 4, 4]
+    np.savez(tmp_path / "wrong.npz", **(plain | {"rides": np.array([3])}))
+    with pytest.raises(InputError, match="more arrivals than rides"):
+        arrival_curve.draw(tmp_path / "wrong.npz", tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("figure", [arrival_curve, belief_simplex, belief_distances, position_loss, spectra])
 def test_what_is_no_evidence_is_reported(figure, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", outcome=np.zeros(3))
     (tmp_path / "text.npz").write_text("not an archive")
