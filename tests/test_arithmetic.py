@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
+from tiny_jobs import BASE_ENV, job
 
 from worldbench.baselines.references import Oracle
 from worldbench.cli.main import main
@@ -21,7 +22,10 @@ from worldbench.core.errors import InputError, RunError
 from worldbench.core.eval_config import eval_config
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
+from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.runs.prepared import identify
 from worldbench.runs.scoring import score
+from worldbench.runs.weights import build
 from worldbench.training import arithmetic
 from worldbench.training.trainer import Trainer
 
@@ -104,6 +108,21 @@ def test_the_option_that_is_named_is_the_verbs_own(
     message = capsys.readouterr().err
     assert "use --device cpu" in message
     assert "train.device" not in message
+
+
+def test_an_operation_whose_digits_vary_is_refused(tmp_path: Path) -> None:
+    taken = job("gpt")
+    world = TaxiWorld(BASE_ENV)
+    prepared = build(identify(taken, world))
+    trainer = Trainer(world, prepared, taken.groups["data"], taken.groups["train"], 0, tmp_path)
+
+    def backward(*_: object) -> dict[str, torch.Tensor]:
+        torch.zeros(3).put_(torch.tensor([0, 0]), torch.tensor([1.0, 2.0]))
+        return {}
+
+    trainer.objective.backward = backward  # type: ignore[method-assign]
+    with pytest.raises(RunError, match=r"'gpt' uses put_ on cpu, whose last digits vary.*use another operation"):
+        trainer.step(0)
 
 
 # The fingerprint

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import hashlib
+import os
 import platform
 from pathlib import Path
 
@@ -52,8 +53,11 @@ def set_up(threads: int = 1) -> None:
     """
     keep_freed_memory()
     torch.set_num_threads(threads)
-    # It sets what use_deterministic_algorithms(True, warn_only=True) sets, and does not import the compiler (0.8 s).
-    torch.set_deterministic_debug_mode("warn")
+    # cuBLAS gives equal digits only with a workspace of fixed size, which it reads before the first CUDA operation.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # As use_deterministic_algorithms(True), without the import of the compiler (0.8 s). With "warn", CUDA's
+    # memory-efficient attention would add up gradients in an order that varies.
+    torch.set_deterministic_debug_mode("error")
     # None of our code reads memory before it writes to it, so that filling new memory only takes time.
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     limit_blas()

@@ -106,7 +106,20 @@ class Trainer:
         return [whole.rows(int(low), int(high)).to(self.device) for low, high in itertools.pairwise(cuts)]
 
     def step(self, step: int) -> dict[str, torch.Tensor]:
-        """Do one optimizer step. Returns the mean of each term of the loss, detached and on the device."""
+        """Do one optimizer step. Returns the mean of each term of the loss, detached and on the device. Raises RunError
+        if the objective uses an operation whose last digits vary from run to run."""
+        try:
+            return self._step(step)
+        except RuntimeError as error:
+            if "does not have a deterministic implementation" not in str(error):
+                raise
+            operation = str(error).split(" ", 1)[0]
+            raise RunError(
+                f"the objective {self.objective.name!r} uses {operation} on {self.device}, whose last digits vary from "
+                "run to run; use another operation, or train on another device (--train.device)"
+            ) from error
+
+    def _step(self, step: int) -> dict[str, torch.Tensor]:
         parts = self.batches(step)
         counts = [self.objective.counts(part) for part in parts]
         totals = {name: sum(c[name] for c in counts) for name in counts[0]}

@@ -1,0 +1,58 @@
+"""Training on a graphics card: every objective gives the same bits again, and every world is trained in and scored.
+Skipped where torch sees no CUDA device."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import OPTIONS, TINY_MODELS, TINY_WORLDS, call, tiny_model, tiny_words
+
+from worldbench.core.registry import models
+from worldbench.records.finding import own_result
+from worldbench.records.reading import read
+from worldbench.records.runs import Result
+
+if not torch.cuda.is_available():
+    pytest.skip("torch sees no CUDA device", allow_module_level=True)
+TRAINED = [name for name in models.names() if models[name].trained]
+
+
+def trained(out: Path, world: str, model: str) -> Path:
+    """The folder of a tiny run on the graphics card."""
+    shape = dataclasses.asdict(tiny_model(model))
+    options = OPTIONS | {"model": {name: shape[name] for name in TINY_MODELS if name in shape}}
+    words = [
+        word
+        for group in ("train", "model", "eval")
+        for name, value in options[group].items()
+        for word in (f"--{group}.{name}", str(value))
+    ]
+    code, said = call(
+        *("run", world, "--model", model, "--preset", "small", *tiny_words(world), *words),
+        *("--train.device", "cuda", "--out", out, "--quiet"),
+    )
+    assert code == 0, said
+    return next(out.glob(f"{world}-{model}-*"))
+
+
+@pytest.mark.parametrize("model", TRAINED)
+def test_an_objective_trains_to_the_same_bits(tmp_path: Path, model: str) -> None:
+    with warnings.catch_warnings(record=True) as said:
+        folders = [trained(tmp_path / name, "taxi", model) for name in "ab"]
+    assert [str(w.message) for w in said] == []
+    files = [{p.name: p.read_bytes() for p in f.rglob("*.safetensors")} for f in folders]
+    assert files[0]
+    assert files[0] == files[1]
+    assert (folders[0] / "metrics.jsonl").read_bytes() == (folders[1] / "metrics.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("world", sorted(TINY_WORLDS))
+def test_a_world_is_trained_and_scored(tmp_path: Path, world: str) -> None:
+    folder = trained(tmp_path, world, "nextlat")
+    path = own_result(folder)
+    assert path is not None
+    assert read(path, Result).scores["next_token"].scores["top1_legal"].value is not None
