@@ -124,9 +124,11 @@ class BeliefProbe(Metric):
         ),  # its r2 may be anything: on golden mean the last token is the belief
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("r2", worse=("blur",), monotone=True),
-        Damage("distance_corr", worse=("blur",), monotone=True),
-        Damage("r2_nonlinear", worse=("blur",), monotone=True),
+        *(
+            Damage(name, worse=("blur",), unchanged=("drift",), monotone=True)
+            for name in ("r2", "distance_corr", "r2_nonlinear")
+        ),
+        *(Damage(name, worse=("blur",), unchanged=("drift",), direction="lower") for name in ("mse", "kl")),
     )
 
     def applies(self, world: Able, model: SequenceModel) -> str | None:

@@ -69,9 +69,18 @@ class Gain:
         another prefix. Cut off at 1: what predicts better than the own hidden state has all of the gain. Missing, with
         the reason, where there is no gain (`absent`).
         """
+        return self._share(self.other, reached)
+
+    def kept(self, reached: np.ndarray) -> Score:
+        """(single - reached) / (single - own): `share` with another zero. 0: no better than one law for all prefixes.
+        Below 0, what was reached misleads more than knowing nothing. A law that is sure of the wrong token does so, and
+        still has a high `share` if the states of other prefixes are as sure."""
+        return self._share(self.single, reached)
+
+    def _share(self, zero: np.ndarray, reached: np.ndarray) -> Score:
         if (reason := self.absent) is not None:
             return Score.missing(reason, len(self.own))
-        found = gain_interval(self.other - reached, self.other - self.own)
+        found = gain_interval(zero - reached, zero - self.own)
         assert found.interval is not None  # the interval of the denominator does not contain 0
         low, high = found.interval
         return Score(min(found.value, 1.0), found.n, (min(low, 1.0), min(high, 1.0)), self.over)

@@ -53,8 +53,8 @@ class StateProbe(Metric):
         ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("node", worse=("blur",), monotone=True),
-        *(Damage(f"{name}_r2", worse=("blur",)) for name in ("metres", "moves_to_go", "ways")),
+        Damage("node", worse=("blur",), unchanged=("drift",), monotone=True),
+        *(Damage(f"{name}_r2", worse=("blur",), unchanged=("drift",)) for name in ("metres", "moves_to_go", "ways")),
     )
 
     def applies(self, world: Automaton, model: SequenceModel) -> str | None:

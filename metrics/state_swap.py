@@ -111,7 +111,11 @@ class StateSwap(Metric):
         ),
     }  # fmt: skip
 
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("donor_law", worse=("drift",), monotone=True),)
+    damage: ClassVar[tuple[Damage, ...]] = (
+        # A swap puts in exact states, also where those that probes read are blurred.
+        Damage("donor_law", worse=("drift",), unchanged=("blur",), monotone=True),
+        Damage("same_state_change", worse=("drift",), unchanged=("blur",), direction="lower"),
+    )
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, c, seed = evaluation.world, evaluation.model, evaluation.settings, evaluation.seed

@@ -89,9 +89,12 @@ class TransitionConsistency(Metric):
 
     `normalized` = 1 - (KL - KL_direct) / (KL_other - KL_direct), over the first 8 steps. 1: the transition predicts
     as well as the model does by looking, or better. 0: no better than a random other state. (The copied state is no fit
-    zero: its sharp distribution is often worse than that of a random state.) Missing, with the reason, where the true
-    hidden states predict no better than those of other documents, or than one law for all prefixes (`single_law_kl`):
-    there is no gain to normalize by. So it is for untrained networks.
+    zero: its sharp distribution is often worse than that of a random state.) `kept` has another zero, one law for all
+    prefixes (`single_law_kl`): 1 - (KL - KL_direct) / (KL_single - KL_direct). Below 0, the transition misleads more
+    than knowing nothing; `normalized` may then still be high, if the model is sure of itself after every prefix.
+
+    Both are missing, with the reason, where the true hidden states predict no better than those of other documents, or
+    than one law for all prefixes: there is no gain to normalize by. So it is for untrained networks.
 
     Sees: whether the hidden state is sufficient for its own future. Cannot see: whether it is the state of the world;
     where `direct_kl` is high, it is not.
@@ -106,15 +109,19 @@ class TransitionConsistency(Metric):
         "oracle": (
             Expectation("normalized", 1 - 1e-6, 1 + 1e-6),
             Expectation("normalized_own", 1 - 1e-6, 1 + 1e-6),
+            Expectation("kept", 1 - 1e-6, 1 + 1e-6),
+            Expectation("kept_own", 1 - 1e-6, 1 + 1e-6),
             Expectation("direct_kl", -1e-6, 1e-5),
         ),
     }
 
     damage: ClassVar[tuple[Damage, ...]] = (
-        # Neither severity by severity: states blurred or drifted beyond recognition all read as some wrong state,
-        # however much the noise.
-        Damage("normalized", worse=("drift",)),
+        # Not severity by severity: states blurred or drifted beyond recognition all read as some wrong state, however
+        # much the noise. Under much blur, `normalized` is missing, which is worse: the states predict nothing.
+        *(Damage(name, worse=("blur", "drift")) for name in ("normalized", "normalized_own", "kept", "kept_own")),
+        Damage("posthoc_excess", worse=("drift",), direction="lower"),
         Damage("direct_kl", worse=("blur",), unchanged=("drift",), direction="lower"),
+        Damage("single_law_kl", unchanged=("blur", "drift"), direction="lower"),
     )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
@@ -193,6 +200,7 @@ class TransitionConsistency(Metric):
             if name in rolled:
                 key = "normalized" if name == "posthoc" else f"normalized_{name}"
                 report.scores[key] = gain.share(total[name][kept])
+                report.scores[key.replace("normalized", "kept")] = gain.kept(total[name][kept])
         for name in ("posthoc", "own", "linear", "copy", "other_document"):
             if name in total:
                 report.scores[f"{name}_excess"] = Score.ratio(total[name] - total["direct"], count, "documents")

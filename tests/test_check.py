@@ -78,6 +78,35 @@ def test_unchanged_and_unclaimed() -> None:
     assert judge_damage(Made(), "added", severities([1, 1], [0, 0])) == []
 
 
+NAN, INF = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("ladder", "expected", "said"),
+    [
+        (
+            severities([1, 1, 1], [0.9, 0.8, NAN], [NAN, NAN, NAN]),
+            [True, True],
+            "1 0.85 (1 of 3 missing) (3 of 3 missing)",
+        ),
+        (severities([1, 1, 1], [NAN, NAN, NAN], [NAN, NAN, NAN]), [True, True], "1 (3 of 3 missing) (3 of 3 missing)"),
+        (severities([1, 1, 1], [NAN, NAN, NAN], [0.5, 0.6, 0.4]), [True, False], "1 (3 of 3 missing) 0.5"),
+        (severities([1, 1, 1, 1], [NAN, 1, 1, 1]), [False, True], "1 1 (1 of 4 missing)"),
+        (severities([1, 1, 1], [-INF, -INF, -INF]), [True, True], "1 -inf"),
+        (severities([NAN, NAN, NAN], [1, 1, 1]), [None], "(3 of 3 missing) 1"),
+    ],
+)
+def test_a_score_that_damage_makes_missing_is_worse(ladder: list[Severity], expected: list, said: str) -> None:
+    verdicts = judge_damage(Made(), "rewired", ladder)
+    assert holds(verdicts) == expected
+    assert verdicts[0].measured == said
+
+
+def test_a_score_that_goes_missing_is_not_unchanged() -> None:
+    assert holds(judge_damage(Made(), "deleted", severities([1, 1], [1, NAN]))) == [False]
+    assert holds(judge_damage(Made(), "deleted", severities([NAN, NAN], [NAN, NAN]))) == [None]
+
+
 def test_a_blind_metric_is_seen() -> None:
     assert holds(judge_sight(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 1.0}}, {})) == [False]
     assert holds(

@@ -107,7 +107,7 @@ def test_an_untrained_network_has_no_share(where: str, seed: int, request: pytes
         if metric.not_applicable(world, model) is None:
             report = metric.measure(evaluation)
             for name, score in report.scores.items():
-                if name.startswith(("normalized", "donor_law")):
+                if name.startswith(("normalized", "kept", "donor_law")):
                     assert np.isnan(score.value), (name, score)
                     assert "no better than one law for all prefixes" in score.reason
                     assert score.interval is None

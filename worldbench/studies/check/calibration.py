@@ -56,19 +56,33 @@ def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> l
     return out
 
 
-def _worse(a: Sequence[float], b: Sequence[float], higher: bool) -> tuple[float, float, float]:
-    """How much worse b is than a, paired: the mean and its t interval. The interval is the mean itself for a single
-    pair, or if all pairs have the same difference.
+def _worse(a: Sequence[float], b: Sequence[float], higher: bool) -> tuple[float, float]:
+    """How much worse b is than a, paired: the ends of the t interval of the mean difference. Both ends are the mean
+    itself for a single pair, or if all pairs have the same difference.
 
     Infinite values are kept. Two equal ones differ by 0. If some pairs differ infinitely, all in one direction, then so
-    do the mean and its interval; with both directions, nothing is known of the mean.
+    does the interval; with both directions, nothing is known. Missing values are the worst. If b has more of them than
+    a, by at least half of the pairs, both ends are infinite; if a has, minus infinite. Otherwise the other pairs are
+    compared.
     """
-    gaps = [0.0 if x == y else x - y if higher else y - x for x, y in zip(a, b)]
-    m = mean_interval(gaps)
-    if math.isnan(m.value):
-        return math.nan, -math.inf, math.inf
-    low, high = m.interval or (m.value, m.value)
-    return m.value, low, high
+    lost = sum(map(math.isnan, b)) - sum(map(math.isnan, a))
+    if 2 * abs(lost) >= len(a):
+        end = math.copysign(math.inf, lost)
+        return end, end
+    known = [(x, y) for x, y in zip(a, b) if not math.isnan(x) and not math.isnan(y)]
+    if not known:
+        return 0.0, 0.0
+    m = mean_interval([0.0 if x == y else x - y if higher else y - x for x, y in known])
+    return (-math.inf, math.inf) if math.isnan(m.value) else m.interval or (m.value, m.value)
+
+
+def _summary(values: Sequence[float]) -> str:
+    """The mean of the values, and how many are missing."""
+    if not values:
+        return "none"
+    known = [x for x in values if not math.isnan(x)]
+    missing = f"({len(values) - len(known)} of {len(values)} missing)" if len(known) < len(values) else ""
+    return " ".join(filter(None, [_number(sum(known) / len(known)) if known else "", missing]))
 
 
 def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verdict]:
@@ -78,6 +92,9 @@ def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verd
     undamaged. At no severity does it lie entirely on the better side. monotone: at no severity does the interval
     against the previous severity lie entirely on the better side. "unchanged": every corruption of every severity
     has the undamaged score.
+
+    A score that damage makes missing has been made worse: the metric sees that there is nothing left to measure. Where
+    the undamaged model has no score, nothing can be judged.
     """
     out = []
     for d in metric.damage:
@@ -88,20 +105,21 @@ def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verd
             continue
         severities = [r.values.get(metric.name, {}).get(d.score, []) for r in ladder]
         higher = d.direction == "higher"
-        means = " ".join(_number(sum(r) / len(r)) if r else "none" for r in severities)
-        if any(not r or any(map(math.isnan, r)) for r in severities):
+        means = " ".join(map(_summary, severities))
+        if not all(severities) or any(map(math.isnan, severities[0])):
             said = f"{kind} leaves {d.score} unchanged" if effect == "unchanged" else f"{kind} makes {d.score} worse"
             out.append(Verdict(metric.name, said, means, None))
             continue
         if effect == "unchanged":
-            most = max(0.0 if x == y else abs(x - y) for r in severities[1:] for x, y in zip(severities[0], r))
-            out.append(Verdict(metric.name, f"{kind} leaves {d.score} unchanged", means, most <= d.tolerance + EXACT))
+            gaps = [0.0 if x == y else abs(x - y) for r in severities[1:] for x, y in zip(severities[0], r)]
+            same = all(gap <= d.tolerance + EXACT for gap in gaps)  # False if a value is missing
+            out.append(Verdict(metric.name, f"{kind} leaves {d.score} unchanged", means, same))
             continue
-        _, low, _ = _worse(severities[0], severities[-1], higher)
-        never_better = all(_worse(severities[0], r, higher)[2] >= -EXACT for r in severities[1:])
+        low, _ = _worse(severities[0], severities[-1], higher)
+        never_better = all(_worse(severities[0], r, higher)[1] >= -EXACT for r in severities[1:])
         out.append(Verdict(metric.name, f"{kind} makes {d.score} worse", means, low > 0 and never_better))
         if d.monotone:
-            steps = all(_worse(a, b, higher)[2] >= -EXACT for a, b in itertools.pairwise(severities))
+            steps = all(_worse(a, b, higher)[1] >= -EXACT for a, b in itertools.pairwise(severities))
             out.append(Verdict(metric.name, f"more {kind}, worse {d.score}, severity by severity", means, steps))
     return out
 
@@ -116,7 +134,7 @@ def judge_sight(
     for ladder in ladders.values():
         for r in ladder:
             mine = r.values.get(metric.name, {}).get(metric.primary, [])
-            values += [sum(mine) / len(mine)] if mine else []
+            values += [sum(known) / len(known)] if (known := [v for v in mine if not math.isnan(v)]) else []
     values = [v for v in values if not math.isnan(v)]
     if len(values) < 2:
         return []

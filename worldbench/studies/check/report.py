@@ -52,8 +52,9 @@ def show(record: Check) -> None:
         mine = [v for v in record.verdicts if v.metric == name]
         cells = [record.references.get(name, {}).get(r, {}).get(metric.primary) for r in references]
         for ladder in record.ladders.values():
-            values = [v for v in ladder[-1].values.get(name, {}).get(metric.primary, []) if v is not None]
-            cells.append(sum(values) / len(values) if values else None)
+            values = ladder[-1].values.get(name, {}).get(metric.primary, [])
+            known = [v for v in values if v is not None]
+            cells.append(sum(known) / len(known) if 2 * len(known) > len(values) else None)
         judged = [v.holds for v in mine if v.holds is not None]
         held = f"{sum(judged)} of {len(judged)}" if judged else "none"
         held += f" ({len(mine) - len(judged)} not judged)" if len(mine) > len(judged) else ""
