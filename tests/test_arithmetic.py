@@ -31,6 +31,7 @@ from worldbench.training.trainer import Trainer
 
 SHORT = [
     *("--train.steps", "9", "--train.batch", "4", "--train.curve_documents", "5", "--env.length", "5"),
+    *("--train.device", "cpu"),
     *("--model.layers", "1"),
 ]
 SHORT += [
