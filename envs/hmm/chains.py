@@ -28,6 +28,18 @@ def reachable(total: np.ndarray) -> np.ndarray:
         reach = further
 
 
+def blocks(total: np.ndarray) -> np.ndarray:
+    """A number for each state, int [S]: equal for states that are connected by steps in any direction.
+
+    A block is never left. So the block is a part of the state that no token changes. total: weights of steps, float64
+    [S, S], 0 where there is no step. The numbers are in the order of the first states of the blocks.
+    """
+    _, first, label = np.unique(
+        reachable(np.abs(total) + np.abs(total).T), axis=0, return_index=True, return_inverse=True
+    )
+    return np.argsort(np.argsort(first))[label.ravel()]
+
+
 def closed_classes(reach: np.ndarray) -> list[np.ndarray]:
     """The closed classes of a chain, in the order of their first states.
 
@@ -66,6 +78,29 @@ def stationary(total: np.ndarray, name: str) -> np.ndarray:
     out = np.zeros(len(total))
     out[classes[0]] = _by_elimination(total[np.ix_(classes[0], classes[0])])
     return out
+
+
+def long_run(total: np.ndarray, start: np.ndarray, reach: np.ndarray | None = None) -> list[tuple[float, np.ndarray]]:
+    """The closed classes in which a chain ends, each with its probability and its states.
+
+    total: the transition matrix, float64 [S, S]. start: float64 [S]. reach: bool [S, S], from `reachable`; None
+    computes it.
+    """
+    reach = reachable(total) if reach is None else reach
+    classes = closed_classes(reach)
+    passing = np.setdiff1d(np.flatnonzero(reach[start > 0].any(axis=0)), np.concatenate(classes))
+    mass = start.copy()
+    if len(passing):  # expected visits of each state that is left for good
+        stay = total[np.ix_(passing, passing)]
+        visits = np.linalg.solve(((1 + 1e-15) * np.eye(len(passing)) - stay).T, start[passing])  # never singular
+        mass += visits @ total[passing]
+    ends = [(float(mass[c].sum()), c) for c in classes]
+    return [(weight / sum(w for w, _ in ends), c) for weight, c in ends if weight > 0]
+
+
+def of_class(total: np.ndarray, states: np.ndarray) -> np.ndarray:
+    """The stationary distribution on the states of one closed class, float64 [len(states)]."""
+    return _by_elimination(total[np.ix_(states, states)])
 
 
 def _by_elimination(total: np.ndarray) -> np.ndarray:

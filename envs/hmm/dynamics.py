@@ -7,6 +7,7 @@ Shape letters: V tokens, S states, N rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -27,10 +28,45 @@ class Dynamics(Protocol):
         ...
 
     @property
+    def transition(self) -> np.ndarray:
+        """float64 [V, S, S]: the weight of the step from a state to a state that emits a token."""
+        ...
+
+    @property
+    def phi(self) -> np.ndarray:
+        """float64 [S]: turns weights into probabilities."""
+        ...
+
+    @property
+    def summed(self) -> np.ndarray:
+        """The sum of the matrices over tokens, float64 [S, S]."""
+        ...
+
+    @property
+    def emission(self) -> np.ndarray:
+        """The law in each state, float64 [S, V]."""
+        ...
+
+    @property
+    def hidden_markov(self) -> bool: ...
+
+    @property
+    def stationary(self) -> bool: ...
+
+    @property
+    def factors(self) -> Sequence[Dynamics]:
+        """The independent processes of which this process is the product; empty if it is not given as a product."""
+        ...
+
+    @property
     def n_tokens(self) -> int: ...
 
     @property
     def n_states(self) -> int: ...
+
+    def long_run(self) -> Sequence[tuple[float, Dynamics]]:
+        """The stationary processes that it becomes in the long run, each with its probability."""
+        ...
 
     def law(self, belief: np.ndarray) -> np.ndarray:
         """The next-token law at beliefs [N, S]: float64 [N, V]."""

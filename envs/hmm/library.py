@@ -182,7 +182,7 @@ def product(parts: list[Process]) -> Process:
         words = tuple(f"{a},{b}" for a in words for b in p.words)
     return Process(
         name=f"product({' x '.join(p.name for p in parts)})", transition=t, start=start, words=words, phi=phi,
-        own_phi=any(p.own_phi for p in parts),
+        own_phi=any(p.own_phi for p in parts), factors=tuple(parts),
     )  # fmt: skip
 
 

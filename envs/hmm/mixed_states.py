@@ -38,12 +38,6 @@ MOST_PREFIXES = 50_000_000
 """Most numbers that the prefixes of one length may hold (400 MB). Prefixes are not merged."""
 BESIDE = 6
 """Numbers stored for a belief in addition to its S entries: token, parent, probability, and work space for sorting."""
-DEEPEST = 40
-"""Largest depth at which `entropy_rate` stops."""
-RAREST = 1e-6
-"""Smallest probability of a step between beliefs for which `_closed_rate` is used."""
-MOST_SOLVED = 500
-"""Most beliefs of a process for which the entropy rate is computed exactly."""
 
 
 @dataclass(frozen=True)
@@ -181,72 +175,3 @@ def distinct(process: Dynamics, depth: int) -> np.ndarray:
         seen = np.unique(np.concatenate([seen, rounded(level.belief)]), axis=0)
         counts.append(len(seen))
     return np.array(counts)
-
-
-@dataclass(frozen=True)
-class Rate:
-    """The entropy rate in nats. settled: False if `value` is only h_L at the largest depth that was computed."""
-
-    value: float
-    settled: bool
-
-
-def entropy_rate(unfolding: Unfolding, tolerance: float, deepest: int) -> Rate:
-    """The entropy rate h.
-
-    It is exact if the process has at most 500 beliefs in all. Otherwise it is h_L at the first depth L > S at which
-    h_L differs from h_(L-1) by less than `tolerance`. If there is no such L up to `deepest`, or within the limits, the
-    value is h_L at the largest depth computed, and `settled` is False.
-    """
-    process = unfolding.process
-    if (exact := _closed_rate(process)) is not None:
-        return Rate(exact, True)
-    before = np.inf
-    for depth in range(deepest + 1):
-        h = unfolding.entropies(depth)
-        if len(h) <= depth:
-            break
-        if abs(before - h[depth]) < tolerance and depth > process.n_states:
-            return Rate(float(h[depth]), True)
-        before = float(h[depth])
-    return Rate(float(before), False)
-
-
-def _closed_rate(process: Dynamics) -> float | None:
-    """The exact entropy rate, from the Markov chain whose states are the beliefs of the process.
-
-    Returns None if there are more than 500 beliefs in all, or if a step between two beliefs has a probability below
-    1e-6. The second condition is needed because equal beliefs are merged. Beliefs that converge to a limit count as
-    equal to the limit after some steps. Before the limit, a very unlikely token may still be possible, and such a token
-    can decide where the chain is in the long run. The merged chain would then give a wrong rate.
-    """
-    beliefs, fresh, spent = process.start[None], process.start[None], 0
-    origin, target, weight = [], [], []
-    while len(fresh):
-        spent += successor_numbers(process, len(fresh))
-        if spent > MOST_NUMBERS:
-            return None
-        start = MixedStates(np.zeros((len(fresh), 0), np.int8), np.ones(len(fresh)), fresh)
-        parent, _, belief, probability = _children(process, start)
-        if probability.min(initial=0 if not len(probability) else 1) < RAREST:
-            return None
-        known = len(beliefs)
-        rows = np.concatenate([rounded(beliefs), rounded(belief)])
-        _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
-        number = np.argsort(np.argsort(first))[inverse.ravel()]  # numbered in order of first occurrence
-        origin.append(known - len(fresh) + parent)
-        target.append(number[known:])
-        weight.append(probability)
-        fresh = belief[np.sort(first)[known:] - known]
-        if known + len(fresh) > MOST_SOLVED:
-            return None
-        beliefs = np.concatenate([beliefs, fresh])
-    chain = np.zeros((len(beliefs), len(beliefs)))
-    np.add.at(chain, (np.concatenate(origin), np.concatenate(target)), np.concatenate(weight))
-    # The lazy chain stays where it is with probability 1/2. It has the same stationary distribution, and it is
-    # aperiodic, so that its powers converge. Squaring 60 times gives the power 2^60.
-    lazy = (chain / chain.sum(1, keepdims=True) + np.eye(len(beliefs))) / 2
-    for _ in range(60):
-        lazy = lazy @ lazy
-        lazy /= lazy.sum(1, keepdims=True)
-    return float(lazy[0] @ entropy(process.law(beliefs)))

@@ -16,7 +16,7 @@ Shape letters: V tokens, S states, N rows, L length.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -24,7 +24,8 @@ import numpy as np
 from worldbench.core.errors import InputError
 from worldbench.envs.hmm import chains, sampling, validity
 from worldbench.envs.hmm import mixed_states as presentation
-from worldbench.envs.hmm.mixed_states import DEEPEST, MixedStates, Rate, Unfolding
+from worldbench.envs.hmm.entropy_rate import Rate, entropy_rate
+from worldbench.envs.hmm.mixed_states import MixedStates, Unfolding
 
 CHUNK = 2048
 """Rows computed in one block. A block of this size fits into the cache of a core."""
@@ -55,6 +56,8 @@ class Process:
     words: tuple[str, ...] = ()
     phi: np.ndarray = field(default=None)  # type: ignore[assignment]
     own_phi: bool = False
+    factors: tuple[Process, ...] = ()
+    """The independent processes of which this one is the product; empty if it is not given as a product."""
     hidden_markov: bool = field(init=False, default=False)
     """No weight is negative, and phi is all ones. Then beliefs are probabilities, and states can be sampled."""
 
@@ -84,14 +87,64 @@ class Process:
     @cached_property
     def stationary(self) -> bool:
         """Is the start a stationary distribution? Then h_L does not increase with L."""
-        return bool(np.abs(self.start @ self.transition.sum(0) - self.start).max() < validity.ROUNDED)
+        return bool(np.abs(self.start @ self.summed - self.start).max() < validity.ROUNDED)
+
+    @cached_property
+    def summed(self) -> np.ndarray:
+        """The sum of the matrices over tokens, float64 [S, S]."""
+        return np.asarray(self.transition.sum(0))
+
+    @cached_property
+    def _reach(self) -> np.ndarray:
+        """bool [S, S]: can the chain of states go from one state to the other?"""
+        return chains.reachable(self.summed)
 
     @cached_property
     def visited(self) -> np.ndarray:
         """bool [S]: can the state be reached from the start? Always True for a generalized process."""
         if not self.hidden_markov:
             return np.ones(self.n_states, bool)
-        return np.asarray(chains.reachable(self.transition.sum(0))[self.start > 0].any(axis=0))
+        return np.asarray(self._reach[self.start > 0].any(axis=0))
+
+    @cached_property
+    def component(self) -> np.ndarray:
+        """The component of each state, int [S]: a number that no token changes, such as the part of a mixture.
+
+        Two states are in one component if steps in any direction connect them. Components are numbered in the order of
+        their first states.
+        """
+        return chains.blocks(np.abs(self.transition).sum(0))
+
+    def long_run(self) -> list[tuple[float, Process]]:
+        """The stationary processes that this process becomes in the long run, each with its probability.
+
+        For a hidden Markov process there is one for each closed class of states, for a generalized process one for
+        each component.
+        """
+        if self.hidden_markov:
+            ends = chains.long_run(self.summed, self.start, self._reach)
+            return [(weight, self._part(states)) for weight, states in ends]
+        inside = [np.flatnonzero(self.component == k) for k in range(self.component.max() + 1)]
+        weights = [float(self.start[states] @ self.phi[states]) for states in inside]
+        if len(inside) == 1 or min(weights) < 0:
+            return [(1.0, self._part(np.arange(self.n_states)))]
+        return [(weight, self._part(states)) for weight, states in zip(weights, inside) if weight > 0]
+
+    def _part(self, states: np.ndarray) -> Process:
+        """The process on these states [K], which no step leaves, from its stationary distribution."""
+        t, phi, start = self.transition[:, states][:, :, states], self.phi[states], self.start[states]
+        if (t >= 0).all() and (phi > 0).all():  # a hidden Markov process, perhaps in other units
+            t = t * phi / phi[:, None]
+            total = t.sum(0)
+            kept = self.stationary and (start > 0).all()
+            start = start * phi if kept else chains.of_class(total, np.arange(len(states)))
+            return Process(name=self.name, transition=t, start=start / start.sum(), words=self.words)
+        if not self.stationary:
+            total = (t.sum(0) + np.eye(len(states))) / 2  # its powers converge; they keep the stationary part
+            for _ in range(40):
+                total = total @ total
+            start = start @ total
+        return Process(name=self.name, transition=t, start=start, words=self.words, phi=phi)
 
     @cached_property
     def _wide(self) -> np.ndarray:
@@ -216,17 +269,22 @@ class Process:
             )
         return h
 
-    def rate(self, tolerance: float = 1e-6, deepest: int = DEEPEST) -> Rate:
-        """The entropy rate h in nats, and whether it was found.
+    @cached_property
+    def rate(self) -> Rate:
+        """The entropy rate h in nats: exact, or between two bounds. `entropy_rate.py` says how it is computed."""
+        return entropy_rate(self)
 
-        It is exact if the process has at most 500 beliefs. Otherwise it is h_L at the depth where h_L changes by less
-        than `tolerance`; if there is no such depth up to `deepest`, h_L at the largest depth that could be computed.
+    def entropy_rate(self) -> float:
+        """The entropy rate h in nats, with an error of at most 5e-6.
+
+        Raises InputError if it is not known so well; `rate` has its bounds.
         """
-        return presentation.entropy_rate(self.unfolding, tolerance, deepest)
-
-    def entropy_rate(self, tolerance: float = 1e-6, deepest: int = DEEPEST) -> float:
-        """The value of `rate`, in nats. Use `rate` to learn whether it is the entropy rate."""
-        return self.rate(tolerance, deepest).value
+        if (value := self.rate.value) is None:
+            raise InputError(
+                f"the entropy rate of the process {self.name!r} is only known to lie between {self.rate.lower:.6g} and "
+                f"{self.rate.upper:.6g} nats; use both bounds, in `rate`"
+            )
+        return value
 
     def distinct_beliefs(self, depth: int) -> np.ndarray:
         """How many distinct beliefs the prefixes of at most L tokens have, for L = 0 .. depth: int [depth + 1].
