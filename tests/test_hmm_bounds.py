@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import tracemalloc
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def random_process(tokens: int, states: int, seed: int = 0) -> Process:
     return Process(name="random", transition=t / t.sum((0, 2))[None, :, None])
 
 
-@pytest.mark.parametrize(("tokens", "states"), [(12, 2), (18, 5), (100, 2), (400, 5), (10, 70), (3000, 1)])
+@pytest.mark.parametrize(("tokens", "states"), [(12, 2), (18, 5), (100, 2), (400, 5), (10, 70), (4, 1000), (3000, 1)])
 def test_a_card_is_cheap_and_says_what_it_lacks(tokens: int, states: int) -> None:
     world = HMM(HMMConfig(length=16), random_process(tokens, states))
     tracemalloc.start()
@@ -79,23 +78,6 @@ def test_prefixes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(random_process(40, 2).mixed_states(3)[3]) == 40**3
     with pytest.raises(InputError, match="2,560,000 prefixes of 4 tokens, too many for memory; ask for at most 3"):
         random_process(40, 2).mixed_states(4)
-
-
-def test_an_entropy_rate_that_did_not_settle_is_not_called_one() -> None:
-    slow = HMM(HMMConfig(), named("mixture(mess3, mess3(a=0.6))"))
-    rate = slow.process.rate()
-    assert not rate.settled
-    assert slow.card(0)["entropy_rate"] is None
-    assert f"at most {rate.value:.6g} nats" in slow.card(0)["left_out"]["entropy_rate"]
-    assert f"entropy rate at most {rate.value:.4f} nats" in slow.summary(0)
-    assert named("mess3").rate().settled
-    assert named("rrxor").rate() == mixed_states.Rate(pytest.approx(2 / 3 * math.log(2)), True)
-    leaving = np.array(
-        [[[0.9, 0.01], [0, 1]], [[0.09, 0], [0, 0]]]
-    )  # falls silent in the end, from a start that is not the end
-    started = HMM(HMMConfig(), Process(name="leaving", transition=leaving, start=np.array([1.0, 0])))
-    assert not started.process.stationary
-    assert "at most" not in started.summary(0)
 
 
 def test_documents_too_many_to_count() -> None:

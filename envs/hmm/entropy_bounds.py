@@ -8,7 +8,8 @@ where S_0 is the first hidden state (Cover & Thomas 2006, Elements of Informatio
 converge to h. The number of beliefs grows with L, so each side keeps a limited number of them, and stays a bound:
 
 - upper: near beliefs are replaced by their mean. The entropy is concave in the belief, so this can only raise it.
-- lower: where there is no room for a belief, the hidden state is revealed. This can only lower the entropy.
+- lower: beliefs are split into neighbors on a lattice, as if it were revealed from which neighbor the hidden state is
+  drawn. This can only lower the entropy.
 
 A generalized process has no hidden states. Its beliefs lie in the polytope of all vectors that give no word of n tokens
 a negative probability, and the vertices of this polytope take the place of the hidden states.
@@ -34,6 +35,10 @@ MOST_WORK = 4_000_000
 all beliefs are kept; the other half is for up to MOST_LEVELS further depths, where few are kept."""
 FINEST = 2.0**-30
 """Beliefs of one cell of a grid of this width are merged first. The width is doubled until few cells are left."""
+FINEST_LATTICE = 1 << 12
+"""Beliefs are split onto lattices of at most this many parts."""
+MOST_SPLIT = 2_000_000
+"""Most numbers that the neighbors of all beliefs may hold (16 MB)."""
 MOST_DIMENSIONS = 4
 """Most states of a generalized process whose polytope is computed."""
 MOST_VERTICES = 400
@@ -94,36 +99,51 @@ def _falling(process: Dynamics, most: float) -> Iterator[float]:
 
 
 def _rising(process: Dynamics, most: float) -> Iterator[float]:
-    """Yields lower bounds, at depth 0, 1, .., for a hidden Markov process.
-
-    `revealed` [S] is the probability of each hidden state that is known at this depth.
-    """
-    total = process.summed
-    of_state = entropy(process.law(np.eye(process.n_states)))
-    belief, weight, revealed, spent = np.empty((0, process.n_states)), np.empty(0), process.start, 0.0
-    keep = _kept(process, most, work(process, process.n_states))
+    """Yields lower bounds, at depth 0, 1, .., for a hidden Markov process."""
+    yield float(process.start @ entropy(process.emission))
+    belief, weight = np.eye(process.n_states)[process.start > 0], process.start[process.start > 0]
+    spent, parts = 0.0, FINEST_LATTICE
     for _ in range(MOST_LEVELS):
-        yield float(weight @ entropy(process.law(belief)) + revealed @ of_state)
-        pure = np.argsort(-revealed, kind="stable")[: int(min(process.n_states, max(1, keep / 4)))]
-        pure = pure[revealed[pure] > 0]
-        spent += work(process, len(belief) + len(pure))
-        if spent > most:
+        spent += work(process, len(belief))
+        if spent > most or parts == 1:
             return
         keep = _kept(process, most, spent + work(process, len(belief) * process.n_tokens))
-        ahead = np.zeros((len(pure), process.n_states))
-        ahead[np.arange(len(pure)), pure] = 1
-        belief, p = process.successors(np.concatenate([belief, ahead]))
-        weight = (np.concatenate([weight, revealed[pure]])[:, None] * p).ravel()
-        rest = revealed.copy()
-        rest[pure] = 0
+        belief, p = process.successors(belief)
+        weight = (weight[:, None] * p).ravel()
         belief, weight = belief.reshape(-1, process.n_states)[weight > 0], weight[weight > 0]
         belief, weight = _means(belief, weight, *_groups(rounded(belief).astype(float)))
-        hidden = weight * entropy(belief)  # what revealing the state would give away
-        order = np.argsort(-hidden, kind="stable")
-        stay, leave = (order, order[:0]) if keep == np.inf else (order[: int(keep)], order[int(keep) :])
-        stay, leave = stay[hidden[stay] > 0], np.concatenate([leave, stay[hidden[stay] <= 0]])
-        revealed = rest @ total + weight[leave] @ belief[leave]
-        belief, weight = belief[stay], weight[stay]
+        if keep < len(belief):
+            if belief.size * (process.n_states + 1) > MOST_SPLIT:
+                return
+            usual = 4 * keep ** (1 / max(1, process.n_states - 1))  # a lattice of p parts has about p^(S - 1) points
+            parts = min(FINEST_LATTICE, 2 * parts, 1 << round(np.log2(usual)))
+            while len((found := _on_lattice(belief, weight, parts))[0]) > keep and parts > 1:
+                parts //= 2
+            belief, weight = found
+        yield float(weight @ entropy(process.law(belief)))
+
+
+def _on_lattice(belief: np.ndarray, weight: np.ndarray, parts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Beliefs whose entries are multiples of 1 / parts, and their weights, with the same mean as belief [M, S].
+
+    Every belief is split into at most S neighbors on the lattice (the Freudenthal triangulation of the simplex; Lovejoy
+    1991, Operations Research 39). With parts = 1, the neighbors are the hidden states.
+    """
+    tail = parts * np.cumsum(belief[:, ::-1], axis=1)[:, ::-1]
+    tail[:, 0] = parts
+    corner = np.floor(tail)
+    rest = tail - corner
+    order = np.argsort(-rest, axis=1, kind="stable")
+    falling = np.take_along_axis(rest, order, axis=1)
+    shares = -np.diff(falling, axis=1, prepend=1, append=0)  # [M, S + 1]
+    rank = np.argsort(order, axis=1)
+    step = np.arange(belief.shape[1] + 1)[None, :, None]
+    corners = corner[:, None] + (rank[:, None, :] < step)  # [M, S + 1, S]
+    points = -np.diff(corners, axis=2, append=0)
+    mass = (weight[:, None] * shares).ravel()
+    points, mass = points.reshape(-1, belief.shape[1])[mass > 0], mass[mass > 0]
+    points, mass = _means(points, mass, *_groups(points))
+    return points / parts, mass
 
 
 def _groups(cell: np.ndarray) -> tuple[np.ndarray, int]:

@@ -22,7 +22,7 @@ import numpy as np
 
 from worldbench.envs.hmm import chains
 from worldbench.envs.hmm.dynamics import Dynamics
-from worldbench.envs.hmm.entropy_bounds import bounds
+from worldbench.envs.hmm.entropy_bounds import bounds, work
 from worldbench.envs.hmm.mixed_states import entropy, rounded
 
 KNOWN = 1e-5
@@ -31,8 +31,8 @@ RAREST = 1e-6
 """Smallest probability of a step between beliefs for which a finite set of beliefs is used."""
 MOST_SOLVED = 500
 """Most beliefs of a process for which the entropy rate is computed exactly."""
-MOST_NUMBERS = 2_000_000
-"""Most numbers that the search for a finite set of beliefs may store."""
+MOST_SEARCHED = 1_000_000
+"""Most work of the search for a finite set of beliefs, counted by `entropy_bounds.work`."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,11 @@ def _from_finitely_many(process: Dynamics, start: np.ndarray) -> float | None:
     equal to the limit after some steps. Before the limit, a very unlikely token may still be possible, and such a token
     can decide where the chain is in the long run. The merged chain would then give a wrong rate.
     """
-    beliefs, fresh, spent = start[None], start[None], 0
+    beliefs, fresh, spent = start[None], start[None], 0.0
     origin, target, weight = [], [], []
     while len(fresh):
-        spent += fresh.size * process.n_tokens
-        if spent > MOST_NUMBERS:
+        spent += work(process, len(fresh))
+        if spent > MOST_SEARCHED:
             return None
         belief, p = process.successors(fresh)
         parent, token = np.nonzero(p > 1e-300)

@@ -34,6 +34,8 @@ MOST_NUMBERS = 4_000_000
 """Most numbers that the beliefs of one depth, or their laws, may hold. The work then takes about 200 MB."""
 MOST_IN_ALL = 12_000_000
 """Most numbers that all depths together may hold. The work then takes about a second."""
+MOST_PRODUCTS = 1_000_000_000
+"""Most products of a number of a belief and a weight of the process, at all depths together, for the same reason."""
 MOST_PREFIXES = 50_000_000
 """Most numbers that the prefixes of one length may hold (400 MB). Prefixes are not merged."""
 BESIDE = 6
@@ -107,12 +109,15 @@ def merged(process: Dynamics) -> Iterator[MixedStates]:
 
     Equal beliefs of one depth are merged. So a process with finitely many beliefs never exceeds the limit of one depth.
     """
-    level, spent = _root(process), 0
+    level, spent, products = _root(process), 0, 0
     while True:
         yield level
         more = successor_numbers(process, len(level))
         spent += more
-        if len(level) * process.n_tokens > MOST_BELIEFS or more > MOST_NUMBERS or spent > MOST_IN_ALL:
+        products += level.belief.size * process.n_tokens * process.n_states
+        if len(level) * process.n_tokens > MOST_BELIEFS or more > MOST_NUMBERS:
+            return
+        if spent > MOST_IN_ALL or products > MOST_PRODUCTS:
             return
         _, _, belief, probability = _children(process, level)
         _, first, inverse = np.unique(rounded(belief), axis=0, return_index=True, return_inverse=True)

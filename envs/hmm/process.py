@@ -16,7 +16,7 @@ Shape letters: V tokens, S states, N rows, L length.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -132,12 +132,15 @@ class Process:
 
     def _part(self, states: np.ndarray) -> Process:
         """The process on these states [K], which no step leaves, from its stationary distribution."""
-        t, phi, start = self.transition[:, states][:, :, states], self.phi[states], self.start[states]
+        if self.hidden_markov and self.stationary and len(states) == self.n_states:
+            return self
+        t = self.transition[np.ix_(np.arange(self.n_tokens), states, states)]
+        phi, start = self.phi[states], self.start[states]
         if (t >= 0).all() and (phi > 0).all():  # a hidden Markov process, perhaps in other units
-            t = t * phi / phi[:, None]
-            total = t.sum(0)
-            kept = self.stationary and (start > 0).all()
-            start = start * phi if kept else chains.of_class(total, np.arange(len(states)))
+            t *= phi
+            t /= phi[:, None]
+            kept = self.stationary and bool((start > 0).all())
+            start = start * phi if kept else chains.of_class(t.sum(0), np.arange(len(states)))
             return Process(name=self.name, transition=t, start=start / start.sum(), words=self.words)
         if not self.stationary:
             total = (t.sum(0) + np.eye(len(states))) / 2  # its powers converge; they keep the stationary part
@@ -269,9 +272,12 @@ class Process:
             )
         return h
 
-    @cached_property
     def rate(self) -> Rate:
         """The entropy rate h in nats: exact, or between two bounds. `entropy_rate.py` says how it is computed."""
+        return self._rate
+
+    @cached_property
+    def _rate(self) -> Rate:
         return entropy_rate(self)
 
     def entropy_rate(self) -> float:
@@ -279,10 +285,11 @@ class Process:
 
         Raises InputError if it is not known so well; `rate` has its bounds.
         """
-        if (value := self.rate.value) is None:
+        rate = self._rate
+        if (value := rate.value) is None:
             raise InputError(
-                f"the entropy rate of the process {self.name!r} is only known to lie between {self.rate.lower:.6g} and "
-                f"{self.rate.upper:.6g} nats; use both bounds, in `rate`"
+                f"the entropy rate of the process {self.name!r} is only known to lie between {rate.lower:.6g} and "
+                f"{rate.upper:.6g} nats; use both bounds, in `rate`"
             )
         return value
 

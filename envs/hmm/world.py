@@ -143,13 +143,10 @@ class HMM(Automaton[HMMStates]):
         }
 
     def summary(self, documents: int) -> str:
-        p, rate = self.process, self.process.rate()
-        known = "entropy rate"
-        if not rate.settled:
-            known = "entropy rate at most" if p.stationary else f"entropy after {counted(p.unfolding.depth, 'token')}"
+        p = self.process
         parts = [
             f"{p.name}: {counted(p.n_tokens, 'token')}, {counted(p.n_states, 'state')}, "
-            f"{known} {rate.value:.4f} nats, documents of {counted(self.longest, 'token')}"
+            f"{p.rate()}, documents of {counted(self.longest, 'token')}"
         ]
         if remark := self._unvisited():
             parts.append(remark)
@@ -179,7 +176,9 @@ class HMM(Automaton[HMMStates]):
             "states": p.n_states,
             "hidden_markov": p.hidden_markov,
             "length": self.longest,
-            "entropy_rate": rate.value if rate.settled else None,
+            "entropy_rate": rate.value,
+            "entropy_rate_bounds": [rate.lower, rate.upper],
+            "entropy_rate_exact": rate.exact,
             "myopic_entropies": h.tolist(),
             "bayes_loss": float(h.mean()) if whole else None,
             "distinct_beliefs": counts.tolist(),
@@ -188,9 +187,8 @@ class HMM(Automaton[HMMStates]):
             "typical_documents": typical if typical != np.inf else None,
         }
         left_out = {}
-        if not rate.settled:
-            bound = f"at most {rate.value:.6g} nats; " if p.stationary else ""
-            left_out["entropy_rate"] = f"{bound}not settled at depth {p.unfolding.depth}: {p.unfolding.shortfall()}"
+        if rate.value is None:
+            left_out["entropy_rate"] = f"only known to lie between {rate.lower:.6g} and {rate.upper:.6g} nats"
         if not whole:
             for key in ("myopic_entropies", "bayes_loss", "typical_documents"):
                 left_out[key] = f"after depth {len(h) - 1}: {p.unfolding.shortfall()}"
