@@ -12,24 +12,15 @@ from test_rides_and_law import every_ride, world
 
 from worldbench.core.abilities import HasGoals
 from worldbench.core.streams import generator
-from worldbench.core.world import Automaton, Documents, States
+from worldbench.core.world import Documents, States
 from worldbench.envs.rides.world import RideStates
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.metrics.goal_pairs import with_goals
 
 
 def equal(a: States, b: States) -> bool:
     return all(np.array_equal(getattr(a, f.name), getattr(b, f.name)) for f in dataclasses.fields(a))
-
-
-def with_prompts(world: Automaton, documents: Documents, goals: np.ndarray) -> Documents:
-    """The same tokens after prompts with other goals."""
-    width = int(documents.prompt_length.max())
-    tokens = documents.tokens.copy()
-    given = np.arange(width)[None, :] < documents.prompt_length[:, None]
-    prompts = world.prompts_with_goals(tokens[:, :width], documents.prompt_length, goals)
-    tokens[:, :width] = np.where(given, prompts, tokens[:, :width])
-    return dataclasses.replace(documents, tokens=tokens)
 
 
 @pytest.mark.parametrize("kind", ["pairs", "states"])
@@ -48,7 +39,7 @@ def test_a_goal_in_the_prompt_is_the_goal_of_the_state(kind: str) -> None:
     assert len(np.unique(w.outcome(states))) == 4
     other = w.with_goals(states, goals)
     assert np.array_equal(w.goals(other), goals)
-    assert equal(other, w.after(with_prompts(w, cut, goals)))
+    assert equal(other, w.after(with_goals(w, cut, goals)))
     assert equal(w.with_goals(other, w.goals(states)), states)
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from solve_mazes import CONFIGS
-from test_goals import equal, with_prompts
+from test_goals import equal
 from test_maze_solve import hops_to, literal
 
 from worldbench.core.abilities import HasGoals
@@ -17,6 +17,7 @@ from worldbench.core.world import Documents
 from worldbench.envs.maze import text_format
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.text_format import FIRST_CELL
+from worldbench.metrics.goal_pairs import with_goals
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
@@ -38,7 +39,7 @@ def test_a_target_in_the_prompt_is_the_target_of_the_state(world: SolveWorld) ->
         assert len(np.unique(w.outcome(states))) >= 3
         other = w.with_goals(states, goals)
         assert np.array_equal(w.goals(other), goals)
-        assert equal(other, w.after(with_prompts(w, cut, goals)))
+        assert equal(other, w.after(with_goals(w, cut, goals)))
 
 
 def every_document(line: str, least: int) -> dict[tuple[str, ...], dict[str, float]]:

@@ -12,14 +12,16 @@ from worldbench.baselines.corrupted import Corrupted
 from worldbench.baselines.corrupted_config import CorruptedConfig
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.core.eval_config import eval_config
+from worldbench.core.metric import Report
 from worldbench.core.model import SequenceModel, log_softmax
 from worldbench.core.registry import metrics
 from worldbench.core.streams import uniform
 from worldbench.core.world import OPEN, Documents
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.metrics.acceptance import by_law, by_map, draw_pairs, sample_suffixes, true_boundary
+from worldbench.metrics.acceptance import Pairs, by_law, by_map, draw_pairs, sample_suffixes, true_boundary
 from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.goal_pairs import goal_pairs
 from worldbench.metrics.rollout import probabilities
 from worldbench.metrics.sequence_compression import jensen_shannon
 from worldbench.metrics.suffixes import score_suffixes
@@ -158,7 +160,18 @@ def test_scores_are_the_literal_ones(which: int, world: TaxiWorld) -> None:
 
     report = metrics["sequence_distinction"].load().measure(evaluation)
     pairs = draw_pairs(world, 0, 8, "distinction", same=False)
-    s = sample_suffixes(world, model, pairs, 0, "distinction", 4, EPS)
+    literal_distinction(world, model, pairs, "distinction", "", report)
+    alike = goal_pairs(world, 0, 8, "distinction goals", 3)
+    pairs = Pairs(*alike, np.zeros(len(alike[0]), int), 0)
+    assert len(pairs) > 5
+    literal_distinction(world, model, pairs, "distinction goals", "_same_place", report)
+
+
+def literal_distinction(
+    world: TaxiWorld, model: SequenceModel, pairs: Pairs, name: str, place: str, report: Report
+) -> None:
+    """Compares a report with suffixes scored one at a time."""
+    s = sample_suffixes(world, model, pairs, 0, name, 4, EPS)
     for kind in ("map", "law"):
         accept = by_map(world) if kind == "map" else by_law(world, EPS)
         b = true_boundary(world, accept, world.after(pairs.first), world.after(pairs.second), 3)
@@ -167,14 +180,18 @@ def test_scores_are_the_literal_ones(which: int, world: TaxiWorld) -> None:
             one, two = word(pairs.first, i), word(pairs.second, i)
             cut = [s.tokens[i, j, : s.length[i, j]].tolist() for j in range(4) if s.rejected[i, j]]
             right = [literal_truth(world, kind, one, x) and not literal_truth(world, kind, two, x) for x in cut]
-            precision.append(np.mean(right) if right else 1.0)
+            precision += [np.mean(right)] if right else []
             true = [x[:n] for x, n, o in zip(b.tokens.tolist(), b.length, b.owner) if o == i]
             if true:
                 recall.append(
                     np.mean([literal_accepts(model, one, x) and not literal_accepts(model, two, x) for x in true])
                 )
-        assert report.scores[f"precision_{kind}"].value == pytest.approx(np.mean(precision))
-        assert report.scores[f"recall_{kind}"].value == pytest.approx(np.mean(recall))
+        for what, values in (("precision", precision), ("recall", recall)):
+            score = report.scores[f"{what}{place}_{kind}"]
+            assert (score.value, score.n) == (pytest.approx(np.mean(values)), len(values))
+        if kind == "map" and not place:
+            mean = (sum(precision) + len(pairs) - len(precision)) / len(pairs)
+            assert report.scores["precision_map_paper"].value == pytest.approx(mean)
 
 
 def test_suffixes_are_scored_as_a_trie(world: TaxiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +214,9 @@ def test_a_large_vocabulary_rejects_all() -> None:
     scores = metrics["sequence_compression"].load().measure(evaluation).scores
     assert (scores["compression"].value, scores["empty"].value) == (1, 1)
     scores = metrics["sequence_distinction"].load().measure(evaluation).scores
-    assert (scores["precision_map"].value, scores["recall_map"].value) == (1, 0)
+    assert (scores["precision_map_paper"].value, scores["recall_map"].value) == (1, 0)
+    assert np.isnan(scores["precision_map"].value)
+    assert "accepts every suffix" in scores["precision_map"].reason
 
 
 def test_jensen_shannon_distance() -> None:

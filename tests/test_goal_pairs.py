@@ -1,0 +1,79 @@
+"""Pairs of prefixes that only the goal tells apart, and models that use the wrong goal, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from test_calibration import OnStates
+
+from worldbench.baselines.references import Oracle, RandomLegal, Uniform
+from worldbench.core.abilities import HasGoals
+from worldbench.core.eval_config import eval_config
+from worldbench.core.model import SequenceModel
+from worldbench.core.registry import metrics
+from worldbench.core.world import World
+from worldbench.envs.maze.solve import SolveWorld
+from worldbench.envs.maze.solve_config import SolveConfig
+from worldbench.envs.taxi.config import TaxiConfig
+from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.goal_pairs import goal_pairs
+
+
+def taxi() -> TaxiWorld:
+    return TaxiWorld(TaxiConfig(map="city:24", min_moves=2, max_moves=9))
+
+
+def wrong(world: World) -> SequenceModel:
+    """The exact law on the way to another place."""
+    n = world.graph().n_places
+    return OnStates(world, lambda w, s: w.law(w.with_goals(s, (w.goals(s) + 1 + n // 3) % n)), "wrong")
+
+
+def blind(world: World) -> SequenceModel:
+    return OnStates(world, lambda w, s: w.blind_law(s), "blind")
+
+
+@pytest.mark.parametrize("make", [taxi, lambda: SolveWorld(SolveConfig(rows=4))], ids=["taxi", "maze-solve"])
+@pytest.mark.parametrize("near", [None, 3])
+def test_pairs_differ_in_the_goal_alone(make: Callable[[], Any], near: int | None) -> None:
+    world = make()
+    documents = world.sample(0, "test", 0, 200)
+    first, second = goal_pairs(world, 0, 200, "x", near)
+    assert 100 < len(first) <= 200
+    a, b = world.after(first), world.after(second)
+    assert (world.goals(a) != world.goals(b)).all()
+    assert np.array_equal(world.key(world.with_goals(a, world.goals(b)))[1], world.key(b)[1])
+    assert ((first.tokens != second.tokens).sum(axis=1) == 1).all()
+    whole = {tuple(t[:n]): n for t, n in zip(documents.tokens, documents.length)}
+    left = []
+    for tokens, length, prompt in zip(first.tokens, first.length, first.prompt_length):
+        whole_lengths = [n for t, n in whole.items() if t[:length] == tuple(tokens[:length])]
+        assert length >= prompt
+        left.append(min(n - length for n in whole_lengths))
+    assert min(left) == 1
+    assert max(left) == 3 if near else max(left) > 3
+
+
+def test_distinction_sees_the_goal() -> None:
+    world = taxi()
+    assert isinstance(world, HasGoals)
+    metric, settings = metrics["sequence_distinction"].load(), eval_config(structure_trials=100, suffixes=10)
+    found = {
+        model.name: metric.measure(Evaluation(world, model, settings)).scores
+        for model in (Oracle(world), wrong(world), blind(world), RandomLegal(world), Uniform(world))
+    }
+    recall = {name: scores["recall_same_place_law"].value for name, scores in found.items()}
+    assert recall["oracle"] == 1
+    assert recall["blind"] == recall["uniform"] == 0
+    assert recall["wrong"] < 0.2
+    assert found["wrong"]["recall_law"].value > 0.8  # random pairs are at two places, so the place tells them apart
+    assert found["wrong"]["recall_same_place_map"].value == 0
+    assert found["random-legal"]["recall_same_place_map"].value == 1
+    assert found["random-legal"]["recall_same_place_law"].value < 0.6
+    assert found["oracle"]["precision_same_place_law"].value == 1
+    assert np.isnan(found["blind"]["precision_same_place_law"].value)
+    assert found["oracle"]["recall_same_place_law"].over == "pairs"
