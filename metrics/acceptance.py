@@ -55,10 +55,7 @@ class Pairs:
 
     def empty_report(self, primary: str) -> Report:
         """The report where every trial was dropped."""
-        return Report(
-            {primary: Score(float("nan"), 0)},
-            notes=[f"no pair of histories was found in {ATTEMPTS} draws: nothing to measure"],
-        )
+        return Report({primary: Score.missing(f"no pair of histories was found in {ATTEMPTS} draws")})
 
     def rows(self, low: int, high: int) -> Documents:
         """First, then second prefixes of trials low .. high - 1, one under the other."""

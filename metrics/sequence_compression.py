@@ -26,10 +26,12 @@ class SequenceCompression(Metric):
     probability above eps) after another history of the same state.
 
     A trial: a state, k moves, two different random backward walks of k moves that lead to it, 30 suffixes; a success if
-    **all** are accepted.
+    **all** are accepted. The goal is part of the state, so the prompts of both histories hold the same goal.
 
-    Sees: histories that should be one and are not. Cannot see: histories that should differ and do not. A model that
-    accepts everything scores 1, so read the score beside the recall of distinction.
+    Sees: histories that should be one and are not. Cannot see: histories that should differ and do not, and what a
+    model does with the goal: a model that does not know the goal, or takes one goal for another after every prompt,
+    scores 1. So does a model that accepts everything. Read the score beside the recall of distinction, which has pairs
+    at the same place with different goals.
 
     The score is brittle: small noise on the logits of a perfect map destroys it. So three scores stand beside it:
     `compression_illegal`, where a trial fails only through an illegal token after legal ones; `suffixes_accepted`; and
@@ -37,7 +39,7 @@ class SequenceCompression(Metric):
     again after the history that they came from. That is 1 by construction, and is not measured.)
     """
 
-    name, version, direction = "sequence_compression", 1, "higher"
+    name, version, direction = "sequence_compression", 2, "higher"
     primary = "compression"
     needs = (Automaton, HasHistories)
     floor = None
@@ -51,9 +53,23 @@ class SequenceCompression(Metric):
         "uniform": (Expectation("compression", 1, 1),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("compression", worse=("deleted", "rewired", "noise")),
-        Damage("compression_illegal", worse=("deleted", "rewired"), unchanged=("noise",)),
-        Damage("jensen_shannon", worse=("deleted", "rewired", "noise"), direction="lower"),
+        Damage(
+            "compression",
+            worse=("deleted", "rewired", "noise", "wrong_goal", "late"),
+            unchanged=("added", "blind", "forgets", "leak", "temperature"),
+        ),
+        Damage(
+            "compression_illegal",
+            worse=("deleted", "rewired", "wrong_goal", "late"),
+            unchanged=("added", "noise", "blind", "forgets", "leak", "temperature"),
+        ),
+        Damage(
+            "jensen_shannon",
+            worse=("deleted", "rewired", "noise", "wrong_goal", "late"),
+            unchanged=("added", "blind", "forgets", "leak", "temperature"),
+            direction="lower",
+            tolerance=1e-3,
+        ),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:
@@ -80,12 +96,12 @@ class SequenceCompression(Metric):
         distance = jensen_shannon(*s.laws)
         report = Report(
             {
-                "compression": Score.rate(np.asarray(~s.rejected.any(axis=1))),
-                "compression_illegal": Score.rate(np.asarray(~illegal.any(axis=1))),
-                "suffixes_accepted": Score.mean((~s.rejected).mean(axis=1)),
-                "jensen_shannon": Score.mean(distance),
-                "empty": Score.rate((s.length == 0).all(axis=1)),
-                "redrawn": Score.mean(pairs.redrawn),
+                "compression": Score.rate(np.asarray(~s.rejected.any(axis=1)), "pairs"),
+                "compression_illegal": Score.rate(np.asarray(~illegal.any(axis=1)), "pairs"),
+                "suffixes_accepted": Score.share((~s.rejected).mean(axis=1), over="pairs"),
+                "jensen_shannon": Score.share(distance, over="pairs"),
+                "empty": Score.rate((s.length == 0).all(axis=1), "pairs"),
+                "redrawn": Score.mean(pairs.redrawn, "pairs"),
             },
             arrays={
                 "rejected": s.rejected,

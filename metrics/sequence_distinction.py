@@ -158,9 +158,24 @@ class SequenceDistinction(Metric):
         ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("recall_map", worse=("deleted", "rewired"), monotone=True),
-        Damage("recall_law", worse=("deleted", "rewired", "noise"), monotone=True),
-        Damage("precision_law", worse=("rewired",)),
+        Damage("recall_map", worse=("deleted", "rewired", "late"), monotone=True),
+        Damage(
+            "recall_law",
+            worse=("deleted", "rewired", "noise", "wrong_goal", "blind", "late", "forgets", "leak"),
+            monotone=True,
+        ),
+        Damage("precision_law", worse=("rewired", "wrong_goal", "late")),
+        Damage(
+            "recall_same_place_map",
+            worse=("deleted", "rewired", "wrong_goal", "blind", "late"),
+            monotone=True,
+        ),
+        Damage(
+            "recall_same_place_law",
+            worse=("deleted", "added", "rewired", "wrong_goal", "blind", "late", "forgets", "leak"),
+            monotone=True,
+        ),
+        Damage("precision_same_place_law", worse=("rewired", "wrong_goal", "late")),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

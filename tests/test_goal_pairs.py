@@ -70,7 +70,7 @@ def test_distinction_sees_the_goal() -> None:
     assert recall["oracle"] == 1
     assert recall["blind"] == recall["uniform"] == 0
     assert recall["wrong"] < 0.2
-    assert found["wrong"]["recall_law"].value > 0.8  # random pairs are at two places, so the place tells them apart
+    assert found["wrong"]["recall_law"].value > 0.7  # random pairs are at two places, so the place tells them apart
     assert found["wrong"]["recall_same_place_map"].value == 0
     assert found["random-legal"]["recall_same_place_map"].value == 1
     assert found["random-legal"]["recall_same_place_law"].value < 0.6

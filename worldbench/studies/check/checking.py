@@ -67,8 +67,8 @@ class Subject:
 def measured(
     world: World, subject: Subject, settings: CommonOptions, chosen: tuple[str, ...], kept: Path | None
 ) -> Measurement:
-    """The scores of the chosen metrics for one subject. kept: the folder in which measurements are stored and found,
-    or None."""
+    """The scores of the chosen metrics for one subject, without those that are missing for a reason. kept: the folder
+    in which measurements are stored and found, or None."""
     asked = [
         world.identity(), dataclasses.asdict(subject), dataclasses.asdict(settings), msgspec.to_builtins(environment()),
         [[name, metrics[name].load().version, metrics[name].plugin] for name in chosen],
@@ -84,8 +84,8 @@ def measured(
         if (reason := metric.not_applicable(world, model)) is not None:
             reasons[metric.name] = reason
         else:
-            values = {key: float(score.value) for key, score in metric.measure(evaluation).scores.items()}
-            scores[metric.name] = {key: None if math.isnan(value) else value for key, value in values.items()}
+            found = {key: s for key, s in metric.measure(evaluation).scores.items() if not s.reason}
+            scores[metric.name] = {key: None if math.isnan(s.value) else float(s.value) for key, s in found.items()}
     out = Measurement(question=question, subject=subject.name, scores=scores, not_applicable=reasons)
     if path is not None:
         write(path, out)
