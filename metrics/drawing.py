@@ -21,10 +21,11 @@ class Drawing:
     target, targets [slot]: the node that a move leads to now: along the used edge, else along the unused true edge
     where the node has room, else N. The list serves the walk along one route, the array many candidates at once.
     rooms [slot]: may a new edge be made there?
+    forced_end: must a path end at the destination of its route?
     """
 
-    def __init__(self, graph: Graph, degree: int, distance: float) -> None:
-        self.graph, self.distance = graph, distance
+    def __init__(self, graph: Graph, degree: int, distance: float, forced_end: bool = True) -> None:
+        self.graph, self.distance, self.forced_end = graph, distance, forced_end
         self.n, self.a = graph.successor.shape
         true = np.full((self.n + 1, self.a), self.n, np.int64)
         true[:-1] = np.where(graph.successor >= 0, graph.successor, self.n)
@@ -80,11 +81,12 @@ class Drawing:
         """
         a, target, used, start, mark = self.a, self.target, self.used, done, len(new)
         last = len(moves) - 1
+        bound_for = last if self.forced_end else -1  # the move that must lead to the destination
         slot = -1
         while done <= last:
             slot = at * a + moves[done]
             to = target[slot]
-            if to == self.n or (done == last and to != destination):
+            if to == self.n or (done == bound_for and to != destination):
                 break
             if not used[slot]:
                 self.use(slot, to)
@@ -111,7 +113,10 @@ class Drawing:
         failed route is rolled back, or its path is kept as far as it goes."""
         path: list[int] = []
         new: list[tuple[int, int]] = []
-        done = self.follow(origin, destination, moves, 0, path, new) if moves else (0 if origin == destination else -1)
+        if moves:
+            done = self.follow(origin, destination, moves, 0, path, new)
+        else:
+            done = 0 if origin == destination or not self.forced_end else -1
         while 0 <= done < len(moves):
             at = self.target[path[-1]] if path else origin
             done = self.invent(at, destination, moves, done, path, new)
@@ -129,9 +134,13 @@ class Drawing:
         slot = at * self.a + moves[done]
         near = self.neighbors(at)
         if done == len(moves) - 1:
-            if not (near == destination).any():
+            if (near == destination).any():
+                to = destination
+            elif self.forced_end or not len(near):
                 return -1
-            self.use(slot, destination)
+            else:
+                to = int(near[0])
+            self.use(slot, to)
             new.append((slot, done))
             path.append(slot)
             return done + 1
@@ -151,9 +160,12 @@ class Drawing:
             self.targets[slot] = near[best]
             mark, length = len(new), len(path)
             reached = self.follow(int(near[best]), destination, moves, done + 1, path, new)
-            if reached - (done + 1) == bound[best]:
+            worth = max(reached - (done + 1), 0)
+            if not self.forced_end and reached == len(moves):
+                worth += self.target[path[-1]] == destination
+            if worth == bound[best]:
                 return reached
-            bound[best] = max(reached - (done + 1), 0)
+            bound[best] = worth
             while len(new) > mark:
                 self.undo(new.pop()[0])
             del path[length:]
@@ -164,7 +176,8 @@ class Drawing:
 
     def bounds(self, near: np.ndarray, new_slot: int, destination: int, moves: list[int], done: int) -> np.ndarray:
         """Upper bounds, int [candidates]: how many directions from move `done` on a valid sub-path from each candidate
-        spells, where the new edge leads from its slot to that candidate.
+        spells, where the new edge leads from its slot to that candidate. One more if the end is not forced and the
+        whole path ends at the destination all the same.
 
         Exact unless the sub-path takes room from itself.
         """
@@ -182,7 +195,9 @@ class Drawing:
                     at[again] = near[again]
             best[self.rooms[slots]] = k
             if k == last:
-                best[at == destination] = k + 1
+                if not self.forced_end:
+                    best[at != nowhere] = k + 1
+                best[at == destination] = k + (1 if self.forced_end else 2)
             elif (at == nowhere).all():
                 break
         return best

@@ -1,5 +1,5 @@
-"""Map reconstruction (Vafa et al. 2024): the street map that explains a model's rides, true streets in black, invented
-ones in red."""
+"""Map reconstruction (after Vafa et al. 2024): the street map that explains a model's rides, true streets in black,
+streets that illegal turns imply in red."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from worldbench.core.options import require_at_least, small
 from worldbench.core.text import counted
 from worldbench.core.world import Automaton, World
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.measured_routes import completed, measure_routes
-from worldbench.metrics.reconstruction import FAILED
+from worldbench.metrics.measured_routes import completed, measure_routes, modes
 from worldbench.metrics.ride_routes import routes_from_data, routes_of
 from worldbench.metrics.route_controls import ends_of
 from worldbench.metrics.routes import from_table
@@ -25,10 +24,20 @@ from worldbench.metrics.routes import from_table
 NO_MISTAKES = tuple(
     Expectation(f"control_{name}_{score}", value, value)
     for name in ("uniform", "matched")
-    for score, value in (("precision", 1), ("red", 0), ("failed", 0))
-)
-"""Without illegal moves both controls are legal routes, and reconstruction invents nothing for those: its
-self-check."""
+    for score, value in (
+        ("precision", 1), ("red", 0), ("failed", 0),
+        ("street_precision", 1), ("implied_streets", 0), ("unexplained", 0),
+    )
+)  # fmt: skip
+"""Without illegal moves both controls are legal routes, and reconstruction adds nothing for those: its self-check."""
+ALL_LEGAL = tuple(
+    Expectation(score, value, value)
+    for score, value in (
+        ("street_precision", 1), ("implied_streets", 0), ("unexplained_rides", 0), ("rides_with_implied", 0),
+        ("red_edges", 0), ("routes_with_red", 0), ("ends_elsewhere", 0), ("illegal_moves", 0),
+    )
+)  # fmt: skip
+"""Of models that make legal moves alone, and that end at the destination or never."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +53,11 @@ class ReconstructionOptions:
     intersection with more true streets, the limit is the number of its true streets."""
     reconstruction_distance: float = 804.672
     """Longest street that may be added to the map, in meters (804.672 m is half a mile)."""
-    reconstruction_orders: int = field(default=5, metadata=small(2))
-    """Number of reconstructions, each of which takes the rides in another random order."""
+    reconstruction_orders: int = 5
+    """Number of reconstructions in each mode, each of which takes the rides in another random order."""
     reconstruction_roll_back: bool = True
     """What happens to the streets that were added for a ride if the ride cannot be explained in the end. True: remove
-    them. False: keep them, as the released code of Vafa et al. does."""
+    them (the mode "roll-back"). False: keep them, as the released code of Vafa et al. does (the mode "released")."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "reconstruction_rides", "reconstruction_degree", "reconstruction_orders")
@@ -61,47 +70,53 @@ class ReconstructionOptions:
 
 
 class MapReconstruction(Metric):
-    """Precision: the share of true streets among all streets that explain the model's rides. Recall: the share of the
+    """Precision: the share of true streets among all streets that the model's moves imply. Recall: the share of the
     true streets that are used.
 
-    `reconstruction.py` has the algorithm. Scores are means over several orders of the same rides (the first as decoded,
-    the others shuffled), with an interval over orders.
-    Sees: which streets the mistakes of a model imply. Cannot see: how likely the model finds these streets. The
-    algorithm is given the true map and the ends of each ride, and draws greedily, so the number of red edges is no
-    bound. Rides that cannot be explained draw nothing: read precision beside `failed_routes`.
-    No floor: a model that makes only legal moves invents no street, wherever its rides end (precision 1, most rides
-    failed); a model that never names a direction draws no map (precision undefined).
+    `reconstruction.py` has the algorithm and its two modes:
+    - *moves alone*: `street_precision` (the primary), `street_recall`, `true_streets`, `implied_streets`,
+      `unexplained_rides`, `rides_with_implied`. Only illegal turns imply streets. Rides that end at a wrong place are
+      counted apart: `ends_elsewhere`, the share of rides with legal moves alone that end elsewhere than at their
+      destination. `never_ends`: the share of rides that spend their budget.
+    - *forced end*, as published by Vafa et al.: `edge_precision`, `edge_recall`, `black_edges`, `red_edges`,
+      `unused_edges`, `failed_routes`, `routes_without_red`, `routes_with_red`. The path of a ride must end at its
+      destination, so a wrong end adds a street or makes the ride fail. `reconstruction_roll_back` chooses between
+      roll-back and released mode. Numbers of different modes cannot be compared.
 
-    Controls (precision, red streets, share of failed routes; one order): true routes between the same ends, with wrong
-    directions put in. `control_uniform_*`: at random places, as many per move as the rides have illegal moves
-    (`illegal_moves`). `control_matched_*`: the wrong directions of the rides themselves, at the same intersections, as
-    often. `route_controls.py` defines both. The true route of a ride is the route of the first held-out document with
-    the same prompt: a draw from the exact law given the prompt. Where there is no such document, it is the ride itself
-    as far as the ride is legal, then a shortest way to its destination.
-    Source: Vafa et al. 2024 (arXiv 2406.03689) for the algorithm and the uniform control; the matched control is ours.
+    Scores are means over several orders of the same rides (the first as decoded, the others shuffled). Their intervals
+    are over rides (`map_intervals.py`). `street_precision_orders` and `edge_precision_orders`: the same value, with an
+    interval over orders. A precision is missing where fewer than half of the rides are explained.
+    Sees: which streets the wrong turns of a model imply. Cannot see: whether a ride arrives; how likely the model finds
+    these streets. The algorithm is given the true map, and draws greedily, so the number of implied streets is no
+    bound.
+    No floor: a model that makes only legal moves implies no street, wherever its rides end (precision 1).
+
+    Controls (precision, implied streets, share of unexplained routes in both modes; one order): true routes between the
+    same ends, with wrong directions put in. `control_uniform_*`: at random places, as many per move as the rides have
+    illegal moves (`illegal_moves`). `control_matched_*`: the wrong directions of the rides themselves, at the same
+    intersections, as often. `route_controls.py` defines both. The true route of a ride is the route of the first
+    held-out document with the same prompt: a draw from the exact law given the prompt. Where there is no such document,
+    it is the ride itself as far as the ride is legal, then a shortest way to its destination.
+    Source: Vafa et al. 2024 (arXiv 2406.03689) for the algorithm with the forced end and the uniform control; moves
+    alone and the matched control are ours.
     """
 
-    name, version, direction = "map_reconstruction", 2, "higher"
-    primary = "edge_precision"
+    name, version, direction = "map_reconstruction", 3, "higher"
+    primary = "street_precision"
     needs = (Automaton, HasMap)
     floor = None
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
+            *ALL_LEGAL,
             Expectation("edge_precision", 1, 1),
-            Expectation("red_edges", 0, 0),
             Expectation("failed_routes", 0, 0),
-            Expectation("illegal_moves", 0, 0),
+            Expectation("never_ends", 0, 0),
             *NO_MISTAKES,
         ),
-        "random-legal": (
-            Expectation("red_edges", 0, 0),
-            Expectation("routes_with_red", 0, 0),
-            Expectation("illegal_moves", 0, 0),
-            *NO_MISTAKES,
-        ),
+        "random-legal": (*ALL_LEGAL, *NO_MISTAKES),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("edge_precision", worse=("added", "rewired"), unchanged=("deleted", "noise")),
+        Damage("street_precision", worse=("added", "rewired"), unchanged=("deleted", "noise")),
     )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:
@@ -134,19 +149,10 @@ class MapReconstruction(Metric):
             seed=seed,
         )
         report.arrays["moves"] = table
-        failed = int((report.arrays["status"] == FAILED).sum())
-        kept = (
-            "and draw nothing"
-            if settings.reconstruction_roll_back
-            else "and leave what they had drawn, as in the released code"
-        )
-        report.notes.insert(
-            0,
-            (
-                f"{len(moves)} {settings.reconstruction_decoding} rides; {failed} of them could not be "
-                f"explained (in the order decoded), {kept}"
-            ),
-        )
+        report.notes[:0] = [
+            f"{counted(len(moves), f'{settings.reconstruction_decoding} ride', commas=False)}",
+            *modes(report, settings.reconstruction_roll_back),
+        ]
         if len(moves) < settings.reconstruction_rides:
             report.notes.append(
                 f"{counted(len(moves), 'ride', commas=False)}: there are no more held-out prompts "

@@ -16,13 +16,23 @@ several such nodes the nearest is taken, then the one with the smallest index. A
 one move. A new edge for the very last move leads straight to the destination, if the destination is within `distance`.
 Where no new edge helps, the route fails.
 
+*Moves alone* (`forced_end=False`, not in the source): the path need not end at the destination. With the forced end, a
+route of legal moves that ends at a wrong place needs a new edge for its last move, or fails. That edge is an error
+about the destination, and no street that a turn implies. Without the forced end:
+- Routes whose moves are all legal are explained first, by true edges alone. So no order of the routes, and no new edge,
+  makes a legal route fail or need a new edge. The other routes follow in their order.
+- The destination only decides between new edges that explain equally many moves: a path that ends there is preferred. A
+  new edge for the very last move leads to the destination, if that is within `distance`, else to the nearest node.
+- A route that never ends is explained by its moves.
+
 Choices that the source leaves open, or where we differ:
 - A failed route leaves no edges (`roll_back`). The released code keeps its edges; `roll_back=False` does so too.
 - The cap of a node is `degree`, or its true out-degree where that is larger. So the true map never blocks a valid
   route.
 - A new edge never leads back to its own node. The route that it is made for may use it again.
-- Only directions are labels. A route with any other token fails at once, with or without `roll_back`. The released code
-  takes any token as a label; then every word that a model might say would be a possible street at every node.
+- Only directions are labels. A route with any other token fails at once, with or without `roll_back`; with the forced
+  end, so does a route that never ends. The released code takes any token as a label; then every word that a model might
+  say would be a possible street at every node.
 
 The result is a drawing, not an estimate: the algorithm is given the true map and the ends of the routes, and the result
 depends on the order of the routes.
@@ -39,6 +49,7 @@ import numpy as np
 
 from worldbench.core.graph import Graph
 from worldbench.metrics.drawing import Drawing
+from worldbench.metrics.route_controls import ends_of, places_along
 from worldbench.metrics.routes import Moves
 
 HALF_MILE = 804.672
@@ -54,7 +65,7 @@ class Reconstruction:
     edges: int32 [E, 3], the edges of the true map: from, to, direction. uses: int64 [E], how often routes pass along
     each edge. black: bool [E], the used edges. red: int32 [R, 3], the invented edges, ordered by (from, direction).
     red_uses: int64 [R], how often routes pass along each. status: int8 [n], what became of each route, in the order
-    given.
+    given. sole_black, sole_red: int64 [n], how many black and red edges only this one route uses.
     """
 
     edges: np.ndarray
@@ -63,6 +74,8 @@ class Reconstruction:
     red: np.ndarray
     red_uses: np.ndarray
     status: np.ndarray
+    sole_black: np.ndarray
+    sole_red: np.ndarray
 
     @property
     def n_black(self) -> int:
@@ -89,57 +102,59 @@ class Reconstruction:
 
 
 def reconstruct(
-    graph: Graph,
-    origin: np.ndarray,
-    destination: np.ndarray,
-    moves: Moves,
-    *,
-    degree: int = 4,
-    distance: float = HALF_MILE,
-    roll_back: bool = True,
-    order: np.ndarray | None = None,
-) -> Reconstruction:
+    graph: Graph, origin: np.ndarray, destination: np.ndarray, moves: Moves, *, degree: int = 4,
+    distance: float = HALF_MILE, roll_back: bool = True, forced_end: bool = True, order: np.ndarray | None = None,
+) -> Reconstruction:  # fmt: skip
     """Explain routes one after another (see the module).
 
     origin, destination: int [n], places. degree: most used edges that may leave a node. distance: longest new edge, in
-    meters. order: int [n], a permutation; None: as given.
+    meters. forced_end: must a path end at the destination? order: int [n], a permutation; None: as given.
     """
-    proper = np.ones(len(moves), bool)
-    proper[moves.row[moves.words < 0]] = False
-    drawing = Drawing(graph, degree, distance)
-    ok = np.zeros(len(moves), bool)
-    slots = array("q")
-    ends = np.zeros(len(moves), np.int64)
+    drawing = Drawing(graph, degree, distance, forced_end)
+    n = len(moves)
+    slots, lengths = array("q"), np.zeros(n, np.int64)
+    sequence = np.arange(n) if order is None else np.asarray(order)
+    ok = np.zeros(n, bool)
+    if not forced_end:
+        moves = moves.alone()
+        place = places_along(graph, origin, moves)
+        ok = ends_of(graph, origin, moves, place) >= 0
+        cells = np.flatnonzero(ok[moves.row])
+        along = place[cells].astype(np.int64) * drawing.a + moves.words[cells]
+        for slot in np.unique(along).tolist():
+            drawing.use(slot, drawing.true[slot])
+        slots.frombytes(along.tobytes())
+        lengths[ok] = moves.lengths[ok]
+        sequence = np.concatenate([np.flatnonzero(ok), sequence[~ok[sequence]]])
+    rest = ~ok
+    rest[moves.row[moves.words < 0]] = False
     start = moves.start.tolist()
-    sequence = np.arange(len(moves)) if order is None else np.asarray(order)
-    for i in sequence.tolist():
-        if proper[i]:
-            words = moves.words[start[i] : start[i + 1]].tolist()
-            path, ok[i] = drawing.explain(int(origin[i]), int(destination[i]), words, roll_back)
-            slots.extend(path)
-            ends[i] = len(path)
-    return _result(drawing, np.frombuffer(slots, np.int64), ends[sequence], sequence, ok)
+    for i in sequence[rest[sequence]].tolist():
+        words = moves.words[start[i] : start[i + 1]].tolist()
+        path, ok[i] = drawing.explain(int(origin[i]), int(destination[i]), words, roll_back)
+        slots.extend(path)
+        lengths[i] = len(path)
+    return _result(drawing, np.frombuffer(slots, np.int64), np.repeat(sequence, lengths[sequence]), ok)
 
 
-def _result(
-    drawing: Drawing, slots: np.ndarray, lengths: np.ndarray, sequence: np.ndarray, ok: np.ndarray
-) -> Reconstruction:
-    """slots: the explained routes' paths, end to end, in the order `sequence`; lengths: of each path; ok: bool [n],
-    by route."""
-    size = drawing.n * drawing.a
+def _result(drawing: Drawing, slots: np.ndarray, route: np.ndarray, ok: np.ndarray) -> Reconstruction:
+    """slots: the paths of the routes, one after the other; route: of each slot; ok: bool [n], the routes that are
+    explained."""
+    size, n = drawing.n * drawing.a, len(ok)
     uses = np.bincount(slots, minlength=size)
     used = np.array(drawing.used[:size])
     target, true = np.array(drawing.target[:size]), np.array(drawing.true[:size])
-    red = np.flatnonzero(used & (target != true))
-    is_red = np.zeros(size, bool)
-    is_red[red] = True
+    is_red = used & (target != true)
+    red = np.flatnonzero(is_red)
     edges = drawing.graph.edges
     edge_slot = edges[:, 0].astype(np.int64) * drawing.a + edges[:, 2]
     black = (used & ~is_red)[edge_slot]
     status = np.where(ok, DRAWN, FAILED).astype(np.int8)
-    route = np.repeat(sequence, lengths)
     helped = np.unique(route[is_red[slots]])
     status[helped[ok[helped]]] = DRAWN_WITH_RED
+    once = np.unique(route * size + slots)  # each route and edge once
+    by, edge = once // max(size, 1), once % max(size, 1)
+    sole = np.bincount(edge, minlength=size)[edge] == 1
     return Reconstruction(
         edges=edges,
         uses=np.where(black, uses[edge_slot], 0),
@@ -147,4 +162,6 @@ def _result(
         red=np.stack([red // drawing.a, target[red], red % drawing.a], axis=1).astype(np.int32),
         red_uses=uses[red],
         status=status,
+        sole_black=np.bincount(by[sole & ~is_red[edge]], minlength=n),
+        sole_red=np.bincount(by[sole & is_red[edge]], minlength=n),
     )

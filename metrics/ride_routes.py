@@ -9,7 +9,7 @@ import numpy as np
 
 from worldbench.core.graph import Graph
 from worldbench.core.world import Vocabulary, World
-from worldbench.metrics.routes import NOT_A_DIRECTION, PAST_END
+from worldbench.metrics.routes import NO_END, NOT_A_DIRECTION, PAST_END
 
 DATA_BLOCK, DATA_LIMIT = 1024, 65_536
 """Held-out documents that are searched at a time, and at most, for the routes of the controls."""
@@ -20,7 +20,7 @@ def routes_of(tokens: np.ndarray, length: np.ndarray, vocabulary: Vocabulary, di
 
     tokens: int [N, L], what follows the prompt. length: int [N], how many tokens count. The first `directions` actions
     of the vocabulary are the directions; any other token is NOT_A_DIRECTION. A ride that spends its budget without
-    `end` gets NOT_A_DIRECTION in place of its last token: it does not claim to have arrived, and cannot be explained.
+    `end` gets NO_END in place of its last token.
     """
     steps = np.arange(tokens.shape[1])[None, :]
     ended = vocabulary.closes(tokens) & (steps < length[:, None])
@@ -29,7 +29,7 @@ def routes_of(tokens: np.ndarray, length: np.ndarray, vocabulary: Vocabulary, di
     column = np.where((column >= 0) & (column < directions), column, NOT_A_DIRECTION)
     column = np.where(steps < stop[:, None], column, PAST_END).astype(np.int16)
     open_end = np.flatnonzero(~ended.any(1))
-    column[open_end, np.maximum(length[open_end] - 1, 0)] = NOT_A_DIRECTION
+    column[open_end, np.maximum(length[open_end] - 1, 0)] = NO_END
     return column
 
 

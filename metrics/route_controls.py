@@ -92,10 +92,13 @@ class Mistakes:
     """The moves in the known parts of rides.
 
     wrong: int64 [N, A], illegal moves by place and direction. made: int64 [N], all moves by place.
+    illegal: bool [n], the routes with an illegal move. moves: int64 [n], the moves of each route.
     """
 
     wrong: np.ndarray
     made: np.ndarray
+    illegal: np.ndarray
+    moves: np.ndarray
 
     @property
     def share(self) -> float:
@@ -116,7 +119,11 @@ def mistakes(graph: Graph, origin: np.ndarray, moves: Moves) -> Mistakes:
     v, move = place[known].astype(np.int64), moves.words[known].astype(np.int64)
     illegal = graph.successor[v, move] < 0
     wrong = np.bincount(v[illegal] * a + move[illegal], minlength=n * a).reshape(n, a)
-    return Mistakes(wrong, np.bincount(v, minlength=n))
+    row = moves.row[known]
+    return Mistakes(
+        wrong, np.bincount(v, minlength=n), np.bincount(row[illegal], minlength=len(moves)) > 0,
+        np.bincount(row, minlength=len(moves)),
+    )  # fmt: skip
 
 
 def uniform_errors(graph: Graph, origin: np.ndarray, moves: Moves, share: float, seed: int) -> Moves:

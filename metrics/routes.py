@@ -11,16 +11,17 @@ from functools import cached_property
 
 import numpy as np
 
-PAST_END, NOT_A_DIRECTION = -1, -2
+PAST_END, NOT_A_DIRECTION, NO_END = -1, -2, -3
 """PAST_END: in a table of moves, the places after the last token of a route. NOT_A_DIRECTION: a token of a route that
-is not a direction."""
+is not a direction. NO_END: the last token of a route that never ends; the moves before it count as they are."""
 
 
 @dataclass(frozen=True, eq=False)
 class Moves:
     """The directions of n routes, one route after the other.
 
-    words: int16 [W], the index of each direction among the directions of the map; NOT_A_DIRECTION for other tokens.
+    words: int16 [W], the index of each direction among the directions of the map; NOT_A_DIRECTION for other tokens;
+        NO_END last in a route that never ends.
     start: int64 [n + 1], the index in `words` at which each route begins, and W at the end.
     width: number of columns of `table()`, at least L. It decides which random numbers a route gets (see
     `route_controls.py`).
@@ -55,6 +56,18 @@ class Moves:
         lengths = self.lengths[routes]
         start = starts(lengths)
         return Moves(self.words[stretches(self.start[routes], lengths)], start, self.width)
+
+    @cached_property
+    def never_ends(self) -> np.ndarray:
+        """bool [n]: the routes whose last token is NO_END."""
+        out = np.zeros(len(self), bool)
+        out[self.row[self.words == NO_END]] = True
+        return out
+
+    def alone(self) -> Moves:
+        """The moves of each route, without NO_END."""
+        kept = self.words != NO_END
+        return Moves(self.words[kept], starts(self.lengths - self.never_ends), self.width)
 
     def followed_by(self, more: Moves) -> Moves:
         """These routes, followed by the routes of `more`."""

@@ -14,7 +14,7 @@ from worldbench.core.graph import Graph
 from worldbench.core.world import Documents, Vocabulary
 from worldbench.metrics.map_reconstruction import METRIC
 from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED
-from worldbench.metrics.routes import NOT_A_DIRECTION
+from worldbench.metrics.routes import NO_END
 
 N, E, S, W = 0, 2, 4, 6
 
@@ -23,7 +23,8 @@ class Literal:
     """The definition, word by word: a dict of edges, breadth-first search over whole paths, every candidate tried on a
     copy."""
 
-    def __init__(self, graph: Graph, degree: int, distance: float) -> None:
+    def __init__(self, graph: Graph, degree: int, distance: float, forced_end: bool = True) -> None:
+        self.forced_end = forced_end
         self.true = {(int(u), int(a)): int(v) for u, v, a in graph.edges}
         self.cap = [max(degree, sum(1 for u, _ in self.true if u == node)) for node in range(graph.n_places)]
         self.used: dict[tuple[int, int], int] = {}
@@ -46,7 +47,7 @@ class Literal:
             now = used | {(u, a): v for u, a, v in path}
             k = len(path)
             if k == len(directions):
-                if at == goal:
+                if at == goal or not self.forced_end:
                     return path
                 continue
             if self.room(now, at, directions[k]):
@@ -67,16 +68,18 @@ class Literal:
         while path is not None and len(path) < len(directions):
             at = path[-1][2] if path else origin
             rest = directions[len(path) + 1 :]
-            best: list[tuple[int, int, int]] = []
+            found: list[tuple[int, list[tuple[int, int, int]]]] = []
             for v in self.near[at]:
                 new = (at, directions[len(path)], v)
                 if not rest:
-                    if v == goal:
-                        best = [new]
+                    if v == goal or not self.forced_end:
+                        found.append((1 + (v == goal), [new]))
                     continue
                 sub = self.search(self.used | {new[:2]: v}, v, goal, rest)
-                if sub and len(sub) + 1 > len(best):
-                    best = [new, *sub]
+                if sub:
+                    arrives = len(sub) == len(rest) and sub[-1][2] == goal
+                    found.append((len(sub) + arrives, [new, *sub]))
+            best = max(found, key=lambda f: f[0])[1] if found else []
             self.used |= {(u, a): v for u, a, v in best}
             path = [*path, *best] if best else None
         if path is None and roll_back:
@@ -84,15 +87,25 @@ class Literal:
         return path
 
 
+def is_legal(graph: Graph, at: int, row: list[int]) -> bool:
+    for move in row:
+        at = int(graph.successor[at, move]) if move >= 0 and at >= 0 else -1
+    return at >= 0
+
+
 def literal(
-    graph: Graph, origin, destination, moves, degree: int, distance: float, roll_back: bool, order
+    graph: Graph, origin, destination, moves, degree: int, distance: float, roll_back: bool, order, forced_end=True
 ) -> tuple[set, set, list]:
-    drawing = Literal(graph, degree, distance)
+    drawing = Literal(graph, degree, distance, forced_end)
     paths: dict[int, list | None] = {}
+    rows = [[int(a) for a in itertools.takewhile(lambda a: a != -1, row)] for row in moves]
+    if not forced_end:
+        rows = [row[:-1] if row[-1:] == [NO_END] else row for row in rows]
+        order = sorted(order, key=lambda i: not is_legal(graph, int(origin[i]), rows[i]))
     for i in order:
-        row = [int(a) for a in itertools.takewhile(lambda a: a != -1, moves[i])]
+        row = rows[i]
         paths[i] = (
-            None if NOT_A_DIRECTION in row else drawing.explain(int(origin[i]), int(destination[i]), row, roll_back)
+            None if min(row, default=0) < 0 else drawing.explain(int(origin[i]), int(destination[i]), row, roll_back)
         )
     edges = {(u, v, a) for (u, a), v in drawing.used.items()}
     red = {(u, v, a) for u, v, a in edges if drawing.true.get((u, a)) != v}
@@ -177,3 +190,25 @@ def measure(
     return METRIC.measure(
         SimpleNamespace(world=world, settings=options, seed=0, rides=lambda kind, count: rides_of(tokens, length))
     )  # pyright: ignore[reportArgumentType]
+
+
+def rewired_walks(
+    graph: Graph, rng: np.random.Generator, count: int, longest: int, slips: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rides of a driver with a wrong map: two streets of each ten lead in a direction that the map lacks. In addition,
+    each direction is replaced with probability `slips`, and one ride of ten names another destination."""
+    successor = graph.successor.copy()
+    for k in range(0, len(graph.edges), 5):
+        u, v, a = graph.edges[k]
+        if len(lacking := np.flatnonzero(graph.successor[u] < 0)):
+            successor[u, a], successor[u, lacking[k % len(lacking)]] = -1, v
+    at = rng.integers(graph.n_places, size=count)
+    origin, length = at.copy(), rng.integers(2, longest + 1, size=count)
+    table = np.full((count, longest), -1)
+    for t in range(longest):
+        on = length > t
+        turn = np.where(successor[at] >= 0, rng.random(successor[at].shape), -1).argmax(1)
+        wrong = rng.random(count) < slips
+        table[on, t] = np.where(wrong, rng.integers(successor.shape[1], size=count), turn)[on]
+        at = np.where(on, successor[at, turn], at)
+    return origin, np.where(rng.random(count) < 0.1, rng.integers(graph.n_places, size=count), at), table

@@ -16,7 +16,7 @@ from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.map_reconstruction import METRIC
-from worldbench.metrics.routes import NOT_A_DIRECTION
+from worldbench.metrics.routes import NO_END, NOT_A_DIRECTION
 from worldbench.records.reading import read
 from worldbench.records.reconstruction import Reconstruction
 from worldbench.studies.reconstruction import reconstruct_file
@@ -56,7 +56,10 @@ def test_valid_routes_alone_are_drawn_in_black(tmp_path: Path, line: Path) -> No
         6 / 8,
     )
     assert scores["illegal_moves"] == scores["control_uniform_red"] == scores["control_matched_failed"] == 0
-    assert record.scores["edge_precision"].interval == (1, 1)
+    assert (scores["street_precision"], scores["street_recall"], scores["unexplained_rides"]) == (1, 6 / 8, 0)
+    interval = record.scores["street_precision"].interval
+    assert interval is not None
+    assert 0 < interval[0] < interval[1] == 1
     assert read(folder / "reconstruction.json", Reconstruction) == record
     assert str(tmp_path) not in (folder / "reconstruction.json").read_text()
     drawn = {f"{name}.{kind}" for name in ("map", "map-zoom", "maze") for kind in ("png", "svg", "csv")} | {
@@ -101,12 +104,14 @@ def test_routes_are_read_as_a_model_would_be_judged(tmp_path: Path, line: Path) 
     read = read_routes(routes(tmp_path, "0 2 E E\n0 2 E 3 E end\n2 2 end\n  0\t1  E end  \n"), graph)
     assert read.origin.tolist() == [0, 0, 2, 0]
     assert read.destination.tolist() == [2, 2, 2, 1]
-    assert read.moves.table().tolist() == [[0, 0, NOT_A_DIRECTION], [0, NOT_A_DIRECTION, 0], [-1, -1, -1], [0, -1, -1]]
+    assert read.moves.table().tolist() == [[0, 0, NO_END], [0, NOT_A_DIRECTION, 0], [-1, -1, -1], [0, -1, -1]]
     assert read.line.tolist() == [1, 2, 3, 4]
     assert (read.without_end, read.naming_places, read.past_end, read.skipped) == (1, 1, 0, 0)
     record, _ = reconstruct_file(tmp_path / "routes.txt", str(line), tmp_path)
-    assert record.scores["failed_routes"].value == 0.5
-    assert "4 routes; 2 could not be explained (1 for lack of `end`)" in record.notes[0]
+    assert (record.scores["failed_routes"].value, record.scores["unexplained_rides"].value) == (0.5, 0.25)
+    assert (record.scores["never_ends"].value, record.scores["ends_elsewhere"].value) == (0.25, 0)
+    assert record.notes[0] == "4 routes; 1 route has no `end`"
+    assert "2 rides could not be explained" in record.notes[2]
 
 
 def test_released_behaviour_keeps_what_a_failed_route_drew(tmp_path: Path) -> None:

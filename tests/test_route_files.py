@@ -16,7 +16,7 @@ from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
-from worldbench.metrics.routes import NOT_A_DIRECTION
+from worldbench.metrics.routes import NO_END, NOT_A_DIRECTION
 from worldbench.studies import routes as reader
 from worldbench.studies.reconstruction import ReconstructionOptions, measure, reconstruct_file
 from worldbench.studies.routes import read_routes, with_directions
@@ -60,7 +60,7 @@ def test_what_follows_the_first_end_is_not_read_and_is_said(tmp_path: Path, grap
     assert read.past_end == 2
     assert table[0] == table[1] == [1, 0, -1]
     assert table[2] == [1, NOT_A_DIRECTION, 0]
-    assert table[3] == [1, 0, NOT_A_DIRECTION]
+    assert table[3] == [1, 0, NO_END]
 
 
 @pytest.mark.parametrize(

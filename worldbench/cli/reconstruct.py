@@ -64,7 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"longest street that may be added to the map, in meters (default {HALF_MILE}, half a mile)",
     )  # fmt: skip
     add(
-        "--orders", type=int, default=5, metavar="N", help="random orders in which the routes are explained (default 5)"
+        "--orders",
+        type=int,
+        default=5,
+        metavar="N",
+        help="random orders in which the routes are explained, in each mode (default 5)",
     )
     add(
         "--directions", nargs="+", default=[], metavar="WORD",
@@ -72,7 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--released", action="store_true",
-        help="keep the streets that a route added before it failed, as the released code of Vafa et al. does",
+        help="forced end in released mode: keep the streets that a route added before it failed, as the released code "
+        "of Vafa et al. does (default: roll-back)",
     )  # fmt: skip
     add("--seed", type=int, default=0, metavar="N", help="seed of the orders and of the controls (default 0)")
     add("--json", action="store_true", help="print the record as JSON, and nothing else")
@@ -101,25 +106,55 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def show(record: Reconstruction) -> None:
-    """Print a table of the scores with their intervals and, where a score has them, its controls; then the notes."""
+    """Print a table of the scores for each mode of the reconstruction, with their intervals and, where a score has
+    them, its controls; then the notes.
+
+    Records of version 2 of the metric or before have the scores with the forced end alone.
+    """
     from worldbench.core import tables
     from worldbench.core.text import counted
+    from worldbench.metrics.measured_routes import CONTROL_ALONE, CONTROL_FORCED, FORCED_END, MOVES_ALONE
     from worldbench.runs.display import number, print_notes
 
-    controlled = {"edge_precision": "precision", "red_edges": "red", "failed_routes": "failed"}
-    scores, over = record.scores, f"95% over {counted(record.settings.orders, 'order')}"
-    head, body = ["score", "value", over, "uniform control", "matched control"], []
-    for name, s in scores.items():
-        if name.startswith("control_"):
-            continue
+    scores, mode = record.scores, "roll-back" if record.settings.roll_back else "released"
+    modes = {
+        "moves alone": (MOVES_ALONE, CONTROL_ALONE),
+        f"forced end, {mode} mode (Vafa et al.)": (FORCED_END, CONTROL_FORCED),
+    }
+    head = ["score", "value", "95% interval", "over", "uniform control", "matched control"]
+    body: list[list[str]] = []
+    styles: list[str] = []
+
+    def add(name: str, control: str | None = None) -> None:
+        s = scores[name]
+        beside = [scores.get(f"control_{kind}_{control}") for kind in ("uniform", "matched")]
         interval = f"{number(s.interval[0])} .. {number(s.interval[1])}" if s.interval else ""
-        if name == "valid_routes":
-            interval += " (over routes)"
-        beside = [
-            number(control.value) if name in controlled and control is not None else ""
-            for control in (scores.get(f"control_{kind}_{controlled.get(name)}") for kind in ("uniform", "matched"))
-        ]
-        body.append([name, number(s.value), interval, *beside])
-    title = f"{counted(record.routes.count, 'route')} on {record.map.name}"
-    print(tables.terminal(head, body, 1, title=title, right=range(1, 5)))
+        body.append(
+            [
+                f"  {name}",
+                number(s.value),
+                interval,
+                s.over,
+                *(number(c.value) if c is not None else "" for c in beside),
+            ]
+        )
+        styles.append("")
+
+    shown: set[str] = set()
+    for title, (names, controls) in modes.items():
+        here = {name: controls.get(part) for part, name in names.items()}
+        here |= {f"{names['precision']}_orders": None}
+        if present := {name: control for name, control in here.items() if name in scores}:
+            body.append([title, *[""] * 5])
+            styles.append("bold")
+            for name in sorted(present, key=lambda name: name not in (names["precision"], names["failed"])):
+                add(name, present[name])
+        shown |= set(here)
+    body.append(["rides", *[""] * 5])
+    styles.append("bold")
+    for name in scores:
+        if name not in shown and not name.startswith("control_"):
+            add(name)
+    title = f"{counted(record.routes.count, 'route')} on {record.map.name}, {counted(record.settings.orders, 'order')}"
+    print(tables.terminal(head, body, 1, title=title, right=(1, 2, 4, 5), styles=styles))
     print_notes(record.notes)

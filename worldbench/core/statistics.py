@@ -32,20 +32,21 @@ def finite_square(value: float) -> bool:
     return abs(value) < LARGEST_VALUE
 
 
-def wilson(successes: float, n: float) -> tuple[float, float]:
+def wilson(successes: float, n: float, quantile: float = Z95) -> tuple[float, float]:
     """Wilson's interval of a proportion (Wilson, JASA 1927). n may be an
-    effective number of trials. Raises ValueError unless n > 0."""
+    effective number of trials. quantile: that of the standard normal distribution, or Student's. Raises ValueError
+    unless n > 0."""
     if not n > 0:
         raise ValueError(f"an interval needs at least one trial, not {n}")
-    p, z2 = successes / n, Z95**2
+    p, z2 = successes / n, quantile**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    half = quantile * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
 @lru_cache
-def t_quantile(degrees: int) -> float:
-    """The .975 quantile of Student's t distribution."""
+def t_quantile(degrees: float) -> float:
+    """The .975 quantile of Student's t distribution. The degrees of freedom need not be a whole number."""
     from scipy.special import stdtrit
 
     return float(stdtrit(degrees, 0.975))

@@ -21,7 +21,7 @@ from worldbench.core.metric import Report, Score
 from worldbench.core.text import counted
 from worldbench.core.version import __version__
 from worldbench.envs.taxi.config import TaxiConfig
-from worldbench.metrics.reconstruction import FAILED, HALF_MILE
+from worldbench.metrics.reconstruction import HALF_MILE
 from worldbench.records.reading import read, write
 from worldbench.records.reconstruction import Explained, MapFacts, Reconstruction, RouteFacts
 from worldbench.records.scores import Score as Scored
@@ -63,7 +63,7 @@ def reconstruct_file(
     out: the folder for results.
     degree: most used edges that leave a node (more where the true map has more).
     distance: length of the longest invented street, in meters.
-    orders: how often the routes are drawn, each time in another random order.
+    orders: how often the routes are drawn in each mode, each time in another random order.
     roll_back: true: a failed route leaves no edges. False: it leaves the edges drawn before it failed, as in the
         released code of Vafa et al. (2024).
     seed: of the orders and the controls.
@@ -96,18 +96,18 @@ def reconstruct_file(
 def measure(graph: Graph, routes: Routes, options: ReconstructionOptions) -> Report:
     """The scores of the metric map_reconstruction for any routes, and the share of valid routes."""
     from worldbench.envs.taxi.table_maps import LAID_OUT
-    from worldbench.metrics.measured_routes import completed, measure_routes
+    from worldbench.metrics.measured_routes import completed, measure_routes, modes
     from worldbench.metrics.route_controls import TOO_LONG, ends_of
 
     most = MOVES_COMPLETED * max(len(routes.moves.words), 1_000_000)
     true, found = completed(graph, routes.origin, routes.destination, routes.moves, most)
     report = measure_routes(graph, routes.origin, routes.destination, routes.moves, true, **asdict(options))
     valid = ends_of(graph, routes.origin, routes.moves) == routes.destination
-    report.scores["valid_routes"] = Score.rate(valid)
+    report.scores["valid_routes"] = Score.rate(valid, "rides")
     report.arrays |= {
         "moves": routes.moves.words, "move_counts": routes.moves.lengths, "line": routes.line, "valid": valid,
     }  # fmt: skip
-    report.notes[:0] = _notes(routes, valid, int((report.arrays["status"] == FAILED).sum()), options)
+    report.notes[:0] = _notes(routes, valid, modes(report, options.roll_back))
     report.notes.append(
         "the controls start from the routes themselves: each route as far as it is legal, completed by a shortest path "
         "to its destination"
@@ -125,14 +125,12 @@ def measure(graph: Graph, routes: Routes, options: ReconstructionOptions) -> Rep
     return report
 
 
-def _notes(routes: Routes, valid: np.ndarray, failed: int, options: ReconstructionOptions) -> list[str]:
-    kept = "and draw nothing" if options.roll_back else "and keep the edges drawn before, as in the released code"
-    without_end = f" ({routes.without_end:,} for lack of `end`)" if routes.without_end else ""
+def _notes(routes: Routes, valid: np.ndarray, modes: list[str]) -> list[str]:
+    n = routes.without_end
+    without_end = f"; {counted(n, 'route has', 'routes have')} no `end`" if n else ""
     notes = [
-        (
-            f"{counted(len(routes), 'route')}; {failed:,} could not be explained{without_end} (in the "
-            f"order of the file), {kept}"
-        ),
+        f"{counted(len(routes), 'route')}{without_end}",
+        *modes,
         f"valid: {int(valid.sum()):,} of {counted(len(routes), 'route')}, all moves legal and `end` at the destination",
     ]
     if n := routes.skipped:

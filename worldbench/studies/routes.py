@@ -5,10 +5,10 @@ Spaces or tabs separate words. Ignored are blank lines, lines that begin with #,
 line. The text is UTF-8, with or without a byte order mark, or UTF-16 with one.
 
 A route is judged like the output of a model: by the words before its first `end`. A line without `end` is a route
-that did not arrive. A line with a node after the first two words is a route that fails. Directions are the
-directions of the map, the eight compass words, and the words that the caller adds. A line cannot be placed if its
-origin or destination is not a node of the map, or if any other word comes before `end`. Such lines are left out and
-counted.
+that never ends: its moves count, and it did not arrive. A line with a node after the first two words is a route that
+fails. Directions are the directions of the map, the eight compass words, and the words that the caller adds. A line
+cannot be placed if its origin or destination is not a node of the map, or if any other word comes before `end`. Such
+lines are left out and counted.
 
 A file is read in pieces of bounded size. Each word takes two bytes, however long a line is.
 """
@@ -30,7 +30,7 @@ from worldbench.core.files import read_regular
 from worldbench.core.graph import Graph
 from worldbench.core.text import counted
 from worldbench.envs.taxi.streets import DIRECTIONS
-from worldbench.metrics.routes import NOT_A_DIRECTION, Moves
+from worldbench.metrics.routes import NO_END, NOT_A_DIRECTION, Moves
 
 END, PADDING = "end", ("pad", "<pad>")
 FORM = "A line reads: origin destination direction .. direction end"
@@ -45,7 +45,7 @@ MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-PLACE, PAD, UNKNOWN = NOT_A_DIRECTION - 1, NOT_A_DIRECTION - 2, NOT_A_DIRECTION - 3
+PLACE, PAD, UNKNOWN = NO_END - 1, NO_END - 2, NO_END - 3
 """Codes of words that are not directions. The first two become NOT_A_DIRECTION when the file was read."""
 
 
@@ -217,7 +217,7 @@ class _Reader:
         self.destination.append(self.place[self.head[1]])
         self.line.append(self.number)
         if not self.ended:
-            self.words.append(NOT_A_DIRECTION)
+            self.words.append(NO_END)
         self.without_end += not self.ended
         self.past_end += self.goes_on
         self.start.append(len(self.words))
@@ -249,7 +249,7 @@ class _Reader:
         start = np.array(self.start, np.int64)
         moves = Moves(words, start, max(1, int(np.diff(start).max(initial=0))))
         naming = len(np.unique(moves.row[words == PLACE]))
-        words[words < 0] = NOT_A_DIRECTION
+        words[words < NO_END] = NOT_A_DIRECTION
         origin, destination, line = (np.array(x, np.int64) for x in (self.origin, self.destination, self.line))
         return Routes(
             origin, destination, moves, line, sha256,
