@@ -6,8 +6,8 @@ Over rides. A score is the mean over the K drawings. Its variance is estimated b
 Stein, Annals of Statistics 1981). A drawing without one ride lacks the edges that only this ride uses; edges that other
 rides use too stay. This leaves out that the other rides might then be explained otherwise. For this, the variance over
 orders, divided by K, is added. The interval of a share is Wilson's interval, with as many trials as give this variance
-(at most as many as there are edges), and with the quantile of Student's t for the degrees of freedom of the sum (Welch
-and Satterthwaite). A count gets the score interval of a Poisson count, scaled in the same way.
+(at most as many as there are edges or rides), and with the quantile of Student's t for the degrees of freedom of the
+sum (Welch and Satterthwaite). A count gets the score interval of a Poisson count, scaled in the same way.
 
 Why not a bootstrap: a resample contains about 63% of the rides, so it lacks many edges that are used once, and counts
 others twice. Its spread is too small for rare edges, and its center is too high. `tests/test_map_intervals.py` measures
@@ -55,10 +55,10 @@ def spread(values: np.ndarray, without: np.ndarray) -> Spread:
     return Spread(float(values.mean()), both, max(degrees, 1.0))
 
 
-def share_of_edges(part: np.ndarray, whole: np.ndarray, less: np.ndarray, less_whole: np.ndarray) -> Score:
-    """A share of edges, mean over drawings of part / whole (both [K]), over rides.
+def share_of(part: np.ndarray, whole: np.ndarray, less: np.ndarray, less_whole: np.ndarray) -> Score:
+    """A share of edges or of rides, mean over drawings of part / whole (both [K]), over rides.
 
-    less, less_whole: [K, n], how many edges of part and whole only this one ride uses.
+    less, less_whole: [K, n], how much smaller part and whole are without this one ride.
     """
     n = less.shape[1]
     share = part / whole
@@ -73,7 +73,7 @@ def share_of_edges(part: np.ndarray, whole: np.ndarray, less: np.ndarray, less_w
 
 
 def count_of_edges(count: np.ndarray, less: np.ndarray) -> Score:
-    """The mean over drawings of a count of edges [K], over rides. less: [K, n], as in `share_of_edges`."""
+    """The mean over drawings of a count of edges [K], over rides. less: [K, n], as in `share_of`."""
     found = spread(count, count[:, None] - less)
     z = found.quantile
     scale = max(found.variance / found.value, 1.0) if found.value > 0 else 1.0
@@ -91,15 +91,15 @@ def map_scores(drawings: Sequence[Reconstruction]) -> dict[str, Score]:
     explained = float(np.mean([(d.status != FAILED).mean() for d in drawings])) if n else 0.0
     out: dict[str, Score] = {}
     if explained < LEAST_EXPLAINED:
-        reason = f"{explained:.0%} of {counted(n, 'ride')} are explained, fewer than half"
+        reason = f"of {counted(n, 'ride')}, {explained:.0%} are explained, fewer than half"
         out["precision"] = Score.missing(reason, n)
     elif not (black + red).all():
         out["precision"] = Score.missing("the rides that are explained use no street", n)
     else:
-        out["precision"] = share_of_edges(black, black + red, sole_black, sole_black + sole_red)
+        out["precision"] = share_of(black, black + red, sole_black, sole_black + sole_red)
     if edges and n:
         whole = np.full(len(drawings), float(edges))
-        recall = share_of_edges(black, whole, sole_black, np.zeros_like(sole_black))
+        recall = share_of(black, whole, sole_black, np.zeros_like(sole_black))
         low, high = recall.interval or (0.0, 1.0)
         out["recall"] = recall
         out["black"] = Score(recall.value * edges, n, (low * edges, high * edges), "rides")
@@ -109,7 +109,9 @@ def map_scores(drawings: Sequence[Reconstruction]) -> dict[str, Score]:
         why = "there are no rides" if edges else "the map has no street"
         out |= {name: Score.missing(why, n) for name in ("recall", "black", "unused", "red")}
     for name, status in (("failed", FAILED), ("without_red", DRAWN), ("with_red", DRAWN_WITH_RED)):
-        out[name] = Score.share(np.mean([d.status == status for d in drawings], axis=0), over="rides")
+        such = np.array([d.status == status for d in drawings])
+        whole = np.full(len(drawings), float(n))
+        out[name] = share_of(such.sum(1), whole, such, np.ones_like(such)) if n else Score.missing("there are no rides")
     return out
 
 

@@ -53,7 +53,7 @@ class ReconstructionOptions:
     intersection with more true streets, the limit is the number of its true streets."""
     reconstruction_distance: float = 804.672
     """Longest street that may be added to the map, in meters (804.672 m is half a mile)."""
-    reconstruction_orders: int = 5
+    reconstruction_orders: int = field(default=5, metadata=small(2))
     """Number of reconstructions in each mode, each of which takes the rides in another random order."""
     reconstruction_roll_back: bool = True
     """What happens to the streets that were added for a ride if the ride cannot be explained in the end. True: remove
@@ -103,6 +103,7 @@ class MapReconstruction(Metric):
 
     name, version, direction = "map_reconstruction", 3, "higher"
     primary = "street_precision"
+    beside = ("unexplained_rides", "ends_elsewhere")
     needs = (Automaton, HasMap)
     floor = None
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
@@ -116,7 +117,12 @@ class MapReconstruction(Metric):
         "random-legal": (*ALL_LEGAL, *NO_MISTAKES),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("street_precision", worse=("added", "rewired"), unchanged=("deleted", "noise")),
+        Damage(
+            "street_precision",
+            worse=("added", "rewired", "late"),
+            unchanged=("deleted", "noise", "temperature", "wrong_goal", "blind"),
+        ),
+        Damage("ends_elsewhere", worse=("wrong_goal",), unchanged=("noise", "temperature"), direction="lower"),
     )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:

@@ -96,9 +96,6 @@ def _describe(report: Report, graph: Graph, routes: GivenRoutes) -> None:
         report.arrays["streets"] = streets
     if graph.lonlat is not None:
         report.arrays["lonlat"] = graph.lonlat
-    for name in ("street_precision", "edge_precision"):
-        if reason := report.scores[name].reason:
-            report.notes.append(f"{name} is missing: {reason}")
 
 
 def _count_ends(report: Report, routes: GivenRoutes) -> None:

@@ -12,7 +12,7 @@ from small_maps import small_map
 from worldbench.core import streams
 from worldbench.core.graph import Graph
 from worldbench.core.metric import Score
-from worldbench.metrics.map_intervals import count_of_edges, map_scores, over_orders, share_of_edges
+from worldbench.metrics.map_intervals import count_of_edges, map_scores, over_orders, share_of
 from worldbench.metrics.reconstruction import reconstruct
 from worldbench.metrics.routes import from_table
 
@@ -61,7 +61,7 @@ def test_intervals_over_rides_cover_with_the_forced_end(places: int, slips: floa
 
 def test_an_interval_is_never_of_width_0_nor_outside_its_bounds() -> None:
     for part in (0.0, 7.0, 10.0):
-        share = share_of_edges(np.array([part]), np.array([10.0]), np.zeros((1, 30), int), np.zeros((1, 30), int))
+        share = share_of(np.array([part]), np.array([10.0]), np.zeros((1, 30), int), np.zeros((1, 30), int))
         low, high = share.interval or (0, 0)
         assert 0 <= low <= share.value <= high <= 1
         assert high - low > 0.1

@@ -75,7 +75,7 @@ def test_precision_is_missing_with_the_reason_where_fewer_than_half_of_the_rides
     scores = measure(rides, [3, 3, 3]).scores
     for name in ("street_precision", "street_precision_orders", "edge_precision"):
         assert np.isnan(scores[name].value)
-        assert scores[name].reason == "33% of 3 rides are explained, fewer than half"
+        assert scores[name].reason == "of 3 rides, 33% are explained, fewer than half"
     assert scores["unexplained_rides"].value == 2 / 3
     assert measure(rides[:2], [3, 3]).scores["street_precision"].value == 1
 
@@ -84,7 +84,7 @@ def test_rides_that_draw_nothing_have_no_precision_and_say_so() -> None:
     report = measure([[4, 4, 4, 4]], [4])
     assert np.isnan(report.scores["edge_precision"].value)
     assert report.scores["street_precision"].value == 1
-    assert any(note.startswith("edge_precision is missing") for note in report.notes)
+    assert "of 1 ride, 0% are explained" in report.scores["edge_precision"].reason
     assert measure([[1, 0]], [1]).scores["street_precision"].reason == "the rides that are explained use no street"
 
 

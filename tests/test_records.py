@@ -100,12 +100,14 @@ def with_old_names(content: str) -> str:
 
 def without_bounds(content: dict[str, Any]) -> dict[str, Any]:
     """A file with what later schemas write otherwise taken out: bounds by the name of the reference, None left out
-    where it is the default, severities, and the reading of another model's weights.
+    where it is the default, severities, what is printed beside a primary score, and the reading of another model's
+    weights.
     """
     points = content.get("trace", [content])
     for point in points if "identity" in content else []:
         for metric in point.get("scores", {}).values():
             recorded = metric.pop("bounds_as_recorded", {})
+            metric.pop("beside", None)
             for which in ("floor", "ceiling"):
                 bound = metric.pop(which, {})
                 if isinstance(bound, str):

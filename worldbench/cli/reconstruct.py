@@ -114,6 +114,7 @@ def show(record: Reconstruction) -> None:
     from worldbench.core import tables
     from worldbench.core.text import counted
     from worldbench.metrics.measured_routes import CONTROL_ALONE, CONTROL_FORCED, FORCED_END, MOVES_ALONE
+    from worldbench.records.scores import NO_REASON
     from worldbench.runs.display import number, print_notes
 
     scores, mode = record.scores, "roll-back" if record.settings.roll_back else "released"
@@ -157,4 +158,8 @@ def show(record: Reconstruction) -> None:
             add(name)
     title = f"{counted(record.routes.count, 'route')} on {record.map.name}, {counted(record.settings.orders, 'order')}"
     print(tables.terminal(head, body, 1, title=title, right=(1, 2, 4, 5), styles=styles))
-    print_notes(record.notes)
+    reasons: dict[str, list[str]] = {}
+    for name, score in scores.items():
+        if score.value is None:
+            reasons.setdefault(score.reason or NO_REASON, []).append(name)
+    print_notes([*(f"missing: {', '.join(names)}: {reason}" for reason, names in reasons.items()), *record.notes])

@@ -171,6 +171,7 @@ class Metric(abc.ABC):
         needs, needs_of_model: the abilities that the metric needs of a world and of a model.
         serves_labels: does the metric make sense where documents ask for labels, not for the next token?
         primary: the score that boards print.
+        beside: scores that every table prints next to the primary, which misleads without them.
         direction: which way is better; "none" where neither is.
         floor, ceiling: the reference models whose scores bound the primary from below and above.
         expects: by reference model, the bounds that its scores must keep. `check` and the tests compare them with
@@ -188,6 +189,7 @@ class Metric(abc.ABC):
     needs_of_model: ClassVar[tuple[type, ...]] = ()
     serves_labels: ClassVar[bool] = False
     primary: ClassVar[str]
+    beside: ClassVar[tuple[str, ...]] = ()
     direction: ClassVar[Direction]
     floor: ClassVar[str | None] = "random-legal"
     ceiling: ClassVar[str | None] = "oracle"

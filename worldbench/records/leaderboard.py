@@ -59,8 +59,9 @@ def build(
 ) -> list[Row]:
     """The rows over result files and folders. Results that differ only in their training seed share a row.
 
-    columns: `metric` or `metric.score`; None: the primary score of every metric. say: called with a line for each file
-    below a folder that could not be read and was left out. Raises InputError for a seed that occurs twice in a row.
+    columns: `metric` (its primary score, and the scores beside it) or `metric.score`; None: every metric. say: called
+    with a line for each file below a folder that could not be read and was left out. Raises InputError for a seed that
+    occurs twice in a row.
     """
     found = find(paths, Result)
     groups: dict[str, list[Result]] = defaultdict(list)
@@ -68,7 +69,7 @@ def build(
         budget.refuse_reporting(record)
         groups[settings_key(record)].append(record)
     everything = [record for _, record in found.records]
-    wanted = [whole_name(everything, c) for c in columns] if columns else primary_scores(everything)
+    wanted = shown_scores(everything, columns)
     rows = []
     for records in groups.values():
         records.sort(key=lambda r: (r.seed is None, r.seed or 0))
@@ -118,6 +119,19 @@ def primary_scores(records: list[Result]) -> list[str]:
     for record in records:
         for name, metric in record.scores.items():
             seen.setdefault(f"{name}.{metric.primary}")
+    return list(seen)
+
+
+def shown_scores(records: list[Result], columns: list[str] | None = None) -> list[str]:
+    """`metric.score` for the columns of a table: for a column `metric`, its primary score and the scores beside it.
+    None: for every metric in the results, in their order. Raises InputError as `whole_name` does."""
+    names = dict.fromkeys(columns or (name for record in records for name in record.scores))
+    seen: dict[str, None] = {}
+    for name in names:
+        if columns:
+            seen.setdefault(whole_name(records, name))
+        for metric in (r.scores[name] for r in records if name in r.scores):
+            seen |= dict.fromkeys(f"{name}.{score}" for score in metric.shown)
     return list(seen)
 
 

@@ -140,5 +140,11 @@ def _scored(metric: Metric, values: dict[str, Real | None], before: Metric) -> M
     trials = {k: min(s.n, before.scores[k].n if k in before.scores else 0) for k, s in metric.scores.items()}
     scores = {k: Score(value=value, n=trials[k], interval=None) for k, value in values.items()}
     return Metric(
-        version=metric.version, direction=metric.direction, primary=metric.primary, scores=scores, series={}, notes=[]
+        version=metric.version,
+        direction=metric.direction,
+        primary=metric.primary,
+        scores=scores,
+        series={},
+        notes=[],
+        beside=metric.beside,
     )

@@ -46,10 +46,10 @@ class Score(Part, frozen=True, kw_only=True):
 class Metric(Part, frozen=True, kw_only=True):
     """All scores of one metric.
 
-    primary: the score that boards print. series: curves, {name: {column: values}}. evidence_sha256: of the metric's
-    file of arrays, where it has one. floor, ceiling: the references that bound the primary score, by name; their scores
-    are in results of their own (`records.bounds`). bounds_as_recorded: reference -> its scores, in a file from before
-    schema 3.
+    primary: the score that boards print. beside: scores that tables print next to it. series: curves, {name: {column:
+    values}}. evidence_sha256: of the metric's file of arrays, where it has one. floor, ceiling: the references that
+    bound the primary score, by name; their scores are in results of their own (`records.bounds`). bounds_as_recorded:
+    reference -> its scores, in a file from before schema 3.
     """
 
     version: Count
@@ -62,10 +62,18 @@ class Metric(Part, frozen=True, kw_only=True):
     floor: str | None = None
     ceiling: str | None = None
     bounds_as_recorded: Mapping[str, Values] = {}
+    beside: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.primary not in self.scores:
             raise ValueError(f"the primary score {self.primary!r} is not among the scores")
+        if absent := [name for name in self.beside if name not in self.scores]:
+            raise ValueError(f"the score {absent[0]!r} beside the primary score is not among the scores")
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The scores of the metric in tables: the primary score, and those beside it."""
+        return (self.primary, *self.beside)
 
     def value(self, score: str) -> float | None:
         """The value of a score; None if the metric does not have the score, or the score has no value."""

@@ -62,8 +62,24 @@ def _from_2(kind: str, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_3(kind: str, content: dict[str, Any]) -> dict[str, Any]:
-    """Schema 3 did not say over what an interval is, nor why a score is missing. Nothing is known to fill in."""
+    """Schema 3 did not say over what an interval is, why a score is missing, and which scores are printed beside the
+    primary score. Only the last of these is known.
+    """
+    if kind == "result":
+        content["scores"] = _beside_from_3(content.get("scores"))
+    if kind == "trace" and isinstance(points := content.get("trace"), list):
+        content["trace"] = [
+            p | {"scores": _beside_from_3(p.get("scores"))} if isinstance(p, dict) else p for p in points
+        ]
     return content
+
+
+def _beside_from_3(scores: Any) -> Any:
+    """The metrics, with what is printed beside the precision of a map."""
+    metric = scores.get("map_reconstruction") if isinstance(scores, dict) else None
+    if not (isinstance(metric, dict) and isinstance(found := metric.get("scores"), dict) and "failed_routes" in found):
+        return scores
+    return scores | {"map_reconstruction": metric | {"beside": ["failed_routes"]}}
 
 
 def _metric_from_2(metric: dict[str, Any]) -> dict[str, Any]:

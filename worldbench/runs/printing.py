@@ -25,7 +25,8 @@ BETTER = {"higher": "up", "lower": "down", "none": "-"}
 
 
 def print_scores(record: Result, bounds: Bounds, *, every: bool = False) -> None:
-    """Print a result as a table: floor, score, interval, ceiling. every: all scores, not only the primary scores."""
+    """Print a result as a table: floor, score, interval, ceiling. every: all scores, not only the primary scores and
+    those beside them."""
     body: list[list[str]] = []
     styles: list[str] = []
     for name, metric in record.scores.items():
@@ -33,6 +34,9 @@ def print_scores(record: Result, bounds: Bounds, *, every: bool = False) -> None
         if not every:
             body.append([f"{name}.{metric.primary} {better}", *_cells(name, metric, metric.primary, bounds)])
             styles.append("")
+            for key in metric.beside:
+                body.append([f"  beside it: {key}", *_cells(name, metric, key, bounds)])
+                styles.append("dim")
             continue
         body.append([f"{name} {better}", *[""] * 5])
         styles.append("bold")

@@ -64,6 +64,7 @@ def _record(metric: Metric, report: Report, evidence: Path | None) -> records.Me
         version=metric.version,
         direction=metric.direction,
         primary=metric.primary if metric.primary in report.scores else next(iter(report.scores)),
+        beside=tuple(name for name in metric.beside if name in report.scores),
         scores={name: records.Score.of(measured) for name, measured in report.scores.items()},
         series=report.series,
         notes=report.notes,

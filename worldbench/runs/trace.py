@@ -158,9 +158,9 @@ def partial_of(path: Path) -> Path:
 
 
 def show(path: Path) -> None:
-    """Prints the primary scores of a trace by step."""
+    """Prints the primary scores of a trace, and those beside them, by step."""
     record = read(path, Trace)
-    columns = [(name, m.primary) for name, m in record.scores.items()]
+    columns = [(name, score) for name, m in record.scores.items() for score in m.shown]
     head = ["step", *(f"{name} {score}" for name, score in columns)]
     body = [[str(p.step), *(number(p.scores[n].value(s)) for n, s in columns)] for p in record.trace]
     print(tables.terminal(head, body, 1, right=range(len(head))))
