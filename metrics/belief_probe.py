@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.abilities import Able, HasBeliefs, exact_law
+from worldbench.core.abilities import Able, HasBeliefs, HasComponents, exact_law
 from worldbench.core.errors import InputError
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden, SequenceModel
@@ -68,6 +68,13 @@ def kl_of_beliefs(belief: np.ndarray, predicted: np.ndarray, w: np.ndarray) -> f
     return float(w @ kl / w.sum())
 
 
+def components_of(world: World, belief: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
+    """The function from beliefs [M, S] to the probabilities of components [M, C]; None if they are always the same."""
+    if not isinstance(world, HasComponents) or world.components(belief).std(axis=0).max() <= LEAST:
+        return None
+    return world.components
+
+
 @dataclass(frozen=True, kw_only=True)
 class BeliefOptions(ProbeOptions):
     """The probes of the belief."""
@@ -100,6 +107,10 @@ class BeliefProbe(Metric):
     `r2_nonlinear` (with the option probe_features): R^2 from random Fourier features of the hidden state, with the same
     controls. A flexible map may find what the network did not represent.
 
+    `component_r2`: where the belief is also about a component, a hidden choice that no token changes (HasComponents),
+    R^2 of its probability alone, with the controls `_untrained`, `_shuffled` and `component_law_r2`. The component of a
+    mixture may be a small part of the variance of the belief, so that `r2` is high without it.
+
     Sees: that the belief is present. Cannot see: that the belief is used; nor, alone, more than a memory of the last
     tokens.
     """
@@ -115,6 +126,7 @@ class BeliefProbe(Metric):
             Expectation("r2_all_layers", 0.9999, 1),
             Expectation("mse", 0, 1e-5),
             Expectation("kl", 0, 1e-2),
+            Expectation("component_r2", 0.9999, 1),
             Expectation("distance_corr", 0.9999, 1),
             Expectation("r2_nonlinear", 0.999, 1),
             Expectation("r2_shuffled", -1, 0.2),
@@ -126,7 +138,7 @@ class BeliefProbe(Metric):
     damage: ClassVar[tuple[Damage, ...]] = (
         *(
             Damage(name, worse=("blur",), unchanged=("drift",), monotone=True)
-            for name in ("r2", "distance_corr", "r2_nonlinear")
+            for name in ("r2", "component_r2", "distance_corr", "r2_nonlinear")
         ),
         *(Damage(name, worse=("blur",), unchanged=("drift",), direction="lower") for name in ("mse", "kl")),
     )
@@ -195,6 +207,15 @@ class BeliefProbe(Metric):
             scores["r2_all_layers_untrained"] = score(predict(np.concatenate(list(plain.values()), axis=1)))
         else:
             report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
+        component = components_of(world, belief)
+        if component is not None:
+            parts = {"component_r2": predicted, "component_r2_shuffled": predict(h, shuffled)}
+            if law is not None:
+                parts["component_law_r2"] = predict(law)
+            if untrained is not None:
+                parts["component_r2_untrained"] = codes["_untrained"]
+            for name, of_belief in parts.items():
+                scores[name] = Score(r_squared(component(belief), component(of_belief), w), len(w))
         pairs = draw_pairs(w, streams.generator("evaluation", seed, "belief distances"))
         apart = {name: distances(code, pairs) for name, code in codes.items()}
         true = distances(belief, pairs)
@@ -208,7 +229,7 @@ class BeliefProbe(Metric):
                 scores[f"r2_nonlinear{name}"] = score(predict(x, made=wider))
             scores["r2_nonlinear_shuffled"] = score(predict(h, shuffled, wider))
         report.series["by_layer"] = {"layer": list(layers), "r2": [score(predict(x)).value for x in layers.values()]}
-        report.series["lookup"] = self._lookup(world, documents, row, length, belief, law, w)
+        report.series["lookup"] = self._lookup(world, documents, row, length, belief, law, w, component)
         report.notes.append(
             f"hidden state: {model.hidden_name}; {len(w)} distinct prefixes, each predicted by a "
             "map fitted on the other half of them"
@@ -227,10 +248,13 @@ class BeliefProbe(Metric):
         belief: np.ndarray,
         law: np.ndarray | None,
         w: np.ndarray,
+        component: Callable[[np.ndarray], np.ndarray] | None,
     ) -> dict[str, list]:
-        """By k: R^2 of the mean belief given the last k tokens, and the excess loss of the mean law given them: the
-        best that a memory of k tokens can do, so the means are over all prefixes; a prefix of at most k tokens is known
-        whole."""
+        """By k: R^2 of the mean belief given the last k tokens, and the excess loss of the mean law given them.
+
+        A memory of k tokens can do no better, so the means are over all prefixes; a prefix of at most k tokens is known
+        whole. `component_r2` is the R^2 of the probability of the component, if there is one.
+        """
         out: dict[str, list] = {"k": [], "r2": [], "excess": []}
         for k in range(1, world.input_length):
             group = table_groups(documents, row, length, k)
@@ -238,6 +262,8 @@ class BeliefProbe(Metric):
             mean, _ = mean_by_group(group, belief, w, n)
             out["k"].append(k)
             out["r2"].append(r_squared(belief, mean[group], w))
+            if component is not None:
+                out.setdefault("component_r2", []).append(r_squared(component(belief), component(mean[group]), w))
             if law is not None:
                 mean, _ = mean_by_group(group, law, w, n)
                 with np.errstate(divide="ignore", invalid="ignore"):

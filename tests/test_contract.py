@@ -241,7 +241,7 @@ def test_which_world_can_do_what() -> None:
         for w in (HMM(), TaxiWorld(TaxiConfig(map="city:20")), SolveWorld())
     }
     assert has == {
-        "hmm": {"HasLaw", "HasEntropies", "HasBeliefs"},
+        "hmm": {"HasLaw", "HasEntropies", "HasBeliefs", "HasComponents"},
         "taxi": {"HasLaw", "HasHistories", "HasDistance", "HasBudget", "HasMap", "HasGoals", "HasDamage"},
         "maze-solve": {
             "HasLaw", "HasDistance", "HasBudget", "HasTellings", "HasMinimalPairs", "HasDrawings", "HasShifts",

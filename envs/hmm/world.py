@@ -117,6 +117,13 @@ class HMM(Automaton[HMMStates]):
     def beliefs(self, states: HMMStates) -> np.ndarray:
         return states.belief
 
+    def component_of_entry(self) -> np.ndarray:
+        return self.process.component
+
+    def components(self, beliefs: np.ndarray) -> np.ndarray:
+        number = self.process.component
+        return beliefs @ ((number[:, None] == np.arange(number.max() + 1)) * self.process.phi[:, None])
+
     def expected_entropies(self) -> np.ndarray:
         """The myopic entropies h_L of the process, in nats; L = 0 is after the start token.
 

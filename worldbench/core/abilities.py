@@ -141,6 +141,22 @@ class HasBeliefs(Protocol):
         ...
 
 
+@without("the beliefs of the world {name!r} are about one component")
+@runtime_checkable
+class HasComponents(Protocol):
+    """A component is a hidden choice that is made once, before the first token. No prompt gives it, and no token
+    changes it. An example is the part of a mixture."""
+
+    def component_of_entry(self) -> np.ndarray:
+        """The component that each entry of a belief (HasBeliefs) is about, int [S], from 0 on."""
+        ...
+
+    def components(self, beliefs: np.ndarray, /) -> np.ndarray:
+        """The probability of each component, float64 [N, C], at beliefs [N, S]: a linear function of the belief. C is
+        1 if there is no choice."""
+        ...
+
+
 @without("the prompts of the world {name!r} hold no rule that could be written another way")
 @runtime_checkable
 class HasTellings(Protocol):
@@ -221,7 +237,7 @@ class HasDamage(Protocol):
 
 
 ABILITIES: tuple[type, ...] = (
-    HasLaw, HasEntropies, HasHistories, HasDistance, HasBudget, HasMap, HasBeliefs, HasTellings, HasMinimalPairs,
-    HasDrawings, HasShifts, HasGoals, HasDamage,
+    HasLaw, HasEntropies, HasHistories, HasDistance, HasBudget, HasMap, HasBeliefs, HasComponents, HasTellings,
+    HasMinimalPairs, HasDrawings, HasShifts, HasGoals, HasDamage,
 )  # fmt: skip
 """All abilities."""
