@@ -29,6 +29,7 @@ from worldbench.core.statistics import Z95
 from worldbench.core.text import counted
 from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.acceptance import draw_pairs
+from worldbench.metrics.component_pairs import component_pairs
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.pair_suffixes import suffixes_of
 from worldbench.metrics.prefix_pairs import POOL, cut, last_tokens, prefix_pool, within
@@ -88,8 +89,10 @@ class SplitMerge(Metric):
 
     Pairs for split: prefixes of held-out documents at random (`split`), and *aliased* pairs (`split_aliased`). An
     aliased pair has the same next-token law and the same last two tokens, but two different states, so only a state can
-    tell its prefixes apart. Pairs for merge come from backward walks, or, where the world has none, from held-out
-    prefixes that lead to one state.
+    tell its prefixes apart. Where the world has components (HasComponents), `split_component` is over pairs whose
+    beliefs inside every component are nearly the same, and whose probabilities of the components differ.
+    Pairs for merge come from backward walks, or, where the world has none, from held-out prefixes that lead to one
+    state.
 
     Sees: whether differences between states show in the distribution of what follows, also where the same tokens are
     possible. Cannot see: what prefixes change beyond the next five tokens.
@@ -104,8 +107,14 @@ class SplitMerge(Metric):
             Expectation("split", 1 - 1e-6, 1),
             Expectation("merge", 1 - 1e-6, 1),
             Expectation("split_aliased", 1 - 1e-6, 1),
+            Expectation("split_component", 1 - 1e-6, 1),
         ),
-        "uniform": (Expectation("split", 0, 0), Expectation("merge", 1, 1), Expectation("split_aliased", 0, 0)),
+        "uniform": (
+            Expectation("split", 0, 0),
+            Expectation("merge", 1, 1),
+            Expectation("split_aliased", 0, 0),
+            Expectation("split_component", 0, 0),
+        ),
         "random-legal": (Expectation("split", -10, 0.999),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
@@ -139,6 +148,15 @@ class SplitMerge(Metric):
             report.notes.append(
                 f"no split_aliased: only {counted(found, 'aliased pair', commas=False)} among {POOL:,} prefixes"
             )
+        apart = component_pairs(world, pool, seed)
+        if apart is not None and len(apart) >= FEWEST:
+            chosen = apart[: c.pairs]
+            component = errors_of((take(pool, chosen[:, 0]), take(pool, chosen[:, 1])), "split component")
+            report.scores["split_component"] = _one_minus(component[0], component[1])
+            report.arrays |= {"component_error": component[0], "component_truth": component[1]}
+        elif apart is not None:
+            pairs = counted(len(apart), "pair of prefixes differs", "pairs of prefixes differ", commas=False)
+            report.notes.append(f"no split_component: only {pairs} in the component alone")
         same = self._same(world, seed, c.pairs, pool, key)
         if len(same[0]) >= min(FEWEST, c.pairs):
             if len(same[0]) < c.pairs:

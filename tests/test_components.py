@@ -88,3 +88,16 @@ def test_the_probe_of_the_component() -> None:
     assert not any(k.startswith("component") for k in (*plain.scores, *plain.series["lookup"]))
     same = HMM(HMMConfig(process="mixture(coin, coin)", length=6))  # nothing to learn about the component
     assert "component_r2" not in belief_probe.METRIC.measure(Evaluation(same, Oracle(same), settings)).scores
+
+
+def test_split_over_pairs_that_differ_in_the_component() -> None:
+    settings = eval_config(pairs=150)
+    exact = split_merge.METRIC.measure(Evaluation(MIXED, Oracle(MIXED), settings)).scores
+    assert exact["split_component"].value == pytest.approx(1, abs=1e-6)
+    blind = split_merge.METRIC.measure(Evaluation(MIXED, Blind(MIXED), settings)).scores
+    assert blind["split_component"].value < 0.1 < 0.5 < blind["split"].value
+    assert "split_component" not in split_merge.METRIC.measure(Evaluation(HMM(), Oracle(HMM()), settings)).scores
+    phases = HMM(HMMConfig(process="product(z1r, z1r)"))  # the components are known as soon as the states inside are
+    report = split_merge.METRIC.measure(Evaluation(phases, Oracle(phases), settings))
+    assert "split_component" not in report.scores
+    assert any("differ in the component alone" in note for note in report.notes)
