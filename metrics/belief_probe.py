@@ -173,7 +173,17 @@ class BeliefProbe(Metric):
             return out
 
         def score(predicted: np.ndarray) -> Score:
-            return Score(r_squared(belief, predicted, w), len(w))
+            value = r_squared(belief, predicted, w)
+            reason = "the belief is the same after every prefix: there is nothing to predict"
+            return Score.missing(reason, len(w)) if np.isnan(value) else Score(value, len(w))
+
+        def alike(code: np.ndarray) -> Score:
+            """The correlation of distances of beliefs with distances of codes."""
+            value = correlation(true, code)
+            reason = (
+                "all distances between beliefs, or between the codes of prefixes, are equal: no correlation is defined"
+            )
+            return Score.missing(reason, len(code)) if np.isnan(value) else Score(value, len(code))
 
         layers = layers_at(model, documents, row, length)
         h = layers[model.hidden_name]
@@ -219,7 +229,7 @@ class BeliefProbe(Metric):
         pairs = draw_pairs(w, streams.generator("evaluation", seed, "belief distances"))
         apart = {name: distances(code, pairs) for name, code in codes.items()}
         true = distances(belief, pairs)
-        scores |= {f"distance_corr{name}": Score(correlation(true, d), len(d)) for name, d in apart.items()}
+        scores |= {f"distance_corr{name}": alike(d) for name, d in apart.items()}
         if (features := evaluation.settings.probe_features) > 0:
 
             def wider(x: np.ndarray, fit: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@ over."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +13,9 @@ from worldbench.core.model import HasHidden
 from worldbench.core.options import require_at_least, small
 from worldbench.core.text import counted
 from worldbench.metrics.evaluation import Evaluation, chunks
+
+LEAST_SPREAD = 1e-6
+"""Below this share of the largest singular value, what is left after centering is rounding: states are float32."""
 
 
 def effective_rank(singular_values: np.ndarray) -> float:
@@ -62,9 +66,9 @@ class EffectiveRank(Metric):
         centered = np.linalg.svd(h - h.mean(0), compute_uv=False)
         n = len(h)
         scores = {
-            "rank": Score(effective_rank(s), n),
-            "rank_centered": Score(effective_rank(centered), n),
-            "participation_ratio": Score(participation_ratio(centered), n),
+            "rank": _spread(s, n, effective_rank),
+            "rank_centered": _spread(centered, n, effective_rank, s),
+            "participation_ratio": _spread(centered, n, participation_ratio, s),
         }
         notes = [f"hidden state: {model.hidden_name}, width {h.shape[1]}"]
         if n < wanted:
@@ -73,9 +77,26 @@ class EffectiveRank(Metric):
         untrained = model.untrained(evaluation.seed)
         if untrained is not None:
             plain = np.linalg.svd(_states(evaluation, untrained, wanted), compute_uv=False)
-            scores["rank_untrained"] = Score(effective_rank(plain), n)
+            scores["rank_untrained"] = _spread(plain, n, effective_rank)
             arrays["singular_values_untrained"] = plain
         return Report(scores, arrays=arrays, notes=notes)
+
+
+def _spread(
+    singular_values: np.ndarray,
+    n: int,
+    measure: Callable[[np.ndarray], float],
+    uncentered: np.ndarray | None = None,
+) -> Score:
+    """The measure of the singular values of n hidden states; missing where the states do not spread at all.
+
+    uncentered: the singular values before centering.
+    """
+    least = 0.0 if uncentered is None else LEAST_SPREAD * float(uncentered.max(initial=0))
+    if not singular_values.max(initial=0) > least:
+        what = "are all 0" if uncentered is None else "are the same at every position"
+        return Score.missing(f"the hidden states {what}: they spread over no direction", n)
+    return Score(measure(singular_values), n)
 
 
 def _states(evaluation: Evaluation, model: HasHidden, wanted: int) -> np.ndarray:

@@ -13,6 +13,9 @@ import numpy as np
 from worldbench.core.metric import Score
 from worldbench.core.statistics import gain_interval, normal_interval
 
+LEAST = 1e-6
+"""The least gain, in nats a unit. Smaller ones are rounding: logits are float32."""
+
 
 def single_law_kl(law: np.ndarray) -> np.ndarray:
     """KL(law || mean of all laws) of each row, float64 [M], in nats. law: [M, A]. The mean is the best that a model can
@@ -87,6 +90,6 @@ class Gain:
 
 
 def _above_zero(values: np.ndarray) -> bool:
-    """Does the 95% interval of the mean of values [n >= 2] lie above 0?"""
+    """Does the 95% interval of the mean of values [n >= 2] lie above 0, by more than rounding?"""
     interval = normal_interval(values).interval
-    return interval is not None and interval[0] > 0
+    return interval is not None and interval[0] > LEAST

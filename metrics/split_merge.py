@@ -37,6 +37,9 @@ from worldbench.metrics.suffixes import score_suffixes, take
 
 CLIP = 3.0
 FEWEST = 20
+LEAST_TRUTH = 1e-12
+"""The least mean square difference of the laws, in squared nats. Smaller ones are rounding."""
+SAME_LAW = "the exact law is the same after both prefixes of every pair: there is nothing to tell apart"
 
 
 def _difference(log_p: np.ndarray) -> np.ndarray:
@@ -166,10 +169,12 @@ class SplitMerge(Metric):
                 )
             merged = errors_of(same, "merge")[2]
             value, truth = float(merged.mean()), float(split[1].mean())
-            half = Z95 * float(np.std(merged, ddof=1)) / len(merged) ** 0.5 / truth
-            report.scores["merge"] = Score(
-                1 - value / truth, len(merged), (1 - value / truth - half, 1 - value / truth + half)
-            )
+            report.scores["merge"] = Score.missing(SAME_LAW, len(merged))
+            if truth > LEAST_TRUTH:
+                half = Z95 * float(np.std(merged, ddof=1)) / len(merged) ** 0.5 / truth
+                report.scores["merge"] = Score(
+                    1 - value / truth, len(merged), (1 - value / truth - half, 1 - value / truth + half)
+                )
             report.arrays["merge_error"] = merged
         else:
             pairs = counted(len(same[0]), "pair of prefixes leads", "pairs of prefixes lead", commas=False)
@@ -200,7 +205,9 @@ class SplitMerge(Metric):
 
 
 def _one_minus(error: np.ndarray, truth: np.ndarray) -> Score:
-    """1 - mean error / mean truth, with the interval of the ratio by linearization."""
+    """1 - mean error / mean truth, with the interval of the ratio by linearization. Missing where the truth is 0."""
+    if not truth.mean() > LEAST_TRUTH:
+        return Score.missing(SAME_LAW, len(truth))
     r = Score.ratio(error, truth, over="pairs")
     return Score(1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0]), r.over)
 

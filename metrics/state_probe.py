@@ -120,7 +120,11 @@ class StateProbe(Metric):
                     continue
                 predicted = fit_affine(x[fit], y[fit])(x[~fit])
                 gap = np.linalg.norm(predicted - y[~fit], axis=1)
-                report.scores[f"{name}_r2{suffix}"] = Score(r_squared(y[~fit], predicted), len(predicted))
+                r2 = r_squared(y[~fit], predicted)
+                reason = f"{name} is the same at every position: there is nothing to predict"
+                report.scores[f"{name}_r2{suffix}"] = (
+                    Score.missing(reason, len(gap)) if np.isnan(r2) else Score(r2, len(gap))
+                )
                 report.scores[f"{name}_median_error{suffix}"] = Score(float(np.median(gap)), len(gap))
         layers = layers_at(model, documents, at.row, at.prefix_length)
         report.series["by_layer"] = {"layer": list(layers)} | {

@@ -19,14 +19,15 @@ from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.records.check import Check
+from worldbench.records.check import Check, CheckedMetric
+from worldbench.records.check import Severity as RecordedSeverity
 from worldbench.records.reading import read
 from worldbench.runs.display import Display
 from worldbench.settings.resolve import group_types, preset_groups
 from worldbench.studies.check.calibration import Severity, judge, judge_damage, judge_references, judge_sight
 from worldbench.studies.check.checking import Subject, check, check_in
 from worldbench.studies.check.damage import MAP_KINDS, MAP_SHARES, CheckSettings, kinds
-from worldbench.studies.check.report import failures, require, write
+from worldbench.studies.check.report import failures, require, show, write
 
 CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)
 
@@ -105,6 +106,22 @@ def test_a_score_that_damage_makes_missing_is_worse(ladder: list[Severity], expe
 def test_a_score_that_goes_missing_is_not_unchanged() -> None:
     assert holds(judge_damage(Made(), "deleted", severities([1, 1], [1, NAN]))) == [False]
     assert holds(judge_damage(Made(), "deleted", severities([NAN, NAN], [NAN, NAN]))) == [None]
+
+
+def test_the_table_says_where_a_score_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    ladders = {
+        kind: [RecordedSeverity(size=2, values={"made": {"x": values}})]
+        for kind, values in {"blur": [None, NAN, 0.5], "drift": [0.25, 0.75, None], "noise": []}.items()
+    }
+    show(
+        msgspec.structs.replace(
+            checked(),
+            ladders=ladders,
+            metrics={"made": CheckedMetric(version=1, primary="x", direction="higher", claims=[])},
+        )
+    )
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if "made.x" in line)
+    assert [cell.strip() for cell in row.split("│")][-4:-1] == ["missing", "0.500", "-"]
 
 
 def test_a_blind_metric_is_seen() -> None:

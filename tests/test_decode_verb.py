@@ -156,6 +156,8 @@ def test_best_length_and_threshold_by_hand() -> None:
     arms = [arm(0, [], [], 4, 1), arm(1, [100], [80], 4.5, 1.7), arm(2, [100, 80], [80, 40], 5, 2)]
     assert arms[2].step_ms == pytest.approx(5)
     assert costs(arms) == pytest.approx((4, 0.5))
+    bent = [arm(0, [], [], 1, 1), arm(1, [100], [80], 1.5, 1.7), arm(2, [100, 80], [80, 40], 9, 2)]
+    assert costs(bent)[0] == pytest.approx(1)  # the line itself begins at -0.17
     pilot = arm(2, [100, 80], [80, 40], 5, 2)
     pilot.counts.chances = [
         (np.array([0.9, 0.3]), 2),

@@ -58,7 +58,10 @@ def costs(arms: list[Arm]) -> tuple[float, float]:
     ms = np.array([arm.step_ms for arm in fixed])
     spread = float(((k - k.mean()) ** 2).sum())
     slope = max(0.0, float(((k - k.mean()) * ms).sum()) / spread) if spread else 0.0
-    return float(ms.mean() - slope * k.mean()), slope
+    base = float(ms.mean() - slope * k.mean())
+    # Where the times bend upwards, the line may reach 0 before k = 0: a round without drafts would take no time, and
+    # predicted speed-ups, which divide by that time, would have no bound or sign.
+    return base if base > 0 else float(ms[k.argmin()]), slope
 
 
 def suggested_threshold(arms: list[Arm], pilot: Arm) -> float:

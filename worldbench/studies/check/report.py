@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from worldbench.core import tables
 from worldbench.core.errors import RunError
 from worldbench.core.files import identity_hash, make_folder, write_atomic
 from worldbench.records.check import Check, Verdict
+from worldbench.records.parts import Real
 
 
 def folder_of(out: Path, world: dict[str, Any], settings: Any, corruptions: int, severities: int, metrics: Any) -> Path:
@@ -50,22 +53,27 @@ def show(record: Check) -> None:
     body = []
     for name, metric in record.metrics.items():
         mine = [v for v in record.verdicts if v.metric == name]
-        cells = [record.references.get(name, {}).get(r, {}).get(metric.primary) for r in references]
-        for ladder in record.ladders.values():
-            values = ladder[-1].values.get(name, {}).get(metric.primary, [])
-            known = [v for v in values if v is not None]
-            cells.append(sum(known) / len(known) if 2 * len(known) > len(values) else None)
+        scores = [record.references.get(name, {}).get(r, {}) for r in references]
+        cells = [_cell([s[metric.primary]] if metric.primary in s else []) for s in scores]
+        cells += [_cell(ladder[-1].values.get(name, {}).get(metric.primary, [])) for ladder in record.ladders.values()]
         judged = [v.holds for v in mine if v.holds is not None]
         held = f"{sum(judged)} of {len(judged)}" if judged else "none"
         held += f" ({len(mine) - len(judged)} not judged)" if len(mine) > len(judged) else ""
-        numbers = ("-" if c is None else f"{c:.3f}" for c in cells)
-        body.append([f"{name}.{metric.primary}", metric.direction, held, *numbers])
+        body.append([f"{name}.{metric.primary}", metric.direction, held, *cells])
     head = ["metric", "better", "statements hold", *references, *largest.values()]
     print(tables.terminal(head, body, 1, title=f"calibration of {record.world['world']}"))
     for v in record.verdicts:
         if v.holds is not True:
             outcome = "fails" if v.holds is False else "not judged"
             print(tables.note(f"{outcome}: {v.metric}: {v.statement}; measured {v.measured}"))
+
+
+def _cell(values: Sequence[Real | None]) -> str:
+    """The mean of a score over corruptions. "missing" if at least half have none; "-" if nothing was measured."""
+    known = [v for v in values if v is not None and not math.isnan(v)]
+    if 2 * len(known) > len(values):
+        return f"{sum(known) / len(known):.3f}"
+    return "missing" if values else "-"
 
 
 def failures(record: Check) -> list[Verdict]:
