@@ -52,7 +52,10 @@ def holds(verdicts: list) -> list[bool]:
 def test_expectations_are_bounds() -> None:
     assert holds(judge_references(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 0.1}})) == [True, True]
     assert holds(judge_references(Made(), {"oracle": {"x": 0.999}, "uniform": {"x": 0.3}})) == [False, False]
-    assert holds(judge_references(Made(), {"oracle": {"x": float("nan")}})) == [False]
+    (missing,) = judge_references(Made(), {"oracle": {"x": float("nan")}})
+    assert (missing.holds, missing.measured) == (None, "missing")
+    (absent,) = judge_references(Made(), {"oracle": {}})
+    assert (absent.holds, absent.measured) == (None, "not measured")
     assert judge_references(Made(), {"ngram": {"x": 0.0}}) == []
 
 

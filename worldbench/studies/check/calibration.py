@@ -36,21 +36,23 @@ def _number(value: float) -> str:
 
 
 def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> list[Verdict]:
-    """Compares the `expects` of a metric with the scores of the references that were measured."""
+    """Compares the `expects` of a metric with the scores of the references that were measured. Nothing is judged where
+    a score is missing."""
     out = []
     for model, expectations in metric.expects.items():
         for e in expectations:
             if model not in measured:
                 continue
-            value = measured[model].get(e.score, math.nan)
+            value = measured[model].get(e.score)
+            known = value is not None and not math.isnan(value)
             bounds = f"= {_number(e.low)}" if e.low == e.high else f"in {_number(e.low)} .. {_number(e.high)}"
-            outcome = _number(value) if e.score in measured[model] else "not measured"
+            outcome = "not measured" if value is None else "missing" if not known else _number(value)
             out.append(
                 Verdict(
                     metric.name,
                     f"{model} scores {e.score} {bounds}",
                     outcome,
-                    e.met_by(value) if e.score in measured[model] else None,
+                    e.met_by(value) if known else None,
                 )
             )
     return out

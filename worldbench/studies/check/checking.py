@@ -84,8 +84,8 @@ def measured(
         if (reason := metric.not_applicable(world, model)) is not None:
             reasons[metric.name] = reason
         else:
-            found = {key: s for key, s in metric.measure(evaluation).scores.items() if not s.reason}
-            scores[metric.name] = {key: None if math.isnan(s.value) else float(s.value) for key, s in found.items()}
+            values = {key: float(score.value) for key, score in metric.measure(evaluation).scores.items()}
+            scores[metric.name] = {key: None if math.isnan(value) else value for key, value in values.items()}
     out = Measurement(question=question, subject=subject.name, scores=scores, not_applicable=reasons)
     if path is not None:
         write(path, out)
