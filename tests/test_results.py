@@ -14,6 +14,7 @@ import pytest
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics, models, worlds
+from worldbench.records.board import notes
 from worldbench.records.finding import evidence_folder
 from worldbench.records.leaderboard import build
 from worldbench.records.lines import EvalLine, read_lines
@@ -85,6 +86,16 @@ def test_tables_of_pages_are_the_leaderboards(
         assert main(shlex.split(command)[1:]) == 0
         lines = [x for x in capsys.readouterr().out.splitlines() if not x.startswith("scored under other versions")]
         assert "\n".join(lines).replace("\n\n\n", "\n\n").strip() == table.strip()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_pages_say_that_their_scores_are_of_older_versions(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as one of their tables is: and no longer."""
+    monkeypatch.chdir(ROOT)
+    text = Path(page).read_text(encoding="utf-8")
+    folders = [Path(word) for command, _ in BLOCK.findall(text) for word in command.split() if "results/" in word]
+    old = any("scored under other versions" in note for folder in folders for note in notes(build([folder])))
+    assert old == ("under older versions of the metrics" in text)
 
 
 def test_a_score_that_some_results_lack_is_missing_there() -> None:
