@@ -209,7 +209,7 @@ def test_unchanged_infinite_scores_are_unchanged_and_a_metric_that_is_always_inf
 
     assert holds([INF, 0.5]) is True
     assert holds([INF, INF]) is False
-    assert holds([INF, math.nan]) is None
+    assert holds([INF, math.nan]) is False
     (blind,) = judge_sight(m, {"oracle": {"kl": INF}, "uniform": {"kl": INF}}, {})
     (seeing,) = judge_sight(m, {"oracle": {"kl": 0.0}, "uniform": {"kl": INF}}, {})
     assert (blind.holds, seeing.holds) == (False, True)

@@ -89,11 +89,11 @@ def print_reasons(record: Result, *, every: bool = False) -> None:
 
 
 def missing_notes(record: Result, *, every: bool = False) -> list[str]:
-    """A sentence for each reason why scores have no value. every: of all scores, not only of the primary scores."""
+    """A sentence for each reason why scores have no value. every: of all scores, not only of those in tables."""
     reasons: dict[str, list[str]] = {}
     for name, metric in record.scores.items():
         for key, score in metric.scores.items():
-            if score.value is None and (every or key == metric.primary):
+            if score.value is None and (every or key in metric.shown):
                 reasons.setdefault(score.reason or NO_REASON, []).append(f"{name}.{key}")
     return [f"missing: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
