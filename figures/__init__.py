@@ -7,7 +7,7 @@ _HERE = "worldbench.figures"
 
 figures.add(
     "street_map",
-    "the reconstructed street map, with true streets in black and invented streets in red",
+    "the reconstructed street map, with true streets in black, implied streets in red and wrong ends as rings",
     f"{_HERE}.street_map:draw",
     metric="map_reconstruction",
     stem="map",

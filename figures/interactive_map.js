@@ -1,5 +1,5 @@
 "use strict";
-// Coordinates: metres, x to the east, y to the south (as on the screen). An edge is a number: true ones first, then the invented ones.
+// Coordinates: metres, x to the east, y to the south (as on the screen). An edge is a number: true ones first, then the red ones.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const find = (id) => document.getElementById(id);
@@ -92,7 +92,7 @@
     }
     return best;
   }
-  /** What is within `pixels` of a point on the stage: {place} or {edge} or null. Places go first, then invented streets. */
+  /** What is within `pixels` of a point on the stage: {place} or {edge} or null. Places go first, then red streets. */
   function nearest(sx, sy, pixels) {
     const x = view.x + (sx - size.width / 2) / view.scale, y = view.y + (sy - size.height / 2) / view.scale;
     const r = pixels / view.scale;
@@ -115,10 +115,11 @@
     if (place !== null && showsPlaces()) return { place };
     return edge === null ? null : { edge };
   }
+  const endsAt = new Map(data.ends.at.map((v, k) => [v, data.ends.rides[k]])); // place -> rides that end there and should end elsewhere
   const visible = (e) => (isRed(e) ? shown.red : shown.unused || onceUsed(e));
 
   // ---- the view ----
-  const size = { width: 1, height: 1, ratio: 1 }, shown = { unused: true, red: true };
+  const size = { width: 1, height: 1, ratio: 1 }, shown = { unused: true, red: true, ends: true };
   const view = { x: (box.x0 + box.x1) / 2, y: (box.y0 + box.y1) / 2, scale: 1 }; // center, and pixels per metre
   let fitted = true, hovered = null, chosen = null, flight = 0, pending = 0, stale = true, colors = {};
   const fit = () => Math.min((size.width - 24) / wide, (size.height - 24) / high, 900 / typical);
@@ -198,6 +199,18 @@
       below.fillStyle = colors.used;
       below.fill(dots);
     }
+    if (shown.ends && endsAt.size) {
+      const rings = new Path2D();
+      for (const [v, rides] of endsAt) {
+        const r = (Math.min(4 * Math.sqrt(rides), 14) * (0.5 + 0.5 * d)) / view.scale;
+        if (Math.abs(px[v] - view.x) > w + r || Math.abs(py[v] - view.y) > h + r) continue;
+        rings.moveTo(px[v] + r, py[v]);
+        rings.arc(px[v], py[v], r, 0, 7);
+      }
+      below.strokeStyle = colors.ring;
+      below.lineWidth = (1 + d) / view.scale;
+      below.stroke(rings);
+    }
     bar();
   }
   function head(path, e, length) {
@@ -256,7 +269,7 @@
   const placeName = (v) => (data.osm && /^\d+$/.test(data.places[v]) ? `OpenStreetMap ${data.places[v]}` : `intersection ${data.places[v]}`);
   const way = (e) => `${data.places[from[e]]} ${data.directions[direction[e]]} → ${data.places[to[e]]}`;
   function described(e) {
-    if (isRed(e)) return `invented street, used ${times(uses[e])}`;
+    if (isRed(e)) return `${data.redWord} street, used ${times(uses[e])}`;
     if (!isUsed(e)) return "true street, unused";
     return uses[e] ? `true street, used ${times(uses[e])}` : "true street, used by rides that are not explained";
   }
@@ -266,6 +279,10 @@
       const v = what.place;
       lines.push(element("b", corner(v) || placeName(v)));
       if (corner(v)) lines.push(element("p", placeName(v), "soft"));
+      if (shown.ends && endsAt.has(v)) {
+        const rides = endsAt.get(v);
+        lines.push(element("p", `${number(rides)} ${rides === 1 ? "ride ends" : "rides end"} here, with ${rides === 1 ? "a destination" : "destinations"} elsewhere`, "ends"));
+      }
       for (const e of [...leaving[v]].sort((a, b) => direction[a] - direction[b])) {
         if (!visible(e)) continue;
         lines.push(element("p", `${data.directions[direction[e]]} → ${data.places[to[e]]}: ${described(e)}`, isRed(e) ? "red" : isUsed(e) ? "" : "soft"));
@@ -368,8 +385,9 @@
   find("in").addEventListener("click", () => zoom(1.6));
   find("out").addEventListener("click", () => zoom(1 / 1.6));
   find("all").addEventListener("click", whole);
-  for (const name of ["unused", "red"]) {
+  for (const name of ["unused", "red", "ends"]) {
     const input = find(`show-${name}`);
+    if (!input) continue; // older evidence does not say where rides end
     const apply = () => {
       shown[name] = input.checked;
       hovered = null;
@@ -381,7 +399,7 @@
     shown[name] = input.checked; // browsers keep the box over a reload
   }
 
-  // ---- the list of invented streets ----
+  // ---- the list of red streets ----
   const list = find("list"), filter = find("filter"), more = find("more"), PAGE = 200;
   if (list) {
     const order = Array.from({ length: R }, (_, k) => E + k).sort((a, b) => uses[b] - uses[a] || a - b);
@@ -434,7 +452,7 @@
   // ---- start ----
   function dress() {
     const style = getComputedStyle(document.documentElement);
-    for (const name of ["paper", "used", "unused", "red", "mark", "halo"]) colors[name] = style.getPropertyValue(`--${name}`).trim();
+    for (const name of ["paper", "used", "unused", "red", "ring", "mark", "halo"]) colors[name] = style.getPropertyValue(`--${name}`).trim();
     redraw();
   }
   function resize() {

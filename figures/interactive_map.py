@@ -2,8 +2,9 @@
 evidence of `map_reconstruction`.
 
 The same streets, colors and curves as `street_map`, with every intersection, direction and number of uses under the
-pointer, and a list of the invented streets. The page is `interactive_map.html.j2` with `interactive_map.css` and
-`interactive_map.js` put into it; they are plain CSS and JavaScript.
+pointer, a list of the red streets, and a ring where rides end that should end elsewhere. The page is
+`interactive_map.html.j2` with `interactive_map.css` and `interactive_map.js` put into it; they are plain CSS and
+JavaScript.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from jinja2 import Environment, StrictUndefined
 from worldbench.core.errors import InputError
 from worldbench.core.files import write_atomic
 from worldbench.core.text import counted, visible
-from worldbench.figures import street_map
+from worldbench.figures import street_map, wrong_ends
 from worldbench.figures.style import LONGEST
 
 FAILED = 2
@@ -47,6 +48,7 @@ def page(data: dict[str, np.ndarray], title: str = "") -> str:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     name = str(data["map"].reshape(-1)[0]) if "map" in data else ""
     used, true, red = int(data["black"].sum()), len(data["edges"]), len(data["red"])
+    ends = wrong_ends.wrong_ends(data)
     return environment.from_string(_asset("html.j2")).render(
         title=visible(title, LONGEST) or "A model's street map",
         map=name,
@@ -58,7 +60,9 @@ def page(data: dict[str, np.ndarray], title: str = "") -> str:
             "rides": len(data["status"]),
             "failed": int((data["status"] == FAILED).sum()),
             "places": len(data["places"]),
+            "ends": None if ends is None else ends.total,
         },
+        red_words=wrong_ends.red_words(data)[0],
         precision=f"{used / (used + red):.4f}" if used + red else "undefined",
         osm="lonlat" in data,
         data=contents(data),
@@ -70,7 +74,7 @@ def page(data: dict[str, np.ndarray], title: str = "") -> str:
 def contents(data: dict[str, np.ndarray]) -> dict[str, Any]:
     """The data of the page: positions in tenths of a meter (east, north, ..), nodes and directions by index, and a list
     for each field of the edges."""
-    invented = street_map.invented(data)
+    curves = street_map.red_streets(data)
     edges, red = data["edges"].reshape(-1, 3), data["red"].reshape(-1, 3)
     out: dict[str, Any] = {
         "perMetre": PER_METRE,
@@ -91,10 +95,14 @@ def contents(data: dict[str, np.ndarray]) -> dict[str, Any]:
             "direction": red[:, 2].tolist(),
             "uses": data["red_uses"].tolist(),
         },
-        "bend": _whole(invented.control),
+        "bend": _whole(curves.control),
+        "ends": {"at": [], "rides": []},
+        "redWord": wrong_ends.red_words(data)[1],
         "streets": [],
         "street": [],
     }
+    if (ends := wrong_ends.wrong_ends(data)) is not None:
+        out["ends"] = {"at": ends.place.tolist(), "rides": ends.rides.tolist()}
     if "streets" in data:
         if len(data["streets"]) != len(edges):
             raise InputError(

@@ -1,5 +1,5 @@
 """The maze that a model's rides imply, over the true one: passages that it uses in black, ways that it drives through
-walls in red.
+walls in red. A ring in blue marks a cell where rides end that should end elsewhere.
 
 Drawn from the evidence of `map_reconstruction` where that is the evidence of a maze on a grid (see `grid_of`), whatever
 world it comes from; red ways that do not lead straight to the next cell are curves, as on the street map. Coordinates:
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worldbench.core.text import counted
-from worldbench.figures import street_map
+from worldbench.figures import street_map, wrong_ends
 from worldbench.figures.street_map import Drawn
-from worldbench.figures.style import GRAY, INK, RED, paper_style, save, write_csv
+from worldbench.figures.style import BLUE, GRAY, INK, RED, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,7 +75,7 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
     edges = data["edges"]
     start, stop = data["metres"][edges[:, 0]], data["metres"][edges[:, 1]]
     true = Drawn(edges[:, :2], edges[:, 2], data["uses"], start, (start + stop) / 2, stop)
-    red = street_map.invented(data)
+    red = street_map.red_streets(data)
     step = np.array([STEPS.get(str(w), (0, 0)) for w in data["directions"]])[red.direction]
     through = (grid.at[red.ends[:, 1]] - grid.at[red.ends[:, 0]] == step).all(1)
     used = data["black"].astype(bool)
@@ -86,19 +86,23 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
         ("through a wall", red.take(through)),
         ("elsewhere", elsewhere),
     )
-    failed = f"{int((data['status'] == 2).sum()):,} of {counted(len(data['status']), 'ride')} not explained"
+    ends, rides = wrong_ends.wrong_ends(data), len(data["status"])
+    failed = f"{int((data['status'] == 2).sum()):,} of {counted(rides, 'ride')} not explained"
+    forced = "" if wrong_ends.moves_alone(data) else " (forced end)"
     legend = (
         (f"passages used: {int(used.sum()):,} of {counted(len(edges), 'move')}", INK),
         (f"never used: {int((~used).sum()):,}", UNUSED),
-        (f"through walls: {int(through.sum()):,}; to other cells: {int((~through).sum()):,}", RED),
+        (f"through walls: {int(through.sum()):,}; to other cells: {int((~through).sum()):,}{forced}", RED),
         (failed, None),
+        (wrong_ends.legend(ends, rides), BLUE),
     )
     with paper_style():
-        figure = _picture(grid, kinds, title, legend)
+        figure = _picture(grid, kinds, ends, title, legend)
         paths = save(figure, out)
     columns = ("from", "to", "direction", "kind", "uses", "from_east", "from_north", "to_east", "to_north")
     words = (data["places"], data["directions"])
     rows = [row for kind, drawn in kinds for row in street_map.edge_rows(drawn, kind, words)]
+    rows += wrong_ends.rows(ends, data["places"])
     return [*paths, write_csv(out.with_name(f"{out.name}.csv"), columns, rows)]
 
 
@@ -133,7 +137,11 @@ def walls(grid: Grid, joined: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _picture(
-    grid: Grid, kinds: tuple[tuple[str, Drawn], ...], title: str, legend: tuple[tuple[str, str | None], ...]
+    grid: Grid,
+    kinds: tuple[tuple[str, Drawn], ...],
+    ends: wrong_ends.WrongEnds | None,
+    title: str,
+    legend: tuple[tuple[str, str | None], ...],
 ) -> Figure:
     from matplotlib.collections import LineCollection, PatchCollection
     from matplotlib.patches import Rectangle
@@ -163,18 +171,16 @@ def _picture(
     street_map.draw_lines(axes, used, INK, 0.5 + 0.9 * thin)
     for red in (elsewhere, through):
         street_map.draw_curves(axes, red, 0.5 + 0.7 * thin, metres_per_point * (1.3 + 4.5 * thin))
+    if ends is not None:
+        wrong_ends.draw_rings(axes, ends, thin)
     _foot(figure, legend)
     return figure
 
 
 def _foot(figure: Figure, legend: tuple[tuple[str, str | None], ...]) -> None:
-    """Four short lines in two columns under the maze."""
-    from matplotlib.lines import Line2D
-
-    width, height = figure.get_size_inches()
+    """Short lines in two columns under the maze."""
+    width = figure.get_size_inches()[0]
     margin = street_map.MARGIN
-    for i, (text, color) in enumerate(legend):
-        left, y = margin + (i // 2) * (width - margin) / 2, (street_map.FOOT - 0.2 - 0.17 * (i % 2)) / height
-        if color is not None:
-            figure.add_artist(Line2D([left / width, (left + 0.22) / width], [y, y], color=color, linewidth=1.2))
-        figure.text((left + (0.3 if color is not None else 0)) / width, y, text, va="center", fontsize=7, color=INK)
+    for i, (text, color) in enumerate(line for line in legend if line[0]):
+        left = margin + (i // 3) * (width - margin) / 2
+        street_map.legend_line(figure, left, street_map.FOOT - 0.2 - 0.17 * (i % 3), text, color)

@@ -1,5 +1,5 @@
-"""The street map that the rides of a model imply: true streets in black, invented streets in red, curved in the
-direction that the rides name.
+"""The street map that the rides of a model imply: true streets in black, streets that illegal turns imply in red,
+curved in the direction that the rides name. A ring in blue marks a place where rides end that should end elsewhere.
 
 After the maps of Vafa et al. 2024 (arXiv 2406.03689). Reads the evidence of the metric `map_reconstruction` (an .npz
 file), nothing else.
@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from worldbench.core.arrays import Array, Named
 from worldbench.core.text import counted
 from worldbench.figures import evidence as files
-from worldbench.figures.style import GRAY, INK, RED, literal, paper_style, save, write_csv
+from worldbench.figures import wrong_ends
+from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,12 +40,17 @@ NEEDED: Named = {
     "red_uses": Array("int", ("R",)),
     "status": Array("int", ("n",)),
 }
-"""Shape letters: N places, A directions, E true edges, R invented ones, n routes."""
-OPTIONAL: Named = {"map": Array("text"), "streets": Array("text", ("E",)), "lonlat": Array("float", ("N+", 2))}
+"""Shape letters: N places, A directions, E true edges, R red ones, n routes, w routes that end elsewhere."""
+OPTIONAL: Named = {
+    "map": Array("text"),
+    "streets": Array("text", ("E",)),
+    "lonlat": Array("float", ("N+", 2)),
+    "wrong_ends": Array("int", ("w",), index="N"),
+}
 COMPASS = {w: np.radians(45.0 * i) for i, w in enumerate(("N", "NE", "E", "SE", "S", "SW", "W", "NW"))}
 BEND = 0.55
-"""Distance of the control point of an invented street from its start, as a share of the distance between its ends."""
-LONGEST_SIDE, SHORTEST_SIDE, MARGIN, FOOT = 7.0, 3.4, 0.12, 0.62
+"""Distance of the control point of a red street from its start, as a share of the distance between its ends."""
+LONGEST_SIDE, SHORTEST_SIDE, MARGIN, FOOT = 7.0, 3.4, 0.12, 0.77
 """Sizes of the figure, in inches."""
 
 
@@ -82,33 +88,48 @@ class Drawn:
 def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) -> list[Path]:
     """Draw the whole map (`out`.png, .svg, .csv) and a part of it (`out`-zoom.*).
 
-    box: the part, in meters. None: the part where the largest number of invented streets begins. Without invented
-    streets, the center. Returns the files that were written.
+    box: the part, in meters. None: the part where the largest number of red streets begins. Without red streets, the
+    center. Returns the files that were written.
     Errors: InputError for a file that is no evidence of a map reconstruction.
     """
     data = load(evidence)
     metres = data["metres"]
-    black, red = _black(data), invented(data)
+    black, red = _black(data), red_streets(data)
     whole = _padded(np.concatenate([metres, red.points()]))
     part = box or _densest(metres, red, whole)
-    failed = f"{int((data['status'] == 2).sum()):,} of {counted(len(data['status']), 'ride')} not explained"
-    words = (data["places"], data["directions"])
-    counts = (
-        f"true streets used: {len(black.ends):,} of {len(data['edges']):,}",
-        f"invented streets: {len(red.ends):,}",
-        failed,
-    )
-    paths = _picture(black, red, whole, out, title, counts, words, mark=part)
+    ends, rides = wrong_ends.wrong_ends(data), len(data["status"])
+    failed = f"{int((data['status'] == 2).sum()):,} of {counted(rides, 'ride')} not explained"
+    words, (red_words, _) = (data["places"], data["directions"]), wrong_ends.red_words(data)
+    legend = [
+        (f"true streets used: {len(black.ends):,} of {len(data['edges']):,}", INK),
+        (f"{red_words}: {len(red.ends):,}", RED),
+        (wrong_ends.legend(ends, rides), BLUE),
+        (failed, None),
+    ]
+    kinds = wrong_ends.red_words(data)[1]
+    paths = _picture(Picture(black, red, ends, legend, kinds), whole, out, title, words, mark=part)
     near_black, near_red = black.inside(part), red.inside(part)
-    counts = (
-        f"true streets used, in view: {len(near_black.ends):,}",
-        f"invented streets, in view: {len(near_red.ends):,}",
-        "",
-    )
+    near_ends = None if ends is None else ends.inside(part)
+    legend = [
+        (f"true streets used, in view: {len(near_black.ends):,}", INK),
+        (f"{red_words}, in view: {len(near_red.ends):,}", RED),
+        ("" if near_ends is None else f"rides that end elsewhere (rings), in view: {near_ends.total:,}", BLUE),
+    ]
     heading = f"{title}, detail" if title else ""
-    return paths + _picture(
-        near_black, near_red, part, out.with_name(f"{out.name}-zoom"), heading, counts, words, mark=None
-    )
+    near = Picture(near_black, near_red, near_ends, legend, kinds)
+    return paths + _picture(near, part, out.with_name(f"{out.name}-zoom"), heading, words, mark=None)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one picture shows. legend: lines of text, each with the color of its mark, if it has one. red_kind: the kind
+    of red edges in the CSV file."""
+
+    black: Drawn
+    red: Drawn
+    ends: wrong_ends.WrongEnds | None
+    legend: list[tuple[str, str | None]]
+    red_kind: str
 
 
 def load(path: Path) -> dict[str, np.ndarray]:
@@ -122,8 +143,8 @@ def _black(data: dict[str, np.ndarray]) -> Drawn:
     return Drawn(edges[:, :2], edges[:, 2], data["uses"][data["black"]], start, (start + stop) / 2, stop)
 
 
-def invented(data: dict[str, np.ndarray]) -> Drawn:
-    """The invented streets of the evidence, each with the curve that sets out in its direction."""
+def red_streets(data: dict[str, np.ndarray]) -> Drawn:
+    """The red streets of the evidence, each with the curve that sets out in its direction."""
     red = data["red"].reshape(-1, 3)
     start, stop = data["metres"][red[:, 0]], data["metres"][red[:, 1]]
     gap = np.hypot(*(stop - start).T)[:, None]
@@ -143,7 +164,7 @@ def _padded(metres: np.ndarray) -> Box:
 
 
 def _densest(metres: np.ndarray, red: Drawn, whole: Box) -> Box:
-    """A square with the area of about 150 nodes, at most half as wide as the map. It is centered on the invented street
+    """A square with the area of about 150 nodes, at most half as wide as the map. It is centered on the red street
     near which most others begin."""
     from scipy.spatial import KDTree
 
@@ -165,16 +186,8 @@ def _densest(metres: np.ndarray, red: Drawn, whole: Box) -> Box:
     )
 
 
-def _picture(
-    black: Drawn,
-    red: Drawn,
-    box: Box,
-    stem: Path,
-    title: str,
-    counts: tuple[str, str, str],
-    words: tuple,
-    mark: Box | None,
-) -> list[Path]:
+def _picture(picture: Picture, box: Box, stem: Path, title: str, words: tuple, mark: Box | None) -> list[Path]:
+    black, red = picture.black, picture.red
     with paper_style():
         figure, axes, metres_per_point = frame(box, title)
         drawn = (
@@ -186,6 +199,8 @@ def _picture(
         scale = min(points / 40, 1.0)
         draw_lines(axes, black, INK, 0.3 + 0.7 * scale)
         draw_curves(axes, red, 0.4 + 0.7 * scale, metres_per_point * (1.3 + 4.5 * scale))
+        if picture.ends is not None:
+            wrong_ends.draw_rings(axes, picture.ends, scale)
         if mark is not None:
             from matplotlib.patches import Rectangle
 
@@ -200,11 +215,12 @@ def _picture(
                     zorder=5,
                 )
             )
-        _foot(figure, counts, metres_per_point)
+        _foot(figure, picture.legend, metres_per_point)
         paths = save(figure, stem)
     table = stem.with_name(f"{stem.name}.csv")
     columns = ("from", "to", "direction", "kind", "uses", "from_east", "from_north", "to_east", "to_north")
-    return [*paths, write_csv(table, columns, edge_rows(black, "true", words) + edge_rows(red, "invented", words))]
+    rows = edge_rows(black, "true", words) + edge_rows(red, picture.red_kind, words)
+    return [*paths, write_csv(table, columns, rows + wrong_ends.rows(picture.ends, words[0]))]
 
 
 def frame(box: Box, title: str) -> tuple[Figure, Axes, float]:
@@ -249,7 +265,7 @@ def draw_lines(axes: Axes, edges: Drawn, color: str, width: float) -> None:
 
 
 def draw_curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
-    """Invented streets as one path of quadratic curves, each with an arrowhead of `head` meters at its end."""
+    """Red streets as one path of quadratic curves, each with an arrowhead of `head` meters at its end."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
 
@@ -272,16 +288,27 @@ def draw_curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
     axes.add_patch(PathPatch(Outline(corners, codes), facecolor=RED, edgecolor="none", zorder=4))
 
 
-def _foot(figure: Figure, counts: tuple[str, str, str], metres_per_point: float) -> None:
+def legend_line(figure: Figure, left: float, y: float, text: str, color: str | None) -> None:
+    """A line of a legend, with its left end and its center in inches. Its mark is a ring for BLUE, else a stroke."""
+    from matplotlib.lines import Line2D
+
+    width, height = figure.get_size_inches()
+    if color == BLUE:
+        ring: dict[str, Any] = {"marker": "o", "markersize": 5, "markerfacecolor": "none", "markeredgecolor": color}
+        figure.add_artist(Line2D([(left + 0.11) / width], [y / height], linestyle="none", **ring))
+    elif color is not None:
+        ends = [left / width, (left + 0.22) / width]
+        figure.add_artist(Line2D(ends, [y / height] * 2, color=color, linewidth=1.2))
+    figure.text((left + 0.3) / width, y / height, text, va="center", fontsize=7, color=INK)
+
+
+def _foot(figure: Figure, legend: list[tuple[str, str | None]], metres_per_point: float) -> None:
     """The legend at the left of the strip, the scale bar at its right."""
     from matplotlib.lines import Line2D
 
     width, height = figure.get_size_inches()
-    for row, (text, color) in enumerate(zip(counts, (INK, RED, None))):
-        y = (FOOT - 0.16 - 0.15 * row) / height
-        if color is not None:
-            figure.add_artist(Line2D([MARGIN / width, (MARGIN + 0.22) / width], [y, y], color=color, linewidth=1.2))
-        figure.text((MARGIN + 0.3) / width, y, text, va="center", fontsize=7, color=INK)
+    for row, (text, color) in enumerate(line for line in legend if line[0]):
+        legend_line(figure, MARGIN, FOOT - 0.16 - 0.15 * row, text, color)
     metres = _round_length(0.22 * min(width, LONGEST_SIDE) * 72 * metres_per_point)
     bar = metres / metres_per_point / 72
     right, y = (width - MARGIN) / width, (FOOT - 0.34) / height

@@ -107,6 +107,7 @@ def _count_ends(report: Report, routes: GivenRoutes) -> None:
     report.scores["ends_elsewhere"] = Score.rate(elsewhere, "rides")
     report.scores["never_ends"] = Score.rate(never, "rides")
     report.arrays["end"] = np.where(never, -1, end).astype(np.int32)
+    report.arrays["wrong_ends"] = end[elsewhere].astype(np.int32)
 
 
 def _hold_against_controls(report: Report, routes: GivenRoutes, true: Moves, seed: int) -> None:

@@ -65,6 +65,22 @@ def test_the_map_is_drawn_whole_and_in_part_with_its_edges_beside_it(tmp_path: P
     assert {p: p.read_bytes() for p in paths} == first
 
 
+def test_wrong_ends_are_rings_and_rows_apart_from_red_streets(tmp_path: Path) -> None:
+    """Without them the evidence is older, and the legend says that the end is forced."""
+    arrays = evidence(tmp_path / "old.npz", small_map(20, 1, 20), 0.2)
+    np.savez(tmp_path / "new.npz", **arrays, wrong_ends=np.array([3, 7, 3]))  # pyright: ignore[reportArgumentType]
+    pictures = {}
+    for name in ("old", "new"):
+        street_map.draw(tmp_path / f"{name}.npz", tmp_path / name)
+        pictures[name] = (tmp_path / f"{name}.svg").read_text(encoding="utf-8").lower()
+    assert street_map.BLUE in pictures["new"]
+    assert street_map.BLUE not in pictures["old"]
+    ends = [(r["from"], r["to"], r["uses"]) for r in table(tmp_path / "new.csv") if r["kind"] == "ends elsewhere"]
+    assert ends == [(str(arrays["places"][3]), "", "2"), (str(arrays["places"][7]), "", "1")]
+    kinds = {name: {r["kind"] for r in table(tmp_path / f"{name}.csv")} for name in pictures}
+    assert kinds == {"old": {"true", "invented"}, "new": {"true", "implied", "ends elsewhere"}}
+
+
 def test_an_invented_street_sets_out_in_the_direction_that_the_rides_name() -> None:
     data = {
         "metres": np.array([[0.0, 0.0], [100.0, 0.0]]),
@@ -72,10 +88,10 @@ def test_an_invented_street_sets_out_in_the_direction_that_the_rides_name() -> N
         "red_uses": np.array([1, 1]),
         "directions": np.array(["N", "NE", "E", "SE", "S", "SW", "W", "NW"]),
     }
-    curves = street_map.invented(data)
+    curves = street_map.red_streets(data)
     assert curves.control[0] == pytest.approx([0, 100 * street_map.BEND])
     assert curves.control[1] == pytest.approx([-100 * street_map.BEND, 0])
-    words = street_map.invented(data | {"directions": np.array(list("abcdefgh"))})
+    words = street_map.red_streets(data | {"directions": np.array(list("abcdefgh"))})
     assert words.control[0] == pytest.approx([50, -25])
 
 

@@ -36,11 +36,10 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The rides of a driver with a wrong map of a generated city."""
+    """The rides of a driver with a wrong map of a generated city, who sometimes takes another destination."""
     world = TaxiWorld(TaxiConfig(map="city:40", min_moves=3, max_moves=12))
-    report = METRIC.measure(
-        Evaluation(world, Corrupted(world, CorruptedConfig(rewired=8), 0), eval_config(reconstruction_rides=300))
-    )
+    driver = Corrupted(world, CorruptedConfig(rewired=8, wrong_goal=0.2), 0)
+    report = METRIC.measure(Evaluation(world, driver, eval_config(reconstruction_rides=300)))
     path = tmp_path_factory.mktemp("evidence") / "map_reconstruction.npz"
     path.write_bytes(npz(report.arrays))
     return path
@@ -71,6 +70,9 @@ def test_the_page_holds_the_evidence_and_asks_for_nothing_else(evidence: Path, d
     assert held["red"]["uses"] == data["red_uses"].tolist()
     assert held["true"]["uses"] == data["uses"].tolist()
     assert held["used"] == data["black"].astype(int).tolist()
+    places, rides = np.unique(data["wrong_ends"], return_counts=True)
+    assert held["ends"] == {"at": places.tolist(), "rides": rides.tolist()}
+    assert len(places) > 5
     assert (
         np.abs(np.array(held["at"]).reshape(-1, 2) / held["perMetre"] - data["metres"]).max() <= 0.5 / held["perMetre"]
     )
@@ -148,11 +150,28 @@ def coloured(page: Page) -> tuple[int, int]:
     return int(((rgb[..., 0] > 150) & (rgb[..., 1] < 90)).sum()), int((rgb.max(axis=2) < 60).sum())
 
 
+def blue_points(page: Page) -> int:
+    """Points on the map that have the color of the rings."""
+    rgb = np.asarray(Image.open(io.BytesIO(page.locator("#streets").screenshot())).convert("RGB")).astype(int)
+    return int((np.abs(rgb - [0x3B, 0x6E, 0xA5]).max(axis=2) < 12).sum())
+
+
+def test_evidence_without_ends_says_that_the_end_is_forced(evidence: Path) -> None:
+    older = {name: values for name, values in arrays(evidence).items() if name != "wrong_ends"}
+    page = interactive_map.page(older)
+    assert "invented streets (forced end)" in page
+    assert 'id="n-ends"' not in page
+    assert inside(page)["redWord"] == "invented"
+    assert "streets implied by illegal turns" in interactive_map.page(arrays(evidence))
+
+
 class TestInABrowser:
     def test_legend_and_colours(self, page: Page, evidence: Path) -> None:
         data = arrays(evidence)
         assert page.inner_text("#n-used") == str(data["black"].sum())
         assert page.inner_text("#n-red") == str(len(data["red"]))
+        ends = len(data["wrong_ends"])
+        assert page.inner_text("#n-ends") == str(ends)
         assert page.inner_text("#n-failed") == str((data["status"] == 2).sum())
         settled(page)
         red, black = coloured(page)
@@ -186,7 +205,26 @@ class TestInABrowser:
         settled(page)
         assert page.is_hidden("#tip")
 
-    def test_list_of_invented_streets(self, page: Page, evidence: Path) -> None:
+    def test_rings_mark_where_rides_end_wrongly(self, page: Page, evidence: Path) -> None:
+        data = arrays(evidence)
+        places, rides = np.unique(data["wrong_ends"], return_counts=True)
+        most = int(rides.argmax())
+        page.mouse.move(*point(page, data["metres"][places[most]]))
+        settled(page)
+        expected = f"{rides[most]} rides end here, with destinations elsewhere"
+        assert expected in page.inner_text("#tip")
+        page.mouse.move(2, 2)
+        settled(page)
+        blue = blue_points(page)
+        assert blue > 100
+        page.uncheck("#show-ends")
+        settled(page)
+        assert blue_points(page) == 0
+        page.mouse.move(*point(page, data["metres"][places[most]]))
+        settled(page)
+        assert expected not in page.inner_text("#tip")
+
+    def test_list_of_red_streets(self, page: Page, evidence: Path) -> None:
         data = arrays(evidence)
         order = sorted(range(len(data["red"])), key=lambda k: (-int(data["red_uses"][k]), k))
         rows = page.locator("#list button")

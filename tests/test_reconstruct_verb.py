@@ -223,7 +223,7 @@ def test_a_route_may_take_a_direction_that_the_map_lacks(tmp_path: Path, line: P
     record, folder = reconstruct_file(file, str(line), tmp_path / "o", directions=("up",))
     assert record.settings.directions == ["up"]
     table = (folder / "figures" / "map.csv").read_text().splitlines()
-    assert [row.split(",")[:4] for row in table if "invented" in row] == [
-        ["1", "2", "S", "invented"],
-        ["1", "2", "up", "invented"],
+    assert [row.split(",")[:4] for row in table if "implied" in row] == [
+        ["1", "2", "S", "implied"],
+        ["1", "2", "up", "implied"],
     ]

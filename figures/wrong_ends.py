@@ -1,0 +1,89 @@
+"""Rides that end elsewhere than at their destination, for the figures of a reconstructed map: a ring around each place
+where such rides end, the larger the more rides. Also the words for red edges, which depend on the mode of the map.
+
+Evidence from version 3 of the metric on has these places, and the map from moves alone. Older evidence has the map with
+the forced end, in which wrong ends are red edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from worldbench.core.text import counted
+from worldbench.figures.style import BLUE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SMALLEST, LARGEST = 2.6, 8.0
+"""Radii of rings, in points, on a map whose streets are long on paper."""
+KIND = "ends elsewhere"
+"""The kind of these rows in the CSV file."""
+
+
+@dataclass(frozen=True)
+class WrongEnds:
+    """place: int [P], the places where rides end wrongly. rides: int [P], how many end there. at: meters [P, 2]."""
+
+    place: np.ndarray
+    rides: np.ndarray
+    at: np.ndarray
+
+    def inside(self, box: tuple[float, float, float, float]) -> WrongEnds:
+        """The places in a rectangle: its west, south, east and north edge, in meters."""
+        (x, y), (west, south, east, north) = self.at.T, box
+        kept = (x >= west) & (x <= east) & (y >= south) & (y <= north)
+        return WrongEnds(self.place[kept], self.rides[kept], self.at[kept])
+
+    @property
+    def total(self) -> int:
+        return int(self.rides.sum())
+
+
+def moves_alone(data: dict[str, np.ndarray]) -> bool:
+    """True if the evidence holds the map from moves alone."""
+    return "wrong_ends" in data
+
+
+def wrong_ends(data: dict[str, np.ndarray]) -> WrongEnds | None:
+    """The wrong ends of the evidence; None if it does not hold where rides end."""
+    if not moves_alone(data):
+        return None
+    place, rides = np.unique(data["wrong_ends"].astype(np.int64), return_counts=True)
+    return WrongEnds(place, rides, data["metres"][place])
+
+
+def red_words(data: dict[str, np.ndarray]) -> tuple[str, str]:
+    """What red edges are, and the kind of their rows in the CSV file."""
+    if moves_alone(data):
+        return "streets implied by illegal turns", "implied"
+    return "invented streets (forced end)", "invented"
+
+
+def legend(ends: WrongEnds | None, rides: int) -> str:
+    """The line of the legend; "" if the evidence does not hold where rides end."""
+    return "" if ends is None else f"{ends.total:,} of {counted(rides, 'ride')} end elsewhere (rings)"
+
+
+def draw_rings(axes: Axes, ends: WrongEnds, scale: float) -> None:
+    """Draw the rings. scale: 1 where streets are long on paper, less where they are short."""
+    if not len(ends.place):
+        return
+    radius = np.clip(SMALLEST * np.sqrt(ends.rides), None, LARGEST) * (0.5 + 0.5 * scale)
+    axes.scatter(
+        *ends.at.T, s=(2 * radius) ** 2, facecolors="none", edgecolors=BLUE, linewidths=0.5 + 0.7 * scale, zorder=6
+    )
+
+
+def rows(ends: WrongEnds | None, places: np.ndarray) -> list[tuple]:
+    """The rows of the CSV file: one for each place, in the columns of the edges."""
+    if ends is None:
+        return []
+    at = np.round(ends.at, 1).tolist()
+    return [
+        (str(places[v]), "", "", KIND, n, *where, "", "")
+        for v, n, where in zip(ends.place.tolist(), ends.rides.tolist(), at)
+    ]
