@@ -202,7 +202,7 @@
     if (shown.ends && endsAt.size) {
       const rings = new Path2D();
       for (const [v, rides] of endsAt) {
-        const r = (Math.min(4 * Math.sqrt(rides), 14) * (0.5 + 0.5 * d)) / view.scale;
+        const r = (Math.min(5 * Math.sqrt(rides), 16) * (0.5 + 0.5 * d)) / view.scale;
         if (Math.abs(px[v] - view.x) > w + r || Math.abs(py[v] - view.y) > h + r) continue;
         rings.moveTo(px[v] + r, py[v]);
         rings.arc(px[v], py[v], r, 0, 7);
