@@ -7,13 +7,15 @@ import io
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
-from sample_records import metric, result
+from sample_records import checked, metric, reconstructed, result
 
 from worldbench.cli.main import main
 from worldbench.core.registry import metrics
 from worldbench.records import reading, versions
 from worldbench.records.board import render
+from worldbench.records.check import CheckedMetric
 from worldbench.records.compare import compare
 from worldbench.records.comparison import render as render_comparison
 from worldbench.records.leaderboard import build
@@ -72,6 +74,19 @@ def test_show_and_validate_say_which_versions_are_not_the_present_ones(
     assert capsys.readouterr().out.endswith(
         f"2 metrics; metrics in other versions: excess_loss {NOW + 1} (now {NOW})\n"
     )
+
+
+def test_checks_and_reconstructions_say_so_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    m = CheckedMetric(version=NOW + 1, primary="kl", direction="lower", claims=[])
+    reading.write(tmp_path / "check.json", msgspec.structs.replace(checked(), metrics={"excess_loss": m}, verdicts=[]))
+    reading.write(tmp_path / "reconstruction.json", msgspec.structs.replace(reconstructed(), version=9))
+    for name, said in (
+        ("check", f"excess_loss {NOW + 1} (now {NOW})"),
+        ("reconstruction", "map_reconstruction 9 (now"),
+    ):
+        for verb in ("show", "validate"):
+            assert main([verb, str(tmp_path / f"{name}.json")]) == 0
+            assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_versions_that_agree_are_not_mixed() -> None:

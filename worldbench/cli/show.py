@@ -84,7 +84,10 @@ def other_records(path: Path) -> list[str]:
 
 
 def show(path: Path, record: Record, *, every: bool) -> None:
-    """Print a record in the form of the verb that made it. Raises InputError for a kind of record without a table."""
+    """Print a record in the form of the verb that made it, and whether its metrics had other versions. Raises
+    InputError for a kind of record without a table.
+    """
+    from worldbench.records import versions
     from worldbench.records.bench import Bench
     from worldbench.records.bounds import bounds_beside
     from worldbench.records.check import Check
@@ -127,6 +130,7 @@ def show(path: Path, record: Record, *, every: bool) -> None:
         case _:
             what = f"{str(path)!r} is a {record.kind} file, which has no table"
             raise InputError(f"{what}; name its run folder, or print the file with --json")
+    printing.print_notes(versions.sentence([versions.of(record)]))
 
 
 def show_unfinished(path: Path, *, every: bool) -> None:

@@ -15,17 +15,19 @@ from worldbench.records.tuning import TrialRun, Tuning
 
 
 def summary(record: Record) -> str:
-    """The kind of a record, and what it is about."""
-    return f"{record.kind}, {_about(record)}"
+    """The kind of a record, what it is about, and which metrics this worldbench has in other versions."""
+    found = versions.other(versions.of(record))
+    others = f"; metrics in other versions: {', '.join(found)}" if found else ""
+    return f"{record.kind}, {_about(record)}{others}"
 
 
 def _about(record: Record) -> str:
     who = f"{record.model.name} in {record.world_name}" if isinstance(record, Head) else ""
     match record:
         case Result():
-            return f"{who}, {_metrics(record)}"
+            return f"{who}, {counted(len(record.scores), 'metric')}"
         case Trace():
-            return f"{who}, {counted(len(record.trace), 'checkpoint')}, {_metrics(record)}"
+            return f"{who}, {counted(len(record.trace), 'checkpoint')}, {counted(len(record.scores), 'metric')}"
         case Decoding():
             return f"{who}, {counted(len(record.arms), 'way')} of drafting"
         case Config():
@@ -47,10 +49,3 @@ def _about(record: Record) -> str:
         case Bench():
             return counted(len(record.models), "model")
     return "read"
-
-
-def _metrics(record: Result | Trace) -> str:
-    """How many metrics, and which of them this worldbench has in other versions."""
-    found = versions.other({name: metric.version for name, metric in record.scores.items()})
-    others = f"; metrics in other versions: {', '.join(found)}" if found else ""
-    return f"{counted(len(record.scores), 'metric')}{others}"

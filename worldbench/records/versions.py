@@ -6,6 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics
+from worldbench.records.check import Check
+from worldbench.records.parts import Record
+from worldbench.records.reconstruction import Reconstruction
+from worldbench.records.runs import Result, Trace
 
 
 def of_this_worldbench(name: str) -> int | None:
@@ -14,6 +18,18 @@ def of_this_worldbench(name: str) -> int | None:
         return metrics[name].load().version
     except InputError:
         return None
+
+
+def of(record: Record) -> dict[str, int]:
+    """Metric -> the version under which the record was made. Empty for a record without scores of metrics."""
+    match record:
+        case Result() | Trace():
+            return {name: metric.version for name, metric in record.scores.items()}
+        case Check():
+            return {name: metric.version for name, metric in record.metrics.items()}
+        case Reconstruction():
+            return {"map_reconstruction": record.version}
+    return {}
 
 
 def other(versions: Mapping[str, int]) -> list[str]:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from worldbench.core import tables
 from worldbench.core.text import counted
-from worldbench.records import versions
 from worldbench.records.bounds import BOTH, Bounds
 from worldbench.records.scores import NO_REASON
 from worldbench.runs.display import number, print_notes
@@ -76,8 +75,7 @@ def _cells(name: str, metric: Metric, key: str, bounds: Bounds) -> list[str]:
 
 def print_reasons(record: Result, *, every: bool = False) -> None:
     """Print the notes of the metrics, then the reasons why scores are missing and why other metrics do not apply, each
-    reason once. Last, the metrics that this worldbench has in other versions. every: of all scores, not only of the
-    primary scores.
+    reason once. every: of all scores, not only of those in tables.
     """
     notes = [f"{name}: {note}" for name, metric in record.scores.items() for note in metric.notes]
     reasons: dict[str, list[str]] = {}
@@ -85,7 +83,7 @@ def print_reasons(record: Result, *, every: bool = False) -> None:
         reasons.setdefault(reason, []).append(name)
     notes += missing_notes(record, every=every)
     notes += [f"not applicable: {', '.join(names)}: {reason}" for reason, names in reasons.items()]
-    print_notes(notes + versions.sentence([{name: metric.version for name, metric in record.scores.items()}]))
+    print_notes(notes)
 
 
 def missing_notes(record: Result, *, every: bool = False) -> list[str]:
