@@ -25,8 +25,9 @@ from worldbench.records.reading import read
 from worldbench.runs.display import Display
 from worldbench.settings.resolve import group_types, preset_groups
 from worldbench.studies.check.calibration import Severity, judge, judge_damage, judge_references, judge_sight
-from worldbench.studies.check.checking import Subject, check, check_in
+from worldbench.studies.check.checking import check, check_in
 from worldbench.studies.check.damage import MAP_KINDS, MAP_SHARES, CheckSettings, kinds
+from worldbench.studies.check.measuring import Subject
 from worldbench.studies.check.report import failures, require, show, write
 
 CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=12)

@@ -8,28 +8,20 @@ not on how many workers did the work. What a stopped check has measured is kept 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from worldbench.core.errors import InputError
-from worldbench.core.eval_config import CommonOptions
-from worldbench.core.files import identity_hash, lock, remove
+from worldbench.core.files import lock, remove
 from worldbench.core.metric import DAMAGE, Metric
-from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics, models
 from worldbench.core.text import counted
 from worldbench.core.world import World
-from worldbench.metrics.evaluation import Evaluation
 from worldbench.records import check as records
-from worldbench.records.check import Check, CheckedMetric, Measurement
-from worldbench.records.reading import read, write
+from worldbench.records.check import Check, CheckedMetric
 from worldbench.runs.display import Display
-from worldbench.runs.pool import Cell, Pool, pool_of, usable_cores
+from worldbench.runs.pool import Pool, pool_of, usable_cores
 from worldbench.studies.check import report
 from worldbench.studies.check.calibration import Severity, judge
 from worldbench.studies.check.damage import (
@@ -40,64 +32,7 @@ from worldbench.studies.check.damage import (
     like_undamaged,
     undamaged,
 )
-from worldbench.training.environment import environment
-
-
-@dataclass(frozen=True)
-class Subject:
-    """The model that one cell measures: a reference with its options, or a damaged oracle (kind of damage, size,
-    number of the corruption)."""
-
-    kind: str
-    size: float | None = None
-    corruption: int = 0
-    options: Any = None
-
-    @property
-    def name(self) -> str:
-        return self.kind if self.size is None else f"{self.kind} {self.size:g}, corruption {self.corruption}"
-
-    def model(self, world: World) -> SequenceModel:
-        if self.size is not None:
-            return damaged(world, self.kind, self.size, self.corruption)
-        entry = models[self.kind]
-        return entry.load()(world, self.options, 0) if entry.seeded else entry.load()(world)
-
-
-def measured(
-    world: World, subject: Subject, settings: CommonOptions, chosen: tuple[str, ...], kept: Path | None
-) -> Measurement:
-    """The scores of the chosen metrics for one subject, without those that are missing for a reason. kept: the folder
-    in which measurements are stored and found, or None."""
-    asked = [
-        world.identity(), dataclasses.asdict(subject), dataclasses.asdict(settings), msgspec.to_builtins(environment()),
-        [[name, metrics[name].load().version, metrics[name].plugin] for name in chosen],
-    ]  # fmt: skip
-    question = identity_hash(asked)
-    path = None if kept is None else kept / f"measured-{question}.json"
-    if path is not None and path.exists():
-        return read(path, Measurement)
-    model, reasons, scores = subject.model(world), {}, {}
-    evaluation = Evaluation(world, model, settings)
-    for name in chosen:
-        metric: Metric = metrics[name].load()
-        if (reason := metric.not_applicable(world, model)) is not None:
-            reasons[metric.name] = reason
-        else:
-            values = {key: float(score.value) for key, score in metric.measure(evaluation).scores.items()}
-            scores[metric.name] = {key: None if math.isnan(value) else value for key, value in values.items()}
-    out = Measurement(question=question, subject=subject.name, scores=scores, not_applicable=reasons)
-    if path is not None:
-        write(path, out)
-    return out
-
-
-def _numbers(measurement: Measurement) -> dict[str, dict[str, float]]:
-    """{metric: {score: value}}. NaN for a score without a value."""
-    return {
-        name: {key: math.nan if value is None else float(value) for key, value in scores.items()}
-        for name, scores in measurement.scores.items()
-    }
+from worldbench.studies.check.measuring import Subject, measure_all, numbers
 
 
 def _claimed(chosen: dict[str, Metric], kind: str) -> tuple[str, ...]:
@@ -151,11 +86,11 @@ def check(
         subjects.append(Subject(entry.name, options=groups(entry.name) if entry.seeded else None))
     display.say(f"references: {', '.join(subject.kind for subject in subjects)}")
     names = tuple(chosen)
-    found = _all(pool, world, [(subject, names) for subject in subjects], settings.settings, kept, display)
+    found = measure_all(pool, world, [(subject, names) for subject in subjects], settings.settings, kept, display)
     for subject, measurement in zip(subjects, found):
         for name, reason in measurement.not_applicable.items():
             reasons.setdefault(name, {})[subject.kind] = reason
-        for name, scores in _numbers(measurement).items():
+        for name, scores in numbers(measurement).items():
             by_reference.setdefault(name, {})[subject.kind] = scores
     ladders: dict[str, list[Severity]] = {}
     able = {name for scores in by_reference.values() for name in scores}
@@ -190,24 +125,6 @@ def _about(chosen: dict[str, Metric]) -> dict[str, CheckedMetric]:
     }
 
 
-def _all(
-    pool: Pool,
-    world: World,
-    asked: list[tuple[Subject, tuple[str, ...]]],
-    settings: CommonOptions,
-    kept: Path | None,
-    display: Display,
-) -> list[Measurement]:
-    """One measurement for each subject and its metrics, in the given order."""
-    cells = [Cell(subject.name, measured, (world, subject, settings, names, kept)) for subject, names in asked]
-    found: dict[str, Measurement] = {}
-    with display.task("measuring", lines=False) as announce:
-        for cell, measurement in pool.finished(cells):
-            found[cell.name] = measurement
-            announce(f"{cell.name} ({len(found)} of {len(cells)})")
-    return [found[cell.name] for cell in cells]
-
-
 def _ladders(
     pool: Pool, world: World, settings: CheckSettings, chosen: dict[str, Metric], kept: Path | None, display: Display
 ) -> dict[str, list[Severity]]:
@@ -237,12 +154,12 @@ def _ladders(
         for subject in [place[2] for place in places if place[0] == kind]:
             wanted.setdefault(subject, {}).update(dict.fromkeys(names))
     asked = [(subject, tuple(n for n in chosen if n in names)) for subject, names in wanted.items()]
-    found = dict(zip(wanted, _all(pool, world, asked, settings.settings, kept, display)))
+    found = dict(zip(wanted, measure_all(pool, world, asked, settings.settings, kept, display)))
     ladders: dict[str, dict[float, Severity]] = {}
     for kind, size, subject, copies in places:
         severity = ladders.setdefault(kind, {}).setdefault(size, Severity(size))
         names = _claimed(chosen, kind)
-        for name, values in _numbers(found[subject]).items():
+        for name, values in numbers(found[subject]).items():
             if name in names:
                 for score, value in values.items():
                     severity.values.setdefault(name, {}).setdefault(score, []).extend([value] * copies)
