@@ -73,12 +73,12 @@ class Corrupted(FromStates):
         for t in range(tokens.shape[1]):
             prefix = np.where(t < np.asarray(lengths), prefixes.extend(prefix, tokens[:, t]), prefix)
         if self.config.wrong_goal:
-            own = self._misled(own, prefix)
+            own = self.misled(own, prefix)
         lost = np.asarray(self.own.outcome(own)) == ILLEGAL
         states = CorruptedStates(own, lost, prefix, np.zeros(len(tokens), np.int64))
         return self._late(states, own) if self.config.late else states
 
-    def _misled(self, own: States, prefix: np.ndarray) -> States:
+    def misled(self, own: States, prefix: np.ndarray) -> States:
         """The states with another goal at a share of the rows, which a hash of the prompt chooses. A row without
         another possible goal keeps its own."""
         chance = _chance("wrong goal", prefix, 2)
@@ -105,11 +105,11 @@ class Corrupted(FromStates):
     def answer_law(self, states: States) -> np.ndarray:
         assert isinstance(states, CorruptedStates)
         c = self.config
-        law = self._aimed(states.own)
+        law = self.own_law(states.own)
         if isinstance(states, LateStates):
             late = _chance("late", states.prefix, 1)[:, 0] < c.late
             if late.any():
-                law[late] = self._aimed(states.before.take(late))
+                law[late] = self.own_law(states.before.take(late))
         if states.lost.any():
             lost = states.own.take(states.lost)
             legal = np.ones((len(lost), law.shape[1]), bool) if self.own.labelled else self.own.legal(lost)
@@ -124,7 +124,7 @@ class Corrupted(FromStates):
             law = leaking(law, self.own.legal(states.own), c.leak)
         return (1 - c.floor) * law + c.floor / law.shape[1]
 
-    def _aimed(self, own: States) -> np.ndarray:
+    def own_law(self, own: States) -> np.ndarray:
         """The law of the own states, with the weight of `blind` on the law of a reader who does not see the goal."""
         law = self.own.law(own)
         return mixed(law, self.own.blind_law(own), self.config.blind) if self.config.blind else law

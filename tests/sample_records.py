@@ -9,7 +9,7 @@ from typing import Any
 
 from worldbench.core.budget import Budget
 from worldbench.core.files import identity_hash
-from worldbench.records import bench, check, decoding, folder, reconstruction, runs, tuning
+from worldbench.records import bench, check, decoding, faults, folder, reconstruction, runs, tuning
 from worldbench.records.bounds import bounds_beside
 from worldbench.records.finding import own_result
 from worldbench.records.lines import EvalLine
@@ -210,6 +210,19 @@ def checked() -> check.Check:
     )
 
 
+def faulty() -> faults.Faults:
+    return faults.Faults(
+        world=WORLD,
+        settings={"trials": 50},
+        seeds=[0, 1],
+        metrics={"m": faults.TriedMetric(version=1, primary="x", direction="higher")},
+        faults={"late": "one token late"},
+        left_out={"blind": "no goal"},
+        scores={"oracle": {"m": [1.0, 1.0]}, "late": {"m": [float("-inf"), None]}},
+        not_applicable={"n": {"late": "no hidden states"}},
+    )
+
+
 def reconstructed() -> reconstruction.Reconstruction:
     return reconstruction.Reconstruction(
         version=1,
@@ -290,7 +303,7 @@ def measured() -> check.Measurement:
 
 def every_kind() -> list[Record]:
     """One record of each kind."""
-    more = [reconstructed(), benched(), measured()]
+    more = [reconstructed(), benched(), measured(), faulty()]
     return [result(), trace(), config(), manifest(), arithmetic(), tuned(), trial(), decode(), checked(), *more]
 
 

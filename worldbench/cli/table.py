@@ -16,6 +16,7 @@ VERBS = {
     "trace": "worldbench.cli.trace",
     "decode": "worldbench.cli.decode",
     "check": "worldbench.cli.check",
+    "faults": "worldbench.cli.faults",
     "score": "worldbench.cli.score",
     "bench": "worldbench.cli.bench",
     "reconstruct": "worldbench.cli.reconstruct",

@@ -33,6 +33,7 @@ PATTERNS = {
     "trial": "trial-*.json",
     "decode": "decode*.json",
     "check": "check.json",
+    "faults": "faults.json",
     "measurement": "measured-*.json",
     "reconstruction": "reconstruction.json",
     "bench": "bench.json",
