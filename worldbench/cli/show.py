@@ -24,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.add_argument(
         "path", type=Path, metavar="RUN",
-        help="a run folder, or a JSON record: a result, trace, tuning, check, faults, decoding, bench or reconstruction",
+        help="a run folder, or a record: a result, trace, tuning, check, faults, decoding, bench or reconstruction",
     )  # fmt: skip
     parser.add_argument("--all", action="store_true", help="print every score, and every point of the learning curve")
     parser.add_argument("--json", action="store_true", help="print the whole record as JSON, and nothing else")
@@ -91,8 +91,8 @@ def show(path: Path, record: Record, *, every: bool) -> None:
     from worldbench.records.bench import Bench
     from worldbench.records.bounds import bounds_beside
     from worldbench.records.check import Check
-    from worldbench.records.faults import Faults
     from worldbench.records.decoding import Decoding
+    from worldbench.records.faults import Faults
     from worldbench.records.reconstruction import Reconstruction
     from worldbench.records.runs import Result, Trace
     from worldbench.records.tuning import Tuning
