@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics
 from worldbench.records.check import Check
+from worldbench.records.faults import Faults
 from worldbench.records.parts import Record
 from worldbench.records.reconstruction import Reconstruction
 from worldbench.records.runs import Result, Trace
@@ -25,7 +26,7 @@ def of(record: Record) -> dict[str, int]:
     match record:
         case Result() | Trace():
             return {name: metric.version for name, metric in record.scores.items()}
-        case Check():
+        case Check() | Faults():
             return {name: metric.version for name, metric in record.metrics.items()}
         case Reconstruction():
             return {"map_reconstruction": record.version}

@@ -59,8 +59,8 @@ class Subject:
 def measured(
     world: World, subject: Measurable, settings: CommonOptions, chosen: tuple[str, ...], kept: Path | None
 ) -> Measurement:
-    """The scores of the chosen metrics for one subject, without those that are missing for a reason. kept: the folder
-    in which measurements are stored and found, or None."""
+    """The scores of the chosen metrics for one subject. kept: the folder in which measurements are stored and found,
+    or None."""
     asked = [
         world.identity(), dataclasses.asdict(subject), dataclasses.asdict(settings), msgspec.to_builtins(environment()),
         [[name, metrics[name].load().version, metrics[name].plugin] for name in chosen],
