@@ -54,7 +54,7 @@ for _name, _line, _target, _options in (
     ("uniform", "the same probability for every token of the vocabulary", "references:Uniform", None),
     (
         "ngram",
-        "next-token frequencies after the last few tokens, counted in training documents",
+        "next-token frequencies after the last four tokens (a 5-gram; model.order), counted in training documents",
         "ngram:NGram",
         "ngram:NGramConfig",
     ),

@@ -39,7 +39,7 @@ class NGramConfig:
 
 
 class NGram(SequenceModel):
-    """Interpolated counts of n-grams."""
+    """Interpolated counts of n-grams: by default 5-grams, the next token given the last four."""
 
     name = "ngram"
 
