@@ -20,6 +20,7 @@ from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics, worlds
 from worldbench.core.streams import generator, uniform
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, States, World
+from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
@@ -109,6 +110,7 @@ def test_every_score_that_a_metric_speaks_of_is_one_that_it_gives() -> None:
     given: dict[str, set[str]] = {}
     configs = {name: tiny_env(name) for name in worlds.names()}
     configs |= {"taxi": CITY, "maze-solve": SolveConfig(rows=3)}  # mazes without loops, which have loops as a shift
+    configs |= {"hmm": HMMConfig(process="mixture(rrxor, z1r)")}  # a process with components
     for name, config in configs.items():
         world = worlds[name].load()(config)
         for model in (Oracle(world), make_untrained(world, GPTConfig(layers=1, heads=2, width=16))):

@@ -38,6 +38,7 @@ from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.lookahead import LEAST, PROMPTS, share_of_the_law
 from worldbench.metrics.lookahead import METRIC as LOOKAHEAD
 from worldbench.metrics.map_reconstruction import METRIC as RECONSTRUCTION
+from worldbench.studies.check.damage import damaged
 
 FIVE = MazeConfig(rows=5, columns=5, min_moves=2, max_moves=20)
 
@@ -289,7 +290,7 @@ def test_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("prompt", [False, True])
 def test_noise_makes_rides_longer_only_where_documents_are_random_walks(prompt: bool) -> None:
-    """In a maze of the prompt with loops, noise chooses between shortest paths. So lookahead claims nothing about it."""
+    """In maze-solve with loops, noise chooses between shortest paths. So lookahead claims nothing about noise."""
     loops = "depth-first-percolation"
     world = (
         SolveWorld(SolveConfig(rows=4, generator=loops))
@@ -298,8 +299,11 @@ def test_noise_makes_rides_longer_only_where_documents_are_random_walks(prompt: 
     )
 
     def shortest(noise: float) -> float:
-        model = Corrupted(world, CorruptedConfig(noise=noise))
-        return LOOKAHEAD.measure(Evaluation(world, model, eval_config(trials=60))).scores["shortest"].value
+        return (
+            LOOKAHEAD.measure(Evaluation(world, damaged(world, "noise", noise, 0), eval_config(trials=60)))
+            .scores["shortest"]
+            .value
+        )
 
     assert (shortest(1.0) == shortest(0.0) == 1) if prompt else (shortest(1.0) < shortest(0.0) - 0.1)
     assert all(d.effect("noise") == "any" for d in LOOKAHEAD.damage)
