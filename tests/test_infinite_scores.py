@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sample_records import metric, result
+from sample_records import metric, result, trace
 from scipy import stats
 
 from worldbench.cli.main import main
@@ -106,6 +106,18 @@ def test_two_infinities_are_not_separable(tmp_path: Path) -> None:
 def test_too_few_seeds_and_missing_scores_stay_what_they_were(tmp_path: Path) -> None:
     assert row(tmp_path, [INF, 0.1], PLAIN).verdict == "no power (2 shared seeds of at least 3)"
     assert row(tmp_path, [INF, 0.1, None], PLAIN).verdict == "missing: 2 of 3 shared seeds have it"
+
+
+def test_compare_says_why_scores_are_missing(tmp_path: Path) -> None:
+    one = row(tmp_path, [0.3, 0.1, 0.2], [0.1, None, None])
+    assert one.missing == {"nextlat": "the result states no reason (in 2 of 3 seeds)"}
+    for seed in (1, 2):
+        set_reason(tmp_path / f"result-nextlat-{seed}.json", "kl", "there are no documents")
+    (one,) = compare("gpt", "nextlat", [tmp_path])
+    said = "nextlat: there are no documents (in 2 of 3 seeds)"
+    assert render([one], "markdown").endswith(f"missing: kl.kl of {said}")
+    assert next(csv.DictReader(io.StringIO(render([one], "csv"))))["missing"] == said
+    assert json.loads(render([one], "json"))[0]["missing"] == one.missing
 
 
 def test_words_do_not_count_in_the_correction(tmp_path: Path) -> None:
@@ -224,3 +236,13 @@ def loss_metric(worse: tuple[str, ...] = (), unchanged: tuple[str, ...] = ()) ->
             raise NotImplementedError
 
     return Loss()
+
+
+def test_a_trace_prints_infinite_scores_and_reasons(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    losses = {1: INF, 2: None, 4: 0.5}
+    points = {step: {"excess_loss": metric({"kl": value}, direction="lower")} for step, value in losses.items()}
+    reading.write(tmp_path / "trace.json", trace("gpt", 0, points))
+    assert main(["show", str(tmp_path / "trace.json")]) == 0
+    out = capsys.readouterr().out
+    assert [line.split("│")[2].strip() for line in out.splitlines() if line.startswith("│")] == ["inf", "-", "0.500"]
+    assert "missing: excess_loss.kl at step 2: the result states no reason" in out

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 from sample_records import trial, tuned
 from tune_runs import TINY, tune, tunings
@@ -110,6 +111,12 @@ def test_the_value_of_a_trial_over_seeds() -> None:
     assert value(0.25, INF) == INF
     assert value(INF, None) is None
     assert value(INF, -INF) is None
+
+
+def test_a_trial_without_a_score_says_why() -> None:
+    run = msgspec.structs.replace(trial(), scores={}, missing={"kl": "there are no documents"})
+    (failed,) = _trial(0, {}, [run], Criterion("m", "kl", "lower")).runs
+    assert failed.failed == "m.kl is missing: there are no documents"
 
 
 def test_the_table_counts_infinite_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ from worldbench.records.directions import direction_of
 from worldbench.records.extremes import verdict as in_words
 from worldbench.records.finding import find
 from worldbench.records.matched import Matched, at_matched_loss, load_traces
+from worldbench.records.missing import why
 from worldbench.records.runs import Result
 from worldbench.records.scores import value_of
 from worldbench.records.variant import Variant, distinct_labels
@@ -182,6 +183,10 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         fields["verdict"], values = f"not paired: different versions of the metric {name}", []
     elif len(values) < len(seeds):
         unmatched = " at the matched loss" if None in fields.get("levels", ()) else ""
+        if not unmatched:
+            sides = ((two[0], ours), (two[1], theirs))
+            reasons = {variant.label: why([mine[s] for s in seeds], column) for variant, mine in sides}
+            fields["missing"] = {label: reason for label, reason in reasons.items() if reason}
         fields["verdict"] = f"missing: {len(values)} of {counted(len(seeds), 'shared seed')} have it{unmatched}"
         values = []
     elif len(seeds) < FEWEST_SEEDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from worldbench.core import cells, tables
@@ -19,7 +19,8 @@ class Comparison:
     without a verdict. p_equivalent: p value of the hypothesis that the models differ by `margin` or more,
     Holm-adjusted. unpaired: seeds that only one model has. matched: the loss at which the models are compared. levels:
     its value for each shared seed. steps_a, steps_b: training steps at which the runs reach it. tuned_a, tuned_b:
-    trials x seeds of tuning, "-" for none. version: of the metric; None if the models have different ones.
+    trials x seeds of tuning, "-" for none. version: of the metric; None if the models have different ones. missing:
+    model -> why it lacks the score.
     """
 
     world: str
@@ -46,6 +47,7 @@ class Comparison:
     tuned_a: str = "-"
     tuned_b: str = "-"
     version: int | None = None
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 def _number(value: float | None) -> str:
@@ -80,7 +82,7 @@ def render(rows: list[Comparison], form: str) -> str:
         ]
         for r in rows
     ]
-    notes = [*_levels(rows), *_budgets(rows), *_versions(rows)]
+    notes = [*_levels(rows), *_budgets(rows), *_versions(rows), *_missing(rows)]
     if form == "markdown":
         return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in notes)])
     return "\n".join([tables.terminal(head, body, 3), *map(tables.note, notes)])
@@ -126,6 +128,15 @@ def _versions(rows: list[Comparison]) -> list[str]:
     return versions.sentence({r.score.partition(".")[0]: r.version} for r in rows if r.version is not None)
 
 
+def _missing(rows: list[Comparison]) -> list[str]:
+    """A sentence for each model and reason why scores are missing."""
+    out: dict[tuple[str, str], dict[str, None]] = {}
+    for r in rows:
+        for label, reason in r.missing.items():
+            out.setdefault((label, reason), {})[r.score] = None
+    return [f"missing: {', '.join(scores)} of {label}: {reason}" for (label, reason), scores in out.items()]
+
+
 def _flat(row: Comparison) -> dict[str, Any]:
     """One CSV row: the interval in two columns, seeds in one."""
     out: dict[str, Any] = {}
@@ -134,6 +145,8 @@ def _flat(row: Comparison) -> dict[str, Any]:
             out["low"], out["high"] = value or ("", "")
         elif key in ("seeds", "unpaired", "levels", "steps_a", "steps_b"):
             out[key] = " ".join("-" if v is None else str(v) for v in value)
+        elif key == "missing":
+            out[key] = "; ".join(f"{label}: {reason}" for label, reason in value.items())
         else:
             out[key] = "" if value is None else value
     return out

@@ -20,13 +20,12 @@ from worldbench.core.files import identity_hash
 from worldbench.core.options import later_defaults
 from worldbench.core.registry import models
 from worldbench.core.statistics import Mean, mean_interval
-from worldbench.core.text import counted
 from worldbench.records import budget
 from worldbench.records.differences import differing, plain
 from worldbench.records.extremes import Extremes
 from worldbench.records.finding import find
+from worldbench.records.missing import score_of, why
 from worldbench.records.runs import Result
-from worldbench.records.scores import NO_REASON, Score
 from worldbench.settings.renamed import hint
 from worldbench.settings.train import TrainConfig
 
@@ -214,7 +213,8 @@ def _row(records: list[Result], seeds: tuple[int, ...], columns: list[str]) -> R
         mean = mean_interval(known) if len(known) == len(records) else None
         cells[column] = None if mean is None or math.isnan(mean.value) else mean
         if cells[column] is None:
-            reasons[column] = _why_missing(records, column, known)
+            both = len(known) == len(records)
+            reasons[column] = "it is infinite in both directions" if both else why(records, column)
         elif (extreme := Extremes.of(known)).count:
             extremes[column] = extreme
     named = {column.partition(".")[0] for column in columns}
@@ -223,30 +223,3 @@ def _row(records: list[Result], seeds: tuple[int, ...], columns: list[str]) -> R
     return Row(
         *place(first), first.model.name, seeds, cells, trials, first.command, budgets, reasons, extremes, versions
     )
-
-
-def _why_missing(records: list[Result], column: str, known: list[float]) -> str:
-    """Why the results have no mean of a score: the reason of the first result without a value."""
-    if len(known) == len(records):
-        return "it is infinite in both directions"
-    name, _, score = column.partition(".")
-    without = [r for r in records if (s := score_of(r, column)) is None or s.value is None]
-    first = without[0]
-    if name in first.not_applicable:
-        reason = first.not_applicable[name]
-    elif name not in first.scores:
-        reason = f"the evaluation did not include {name}"
-    elif (found := score_of(first, column)) is None:
-        reason = f"{name} has no score {score} here"
-    else:
-        reason = found.reason or NO_REASON
-    reason = reason.replace(f"the model {first.model.name!r}", "the model")  # one reason for several models
-    return (
-        reason if len(without) == len(records) else f"{reason} (in {len(without)} of {counted(len(records), 'seed')})"
-    )
-
-
-def score_of(record: Result, column: str) -> Score | None:
-    """The score that a column names; None if the result does not have it."""
-    name, _, score = column.partition(".")
-    return record.scores[name].scores.get(score) if name in record.scores else None

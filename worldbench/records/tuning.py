@@ -4,6 +4,7 @@ times, so that a repeated tuning gives the same files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from worldbench.records.parts import Count, Environment, Key, Part, Real, Record, Settings, Values, check_world
@@ -11,7 +12,7 @@ from worldbench.records.parts import Count, Environment, Key, Part, Real, Record
 
 class TrialRun(Record, frozen=True, kw_only=True):
     """One training of one trial. folder: name of the run folder. training: its training identity. scores: scores of the
-    metric of the criterion. failed: why there are no scores; None if there are.
+    metric of the criterion. failed: why there are no scores; None if there are. missing: score -> why it has no value.
     """
 
     kind: ClassVar[str] = "trial"
@@ -23,6 +24,7 @@ class TrialRun(Record, frozen=True, kw_only=True):
     training: Key
     scores: Values
     failed: str | None
+    missing: Mapping[str, str] = {}
 
 
 class Trial(Part, frozen=True, kw_only=True):

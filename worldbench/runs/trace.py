@@ -20,8 +20,9 @@ from worldbench.core.registry import metrics
 from worldbench.records.finding import PATTERNS, evidence_folder, trace_path
 from worldbench.records.reading import read, write
 from worldbench.records.runs import Point, Trace
+from worldbench.records.scores import NO_REASON
 from worldbench.runs.config_file import sorted_words
-from worldbench.runs.display import Display, number
+from worldbench.runs.display import Display, number, print_notes
 from worldbench.runs.one_run import about, draw, reopen
 from worldbench.runs.pool import Cell, pool_of
 from worldbench.runs.prepared import Prepared, identify
@@ -158,12 +159,18 @@ def partial_of(path: Path) -> Path:
 
 
 def show(path: Path) -> None:
-    """Prints the primary scores of a trace, and those beside them, by step."""
+    """Prints the primary scores of a trace, and those beside them, by step, and why scores are missing."""
     record = read(path, Trace)
     columns = [(name, score) for name, m in record.scores.items() for score in m.shown]
     head = ["step", *(f"{name} {score}" for name, score in columns)]
     body = [[str(p.step), *(number(p.scores[n].value(s)) for n, s in columns)] for p in record.trace]
     print(tables.terminal(head, body, 1, right=range(len(head))))
+    missing: dict[tuple[str, str, str], list[int]] = {}
+    for p in record.trace:
+        for n, s in columns:
+            if s in p.scores[n].scores and (score := p.scores[n].scores[s]).value is None:
+                missing.setdefault((n, s, score.reason or NO_REASON), []).append(p.step)
+    print_notes([f"missing: {n}.{s} at {named(steps)}: {reason}" for (n, s, reason), steps in missing.items()])
 
 
 def draw_together(folders: list[Path], out: Path) -> list[Path]:

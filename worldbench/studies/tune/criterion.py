@@ -71,19 +71,20 @@ class Criterion:
         """The evaluation options that score only the criterion."""
         return {"metrics": () if self.metric is None else (self.metric,)}
 
-    def measure(self, prepared: Prepared, model: SequenceModel) -> dict[str, float]:
-        """All scores of the criterion's metric. Missing scores (NaN) are left out; infinite scores are kept."""
+    def measure(self, prepared: Prepared, model: SequenceModel) -> tuple[dict[str, float], dict[str, str]]:
+        """All scores of the criterion's metric that have a value, which may be infinite, and for those that are missing
+        the reason."""
         settings = prepared.job.groups["eval"]
         if self.metric is None:
             from worldbench.training.curve import mean_loss
 
-            scores = {LOSS: mean_loss(model, prepared.world.sample(settings.seed, "test", 0, settings.documents))}
-        else:
-            from worldbench.runs.scoring import score
+            loss = mean_loss(model, prepared.world.sample(settings.seed, "test", 0, settings.documents))
+            return ({}, {LOSS: "it is NaN"}) if math.isnan(loss) else ({LOSS: loss}, {})
+        from worldbench.runs.scoring import score
 
-            scored = score(prepared.world, model, settings, None).scores[self.metric].scores
-            scores = {name: s.value for name, s in scored.items() if s.value is not None}
-        return {name: value for name, value in scores.items() if not math.isnan(value)}
+        scored = score(prepared.world, model, settings, None).scores[self.metric].scores
+        scores = {name: s.value for name, s in scored.items() if s.value is not None}
+        return scores, {name: s.reason for name, s in scored.items() if s.value is None}
 
     def require(self, prepared: Prepared, model: SequenceModel) -> None:
         """Raises InputError if a model cannot be judged by the criterion. `model`: a model of the same kind, trained
@@ -93,7 +94,7 @@ class Criterion:
         reason = metrics[self.metric].load().not_applicable(prepared.world, model)
         if reason is not None:
             raise InputError(f"{prepared.job.model} cannot be tuned by {self.name}: {reason}")
-        if not self.primary and self.score not in (scores := self.measure(prepared, model)):
+        if not self.primary and self.score not in (scores := self.measure(prepared, model)[0]):
             raise InputError(f"the metric {self.metric} has no score {self.score!r}{nearest(self.score, scores)}")
 
     def best(self, values: list[float | None]) -> int | None:

@@ -184,16 +184,18 @@ def _attempt(prepared: Prepared, criterion: Criterion, out: Path, display: Displ
         if path.exists():
             return _done(path, prepared)
         write_config(folder, prepared)
-        scores, failed = {}, None
+        scores, missing, failed = {}, {}, None
         with manifest(folder, display.say):
             try:
                 model = train(prepared, folder, display)
                 with display.task("scoring"):
-                    scores = criterion.measure(prepared, model)
+                    scores, missing = criterion.measure(prepared, model)
             except (Diverged, ArithmeticError, np.linalg.LinAlgError) as error:
                 failed = str(error)
         seed, training = prepared.job.seed, prepared.training
-        record = TrialRun(seed=seed, folder=folder.name, training=training, scores=dict(scores), failed=failed)
+        record = TrialRun(
+            seed=seed, folder=folder.name, training=training, scores=dict(scores), failed=failed, missing=missing
+        )
         write(path, record)
     return record
 
@@ -209,11 +211,13 @@ def _trial(number: int, settings: dict[str, float], runs: list[TrialRun], criter
     """The outcome of a trial. Its value is the mean over seeds: infinite if the score of a seed is infinite, None if a
     seed failed or has no score."""
     values = [run.scores.get(criterion.score) for run in runs]
-    lost = f"{criterion.name} is NaN"
-    runs = [
-        msgspec.structs.replace(run, failed=lost) if value is None and not run.failed else run
-        for run, value in zip(runs, values)
-    ]
+    runs = [_failed(run, criterion) if value is None and not run.failed else run for run, value in zip(runs, values)]
     known = [value for value in values if value is not None]
     mean = sum(known) / len(known) if len(known) == len(values) else None
     return Trial(trial=number, settings=settings, value=None if mean is None or math.isnan(mean) else mean, runs=runs)
+
+
+def _failed(run: TrialRun, criterion: Criterion) -> TrialRun:
+    """A training without the score of the criterion, as one that failed for the reason that the score is missing."""
+    reason = run.missing.get(criterion.score) or "it has no value"
+    return msgspec.structs.replace(run, failed=f"{criterion.name} is missing: {reason}")
