@@ -128,10 +128,12 @@ class StateSwap(Metric):
         usual = ALL_LAYERS
         uniform = streams.uniform(0, c.swap_pairs, c.swap_tokens, "evaluation", seed, "swap futures")
 
-        def plain(documents: Documents, tokens: np.ndarray) -> np.ndarray:
+        def plain(documents: Documents, tokens: np.ndarray, model: Able = model) -> np.ndarray:
             return continued(model.decoder(documents.tokens, documents.length), tokens)
 
-        def swapped(documents: Documents, donors: Documents, layer: str, tokens: np.ndarray) -> np.ndarray:
+        def swapped(
+            documents: Documents, donors: Documents, layer: str, tokens: np.ndarray, model: Able = model
+        ) -> np.ndarray:
             return continued(model.swapped(documents, donors, layer), tokens)
 
         tokens, laws, open_ = futures(world, other.second, c.swap_tokens, uniform[: len(other)])
@@ -165,6 +167,13 @@ class StateSwap(Metric):
         if len(met):
             moved = swapped(take(other.first, met), take(other.second, random[met]), usual, tokens[met])
             report.scores["donor_law_random"] = gain.take(met).share(cost(moved, met))
+        untrained = model.untrained(seed)
+        if untrained is not None:
+            costs = [cost(plain(documents, tokens, untrained)) for documents in (other.second, other.first)]
+            without = Gain(costs[0], costs[1], gain.single, "pairs")
+            moved = swapped(other.first, other.second, usual, tokens, untrained)
+            report.scores["donor_law_untrained"] = without.share(cost(moved))
+            report.scores["kl_donor_untrained"] = Score.mean(costs[0] / count, "pairs")
         tokens, _, same_open = futures(world, same.second, c.swap_tokens, uniform[: len(same)])
         gap = change(plain(same.first, tokens), swapped(same.first, same.second, usual, tokens), same_open)
         report.scores["same_state_change"] = Score.ratio(gap, same_open.sum(axis=1).astype(float), "pairs")

@@ -12,14 +12,14 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.abilities import HasLaw
+from worldbench.core.abilities import Able, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import Dynamics, FitsDynamics, HasHead, HasHidden, SequenceModel, log_softmax
 from worldbench.core.options import require_at_least, small
 from worldbench.core.world import Automaton, Documents, World
-from worldbench.metrics.evaluation import Evaluation, truth
+from worldbench.metrics.evaluation import Evaluation, Truth, truth
 from worldbench.metrics.gain import Gain, single_law_kl
-from worldbench.metrics.hidden_states import hidden_at, positions
+from worldbench.metrics.hidden_states import Positions, hidden_at, positions
 from worldbench.metrics.linear_probe import Affine, fit_affine
 
 STARTS = 4
@@ -63,6 +63,84 @@ def law_kl(law: np.ndarray, logits: np.ndarray, answers: np.ndarray) -> np.ndarr
         return np.where(law > 0, law * (np.log(law) - log_model), 0.0).sum(axis=1)
 
 
+@dataclass
+class Rolled:
+    """KL from the exact law to the laws read off hidden states.
+
+    total: by kind of hidden state, the sum over the first SUMMED steps, by document: float [n] each. `direct`: the true
+    hidden state, `other_document`, `single_law`, and the transitions. count: how many places each sum has, [n]. curves:
+    means by step.
+    """
+
+    total: dict[str, np.ndarray]
+    count: np.ndarray
+    curves: dict[str, list[float]]
+
+    @property
+    def gain(self) -> Gain:
+        """Over the documents that have places."""
+        sums = (self.total[name][self.count > 0] for name in ("direct", "other_document", "single_law"))
+        return Gain(*sums, "documents")
+
+    def shares(self, name: str, key: str) -> dict[str, Score]:
+        """The scores `key` ("normalized..") and "kept.." of a transition. It may be absent where no score is defined
+        for any transition."""
+        kl = self.total.get(name, self.total["direct"])[self.count > 0]
+        return {key: self.gain.share(kl), key.replace("normalized", "kept"): self.gain.kept(kl)}
+
+    def mean(self, total: np.ndarray) -> Score:
+        """The mean over places of sums by document [n]."""
+        return Score.ratio(total, self.count, "documents")
+
+
+def roll(evaluation: Evaluation, model: Able, known: Truth, at: Positions, transitions: dict[str, Dynamics]) -> Rolled:
+    """Rolls transitions out from random places (STARTS a document) of the documents of the evaluation.
+
+    known, at: what the world says of these documents. The places are the same for every model."""
+    world, documents, seed = evaluation.world, evaluation.documents, evaluation.seed
+    assert known.law is not None
+    n, width = known.scored.shape
+    h = hidden_at(model, documents, at.row, at.prefix_length).astype(np.float32)
+    index = np.full((n, width), -1, np.int64)
+    index[at.row, at.prefix_length] = np.arange(len(at.row))
+    uniform = streams.uniform(0, n, STARTS, "evaluation", seed, "transition starts")
+    places = np.bincount(at.row, minlength=n)
+    chosen = (np.cumsum(places) - places)[:, None] + (uniform * places[:, None]).astype(np.int64)
+    chosen = np.unique(chosen[places > 0])
+    row, t = at.row[chosen], at.prefix_length[chosen]
+    answers = np.array(world.vocabulary.answers)
+    state = dict.fromkeys(transitions, h[chosen])
+    rng = streams.generator("evaluation", seed, "transition strangers")  # an old name: a new one draws other numbers
+    names = ("direct", "other_document", *transitions)
+    curves: dict[str, list[float]] = {name: [] for name in ("step", "n", *names)}
+    total, count = {name: np.zeros(n) for name in (*names, "single_law")}, np.zeros(n)
+    summed: list[tuple[np.ndarray, np.ndarray]] = []
+    for step in range(1, evaluation.settings.horizon + 1):
+        ahead = t + step
+        on = np.flatnonzero((ahead < width) & (index[row, np.minimum(ahead, width - 1)] >= 0))
+        if not len(on):
+            break
+        row, t = row[on], t[on]
+        last = documents.tokens[row, t + step - 1]
+        state = {name: transitions[name].step(s[on], last) for name, s in state.items()}
+        law = known.law[row, t + step]
+        curves["step"].append(step)
+        curves["n"].append(len(row))
+        true = h[index[row, t + step]]
+        for name, hidden in {"direct": true, "other_document": true[rng.permutation(len(true))], **state}.items():
+            kl = law_kl(law, model.head(hidden, last), answers)
+            curves[name].append(float(kl.mean()))
+            if step <= SUMMED:
+                total[name] += np.bincount(row, kl, minlength=n)
+        if step <= SUMMED:
+            count += np.bincount(row, minlength=n)
+            summed.append((row, law))
+    if summed:
+        rows, laws = (np.concatenate(parts) for parts in zip(*summed))
+        total["single_law"] += np.bincount(rows, single_law_kl(laws), minlength=n)
+    return Rolled(total, count, curves)
+
+
 @dataclass(frozen=True, kw_only=True)
 class DynamicsOptions:
     """The transition that is fitted afterwards, and how far transitions are rolled out."""
@@ -101,7 +179,7 @@ class TransitionConsistency(Metric):
     """
 
     name, version, direction = "transition_consistency", 2, "higher"
-    primary = "normalized"
+    primary, beside = "normalized", ("kept",)
     needs, needs_of_model, serves_labels = (Automaton, HasLaw), (HasHidden, HasHead, FitsDynamics), True
     floor = None
     ceiling = "oracle"
@@ -132,80 +210,34 @@ class TransitionConsistency(Metric):
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, c, seed = evaluation.world, evaluation.model, evaluation.settings, evaluation.seed
         documents = evaluation.documents
-        n = len(documents)
-        spare = world.sample(seed, "test", n, c.dynamics_documents)
+        spare = world.sample(seed, "test", len(documents), c.dynamics_documents)
         rolled: dict[str, Dynamics] = {"copy": Copy(), "linear": Linear.fit(world, model, spare)}
         fitted, own = model.fit_dynamics(spare, c.dynamics_steps, seed), model.dynamics()
         rolled |= {"posthoc": fitted} | ({"own": own} if own is not None else {})
-
-        known = truth(world, documents)
-        assert known.law is not None
-        at = positions(world, documents)
-        h = hidden_at(model, documents, at.row, at.prefix_length).astype(np.float32)
-        width = known.scored.shape[1]
-        index = np.full((n, width), -1, np.int64)
-        index[at.row, at.prefix_length] = np.arange(len(at.row))
-        uniform = streams.uniform(0, n, STARTS, "evaluation", seed, "transition starts")
-        places = np.bincount(at.row, minlength=n)
-        chosen = (np.cumsum(places) - places)[:, None] + (uniform * places[:, None]).astype(np.int64)
-        chosen = np.unique(chosen[places > 0])
-        row, t = at.row[chosen], at.prefix_length[chosen]
-        answers = np.array(world.vocabulary.answers)
-        state = dict.fromkeys(rolled, h[chosen])
-        rng = streams.generator(
-            "evaluation", seed, "transition strangers"
-        )  # an old name: another one draws other numbers
-        curves: dict[str, list[float]] = {
-            "step": [],
-            "n": [],
-            "direct": [],
-            "other_document": [],
-            **{name: [] for name in rolled},
-        }
-        total = {name: np.zeros(n) for name in ("direct", "other_document", *rolled)}
-        count = np.zeros(n)
-        summed: list[tuple[np.ndarray, np.ndarray]] = []
-        for step in range(1, c.horizon + 1):
-            ahead = t + step
-            on = np.flatnonzero((ahead < width) & (index[row, np.minimum(ahead, width - 1)] >= 0))
-            if not len(on):
-                break
-            row, t = row[on], t[on]
-            state = {name: rolled[name].step(s[on], documents.tokens[row, t + step - 1]) for name, s in state.items()}
-            law = known.law[row, t + step]
-            curves["step"].append(step)
-            curves["n"].append(len(row))
-            true = h[index[row, t + step]]
-            for name, hidden in {"direct": true, "other_document": true[rng.permutation(len(true))], **state}.items():
-                logits = model.head(hidden, documents.tokens[row, t + step - 1])
-                kl = law_kl(law, logits, answers)
-                curves[name].append(float(kl.mean()))
-                if step <= SUMMED:
-                    total[name] += np.bincount(row, kl, minlength=n)
-            if step <= SUMMED:
-                count += np.bincount(row, minlength=n)
-                summed.append((row, law))
+        known, at = truth(world, documents), positions(world, documents)
+        found = roll(evaluation, model, known, at, rolled)
         report = Report(
             {},
-            {"by_step": dict(curves)},
+            {"by_step": dict(found.curves)},
             notes=[f"hidden state: {model.hidden_name}; {len(spare)} other documents fitted"],
         )
-        total["single_law"] = np.zeros(n)
-        if summed:
-            rows, laws = (np.concatenate(parts) for parts in zip(*summed))
-            total["single_law"] = np.bincount(rows, single_law_kl(laws), minlength=n)
-        kept = np.flatnonzero(count)
-        gain = Gain(total["direct"], total["other_document"], total["single_law"], "documents").take(kept)
         for name in ("posthoc", "own", "linear"):
             if name in rolled:
                 key = "normalized" if name == "posthoc" else f"normalized_{name}"
-                report.scores[key] = gain.share(total[name][kept])
-                report.scores[key.replace("normalized", "kept")] = gain.kept(total[name][kept])
+                report.scores |= found.shares(name, key)
         for name in ("posthoc", "own", "linear", "copy", "other_document"):
-            if name in total:
-                report.scores[f"{name}_excess"] = Score.ratio(total[name] - total["direct"], count, "documents")
+            if name in found.total:
+                report.scores[f"{name}_excess"] = found.mean(found.total[name] - found.total["direct"])
         for name in ("direct", "single_law"):
-            report.scores[f"{name}_kl"] = Score.ratio(total[name], count, "documents")
+            report.scores[f"{name}_kl"] = found.mean(found.total[name])
+        untrained = model.untrained(seed)
+        if untrained is not None:
+            plain = roll(evaluation, untrained, known, at, {})
+            if plain.gain.absent is None:  # a dynamics is fitted only where there is something to predict
+                rolled = {"posthoc": untrained.fit_dynamics(spare, c.dynamics_steps, seed)}
+                plain = roll(evaluation, untrained, known, at, rolled)
+            report.scores |= {f"{key}_untrained": score for key, score in plain.shares("posthoc", "normalized").items()}
+            report.scores["direct_kl_untrained"] = plain.mean(plain.total["direct"])
         return report
 
 

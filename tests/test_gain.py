@@ -131,3 +131,13 @@ def test_blurred_states_never_score_above_one(where: str, sd: float, request: py
         else:
             assert np.isnan(scores[name].value)
             assert scores[name].reason
+
+
+def test_the_untrained_network_is_measured_as_a_model_is(city: TaxiWorld) -> None:
+    model = make_untrained(city, GPTConfig(layers=2, heads=2, width=16), 3)
+    other = model.untrained(0)
+    assert other is not None
+    for metric, score in ((transition_consistency.METRIC, "direct_kl"), (state_swap.METRIC, "kl_donor")):
+        ours, theirs = (metric.measure(Evaluation(city, m, eval_config(**SETTINGS))).scores for m in (model, other))
+        assert ours[f"{score}_untrained"] == theirs[score] != ours[score]
+        assert ours[f"{metric.primary}_untrained"].reason == theirs[metric.primary].reason != ""

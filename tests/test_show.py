@@ -78,6 +78,24 @@ def test_every_score_or_the_primary_ones(tmp_path: Path, capsys: pytest.CaptureF
         assert "m: a note" in out
 
 
+@pytest.mark.parametrize(
+    ("untrained", "more", "cells"),
+    [
+        (0.25, {}, ["0.250", "0.500"]),
+        (None, {}, ["missing", "0.500"]),
+        (0.25, {"floor": "random-legal", "bounds_as_recorded": {"random-legal": {"first": 0.125}}}, ["0.125", "0.500"]),
+        (0.25, {"direction": "none"}, ["0.500"]),
+    ],
+)
+def test_the_floor_without_a_reference_is_the_untrained_network(
+    untrained: float | None, more: dict, cells: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured = metric({"first": 0.5, "first_untrained": untrained}, **more)
+    write(tmp_path / "result.json", result(scores={"m": measured}))
+    (row,) = [line for line in shown(capsys, tmp_path / "result.json").splitlines() if "m.first" in line]
+    assert [cell.strip() for cell in row.strip("│").split("│")][1 : 1 + len(cells)] == cells
+
+
 def test_json_is_the_record(done: tuple[Path, str], capsys: pytest.CaptureFixture[str]) -> None:
     folder, _ = done
     assert json.loads(shown(capsys, folder, "--json")) == json.loads(tiny_runs.result(folder).read_text())

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from worldbench.records.lines import EvalLine
     from worldbench.records.parts import Environment, Head
     from worldbench.records.runs import Result
-    from worldbench.records.scores import Metric
+    from worldbench.records.scores import Metric, Score
 
 CURVE_ROWS = 7
 """Number of points in the short table of a learning curve: the first, the last, and some in between."""
@@ -65,12 +65,23 @@ def _cells(name: str, metric: Metric, key: str, bounds: Bounds) -> list[str]:
         "" if (bound := bounds.value(name, metric, which, key)) is None else number(bound) for which in BOTH
     )
     return [
-        floor,
-        "missing" if score.value is None else number(score.value),
+        floor or _untrained(metric, key),
+        _value(score),
         interval,
         ceiling,
         f"{score.n} {score.over}".rstrip(),
     ]
+
+
+def _value(score: Score) -> str:
+    return "missing" if score.value is None else number(score.value)
+
+
+def _untrained(metric: Metric, key: str) -> str:
+    """The floor where no reference is one: the same score of the untrained network, which some metrics measure beside
+    the model. "" without it, and where neither direction is better."""
+    score = metric.scores.get(f"{key}_untrained")
+    return "" if score is None or metric.floor is not None or metric.direction == "none" else _value(score)
 
 
 def print_reasons(record: Result, *, every: bool = False) -> None:
