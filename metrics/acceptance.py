@@ -230,20 +230,26 @@ class Boundary:
     length: np.ndarray
 
 
-def true_boundary(world: Automaton, accept: Accept, first: States, second: States, depth: int) -> Boundary:
-    """All true boundary suffixes of up to `depth` tokens, level by level, for all trials at once."""
+def true_boundary(
+    world: Automaton, accept: Accept, first: States, second: States, depth: int | np.ndarray
+) -> Boundary:
+    """All true boundary suffixes of up to `depth` tokens, level by level, for all trials at once. depth: one number, or
+    one for each trial, int [N]."""
     actions = np.array(world.vocabulary.actions)
-    owner = np.arange(len(first))
-    prefix = np.zeros((len(first), 0), np.int64)
+    longest = np.broadcast_to(depth, len(first))
+    owner = np.flatnonzero(longest > 0)
+    first, second = first.take(owner), second.take(owner)
+    prefix = np.zeros((len(owner), 0), np.int64)
     found: list[tuple[np.ndarray, np.ndarray]] = []
-    for _ in range(depth):
+    for level in range(int(longest.max(initial=0))):
         a, b = accept(first), accept(second)
         row, action = np.nonzero(a & ~b)
         found.append((owner[row], np.concatenate([prefix[row], actions[action][:, None]], axis=1)))
         row, action = np.nonzero(a & b)
         first, second = world.step(first.take(row), actions[action]), world.step(second.take(row), actions[action])
         owner, prefix = owner[row], np.concatenate([prefix[row], actions[action][:, None]], axis=1)
-        on = np.flatnonzero((np.asarray(world.outcome(first)) == OPEN) & (np.asarray(world.outcome(second)) == OPEN))
+        going = (np.asarray(world.outcome(first)) == OPEN) & (np.asarray(world.outcome(second)) == OPEN)
+        on = np.flatnonzero(going & (longest[owner] > level + 1))
         first, second, owner, prefix = first.take(on), second.take(on), owner[on], prefix[on]
         if not len(owner):
             break
@@ -251,3 +257,8 @@ def true_boundary(world: Automaton, accept: Accept, first: States, second: State
     tokens = np.concatenate([np.pad(t, ((0, 0), (0, width - t.shape[1])), constant_values=0) for _, t in found])
     length = np.concatenate([np.full(len(o), t.shape[1]) for o, t in found])
     return Boundary(np.concatenate([o for o, _ in found]), tokens, length)
+
+
+def room(world: World, first: Documents, second: Documents) -> np.ndarray:
+    """How many tokens fit into the context after both prefixes of each pair: int [N]."""
+    return world.context - np.maximum(first.length, second.length).astype(np.int64)

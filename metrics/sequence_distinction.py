@@ -21,6 +21,7 @@ from worldbench.metrics.acceptance import (
     by_law,
     by_map,
     draw_pairs,
+    room,
     sample_suffixes,
     true_boundary,
 )
@@ -78,6 +79,7 @@ def measure_stratum(evaluation: Evaluation, pairs: Pairs, name: str) -> Stratum:
     """Precision and recall for each pair. name: of the stream from which suffixes are sampled."""
     world, model, c = evaluation.world, evaluation.model, evaluation.settings
     first, second, n = world.after(pairs.first), world.after(pairs.second), len(pairs)
+    depth = np.minimum(room(world, pairs.first, pairs.second), c.recall_depth)
     s = sample_suffixes(world, model, pairs, evaluation.seed, name, c.suffixes, c.eps)
     trial, suffix = np.nonzero(s.rejected)
     tokens, length = s.tokens[trial, suffix], s.length[trial, suffix]
@@ -90,7 +92,7 @@ def measure_stratum(evaluation: Evaluation, pairs: Pairs, name: str) -> Stratum:
         ]
         apart = np.asarray(after[0] & ~after[1])
         precision[kind], _ = per_trial(trial, apart, n)
-        b = true_boundary(world, accept, first, second, c.recall_depth)
+        b = true_boundary(world, accept, first, second, depth)
         hit = recalled(model, pairs, b, c.eps)
         recall[kind], boundary[kind] = per_trial(b.owner, hit, n)
         if kind == "map":
