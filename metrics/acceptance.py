@@ -230,9 +230,7 @@ class Boundary:
     length: np.ndarray
 
 
-def true_boundary(
-    world: Automaton, accept: Accept, first: States, second: States, depth: int | np.ndarray
-) -> Boundary:
+def true_boundary(world: Automaton, accept: Accept, first: States, second: States, depth: int | np.ndarray) -> Boundary:
     """All true boundary suffixes of up to `depth` tokens, level by level, for all trials at once. depth: one number, or
     one for each trial, int [N]."""
     actions = np.array(world.vocabulary.actions)

@@ -65,32 +65,35 @@ def _log_laws(world: Able, nodes: _Nodes) -> np.ndarray:
     return np.stack(out)
 
 
-def suffixes_of(world: Able, first: States, second: States, longest: int, limit: int, seed: int, name: str) -> Suffixes:
-    """All suffixes of at most `longest` tokens that are possible after either prefix. A pair with more than `limit` of
-    them gets `limit` suffixes instead, half drawn from the law after each prefix."""
+def suffixes_of(
+    world: Able, first: States, second: States, longest: np.ndarray, limit: int, seed: int, name: str
+) -> Suffixes:
+    """All suffixes that are possible after either prefix, of at most `longest` [N] tokens, 1 or more for each pair. A
+    pair with more than `limit` of them gets `limit` suffixes instead, half drawn from the law after each prefix."""
     actions = np.array(world.vocabulary.actions)
     n = len(first)
     start = _Nodes(np.arange(n), np.zeros((n, 0), np.int64), [first, second], np.zeros((2, n)))
     nodes, done, crowded = start, [], np.zeros(n, bool)
     ended = np.zeros(n, np.int64)
-    for _ in range(longest):
+    most = int(longest.max(initial=0))
+    for level in range(most):
         log_law = _log_laws(world, nodes)
         row, action = np.nonzero(np.isfinite(log_law).any(axis=0))
         crowded |= ended + np.bincount(nodes.owner[row], minlength=n) > limit
         kept = ~crowded[nodes.owner[row]]  # before the step, which would make up to A times as many states
         row, action = row[kept], action[kept]
         nodes = nodes.step(world, row, actions[action], log_law[:, row, action])
-        going = nodes.open(world)
+        going = nodes.open(world) & (longest[nodes.owner] > level + 1)
         done.append(nodes.take(np.flatnonzero(~going)))
         ended += np.bincount(done[-1].owner, minlength=n)
         nodes = nodes.take(np.flatnonzero(going))
-    done.append(nodes)
     done = [d.take(np.flatnonzero(~crowded[d.owner])) for d in done]
     parts = [(d, 0.5 * np.exp(d.log_law).sum(axis=0)) for d in done if len(d.owner)]
     many = np.flatnonzero(crowded)
     block = max(1, LAWS_AT_ONCE // (limit * len(actions)))
     for low in range(0, len(many), block):
-        drawn = _drawn(world, start.take(many[low : low + block]), longest, limit, seed, name)
+        rows = many[low : low + block]
+        drawn = _drawn(world, start.take(rows), longest[rows], most, limit, seed, name)
         parts += [(d, np.full(len(d.owner), 1 / limit)) for d in drawn]
     width = max((d.tokens.shape[1] for d, _ in parts), default=0)
     return Suffixes(
@@ -102,26 +105,24 @@ def suffixes_of(world: Able, first: States, second: States, longest: int, limit:
     )
 
 
-def _drawn(world: Able, start: _Nodes, longest: int, limit: int, seed: int, name: str) -> list[_Nodes]:
-    """`limit` suffixes for each pair: the even ones drawn from the law after the first prefix, the odd ones from the
-    other."""
+def _drawn(
+    world: Able, start: _Nodes, longest: np.ndarray, most: int, limit: int, seed: int, name: str
+) -> list[_Nodes]:
+    """`limit` suffixes of at most `longest` [N] tokens for each pair, and never more than `most`: the even ones drawn
+    from the law after the first prefix, the odd ones from the other."""
     actions = np.array(world.vocabulary.actions)
-    uniform = np.concatenate(
-        [
-            streams.uniform(int(i), 1, limit * longest, "evaluation", seed, f"{name} drawn").reshape(limit, longest)
-            for i in start.owner
-        ]
-    )
+    uniform = streams.uniform_rows(start.owner, limit * most, "evaluation", seed, f"{name} drawn").reshape(-1, most)
     nodes = start.take(np.repeat(np.arange(len(start.owner)), limit))
+    until = np.repeat(longest, limit)
     place, side = np.arange(len(nodes.owner)), np.arange(len(nodes.owner)) % limit % 2
     done = []
-    for t in range(longest):
+    for t in range(most):
         log_law = _log_laws(world, nodes)
         rows = np.arange(len(nodes.owner))
         action = draw(np.exp(log_law[side, rows]), uniform[place, t])
         nodes = nodes.step(world, rows, actions[action], log_law[:, rows, action])
-        going = nodes.open(world)
+        going = nodes.open(world) & (until[place] > t + 1)
         done.append(nodes.take(np.flatnonzero(~going)))
         on = np.flatnonzero(going)
         nodes, place, side = nodes.take(on), place[on], side[on]
-    return [d for d in (*done, nodes) if len(d.owner)]
+    return [d for d in done if len(d.owner)]

@@ -15,22 +15,25 @@ Shape letters: N pairs, M suffixes, K tokens, A actions.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.abilities import Able, HasHistories, HasLaw
+from worldbench.core.abilities import Able, HasGoals, HasHistories, HasLaw, lacking
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.options import require_at_least, small
 from worldbench.core.statistics import Z95
 from worldbench.core.text import counted
 from worldbench.core.world import Automaton, Documents
-from worldbench.metrics.acceptance import draw_pairs
+from worldbench.metrics.acceptance import draw_pairs, room
 from worldbench.metrics.component_pairs import component_pairs
 from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.goal_pairs import goal_pairs
 from worldbench.metrics.pair_suffixes import suffixes_of
 from worldbench.metrics.prefix_pairs import POOL, cut, last_tokens, prefix_pool, within
 from worldbench.metrics.suffixes import score_suffixes, take
@@ -40,6 +43,8 @@ FEWEST = 20
 LEAST_TRUTH = 1e-12
 """The least mean square difference of the laws, in squared nats. Smaller ones are rounding."""
 SAME_LAW = "the exact law is the same after both prefixes of every pair: there is nothing to tell apart"
+STRICTEST = ("split_same_place", "split_aliased", "split_component", "split")
+"""The strata of pairs, from the pairs that look most alike to the pairs that look least alike."""
 
 
 def _difference(log_p: np.ndarray) -> np.ndarray:
@@ -59,9 +64,11 @@ def errors(
     seed: int,
     name: str,
 ) -> np.ndarray:
-    """For each pair E (D_M - D_W)^2, E D_W^2, E D_M^2, and the number of suffixes: float64 [4, N]."""
+    """For each pair E (D_M - D_W)^2, E D_W^2, E D_M^2, and the number of suffixes: float64 [4, N]. longest: of the
+    suffixes, in tokens; fewer where the context has no room for more."""
     n = len(first)
-    s = suffixes_of(world, world.after(first), world.after(second), longest, limit, seed, name)
+    fits = np.minimum(room(world, first, second), longest)
+    s = suffixes_of(world, world.after(first), world.after(second), fits, limit, seed, name)
     d_world = _difference(s.log_law)
     d_model = _difference(
         np.stack([score_suffixes(model, d, s.owner, s.tokens, s.length).sum(axis=1) for d in (first, second)])
@@ -90,39 +97,68 @@ class PairOptions:
 class SplitMerge(Metric):
     """Split fidelity and merge; the module defines both.
 
-    Pairs for split: prefixes of held-out documents at random (`split`), and *aliased* pairs (`split_aliased`). An
-    aliased pair has the same next-token law and the same last two tokens, but two different states, so only a state can
-    tell its prefixes apart. Where the world has components (HasComponents), `split_component` is over pairs whose
-    beliefs inside every component are nearly the same, and whose probabilities of the components differ.
-    Pairs for merge come from backward walks, or, where the world has none, from held-out prefixes that lead to one
-    state.
+    Pairs for split: prefixes of held-out documents at random (`split`); *aliased* pairs (`split_aliased`), which have
+    the same next-token law and the same last two tokens, but two different states; and, in worlds with goals, pairs at
+    the *same place* (`split_same_place`): a prefix, and the same tokens after a prompt with another goal. Where the
+    world has components (HasComponents), `split_component` is over pairs whose beliefs inside every component are
+    nearly the same, and whose probabilities of the components differ. Random pairs differ in the legal tokens, which is
+    easy to see. `split_strict` is the split over the pairs that look most alike: the first of same place, aliased,
+    component and random of which the world has pairs. A model that ignores the goal has 0 at the same place. Pairs for
+    merge come from backward walks, or, where the world has none, from held-out prefixes that lead to one state.
 
     Sees: whether differences between states show in the distribution of what follows, also where the same tokens are
-    possible. Cannot see: what prefixes change beyond the next five tokens.
+    possible. Cannot see: what prefixes change beyond the next five tokens, or beyond the context.
     """
 
-    name, version, direction = "split_merge", 1, "higher"
-    primary = "split"
+    name, version, direction = "split_merge", 2, "higher"
+    primary = "split_strict"
     needs = (Automaton, HasLaw)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
+            Expectation("split_strict", 1 - 1e-6, 1),
             Expectation("split", 1 - 1e-6, 1),
             Expectation("merge", 1 - 1e-6, 1),
             Expectation("split_aliased", 1 - 1e-6, 1),
+            Expectation("split_same_place", 1 - 1e-6, 1),
             Expectation("split_component", 1 - 1e-6, 1),
         ),
         "uniform": (
+            Expectation("split_strict", 0, 0),
             Expectation("split", 0, 0),
             Expectation("merge", 1, 1),
             Expectation("split_aliased", 0, 0),
+            Expectation("split_same_place", 0, 0),
             Expectation("split_component", 0, 0),
         ),
-        "random-legal": (Expectation("split", -10, 0.999),),
+        "random-legal": (
+            Expectation("split_strict", -10, 0.999),
+            Expectation("split", -10, 0.999),
+            Expectation("split_same_place", -10, 0.95),
+        ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("split", worse=("deleted", "added", "rewired", "noise"), monotone=True),
-        Damage("merge", worse=("noise",)),
+        Damage(
+            "split_strict",
+            worse=("deleted", "added", "rewired", "noise", "wrong_goal", "blind", "late", "temperature"),
+            monotone=True,
+        ),
+        Damage("split_strict", worse=("forgets",)),
+        Damage(
+            "split",
+            worse=("deleted", "added", "rewired", "noise", "wrong_goal", "blind", "late", "forgets", "temperature"),
+            monotone=True,
+        ),
+        Damage(
+            "split_same_place",
+            worse=("deleted", "rewired", "wrong_goal", "blind", "late", "forgets"),
+            monotone=True,
+        ),
+        Damage(
+            "merge",
+            worse=("deleted", "rewired", "noise", "wrong_goal"),
+            unchanged=("leak", "temperature"),
+        ),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:
@@ -132,54 +168,67 @@ class SplitMerge(Metric):
         def errors_of(pairs: tuple[Documents, Documents], name: str) -> np.ndarray:
             return errors(world, evaluation.model, *pairs, c.suffix_tokens, c.suffix_limit, seed, name)
 
+        def split(name: str, pairs: tuple[Documents, Documents], stream: str) -> np.ndarray:
+            found = errors_of(pairs, stream)
+            report.scores[name] = _one_minus(found[0], found[1])
+            report.arrays |= {f"{name}_error": found[0], f"{name}_truth": found[1]}
+            return found
+
         random = self._random(world, seed, c.pairs)
         if not len(random[0]):
-            return Report(
-                {"split": Score(float("nan"), 0)},
-                notes=[f"all of {c.pairs} pairs of prefixes lead to one state each: nothing to tell apart"],
-            )
-        split = errors_of(random, "split random")
-        report.scores["split"] = _one_minus(split[0], split[1])
-        report.arrays |= {"split_error": split[0], "split_truth": split[1], "suffixes": split[3]}
+            return Report({self.primary: Score.missing(f"each of {c.pairs} pairs of prefixes leads to one state")})
+        found = split("split", random, "split random")
+        truth, report.arrays["suffixes"] = found[1], found[3]
         pool, key, alike = prefix_pool(world, seed)
-        found, alike = len(alike), alike[: c.pairs]
-        if found >= FEWEST:
-            aliased = errors_of((take(pool, alike[:, 0]), take(pool, alike[:, 1])), "split aliased")
-            report.scores["split_aliased"] = _one_minus(aliased[0], aliased[1])
-            report.arrays |= {"aliased_error": aliased[0], "aliased_truth": aliased[1]}
-        else:
-            report.notes.append(
-                f"no split_aliased: only {counted(found, 'aliased pair', commas=False)} among {POOL:,} prefixes"
-            )
-        apart = component_pairs(world, pool, seed)
-        if apart is not None and len(apart) >= FEWEST:
-            chosen = apart[: c.pairs]
-            component = errors_of((take(pool, chosen[:, 0]), take(pool, chosen[:, 1])), "split component")
-            report.scores["split_component"] = _one_minus(component[0], component[1])
-            report.arrays |= {"component_error": component[0], "component_truth": component[1]}
-        elif apart is not None:
-            pairs = counted(len(apart), "pair of prefixes differs", "pairs of prefixes differ", commas=False)
-            report.notes.append(f"no split_component: only {pairs} in the component alone")
-        same = self._same(world, seed, c.pairs, pool, key)
-        if len(same[0]) >= min(FEWEST, c.pairs):
-            if len(same[0]) < c.pairs:
-                report.notes.append(
-                    f"merge over {len(same[0])} pairs: of {c.pairs} the others lead nowhere twice, or end "
-                    "in the same three tokens"
-                )
-            merged = errors_of(same, "merge")[2]
-            value, truth = float(merged.mean()), float(split[1].mean())
-            report.scores["merge"] = Score.missing(SAME_LAW, len(merged))
-            if truth > LEAST_TRUTH:
-                half = Z95 * float(np.std(merged, ddof=1)) / len(merged) ** 0.5 / truth
-                report.scores["merge"] = Score(
-                    1 - value / truth, len(merged), (1 - value / truth - half, 1 - value / truth + half)
-                )
-            report.arrays["merge_error"] = merged
-        else:
-            pairs = counted(len(same[0]), "pair of prefixes leads", "pairs of prefixes lead", commas=False)
-            report.notes.append(f"no merge: only {pairs} to one state with different last tokens")
+        of_pool = {"split_aliased": alike, "split_component": component_pairs(world, pool, seed)}
+        for name, pairs in of_pool.items():
+            if pairs is not None and len(pairs) >= FEWEST:
+                chosen = pairs[: c.pairs]
+                split(name, (take(pool, chosen[:, 0]), take(pool, chosen[:, 1])), name.replace("_", " "))
+            elif pairs is not None:
+                number, kind = counted(len(pairs), "pair", commas=False), name.removeprefix("split_")
+                report.scores[name] = Score.missing(f"only {number} ({kind}) among {POOL:,} prefixes", len(pairs))
+        reason = lacking((HasGoals,), world)
+        if reason is None:
+            goals = goal_pairs(world, seed, c.pairs, "split goals")
+            if len(goals[0]):
+                split("split_same_place", goals, "split goals drawn")
+            else:
+                reason = f"no document could have another {world.goal} at its place"
+        if reason is not None:
+            report.scores["split_same_place"] = Score.missing(reason)
+        strictest = next((x for x in STRICTEST if x in report.scores and not report.scores[x].reason), "split")
+        report.scores["split_strict"] = report.scores[strictest]
+        report.notes.append(f"split_strict is {strictest} here")
+        self._merge(world, seed, c.pairs, pool, key, truth, errors_of, report)
         return report
+
+    def _merge(
+        self,
+        world: Able,
+        seed: int,
+        count: int,
+        pool: Documents,
+        key: np.ndarray,
+        truth: np.ndarray,
+        errors_of: Callable[[tuple[Documents, Documents], str], np.ndarray],
+        report: Report,
+    ) -> None:
+        """Adds the score of merge. truth: E D_W^2 of each pair in different states."""
+        same = self._same(world, seed, count, pool, key)
+        if len(same[0]) < min(FEWEST, count):
+            pairs = counted(len(same[0]), "pair of prefixes leads", "pairs of prefixes lead", commas=False)
+            reason = f"only {pairs} to one state with different last tokens"
+            report.scores["merge"] = Score.missing(reason, len(same[0]))
+            return
+        if len(same[0]) < count:
+            report.notes.append(
+                f"merge over {len(same[0])} pairs: of {count} the others lead nowhere twice, or end "
+                "in the same three tokens"
+            )
+        merged = errors_of(same, "merge")[2]
+        report.scores["merge"] = _one_minus_apart(merged, truth)
+        report.arrays["merge_error"] = merged
 
     @staticmethod
     def _random(world: Able, seed: int, count: int) -> tuple[Documents, Documents]:
@@ -205,11 +254,24 @@ class SplitMerge(Metric):
 
 
 def _one_minus(error: np.ndarray, truth: np.ndarray) -> Score:
-    """1 - mean error / mean truth, with the interval of the ratio by linearization. Missing where the truth is 0."""
+    """1 - mean error / mean truth over the same pairs, with the interval of the ratio by linearization. Missing where
+    the truth is 0."""
     if not truth.mean() > LEAST_TRUTH:
         return Score.missing(SAME_LAW, len(truth))
     r = Score.ratio(error, truth, over="pairs")
     return Score(1 - r.value, r.n, None if r.interval is None else (1 - r.interval[1], 1 - r.interval[0]), r.over)
+
+
+def _one_minus_apart(error: np.ndarray, truth: np.ndarray) -> Score:
+    """1 - mean error / mean truth, each over pairs of its own. The interval has the variance of both means (delta
+    method for two independent samples). Missing where the truth is 0."""
+    if not truth.mean() > LEAST_TRUTH:
+        return Score.missing(SAME_LAW, len(error))
+    ratio = float(error.mean() / truth.mean())
+    variances = [float(np.var(x, ddof=1)) / len(x) if len(x) > 1 else math.nan for x in (error, truth)]
+    half = Z95 * math.sqrt(variances[0] + ratio**2 * variances[1]) / float(truth.mean())
+    interval = None if math.isnan(half) else (1 - ratio - half, 1 - ratio + half)
+    return Score(1 - ratio, len(error), interval, "pairs" if interval else "")
 
 
 METRIC = SplitMerge()

@@ -15,6 +15,8 @@ from worldbench.core.eval_config import eval_config
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics
 from worldbench.core.world import World
+from worldbench.envs.hmm.config import HMMConfig
+from worldbench.envs.hmm.world import HMM
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
@@ -77,3 +79,33 @@ def test_distinction_sees_the_goal() -> None:
     assert found["oracle"]["precision_same_place_law"].value == 1
     assert np.isnan(found["blind"]["precision_same_place_law"].value)
     assert found["oracle"]["recall_same_place_law"].over == "pairs"
+
+
+@pytest.mark.parametrize("make", [taxi, lambda: SolveWorld(SolveConfig(rows=3))], ids=["taxi", "maze-solve"])
+def test_split_sees_the_goal(make: Callable[[], Any]) -> None:
+    world = make()
+    metric, settings = metrics["split_merge"].load(), eval_config(pairs=80, suffix_limit=256)
+    reports = {
+        model.name: metric.measure(Evaluation(world, model, settings))
+        for model in (Oracle(world), blind(world), RandomLegal(world), Uniform(world))
+    }
+    split = {name: report.scores["split_same_place"].value for name, report in reports.items()}
+    assert split["oracle"] == pytest.approx(1, abs=1e-6)
+    assert split["blind"] == pytest.approx(0, abs=1e-9)
+    assert split["uniform"] == pytest.approx(0, abs=1e-9)
+    assert split["random-legal"] < 0.9
+    assert reports["blind"].scores["split"].value > 0.7  # random pairs are at two places
+    for report in reports.values():
+        assert report.scores["split_strict"] == report.scores["split_same_place"]
+        assert report.notes[0] == "split_strict is split_same_place here"
+
+
+def test_worlds_without_goals_have_a_strictest_split_too() -> None:
+    metric, settings = metrics["split_merge"].load(), eval_config(pairs=30)
+    for process, strictest in (("rrxor", "split_aliased"), ("z1r", "split")):
+        world = HMM(HMMConfig(process=process, length=8))
+        report = metric.measure(Evaluation(world, Oracle(world), settings))
+        assert report.scores["split_strict"] == report.scores[strictest]
+        assert "split_strict is " + strictest + " here" in report.notes
+        assert report.scores["split_same_place"].reason == "the documents of the world 'hmm' have no goal"
+    assert "aliased pairs among 20,000 prefixes" in report.scores["split_aliased"].reason

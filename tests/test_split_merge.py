@@ -21,10 +21,11 @@ from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.metrics.acceptance import room
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.pair_suffixes import suffixes_of
 from worldbench.metrics.prefix_pairs import within
-from worldbench.metrics.split_merge import CLIP, SplitMerge, errors
+from worldbench.metrics.split_merge import CLIP, SplitMerge, _one_minus_apart, errors
 
 METRIC = metrics["split_merge"].load()
 
@@ -89,11 +90,42 @@ def literal_errors(
 
 def test_errors_are_the_literal_ones(world: World) -> None:
     model = Corrupted(world, CorruptedConfig(rewired=0, noise=0.8, floor=1e-3), 1)
-    first, second = SplitMerge._random(world, 0, 3)
+    first, second = SplitMerge._random(world, 0, 4)
     mine = errors(world, model, first, second, 3, 1024, 0, "x")
     for i in range(len(first)):
         p, q = (d.tokens[i, : d.length[i]].tolist() for d in (first, second))
-        assert mine[:3, i] == pytest.approx(literal_errors(world, model, p, q, 3), abs=1e-4)
+        fits = min(3, world.context - max(len(p), len(q)))
+        assert mine[:3, i] == pytest.approx(literal_errors(world, model, p, q, fits), abs=1e-4)
+
+
+def test_suffixes_end_with_the_context(world: World) -> None:
+    """Also those that are drawn. The shorter suffixes of a pair are a law too, and other pairs keep theirs."""
+    first, second = SplitMerge._random(world, 0, 60)
+    fits = np.minimum(room(world, first, second), 5)
+    assert fits.min() < 3
+    for limit in (3, 1024):
+        s = suffixes_of(world, world.after(first), world.after(second), fits, limit, 0, "x")
+        assert (s.length <= fits[s.owner]).all()
+        assert np.bincount(s.owner, s.weight) == pytest.approx(np.ones(len(first)), abs=1e-9)
+        whole = suffixes_of(world, world.after(first), world.after(second), np.full(len(first), 5), limit, 0, "x")
+        for a, b in ((s, whole), (whole, s)):
+            kept, other = ((fits == 5)[x.owner] for x in (a, b))
+            assert np.array_equal(a.tokens[kept][:, :5], b.tokens[other][:, :5])
+
+
+def test_the_interval_of_merge_covers() -> None:
+    """With few pairs of a skewed denominator, an interval without its variance would be too short."""
+    rng, hits, short = generator("test", "merge"), 0, 0
+    for _ in range(400):
+        error, truth = rng.exponential(1.0, 200), rng.exponential(2.0, 60)
+        score = _one_minus_apart(error, truth)
+        assert score.interval is not None
+        assert score.over == "pairs"
+        hits += score.interval[0] <= 0.5 <= score.interval[1]
+        half = 1.96 * error.std() / 200**0.5 / truth.mean()
+        short += abs(score.value - 0.5) <= half
+    assert hits / 400 > 0.92
+    assert short / 400 < 0.8
 
 
 def test_limits(world: World) -> None:
@@ -119,7 +151,7 @@ def test_drawn_suffixes_estimate_the_enumerated(world: World) -> None:
 def test_weights_are_a_law(world: World) -> None:
     first, second = SplitMerge._random(world, 0, 40)
     for limit in (4, 1024):
-        s = suffixes_of(world, world.after(first), world.after(second), 5, limit, 0, "x")
+        s = suffixes_of(world, world.after(first), world.after(second), np.full(len(first), 5), limit, 0, "x")
         assert np.bincount(s.owner, s.weight) == pytest.approx(np.ones(len(first)), abs=1e-9)
 
 
