@@ -134,7 +134,7 @@ class SplitMerge(Metric):
         "random-legal": (
             Expectation("split_strict", -10, 0.999),
             Expectation("split", -10, 0.999),
-            Expectation("split_same_place", -10, 0.95),
+            Expectation("split_same_place", -10, 0.99),
         ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
