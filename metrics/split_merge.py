@@ -43,6 +43,10 @@ FEWEST = 20
 LEAST_TRUTH = 1e-12
 """The least mean square difference of the laws, in squared nats. Smaller ones are rounding."""
 SAME_LAW = "the exact law is the same after both prefixes of every pair: there is nothing to tell apart"
+PAIR_WORDS = {
+    "split_aliased": ("aliased pair", "aliased pairs"),
+    "split_component": ("pair that differs in the component alone", "pairs that differ in the component alone"),
+}
 STRICTEST = ("split_same_place", "split_aliased", "split_component", "split")
 """The strata of pairs, from the pairs that look most alike to the pairs that look least alike."""
 
@@ -186,8 +190,8 @@ class SplitMerge(Metric):
                 chosen = pairs[: c.pairs]
                 split(name, (take(pool, chosen[:, 0]), take(pool, chosen[:, 1])), name.replace("_", " "))
             elif pairs is not None:
-                number, kind = counted(len(pairs), "pair", commas=False), name.removeprefix("split_")
-                report.scores[name] = Score.missing(f"only {number} ({kind}) among {POOL:,} prefixes", len(pairs))
+                number = counted(len(pairs), *PAIR_WORDS[name], commas=False)
+                report.scores[name] = Score.missing(f"only {number} among {POOL:,} prefixes", len(pairs))
         reason = lacking((HasGoals,), world)
         if reason is None:
             goals = goal_pairs(world, seed, c.pairs, "split goals")

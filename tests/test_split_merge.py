@@ -90,7 +90,7 @@ def literal_errors(
 
 def test_errors_are_the_literal_ones(world: World) -> None:
     model = Corrupted(world, CorruptedConfig(rewired=0, noise=0.8, floor=1e-3), 1)
-    first, second = SplitMerge._random(world, 0, 4)
+    first, second = SplitMerge._random(world, 0, 3)
     mine = errors(world, model, first, second, 3, 1024, 0, "x")
     for i in range(len(first)):
         p, q = (d.tokens[i, : d.length[i]].tolist() for d in (first, second))
