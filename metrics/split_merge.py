@@ -23,7 +23,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.abilities import Able, HasGoals, HasHistories, HasLaw, lacking
+from worldbench.core.abilities import Able, HasComponents, HasGoals, HasHistories, HasLaw, lacking
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.options import require_at_least, small
@@ -192,6 +192,9 @@ class SplitMerge(Metric):
             elif pairs is not None:
                 number = counted(len(pairs), *PAIR_WORDS[name], commas=False)
                 report.scores[name] = Score.missing(f"only {number} among {POOL:,} prefixes", len(pairs))
+            else:
+                single = f"the world {world.name!r} has a single component"
+                report.scores[name] = Score.missing(lacking((HasComponents,), world) or single)
         reason = lacking((HasGoals,), world)
         if reason is None:
             goals = goal_pairs(world, seed, c.pairs, "split goals")
