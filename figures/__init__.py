@@ -51,6 +51,13 @@ figures.add(
     arrays=("arrived",),
 )
 figures.add(
+    "state-curve",
+    "the score of a linear probe of the state, by layer, beside an untrained network",
+    f"{_HERE}.state_curve:draw",
+    metric="state_curve",
+    arrays=("by_score",),
+)
+figures.add(
     "spectra",
     "the singular values of the hidden states",
     f"{_HERE}.spectra:draw",
@@ -76,5 +83,11 @@ figures.add(
     "matched",
     "R^2 of the belief probe, plotted against the excess loss, one point for each checkpoint",
     f"{_HERE}.matched:draw_trace",
+    source="trace",
+)
+figures.add(
+    "state-steps",
+    "the score of a linear probe of the state, by layer, at every checkpoint",
+    f"{_HERE}.state_curve:draw_trace",
     source="trace",
 )

@@ -47,6 +47,11 @@ for _name, _options, _line in (
         "how well an affine map predicts the exact belief from the hidden state of the model",
     ),
     (
+        "state_curve",
+        "state_curve:CurveOptions",
+        "the first layer from which a linear map predicts the state of the world",
+    ),
+    (
         "transition_consistency",
         "transition_consistency:DynamicsOptions",
         "how well the hidden state and the next token determine the next hidden state",

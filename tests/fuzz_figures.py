@@ -40,6 +40,7 @@ from worldbench.figures import (
     maze_map,
     position_loss,
     spectra,
+    state_curve,
     street_map,
 )  # fmt: skip
 from worldbench.records.reading import read, text
@@ -76,6 +77,7 @@ def figures(folder: Path) -> dict[str, Reader]:
         "components": (long, "belief_probe", (belief_simplex.draw,)),
         "position": (long, "excess_loss", (position_loss.draw,)),
         "arrival": (taxi, "arrival_calibration", (arrival_curve.draw,)),
+        "state": (hmm, "state_curve", (state_curve.draw,)),
         "spectra": (hmm, "effective_rank", (spectra.draw,)),
         "map": (taxi, "map_reconstruction", (street_map.draw, interactive_map.draw)),
         "maze": (maze, "map_reconstruction", (maze_map.draw,)),

@@ -93,6 +93,7 @@ FEW = eval_config(
     suffix_tokens=3,
     suffix_limit=20,
     probe_documents=60,
+    curve_documents=40,
     probe_features=5,
     dynamics_documents=20,
     dynamics_steps=2,

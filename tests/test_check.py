@@ -159,6 +159,7 @@ SMALL = eval_config(
     suffixes=8,
     pairs=100,
     probe_documents=200,
+    curve_documents=80,
     dynamics_documents=60,
     dynamics_steps=40,
     swap_pairs=40,

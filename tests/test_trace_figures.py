@@ -14,7 +14,7 @@ from sample_records import metric
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.files import sha256
-from worldbench.figures import filmstrip, matched
+from worldbench.figures import filmstrip, matched, state_curve
 from worldbench.records.reading import write
 from worldbench.records.runs import Trace
 
@@ -194,3 +194,47 @@ def test_what_has_another_frontier_is_not_drawn_together(tmp_path: Path) -> None
         matched.draw([("gpt", one), ("nextlat", other)], tmp_path / "matched")
     with pytest.raises(InputError, match="no traces"):
         matched.draw([], tmp_path / "matched")
+
+
+@pytest.mark.parametrize(
+    ("best", "first", "earliest", "reason"),
+    [
+        ([0.1, 0.5, 0.95, 0.99, 1.0], 1, 20, ""),  # .95 of the highest
+        ([0.1, 0.97, 0.5, 0.99, 1.0], 1, 90, ""),  # lost once more after step 9
+        ([0.1, 0.97, 1.0, 0.99, 0.5], 1, None, "the last checkpoint is below the threshold"),
+        ([0.1, 0.5, 0.95, 0.99, 1.0], None, None, "at the last checkpoint, no layer has the state"),
+    ],
+)
+def test_the_earliest_step_with_the_state(
+    tmp_path: Path, best: list[float], first: int | None, earliest: int | None, reason: str
+) -> None:
+    points = {
+        step: {
+            "state_curve": metric(
+                {"earliest_layer": first, "threshold": 0.95 * score, "best_untrained": 0.2},
+                series={"by_layer": {"layer": ["embedding", "block 1"], "score": [0.1, score]}},
+            )
+        }
+        for step, score in zip((1, 9, 20, 90, 100), best)
+    }
+    record = sample_records.trace("gpt", 0, points)
+    found = state_curve.steps_of(record)
+    assert found is not None
+    assert (found.earliest, found.reason, found.level) == (earliest, reason, pytest.approx(0.95))
+    write(tmp_path / "trace.json", record)
+    paths = state_curve.draw_trace(tmp_path / "trace.json", tmp_path / "steps", title="a $run")
+    assert [p.name for p in paths] == ["steps.png", "steps.svg", "steps.csv"]
+    rows = table(tmp_path / "steps.csv")
+    assert [float(r["score"]) for r in rows if r["layer"] == "block 1"] == best
+    assert {int(r["step"]) for r in rows if r["earliest_step"] == "True"} == ({earliest} if earliest else set())
+    first_bytes = {p: p.read_bytes() for p in paths}
+    state_curve.draw_trace(tmp_path / "trace.json", tmp_path / "steps", title="a $run")
+    assert {p: p.read_bytes() for p in paths} == first_bytes
+
+
+def test_a_trace_without_the_state_curve_draws_no_steps(tmp_path: Path) -> None:
+    trace(tmp_path, beliefs(3))
+    assert state_curve.draw_trace(tmp_path / "trace.json", tmp_path / "steps") == []
+    curve = {"layer": ["a", "b"], "score": [0.5, None]}
+    points = {1: {"state_curve": metric({"threshold": None}, series={"by_layer": curve})}}
+    assert state_curve.steps_of(sample_records.trace("gpt", 0, points)) is None

@@ -31,7 +31,10 @@ from worldbench.training.curve import named
 
 AXIS = "excess_loss"
 """This metric is always traced, because comparison at the same loss needs it."""
-TRACED = (AXIS, "next_token", "valid_trajectories", "split_merge", "state_probe", "belief_probe", "effective_rank")
+TRACED = (
+    AXIS, "next_token", "valid_trajectories", "split_merge", "state_probe", "belief_probe", "state_curve",
+    "effective_rank",
+)  # fmt: skip
 """Metrics that take seconds, traced by default. The others (fitted dynamics, swaps, detours, whole maps) take
 minutes at each checkpoint."""
 
