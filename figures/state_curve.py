@@ -29,6 +29,7 @@ NEEDED: Named = {
     **dict.fromkeys(("by_score", "by_low", "by_high"), SCORE),
     "earliest": Array("int", (), least=-1),
     "threshold": Array("float", ()),
+    "asked": Array("text", ()),
 }
 """Shape letters: L layers."""
 OPTIONAL: Named = {"by_untrained": SCORE}
@@ -45,7 +46,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     with paper_style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(1.6 + 0.5 * max(len(names), 3), 2.8), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(1.6 + 0.5 * max(len(names), 3), 3.3), layout="constrained", facecolor="white")
         axes = figure.subplots()
         error = np.maximum([score - arrays["by_low"], arrays["by_high"] - score], 0)
         axes.errorbar(
@@ -61,7 +62,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             axes.axvline(first, color=BLUE, linewidth=0.8, linestyle=(0, (1, 1.5)), label="earliest layer")
         axes.set_xticks(at, [literal(name) for name in names], rotation=35, ha="right")
         axes.set_ylim(min(0, max(LOWEST, float(score.min()))) - 0.03, 1.05)
-        axes.set_ylabel("score of the probe")
+        axes.set_ylabel(literal(str(arrays["asked"].item())))
         figure.legend(loc="outside lower center", ncols=2)
         if title:
             axes.set_title(literal(title), color=INK)

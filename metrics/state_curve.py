@@ -248,9 +248,10 @@ class StateCurve(Metric):
             "threshold": np.array([c.curve_share * best[0]]),
             "earliest": np.array([first[0] if there else -1]),
         }
-        measure = "accuracy" if question.classes else "R^2"
+        asked = f"{'accuracy' if question.classes else 'R^2'} of the {question.name}"
+        report.arrays["asked"] = np.array([asked])
         name = layers[int(first[0])] if there else "none"
-        report.notes.append(f"{measure} of the {question.name}; the first layer that has it: {name}")
+        report.notes.append(f"{asked}; the first layer that has it: {name}")
         return report
 
 

@@ -211,7 +211,7 @@ def test_traces_are_validated(traced: Path, tmp_path: Path, capsys: pytest.Captu
     message = capsys.readouterr().out.splitlines()
     kinds = [line.partition(": ")[2].partition(",")[0] for line in message]
     assert sorted(kinds) == ["arithmetic", "config", "manifest", "result", "trace"]
-    assert sum(line.endswith("trace, gpt in hmm, 4 checkpoints, 5 metrics") for line in message) == 1
+    assert sum(line.endswith("trace, gpt in hmm, 4 checkpoints, 6 metrics") for line in message) == 1
     record = json.loads(trace_of(traced).read_text())
     points = record["trace"]
     lost = json.loads(json.dumps(points))
