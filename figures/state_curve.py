@@ -76,20 +76,19 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
 @dataclass(frozen=True)
 class Steps:
     """The scores of a trace. steps: of its checkpoints. layers: their names. scores: float [steps, L]. level: the score
-    that the best layer must reach. earliest: the step, or None; `reason` then says why."""
+    that the best layer must reach. earliest: the step; None if the last checkpoint does not have the state."""
 
     steps: list[int]
     layers: list[str]
     scores: np.ndarray
     level: float
     earliest: int | None
-    reason: str
 
 
 def steps_of(record: Trace) -> Steps | None:
     """The scores by step, and the earliest step at which the state is linearly there: the first checkpoint from which
-    on, at every later checkpoint too, the best layer reaches a fixed share of the highest score of all checkpoints (the
-    share of the metric's option curve_share). There is none if the last checkpoint has no earliest layer.
+    on, at every later checkpoint too, the score of the best layer reaches the threshold of the last checkpoint (95% of
+    its best layer, or the share of the option curve_share). There is none if the last checkpoint has no earliest layer.
 
     None if the trace lacks the metric, or a checkpoint lacks the scores of a layer.
     """
@@ -97,19 +96,15 @@ def steps_of(record: Trace) -> Steps | None:
     if not points or len({len(_scores(p)) for p in points}) > 1:
         return None
     scores, last = np.array([_scores(p) for p in points]), points[-1].scores[METRIC]
-    best, top = scores.max(axis=1), points[int(scores.max(axis=1).argmax())].scores[METRIC]
-    level, first = top.value("threshold"), last.scores.get("earliest_layer")
+    level, first = last.value("threshold"), last.value("earliest_layer")
     if level is None or not math.isfinite(level):
         return None
-    later = np.minimum.accumulate(best[::-1])[::-1] >= level
-    steps, reason = [p.step for p in points], ""
-    earliest = steps[int(later.argmax())] if later.any() else None
-    if first is None or first.value is None:
-        earliest, reason = None, "at the last checkpoint, no layer has the state"
-    elif earliest is None:
-        reason = "the last checkpoint is below the threshold"
+    steps, earliest = [p.step for p in points], None
+    later = np.minimum.accumulate(scores.max(axis=1)[::-1])[::-1] >= level
+    if first is not None and later.any():
+        earliest = steps[int(later.argmax())]
     names = [str(name) for name in last.series["by_layer"]["layer"]]
-    return Steps(steps, names, scores, level, earliest, reason)
+    return Steps(steps, names, scores, level, earliest)
 
 
 def _scores(point: Point) -> list[float]:
@@ -161,9 +156,8 @@ def _draw_steps(axes: Axes, found: Steps, untrained: float | None) -> None:
         name = f"earliest step: {found.earliest:,}"
         axes.axvline(max(found.earliest, 0.5), color=BLUE, linewidth=0.8, linestyle=(0, (1, 1.5)), label=name)
     else:
-        axes.annotate(
-            f"no earliest step: {found.reason}", (0.02, 0.02), xycoords="axes fraction", fontsize=6, color=INK
-        )
+        said = "no earliest step: at the last checkpoint, no layer has the state"
+        axes.annotate(said, (0.02, 0.02), xycoords="axes fraction", fontsize=6, color=INK)
     axes.set_xscale("log")
     axes.set_ylim(min(0, max(LOWEST, float(found.scores.min()))) - 0.03, 1.05)
     axes.set_xlabel("training step")

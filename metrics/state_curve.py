@@ -160,8 +160,8 @@ class StateCurve(Metric):
     the state, or an untrained network has the state too. (Two untrained networks differ by much less.)
 
     `worldbench trace` measures this at every kept checkpoint. The figure `state-steps` shows the scores by training
-    step, and the earliest step: the first checkpoint from which on the best layer reaches 95% of the highest score of
-    all checkpoints.
+    step, and the earliest step: the first checkpoint from which on the best layer reaches the threshold of the last
+    checkpoint.
 
     Sees: where the state can be read linearly. Cannot see: a state that is spread over several positions or is not
     linear; nor whether the model uses it.
