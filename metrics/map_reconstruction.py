@@ -91,7 +91,8 @@ class MapReconstruction(Metric):
     bound.
     No floor: a model that makes only legal moves implies no street, wherever its rides end (precision 1).
 
-    Controls (precision, implied streets, share of unexplained routes in both modes; one order): true routes between the
+    Controls (precision, implied streets, share of unexplained routes in both modes; one draw of the mistakes, one
+    order, no interval): true routes between the
     same ends, with wrong directions put in. `control_uniform_*`: at random places, as many per move as the rides have
     illegal moves (`illegal_moves`). `control_matched_*`: the wrong directions of the rides themselves, at the same
     intersections, as often. `route_controls.py` defines both. The true route of a ride is the route of the first

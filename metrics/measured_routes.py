@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -130,7 +130,8 @@ def _hold_against_controls(report: Report, routes: GivenRoutes, true: Moves, see
         for forced_end, names in ((False, CONTROL_ALONE), (True, CONTROL_FORCED)):
             drawing = control.draw(forced_end)
             scores = map_scores([drawing])
-            report.scores |= {f"control_{name}_{word}": scores[part] for part, word in names.items()}
+            for part, word in names.items():  # without an interval: it is one draw of the mistakes, in one order
+                report.scores[f"control_{name}_{word}"] = replace(scores[part], interval=None, over="")
             prefix = f"control_{name}_forced_" if forced_end else f"control_{name}_"
             report.arrays |= {f"{prefix}{part}": getattr(drawing, part) for part in ("black", "red", "status")}
     report.arrays["control_rides"] = np.flatnonzero(there).astype(np.int32)
