@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.abilities import Able, HasBeliefs, HasComponents
+from worldbench.core.abilities import Able, HasBeliefs, HasComponents, lacking
 from worldbench.core.world import Documents
 from worldbench.metrics.prefix_pairs import within
 
@@ -29,9 +29,7 @@ def inside(world: Able, belief: np.ndarray) -> np.ndarray:
 def component_pairs(world: Able, pool: Documents, seed: int) -> np.ndarray | None:
     """Pairs of prefixes of the pool, int [P, 2], whose beliefs inside every component are nearly the same, and whose
     probabilities of the components differ. None if the world has no components."""
-    if not (isinstance(world, HasComponents) and isinstance(world, HasBeliefs)):
-        return None
-    if world.component_of_entry().max() == 0:
+    if lacking((HasComponents, HasBeliefs), world) or world.component_of_entry().max() == 0:
         return None
     belief = world.beliefs(world.after(pool))
     rng = streams.generator("evaluation", seed, "split component")

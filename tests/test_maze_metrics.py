@@ -29,7 +29,7 @@ from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.minimal_pairs import first_change
 from worldbench.metrics.solved_paths import true_paths
 from worldbench.runs.scoring import score
-from worldbench.studies.check.damage import kinds, leaves_choice
+from worldbench.studies.check.damage import kinds
 
 LOOPS = SolveConfig(rows=4, columns=5, generator="depth-first-percolation", percolation=0.3)
 SMALL = eval_config(
@@ -124,8 +124,9 @@ def test_every_metric_applies_or_says_why(ragged: SolveWorld, tmp_path: Path) ->
 
 
 def test_noise_is_a_damage_only_where_there_is_a_choice(world: SolveWorld) -> None:
-    assert leaves_choice(world) == ("noise" in kinds(world)) == (world.config.generator != "depth-first")
-    assert {"deleted", "added", "rewired"} <= set(kinds(world))
+    reasons = kinds(world)
+    assert (reasons["noise"] is None) == (world.config.generator != "depth-first")
+    assert not any(reasons[kind] for kind in ("deleted", "added", "rewired"))
 
 
 # Scores

@@ -38,16 +38,6 @@ class Dynamics(Protocol):
         ...
 
     @property
-    def summed(self) -> np.ndarray:
-        """The sum of the matrices over tokens, float64 [S, S]."""
-        ...
-
-    @property
-    def emission(self) -> np.ndarray:
-        """The law in each state, float64 [S, V]."""
-        ...
-
-    @property
     def hidden_markov(self) -> bool: ...
 
     @property

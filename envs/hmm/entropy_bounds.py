@@ -100,7 +100,7 @@ def _falling(process: Dynamics, most: float) -> Iterator[float]:
 
 def _rising(process: Dynamics, most: float) -> Iterator[float]:
     """Yields lower bounds, at depth 0, 1, .., for a hidden Markov process."""
-    yield float(process.start @ entropy(process.emission))
+    yield float(process.start @ entropy(process.law(np.eye(process.n_states))))
     belief, weight = np.eye(process.n_states)[process.start > 0], process.start[process.start > 0]
     spent, parts = 0.0, FINEST_LATTICE
     for _ in range(MOST_LEVELS):

@@ -76,7 +76,7 @@ def _rate_of_part(process: Dynamics, share: float) -> Rate:
     """The rate of a process that starts in its stationary distribution, and, if it has hidden states, in one closed
     class of them. Every start then has the same rate."""
     if process.hidden_markov and bool(((process.transition > 0).sum(axis=2) <= 1).all()):
-        exact = float(process.start @ entropy(process.emission))  # unifilar: the state stays known
+        exact = float(process.start @ entropy(process.law(np.eye(process.n_states))))  # unifilar: the state stays known
         return Rate(exact, exact)
     starts = [process.start]
     if process.hidden_markov:

@@ -84,7 +84,7 @@ class Process:
         """float64 [S, V], with the columns T[x] phi. The product of a belief with this matrix is the law."""
         return (self.transition @ self.phi).T
 
-    @cached_property
+    @property
     def stationary(self) -> bool:
         """Is the start a stationary distribution? Then h_L does not increase with L."""
         return bool(np.abs(self.start @ self.summed - self.start).max() < validity.ROUNDED)
