@@ -104,7 +104,7 @@ class MapReconstruction(Metric):
 
     name, version, direction = "map_reconstruction", 3, "higher"
     primary = "street_precision"
-    beside = ("unexplained_rides", "ends_elsewhere")
+    beside = ("unexplained_rides", "ends_elsewhere", "never_ends")
     needs = (Automaton, HasMap)
     floor = None
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
