@@ -118,7 +118,10 @@ def test_every_score_that_a_metric_speaks_of_is_one_that_it_gives() -> None:
             for entry in metrics:
                 metric: Metric = entry.load()
                 if metric.not_applicable(world, model) is None:
-                    given.setdefault(metric.name, set()).update(metric.measure(Evaluation(world, model, FEW)).scores)
+                    scores = metric.measure(Evaluation(world, model, FEW)).scores
+                    given.setdefault(metric.name, set()).update(scores)
+                    mute = [k for k, score in scores.items() if np.isnan(score.value) and not score.reason]
+                    assert not mute, f"{metric.name} has no value and no reason for {mute}: {model.name} in {name}"
     for entry in metrics:
         metric = entry.load()
         spoken = {e.score for expectations in metric.expects.values() for e in expectations} | {
