@@ -98,7 +98,8 @@ def roll(evaluation: Evaluation, model: Able, known: Truth, at: Positions, trans
 
     known, at: what the world says of these documents. The places are the same for every model."""
     world, documents, seed = evaluation.world, evaluation.documents, evaluation.seed
-    assert known.law is not None
+    exact = known.law
+    assert exact is not None
     n, width = known.scored.shape
     h = hidden_at(model, documents, at.row, at.prefix_length).astype(np.float32)
     index = np.full((n, width), -1, np.int64)
@@ -109,7 +110,7 @@ def roll(evaluation: Evaluation, model: Able, known: Truth, at: Positions, trans
     chosen = np.unique(chosen[places > 0])
     row, t = at.row[chosen], at.prefix_length[chosen]
     answers = np.array(world.vocabulary.answers)
-    state = dict.fromkeys(transitions, h[chosen])
+    state: dict[str, np.ndarray] = dict.fromkeys(transitions, h[chosen])
     rng = streams.generator("evaluation", seed, "transition strangers")  # an old name: a new one draws other numbers
     names = ("direct", "other_document", *transitions)
     curves: dict[str, list[float]] = {name: [] for name in ("step", "n", *names)}
@@ -123,7 +124,7 @@ def roll(evaluation: Evaluation, model: Able, known: Truth, at: Positions, trans
         row, t = row[on], t[on]
         last = documents.tokens[row, t + step - 1]
         state = {name: transitions[name].step(s[on], last) for name, s in state.items()}
-        law = known.law[row, t + step]
+        law = exact[row, t + step]
         curves["step"].append(step)
         curves["n"].append(len(row))
         true = h[index[row, t + step]]

@@ -43,16 +43,16 @@ def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> l
         for e in expectations:
             if model not in measured:
                 continue
-            value = measured[model].get(e.score)
-            known = value is not None and not math.isnan(value)
+            value = measured[model].get(e.score, math.nan)
             bounds = f"= {_number(e.low)}" if e.low == e.high else f"in {_number(e.low)} .. {_number(e.high)}"
-            outcome = "not measured" if value is None else "missing" if not known else _number(value)
+            absent = "missing" if e.score in measured[model] else "not measured"
+            outcome = absent if math.isnan(value) else _number(value)
             out.append(
                 Verdict(
                     metric.name,
                     f"{model} scores {e.score} {bounds}",
                     outcome,
-                    e.met_by(value) if known else None,
+                    None if math.isnan(value) else e.met_by(value),
                 )
             )
     return out
