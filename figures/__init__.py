@@ -51,6 +51,13 @@ figures.add(
     arrays=("arrived",),
 )
 figures.add(
+    "lost-rides",
+    "the rides that do not arrive, lost by tracking or by planning, by distance",
+    f"{_HERE}.lost_rides:draw",
+    metric="planning_tracking",
+    arrays=("tracking",),
+)
+figures.add(
     "state-curve",
     "the score of a linear probe of the state, by layer, beside an untrained network",
     f"{_HERE}.state_curve:draw",

@@ -15,6 +15,11 @@ for _name, _options, _line in (
         "how probable it is, by prompt, that a ride of the model arrives; certain under the exact law",
     ),
     (
+        "planning_tracking",
+        "planning_tracking:PlanningOptions",
+        "which share of the lost rides knew their place and went wrongly; the others did not know their place",
+    ),
+    (
         "detours",
         "detours:DetourOptions",
         "share of rides that arrive although the referee replaces some moves by other legal moves",

@@ -21,7 +21,8 @@ from worldbench.core.model import SequenceModel
 from worldbench.core.sampling import draw
 from worldbench.core.world import ARRIVED, ILLEGAL, Automaton, World
 
-Choice = Literal["greedy", "sampled"]
+Choice = Literal["greedy", "sampled", "legal"]
+"""How tokens are chosen. legal: sampled, with the probability of illegal moves set to 0; `end` stays possible."""
 Kind = Literal["random", "adversarial", "second"]
 CHUNK = 256
 """Prompts decoded together: bounds the memory of caches and of the exact law."""
@@ -79,6 +80,18 @@ def sample(logits: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     for i in range(0, len(logits), rows):
         out[i : i + rows] = draw(probabilities(logits[i : i + rows]), uniform[i : i + rows])
     return out
+
+
+def without_illegal_moves(logits: np.ndarray, legal: np.ndarray, world: Automaton) -> np.ndarray:
+    """The logits [N, V] with -inf for every token but the legal actions (bool [N, A]) and `end`. Where no token is left
+    with a finite logit, the allowed tokens are equally likely; where none is allowed, all tokens are."""
+    allowed = np.zeros(logits.shape, bool)
+    allowed[:, list(world.vocabulary.actions)] = legal
+    if world.vocabulary.end is not None:
+        allowed[:, world.vocabulary.end] = True
+    allowed |= ~allowed.any(axis=1, keepdims=True)
+    none = ~(np.isfinite(logits) & allowed).any(axis=1, keepdims=True)
+    return np.where(allowed, np.where(none, np.float32(0), logits), -np.inf)
 
 
 def forced_move(logits: np.ndarray, allowed: np.ndarray, uniform: np.ndarray, kind: Kind) -> np.ndarray:
@@ -142,7 +155,7 @@ def _roll_out_chunk(
 ) -> Rides:
     n, limit, vocabulary = len(prompts), world.longest, world.vocabulary
     action_token, column = np.array(vocabulary.actions), vocabulary.action_of_token
-    sampling = streams.uniform(start, n, limit, "evaluation", seed, stream) if choice == "sampled" else None
+    sampling = streams.uniform(start, n, limit, "evaluation", seed, stream) if choice != "greedy" else None
     forcing = streams.uniform(start, n, 2 * limit, "evaluation", seed, "detours") if detour else None
     tokens = np.full((n, limit), vocabulary.pad, np.int32)
     length, legal_tokens, forced = (np.zeros(n, np.int64) for _ in range(3))
@@ -156,7 +169,10 @@ def _roll_out_chunk(
         if sampling is None:
             chosen = decoder.logits.argmax(axis=1)
         else:
-            chosen = sample(decoder.logits, sampling[decoding, t])
+            logits = decoder.logits
+            if choice == "legal":
+                logits = without_illegal_moves(logits, world.legal(states.take(decoding)), world)
+            chosen = sample(logits, sampling[decoding, t])
         if forcing is not None and within_budget is not None:
             allowed = within_budget(states.take(decoding))
             own = column[chosen]

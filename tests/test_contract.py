@@ -48,8 +48,8 @@ SMALL = eval_config(
 APPLY = {
     "letters": {"effective_rank"},
     "riddles": {
-        "next_token", "valid_trajectories", "arrival_calibration", "lookahead", "retelling", "out_of_distribution",
-        "effective_rank",
+        "next_token", "valid_trajectories", "arrival_calibration", "planning_tracking", "lookahead", "retelling",
+        "out_of_distribution", "effective_rank",
     },
     "sums-3-own-0": {
         "excess_loss", "state_probe", "belief_probe", "state_curve", "transition_consistency", "effective_rank",

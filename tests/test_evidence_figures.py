@@ -19,7 +19,15 @@ from worldbench.core.eval_config import eval_config
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import named
 from worldbench.envs.hmm.world import HMM
-from worldbench.figures import arrival_curve, belief_distances, belief_simplex, position_loss, spectra, state_curve
+from worldbench.figures import (
+    arrival_curve,
+    belief_distances,
+    belief_simplex,
+    lost_rides,
+    position_loss,
+    spectra,
+    state_curve,
+)
 from worldbench.figures.belief_simplex import CORNERS, lay_out
 from worldbench.figures.run_figures import draw_run
 from worldbench.metrics import effective_rank, excess_loss
@@ -171,7 +179,7 @@ def test_arrival_is_drawn_with_distances_and_without(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "figure", [arrival_curve, belief_simplex, belief_distances, position_loss, spectra, state_curve]
+    "figure", [arrival_curve, belief_simplex, belief_distances, lost_rides, position_loss, spectra, state_curve]
 )
 def test_what_is_no_evidence_is_reported(figure, tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", outcome=np.zeros(3))
