@@ -42,7 +42,7 @@ ALL_LEGAL = tuple(
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionOptions:
-    """Which rides the map is reconstructed from, and which streets may be invented."""
+    """Which rides the map is reconstructed from, and which streets may be added."""
 
     reconstruction_rides: int = field(default=6400, metadata=small(400))
     """Number of rides from which the map is reconstructed; fewer if the world has fewer prompts."""

@@ -1,4 +1,4 @@
-"""The map that explains a set of routes: the true streets that the routes use, and the streets that must be invented.
+"""The map that explains a set of routes: the true streets that the routes use, and the streets that must be added.
 
 Source: Vafa et al., "Evaluating the World Model Implicit in a Generative Model", NeurIPS 2024 (arXiv 2406.03689), map
 reconstruction.
@@ -55,7 +55,7 @@ from worldbench.metrics.routes import Moves
 HALF_MILE = 804.672
 """Metres."""
 DRAWN, DRAWN_WITH_RED, FAILED = 0, 1, 2
-"""What became of a route: explained by true edges alone; with the help of invented ones; not at all."""
+"""What became of a route: explained by true edges alone; with the help of added ones; not at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ class Reconstruction:
     """A map drawn from routes.
 
     edges: int32 [E, 3], the edges of the true map: from, to, direction. uses: int64 [E], how often routes pass along
-    each edge. black: bool [E], the used edges. red: int32 [R, 3], the invented edges, ordered by (from, direction).
+    each edge. black: bool [E], the used edges. red: int32 [R, 3], the added edges, ordered by (from, direction).
     red_uses: int64 [R], how often routes pass along each. status: int8 [n], what became of each route, in the order
     given. sole_black, sole_red: int64 [n], how many black and red edges only this one route uses.
     """

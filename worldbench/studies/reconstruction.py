@@ -62,7 +62,7 @@ def reconstruct_file(
     file: the routes, see `routes.py`. map_spec: the map, any value that `--env.map` takes.
     out: the folder for results.
     degree: most used edges that leave a node (more where the true map has more).
-    distance: length of the longest invented street, in meters.
+    distance: length of the longest street that may be added, in meters.
     orders: how often the routes are drawn in each mode, each time in another random order.
     roll_back: true: a failed route leaves no edges. False: it leaves the edges drawn before it failed, as in the
         released code of Vafa et al. (2024).
@@ -119,7 +119,7 @@ def measure(graph: Graph, routes: Routes, options: ReconstructionOptions) -> Rep
         )
     if graph.report.get("positions") == LAID_OUT:
         report.notes.append(
-            "the map has no positions: nodes were laid out for the picture, and the distance of invented streets is "
+            "the map has no positions: nodes were laid out for the picture, and the distance of added streets is "
             "measured in that layout; give positions with --positions FILE"
         )
     return report
