@@ -23,8 +23,10 @@ def distances(code: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]) -> np.ndar
     return np.linalg.norm(code[pairs[0]] - code[pairs[1]], axis=1)
 
 
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's; nan where one of them does not vary."""
-    if len(a) < 2 or np.ptp(a) < 1e-12 or np.ptp(b) < 1e-12:
+def correlation(a: np.ndarray, b: np.ndarray, w: np.ndarray | None = None) -> float:
+    """Pearson's, of a and b [P], weighted by w [P]; NaN where one of them does not vary."""
+    w = np.ones(len(a)) if w is None else w
+    if np.count_nonzero(w) < 2 or np.ptp(a[w > 0]) < 1e-12 or np.ptp(b[w > 0]) < 1e-12:
         return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
+    x, y = a - w @ a / w.sum(), b - w @ b / w.sum()
+    return float((w * x) @ y / np.sqrt(((w * x) @ x) * ((w * y) @ y)))

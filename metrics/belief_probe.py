@@ -14,49 +14,36 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.abilities import Able, HasBeliefs, HasComponents, exact_law
 from worldbench.core.errors import InputError
-from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Expectation, Metric, Report
 from worldbench.core.model import HasHidden, SequenceModel
 from worldbench.core.options import small
 from worldbench.core.world import Automaton, Documents, World
 from worldbench.metrics.belief_geometry import correlation, distances, draw_pairs
+from worldbench.metrics.belief_lookup import frontier
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import Positions, layers_at, positions
-from worldbench.metrics.linear_probe import fit_affine, fourier_features, mean_by_group, r_squared, top_components
+from worldbench.metrics.linear_probe import fourier_features, left_out, r_squared, top_components
 from worldbench.metrics.options import ProbeOptions
+from worldbench.metrics.probe_scores import Occurrences, Part, refitted, single
 
 LEAST = 1e-6
 
 
-def distinct_prefixes(documents: Documents, at: Positions) -> tuple[np.ndarray, np.ndarray]:
-    """One position of each distinct prefix (index [M]), and how often the prefix occurs [M].
+def distinct_prefixes(documents: Documents, at: Positions) -> tuple[np.ndarray, Occurrences]:
+    """One position of each distinct prefix (index [M]), and the documents in which the prefixes occur.
 
-    The bare prompt is left out. It is a single prefix that weighs as much as all prefixes of another length together.
-    It would fall into one half, and dominate the score of the other.
+    The bare prompt is left out. It is a single prefix that weighs as much as all prefixes of another length together,
+    and would dominate the score.
     """
     inside = np.arange(documents.tokens.shape[1])[None, :] < at.prefix_length[:, None]
     rows = np.where(inside, documents.tokens[at.row], -1)
-    _, first, count = np.unique(rows, axis=0, return_index=True, return_counts=True)
+    _, first, number = np.unique(rows, axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
     order = order[at.prefix_length[first[order]] > documents.prompt_length[at.row[first[order]]]]
-    return first[order], count[order].astype(float)
-
-
-def halves(prefix_length: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """bool [M]: a random half of the prefixes of each length. Short prefixes are few and weigh much, so both halves get
-    some of them."""
-    shuffled = rng.permutation(len(prefix_length))
-    ordered = shuffled[np.argsort(prefix_length[shuffled], kind="stable")]
-    fit = np.zeros(len(prefix_length), bool)
-    fit[ordered[::2]] = True
-    return fit
-
-
-def table_groups(documents: Documents, row: np.ndarray, prefix_length: np.ndarray, k: int) -> np.ndarray:
-    """A number for the last k tokens of each prefix (all tokens of a shorter prefix): int [M]. Equal tokens have equal
-    numbers."""
-    column = prefix_length[:, None] - k + np.arange(k)[None, :]
-    last = np.where(column >= 0, documents.tokens[row[:, None], np.maximum(column, 0)], -1)
-    return np.unique(last, axis=0, return_inverse=True)[1].ravel()
+    place = np.full(len(first), -1)
+    place[order] = np.arange(len(order))
+    row = place[number.ravel()]
+    return first[order], Occurrences(at.row[row >= 0], row[row >= 0], len(documents), len(order))
 
 
 def kl_of_beliefs(belief: np.ndarray, predicted: np.ndarray, w: np.ndarray) -> float:
@@ -91,8 +78,10 @@ class BeliefOptions(ProbeOptions):
 class BeliefProbe(Metric):
     """R^2 of an affine map from the hidden state to the exact belief.
 
-    The distinct prefixes are split into halves. The belief of each prefix is predicted by the map that is fitted on the
-    other half. A prefix is weighted by how often it occurs.
+    The belief of each distinct prefix is predicted by the map that is fitted on all other prefixes. A prefix is
+    weighted by how often it occurs. The intervals are over documents, with new fits (`probe_scores`). Scores of
+    shuffled beliefs and of an untrained network have no interval: each evaluation draws another order and another
+    network.
 
     Controls, always reported:
     - an untrained network (`_untrained`), and shuffled beliefs (`_shuffled`);
@@ -115,7 +104,7 @@ class BeliefProbe(Metric):
     tokens.
     """
 
-    name, version, direction = "belief_probe", 2, "higher"
+    name, version, direction = "belief_probe", 3, "higher"
     primary = "r2"
     needs, needs_of_model, serves_labels = (Automaton, HasBeliefs), (HasHidden,), True
     floor = None
@@ -154,132 +143,94 @@ class BeliefProbe(Metric):
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, seed = evaluation.world, evaluation.model, evaluation.seed
         documents = world.sample(seed, "test", 0, evaluation.settings.probe_documents)
-        at = positions(world, documents)
-        chosen, w = distinct_prefixes(documents, at)
-        row, length = at.row[chosen], at.prefix_length[chosen]
-        states = at.states.take(chosen)
-        belief, law = world.beliefs(states), exact_law(world, states)
-        rng = streams.generator("evaluation", seed, "belief probe")
-        half = halves(length, rng)
-
-        def predict(
-            x: np.ndarray, y: np.ndarray = belief, made: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-        ) -> np.ndarray:
-            """Each half by the map fitted on the other. made: regressors from x and the rows that are fitted on."""
-            out = np.empty(belief.shape)
-            for fit in (half, ~half):
-                z = x if made is None else made(x, fit)
-                out[~fit] = fit_affine(z[fit], y[fit], w[fit])(z[~fit])
-            return out
-
-        def score(predicted: np.ndarray) -> Score:
-            value = r_squared(belief, predicted, w)
-            reason = "the belief is the same after every prefix: there is nothing to predict"
-            return Score.missing(reason, len(w)) if np.isnan(value) else Score(value, len(w))
-
-        def alike(code: np.ndarray) -> Score:
-            """The correlation of distances of beliefs with distances of codes."""
-            value = correlation(true, code)
-            reason = (
-                "all distances between beliefs, or between the codes of prefixes, are equal: no correlation is defined"
-            )
-            return Score.missing(reason, len(code)) if np.isnan(value) else Score(value, len(code))
-
-        layers = layers_at(model, documents, row, length)
-        h = layers[model.hidden_name]
-        predicted = predict(h)
-        shuffled = belief.copy()
-        for part in (half, ~half):
-            shuffled[part] = belief[part][rng.permutation(int(part.sum()))]
-        report = Report({"r2": score(predicted)})
-        scores = report.scores
-        scores["mse"] = Score(float(w @ ((predicted - belief) ** 2).mean(axis=1) / w.sum()), len(w))
-        if (belief >= 0).all():
-            scores["kl"] = Score(kl_of_beliefs(belief, predicted, w), len(w))
-        else:
-            report.notes.append("no kl: beliefs of a generalized process are no probabilities")
-        scores["r2_all_layers"] = score(predict(np.concatenate(list(layers.values()), axis=1)))
-        scores["r2_shuffled"] = score(predict(h, shuffled))
-        s = belief.shape[1]
-        scores["top_components_r2"] = score(predict(h, made=lambda x, fit: x @ top_components(x[fit], s - 1, w[fit])))
-        codes = {"": predicted, "_hidden": h}
-        regressors = {"": h}
-        if law is not None:
-            scores["law_r2"] = score(predict(law))
-            codes["_law"] = law
-            regressors["_law"] = law
-        untrained = model.untrained(seed)
-        if untrained is not None:
-            plain = layers_at(untrained, documents, row, length)
-            regressors["_untrained"] = plain[untrained.hidden_name]
-            codes["_untrained"] = predict(plain[untrained.hidden_name])
-            scores["r2_untrained"] = score(codes["_untrained"])
-            scores["r2_all_layers_untrained"] = score(predict(np.concatenate(list(plain.values()), axis=1)))
-        else:
-            report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
-        component = components_of(world, belief)
-        if component is not None:
-            parts = {"component_r2": predicted, "component_r2_shuffled": predict(h, shuffled)}
-            if law is not None:
-                parts["component_law_r2"] = predict(law)
-            if untrained is not None:
-                parts["component_r2_untrained"] = codes["_untrained"]
-            for name, of_belief in parts.items():
-                scores[name] = Score(r_squared(component(belief), component(of_belief), w), len(w))
+        n, at = len(documents), positions(world, documents)
+        chosen, where = distinct_prefixes(documents, at)
+        row, length, states = at.row[chosen], at.prefix_length[chosen], at.states.take(chosen)
+        belief, law, w = world.beliefs(states), exact_law(world, states), where.weight()
+        component, features = components_of(world, belief), evaluation.settings.probe_features
         pairs = draw_pairs(w, streams.generator("evaluation", seed, "belief distances"))
-        apart = {name: distances(code, pairs) for name, code in codes.items()}
-        true = distances(belief, pairs)
-        scores |= {f"distance_corr{name}": alike(d) for name, d in apart.items()}
-        if (features := evaluation.settings.probe_features) > 0:
+        layers = layers_at(model, documents, row, length)
+        h, joined = layers[model.hidden_name], np.concatenate(list(layers.values()), axis=1)
 
-            def wider(x: np.ndarray, fit: np.ndarray) -> np.ndarray:
-                return fourier_features(x, fit, features, streams.generator("evaluation", seed, "belief features"))
+        def wider(x: np.ndarray) -> np.ndarray:
+            return fourier_features(x, features, streams.generator("evaluation", seed, "belief features"))
 
-            for name, x in regressors.items():
-                scores[f"r2_nonlinear{name}"] = score(predict(x, made=wider))
-            scores["r2_nonlinear_shuffled"] = score(predict(h, shuffled, wider))
-        report.series["by_layer"] = {"layer": list(layers), "r2": [score(predict(x)).value for x in layers.values()]}
-        report.series["lookup"] = self._lookup(world, documents, row, length, belief, law, w, component)
+        def values(part: Part) -> dict[str, float]:
+            """The scores by name, on the documents and the pairs that the part keeps."""
+            weight = where.weight(part.kept(n))
+            k = weight > 0
+            y, v, x = belief[k], weight[k], h[k]
+            code = np.zeros(belief.shape)
+            code[k] = predicted = left_out(x, y, v)
+            out = {"r2": r_squared(y, predicted, v)}
+            out["mse"] = float(v @ ((predicted - y) ** 2).mean(axis=1) / v.sum())
+            if (belief >= 0).all():
+                out["kl"] = kl_of_beliefs(y, predicted, v)
+            top = x @ top_components(x, belief.shape[1] - 1, v)
+            regressors = {"r2_all_layers": joined[k], "top_components_r2": top}
+            codes = {"": code, "_hidden": h}
+            if features > 0:
+                regressors["r2_nonlinear"] = wider(x)
+            if law is not None:
+                codes["_law"], regressors["law_r2"] = law, law[k]
+                if features > 0:
+                    regressors["r2_nonlinear_law"] = wider(law[k])
+            found = {"": predicted} | {name: left_out(z, y, v) for name, z in regressors.items()}
+            out |= {name: r_squared(y, found[name], v) for name in regressors}
+            if component is not None:
+                of = {"component_r2": "", "component_law_r2": "law_r2"}
+                out |= {a: r_squared(component(y), component(found[b]), v) for a, b in of.items() if b in found}
+            kept = part.kept(len(pairs[0]))
+            again = (weight / w)[pairs[0]] * (weight / w)[pairs[1]] * kept
+            true = distances(belief, pairs)
+            return out | {f"distance_corr{a}": correlation(true, distances(b, pairs), again) for a, b in codes.items()}
+
+        report = Report(refitted(values, n, _bounds))
+        scores, predicted = report.scores, left_out(h, belief, w)
+        if not (belief >= 0).all():
+            report.notes.append("no kl: beliefs of a generalized process are no probabilities")
+        codes = {"": predicted, "_hidden": h} | ({"_law": law} if law is not None else {})
+        shuffled = belief[streams.generator("evaluation", seed, "belief probe").permutation(len(belief))]
+        controls = {"shuffled": (h, None, shuffled)}
+        untrained = model.untrained(seed)
+        if untrained is None:
+            report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
+        else:
+            plain = layers_at(untrained, documents, row, length)
+            controls["untrained"] = (plain[untrained.hidden_name], np.concatenate(list(plain.values()), axis=1), belief)
+        for name, (x, all_layers, y) in controls.items():
+            code = left_out(x, y, w)
+            scores[f"r2_{name}"] = single(r_squared(belief, code, w), n)
+            if component is not None:
+                scores[f"component_r2_{name}"] = single(r_squared(component(belief), component(code), w), n)
+            if features > 0:
+                scores[f"r2_nonlinear_{name}"] = single(r_squared(belief, left_out(wider(x), y, w), w), n)
+            if all_layers is not None:
+                codes[f"_{name}"] = code
+                scores[f"r2_all_layers_{name}"] = single(r_squared(belief, left_out(all_layers, y, w), w), n)
+                scores[f"distance_corr_{name}"] = single(
+                    correlation(distances(belief, pairs), distances(code, pairs)), n
+                )
+        r2 = [r_squared(belief, left_out(x, belief, w), w) for x in layers.values()]
+        report.series["by_layer"] = {"layer": list(layers), "r2": r2}
+        report.series["lookup"] = frontier(world, documents, row, length, belief, law, w, component)
         report.notes.append(
-            f"hidden state: {model.hidden_name}; {len(w)} distinct prefixes, each predicted by a "
-            "map fitted on the other half of them"
+            f"hidden state: {model.hidden_name}; {len(w)} distinct prefixes, each predicted by a map that is fitted on "
+            "the others"
         )
         report.arrays = {"belief": belief, "predicted": predicted, "weight": w, "prefix_length": length}
-        report.arrays |= {"distance_belief": true.astype(np.float32)}
-        report.arrays |= {f"distance{name or '_probed'}": d.astype(np.float32) for name, d in apart.items()}
+        report.arrays |= {
+            f"distance{name or '_probed'}": distances(code, pairs).astype(np.float32)
+            for name, code in {"_belief": belief, **codes}.items()
+        }
         return report
 
-    @staticmethod
-    def _lookup(
-        world: World,
-        documents: Documents,
-        row: np.ndarray,
-        length: np.ndarray,
-        belief: np.ndarray,
-        law: np.ndarray | None,
-        w: np.ndarray,
-        component: Callable[[np.ndarray], np.ndarray] | None,
-    ) -> dict[str, list]:
-        """By k: R^2 of the mean belief given the last k tokens, and the excess loss of the mean law given them.
 
-        A memory of k tokens can do no better, so the means are over all prefixes; a prefix of at most k tokens is known
-        whole. `component_r2` is the R^2 of the probability of the component, if there is one.
-        """
-        out: dict[str, list] = {"k": [], "r2": [], "excess": []}
-        for k in range(1, world.input_length):
-            group = table_groups(documents, row, length, k)
-            n = int(group.max()) + 1
-            mean, _ = mean_by_group(group, belief, w, n)
-            out["k"].append(k)
-            out["r2"].append(r_squared(belief, mean[group], w))
-            if component is not None:
-                out.setdefault("component_r2", []).append(r_squared(component(belief), component(mean[group]), w))
-            if law is not None:
-                mean, _ = mean_by_group(group, law, w, n)
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    kl = np.where(law > 0, law * np.log(law / mean[group]), 0.0).sum(axis=1)
-                out["excess"].append(float(w @ kl / w.sum()))
-        return out if law is not None else {k: v for k, v in out.items() if k != "excess"}
+def _bounds(name: str) -> tuple[float, float]:
+    """The least and the greatest possible value of a score."""
+    if name in ("mse", "kl"):
+        return 0.0, np.inf
+    return (-1.0 if name.startswith("distance_corr") else -np.inf), 1.0
 
 
 METRIC = BeliefProbe()

@@ -34,8 +34,19 @@ def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Aff
     smallest leave-one-out error.
 
     The penalty matters if x hardly varies in some directions (untrained networks): without a penalty, the prediction
-    for a row unlike the fitted rows is far off. The leave-one-out error has a closed form (Allen 1974, PRESS): the
-    residual of a row, divided by one minus its leverage. w: float [M], weights of the rows; None: equal weights."""
+    for a row unlike the fitted rows is far off. w: float [M], weights of the rows; None: equal weights."""
+    return _ridge(x, y, w)[0]
+
+
+def left_out(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> np.ndarray:
+    """The prediction for each row by the map of `fit_affine` that is fitted on all other rows, float [M, K]. The
+    penalty, and the center from which the map shrinks, are those of all rows."""
+    return _ridge(x, y, w)[1]
+
+
+def _ridge(x: np.ndarray, y: np.ndarray, w: np.ndarray | None) -> tuple[Affine, np.ndarray]:
+    """The map of `fit_affine` and the predictions of `left_out`. The error of a row that is left out has a closed form
+    (Allen 1974, PRESS): the residual of the row, divided by one minus its leverage."""
     w = _shares(len(x), w)
     mx, my = w @ x, w @ y
     root = np.sqrt(w)[:, None]
@@ -43,27 +54,27 @@ def fit_affine(x: np.ndarray, y: np.ndarray, w: np.ndarray | None = None) -> Aff
     size, direction = np.linalg.eigh(a.T @ a)
     size = np.maximum(size, 0)
     along, moment = a @ direction, direction.T @ (a.T @ target)
-    best, weight = np.inf, np.zeros((x.shape[1], y.shape[1]))
+    best, weight, missed = np.inf, np.zeros((x.shape[1], y.shape[1])), target
     for ridge in RIDGES:
         shrunk = 1 / (size + ridge * max(float(size.mean()), 1e-30))
         coefficient = shrunk[:, None] * moment
         left = 1 - w - along**2 @ shrunk
-        error = float((((target - along @ coefficient) / np.maximum(left, 1e-9)[:, None]) ** 2).sum())
+        residual = (target - along @ coefficient) / np.maximum(left, 1e-9)[:, None]
+        error = float((residual**2).sum())
         if error < best * (1 - 1e-9):
-            best, weight = error, direction @ coefficient
-    return Affine(weight, my - mx @ weight)
+            best, weight, missed = error, direction @ coefficient, residual
+    return Affine(weight, my - mx @ weight), y - missed / root
 
 
-def fourier_features(x: np.ndarray, fit: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """x [M, D], standardized over the rows `fit` (bool [M]), followed by `count` random Fourier features of a Gaussian
-    kernel: float [M, D + count].
+def fourier_features(x: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """x [M, D], standardized, followed by `count` random Fourier features of a Gaussian kernel: float [M, D + count].
 
     An affine map of these features is a nonlinear probe, and the linear probe is a special case of it. The width of the
     kernel is the median distance between rows (Rahimi & Recht 2007).
     """
-    spread = x[fit].std(axis=0)
-    z = (x - x[fit].mean(axis=0)) / np.maximum(spread, 1e-6 * max(float(spread.max()), 1e-30))
-    a, b = rng.choice(np.flatnonzero(fit), (2, 2000))
+    spread = x.std(axis=0)
+    z = (x - x.mean(axis=0)) / np.maximum(spread, 1e-6 * max(float(spread.max()), 1e-30))
+    a, b = rng.integers(0, len(x), (2, 2000))
     width = max(float(np.median(np.linalg.norm(z[a] - z[b], axis=1))), 1e-12)
     phase = z @ (rng.normal(size=(x.shape[1], count)) / width) + rng.random(count) * 2 * np.pi
     return np.concatenate([z, np.sqrt(2 / count) * np.cos(phase)], axis=1)

@@ -13,6 +13,7 @@ from worldbench.core.world import Automaton
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import Positions, hidden_at, layers_at, positions
 from worldbench.metrics.linear_probe import fit_affine, fit_discriminant, r_squared
+from worldbench.metrics.probe_scores import UNITS, Part, refitted, single
 
 
 def _targets(world: Automaton, at: Positions) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -26,14 +27,15 @@ class StateProbe(Metric):
     """Accuracy of a linear classifier from the hidden state to the class of the state (the intersection), and R^2 of an
     affine map to its coordinates.
 
-    The probe is fitted on one half of the held-out documents and scored on the other. (The released probe splits the
-    tokens of the same rides, and leaks.) Controls, always reported: an untrained network, and shuffled labels.
-    Positions of a class that no fitted position has are left out.
+    Each half of the held-out documents is scored by the probe that is fitted on the other half. (The released probe
+    splits the tokens of the same rides, and leaks.) The intervals are over documents, with new fits (`probe_scores`).
+    Controls, always reported: an untrained network, and shuffled labels. The controls have no interval: each evaluation
+    draws another network and another order. Positions of a class that no fitted position has are left out.
 
     Sees: whether the state can be read linearly. Cannot see: whether the model uses it.
     """
 
-    name, version, direction = "state_probe", 1, "higher"
+    name, version, direction = "state_probe", 2, "higher"
     primary = "node"
     needs, needs_of_model, serves_labels = (Automaton,), (HasHidden,), True
     floor = None
@@ -68,69 +70,92 @@ class StateProbe(Metric):
         documents = world.sample(seed, "test", 0, n)
         at = positions(world, documents)
         classes, coordinates = _targets(world, at)
-        fit = at.row < n // 2
+        half = at.row % 2 == 0
         report = Report(
             {},
             notes=[
-                (
-                    f"hidden state: {model.hidden_name}; fitted on {int(fit.sum())} positions of {n // 2} "
-                    "documents, scored on the others'"
-                )
+                f"hidden state: {model.hidden_name}; {len(at.row)} positions of {n} documents, each predicted by a "
+                "probe that is fitted on the other half of the documents"
             ],
         )
+
+        def values(x: np.ndarray, part: Part) -> dict[str, float]:
+            kept = part.kept(n, 2)[at.row]
+            out = {}
+            for name, label in classes.items():
+                hit, seen = classified(x, label, world.classes(name), half, kept)
+                out[name] = float(hit.sum() / seen.sum()) if seen.any() else np.nan
+            for name, y in coordinates.items():
+                predicted = np.zeros(y.shape)
+                for fit in (half & kept, ~half & kept):
+                    predicted[kept & ~fit] = fit_affine(x[fit], y[fit])(x[kept & ~fit])
+                out[f"{name}_r2"] = r_squared(y[kept], predicted[kept])
+                out[f"{name}_median_error"] = float(np.median(np.linalg.norm(predicted[kept] - y[kept], axis=1)))
+            return out
+
         h = hidden_at(model, documents, at.row, at.prefix_length)
+        scores = refitted(lambda part: values(h, part), n, _bounds)
         untrained = model.untrained(seed)
         plain = None if untrained is None else hidden_at(untrained, documents, at.row, at.prefix_length)
         if plain is None:
             report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
-
-        def accuracy(x: np.ndarray, label: np.ndarray, name: str, shuffled: bool = False) -> np.ndarray:
-            order = (
-                streams.generator("evaluation", seed, "probe shuffle").permutation(int(fit.sum()))
-                if shuffled
-                else slice(None)
-            )
-            probe = fit_discriminant(x[fit], label[fit][order], world.classes(name))
-            return probe(x[~fit]).argmax(axis=1) == label[~fit]
-
-        seen = {
-            name: np.bincount(label[fit], minlength=world.classes(name))[label[~fit]] > 0
-            for name, label in classes.items()
-        }
-
-        def by_document(hit: np.ndarray, name: str) -> Score:
-            row = at.row[~fit][seen[name]] - n // 2
-            return Score.ratio(
-                np.bincount(row, hit[seen[name]], minlength=n - n // 2),
-                np.bincount(row, minlength=n - n // 2).astype(float),
-            )
-
+        else:
+            scores |= {f"{k}_untrained": single(v, n) for k, v in values(plain, Part(-1, 0)).items()}
+        everything = np.ones(len(at.row), bool)
         for name, label in classes.items():
-            report.scores[name] = by_document(accuracy(h, label, name), name)
-            if plain is not None:
-                report.scores[f"{name}_untrained"] = by_document(accuracy(plain, label, name), name)
-            report.scores[f"{name}_shuffled"] = by_document(accuracy(h, label, name, shuffled=True), name)
-            if (unseen := float((~seen[name]).mean())) > 0:
-                report.notes.append(
-                    f"{unseen:.1%} of the scored positions are left out: no fitted one has their {name}"
-                )
-        for name, y in coordinates.items():
-            for suffix, x in (("", h), ("_untrained", plain)):
-                if x is None:
-                    continue
-                predicted = fit_affine(x[fit], y[fit])(x[~fit])
-                gap = np.linalg.norm(predicted - y[~fit], axis=1)
-                r2 = r_squared(y[~fit], predicted)
-                reason = f"{name} is the same at every position: there is nothing to predict"
-                report.scores[f"{name}_r2{suffix}"] = (
-                    Score.missing(reason, len(gap)) if np.isnan(r2) else Score(r2, len(gap))
-                )
-                report.scores[f"{name}_median_error{suffix}"] = Score(float(np.median(gap)), len(gap))
+            hit, seen = classified(h, label, world.classes(name), half, everything)
+            share = Score.share(np.bincount(at.row, hit, n), np.bincount(at.row, seen, n), UNITS)
+            scores[name] = _wider(scores[name], share)
+            mixed = label.copy()
+            rng = streams.generator("evaluation", seed, "probe shuffle")
+            for part in (half, ~half):
+                mixed[part] = label[part][rng.permutation(int(part.sum()))]
+            hit, known = classified(h, label, world.classes(name), half, everything, mixed)
+            scores[f"{name}_shuffled"] = single(float(hit.sum() / known.sum()) if known.any() else np.nan, n)
+            if (unseen := float((~seen).mean())) > 0:
+                report.notes.append(f"{unseen:.1%} of the positions are left out: no fitted one has their {name}")
+        report.scores = scores
         layers = layers_at(model, documents, at.row, at.prefix_length)
         report.series["by_layer"] = {"layer": list(layers)} | {
-            k: [float(accuracy(x, v, k)[seen[k]].mean()) for x in layers.values()] for k, v in classes.items()
+            name: [
+                float(hit.sum() / max(int(seen.sum()), 1))
+                for hit, seen in (classified(x, label, world.classes(name), half, everything) for x in layers.values())
+            ]
+            for name, label in classes.items()
         }
         return report
+
+
+def classified(
+    x: np.ndarray, label: np.ndarray, classes: int, half: np.ndarray, kept: np.ndarray, fitted: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Each half of the rows is classified by the discriminant that is fitted on the other half. bool [M] each: is the
+    class right? Does a fitted row have this class? Both are False where `kept` is False.
+
+    fitted: other labels to fit on; None: `label`.
+    """
+    fitted = label if fitted is None else fitted
+    hit, seen = np.zeros(len(label), bool), np.zeros(len(label), bool)
+    for fit in (half & kept, ~half & kept):
+        scored = kept & ~fit
+        probe = fit_discriminant(x[fit], fitted[fit], classes)
+        seen[scored] = np.bincount(fitted[fit], minlength=classes)[label[scored]] > 0
+        hit[scored] = seen[scored] & (probe(x[scored]).argmax(axis=1) == label[scored])
+    return hit, seen
+
+
+def _bounds(name: str) -> tuple[float, float]:
+    """The least and the greatest possible value of a score."""
+    return (0.0, np.inf) if name.endswith("_median_error") else (-np.inf if name.endswith("_r2") else 0.0, 1.0)
+
+
+def _wider(a: Score, b: Score) -> Score:
+    """The first score with the interval that holds both intervals. Refits do not differ where nothing is missed, and
+    Wilson's interval knows no fit."""
+    if a.interval is None or b.interval is None:
+        return Score(a.value, a.n)
+    ends = min(a.interval[0], b.interval[0]), max(a.interval[1], b.interval[1])
+    return Score(a.value, a.n, ends, a.over)
 
 
 METRIC = StateProbe()

@@ -13,6 +13,7 @@ from worldbench.metrics.linear_probe import (
     fit_affine,
     fit_discriminant,
     fourier_features,
+    left_out,
     r_squared,
     top_components,
 )
@@ -101,6 +102,23 @@ def test_discriminant_is_fishers() -> None:
     assert found.tolist() == literal
 
 
+def test_left_out_is_the_fit_without_the_row() -> None:
+    """At the penalty of all rows, and with the center of all rows for what shrinks."""
+    rng = np.random.default_rng(8)
+    x, w = rng.normal(size=(25, 3)), rng.integers(1, 4, 25).astype(float)
+    y = x @ rng.normal(size=(3, 2)) + rng.normal(size=(25, 2))
+    w /= w.sum()
+    found = fit_affine(x, y, w)
+    ridge = min(RIDGES, key=lambda r: np.abs(x @ literal_ridge(x, y, w, r)[0] - x @ found.weight).max())
+    root, centered = np.sqrt(w)[:, None], x - w @ x
+    a = np.concatenate([root, centered * root], axis=1)
+    penalty = np.diag([0, *np.full(3, ridge * np.trace(a[:, 1:].T @ a[:, 1:]) / 3)])
+    for i, predicted in enumerate(left_out(x, y, w)):
+        keep = np.arange(25) != i
+        beta = np.linalg.solve(a[keep].T @ a[keep] + penalty, a[keep].T @ (y[keep] * root[keep]))
+        assert predicted == pytest.approx(np.array([1, *centered[i]]) @ beta)
+
+
 def test_a_nonlinear_probe_finds_an_exclusive_or() -> None:
     """Hidden states that hold the last two tokens, and a belief that is their exclusive or: no affine map has it."""
     rng = np.random.default_rng(4)
@@ -108,7 +126,7 @@ def test_a_nonlinear_probe_finds_an_exclusive_or() -> None:
     y = np.eye(2)[(bits.sum(1) % 2).astype(int)]
     fit = np.arange(600) < 300
     x = bits + 0.05 * rng.normal(size=bits.shape)
-    z = fourier_features(x, fit, 100, streams.generator("test fourier"))
+    z = fourier_features(x, 100, streams.generator("test fourier"))
     assert r_squared(y[~fit], fit_affine(x[fit], y[fit])(x[~fit])) < 0.05
     assert r_squared(y[~fit], fit_affine(z[fit], y[fit])(z[~fit])) > 0.95
     # Shuffled labels: what remains in each of the four corners is chance, 4 d with d of sd .03 either way; the mean of
@@ -116,8 +134,8 @@ def test_a_nonlinear_probe_finds_an_exclusive_or() -> None:
     shuffled = [r_squared(y[~fit], fit_affine(z[fit], y[fit][rng.permutation(300)])(z[~fit])) for _ in range(40)]
     assert abs(np.mean(shuffled)) < 0.06
     # The products of features are the Gaussian kernel of the median width.
-    many = fourier_features(x, fit, 20_000, streams.generator("test kernel"))[:, 2:]
-    unit = (x - x[fit].mean(0)) / x[fit].std(0)
+    many = fourier_features(x, 20_000, streams.generator("test kernel"))[:, 2:]
+    unit = (x - x.mean(0)) / x.std(0)
     gap = np.linalg.norm(unit[:40, None] - unit[None, :40], axis=2)
     kernel = many[:40] @ many[:40].T
     slope = np.log(np.clip(kernel[0, 1:], 1e-3, 1)) / -(gap[0, 1:] ** 2)
