@@ -110,7 +110,8 @@ def roll(evaluation: Evaluation, model: Able, known: Truth, at: Positions, trans
     chosen = np.unique(chosen[places > 0])
     row, t = at.row[chosen], at.prefix_length[chosen]
     answers = np.array(world.vocabulary.answers)
-    state: dict[str, np.ndarray] = dict.fromkeys(transitions, h[chosen])
+    first: np.ndarray = h[chosen]
+    state = dict.fromkeys(transitions, first)
     rng = streams.generator("evaluation", seed, "transition strangers")  # an old name: a new one draws other numbers
     names = ("direct", "other_document", *transitions)
     curves: dict[str, list[float]] = {name: [] for name in ("step", "n", *names)}
