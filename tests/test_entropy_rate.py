@@ -68,6 +68,23 @@ def test_bounds_hold_the_exact_rate(spec: str) -> None:
     assert high - low < 2e-4
 
 
+@settings(max_examples=40)
+@given(st.integers(0, 10_000))
+def test_what_is_called_exact_is_exact(seed: int) -> None:
+    """Beliefs that converge to one another are infinitely many, although they soon agree to nine decimals."""
+    process = random_process(seed, 2, 2, filled=0.4)
+    rate = entropy_rate(process, 0.02)
+    if rate.exact:
+        low, high = bounds(process, 0.02)
+        assert low - 1e-10 <= rate.lower <= high + 1e-10
+
+
+def test_converging_beliefs_are_not_finitely_many() -> None:
+    rate = named("sns(p=0.3, q=0.6)").rate()
+    assert not rate.exact
+    assert rate.value is not None
+
+
 @settings(max_examples=12)
 @given(st.integers(0, 10_000), st.integers(2, 4), st.integers(2, 4))
 def test_more_work_never_contradicts_less(seed: int, tokens: int, states: int) -> None:

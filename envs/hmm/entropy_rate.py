@@ -29,6 +29,9 @@ KNOWN = 1e-5
 """Bounds at most this far apart, in nats, give one value."""
 RAREST = 1e-6
 """Smallest probability of a step between beliefs for which a finite set of beliefs is used."""
+SAME = 1e-12
+"""Beliefs count as equal if no entry differs by more. Beliefs that only converge to each other differ by more when they
+are first rounded to the same numbers."""
 MOST_SOLVED = 500
 """Most beliefs of a process for which the entropy rate is computed exactly."""
 MOST_SEARCHED = 1_000_000
@@ -92,10 +95,9 @@ def _rate_of_part(process: Dynamics, share: float) -> Rate:
 def _from_finitely_many(process: Dynamics, start: np.ndarray) -> float | None:
     """The exact entropy rate from this start, from the Markov chain whose states are the beliefs of the process.
 
-    Returns None if there are more than 500 beliefs in all, or if a step between two beliefs has a probability below
-    1e-6. The second condition is needed because equal beliefs are merged. Beliefs that converge to a limit count as
-    equal to the limit after some steps. Before the limit, a very unlikely token may still be possible, and such a token
-    can decide where the chain is in the long run. The merged chain would then give a wrong rate.
+    Returns None if there are more than 500 beliefs in all, or if beliefs come close to each other without being equal:
+    then there are infinitely many. Also if a step between two beliefs has a probability below 1e-6: such a step may
+    decide where the chain is in the long run, and rounding errors may have made or removed it.
     """
     beliefs, fresh, spent = start[None], start[None], 0.0
     origin, target, weight = [], [], []
@@ -109,12 +111,14 @@ def _from_finitely_many(process: Dynamics, start: np.ndarray) -> float | None:
         if probability.min(initial=0 if not len(probability) else 1) < RAREST:
             return None
         known = len(beliefs)
-        rows = np.concatenate([rounded(beliefs), rounded(belief)])
-        _, first, inverse = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        both = np.concatenate([beliefs, belief])
+        _, first, inverse = np.unique(rounded(both), axis=0, return_index=True, return_inverse=True)
         number = np.argsort(np.argsort(first))[inverse.ravel()]  # numbered in order of first occurrence
         origin.append(known - len(fresh) + parent)
         target.append(number[known:])
         weight.append(probability)
+        if np.abs(both[first[inverse.ravel()]] - both).max() > SAME:
+            return None
         fresh = belief[np.sort(first)[known:] - known]
         if known + len(fresh) > MOST_SOLVED:
             return None
