@@ -14,7 +14,7 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.abilities import Able, HasBeliefs, HasComponents, exact_law
 from worldbench.core.errors import InputError
-from worldbench.core.metric import Damage, Expectation, Metric, Report
+from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report
 from worldbench.core.model import HasHidden, SequenceModel
 from worldbench.core.options import small
 from worldbench.core.world import Automaton, Documents, World
@@ -106,6 +106,7 @@ class BeliefProbe(Metric):
 
     name, version, direction = "belief_probe", 3, "higher"
     primary = "r2"
+    directions: ClassVar[dict[str, Direction]] = {"r2_all_layers": "higher", "top_components_r2": "higher"}
     needs, needs_of_model, serves_labels = (Automaton, HasBeliefs), (HasHidden,), True
     floor = None
     ceiling = "oracle"

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from worldbench.core.abilities import HasBudget
 from worldbench.core.errors import InputError, nearest
-from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.options import small
 from worldbench.core.world import ARRIVED, Automaton
 from worldbench.metrics.evaluation import Evaluation
@@ -58,6 +58,7 @@ class Detours(Metric):
 
     name, version, direction = "detours", 2, "higher"
     primary = "arrives_p0.5"
+    directions: ClassVar[dict[str, Direction]] = {"arrives_*": "higher"}
     needs = (Automaton, HasBudget)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": tuple(

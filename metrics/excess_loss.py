@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core.abilities import Able, HasEntropies, HasLaw
-from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.evaluation import Evaluation, chunks, truth
@@ -52,6 +52,7 @@ class ExcessLoss(Metric):
 
     name, version, direction = "excess_loss", 1, "lower"
     primary = "kl"
+    directions: ClassVar[dict[str, Direction]] = {"loss": "lower"}
     needs = (Automaton, HasLaw)
     serves_labels = True
     floor = None

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from worldbench.core.abilities import HasDistance, HasLaw
-from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import ARRIVED, OPEN, Automaton, World
 from worldbench.metrics.evaluation import Evaluation, single_prompt
@@ -61,6 +61,7 @@ class Lookahead(Metric):
 
     name, version, direction = "lookahead", 1, "higher"
     primary = "shortest"
+    directions: ClassVar[dict[str, Direction]] = {"within_*": "higher"}
     needs = (Automaton, HasDistance)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("shortest", 0.1, 1), Expectation("within_50", 0.1, 1)),

@@ -10,7 +10,7 @@ import numpy as np
 
 from worldbench.core.abilities import HasMap
 from worldbench.core.errors import InputError
-from worldbench.core.metric import Damage, Expectation, Metric, Report
+from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report
 from worldbench.core.model import SequenceModel
 from worldbench.core.options import require_at_least, small
 from worldbench.core.text import counted
@@ -105,6 +105,11 @@ class MapReconstruction(Metric):
     name, version, direction = "map_reconstruction", 3, "higher"
     primary = "street_precision"
     beside = ("unexplained_rides", "ends_elsewhere", "never_ends")
+    directions: ClassVar[dict[str, Direction]] = {
+        "edge_*": "higher", "street_*": "higher", "implied_streets*": "lower", "red_edges*": "lower",
+        "unexplained_rides*": "lower", "failed_routes*": "lower", "ends_elsewhere": "lower", "never_ends": "lower",
+        "illegal_moves": "lower",
+    }  # fmt: skip
     needs = (Automaton, HasMap)
     floor = None
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core.abilities import HasDistance, HasShifts
-from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.options import require_at_least, small
 from worldbench.core.statistics import wilson
 from worldbench.core.world import ARRIVED, Automaton
@@ -50,6 +50,7 @@ class OutOfDistribution(Metric):
 
     name, version, direction = "out_of_distribution", 2, "higher"
     primary = "optimal"
+    directions: ClassVar[dict[str, Direction]] = {"optimal_*": "higher", "reaches*": "higher"}
     needs = (Automaton, HasShifts, HasDistance)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": tuple(

@@ -12,7 +12,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.abilities import Able, HasDistance, HasDrawings, HasLaw, HasTellings
-from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.sampling import continuations
 from worldbench.core.states import Replay
 from worldbench.core.text import counted
@@ -79,6 +79,7 @@ class SolvedPaths(Metric):
 
     name, version, direction = "solved_paths", 1, "higher"
     primary = "exact_greedy"
+    directions: ClassVar[dict[str, Direction]] = {"exact_*": "higher", "optimal_*": "higher", "reaches_*": "higher"}
     needs = (Automaton, HasTellings, HasLaw)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (

@@ -24,7 +24,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.abilities import Able, HasComponents, HasGoals, HasHistories, HasLaw, lacking
-from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.options import require_at_least, small
 from worldbench.core.statistics import Z95
@@ -116,6 +116,7 @@ class SplitMerge(Metric):
 
     name, version, direction = "split_merge", 2, "higher"
     primary = "split_strict"
+    directions: ClassVar[dict[str, Direction]] = {"split*": "higher"}
     needs = (Automaton, HasLaw)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {

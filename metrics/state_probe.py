@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden, SequenceModel
 from worldbench.core.world import Automaton
 from worldbench.metrics.evaluation import Evaluation
@@ -37,6 +37,7 @@ class StateProbe(Metric):
 
     name, version, direction = "state_probe", 2, "higher"
     primary = "node"
+    directions: ClassVar[dict[str, Direction]] = {"*_untrained": "none", "*_r2": "higher", "*_median_error": "lower"}
     needs, needs_of_model, serves_labels = (Automaton,), (HasHidden,), True
     floor = None
     ceiling = "oracle"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
+from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton
@@ -46,6 +46,10 @@ class ValidTrajectories(Metric):
 
     name, version, direction = "valid_trajectories", 2, "higher"
     primary = "arrives_sampled"
+    directions: ClassVar[dict[str, Direction]] = {
+        "arrives_*": "higher", "legal_*": "higher", "step_legality_*": "higher",
+        "illegal_token_*": "lower", "wrong_end_*": "lower", "budget_spent_*": "lower",
+    }  # fmt: skip
     needs = (Automaton,)
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -172,7 +173,9 @@ class Metric(abc.ABC):
         serves_labels: does the metric make sense where documents ask for labels, not for the next token?
         primary: the score that boards print.
         beside: scores that every table prints next to the primary, which misleads without them.
-        direction: which way is better; "none" where neither is.
+        direction: which way the primary is better; "none" where neither is.
+        directions: which way other scores are better, by name or by a pattern such as "arrives_*". The first one that
+        fits counts. `direction_of` also knows the scores of `damage`.
         floor, ceiling: the reference models whose scores bound the primary from below and above.
         expects: by reference model, the bounds that its scores must keep. `check` and the tests compare them with
         measurements.
@@ -191,6 +194,7 @@ class Metric(abc.ABC):
     primary: ClassVar[str]
     beside: ClassVar[tuple[str, ...]] = ()
     direction: ClassVar[Direction]
+    directions: ClassVar[dict[str, Direction]] = {}
     floor: ClassVar[str | None] = "random-legal"
     ceiling: ClassVar[str | None] = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {}
@@ -206,6 +210,14 @@ class Metric(abc.ABC):
     def applies(self, world: Able, model: Able) -> str | None:
         """None, or what is particular to this metric: why it says nothing although both have all that it needs."""
         return None
+
+    def direction_of(self, score: str) -> Direction:
+        """Which way a score is better; "none" where nothing states it."""
+        if score == self.primary:
+            return self.direction
+        stated = [d.direction for d in self.damage if d.score == score]
+        fitting = [way for pattern, way in self.directions.items() if fnmatchcase(score, pattern)]
+        return next(iter([*stated, *fitting]), "none")
 
     @abc.abstractmethod
     def measure(self, evaluation: Any) -> Report:

@@ -10,13 +10,12 @@ from worldbench.records.scores import Metric
 
 def direction_of(column: str, metric: Metric) -> Direction:
     """The better direction of `metric.score`. A record states the direction of the primary score alone. The direction
-    of another score is what the registered metric states of damage to that score, else "none".
+    of another score is what the registered metric states; "none" if the metric is of a plugin that is not loaded.
     """
     name, _, score = column.partition(".")
     if score == metric.primary:
         return metric.direction
     try:
-        stated = metrics[name].load().damage
-    except InputError:  # of a plugin that is not loaded
+        return metrics[name].load().direction_of(score)
+    except InputError:
         return "none"
-    return next((d.direction for d in stated if d.score == score), "none")

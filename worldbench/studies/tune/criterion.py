@@ -53,10 +53,9 @@ class Criterion:
             entry = metrics[name].load()
             metric, score = name, score or entry.primary
             primary = score == entry.primary
-            stated = {entry.primary: entry.direction} | {d.score: d.direction for d in entry.damage}
-            known = stated.get(score, "none")
+            known = entry.direction_of(score)
             if known == "none" and not asked:
-                close = nearest(score, stated.keys() - {score})
+                close = nearest(score, {entry.primary, *(d.score for d in entry.damage)} - {score})
                 close = (
                     close
                     if close.startswith("; did")
