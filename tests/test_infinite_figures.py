@@ -18,6 +18,7 @@ from worldbench.figures import calibration, learning_curves, matched, position_l
 from worldbench.records.check import Severity
 from worldbench.records.lines import EvalLine, TrainLine
 from worldbench.records.reading import write
+from worldbench.records.scores import Metric
 
 pytestmark = pytest.mark.pictures
 
@@ -94,7 +95,7 @@ def test_belief_against_loss(tmp_path: Path, marks: Marks) -> None:
     table = [(r["kind"], r["excess"], r["r2"]) for r in rows(tmp_path / "matched.csv")]
     assert table[:4] == [("run", "inf", "0.1"), ("run", "0.5", "0.3"), ("run", "0.1", "-inf"), ("run", "inf", "-5.0")]
     assert ("control", "", "-inf") in table
-    late = dict.fromkeys((1, 2), scores[1])  # no checkpoint has a finite loss
+    late: dict[int, dict[str, Metric]] = {1: scores[1], 2: scores[1]}  # no checkpoint has a finite loss
     matched.draw([("gpt", trace("gpt", 0, late))], tmp_path / "late")
     assert panels[1] == [(">", [1.0, 1.0], [0.1, 0.1])]
 

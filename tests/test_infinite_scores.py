@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def write(folder: Path, model: str, seed: int | None, values: Mapping[str, float
     return path
 
 
-def row(folder: Path, a: list[float | None], b: list[float | None], name: str = "kl") -> Comparison:
+def row(folder: Path, a: Sequence[float | None], b: Sequence[float | None], name: str = "kl") -> Comparison:
     """gpt with the values a compared with nextlat with b."""
     for model, values in (("gpt", a), ("nextlat", b)):
         for seed, value in enumerate(values):

@@ -215,9 +215,9 @@ class Metric(abc.ABC):
         """Which way a score is better; "none" where nothing states it."""
         if score == self.primary:
             return self.direction
-        stated = [d.direction for d in self.damage if d.score == score]
-        fitting = [way for pattern, way in self.directions.items() if fnmatchcase(score, pattern)]
-        return next(iter([*stated, *fitting]), "none")
+        ways: list[Direction] = [d.direction for d in self.damage if d.score == score]
+        ways += [way for pattern, way in self.directions.items() if fnmatchcase(score, pattern)]
+        return ways[0] if ways else "none"
 
     @abc.abstractmethod
     def measure(self, evaluation: Any) -> Report:
