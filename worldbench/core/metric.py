@@ -216,7 +216,7 @@ class Metric(abc.ABC):
         if score == self.primary:
             return self.direction
         ways: list[Direction] = [d.direction for d in self.damage if d.score == score]
-        ways += [way for pattern, way in self.directions.items() if fnmatchcase(score, pattern)]
+        ways.extend(way for pattern, way in self.directions.items() if fnmatchcase(score, pattern))
         return ways[0] if ways else "none"
 
     @abc.abstractmethod
