@@ -23,6 +23,12 @@ COLORS = {
     "noise": "#e08a1e",
     "blur": "#7d5ba6",
     "drift": "#8c564b",
+    "wrong_goal": "#c2185b",
+    "blind": "#00838f",
+    "late": "#4e342e",
+    "forgets": "#9e9d24",
+    "leak": "#5c6bc0",
+    "temperature": "#f9a825",
 }
 LINES = {
     "oracle": (INK, "-"),

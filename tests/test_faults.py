@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -117,7 +118,7 @@ def record(direction: str = "higher", **scores: list[float | None]) -> Faults:
         faulty(),
         seeds=list(range(5)),
         metrics={"m": TriedMetric(version=1, primary="x", direction=direction)},  # type: ignore[arg-type]
-        faults=dict.fromkeys(name for name in scores if name != "oracle"),
+        faults={name: "made up" for name in scores if name != "oracle"},
         scores={name: {"m": values} for name, values in scores.items()},
     )
 
@@ -155,12 +156,24 @@ def test_many_models_are_a_harder_test() -> None:
 
 def test_the_table_and_the_failure(tmp_path: Path) -> None:
     seen = record(oracle=EXACT, wrong=[0.5] * 5)
-    assert markdown(seen).splitlines()[-3:] == [
-        "| oracle | 0.994 |", "| wrong | − 0.500 |", "| told apart | 1 of 1 |"
-    ]  # fmt: skip
+    assert markdown(seen).splitlines()[2:5] == ["| oracle | 0.994 |", "| wrong | − 0.500 |", "| told apart | 1 of 1 |"]
     require(seen, tmp_path)
     with pytest.raises(RunError, match="no metric tells wrong from the exact model"):
         require(record(oracle=EXACT, wrong=EXACT), tmp_path)
+
+
+RECORDS = sorted(Path(__file__).parents[1].glob("results/faults/*/faults.json"))
+
+
+def test_the_page_holds_the_tables_of_the_records() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "faults.md").read_text(encoding="utf-8")
+    parts = re.findall(r"<!-- (results/faults/\S+): begin -->\n(.*?)\n<!-- \1: end -->", page, flags=re.S)
+    assert [name for name, _ in parts] == [str(path.relative_to(Path(__file__).parents[1])) for path in RECORDS]
+    for path, (_, table) in zip(RECORDS, parts):
+        found = read(path, Faults)
+        assert table == markdown(found), "run worldbench faults again, and copy faults.md into the page"
+        require(found, path.parent)
+        assert len(found.faults) >= (18 if "taxi" in path.parent.name else 8)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -93,9 +93,10 @@ def _mean(values: Sequence[float | None]) -> str:
 
 
 def markdown(record: Faults) -> str:
-    """The table for a page."""
+    """For a page: the table, and below it what each model gets wrong."""
     head, body = rows(record)
-    return tables.markdown(head, body, right=range(1, len(head)))
+    table = tables.markdown(head, body, right=range(1, len(head)))
+    return "\n\n".join([table, tables.markdown(["model", "what is wrong"], list(record.faults.items()))])
 
 
 def show(record: Faults) -> None:
