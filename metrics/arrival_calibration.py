@@ -146,12 +146,15 @@ class ArrivalCalibration(Metric):
         "random-legal": (Expectation("always", 0, 0.9), Expectation("arrives", 0, 0.9)),
         "uniform": (Expectation("always", 0, 0.5),),
     }  # fmt: skip
-    damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("always", worse=("added", "rewired", "wrong_goal", "blind", "forgets"), unchanged=("noise",),
-               tolerance=0.03),
-        Damage("arrives", worse=("added", "rewired", "wrong_goal", "blind", "forgets"), unchanged=("noise",),
-               tolerance=0.005),
-    )  # fmt: skip
+    damage: ClassVar[tuple[Damage, ...]] = tuple(
+        Damage(
+            score,
+            worse=("added", "rewired", "wrong_goal", "blind", "late", "forgets", "leak"),
+            unchanged=("noise", "temperature"),
+            tolerance=tolerance,
+        )
+        for score, tolerance in (("always", 0.03), ("arrives", 0.005))
+    )
 
     def applies(self, world: Automaton, model: SequenceModel) -> str | None:
         return single_prompt(world)

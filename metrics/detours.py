@@ -67,7 +67,11 @@ class Detours(Metric):
         "random-legal": tuple(Expectation(score_name("arrives", "random", p), 0, 0.95) for p in DetourOptions.detours),
     }
     damage: ClassVar[tuple[Damage, ...]] = tuple(
-        Damage(score, worse=("deleted", "added", "rewired"), unchanged=("noise",))
+        Damage(
+            score,
+            worse=("deleted", "added", "rewired", "wrong_goal", "blind", "late", "forgets"),
+            unchanged=("noise", "leak", "temperature"),
+        )
         for score in ("arrives_p0.5", "arrives_adversarial_p0.1", "arrives_second_p0.5")
     )
 

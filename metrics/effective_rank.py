@@ -58,6 +58,7 @@ class EffectiveRank(Metric):
     primary = "rank"
     needs_of_model, serves_labels = (HasHidden,), True
     floor = ceiling = None
+    blind = "no damage makes a rank worse: neither a high nor a low rank of the hidden states is correct"
 
     def measure(self, evaluation: Evaluation) -> Report:
         wanted, model = evaluation.settings.rank_tokens, evaluation.model

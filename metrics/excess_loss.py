@@ -65,7 +65,15 @@ class ExcessLoss(Metric):
         "uniform": (Expectation("kl", 0.01, np.inf),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("kl", worse=("deleted", "added", "rewired", "noise"), monotone=True, direction="lower"),
+        Damage(
+            "kl",
+            worse=(
+                *("deleted", "added", "rewired", "noise", "wrong_goal", "blind", "late", "forgets", "leak"),
+                "temperature",
+            ),
+            monotone=True,
+            direction="lower",
+        ),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -70,7 +70,11 @@ class Lookahead(Metric):
     }
     ceiling = None
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("shortest", worse=("deleted", "rewired", "wrong_goal", "blind", "late")),
+        Damage(
+            "shortest",
+            worse=("deleted", "rewired", "wrong_goal", "blind", "late", "forgets"),
+            unchanged=("leak", "temperature"),
+        ),
     )
 
     def applies(self, world: Automaton, model: SequenceModel) -> str | None:

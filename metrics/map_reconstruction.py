@@ -126,9 +126,14 @@ class MapReconstruction(Metric):
         Damage(
             "street_precision",
             worse=("added", "rewired", "late"),
-            unchanged=("deleted", "noise", "temperature", "wrong_goal", "blind"),
+            unchanged=("deleted", "noise", "temperature", "wrong_goal", "blind", "leak"),
         ),
-        Damage("ends_elsewhere", worse=("wrong_goal",), unchanged=("noise", "temperature"), direction="lower"),
+        Damage(
+            "ends_elsewhere",
+            worse=("wrong_goal", "blind", "forgets"),
+            unchanged=("noise", "temperature", "leak"),
+            direction="lower",
+        ),
     )
 
     def applies(self, world: World, model: SequenceModel) -> str | None:

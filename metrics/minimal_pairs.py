@@ -76,7 +76,8 @@ class MinimalPairs(Metric):
     }
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("recall", worse=("deleted", "added", "rewired"), monotone=True),
-        Damage("precision", worse=("added",)),
+        Damage("recall", worse=("wrong_goal", "blind", "late", "forgets"), unchanged=("leak", "temperature")),
+        Damage("precision", worse=("added", "wrong_goal", "blind"), unchanged=("leak", "temperature")),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -27,7 +27,9 @@ class NextToken(Metric):
         "oracle": (Expectation("top1_legal", 1, 1),),
         "random-legal": (Expectation("top1_legal", 1, 1),),
     }
-    damage: ClassVar[tuple[Damage, ...]] = (Damage("top1_legal", worse=("added", "rewired")),)
+    damage: ClassVar[tuple[Damage, ...]] = (
+        Damage("top1_legal", worse=("added", "rewired", "wrong_goal", "blind"), unchanged=("temperature",)),
+    )
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, hits, tried = evaluation.world, [], []

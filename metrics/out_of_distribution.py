@@ -62,6 +62,14 @@ class OutOfDistribution(Metric):
     }
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("optimal", worse=("deleted", "added", "rewired"), unchanged=("noise",), monotone=True),
+        *(
+            Damage(
+                score,
+                worse=("wrong_goal", "blind", "late", "forgets"),
+                unchanged=("leak", "temperature"),
+            )
+            for score in ("optimal", "optimal_own")
+        ),
         Damage("optimal_own", worse=("deleted", "added", "rewired"), unchanged=("noise",)),
     )
 

@@ -51,8 +51,17 @@ class Retelling(Metric):
         for model in ("oracle", "random-legal", "uniform")
     } | {"untrained": (Expectation("jensen_shannon", 1e-4, 1),)}
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage("jensen_shannon", worse=("deleted", "added", "rewired", "noise"), direction="lower"),
-        Damage("identical", worse=("deleted", "added", "rewired")),
+        Damage(
+            "jensen_shannon",
+            worse=("deleted", "added", "rewired", "noise", "wrong_goal"),
+            unchanged=("blind", "forgets", "leak", "temperature"),
+            direction="lower",
+        ),
+        Damage(
+            "identical",
+            worse=("deleted", "added", "rewired", "wrong_goal"),
+            unchanged=("blind", "forgets", "leak", "temperature"),
+        ),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -96,7 +96,16 @@ class SolvedPaths(Metric):
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("optimal_greedy", worse=("deleted", "added", "rewired"), unchanged=("noise",), monotone=True),
         Damage("exact_greedy", worse=("deleted", "added", "rewired")),
-        Damage("reaches_sampled", worse=("added", "rewired"), unchanged=("noise",), tolerance=0.005),
+        *(
+            Damage(score, worse=("wrong_goal", "blind", "late", "forgets"), unchanged=("leak", "temperature"))
+            for score in ("optimal_greedy", "exact_greedy")
+        ),
+        Damage(
+            "reaches_sampled",
+            worse=("added", "rewired", "wrong_goal", "blind", "late", "forgets", "leak"),
+            unchanged=("noise", "temperature"),
+            tolerance=0.005,
+        ),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -65,8 +65,23 @@ class ValidTrajectories(Metric):
     }
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("arrives_sampled", worse=("added", "rewired"), unchanged=("noise",), monotone=True, tolerance=0.005),
-        Damage("step_legality_sampled", worse=("added", "rewired"), unchanged=("deleted", "noise"), tolerance=0.005),
-        Damage("legal_greedy", worse=("added", "rewired"), unchanged=("deleted", "noise")),
+        Damage(
+            "arrives_sampled",
+            worse=("wrong_goal", "blind", "late", "forgets", "leak"),
+            unchanged=("temperature",),
+            tolerance=0.005,
+        ),
+        Damage(
+            "step_legality_sampled",
+            worse=("added", "rewired", "late", "forgets", "leak"),
+            unchanged=("deleted", "noise", "wrong_goal", "blind", "temperature"),
+            tolerance=0.005,
+        ),
+        Damage(
+            "legal_greedy",
+            worse=("added", "rewired", "late"),
+            unchanged=("deleted", "noise", "wrong_goal", "blind", "leak", "temperature"),
+        ),
     )
 
     def applies(self, world: Automaton, model: SequenceModel) -> str | None:

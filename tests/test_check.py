@@ -24,7 +24,14 @@ from worldbench.records.check import Severity as RecordedSeverity
 from worldbench.records.reading import read
 from worldbench.runs.display import Display
 from worldbench.settings.resolve import group_types, preset_groups
-from worldbench.studies.check.calibration import Severity, judge, judge_damage, judge_references, judge_sight
+from worldbench.studies.check.calibration import (
+    Severity,
+    judge,
+    judge_damage,
+    judge_references,
+    judge_sight,
+    judge_statements,
+)
 from worldbench.studies.check.checking import check, check_in
 from worldbench.studies.check.damage import MAP_KINDS, MAP_SHARES, CheckSettings, kinds
 from worldbench.studies.check.measuring import Subject
@@ -133,6 +140,23 @@ def test_a_blind_metric_is_seen() -> None:
     assert holds(
         judge_sight(Made(), {"oracle": {"x": 1.0}, "uniform": {"x": 1.0}}, {"rewired": severities([1, 1], [1, 0.9])})
     ) == [True]
+
+
+def test_every_metric_says_which_damage_makes_it_worse_or_why_none_does() -> None:
+    for entry in metrics:
+        assert judge_statements(entry.load()).holds, f"{entry.name}: one of `worse` and `blind`"
+    assert judge_statements(Made()).measured == "rewired"
+
+    class Silent(Made):
+        damage: ClassVar = (Damage("x", unchanged=("deleted",)),)
+
+    class Both(Made):
+        blind = "it is not"
+
+    class Blind(Silent):
+        blind = "it counts tokens"
+
+    assert [judge_statements(m()).holds for m in (Silent, Both, Blind)] == [False, False, True]
 
 
 def test_sizes_grow_and_keep_the_largest() -> None:
@@ -256,7 +280,7 @@ def test_a_check_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_failing_statement_is_an_error(tmp_path: Path) -> None:
     made = {"made": {"oracle": {"x": 0.5}, "uniform": {"x": 0.1}}}
     record = msgspec.structs.replace(checked(), verdicts=judge([Made()], made, {}))
-    with pytest.raises(RunError, match="1 of 3 statements fail, for made"):
+    with pytest.raises(RunError, match="1 of 4 statements fail, for made"):
         require(record, tmp_path)
 
 
@@ -288,7 +312,8 @@ def test_the_command_fails_on_a_blind_metric(
     assert main([*words, "--plugin", str(plugin), "--eval.metrics", "blind", "--quiet"]) == 1
     message = capsys.readouterr()
     assert "tells references apart" in message.out
-    assert "1 of 2 statements fail, for blind" in message.err
+    assert "2 of 3 statements fail, for blind" in message.err
+    assert "says which damage makes it worse, or why none does; measured neither" in message.out
     assert main([*words, "--severities", "9"]) == 2
     assert main([*words, "--model.width", "3"]) == 2
     assert main([*words, "--corruption", "3"]) == 2

@@ -151,6 +151,14 @@ def judge_sight(
     ]
 
 
+def judge_statements(metric: Metric) -> Verdict:
+    """A metric states which damage makes a score worse, or, in `blind`, why none does: one of the two."""
+    kinds = dict.fromkeys(kind for d in metric.damage for kind in d.worse)
+    said = [*kinds, *(["blind"] if metric.blind else [])]
+    statement = "says which damage makes it worse, or why none does"
+    return Verdict(metric.name, statement, ", ".join(said) or "neither", bool(kinds) != bool(metric.blind))
+
+
 def judge(
     metrics: Iterable[Metric], by_reference: dict[str, dict[str, dict[str, float]]], ladders: dict[str, list[Severity]]
 ) -> list[Verdict]:
@@ -158,6 +166,7 @@ def judge(
     out: list[Verdict] = []
     for metric in metrics:
         measured = by_reference.get(metric.name, {})
+        out.append(judge_statements(metric))
         out += judge_references(metric, measured)
         for kind, ladder in ladders.items():
             out += judge_damage(metric, kind, ladder)

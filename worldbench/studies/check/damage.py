@@ -29,7 +29,7 @@ SIZES: dict[str, tuple[float, ...]] = {
     "blind": (0.05, 0.1, 0.2, 0.5, 1.0),
     "late": (0.05, 0.1, 0.2, 0.5, 1.0),
     "forgets": (0.2, 0.4, 0.6, 0.8, 0.9),
-    "leak": (0.003, 0.01, 0.03, 0.1, 0.3),
+    "leak": (0.001, 0.003, 0.01, 0.03, 0.1),
     "temperature": (1.1, 1.25, 1.5, 2.0, 4.0),
 }
 """Sizes of the other kinds, in the units of `CorruptedConfig` (noise .. temperature) and of `Blurred` (blur, drift)."""
