@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from worldbench.core.arrays import Array
-from worldbench.core.metric import Metric, Report, Score
+from worldbench.core.metric import Damage, Metric, Report, Score
 from worldbench.core.options import require_at_least
 from worldbench.core.registry import figures, metrics
 from worldbench.figures import evidence as files
@@ -43,6 +43,7 @@ class Reliability(Metric):
     name, version, direction = "reliability", 1, "lower"
     primary = "ece"
     floor, serves_labels = "uniform", True
+    damage = (Damage("ece", worse=("late",), direction="lower"),)
 
     def measure(self, evaluation: Any) -> Report:
         confidence, hit = [], []
