@@ -151,9 +151,10 @@ class SplitMerge(Metric):
         Damage("split_strict", worse=("forgets",)),
         Damage(
             "split",
-            worse=("deleted", "added", "rewired", "noise", "wrong_goal", "blind", "late", "forgets", "temperature"),
+            worse=("deleted", "added", "rewired", "noise", "wrong_goal", "blind", "late", "temperature"),
             monotone=True,
         ),
+        Damage("split", worse=("forgets",)),
         Damage(
             "split_same_place",
             worse=("deleted", "rewired", "wrong_goal", "blind", "late", "forgets"),

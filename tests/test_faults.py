@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -104,7 +103,8 @@ def test_worlds_without_rides_leave_out_what_they_cannot_have() -> None:
     chain, solve = HMM(HMMConfig(process="mess3", length=9)), SolveWorld(SolveConfig(rows=3))
     assert left_out(CITY) == {}
     assert {"blind", "rewired", "planner", "leaky"} <= set(left_out(chain))
-    assert not {"late", "noisy", "memorizer", "blurred"} & set(left_out(chain))
+    assert not {"late", "noisy", "blurred"} & set(left_out(chain))
+    assert "memorizer" in left_out(HMM(HMMConfig(process="rrxor", length=12)))
     assert "wrong-goal" not in left_out(solve)
     for world in (chain, solve):
         for fault in FAULTS:
@@ -160,20 +160,6 @@ def test_the_table_and_the_failure(tmp_path: Path) -> None:
     require(seen, tmp_path)
     with pytest.raises(RunError, match="no metric tells wrong from the exact model"):
         require(record(oracle=EXACT, wrong=EXACT), tmp_path)
-
-
-RECORDS = sorted(Path(__file__).parents[1].glob("results/faults/*/faults.json"))
-
-
-def test_the_page_holds_the_tables_of_the_records() -> None:
-    page = (Path(__file__).parents[1] / "docs" / "faults.md").read_text(encoding="utf-8")
-    parts = re.findall(r"<!-- (results/faults/\S+): begin -->\n(.*?)\n<!-- \1: end -->", page, flags=re.S)
-    assert [name for name, _ in parts] == [str(path.relative_to(Path(__file__).parents[1])) for path in RECORDS]
-    for path, (_, table) in zip(RECORDS, parts):
-        found = read(path, Faults)
-        assert table == markdown(found), "run worldbench faults again, and copy faults.md into the page"
-        require(found, path.parent)
-        assert len(found.faults) >= (18 if "taxi" in path.parent.name else 8)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,12 +153,15 @@ class Memorizer(Driver):
         self._seen = np.unique(np.concatenate(seen), axis=0)
 
     def own_law(self, own: States) -> np.ndarray:
+        return np.where(self.remembers(own)[:, None], self.own.law(own), uniform_over(self.own.legal(own)))
+
+    def remembers(self, own: States) -> np.ndarray:
+        """Which of the states occurred in the training documents, bool [N]."""
         keys = self.own.key(own)[0]
         both, index = np.unique(np.concatenate([self._seen, keys]), axis=0, return_inverse=True)
         known = np.zeros(len(both), bool)
         known[index.ravel()[: len(self._seen)]] = True
-        known = known[index.ravel()[len(self._seen) :]]
-        return np.where(known[:, None], self.own.law(own), uniform_over(self.own.legal(own)))
+        return known[index.ravel()[len(self._seen) :]]
 
 
 def _chance(numbers: np.ndarray, name: str) -> np.ndarray:

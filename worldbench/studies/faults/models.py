@@ -80,6 +80,17 @@ def _rides(world: World, allowed: Kinds) -> str | None:
     return None if isinstance(world, RideWorld) else f"the documents of the world {world.name!r} are no rides on a map"
 
 
+def _forgettable(world: World, allowed: Kinds) -> str | None:
+    """None if states occur in test documents that the memorizer has not seen."""
+    from worldbench.core.states import replay
+
+    model = drivers.Memorizer(world)
+    walked = replay(model.own, world.sample(0, "test", 0, drivers.REMEMBERED))
+    if all(model.remembers(here).all() for _, _, here in walked):
+        return f"{drivers.REMEMBERED} training documents show every state of the world {world.name!r}"
+    return None
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("wrong-goal", "aims at another goal, always the same one for a goal", drivers.WrongGoal, _allowed("blind")),
     Fault(
@@ -91,15 +102,22 @@ FAULTS: tuple[Fault, ...] = (
     Fault("blind", "does not know the goal: the law averaged over goals", _corrupted(blind=1.0), _allowed("blind")),
     Fault("wrong-origin", "starts at another place than the origin of the ride", drivers.WrongOrigin, _rides),
     Fault("confused-places", "takes a fifth of the places for another place", drivers.ConfusedPlaces, _rides),
-    Fault("mirrored", "takes two opposite moves for each other", drivers.Mirrored, _always),
+    Fault("mirrored", "takes two tokens for each other; on a map two opposite moves", drivers.Mirrored, _always),
     Fault("rewired", "8 of 75 edges of its map lead elsewhere", _corrupted(rewired=_edges), _allowed("rewired")),
     Fault("deleted", "8 of 75 edges are missing in its map", _corrupted(deleted=_edges), _allowed("rewired")),
     Fault("added", "8 edges too many for each 75 in its map", _corrupted(added=_edges), _allowed("rewired")),
     Fault("late", "gives the distribution of one token earlier", _corrupted(late=1.0), _allowed("late")),
-    Fault("sometimes-late", "the same at a tenth of the positions", _corrupted(late=0.1), _allowed("late")),
+    Fault(
+        "sometimes-late",
+        "gives the distribution of one token earlier at a tenth of the positions",
+        _corrupted(late=0.1),
+        _allowed("late"),
+    ),
     Fault("ten-then-random", "exact for ten tokens, then uniform", _corrupted(forgets=_share_after), _always),
     Fault("timeless", "does not know how many moves were made", drivers.Timeless, _rides),
-    Fault("memorizer", "exact in the states of 200 training documents, else random-legal", drivers.Memorizer, _always),
+    Fault(
+        "memorizer", "exact in the states of 200 training documents, else random-legal", drivers.Memorizer, _forgettable
+    ),
     Fault("5-gram", "counts of the last four tokens in 5,000 training documents", _ngram, _always),
     Fault("planner", "takes shortest routes alone, and ends at once", drivers.Planner, _rides),
     Fault("never-ends", "gives `end` no probability", drivers.NeverEnds, _rides),
