@@ -12,17 +12,23 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.abilities import Able, HasGoals, HasHistories
+from worldbench.core.abilities import Able, HasGoals, HasHistories, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden, SequenceModel
 from worldbench.core.options import LATER, require_at_least, small
+from worldbench.core.sampling import documents_by_law
+from worldbench.core.statistics import bootstrap, wilson
 from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, Automaton
 from worldbench.metrics.arrival_calibration import HOPS
 from worldbench.metrics.evaluation import Evaluation, single_prompt
 from worldbench.metrics.hidden_states import hidden_at, positions
 from worldbench.metrics.linear_probe import fit_discriminant
-from worldbench.metrics.ride_faults import Faults, faults_of, masses
+from worldbench.metrics.ride_faults import Faults, doubts, faults_of, masses
+
+NO_LOSS = "every ride arrives: there is no loss to split"
+FEWEST = 10
+"""Rides that must be left when those lost by tracking are taken away."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +63,22 @@ def paired_gain(before: np.ndarray, after: np.ndarray) -> Score:
     return Score(value, n, (max(-1.0, low), min(1.0, high)), "prompts")
 
 
+def crossed(means: np.ndarray) -> np.ndarray:
+    """Arrivals of the model's and of exact drivers: [.., 3] -> [.., 4]: (model, model), (exact place, model's aim),
+    (model's place, exact aim), and the share of planning in the losses.
+
+    means: of rides that arrive, of rides lost by planning, and of rides by the exact law along which the model does not
+    leave the map. With an exact place, only planning loses rides: arrivals / (arrivals + losses by planning). The share
+    is the Shapley value: what an exact aim gains, averaged over the model's place and the exact place.
+    """
+    free, planning, aim = np.moveaxis(means, -1, 0)
+    reached = free + planning
+    place = np.where(reached > 0, free / np.where(reached > 0, reached, 1), 0.0)
+    lost = 1 - free
+    gained = ((1 - place) + (aim - free)) / 2
+    return np.stack([free, place, aim, np.where(lost > 0, gained / np.where(lost > 0, lost, 1), 0.0)], axis=-1)
+
+
 def by_distance(distance: np.ndarray, tracking: np.ndarray, planning: np.ndarray) -> dict[str, list]:
     """The shares of rides lost by tracking and by planning [N], by the distance of the prompt in hops [N]."""
     out: dict[str, list] = {"from": [], "below": [], "n": [], "lost_tracking": [], "lost_planning": []}
@@ -64,9 +86,7 @@ def by_distance(distance: np.ndarray, tracking: np.ndarray, planning: np.ndarray
         inside = (distance >= low) & (distance < high)
         if inside.any():
             row = (low, high if high < 1 << 30 else -1, int(inside.sum()))
-            for column, value in zip(
-                out.values(), (*row, float(tracking[inside].mean()), float(planning[inside].mean()))
-            ):
+            for column, value in zip(out.values(), (*row, *(float(x[inside].mean()) for x in (tracking, planning)))):
                 column.append(value)
     return out
 
@@ -108,17 +128,25 @@ def read_out(evaluation: Evaluation, faults: Faults) -> dict[str, np.ndarray]:
 
 
 class PlanningTracking(Metric):
-    """Splits the sampled rides that do not arrive into those that lost the place (tracking) and those that knew the
-    place and went wrongly (planning).
+    """Splits the loss of arrivals between not knowing the place (tracking) and aiming wrongly (planning).
 
-    A ride with an illegal token is lost by tracking: the model does not know where it is, or which moves exist there.
-    A ride of legal moves that ends elsewhere, or not at all, is split by the *doubt* of its last 5 choices (option
-    planning_window). Doubt is the probability that a driver who moves as the model says, and may not say `end`, would
-    have left the map there: 1 - product of (1 - illegal / (illegal + legal)). The ride counts for tracking with its
-    doubt, and for planning with the rest. `lost` = `lost_tracking` + `lost_planning`, as shares of all rides.
-    `planning_share` (primary) = lost_planning / lost.
+    By ride, the first fault decides. A ride with an illegal token is lost by tracking: the model does not know where it
+    is, or which moves exist there. A ride of legal moves that ends elsewhere, or not at all, is split by the *doubt* of
+    its last 5 choices (option planning_window). Doubt is the probability that a driver who moves as the model says, and
+    may not say `end`, would have left the map there: 1 - product of (1 - illegal / (illegal + legal)). The ride counts
+    for tracking with its doubt, and for planning with the rest. `lost` = `lost_tracking` + `lost_planning`, as shares
+    of all rides. `planning_share` (primary) = lost_planning / lost.
 
-    Beside it, each from another side:
+    If a model fails in both ways, most rides are lost by the fault that comes first. So a 2 x 2 of {model's, exact}
+    place and {model's, exact} aim stands beside it, in worlds with a law:
+    - `arrives_exact_place`: arrivals / (arrivals + losses by planning), as if nothing were lost by tracking. Missing
+      where fewer than 10 rides are left.
+    - `arrives_exact_aim`: the mean probability that a driver with the exact aim stays on the map, if illegal moves are
+      made on rides of the exact law as often as the model makes them: 1 - doubt over the whole ride.
+    - `planning_crossed`: the gain of arrivals by an exact aim, averaged over the model's and the exact place, divided
+      by `lost` (the Shapley value).
+
+    Beside them, each from another side:
     - `arrives_legal`: arrivals when illegal moves are never drawn. `legality_gain`: how many more arrive than freely.
     - `doubt_lost`, `doubt_arrived`: the mean doubt of the lost rides of legal moves, and of those that arrive (the
       control).
@@ -142,9 +170,10 @@ class PlanningTracking(Metric):
             Expectation("lost", 0, 0), Expectation("arrives_legal", 1, 1), Expectation("doubt_arrived", 0, 1e-9),
         ),
         "random-legal": (
-            Expectation("planning_share", 1, 1), Expectation("lost_tracking", 0, 0), Expectation("lost", 0.1, 1),
+            Expectation("planning_share", 1, 1), Expectation("planning_crossed", 1, 1),
+            Expectation("lost_tracking", 0, 0), Expectation("lost", 0.1, 1),
         ),
-        "uniform": (Expectation("planning_share", 0, 0.5),),
+        "uniform": (Expectation("planning_share", 0, 0.5), Expectation("arrives_exact_aim", 0, 0.5)),
     }  # fmt: skip
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("lost_planning", worse=("wrong_goal", "blind"), direction="lower"),
@@ -165,7 +194,7 @@ class PlanningTracking(Metric):
         legal = evaluation.rides("legal", c.planning_prompts).outcome == ARRIVED
         report = Report({
             "planning_share": Score.share(planning, (~arrived).astype(float), "lost rides")
-            if not arrived.all() else Score.missing("every ride arrives: there is no loss to split", len(rides)),
+            if not arrived.all() else Score.missing(NO_LOSS, len(rides)),
             "lost": Score.rate(~arrived, "prompts"),
             "lost_tracking": Score.share(tracking, over="prompts"),
             "lost_planning": Score.share(planning, over="prompts"),
@@ -174,6 +203,8 @@ class PlanningTracking(Metric):
             "doubt_arrived": Score.share(faults.doubt[arrived], over="rides"),
             "doubt_lost": Score.share(faults.doubt[~arrived & ~illegal], over="rides"),
         })  # fmt: skip
+        if isinstance(world, HasLaw):
+            report.scores |= self._crossed(evaluation, arrived, planning)
         if (rides.distance >= 0).all():
             report.series["by_hops"] = by_distance(rides.distance, tracking, planning)
         wrong = np.flatnonzero(illegal | (rides.outcome == MISPLACED_END))
@@ -185,6 +216,28 @@ class PlanningTracking(Metric):
             self._read(report, read_out(evaluation, faults), arrived)
         report.notes.append(f"{counted(int((~arrived).sum()), 'lost ride')} of {len(rides)}")
         return report
+
+    @staticmethod
+    def _crossed(evaluation: Evaluation, arrived: np.ndarray, planning: np.ndarray) -> dict[str, Score]:
+        """The scores of the 2 x 2 of places and aims, see `crossed`. arrived, planning: [N]."""
+        world, seed, n = evaluation.world, evaluation.seed, len(arrived)
+        uniform = streams.uniform(0, n, world.longest, "evaluation", seed, "exact aim")
+        documents = documents_by_law(world, *evaluation.prompts(n), uniform)
+        keeps = 1 - doubts(world, evaluation.model, documents, documents.length - 1, world.longest).doubt
+        values = np.stack([arrived.astype(float), planning, keeps], axis=1)
+        out = {"arrives_exact_aim": Score.share(keeps, over="prompts")}
+        if (arrived + planning).sum() < FEWEST:
+            few = Score.missing(f"fewer than {FEWEST} rides are not lost by tracking, so the aim is not seen", n)
+            return out | {"arrives_exact_place": few, "planning_crossed": few}
+        out["arrives_exact_place"] = Score.share(arrived, arrived + planning, "prompts")
+        if arrived.all() or n < 2:
+            return out | {"planning_crossed": Score.missing(NO_LOSS, n)}
+        found = bootstrap(values, lambda means: crossed(means)[..., 3], "evaluation", seed, "planning crossed")
+        assert found.interval is not None
+        value, low, high = np.clip([found.value, *found.interval], 0, 1).tolist()
+        if high - low < 1e-9:  # every prompt alike
+            low, high = wilson(value * n, n)
+        return out | {"planning_crossed": Score(value, n, (low, high), "prompts")}
 
     @staticmethod
     def _healed(evaluation: Evaluation, faults: Faults, wrong: np.ndarray) -> Score:

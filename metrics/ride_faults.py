@@ -26,7 +26,7 @@ class Faults:
     """The last choice of each ride: its first illegal token, or else its last token.
 
     documents: prompt and tokens of each ride. seen: int [N], tokens before the choice. states: of the world there.
-    doubt: float [N], see `faults_of`. wrong: float [N], the probability of an illegal token or a wrong `end` there.
+    doubt: float [N], see `doubts`. wrong: float [N], the probability of an illegal token or a wrong `end` there.
     """
 
     documents: Documents
@@ -63,22 +63,27 @@ def masses(world: Automaton, states: States, logits: np.ndarray) -> tuple[np.nda
 
 
 def faults_of(world: Able, model: Able, rides: Rides, window: int) -> Faults:
-    """The last choice of each ride, and how far the model's own moves contradict the place before it.
+    """The last choice of each ride, with the doubt of its last `window` choices (see `doubts`)."""
+    last = rides.prompt_lengths + np.where(rides.outcome == ILLEGAL, rides.legal_tokens, rides.length - 1)
+    return doubts(world, model, documents_of(world, rides), last, window)
+
+
+def doubts(world: Able, model: Able, documents: Documents, last: np.ndarray, window: int) -> Faults:
+    """What the model predicts along documents whose last choice comes after `last` [N] tokens, and how far its own
+    moves contradict the place.
 
     doubt: 1 - product of (1 - illegal / (illegal + legal)) over the last `window` choices, the last one included: the
     probability that a driver who must move, and moves as the model says, would have left the map there. A model that
     knows its place and the map has 0.
     """
-    documents = documents_of(world, rides)
-    last = rides.prompt_lengths + np.where(rides.outcome == ILLEGAL, rides.legal_tokens, rides.length - 1)
-    known, wrong, ends, done = np.zeros(len(rides)), np.zeros(len(rides)), [], 0
+    widest = int(documents.prompt_length.max())
+    known, wrong, ends, done = np.zeros(len(documents)), np.zeros(len(documents)), [], 0
     for part in chunks(documents):
         here = slice(done, done + len(part))
         logits = model.logits(part.tokens[:, : int(last[here].max())])
-        states = world.start(part.tokens[:, : rides.prompts.shape[1]], part.prompt_length)
-        replay = Replay(world, states, part.tokens, part.prompt_length, last[here] + 1)
+        states = world.start(part.tokens[:, :widest], part.prompt_length)
         kept = states.copy()
-        for t, rows, at in replay:
+        for t, rows, at in Replay(world, states, part.tokens, part.prompt_length, last[here] + 1):
             inside = t > last[here][rows] - window
             if not inside.any():
                 continue

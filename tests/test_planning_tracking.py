@@ -18,12 +18,13 @@ from worldbench.baselines.untrained import make_untrained
 from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Report
 from worldbench.core.model import SequenceModel, log_softmax
+from worldbench.core.sampling import documents_by_law
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, States
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.planning_tracking import METRIC, paired_gain
-from worldbench.metrics.ride_faults import documents_of, faults_of
+from worldbench.metrics.planning_tracking import METRIC, crossed, paired_gain
+from worldbench.metrics.ride_faults import documents_of, doubts, faults_of
 from worldbench.metrics.rollout import roll_out, without_illegal_moves
 
 
@@ -97,17 +98,21 @@ def test_a_wrong_aim_is_planning(world: TaxiWorld, kind: str) -> None:
     model = made[kind](world) if kind in made else corrupted(world, **{kind: 1.0})
     scores = measured(world, model).scores
     assert scores["lost"].value > 0.5
-    assert scores["planning_share"].value == pytest.approx(1, abs=1e-3)
+    for name in ("planning_share", "planning_crossed", "arrives_exact_aim"):
+        assert scores[name].value == pytest.approx(1, abs=1e-3)
     assert scores["lost_tracking"].value == pytest.approx(0, abs=1e-3)
     assert abs(scores["legality_gain"].value) < 0.02, "its moves are legal already"
 
 
-@pytest.mark.parametrize("kind", ["stray", "rewired", "forgets"])
+@pytest.mark.parametrize("kind", ["stray", "stray later", "rewired", "forgets"])
 def test_a_lost_place_is_tracking(world: TaxiWorld, kind: str) -> None:
-    model = Stray(world, 3) if kind == "stray" else corrupted(world, **{kind: 12 if kind == "rewired" else 0.7})
+    model: SequenceModel | None = {"stray": Stray(world, 3), "stray later": Stray(world, 8)}.get(kind)
+    model = model or corrupted(world, **{kind: 12 if kind == "rewired" else 0.7})
     scores = measured(world, model).scores
     assert scores["lost"].value > 0.3
     assert scores["planning_share"].value < 0.15
+    assert scores["planning_crossed"].value < 0.15 or "not lost by tracking" in scores["planning_crossed"].reason
+    assert scores["arrives_exact_aim"].value < 0.5
     assert scores["lost"].value == pytest.approx(scores["lost_tracking"].value + scores["lost_planning"].value)
 
 
@@ -115,7 +120,26 @@ def test_both_faults_are_split(world: TaxiWorld) -> None:
     """Half of the prompts mislead, and the map is wrong."""
     scores = measured(world, corrupted(world, wrong_goal=0.5, rewired=12)).scores
     assert 0.1 < scores["planning_share"].value < 0.9
+    assert 0.1 < scores["planning_crossed"].value < 0.9
     assert scores["lost_planning"].value > 0.05 < scores["lost_tracking"].value
+
+
+def test_crossed_places_and_aims() -> None:
+    free, place, aim, share = crossed(np.array([0.2, 0.3, 0.6]))
+    assert (free, place, aim) == (0.2, pytest.approx(0.4), 0.6)
+    assert share == pytest.approx((0.6 + 0.4) / 2 / 0.8)
+    assert crossed(np.array([[0, 0, 0], [0, 1, 1], [0.5, 0, 0.5], [1, 0, 1]]))[:, 3] == pytest.approx([0.5, 1, 0, 0])
+
+
+def test_doubt_over_the_whole_ride_is_at_least_that_of_its_end(world: TaxiWorld) -> None:
+    prompts, lengths = world.prompts(0, 50)
+    documents = documents_by_law(world, prompts, lengths, np.random.default_rng(0).random((50, world.longest)))
+    model = make_untrained(world, GPTConfig(layers=1, heads=1, width=16))
+    whole, end = (doubts(world, model, documents, documents.length - 1, n).doubt for n in (world.longest, 3))
+    assert (whole > end).all()
+    exact = doubts(world, Oracle(world), documents, documents.length - 1, world.longest)
+    assert not exact.doubt.any()
+    assert not exact.wrong.any()
 
 
 def test_a_fresh_prompt_heals_a_lost_place_and_no_systematic_error(world: TaxiWorld) -> None:
