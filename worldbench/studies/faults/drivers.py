@@ -17,6 +17,7 @@ from worldbench.baselines.damaged_laws import mixed, uniform_over
 from worldbench.core import streams
 from worldbench.core.states import replay
 from worldbench.core.world import States, World
+from worldbench.metrics.component_pairs import inside
 
 CONFUSED = 0.2
 """Share of the places that the model `confused-places` takes for another place."""
@@ -72,6 +73,17 @@ class ConfusedPlaces(Driver):
         other = (place + 1 + (_chance(place, "other places") * (n - 1)).astype(np.int64)) % n
         taken_for = np.where(_chance(place, "confused") < CONFUSED, other, place)
         return self.own.law(dataclasses.replace(own, place=taken_for))
+
+
+class ComponentBlind(Driver):
+    """Never learns the component of a mixture: follows the state inside each component exactly, and takes the
+    components to be as probable as before the first token."""
+
+    def own_law(self, own: States) -> np.ndarray:
+        belief, first = self.own.beliefs(own), self.own.beliefs(self.own.start(*self.own.prompts(0, 1)))
+        prior = self.own.components(first)[:, self.own.component_of_entry()]
+        unlearned = inside(self.own, belief) * prior
+        return self.own.law(dataclasses.replace(own, belief=unlearned))
 
 
 class Timeless(Driver):

@@ -91,6 +91,14 @@ def _forgettable(world: World, allowed: Kinds) -> str | None:
     return None
 
 
+def _components(world: World, allowed: Kinds) -> str | None:
+    from worldbench.core.abilities import HasComponents
+
+    if isinstance(world, HasComponents) and world.component_of_entry().max() > 0:
+        return None
+    return f"the documents of the world {world.name!r} have no hidden component"
+
+
 FAULTS: tuple[Fault, ...] = (
     Fault("wrong-goal", "aims at another goal, always the same one for a goal", drivers.WrongGoal, _allowed("blind")),
     Fault(
@@ -123,6 +131,12 @@ FAULTS: tuple[Fault, ...] = (
     Fault("never-ends", "gives `end` no probability", drivers.NeverEnds, _rides),
     Fault("ends-at-once", "ends as soon as it can", drivers.EndsAtOnce, _rides),
     Fault("ends-anywhere", "ends with probability .1 at every position", drivers.EndsAnywhere, _rides),
+    Fault(
+        "component-blind",
+        "never learns the component of a mixture",
+        drivers.ComponentBlind,
+        _components,
+    ),
     Fault("leaky", "5% of the probability goes to illegal tokens", _corrupted(leak=0.05), _allowed("leak")),
     Fault("hot", "less sure: temperature 2", _corrupted(temperature=2.0), _allowed("temperature")),
     Fault("cold", "too sure: temperature 1/2", _corrupted(temperature=0.5), _allowed("temperature")),
