@@ -1,4 +1,5 @@
-"""Minimal pairs: one wall of the maze in a prompt is moved. Does the answer change where it must, and only there?
+"""Minimal pairs: one wall of the maze in a prompt is moved, or its goal. Does the answer change where it must, and only
+there?
 
 This is distinction for worlds whose prompts state a rule of their own. Shape letters: N pairs, L tokens of a
 continuation.
@@ -10,7 +11,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from worldbench.core.abilities import Able, HasLaw, HasMinimalPairs
+from worldbench.core import streams
+from worldbench.core.abilities import Able, HasGoals, HasLaw, HasMinimalPairs, lacking
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.states import Replay
@@ -57,27 +59,30 @@ class MinimalPairs(Metric):
     `recall`, over pairs whose true path changes: at the first step where the path must change, after the same tokens,
     is the likeliest token right under both prompts? `precision`, over pairs whose laws stay equal along the true path:
     is the greedy answer the same, token by token? Pairs in between (several shortest paths, of which some stay) are
-    left out and counted.
+    left out and counted. `recall_goal` is the recall over pairs of prompts that differ in the goal alone.
 
-    Sees: whether single passages are read and reach the plan. Cannot see: what two changes do together. A model that
-    ignores its prompt has precision 1 and recall 0: read neither alone.
+    Sees: whether single passages and the goal are read and reach the plan. Cannot see: what two changes do together. A
+    model that ignores its prompt has precision 1 and recall 0: read neither alone. A model that does not know the goal
+    has `recall_goal` 0.
     """
 
-    name, version, direction = "minimal_pairs", 1, "higher"
+    name, version, direction = "minimal_pairs", 2, "higher"
     primary = "recall"
     needs = (Automaton, HasMinimalPairs, HasLaw)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
-        "oracle": (Expectation("recall", 1, 1), Expectation("precision", 1, 1)),
-        "random-legal": (Expectation("recall", 0, 0.5),),
-        "uniform": (Expectation("recall", 0, 0), Expectation("precision", 1, 1)),
+        "oracle": (Expectation("recall", 1, 1), Expectation("precision", 1, 1), Expectation("recall_goal", 1, 1)),
+        "random-legal": (Expectation("recall", 0, 0.5), Expectation("recall_goal", 0, 0.6)),
+        "uniform": (Expectation("recall", 0, 0), Expectation("precision", 1, 1), Expectation("recall_goal", 0, 0)),
         "ngram": (Expectation("recall", 0, 0.3),),
         "untrained": (Expectation("recall", 0, 0.1),),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
         Damage("recall", worse=("deleted", "added", "rewired"), monotone=True),
-        Damage("recall", worse=("wrong_goal", "blind", "late", "forgets"), unchanged=("leak", "temperature")),
+        Damage("recall", worse=("wrong_goal", "blind", "late", "forgets"), unchanged=("noise", "leak", "temperature")),
         Damage("precision", worse=("added", "wrong_goal", "blind"), unchanged=("leak", "temperature")),
+        Damage("recall_goal", worse=("deleted", "added", "rewired", "wrong_goal"), monotone=True),
+        Damage("recall_goal", worse=("blind", "late", "forgets"), unchanged=("noise", "leak", "temperature")),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:
@@ -111,7 +116,27 @@ class MinimalPairs(Metric):
             report.notes.append(
                 f"{len(prompts) - len(rows)} of {len(prompts)} prompts have no passage that could be moved so"
             )
+        self._goal(evaluation, prompts, lengths, report)
         return report
+
+    def _goal(self, evaluation: Evaluation, prompts: np.ndarray, lengths: np.ndarray, report: Report) -> None:
+        """Adds the recall over pairs that differ in the goal alone."""
+        world, seed = evaluation.world, evaluation.seed
+        if (reason := lacking((HasGoals,), world)) is not None:
+            report.scores["recall_goal"] = Score.missing(reason)
+            return
+        uniform = streams.uniform(0, len(prompts), 1, "evaluation", seed, "minimal pairs goals")[:, 0]
+        goals = world.other_goals(world.start(prompts, lengths), uniform)
+        rows = np.flatnonzero(goals >= 0)
+        first = prompts[rows], lengths[rows]
+        second = world.prompts_with_goals(*first, goals[rows]), lengths[rows]
+        path, length, _ = true_paths(world, *first, seed)
+        place, _ = first_change(world, first, second, path, length)
+        moved = np.flatnonzero(place >= 0)
+        ends = [(p[moved], w[moved]) for p, w in (first, second)]
+        right = self._right(world, evaluation.model, ends, path[moved], place[moved])
+        report.scores["recall_goal"] = Score.rate(np.asarray(right.all(axis=0)), "pairs")
+        report.arrays |= {"goal_place": place, "goal_right_before": right[0], "goal_right_after": right[1]}
 
     @staticmethod
     def _right(

@@ -9,20 +9,25 @@ import numpy as np
 import pytest
 from test_calibration import OnStates
 
+from worldbench.baselines.corrupted import Corrupted
+from worldbench.baselines.corrupted_config import CorruptedConfig
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.core.abilities import HasGoals
 from worldbench.core.eval_config import eval_config
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import metrics
+from worldbench.core.streams import uniform
 from worldbench.core.world import World
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
+from worldbench.envs.maze.text_format import FIRST_CELL
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.goal_pairs import goal_pairs
+from worldbench.metrics.solved_paths import true_paths
 
 
 def taxi() -> TaxiWorld:
@@ -109,3 +114,44 @@ def test_worlds_without_goals_have_a_strictest_split_too() -> None:
         assert "split_strict is " + strictest + " here" in report.notes
         assert report.scores["split_same_place"].reason == "the documents of the world 'hmm' have no goal"
     assert "aliased pairs among 20,000 prefixes" in report.scores["split_aliased"].reason
+
+
+def test_minimal_pairs_of_targets_literally() -> None:
+    """One pair and one step at a time, from whole rows of logits."""
+    world = SolveWorld(SolveConfig(rows=4, generator="depth-first-percolation", percolation=0.3))
+    metric, settings = metrics["minimal_pairs"].load(), eval_config(structure_trials=40)
+    lost = Corrupted(world, CorruptedConfig(rewired=2, wrong_goal=0.3), 0)
+    prompts, lengths = world.prompts(0, 40)
+    goals = world.other_goals(
+        world.start(prompts, lengths), uniform(0, 40, 1, "evaluation", 0, "minimal pairs goals")[:, 0]
+    )
+    path, _, _ = true_paths(world, prompts, lengths, 0)
+    for model in (Oracle(world), lost, blind(world), RandomLegal(world)):
+        report = metric.measure(Evaluation(world, model, settings))
+        hits = []
+        for i in range(40):
+            one = prompts[i, : lengths[i]].tolist()
+            two = [*one[:-3], goals[i] + FIRST_CELL, *one[-2:]]
+            for step in range(path.shape[1]):
+                rows = [np.array([[*row, *path[i, :step]]]) for row in (one, two)]
+                laws = [next_law(world, row, len(one)) for row in rows]
+                if laws[1][path[i, step]] == 0:
+                    top = [int(model.logits(row)[0, -1].argmax()) for row in rows]
+                    if not ((laws[0] > 0) & (laws[1] > 0)).any():
+                        hits.append(all(law[token] > 0 for law, token in zip(laws, top)))
+                    break
+        score = report.scores["recall_goal"]
+        assert (score.value, score.n) == (pytest.approx(np.mean(hits)), len(hits))
+        assert len(hits) > 20
+        if model.name in ("oracle", "blind"):
+            assert score.value == (model.name == "oracle")
+
+
+def next_law(world: World, row: np.ndarray, prompt: int) -> np.ndarray:
+    """The exact law after one row of tokens, over the vocabulary."""
+    states = world.start(row[:, :prompt], np.array([prompt]))
+    for token in row[0, prompt:]:
+        states = world.step(states, np.array([token]))
+    out = np.zeros(len(world.vocabulary))
+    out[list(world.vocabulary.actions)] = world.law(states)[0]
+    return out
