@@ -126,7 +126,8 @@ def test_every_metric_applies_or_says_why(ragged: SolveWorld, tmp_path: Path) ->
 def test_noise_is_a_damage_only_where_there_is_a_choice(world: SolveWorld) -> None:
     reasons = kinds(world)
     assert (reasons["noise"] is None) == (world.config.generator != "depth-first")
-    assert not any(reasons[kind] for kind in ("deleted", "added", "rewired"))
+    assert not any(reasons[kind] for kind in ("deleted", "added", "rewired", "wrong_goal", "blind"))
+    assert reasons["temperature"] is not None  # shortest paths are equally likely
 
 
 # Scores
