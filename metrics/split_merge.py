@@ -111,7 +111,8 @@ class SplitMerge(Metric):
     merge come from backward walks, or, where the world has none, from held-out prefixes that lead to one state.
 
     Sees: whether differences between states show in the distribution of what follows, also where the same tokens are
-    possible. Cannot see: what prefixes change beyond the next five tokens, or beyond the context.
+    possible. Cannot see: what prefixes change beyond the next five tokens, or beyond the context. Noise hardly shows in
+    `split` and `merge` where a law rarely leaves a choice.
     """
 
     name, version, direction = "split_merge", 2, "higher"
@@ -138,33 +139,21 @@ class SplitMerge(Metric):
         ),
         "random-legal": (
             Expectation("split_strict", -10, 0.999),
-            Expectation("split", -10, 0.999),
+            Expectation("split", -10, 0.9999),
             Expectation("split_same_place", -10, 0.99),
         ),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
-        Damage(
-            "split_strict",
-            worse=("deleted", "added", "rewired", "noise", "wrong_goal", "blind", "late", "temperature"),
-            monotone=True,
-        ),
-        Damage("split_strict", worse=("forgets",)),
-        Damage(
-            "split",
-            worse=("deleted", "added", "rewired", "noise", "wrong_goal", "blind", "late", "temperature"),
-            monotone=True,
-        ),
-        Damage("split", worse=("forgets",)),
+        Damage("split_strict", worse=("deleted", "rewired", "noise", "wrong_goal", "blind"), monotone=True),
+        Damage("split_strict", worse=("late", "forgets", "temperature")),
+        Damage("split", worse=("deleted", "rewired", "wrong_goal", "blind"), monotone=True),
+        Damage("split", worse=("late", "forgets")),
         Damage(
             "split_same_place",
             worse=("deleted", "rewired", "wrong_goal", "blind", "late", "forgets"),
             monotone=True,
         ),
-        Damage(
-            "merge",
-            worse=("deleted", "rewired", "noise", "wrong_goal"),
-            unchanged=("leak", "temperature"),
-        ),
+        Damage("merge", worse=("deleted", "rewired", "wrong_goal"), unchanged=("leak", "temperature")),
     )
 
     def measure(self, evaluation: Evaluation) -> Report:

@@ -86,7 +86,9 @@ class CheckSettings:
 def kinds(world: World) -> dict[str, str | None]:
     """Every kind of damage: None if the world can be damaged so, else the reason why not, in one sentence."""
     known = truth(world, world.sample(0, "test", 0, 200))
-    choice = known.law is None or bool((known.law[known.scored].max(axis=1) < 1).any())
+    law = None if known.law is None else known.law[known.scored]
+    choice = law is None or bool((law.max(axis=1) < 1).any())
+    even = law is not None and bool(((law == 0) | (law > law.max(axis=1, keepdims=True) - 1e-9)).all())
     out: dict[str, str | None] = dict.fromkeys(DAMAGE)
     for kind in MAP_KINDS:
         out[kind] = lacking((HasDamage,), world)
@@ -95,6 +97,8 @@ def kinds(world: World) -> dict[str, str | None]:
     for kind in ("noise", "temperature"):
         if not choice:
             out[kind] = "the exact law gives each next token probability 1, so its logits do not matter"
+        elif even and kind == "temperature":
+            out[kind] = "the possible next tokens are equally likely in the exact law, at every temperature"
     if world.labelled:
         out["leak"] = "the world asks for labels, and every label is legal"
     elif known.legal[known.scored].all():
