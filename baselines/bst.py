@@ -30,7 +30,7 @@ from worldbench.baselines.backbone import Encoder, RMSNorm, document_mask, swigl
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.cached import CachedDecoder
 from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.baselines.objective import Count, Objective, matrices, safe
 from worldbench.baselines.pairs import Pairs, pairs_of, suffix_rows
 from worldbench.core.errors import InputError
 
@@ -96,6 +96,10 @@ class BST(Objective):
         self.suffix = Encoder(c.width, c.layers, c.heads, c.head_width, c.mlp_width)
         self.text_head = TextHead(c.width)
         self._pairs: tuple[Batch, Pairs] | None = None
+
+    def inner_matrices(self) -> list[nn.Parameter]:
+        """Those of both encoders, and of the SwiGLU of the text head."""
+        return super().inner_matrices() + matrices(self.suffix, self.text_head)
 
     # Suffixes
 

@@ -22,7 +22,7 @@ from worldbench.baselines.backbone import RMSNorm, document_mask
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.horizons import check_horizon, continues, tokens_ahead
-from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.baselines.objective import Count, Objective, matrices, safe
 
 GAMMA = 0.1
 """Initial weight of the hidden state in the planning sequence."""
@@ -88,6 +88,10 @@ class JTP(Objective):
         c = self.config
         self.planning = Planning(c.width, c.heads, self.trunk.head_size, c.horizon + 1)
         self.norm = RMSNorm(c.width)
+
+    def inner_matrices(self) -> list[nn.Parameter]:
+        """Those of the blocks, and of the planning attention. Its biases by head and distance are a table."""
+        return super().inner_matrices() + matrices(self.planning.qkv, self.planning.out)
 
     def plan(self, h_MD: Tensor, e_MSD: Tensor) -> Tensor:
         """The input of the unembedding for every slot, [M, S, D], from hidden states h_t [M, D] and the embeddings of

@@ -22,7 +22,7 @@ from worldbench.baselines.backbone import Block, RMSNorm, document_mask, swiglu_
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.horizons import check_horizon, continues, tokens_ahead
-from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.baselines.objective import Count, Objective, matrices, safe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,10 @@ class MTP(Objective):
         c = self.config
         hidden = c.mlp_width or swiglu_width(c.width)
         self.heads = nn.ModuleList(Ahead(c.width, c.heads, self.trunk.head_size, hidden) for _ in range(c.horizon))
+
+    def inner_matrices(self) -> list[nn.Parameter]:
+        """Those of the blocks, the blocks of the heads included."""
+        return super().inner_matrices() + matrices(self.heads)
 
     def counts(self, batch: Batch) -> dict[str, Count]:
         return tokens_ahead(batch, self.config.horizon)

@@ -27,7 +27,7 @@ from torch.func import functional_call
 from worldbench.baselines.backbone import RMSNorm, document_mask
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.baselines.objective import Count, Objective, matrices, safe
 from worldbench.baselines.rollout import Columns, other_places, pick
 from worldbench.core.errors import InputError, not_among
 from worldbench.core.options import LATER
@@ -140,6 +140,10 @@ class NextLat(Objective):
 
     def add_parts(self) -> None:
         self.dynamics = Dynamics(self.config.width, self.config.dynamics_width, self.config.residual)
+
+    def inner_matrices(self) -> list[nn.Parameter]:
+        """Those of the blocks and of the dynamics."""
+        return super().inner_matrices() + matrices(self.dynamics)
 
     def clip_groups(self) -> list[list[nn.Parameter]]:
         """With the control `cut` the gradient of the transformer is clipped without that of the dynamics, as GPT's

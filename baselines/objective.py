@@ -118,6 +118,16 @@ class Objective(nn.Module, abc.ABC):
         scored = targets >= 0
         return nn.functional.cross_entropy(self.head(h_BTD[scored]), targets[scored], reduction="sum")
 
+    def inner_matrices(self) -> list[nn.Parameter]:
+        """The matrices that Muon trains (`train.optimizer muon`): those which map hidden states to hidden states.
+        Embeddings, the head, norms, and tables of biases do not belong here.
+
+        By default the matrices of the blocks of the trunk; none where there is no trunk. An objective with matrices of
+        its own adds them (`matrices`), or they are trained by AdamW.
+        """
+        trunk = getattr(self, "trunk", None)
+        return [] if trunk is None else matrices(trunk.blocks)
+
     def clip_groups(self) -> list[list[nn.Parameter]]:
         """Groups of parameters. The gradient of each group is clipped by its own norm."""
         return [list(self.parameters())]
@@ -143,6 +153,11 @@ class NextToken(Objective):
         loss = self.next_token_sum(self.encode_batch(batch), batch.targets) / safe(totals["next_token"])
         loss.backward()
         return {"next_token": loss.detach()}
+
+
+def matrices(*modules: nn.Module) -> list[nn.Parameter]:
+    """Every parameter of the modules that has two dimensions."""
+    return [p for module in modules for p in module.parameters() if p.ndim == 2]
 
 
 def safe(total: Count) -> Count:

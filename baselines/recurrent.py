@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from worldbench.baselines.cached import SwappableDecoder
-from worldbench.baselines.objective import NextToken
+from worldbench.baselines.objective import NextToken, matrices
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.model import refuse_condition
@@ -60,6 +60,10 @@ class Recurrent(NextToken):
                 nn.init.normal_(parameter, generator=generator)
             else:
                 nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+    def inner_matrices(self) -> list[nn.Parameter]:
+        """Those of every layer. The matrices of the gates of a layer are one matrix here, as torch keeps them."""
+        return matrices(self.recurrent)
 
     def embed(self, tokens: Tensor) -> Tensor:
         return self.embedding(tokens)

@@ -55,6 +55,7 @@ TRAINING = {
     "packed": {"clip": 0.05, "row_tokens": 30, "accumulate": 2},
     "unclipped": {"clip": 0.0},
     "sgd": {"optimizer": "sgd", "clip": 0.5},
+    "muon": {"optimizer": "muon", "clip": 0.05},
 }
 
 

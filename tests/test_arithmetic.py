@@ -218,7 +218,7 @@ def test_bench_clips_the_groups_that_training_clips(monkeypatch: pytest.MonkeyPa
     from worldbench.baselines.gpt import GPT, GPTConfig
     from worldbench.settings.train import TrainConfig
     from worldbench.studies.bench.timing import apply_gradients
-    from worldbench.training.trainer import make_optimizer
+    from worldbench.training.optimizer import make_optimizer
 
     objective, config = GPT(GPTConfig(layers=1, heads=1, width=16), 7, 9, 0, 0), TrainConfig(clip=0.5)
     one, *rest = objective.parameters()

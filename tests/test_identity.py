@@ -9,7 +9,7 @@ import typing
 from pathlib import Path
 
 import pytest
-from tiny_jobs import BASE_ENV, BASE_TRAIN, LONG_PROMPTS, NEEDS_HARDWARE, another, job
+from tiny_jobs import BASE_ENV, BASE_TRAIN, BESIDE, LONG_PROMPTS, NEEDS_HARDWARE, another, job
 
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.eval_config import CommonOptions, eval_config
@@ -65,9 +65,13 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, s
 def test_training_fields(
     model: str, group: str, field: dataclasses.Field, baseline: dict[str, tuple[str, str]], tmp_path: Path
 ) -> None:
-    changed = job(model, changes={group: another("taxi" if group == "env" else group, job(model).groups[group], field)})
-    other = SolveWorld(SolveConfig(rows=3)) if f"{group}.{field.name}" in LONG_PROMPTS else None
-    before = trained(job(model), tmp_path / "base", other) if other else baseline[model]
+    option = f"{group}.{field.name}"
+    beside = BESIDE.get(option, {})
+    value = another("taxi" if group == "env" else group, job(model).groups[group], field)
+    changed = job(model, changes={group: beside | value})
+    other = SolveWorld(SolveConfig(rows=3)) if option in LONG_PROMPTS else None
+    base = job(model, changes={group: beside})
+    before = trained(base, tmp_path / "base", other) if other or beside else baseline[model]
     identity, digest = trained(changed, tmp_path / "run", other)
     if field.metadata.get("execution"):
         assert (identity, digest) == before

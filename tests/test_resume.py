@@ -24,8 +24,9 @@ from worldbench.runs.weights import build
 from worldbench.settings.train import DataConfig, TrainConfig
 from worldbench.training import checkpoint
 from worldbench.training.curve import log_spaced
+from worldbench.training.optimizer import learning_rate
 from worldbench.training.stream import TrainingStream
-from worldbench.training.trainer import Trainer, learning_rate
+from worldbench.training.trainer import Trainer
 
 OPTIONS = [
     *("--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"),
@@ -132,7 +133,14 @@ CASES = [
 def test_n_plus_m_steps_are_n_save_load_m(model: str, stop: int, optimizer: str, tmp_path: Path) -> None:
     """BST's sub-sampled pairs too: their draws belong to the rows of the whole training."""
     more = {"model": {"pairs": 0.5}} if model == "bst" else {}
-    options = {"steps": 12, "row_tokens": 25, "log_every": 1, "optimizer": optimizer}
+    stop_and_go_on(tmp_path, model, stop, more, optimizer=optimizer)
+
+
+def stop_and_go_on(
+    tmp_path: Path, model: str, stop: int, more: dict[str, dict[str, object]], **changes: object
+) -> None:
+    """Train 12 steps, and again with a stop after step `stop`; weights and log must have the same bits."""
+    options = {"steps": 12, "row_tokens": 25, "log_every": 1, **changes}
     whole = trainer(tmp_path / "whole", model, more, **options)
     whole.train()
     first = trainer(tmp_path / "parts", model, more, **options)

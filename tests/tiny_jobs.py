@@ -43,6 +43,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "model.mlp_width": {"mlp_width": 96},
     "model.pairs": {"pairs": 0.4},
     "train.optimizer": {"optimizer": "sgd"},
+    "train.muon_rate": {"muon_rate": 0.05},
     "model.dynamics_factor": {"dynamics_factor": 20.0},
     "model.mask": {"mask": "landing"},
     "model.state": {"state": "residual"},
@@ -58,6 +59,8 @@ OTHER: dict[str, dict[str, Any]] = {
     "eval.reconstruction_degree": {"reconstruction_degree": 1},
 }
 """Another valid value, where the rule of `another` below would not do."""
+BESIDE: dict[str, dict[str, Any]] = {"train.muon_rate": {"optimizer": "muon"}}
+"""Options that are used only beside other values, and these values."""
 LONG_PROMPTS = ("model.mask_prompts",)
 """Tried in a world whose prompts are long enough to be landed on."""
 NEEDS_HARDWARE = {

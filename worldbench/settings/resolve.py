@@ -21,7 +21,7 @@ from worldbench.settings.job import Job
 from worldbench.settings.options import parse_options, register_metrics
 from worldbench.settings.recipe import LARGEST, _overlay
 from worldbench.settings.renamed import hint
-from worldbench.settings.train import FREE, DataConfig, TrainConfig
+from worldbench.settings.train import FREE, DataConfig, TrainConfig, used_rates
 
 
 def group_types(world: str, model: str) -> dict[str, type]:
@@ -69,6 +69,8 @@ def resolve(
     merged = {group: _overlay(group, base[group], recipe.get(group, {})) for group in types_}
     final = parse_options(types_, merged, options or [], f"worldbench run {world} --model {model}")
     require_used(final["eval"], options or [])
+    if "train" in final:
+        final["train"] = used_rates(final["train"], base["train"])
     given = {
         f"{group}.{f.name}": getattr(final[group], f.name)
         for group in types_

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from worldbench.core.errors import InputError, not_among
@@ -40,16 +40,21 @@ class TrainConfig:
     accumulate: int = 1
     """Number of parts of a batch. The parts are computed one after another, which gives the same gradient in less
     memory."""
-    optimizer: Literal["adamw", "sgd"] = field(default="adamw", metadata=LATER)
-    """adamw: AdamW with betas 0.9 and 0.95, eps 1e-8. sgd: stochastic gradient descent without momentum."""
+    optimizer: Literal["adamw", "sgd", "muon"] = field(default="adamw", metadata=LATER)
+    """adamw: AdamW with betas 0.9 and 0.95, eps 1e-8. sgd: stochastic gradient descent without momentum. muon: Muon for
+    the matrices inside the network, AdamW for embeddings, the head, norms and biases."""
     learning_rate: float = 2e-3
-    """Peak learning rate."""
+    """Peak learning rate. With muon: of the part that AdamW trains."""
+    muon_rate: float = field(default=0.02, metadata=LATER)
+    """Peak learning rate of the matrices that Muon trains. Both rates follow one schedule. Only for the optimizer
+    muon."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
     """The learning rate after the warm-up: constant, or falling to a hundredth of the peak at the last step."""
     warmup: int = 100
     """Number of steps of linear warm-up."""
     weight_decay: float = 0.01
-    """Weight decay of tensors with two or more dimensions: decoupled for adamw, added to the gradient for sgd."""
+    """Weight decay of tensors with two or more dimensions: decoupled for adamw and muon, added to the gradient for
+    sgd."""
     clip: float = 1.0
     """Largest norm of the gradient; 0: no limit."""
     checkpoints: int = 12
@@ -83,8 +88,9 @@ class TrainConfig:
         }.items():
             if not getattr(self, name) >= low:
                 raise InputError(f"train.{name} must be at least {low}, not {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise InputError(f"train.learning_rate must be above 0, not {self.learning_rate}")
+        for name in ("learning_rate", "muon_rate"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"train.{name} must be above 0, not {getattr(self, name)}")
         if self.accumulate > self.batch:
             raise InputError(f"train.accumulate ({self.accumulate}) cannot exceed train.batch ({self.batch})")
         if self.device == "mps":
@@ -93,3 +99,20 @@ class TrainConfig:
             allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
             if getattr(self, name) not in allowed:
                 raise not_among(f"train.{name}", getattr(self, name), allowed)
+
+
+def used_rates(train: TrainConfig, preset: TrainConfig) -> TrainConfig:
+    """The options, with `muon_rate` at its default where no Muon trains. preset: the options before recipe and command
+    line, which may set a rate for Muon although another optimizer is chosen afterwards.
+
+    Raises InputError if a recipe or the command line sets a rate that nothing uses.
+    """
+    default = TrainConfig.muon_rate
+    if train.optimizer == "muon":
+        return train
+    if train.muon_rate not in (preset.muon_rate, default):
+        raise InputError(
+            f"train.muon_rate {train.muon_rate:g} has no effect with train.optimizer {train.optimizer}; leave it at "
+            f"{default:g}, or set train.optimizer muon"
+        )
+    return replace(train, muon_rate=default)

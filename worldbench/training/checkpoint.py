@@ -1,7 +1,7 @@
 """Checkpoints: safetensors files, written whole or not at all, and checked before their content is used. No pickle.
 
-`checkpoint/state.safetensors` holds what training needs to continue with the same bits: the weights and the moments of
-Adam. The file is removed when training is complete.
+`checkpoint/state.safetensors` holds what training needs to continue with the same bits: the weights and what the
+optimizer keeps for each of them. The file is removed when training is complete.
 `checkpoint/step-00000123.safetensors` holds the weights after a step. The steps are log-spaced and include the last.
 
 The metadata of each file has one key, `worldbench`, with JSON (`About`): the step, what metrics.jsonl held then, and a
@@ -25,13 +25,12 @@ from safetensors.torch import load, save
 
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import read_regular, read_start, write_atomic
+from worldbench.training.optimizer import kept
 from worldbench.training.training_log import Prefix
 
 HEADER = 1 << 24
 """Largest header of a file (names, shapes and metadata) in bytes: 16 MiB."""
 KEY = "worldbench"
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW keeps for each parameter that has had a gradient."""
 AGAIN = "run the same command again"
 
 Tensors = dict[str, torch.Tensor]
@@ -132,12 +131,13 @@ def load_state(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Opt
 
     tensors, about = _read(path, everything, check, f"delete it and {AGAIN}, which then trains from the first step on")
     module.load_state_dict({name.removeprefix("weights."): tensors[name] for name in weights})
-    fused = bool(optimizer.param_groups[0].get("fused"))
+    fused = {p for group in optimizer.param_groups if group.get("fused") for p in group["params"]}
+    keys = kept(optimizer)
     for name, p in module.named_parameters():
-        state = {key: tensors[f"{key}.{name}"] for key in MOMENTS if f"{key}.{name}" in tensors}
+        state = {key: tensors[f"{key}.{name}"] for key in keys[p] if f"{key}.{name}" in tensors}
         if state:
             optimizer.state[p] = {
-                key: value.to(p.device) if key != "step" or fused else value for key, value in state.items()
+                key: value.to(p.device) if key != "step" or p in fused else value for key, value in state.items()
             }
     return about
 
@@ -148,13 +148,13 @@ def _of_module(module: torch.nn.Module) -> Tensors:
 
 def _moments(module: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensors]:
     """For each parameter, tensors with the names, types and shapes of the moments that the optimizer may keep."""
-    if not isinstance(optimizer, torch.optim.AdamW):
-        return {}
+    keys = kept(optimizer)
     return {
         name: {
-            f"{key}.{name}": torch.empty((), dtype=torch.float32) if key == "step" else p.detach() for key in MOMENTS
+            f"{key}.{name}": torch.empty((), dtype=torch.float32) if key == "step" else p.detach() for key in keys[p]
         }
         for name, p in module.named_parameters()
+        if keys[p]
     }
 
 

@@ -25,44 +25,9 @@ from worldbench.records.lines import EvalLine, TrainLine
 from worldbench.settings.train import DataConfig, TrainConfig
 from worldbench.training import checkpoint, curve, training_log
 from worldbench.training.arithmetic import guard, resolve_device, set_up
+from worldbench.training.optimizer import apply_gradients, learning_rate, make_optimizer, set_rates
 from worldbench.training.stream import TrainingStream
 from worldbench.training.training_log import TrainingLog
-
-FLOOR = 0.01
-"""The last learning rate of a falling schedule, as a share of the peak."""
-
-
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """The learning rate of a step, counted from 0."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    if config.schedule == "constant":
-        return config.learning_rate
-    progress = (step - config.warmup) / max(1, config.steps - config.warmup)
-    shape = (1 + math.cos(math.pi * progress)) / 2 if config.schedule == "cosine" else 1 - progress
-    return config.learning_rate * (FLOOR + (1 - FLOOR) * shape)
-
-
-def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimizer of the settings. Only matrices have weight decay."""
-    parameters = list(objective.parameters())
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    groups = [g for g in groups if g["params"]]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
-
-
-def apply_gradients(objective: Objective, optimizer: torch.optim.Optimizer, config: TrainConfig) -> None:
-    """End a step: clip the gradients, update the weights, and free the gradients."""
-    if config.clip:
-        for parameters in objective.clip_groups():
-            torch.nn.utils.clip_grad_norm_(parameters, config.clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
 
 
 class Trainer:
@@ -127,9 +92,7 @@ class Trainer:
         for part in parts:
             for name, value in self.objective.backward(part, totals).items():
                 sums[name] = sums.get(name, 0) + value
-        rate = learning_rate(self.config, step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rates(self.optimizer, self.config, step)
         apply_gradients(self.objective, self.optimizer, self.config)
         return sums
 
@@ -213,12 +176,19 @@ class Trainer:
                 f"the weights of {curve.named(gone)} are gone, and training was beyond them; put them back, {again}"
             )
 
+    def _rates(self) -> str:
+        return (
+            "--train.muon_rate and --train.learning_rate"
+            if self.config.optimizer == "muon"
+            else "--train.learning_rate"
+        )
+
     def _check_finite(self, losses: dict[str, float], step: int) -> None:
         if not all(math.isfinite(v) for v in losses.values()):
             terms = ", ".join(f"{k} {v}" for k, v in losses.items())
             raise Diverged(
                 f"the loss is not a number at step {step} ({terms}); the last good checkpoint is kept, "
-                "lower --train.learning_rate"
+                f"lower {self._rates()}"
             )
 
     def _check_weights(self, step: int) -> None:
@@ -227,5 +197,5 @@ class Trainer:
         if not all(bool(torch.isfinite(p).all()) for p in self.objective.parameters()):
             raise Diverged(
                 f"the weights are not numbers after step {step}; the last good checkpoint is kept, "
-                "lower --train.learning_rate"
+                f"lower {self._rates()}"
             )

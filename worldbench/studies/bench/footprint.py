@@ -36,7 +36,7 @@ def peak(plan: Any, label: str) -> dict[str, Any]:
 
     from worldbench.studies.bench.timing import build, rows_of
     from worldbench.training.arithmetic import resolve_device, set_up
-    from worldbench.training.trainer import apply_gradients, make_optimizer
+    from worldbench.training.optimizer import apply_gradients, make_optimizer
 
     device = resolve_device(plan.device, "--device")
     rows = rows_of(plan)

@@ -32,7 +32,7 @@ from worldbench.studies.bench.operations import Operations, count_operations
 from worldbench.studies.bench.plan import PROMPT, REFERENCE, BenchPlan, Shape
 from worldbench.training.arithmetic import resolve_device, set_up
 from worldbench.training.environment import environment
-from worldbench.training.trainer import apply_gradients, make_optimizer
+from worldbench.training.optimizer import apply_gradients, make_optimizer
 
 
 @dataclass(frozen=True)
