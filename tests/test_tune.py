@@ -27,12 +27,17 @@ TRAINED = [e.name for e in models if e.trained]
 # What is drawn
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("name", TRAINED)
-def test_the_same_draws_for_every_objective(name: str) -> None:
+def test_the_same_draws_for_every_objective(name: str, optimizer: str) -> None:
     """The shared settings of every trial are gpt's; trial 0 is the preset; all stay inside the bounds, and no two
     trials agree."""
-    job, shared = resolve("hmm", name, preset="quick", seed=0), ("train.learning_rate", "train.weight_decay")
-    ranges, theirs = space(job), draws(space(resolve("hmm", "gpt", preset="quick", seed=0)), 9)
+    job, gpt = (
+        resolve("hmm", model, preset="quick", seed=0, options=["--train.optimizer", optimizer])
+        for model in (name, "gpt")
+    )
+    shared = ("train.learning_rate", "train.weight_decay", *(["train.muon_rate"] if optimizer == "muon" else []))
+    ranges, theirs = space(job), draws(space(gpt), 9)
     drawn = draws(ranges, 9)
     assert [[s[o] for o in shared] for s in drawn] == [[s[o] for o in shared] for s in theirs]
     assert drawn[0] == {r.option: job.value(r.option) for r in ranges}
@@ -46,6 +51,7 @@ def test_the_same_draws_for_every_objective(name: str) -> None:
         f"model.{n}" for n in weights(models[name].load_config()) if job.value(f"model.{n}") > 0
     }
     assert draws(ranges, 5) == drawn[:5]
+    assert {r.option for r in space(gpt)} == set(shared)
 
 
 def test_what_is_switched_off_stays_off() -> None:

@@ -24,6 +24,8 @@ POLYNOMIAL = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
 EPS = 1e-7
 """Least norm that a matrix is divided by."""
+foreach: Any = torch
+"""torch's operations on lists of tensors, which its own optimizers use and its types leave out."""
 BUFFER = "momentum_buffer"
 """What Muon keeps for each matrix, by the name that torch uses."""
 
@@ -102,15 +104,15 @@ class Muon(torch.optim.Optimizer):
             if BUFFER not in self.state[p]:
                 self.state[p][BUFFER] = torch.zeros_like(p)
         buffers = [self.state[p][BUFFER] for p in parameters]
-        torch._foreach_lerp_(buffers, gradients, 1 - MOMENTUM)
-        updates = torch._foreach_lerp(gradients, buffers, MOMENTUM)
-        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        foreach._foreach_lerp_(buffers, gradients, 1 - MOMENTUM)
+        updates = foreach._foreach_lerp(gradients, buffers, MOMENTUM)
+        foreach._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
         for shape in dict.fromkeys(p.shape for p in parameters):
             chosen = [i for i, p in enumerate(parameters) if p.shape == shape]
             stack = torch.stack([updates[i] for i in chosen])
             tall = shape[0] > shape[1]
             stack = orthogonalized(stack.mT if tall else stack)
             scale = group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
-            torch._foreach_add_(
+            foreach._foreach_add_(
                 [parameters[i] for i in chosen], list((stack.mT if tall else stack).unbind()), alpha=-scale
             )

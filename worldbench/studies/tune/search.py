@@ -13,6 +13,8 @@ from worldbench.settings.job import Job
 
 SHARED = {"train.learning_rate": 8.0, "train.weight_decay": 32.0}
 """Settings that every objective has, and a factor: values are drawn from value / factor to value x factor."""
+MUON = {"train.muon_rate": 8.0}
+"""The same for a setting that is also shared where `train.optimizer` is muon."""
 LAMBDA = "lambda"
 """Options of a model whose names start with this word are weights of loss terms."""
 LAMBDA_FACTOR = 10.0
@@ -41,14 +43,15 @@ class Range:
 
 
 def space(job: Job) -> list[Range]:
-    """The tuned settings of a job: learning rate, weight decay and loss weights. A setting of value 0 is not tuned."""
-    options = {option: (factor, i) for i, (option, factor) in enumerate(SHARED.items())}
+    """The tuned settings of a job: learning rates, weight decay and loss weights. A setting of value 0 is not tuned."""
+    shared = SHARED | (MUON if job.value("train.optimizer") == "muon" else {})
+    options = {option: (factor, i) for i, (option, factor) in enumerate(shared.items())}
     own = weights(type(job.groups["model"])) if "model" in job.groups else []
-    if len(own) > COORDINATES - len(SHARED):
+    if len(own) > COORDINATES - len(shared):
         raise InputError(
-            f"{job.model} has {len(own)} weights to tune; at most {COORDINATES - len(SHARED)} can be tuned"
+            f"{job.model} has {len(own)} weights to tune; at most {COORDINATES - len(shared)} can be tuned"
         )
-    options |= {f"model.{name}": (LAMBDA_FACTOR, i) for i, name in enumerate(own, start=len(SHARED))}
+    options |= {f"model.{name}": (LAMBDA_FACTOR, i) for i, name in enumerate(own, start=len(shared))}
     starts = {option: float(job.value(option)) for option in options}
     return [
         Range(o, starts[o], starts[o] / factor, starts[o] * factor, i)
