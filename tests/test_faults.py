@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,22 @@ def test_the_table_and_the_failure(tmp_path: Path) -> None:
     require(seen, tmp_path)
     with pytest.raises(RunError, match="no metric tells wrong from the exact model"):
         require(record(oracle=EXACT, wrong=EXACT), tmp_path)
+
+
+RECORDS = sorted(Path(__file__).parents[1].glob("results/faults/*/faults.json"))
+
+
+def test_the_page_holds_the_tables_of_the_records() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "faults.md").read_text(encoding="utf-8")
+    parts = re.findall(r"<!-- (results/faults/\S+): begin -->\n(.*?)\n<!-- \1: end -->", page, flags=re.S)
+    tables = dict(parts)
+    assert set(tables) == {path.relative_to(Path(__file__).parents[1]).as_posix() for path in RECORDS} != set()
+    for path in RECORDS:
+        found = read(path, Faults)
+        table = tables[path.relative_to(Path(__file__).parents[1]).as_posix()]
+        assert table == markdown(found), "run worldbench faults again, and copy faults.md into the page"
+        require(found, path.parent)
+        assert len(found.faults) >= (18 if "taxi" in path.parent.name else 8)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
