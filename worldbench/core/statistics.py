@@ -41,7 +41,7 @@ def wilson(successes: float, n: float, quantile: float = Z95) -> tuple[float, fl
     p, z2 = successes / n, quantile**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = quantile * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, centre - half) if p > 0 else 0.0, min(1.0, centre + half) if p < 1 else 1.0
 
 
 @lru_cache
@@ -162,7 +162,7 @@ def share_interval(hits: np.ndarray, tried: np.ndarray) -> Mean:
         variance = float(np.var(hits - p * tried, ddof=1)) / float(tried.mean()) ** 2
         measured, seen = variance / (p * (1 - p)), min(np.count_nonzero(hits > 0), np.count_nonzero(hits < tried))
         design = (seen * measured + PRIOR_UNITS * max(measured, 1.0)) / (seen + PRIOR_UNITS)
-    units = n / design
+    units = n / float(design)
     return Mean(p, n, wilson(p * units, units))
 
 

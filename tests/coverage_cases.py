@@ -1,0 +1,70 @@
+"""The worlds, models and sizes on which coverage is measured, and the scores that have no interval, with the reason."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatch
+
+from coverage import Case
+
+SIZES = {"trials": 60, "documents": 60, "probe_documents": 80, "structure_trials": 60, "pairs": 40, "suffixes": 4}
+
+RIDES = Case(
+    world="taxi",
+    options={"map": "city:24", "min_moves": 2, "max_moves": 8, "held_out_share": 0.5},
+    damage={"rewired": 4, "noise": 0.5},
+    sizes=SIZES | {
+        "suffix_limit": 32, "suffix_tokens": 3, "recall_depth": 2, "arrival_prompts": 60, "arrival_rides": 4,
+        "detours": (0.5,), "curve_documents": 60, "dynamics_documents": 40, "swap_pairs": 40,
+        "reconstruction_rides": 60, "reconstruction_orders": 3,
+    },
+    metrics=(
+        "next_token", "valid_trajectories", "arrival_calibration", "planning_tracking", "detours", "lookahead",
+        "sequence_compression", "sequence_distinction", "split_merge", "excess_loss", "state_probe", "state_curve",
+        "transition_consistency", "state_swap", "map_reconstruction",
+    ),
+)  # fmt: skip
+
+PROCESS = Case(
+    world="hmm",
+    options={"process": "rrxor", "length": 8},
+    damage={"rewired": 0, "noise": 0.5},
+    sizes=SIZES | {"suffix_limit": 32, "suffix_tokens": 3, "dynamics_documents": 40, "curve_documents": 60},
+    metrics=(
+        "next_token",
+        "excess_loss",
+        "split_merge",
+        "belief_probe",
+        "state_curve",
+        "transition_consistency",
+        "effective_rank",
+    ),
+)
+
+MAZES = Case(
+    world="maze-solve",
+    options={"rows": 3},
+    damage={"rewired": 2},
+    sizes=SIZES | {"shift_trials": 30},
+    metrics=("solved_paths", "retelling", "minimal_pairs", "out_of_distribution"),
+)
+
+CASES = {"rides": RIDES, "process": PROCESS, "mazes": MAZES}
+
+WITHOUT = {
+    "*_shuffled": "Each evaluation draws another order of the labels, which is not a choice of documents.",
+    "effective_rank.*": "The rank of a matrix of hidden states is not a mean over rows, and grows with their number.",
+    "state_curve.threshold": "A share of the best score, which has an interval, under another name.",
+    "excess_loss.exact_bayes": "It is computed from the world alone, at the positions of the documents.",
+}
+"""Scores without an interval, by pattern, and why."""
+
+SOMETIMES = {
+    "arrival_calibration.spread": "Too few prompts lose a ride, or too few arrive, for a bootstrap.",
+    "arrival_calibration.concentration": "Too few prompts lose a ride, or too few arrive, for a bootstrap.",
+}
+"""Scores that have no interval in some evaluations."""
+
+
+def reason_without(score: str) -> str | None:
+    """Why a score `metric.score` never has an interval; None if it should have one."""
+    return next((reason for pattern, reason in WITHOUT.items() if fnmatch(score, pattern)), None)
