@@ -129,13 +129,16 @@ def roll(evaluation: Evaluation, model: Able, known: Truth, at: Positions, trans
         curves["step"].append(step)
         curves["n"].append(len(row))
         true = h[index[row, t + step]]
-        for name, hidden in {"direct": true, "other_document": true[rng.permutation(len(true))], **state}.items():
+        order, at_step = rng.permutation(len(true)), np.bincount(row, minlength=n)
+        for name, hidden in {"direct": true, "other_document": true[order], **state}.items():
             kl = law_kl(law, model.head(hidden, last), answers)
             curves[name].append(float(kl.mean()))
             if step <= SUMMED:
                 total[name] += np.bincount(row, kl, minlength=n)
+                if name == "other_document":  # a document changes this sum as a prefix, and as the other document
+                    total[name] += np.bincount(row[order], kl, minlength=n) - kl.mean() * at_step
         if step <= SUMMED:
-            count += np.bincount(row, minlength=n)
+            count += at_step
             summed.append((row, law))
     if summed:
         rows, laws = (np.concatenate(parts) for parts in zip(*summed))
