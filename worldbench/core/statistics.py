@@ -1,9 +1,10 @@
 """Intervals, tests and corrections for all tables. All intervals are at 95%.
 
-A rate over trials gets Wilson's interval. A mean over many independent trials gets the normal interval. A mean over
-a few seeds gets Student's t interval. A single seed gets no interval. Two models are compared on the seeds that both
-have, with a correction for the number of comparisons in the table. Every other statistic is bootstrapped over
-prompts.
+A rate over trials gets Wilson's interval; a share over units with several tries each gets the same interval with a
+design effect. A mean over many independent trials gets the normal interval, a ratio of two sums the linearized one. A
+mean over a few seeds gets Student's t interval. A single seed gets no interval. Two models are compared on the seeds
+that both have, with a correction for the number of comparisons in the table. `bootstrap` is for other statistics of
+means. (Probes have a jackknife of their own: `metrics/probe_scores.py`.)
 """
 
 from __future__ import annotations
