@@ -87,7 +87,8 @@ def test_published_files_are_read_and_written_again(path: Path, tmp_path: Path) 
     record, old = read_any(path), json.loads(path.read_text())
     write(tmp_path / "new.json", record)
     assert read(tmp_path / "new.json", type(record)) == record
-    new = json.loads(with_old_names((tmp_path / "new.json").read_text()))
+    content = (tmp_path / "new.json").read_text()
+    new = json.loads(with_old_names(content) if old.get("schema_version", 1) < 3 else content)
     assert {"kind": record.kind, **without_bounds(old), "schema_version": VERSION} == without_bounds(new)
 
 
