@@ -21,7 +21,7 @@ from worldbench.core.options import LATER, require_at_least, small
 from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import layers_at, positions
-from worldbench.metrics.linear_probe import fit_affine, fit_discriminant
+from worldbench.metrics.linear_probe import fit_affine, fit_discriminant, left_out
 
 DRAWS, FOLDS, GROUPS = 1000, 5, 10
 """FOLDS: parts of the rows that are predicted together. GROUPS: parts of the documents that are left out in turn."""
@@ -34,8 +34,7 @@ class CurveOptions:
     """What the state is read from, and when a layer has it."""
 
     curve_documents: int = field(default=400, metadata={**LATER, **small(200)})
-    """Number of held-out documents for the probes of every layer. Each fifth is predicted by a probe that is fitted
-    on the others."""
+    """Number of held-out documents for the probes of every layer."""
     curve_share: float = field(default=0.95, metadata=LATER)
     """Share of the score of the best layer that a layer must reach to count as a layer that has the state."""
 
@@ -54,8 +53,9 @@ class Question:
     """What is predicted from hidden states.
 
     name: of the target. row, length: int [M], the hidden state after `length` tokens of document `row` (ascending).
-    y: classes int [M], or vectors float [M, K]. classes: their number; 0 for vectors. fold: int [M], the rows that
-    are predicted together. document, at: int [O], the document and the row of each occurrence.
+    y: classes int [M], or vectors float [M, K]. classes: their number; 0 for vectors. fold: int [M], the rows that are
+    predicted together, without their documents; None: each row is predicted alone. document, at: int [O], the document
+    and the row of each occurrence.
     """
 
     name: str
@@ -63,12 +63,12 @@ class Question:
     length: np.ndarray
     y: np.ndarray
     classes: int
-    fold: np.ndarray
+    fold: np.ndarray | None
     document: np.ndarray
     at: np.ndarray
 
     @classmethod
-    def of(cls, world: Able, documents: Documents, seed: int) -> Question | None:
+    def of(cls, world: Able, documents: Documents) -> Question | None:
         """The belief where the world has one (by distinct prefix, without the bare prompt); else the first class among
         the world's targets, else its first coordinates. None if the world names no state."""
         found = positions(world, documents)
@@ -80,9 +80,8 @@ class Question:
             _, first, at = np.unique(prefixes, axis=0, return_index=True, return_inverse=True)
             order = np.argsort(first)
             chosen, rank = kept[first[order]], np.argsort(order)
-            fold = folds(length[chosen], streams.generator("evaluation", seed, "state curve"))
             belief = world.beliefs(found.states.take(chosen))
-            return cls("belief", row[chosen], length[chosen], belief, 0, fold, row[kept], rank[at.ravel()])
+            return cls("belief", row[chosen], length[chosen], belief, 0, None, row[kept], rank[at.ravel()])
         targets = world.targets(found.states)
         names = sorted(targets, key=lambda name: targets[name].dtype.kind == "f")
         if not names:
@@ -98,14 +97,17 @@ class Question:
 
     def score(self, x: np.ndarray) -> float:
         """1 - sum of losses / sum of the largest losses that count, over occurrences: the accuracy, or R^2. Each row is
-        predicted from x [M, ..] by the probe that is fitted on the other folds. Classes that no other fold has are left
-        out. NaN if nothing is left, or if the vectors do not vary."""
+        predicted from x [M, ..] by the probe that is fitted on the other folds, or on all other rows. Classes that no
+        other fold has are left out. NaN if nothing is left, or if the vectors do not vary."""
         w = np.bincount(self.at, minlength=len(x)).astype(float)
+        kept = w > 0
         lost, total = np.zeros(len(x)), np.ones(len(x))
         if not self.classes:
             total = ((self.y - w @ self.y / w.sum()) ** 2).sum(axis=1)
-        for fold in range(FOLDS):
-            here, fit = (self.fold == fold) & (w > 0), (self.fold != fold) & (w > 0)
+        if self.fold is None:
+            lost[kept] = ((left_out(x[kept], self.y[kept], w[kept]) - self.y[kept]) ** 2).sum(axis=1)
+        for fold in range(FOLDS) if self.fold is not None else ():
+            here, fit = (self.fold == fold) & kept, (self.fold != fold) & kept
             if not here.any():
                 continue
             if self.classes:
@@ -115,15 +117,6 @@ class Question:
             else:
                 lost[here] = ((fit_affine(x[fit], self.y[fit], w[fit])(x[here]) - self.y[here]) ** 2).sum(axis=1)
         return 1 - float(w @ lost) / float(w @ total) if w @ total > 1e-15 * w.sum() else math.nan
-
-
-def folds(prefix_length: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """int [M], a random fold of each prefix. Short prefixes are few and weigh much, so every fold gets some of each
-    length."""
-    shuffled = rng.permutation(len(prefix_length))
-    out = np.empty(len(prefix_length), np.int64)
-    out[shuffled[np.argsort(prefix_length[shuffled], kind="stable")]] = np.arange(len(prefix_length)) % FOLDS
-    return out
 
 
 def spread(scores: dict[str, np.ndarray], seed: int) -> np.ndarray:
@@ -149,8 +142,9 @@ def earliest(scores: np.ndarray, share: float) -> np.ndarray:
 
 class StateCurve(Metric):
     """The score of a linear probe of the state, layer by layer: R^2 of the exact belief where the world has one, else
-    the accuracy for the class of the state (the intersection), else R^2 of its coordinates. Each fifth of the
-    rows is predicted by a probe that is fitted on the others.
+    the accuracy for the class of the state (the intersection), else R^2 of its coordinates. A prefix is
+    predicted by the probe of all other prefixes; classes and coordinates of each fifth of the documents, by the probe
+    of the other documents.
 
     `earliest_layer` (primary): the number of the first layer whose score reaches 95% of the best layer's (option
     curve_share). Layer 0 is the embedding. `best`: the score of the best layer; `best_untrained`: the same for an
@@ -177,7 +171,7 @@ class StateCurve(Metric):
     damage: ClassVar[tuple[Damage, ...]] = (Damage("best", worse=("blur",), monotone=True),)
 
     def applies(self, world: Able, model: SequenceModel) -> str | None:
-        question = Question.of(world, world.sample(0, "test", 0, 20), 0) if world.longest > 1 else None
+        question = Question.of(world, world.sample(0, "test", 0, 20)) if world.longest > 1 else None
         if question is None:
             return f"the world {world.name!r} names no state to be probed for"
         if question.name == "belief" and question.y.shape[1] < 2:
@@ -187,7 +181,7 @@ class StateCurve(Metric):
     def measure(self, evaluation: Evaluation) -> Report:
         world, model, c, seed = evaluation.world, evaluation.model, evaluation.settings, evaluation.seed
         documents = world.sample(seed, "test", 0, c.curve_documents)
-        question = Question.of(world, documents, seed)
+        question = Question.of(world, documents)
         assert question is not None
         parts = [question, *(question.without(group) for group in range(GROUPS))]
 
