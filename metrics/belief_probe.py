@@ -192,7 +192,7 @@ class BeliefProbe(Metric):
             report.notes.append("no kl: beliefs of a generalized process are no probabilities")
         codes = {"": predicted, "_hidden": h} | ({"_law": law} if law is not None else {})
         shuffled = belief[streams.generator("evaluation", seed, "belief probe").permutation(len(belief))]
-        controls = {"shuffled": (h, None, shuffled)}
+        controls: dict[str, tuple[np.ndarray, np.ndarray | None, np.ndarray]] = {"shuffled": (h, None, shuffled)}
         untrained = model.untrained(seed)
         if untrained is None:
             report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")

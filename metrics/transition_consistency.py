@@ -79,8 +79,8 @@ class Rolled:
     @property
     def gain(self) -> Gain:
         """Over the documents that have places."""
-        sums = (self.total[name][self.count > 0] for name in ("direct", "other_document", "single_law"))
-        return Gain(*sums, "documents")
+        own, other, single = (self.total[x][self.count > 0] for x in ("direct", "other_document", "single_law"))
+        return Gain(own, other, single, "documents")
 
     def shares(self, name: str, key: str) -> dict[str, Score]:
         """The scores `key` ("normalized..") and "kept.." of a transition. It may be absent where no score is defined
