@@ -17,7 +17,6 @@ from worldbench.baselines.references import Oracle
 from worldbench.cli.main import main
 from worldbench.core.errors import RunError
 from worldbench.core.eval_config import eval_config, eval_config_type
-from worldbench.core.metric import Metric
 from worldbench.core.model import SequenceModel, log_softmax
 from worldbench.core.options import small_values
 from worldbench.core.registry import metrics
@@ -211,14 +210,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.slow
 def test_every_wrong_model_is_told_from_the_exact_one_by_some_primary_score(tmp_path: Path) -> None:
     """All primary scores, for all wrong models, on a small city."""
-    settings = FaultSettings(eval_config(**small_values(eval_config_type())), seeds=5)
+    sizes = {**small_values(eval_config_type()), "reconstruction_rides": 100}
+    settings = FaultSettings(eval_config(**sizes), seeds=5)
     found, folder = faults_in(tmp_path, CITY, settings, Display(quiet=True))
     require(found, folder)
     apart = told_apart(found)
     assert len(apart) >= 18
     for name in ("next_token", "lookahead", "sequence_compression", "map_reconstruction"):
         assert "hot" not in [fault for fault, by in apart.items() if name in by], "the table says who is blind"
-    for entry in metrics:
-        metric: Metric = entry.load()
-        if metric.blind is None and any(metric.name in scores for scores in found.scores.values()):
-            assert any(metric.name in by for by in apart.values()), f"{metric.name} sees no fault"
+    for name in ("excess_loss", "split_merge"):
+        assert sum(name in by for by in apart.values()) >= 20, "the table says who sees nearly all"
