@@ -100,7 +100,7 @@ def _components(world: World, allowed: Kinds) -> str | None:
 
 
 FAULTS: tuple[Fault, ...] = (
-    Fault("wrong-goal", "aims at another goal, always the same one for a goal", drivers.WrongGoal, _allowed("blind")),
+    Fault("wrong-goal", "aims at another goal, which a hash of the goal chooses", drivers.WrongGoal, _allowed("blind")),
     Fault(
         "half-wrong-goals",
         "aims at another goal after half of the prompts",
