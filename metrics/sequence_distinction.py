@@ -135,7 +135,7 @@ class SequenceDistinction(Metric):
     """
 
     name, version, direction = "sequence_distinction", 2, "higher"
-    primary = "recall_map"
+    primary, beside = "recall_map", ("recall_same_place_law",)
     needs = (Automaton, HasHistories)
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
