@@ -21,7 +21,7 @@ if not torch.cuda.is_available():
 TRAINED = [name for name in models.names() if models[name].trained]
 
 
-def trained(out: Path, world: str, model: str) -> Path:
+def trained(out: Path, world: str, model: str, *more: str) -> Path:
     """The folder of a tiny run on the graphics card."""
     shape = dataclasses.asdict(tiny_model(model))
     options = OPTIONS | {"model": {name: shape[name] for name in TINY_MODELS if name in shape}}
@@ -33,21 +33,32 @@ def trained(out: Path, world: str, model: str) -> Path:
     ]
     code, said = call(
         *("run", world, "--model", model, "--preset", "small", *tiny_words(world), *words),
-        *("--train.device", "cuda", "--out", out, "--quiet"),
+        *("--train.device", "cuda", "--out", out, "--quiet", *more),
     )
     assert code == 0, said
     return next(out.glob(f"{world}-{model}-*"))
 
 
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 @pytest.mark.parametrize("model", TRAINED)
-def test_an_objective_trains_to_the_same_bits(tmp_path: Path, model: str) -> None:
+def test_an_objective_trains_to_the_same_bits(tmp_path: Path, model: str, optimizer: str) -> None:
     with warnings.catch_warnings(record=True) as said:
-        folders = [trained(tmp_path / name, "taxi", model) for name in "ab"]
+        folders = [trained(tmp_path / name, "taxi", model, "--train.optimizer", optimizer) for name in "ab"]
     assert [str(w.message) for w in said] == []
     files = [{p.name: p.read_bytes() for p in f.rglob("*.safetensors")} for f in folders]
     assert files[0]
     assert files[0] == files[1]
     assert (folders[0] / "metrics.jsonl").read_bytes() == (folders[1] / "metrics.jsonl").read_bytes()
+
+
+def test_muon_on_a_graphics_card_is_muon_on_the_processor() -> None:
+    """To the rounding of fp32: matrix products on the card use fp32 too."""
+    from worldbench.training.muon import orthogonalized
+
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((3, 64, 64), (2, 64, 256)):
+        x = torch.randn(shape, generator=generator)
+        torch.testing.assert_close(orthogonalized(x.cuda()).cpu(), orthogonalized(x), rtol=2e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize("world", sorted(TINY_WORLDS))
