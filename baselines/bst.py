@@ -31,7 +31,7 @@ from worldbench.baselines.batch import Batch
 from worldbench.baselines.cached import CachedDecoder
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, matrices, safe
-from worldbench.baselines.pairs import Pairs, pairs_of, suffix_rows
+from worldbench.baselines.pairs import Pairs, Part, pairs_of, parts_of, suffix_rows
 from worldbench.core.errors import InputError
 
 FLOATS_AT_ONCE = 1 << 24
@@ -95,7 +95,6 @@ class BST(Objective):
         c = self.config
         self.suffix = Encoder(c.width, c.layers, c.heads, c.head_width, c.mlp_width)
         self.text_head = TextHead(c.width)
-        self._pairs: tuple[Batch, Pairs] | None = None
 
     def inner_matrices(self) -> list[nn.Parameter]:
         """Those of both encoders, and of the SwiGLU of the text head."""
@@ -138,19 +137,27 @@ class BST(Objective):
     # Training
 
     def pairs(self, batch: Batch) -> Pairs:
-        """The pairs that the step uses of this batch; computed once for `counts` and `backward`."""
-        if self._pairs is None or self._pairs[0] is not batch:
-            self._pairs = batch, pairs_of(batch, self.config.min_gap, self.config.pairs, self.pad, self.seed)
-        return self._pairs[1]
+        """The pairs that the step uses of this batch."""
+        return batch.derived(pairs_of, *self._how())
+
+    def _how(self) -> tuple[int, float, int, int]:
+        """Which pairs are used: the arguments of `pairs_of`."""
+        return self.config.min_gap, self.config.pairs, self.pad, self.seed
+
+    def _parts(self, batch: Batch) -> list[Part]:
+        """The pairs of the batch, in parts that bound the memory."""
+        floats = 2 * self.vocabulary + 8 * self.width + 4 * self.text_head.down.in_features
+        return batch.derived(parts_of, max(1, FLOATS_AT_ONCE // floats), *self._how())
 
     def counts(self, batch: Batch) -> dict[str, Count]:
+        batch.derived(suffix_rows, self.pad)
+        self._parts(batch)
         return {"pairs": len(self.pairs(batch).prefix)}
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
         """As `Objective.backward`. The gradient of the head is computed first, for some pairs at a time, down to
         detached encodings; then each encoder is differentiated once."""
-        pairs = self.pairs(batch)
-        tokens, document, position = suffix_rows(batch, self.pad)
+        tokens, document, position = batch.derived(suffix_rows, self.pad)
         f = self.encode_batch(batch)
         b = (
             self.suffix(self.embed(tokens), None, None)
@@ -159,23 +166,25 @@ class BST(Objective):
         )
         gradient_f, gradient_b = torch.zeros_like(f), torch.zeros_like(b)
         terms = self._head_backward(
-            (f.detach(), gradient_f), (b.detach(), gradient_b), pairs, 2 * safe(totals["pairs"])
+            (f.detach(), gradient_f),
+            (b.detach(), gradient_b),
+            self.pairs(batch),
+            self._parts(batch),
+            2 * safe(totals["pairs"]),
         )
         torch.autograd.backward([f, b], [gradient_f, gradient_b])
-        self._pairs = None
         return {"next_token": terms[0], "previous_token": terms[1]}
 
-    def _head_backward(self, f: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], pairs: Pairs, total: Count) -> Tensor:
+    def _head_backward(
+        self, f: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor], pairs: Pairs, parts: list[Part], total: Count
+    ) -> Tensor:
         """Add to the gradients of f [B, T, D], of b [B, U, D] and of the head. f and b are given as (value, gradient).
 
         Returns both terms [2]: their sums, divided by half of `total`.
         """
         t, u, terms = f[0].shape[1], b[0].shape[1], f[0].new_zeros(2)
-        size = max(1, FLOATS_AT_ONCE // (2 * self.vocabulary + 8 * self.width + 4 * self.text_head.down.in_features))
-        for part in torch.split(torch.arange(len(pairs.prefix), device=pairs.prefix.device), size):
-            prefix, suffix = pairs.prefix[part], pairs.suffix[part]
-            # Pairs are ordered by row, so that only the encodings of these rows are needed.
-            low, high = int(prefix[0]) // t, int(prefix[-1]) // t + 1
+        for start, stop, low, high in parts:
+            prefix, suffix, following, previous = (x[start:stop] for x in pairs)
             leaf_f, leaf_b = (x[low:high].flatten(0, 1).requires_grad_() for x in (f[0], b[0]))
             i, j = prefix - low * t, suffix - low * u
             first = self.text_head.of_prefix(leaf_f).index_select(0, i) + self.text_head.of_suffix(leaf_b).index_select(
@@ -183,8 +192,8 @@ class BST(Objective):
             )
             halves = self.text_head(leaf_f.index_select(0, i), leaf_b.index_select(0, j), first)
             losses = [
-                F.cross_entropy(self.trunk.head(half), target[part], reduction="sum")
-                for half, target in zip(halves, (pairs.next, pairs.previous))
+                F.cross_entropy(self.trunk.head(half), target, reduction="sum")
+                for half, target in zip(halves, (following, previous))
             ]
             ((losses[0] + losses[1]) / total).backward()
             terms += torch.stack(losses).detach() * (2 / total)

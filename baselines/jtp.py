@@ -13,16 +13,17 @@ Shape letters: B rows, T tokens, M positions, S slots (d + 1), H heads, C head s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldbench.baselines.backbone import RMSNorm, document_mask
-from worldbench.baselines.batch import Batch
+from worldbench.baselines.batch import Batch, places
 from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.horizons import check_horizon, continues, tokens_ahead
-from worldbench.baselines.objective import Count, Objective, matrices, safe
+from worldbench.baselines.horizons import check_horizon, scored_ahead, tokens_ahead
+from worldbench.baselines.objective import Count, Objective, at, matrices, safe
 
 GAMMA = 0.1
 """Initial weight of the hidden state in the planning sequence."""
@@ -72,6 +73,39 @@ class Planning(nn.Module):
         return self.out((scores.softmax(-1) @ v).transpose(1, 2).reshape(m, s, -1))
 
 
+class Part(NamedTuple):
+    """Some of the positions with a scored slot.
+
+    cell: int64 [M], the flat places of the positions among the inputs [B, T]. ahead: int64 [M, S], the places of the
+    tokens of their slots. on: int64 [N], the flat places of the scored slots in [M, S]. slot: int64 [N], their numbers.
+    target: int64 [N], the tokens that they predict.
+    """
+
+    cell: Tensor
+    ahead: Tensor
+    on: Tensor
+    slot: Tensor
+    target: Tensor
+
+
+def scored_slots(rows: Batch, slots: int, size: int) -> list[Part]:
+    """For `Batch.derived`: the positions with a scored slot, at most `size` in a part."""
+    b, t = rows.tokens.shape
+    scored = torch.zeros(b, t, slots, dtype=torch.bool)
+    scored[:, :, 0] = rows.scored
+    for i, mask in enumerate(scored_ahead(rows, slots - 1), start=1):
+        scored[:, : t - i, i] = mask
+    cell = places(scored.any(2))
+    # A slot beyond the end of the row is not scored, and no scored slot attends to it, so its input is arbitrary.
+    ahead = torch.minimum(cell[:, None] + torch.arange(slots), (cell // t * t + t - 1)[:, None])
+    on, target = scored.flatten(0, 1)[cell], rows.following.flatten()[ahead]
+    return [
+        Part(cell_, ahead_, places(on_), on_.nonzero()[:, 1], target_[on_])
+        for cell_, ahead_, on_, target_ in zip(*(x.split(size) for x in (cell, ahead, on, target)))
+        if len(cell_)
+    ]
+
+
 class JTP(Objective):
     """The shared backbone, whose hidden state predicts several tokens through the planning attention. Predictions use
     slot 0."""
@@ -107,21 +141,19 @@ class JTP(Objective):
         )
 
     def counts(self, batch: Batch) -> dict[str, Count]:
+        self._parts(batch)
         return tokens_ahead(batch, self.config.horizon)
 
-    def _slots(self, batch: Batch) -> Tensor:
-        """The slots that are scored, bool [B, T, S]."""
-        b, t = batch.tokens.shape
-        out = torch.zeros(b, t, self.config.horizon + 1, dtype=torch.bool, device=batch.tokens.device)
-        out[:, :, 0] = batch.scored
-        for i, inside in enumerate(continues(batch, self.config.horizon), start=1):
-            out[:, : t - i, i] = inside & batch.scored[:, i:]
-        return out if self.config.lambda_jtp else out[:, :, :1]
+    def _parts(self, batch: Batch) -> list[Part]:
+        """The scored slots of the batch, in parts that bound the memory."""
+        c = self.config
+        slots = c.horizon + 1 if c.lambda_jtp else 1
+        return batch.derived(scored_slots, slots, max(1, FLOATS_AT_ONCE // (slots * (self.vocabulary + 12 * c.width))))
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
         """As `Objective.backward`. The gradient of the planning sequences is computed first, for some positions at a
         time, down to detached copies of the states and embeddings; then the trunk is differentiated once."""
-        c, t = self.config, batch.tokens.shape[1]
+        c = self.config
         embedded = self.embed(batch.tokens)
         h = (
             self.trunk(embedded, None, None)
@@ -129,23 +161,15 @@ class JTP(Objective):
             else self.trunk(embedded, batch.position, document_mask(batch.document))
         )
         leaf_h, leaf_e = (x.detach().flatten(0, 1).requires_grad_() for x in (h, embedded))
-        slots_BTS = self._slots(batch)
-        s = slots_BTS.shape[2]
-        cell = torch.nonzero(slots_BTS.any(2).flatten())[:, 0]
-        scored = slots_BTS.flatten(0, 1)[cell]
-        # A slot beyond the end of the row is not scored, and no scored slot attends to it, so its input is arbitrary.
-        ahead = torch.minimum(cell[:, None] + torch.arange(s, device=cell.device), (cell // t * t + t - 1)[:, None])
-        target = batch.following.flatten()[ahead]
+        parts = self._parts(batch)
+        s = c.horizon + 1 if c.lambda_jtp else 1
         divisors = [safe(totals["next_token"]), *(safe(totals.get(f"ahead_{i}", 0)) * c.horizon for i in range(1, s))]
-        weight = 1 / torch.stack([torch.as_tensor(x, dtype=h.dtype, device=h.device) for x in divisors])
+        weight = 1 / torch.stack([x.to(h) if isinstance(x, Tensor) else h.new_full((), x) for x in divisors])
         terms = h.new_zeros(2)
-        size = max(1, FLOATS_AT_ONCE // (s * (self.vocabulary + 12 * c.width)))
-        for part in torch.split(torch.arange(len(cell), device=cell.device), size):
-            e_MSD = leaf_e.index_select(0, ahead[part].flatten()).view(len(part), s, -1)
-            out = self.plan(leaf_h.index_select(0, cell[part]), e_MSD)
-            on = scored[part]
-            loss = F.cross_entropy(self.trunk.head(out[on]), target[part][on], reduction="none")
-            slot = torch.nonzero(on)[:, 1]
+        for cell, ahead, on, slot, target in parts:
+            e_MSD = leaf_e.index_select(0, ahead.flatten()).view(*ahead.shape, c.width)
+            out = self.plan(leaf_h.index_select(0, cell), e_MSD)
+            loss = F.cross_entropy(self.trunk.head(at(out, on)), target, reduction="none")
             weighted = loss * weight[slot]
             next_token, later = (weighted * (slot == 0)).sum(), (weighted * (slot > 0)).sum()
             (next_token + c.lambda_jtp * later).backward()

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from worldbench.baselines.backbone import Block, RMSNorm, document_mask, swiglu_width
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.horizons import check_horizon, continues, tokens_ahead
-from worldbench.baselines.objective import Count, Objective, matrices, safe
+from worldbench.baselines.horizons import check_horizon, places_ahead, tokens_ahead
+from worldbench.baselines.objective import Count, Objective, at, matrices, safe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,18 +81,17 @@ class MTP(Objective):
             x = block(x, rotation, mask)
         leaf = x.detach().requires_grad_()
         ahead = x.new_zeros(())
-        for i, (head, inside) in enumerate(zip(self.heads, continues(batch, self.config.horizon)), start=1):
-            scored = inside & batch.scored[:, i:]
+        for i, place in enumerate(batch.derived(places_ahead, self.config.horizon), start=1):
             if not self.config.lambda_mtp:
                 break
-            logits = self.trunk.head(head(leaf, rotation, mask)[:, : t - i][scored])
-            loss = F.cross_entropy(logits, batch.following[:, i:][scored], reduction="sum") / (
+            logits = self.trunk.head(at(self.heads[i - 1](leaf, rotation, mask), place))
+            loss = F.cross_entropy(logits, batch.following.flatten()[place + i], reduction="sum") / (
                 safe(totals[f"ahead_{i}"]) * self.config.horizon
             )
             (self.config.lambda_mtp * loss).backward()
             ahead = ahead + loss.detach()
         h = self.trunk.norm(self.trunk.blocks[-1](x, rotation, mask))
-        next_token = self.next_token_sum(h, batch.targets) / safe(totals["next_token"])
+        next_token = self.next_token_sum(h, batch) / safe(totals["next_token"])
         if leaf.grad is None:
             next_token.backward()
         else:

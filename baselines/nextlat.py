@@ -27,8 +27,8 @@ from torch.func import functional_call
 from worldbench.baselines.backbone import RMSNorm, document_mask
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.objective import Count, Objective, matrices, safe
-from worldbench.baselines.rollout import Columns, other_places, pick
+from worldbench.baselines.objective import Count, Objective, at, matrices, safe
+from worldbench.baselines.rollout import Rollout, other_places, pick, rollout
 from worldbench.core.errors import InputError, not_among
 from worldbench.core.options import LATER
 
@@ -153,16 +153,19 @@ class NextLat(Objective):
         return super().clip_groups()
 
     def counts(self, batch: Batch) -> dict[str, Count]:
-        out: dict[str, Count] = {"next_token": batch.scored.sum()}
-        columns = self._columns(batch)
-        for i, inside in enumerate(columns.steps(self.config.horizon), start=1):
-            scored = inside & columns.scored[:, i:]
-            out[f"next_h_{i}"] = (scored if self.config.mask_prompts else inside).sum()
-            out[f"kl_{i}"] = scored.sum()
+        if self.config.control == "shuffled":
+            self._other_places(batch)
+        out: dict[str, Count] = {"next_token": len(batch.scored_places)}
+        for i, step in enumerate(self._rollout(batch).steps, start=1):
+            out[f"next_h_{i}"] = len(step.scored if self.config.mask_prompts else step.inside)
+            out[f"kl_{i}"] = len(step.scored)
         return out
 
-    def _columns(self, batch: Batch) -> Columns:
-        return Columns.of(batch, through_ends=self.config.mask == "landing")
+    def _rollout(self, batch: Batch) -> Rollout:
+        return batch.derived(rollout, self.config.horizon, self.config.mask == "landing")
+
+    def _other_places(self, batch: Batch) -> Tensor:
+        return batch.derived(other_places, "control", self.seed)
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
         """As `Objective.backward`. The gradient of the rollout is computed first, down to detached copies of the
@@ -177,14 +180,14 @@ class NextLat(Objective):
         terms: dict[str, Tensor] = {}
         leaves: list[tuple[Tensor, Tensor]] = []
         if c.lambda_h or c.lambda_kl:
-            columns = self._columns(batch)
+            columns = self._rollout(batch)
             if columns.source is not None:  # behind the inputs, the last token of every document
                 embedded = torch.cat(
-                    [embedded, self.embed(torch.where(batch.following >= 0, batch.following, self.pad))], dim=1
+                    [embedded, self.embed(batch.following.masked_fill(batch.following < 0, self.pad))], dim=1
                 )
             leaves = [(tensor, tensor.detach().requires_grad_(c.control != "cut")) for tensor in (h, embedded)]
             terms = self._latent_backward(leaves[0][1], leaves[1][1], batch, columns, totals)
-        next_token = self.next_token_sum(h, batch.targets) / safe(totals["next_token"])
+        next_token = self.next_token_sum(h, batch) / safe(totals["next_token"])
         roots: list[Tensor] = [next_token]
         gradients: list[Tensor] = [torch.ones_like(next_token)]
         for tensor, leaf in leaves:
@@ -195,7 +198,7 @@ class NextLat(Objective):
         return {"next_token": next_token.detach(), **terms}
 
     def _latent_backward(
-        self, h_BTD: Tensor, e_BUD: Tensor, batch: Batch, columns: Columns, totals: dict[str, Count]
+        self, h_BTD: Tensor, e_BUD: Tensor, batch: Batch, columns: Rollout, totals: dict[str, Count]
     ) -> dict[str, Tensor]:
         """Add the gradients of both latent terms to the leaves h and e and to the parameters. Returns the terms,
         detached.
@@ -206,7 +209,7 @@ class NextLat(Objective):
         c = self.config
         target = h_BTD.detach() if c.stop_target else h_BTD
         if c.control == "shuffled":
-            target = pick(target, other_places(batch, "control", self.seed))
+            target = pick(target, self._other_places(batch))
         target, h, e = columns.latents(target), columns.latents(h_BTD), columns.tokens(e_BUD)
         with torch.no_grad():
             teacher = F.log_softmax(self.head(target), dim=-1) if c.lambda_kl else None
@@ -214,17 +217,16 @@ class NextLat(Objective):
         roots: list[Tensor] = []
         gradients: list[Tensor] = []
         predicted = h
-        for i, inside in enumerate(columns.steps(c.horizon), start=1):
+        for i, step in enumerate(columns.steps, start=1):
             predicted = self.dynamics(predicted[:, : h.shape[1] - i], e[:, i:])
-            scored = inside & columns.scored[:, i:]
             if c.lambda_h:
-                supervised = scored if c.mask_prompts else inside
-                difference = F.smooth_l1_loss(predicted[supervised], target[:, i:][supervised], reduction="sum")
+                own, other = (step.scored, step.scored_target) if c.mask_prompts else (step.inside, step.inside_target)
+                difference = F.smooth_l1_loss(at(predicted, own), at(target, other), reduction="sum")
                 regression = regression + difference / (c.width * safe(totals[f"next_h_{i}"]) * c.horizon)
             if teacher is not None:
-                student = predicted[scored]
+                student = at(predicted, step.scored)
                 value, gradient = self._divergence_backward(
-                    student, teacher[:, i:][scored], safe(totals[f"kl_{i}"]) * c.horizon
+                    student, at(teacher, step.scored_target), safe(totals[f"kl_{i}"]) * c.horizon
                 )
                 divergence = divergence + value
                 roots.append(student)

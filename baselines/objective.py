@@ -71,7 +71,12 @@ class Objective(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def counts(self, batch: Batch) -> dict[str, Count]:
-        """Number of positions of each term in the batch."""
+        """Number of positions of each term in the batch.
+
+        The trainer calls this with a batch in the memory of the CPU, in a thread beside the step before. Whatever
+        `backward` must know of the rows to choose the shape of a tensor is derived here (`Batch.derived`), so that
+        `backward` never reads the device.
+        """
 
     @abc.abstractmethod
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
@@ -113,10 +118,10 @@ class Objective(nn.Module, abc.ABC):
         refuse_condition(self.name, condition)
         return CachedDecoder(self, device, prompts, lengths)
 
-    def next_token_sum(self, h_BTD: Tensor, targets: Tensor) -> Tensor:
+    def next_token_sum(self, h_BTD: Tensor, batch: Batch) -> Tensor:
         """Sum of -log p(target) over the scored positions, in nats. Other positions get no logits, to save time."""
-        scored = targets >= 0
-        return nn.functional.cross_entropy(self.head(h_BTD[scored]), targets[scored], reduction="sum")
+        targets = batch.targets.flatten()[batch.scored_places]
+        return nn.functional.cross_entropy(self.head(at(h_BTD, batch.scored_places)), targets, reduction="sum")
 
     def inner_matrices(self) -> list[nn.Parameter]:
         """The matrices that Muon trains (`train.optimizer muon`): those which map hidden states to hidden states.
@@ -147,10 +152,10 @@ class NextToken(Objective):
     serves_labels = True
 
     def counts(self, batch: Batch) -> dict[str, Count]:
-        return {"next_token": batch.scored.sum()}
+        return {"next_token": len(batch.scored_places)}
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
-        loss = self.next_token_sum(self.encode_batch(batch), batch.targets) / safe(totals["next_token"])
+        loss = self.next_token_sum(self.encode_batch(batch), batch) / safe(totals["next_token"])
         loss.backward()
         return {"next_token": loss.detach()}
 
@@ -158,6 +163,11 @@ class NextToken(Objective):
 def matrices(*modules: nn.Module) -> list[nn.Parameter]:
     """Every parameter of the modules that has two dimensions."""
     return [p for module in modules for p in module.parameters() if p.ndim == 2]
+
+
+def at(x_BT: Tensor, places: Tensor) -> Tensor:
+    """The elements [M, ..] of x [B, T, ..] at the flat places int64 [M]."""
+    return x_BT.flatten(0, 1).index_select(0, places)
 
 
 def safe(total: Count) -> Count:

@@ -13,7 +13,7 @@ Shape letters: B rows, T tokens, U cells of a row of suffixes, M pairs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,11 +22,10 @@ from worldbench.baselines.batch import Batch
 from worldbench.core import streams
 
 CELLS_AT_ONCE = 1 << 23
-"""Largest number of (prefix, suffix) cells that are tested in one operation: it bounds the memory."""
+"""Largest number of (prefix, suffix) cells of the rows that are read in one operation: it bounds the memory."""
 
 
-@dataclass(frozen=True)
-class Pairs:
+class Pairs(NamedTuple):
     """Pairs (t, s), each field int64 [M], row by row.
 
     prefix: the flat cell of t among the inputs [B T]. suffix: the flat cell of s among the suffix rows [B U].
@@ -58,7 +57,8 @@ def suffix_width(batch: Batch) -> int:
 
 
 def suffix_rows(batch: Batch, pad: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The documents backwards: tokens, document (-1: none) and position, each int64 [B, U]. Empty cells hold `pad`."""
+    """For `Batch.derived`, the documents backwards: tokens, document (-1: none) and position, each int64 [B, U]. Empty
+    cells hold `pad`."""
     b, _ = batch.tokens.shape
     u, valid = suffix_width(batch), batch.valid
     size, whole = _lengths(batch)
@@ -77,8 +77,8 @@ def suffix_rows(batch: Batch, pad: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def pairs_of(batch: Batch, min_gap: int, share: float, pad: int, seed: int) -> Pairs:
-    """All pairs with s - t >= min_gap where x_{t+1} is scored. A pair whose suffix is not empty is kept with
-    probability `share`; pairs with the empty suffix are all kept.
+    """For `Batch.derived`: all pairs with s - t >= min_gap where x_{t+1} is scored. A pair whose suffix is not empty is
+    kept with probability `share`; pairs with the empty suffix are all kept.
 
     The draw is a function of (seed, row of training, t, s), so that it does not depend on how a batch is split. At a
     gap of 1 the suffix begins with x_{t+1}, so nothing is left to predict, and both targets are `pad`.
@@ -87,16 +87,17 @@ def pairs_of(batch: Batch, min_gap: int, share: float, pad: int, seed: int) -> P
     u = suffix_width(batch)
     size, whole = _lengths(batch)
     device, start = size.device, torch.arange(t, device=size.device)[None, :] - batch.position
-    s = torch.arange(1, t + 2, device=device)
-    rows = max(1, CELLS_AT_ONCE // (t * len(s)))
+    rows = max(1, CELLS_AT_ONCE // (t * (t + 1)))
     key = streams.integer("pairs", seed)
     parts: list[tuple[Tensor, ...]] = []
     for low in range(0, b, rows):
-        r = slice(low, low + rows)
-        last = size[r] + whole[r]
-        wanted = (s >= batch.position[r, :, None] + min_gap) & (s <= last[:, :, None]) & batch.scored[r, :, None]
-        row, c, k = torch.nonzero(wanted, as_tuple=True)
-        row, k = row + low, k + 1
+        row, c = torch.nonzero(batch.scored[low : low + rows], as_tuple=True)
+        row = row + low
+        # The suffixes of a prefix start at first .. first + many - 1.
+        first = batch.position[row, c] + min_gap
+        many = (size[row, c] + whole[row, c] + 1 - first).clamp(min=0)
+        k = torch.arange(int(many.sum()), device=device) - torch.repeat_interleave(many.cumsum(0) - many - first, many)
+        row, c = torch.repeat_interleave(row, many), torch.repeat_interleave(c, many)
         empty = k == size[row, c] + 1
         if share < 1:
             kept = empty | (_uniform(key, batch.row[row], c, k) < share)
@@ -108,6 +109,23 @@ def pairs_of(batch: Batch, min_gap: int, share: float, pad: int, seed: int) -> P
         previous = torch.where(near, pad, batch.following[row, head + (k - 2).clamp(min=0)])
         parts.append((row * t + c, row * u + suffix, next_token, previous))
     return Pairs(*(torch.cat(x) for x in zip(*parts)))
+
+
+class Part(NamedTuple):
+    """Consecutive pairs start .. stop - 1, and the rows low .. high - 1 that they lie in."""
+
+    start: int
+    stop: int
+    low: int
+    high: int
+
+
+def parts_of(batch: Batch, size: int, *how: Any) -> list[Part]:
+    """For `Batch.derived`: the pairs of `pairs_of(batch, *how)` in parts of at most `size` pairs."""
+    row = batch.derived(pairs_of, *how).prefix // batch.tokens.shape[1]
+    bounds = [(start, min(start + size, len(row))) for start in range(0, len(row), size)]
+    # Pairs are ordered by row.
+    return [Part(start, stop, int(row[start]), int(row[stop - 1]) + 1) for start, stop in bounds]
 
 
 def _uniform(key: int, row: Tensor, column: Tensor, s: Tensor) -> Tensor:

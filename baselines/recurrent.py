@@ -11,14 +11,16 @@ Shape letters: B rows, T tokens, P prompt tokens, K new tokens, N documents, V v
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from worldbench.baselines.batch import Batch, on_device
 from worldbench.baselines.cached import SwappableDecoder
-from worldbench.baselines.objective import NextToken, matrices
+from worldbench.baselines.objective import Count, NextToken, matrices
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.model import refuse_condition
@@ -37,6 +39,33 @@ class RecurrentConfig:
         for name in ("layers", "width"):
             if getattr(self, name) < 1:
                 raise InputError(f"model.{name} must be at least 1, not {getattr(self, name)}")
+
+
+class OwnRows(NamedTuple):
+    """How the documents of packed rows are copied to rows of their own, so that the state of each starts from zero.
+
+    The token at (row, column) of the packed rows goes to (which, place); each int64 [M]. documents, longest: the size
+    of the rows of their own.
+    """
+
+    row: Tensor
+    column: Tensor
+    which: Tensor
+    place: Tensor
+    documents: int
+    longest: int
+
+
+def own_rows(rows: Batch) -> OwnRows:
+    """For `Batch.derived`."""
+    return _own_rows(rows.document, rows.position)
+
+
+def _own_rows(document: Tensor, position: Tensor) -> OwnRows:
+    row, column = torch.nonzero(document >= 0, as_tuple=True)
+    _, which = torch.unique(row * (int(document.max()) + 1) + document[row, column], return_inverse=True)
+    place = position[row, column]
+    return OwnRows(row, column, which, place, int(which.max()) + 1, int(place.max()) + 1)
 
 
 class Recurrent(NextToken):
@@ -72,16 +101,25 @@ class Recurrent(NextToken):
         if document is None:
             return list(self.layers(tokens).values())[-1]
         assert position is not None
-        # Every document of the packed rows is copied to its own row, so that its state starts from zero. The hidden
-        # states are then copied back to the packed rows.
-        row, column = torch.nonzero(document >= 0, as_tuple=True)
-        _, which = torch.unique(row * (int(document.max()) + 1) + document[row, column], return_inverse=True)
-        place = position[row, column]
-        own = tokens.new_zeros(int(which.max()) + 1, int(place.max()) + 1)
-        own[which, place] = tokens[row, column]
+        return self._encode_documents(tokens, on_device(_own_rows(document.cpu(), position.cpu()), tokens.device))
+
+    def counts(self, batch: Batch) -> dict[str, Count]:
+        if not batch.single:
+            batch.derived(own_rows)
+        return super().counts(batch)
+
+    def encode_batch(self, batch: Batch) -> Tensor:
+        if batch.single:
+            return self.encode(batch.tokens)
+        return self._encode_documents(batch.tokens, batch.derived(own_rows))
+
+    def _encode_documents(self, tokens: Tensor, to: OwnRows) -> Tensor:
+        """Hidden states [B, T, D] of packed rows, from those of the documents in rows of their own."""
+        own = tokens.new_zeros(to.documents, to.longest)
+        own[to.which, to.place] = tokens[to.row, to.column]
         h_NTD = self.encode(own)
         out = h_NTD.new_zeros(*tokens.shape, self.width)
-        return out.index_put((row, column), h_NTD[which, place])
+        return out.index_put((to.row, to.column), h_NTD[to.which, to.place])
 
     def layers(self, tokens: Tensor) -> dict[str, Tensor]:
         x = self.embed(tokens)

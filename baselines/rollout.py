@@ -8,11 +8,12 @@ continue through them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from worldbench.baselines.batch import Batch
+from worldbench.baselines.batch import Batch, places
 from worldbench.core import streams
 
 
@@ -55,6 +56,28 @@ class Columns:
         landed = [(d[:, :-i], d[:, i:]) for i in range(1, min(horizon, self.inputs - 1) + 1)]
         return [(a == b) & (b >= 0) if self.source is None else (a >= 0) & (b >= 0) for a, b in landed]
 
+
+class Step(NamedTuple):
+    """The places of step i of the rollouts, each int64 [M] and row by row.
+
+    inside, scored: the flat places s among the predictions [B, S - i] whose target is a latent, and those where
+    something is asked for at this target. inside_target, scored_target: the flat places of these targets, s + i, among
+    the columns [B, S].
+    """
+
+    inside: Tensor
+    inside_target: Tensor
+    scored: Tensor
+    scored_target: Tensor
+
+
+class Rollout(NamedTuple):
+    """What a step must know of the rollouts of a batch. source, inputs: as in `Columns`. steps: i = 1 .. horizon."""
+
+    source: Tensor | None
+    inputs: int
+    steps: list[Step]
+
     def latents(self, x: Tensor) -> Tensor:
         """Values of the inputs [B, T, ..], laid out by columns [B, S, ..]; at last tokens the values are arbitrary."""
         return x if self.source is None else pick(x, self.source % self.inputs)
@@ -63,6 +86,17 @@ class Columns:
         """Values of the inputs and, after them, of the last tokens [B, 2T, ..], laid out by columns [B, S, ..]. Where
         the columns are the inputs, x is [B, T, ..]."""
         return x if self.source is None else pick(x, self.source)
+
+
+def rollout(rows: Batch, horizon: int, through_ends: bool) -> Rollout:
+    """For `Batch.derived`: the rollouts of `horizon` steps. through_ends: as in `Columns.of`."""
+    columns = Columns.of(rows, through_ends)
+    steps = []
+    for i, inside in enumerate(columns.steps(horizon), start=1):
+        at = [places(inside), places(inside & columns.scored[:, i:])]
+        # A row of predictions is i shorter than a row of columns, and the target lies i columns further on.
+        steps.append(Step(*(x for place in at for x in (place, place + (place // inside.shape[1] + 1) * i))))
+    return Rollout(columns.source, columns.inputs, steps)
 
 
 def pick(x: Tensor, index_BS: Tensor) -> Tensor:

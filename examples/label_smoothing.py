@@ -11,7 +11,7 @@ from torch import Tensor
 
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.baselines.objective import Count, Objective, at, safe
 from worldbench.core.errors import InputError
 from worldbench.core.registry import models
 
@@ -38,14 +38,14 @@ class Smoothed(Objective):
 
     def counts(self, batch: Batch) -> dict[str, Count]:
         """How many positions each term of the loss has in this batch."""
-        return {"next_token": batch.scored.sum(), "uniform": batch.scored.sum()}
+        return {"next_token": len(batch.scored_places), "uniform": len(batch.scored_places)}
 
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
         """Adds the gradients. A step may have several batches: each term is the sum over this batch, divided by the
         total of the step."""
-        h_BTD, s = self.encode_batch(batch), self.config.smoothing
-        log_p_NV = self.head(h_BTD[batch.scored]).log_softmax(-1)
-        targets_N1 = batch.targets[batch.scored].unsqueeze(1)
+        h_BTD, s, scored = self.encode_batch(batch), self.config.smoothing, batch.scored_places
+        log_p_NV = self.head(at(h_BTD, scored)).log_softmax(-1)
+        targets_N1 = batch.targets.flatten()[scored].unsqueeze(1)
         terms = {
             "next_token": -log_p_NV.gather(1, targets_N1).sum() / safe(totals["next_token"]),
             "uniform": -log_p_NV.mean(1).sum() / safe(totals["uniform"]),

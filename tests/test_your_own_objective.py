@@ -12,6 +12,7 @@ from sample_records import result_of
 from tiny_runs import SETTINGS, call
 
 from worldbench.baselines.batch import pack
+from worldbench.baselines.static_shapes import check_static_shapes
 from worldbench.core.plugins import load_plugin
 from worldbench.core.registry import models
 from worldbench.core.world import Documents
@@ -71,3 +72,11 @@ def test_a_run_is_trained_scored_and_continued(tmp_path: Path) -> None:
     code, said = call(*words, "--model.smoothing", "1.5")
     assert code == 2
     assert "model.smoothing must be at least 0 and below 1, not 1.5" in said
+
+
+def test_a_step_does_not_read_the_device() -> None:
+    objective = models["smoothed"].load()(
+        models["smoothed"].load_config()(layers=1, heads=1, width=8), vocabulary=7, context=6, seed=0
+    )
+    documents = Documents(np.ones((8, 6), np.int32), np.full(8, 6, np.int32), np.ones(8, np.int32))
+    assert check_static_shapes(objective, pack(documents, 4, 12)).keys() == {"next_token", "uniform"}

@@ -63,12 +63,11 @@ class Trainer:
     # One step
 
     def batches(self, step: int) -> list[Batch]:
-        """The batch of a step, split by rows into `accumulate` parts."""
+        """The batch of a step in the memory of the CPU, split by rows into `accumulate` parts."""
         documents, c = self.stream.documents(step), self.config
         whole = pack(documents, c.batch, self.stream.width, step * c.batch)
-        self.tokens += int(whole.valid.sum())
         cuts = np.linspace(0, c.batch, c.accumulate + 1).round().astype(int)
-        return [whole.rows(int(low), int(high)).to(self.device) for low, high in itertools.pairwise(cuts)]
+        return [whole.rows(int(low), int(high)) for low, high in itertools.pairwise(cuts)]
 
     def step(self, step: int) -> dict[str, torch.Tensor]:
         """Do one optimizer step. Returns the mean of each term of the loss, detached and on the device. Raises RunError
@@ -86,7 +85,10 @@ class Trainer:
 
     def _step(self, step: int) -> dict[str, torch.Tensor]:
         parts = self.batches(step)
+        # The rows are read here, on the CPU, so that no operation below waits for the device.
         counts = [self.objective.counts(part) for part in parts]
+        self.tokens += sum(int(part.valid.sum()) for part in parts)
+        parts = [part.to(self.device) for part in parts]
         totals = {name: sum(c[name] for c in counts) for name in counts[0]}
         sums: dict[str, torch.Tensor] = {}
         for part in parts:

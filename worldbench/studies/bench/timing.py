@@ -213,11 +213,17 @@ def measure(plan: BenchPlan, display: Display) -> records.Bench:
         for e in entrants:
             if not round_:
                 e.operations = count_operations(e.objective, batch)
-            e.forward_backward.take(
-                lambda e=e: e.objective.backward(batch, e.objective.counts(batch)), device, round_ > 0
-            )
+            e.forward_backward.take(lambda e=e: forward_backward(e.objective, rows.batch, device), device, round_ > 0)
             e.update.take(lambda e=e: apply_gradients(e.objective, e.optimizer, rows.train), device, round_ > 0)
     return _record(plan, rows, batch, device, entrants, alone, memory, configs)
+
+
+def forward_backward(objective: Objective, batch: Batch, device: str) -> None:
+    """All of a training step but the drawing of documents and the update: what the objective derives from the rows on
+    the CPU, the transfer to the device, the loss and its gradient."""
+    fresh = batch.rows(0, len(batch.tokens))  # nothing is derived yet
+    counts = objective.counts(fresh)
+    objective.backward(fresh.to(device), counts)
 
 
 def _record(
