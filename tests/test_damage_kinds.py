@@ -66,7 +66,7 @@ def test_a_late_model_is_the_exact_model_one_token_earlier(name: str) -> None:
     for share in (0.1, 0.4, 0.8):
         mixed = laws(world, late=share)
         now, then = np.all(mixed == true, axis=-1), np.all(mixed == late, axis=-1)
-        assert (now | then)[asked].all()
+        assert np.logical_or(now, then)[asked].all()
         assert (differs <= ~now)[asked].all(), "a larger share contains the smaller one"
         differs = ~now & asked
         shares.append(differs[later].mean() / np.any(late != true, axis=-1)[later].mean())

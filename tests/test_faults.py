@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -116,7 +117,7 @@ def test_worlds_without_rides_leave_out_what_they_cannot_have() -> None:
                 assert not np.isnan(fault.make(world).logits(documents.inputs)).any()
 
 
-def record(direction: str = "higher", **scores: list[float | None]) -> Faults:
+def record(direction: str = "higher", **scores: Sequence[float | None]) -> Faults:
     return msgspec.structs.replace(
         faulty(),
         seeds=list(range(5)),

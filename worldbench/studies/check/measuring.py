@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -28,6 +29,8 @@ from worldbench.training.environment import environment
 class Measurable(Protocol):
     """What a cell measures: a dataclass that is equal to another one if both make the same model. name: unique in a
     study, for people."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
     @property
     def name(self) -> str: ...
@@ -95,7 +98,7 @@ def numbers(measurement: Measurement) -> dict[str, dict[str, float]]:
 def measure_all(
     pool: Pool,
     world: World,
-    asked: list[tuple[Measurable, tuple[str, ...]]],
+    asked: Sequence[tuple[Measurable, tuple[str, ...]]],
     settings: CommonOptions,
     kept: Path | None,
     display: Display,
