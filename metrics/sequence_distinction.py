@@ -77,7 +77,8 @@ class Stratum:
 
 def measure_stratum(evaluation: Evaluation, pairs: Pairs, name: str) -> Stratum:
     """Precision and recall for each pair. name: of the stream from which suffixes are sampled."""
-    world, model, c = evaluation.world, evaluation.model, evaluation.settings
+    world: Automaton = evaluation.world
+    model, c = evaluation.model, evaluation.settings
     first, second, n = world.after(pairs.first), world.after(pairs.second), len(pairs)
     depth = np.minimum(room(world, pairs.first, pairs.second), c.recall_depth)
     s = sample_suffixes(world, model, pairs, evaluation.seed, name, c.suffixes, c.eps)
