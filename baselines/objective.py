@@ -73,9 +73,9 @@ class Objective(nn.Module, abc.ABC):
     def counts(self, batch: Batch) -> dict[str, Count]:
         """Number of positions of each term in the batch.
 
-        The trainer calls this with a batch in the memory of the CPU, in a thread beside the step before. Whatever
-        `backward` must know of the rows to choose the shape of a tensor is derived here (`Batch.derived`), so that
-        `backward` never reads the device.
+        The trainer calls this with a batch in the memory of the CPU; on a graphics card, in a thread beside the step
+        before. Whatever `backward` must know of the rows to choose the shape of a tensor is derived here
+        (`Batch.derived`), so that `backward` never reads the device.
         """
 
     @abc.abstractmethod
