@@ -172,5 +172,5 @@ def pack(documents: Documents, rows: int, width: int, first_row: int = 0) -> Bat
     out = {name: np.full(rows * width, empty, np.int64) for name, (_, empty) in laid.items()}
     for name, (value, _) in laid.items():
         out[name][cell] = value
-    tensors = {name: torch.from_numpy(value.reshape(rows, width)) for name, value in out.items()}
+    tensors: dict[str, Any] = {name: torch.from_numpy(value.reshape(rows, width)) for name, value in out.items()}
     return Batch(**tensors, row=torch.arange(first_row, first_row + rows), single=per_row == 1)

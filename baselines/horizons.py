@@ -33,7 +33,8 @@ def tokens_ahead(batch: Batch, horizon: int) -> dict[str, Count]:
     """Number of positions of CE_0 (next_token) and of each CE_i (ahead_i): the positions t where t + i is an input of
     the same document and the token after t + i is scored."""
     ahead = batch.derived(places_ahead, horizon)
-    return {"next_token": len(batch.scored_places)} | {f"ahead_{i}": len(x) for i, x in enumerate(ahead, start=1)}
+    counts: dict[str, Count] = {f"ahead_{i}": len(x) for i, x in enumerate(ahead, start=1)}
+    return {"next_token": len(batch.scored_places)} | counts
 
 
 def check_horizon(config: Any, weight: str) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import copy
 import traceback
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from worldbench.baselines.batch import Batch
@@ -54,7 +54,7 @@ def check_static_shapes(objective: Objective, batch: Batch) -> dict[str, Tensor]
     return terms
 
 
-def _without_numbers(objective: Objective, empty: torch.types.Any) -> Objective:
+def _without_numbers(objective: Objective, empty: Any) -> Objective:
     shadow = copy.deepcopy(objective)
     made: dict[int, nn.Parameter] = {}
     for module in shadow.modules():

@@ -93,9 +93,9 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
                     continue
                 claimed = kind in record.metrics[metric].claims
                 written += [(metric, score, kind, *p) for p in points]
-                for side, value in (("up", math.inf), ("down", -math.inf)):
-                    at = [i for i, p in enumerate(points) if p[1] == value]
-                    mark_infinite(axis, at, COLORS.get(kind, INK), side=side)
+                color = COLORS.get(kind, INK)
+                mark_infinite(axis, [i for i, p in enumerate(points) if p[1] == math.inf], color)
+                mark_infinite(axis, [i for i, p in enumerate(points) if p[1] == -math.inf], color, side="down")
                 finite = [(i, p) for i, p in enumerate(points) if math.isfinite(p[1])]
                 x, points = [i for i, _ in finite], [p for _, p in finite]
                 shown += [v for p in points for v in p[1:]] if claimed else []

@@ -48,7 +48,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             label="model, exact law and excess",
         )
         left.plot(position, least, color=INK, linewidth=0.9, linestyle=(0, (4, 2)), label=name)
-        if (infinite := position[~np.isfinite(kl)]).size:
+        if infinite := position[~np.isfinite(kl)].tolist():
             mark_infinite(left, infinite, RED).set_label("infinite")
             mark_infinite(right, infinite, RED)
         left.set_ylabel("loss (nats per token)")

@@ -8,6 +8,7 @@ Coordinates: meters east and north of the map's center.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,7 @@ class Picture:
     black: Drawn
     red: Drawn
     ends: wrong_ends.WrongEnds | None
-    legend: list[tuple[str, str | None]]
+    legend: Sequence[tuple[str, str | None]]
     red_kind: str
 
 
@@ -302,7 +303,7 @@ def legend_line(figure: Figure, left: float, y: float, text: str, color: str | N
     figure.text((left + 0.3) / width, y / height, text, va="center", fontsize=7, color=INK)
 
 
-def _foot(figure: Figure, legend: list[tuple[str, str | None]], metres_per_point: float) -> None:
+def _foot(figure: Figure, legend: Sequence[tuple[str, str | None]], metres_per_point: float) -> None:
     """The legend at the left of the strip, the scale bar at its right."""
     from matplotlib.lines import Line2D
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from worldbench.core.abilities import HasDamage, HasGoals, lacking
+from worldbench.core.abilities import Able, HasDamage, HasGoals, lacking
 from worldbench.core.errors import InputError
 from worldbench.core.eval_config import CommonOptions
 from worldbench.core.metric import DAMAGE
@@ -83,7 +83,7 @@ class CheckSettings:
         return out
 
 
-def kinds(world: World) -> dict[str, str | None]:
+def kinds(world: Able) -> dict[str, str | None]:
     """Every kind of damage: None if the world can be damaged so, else the reason why not, in one sentence."""
     known = truth(world, world.sample(0, "test", 0, 200))
     law = None if known.law is None else known.law[known.scored]

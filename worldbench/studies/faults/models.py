@@ -128,7 +128,7 @@ FAULTS: tuple[Fault, ...] = (
     ),
     Fault("5-gram", "counts of the last four tokens in 5,000 training documents", _ngram, _always),
     Fault("planner", "takes shortest routes alone, and ends at once", drivers.Planner, _rides),
-    Fault("never-ends", "gives `end` no probability", drivers.NeverEnds, _rides),
+    Fault("never-ends", "gives the end of a ride no probability", drivers.NeverEnds, _rides),
     Fault("ends-at-once", "ends as soon as it can", drivers.EndsAtOnce, _rides),
     Fault("ends-anywhere", "ends with probability .1 at every position", drivers.EndsAnywhere, _rides),
     Fault(
