@@ -12,6 +12,8 @@ and t >= min_moves, else 0; and S[t + 1, v', d] / degree(v) for a move to v'. Th
 sum. With held-out states, S is 0 at these states, so that no ride passes through one; a test ride may start at one.
 The law is exact for every number of moves and every destination; tests compare it with enumeration.
 
+`recursion.py` computes S.
+
 Shape letters: K destinations, N places (of a map) or rows (of `weights`), L largest number of moves, A actions (the
 directions, then `end`).
 """
@@ -21,87 +23,104 @@ from __future__ import annotations
 import numpy as np
 
 from worldbench.core.graph import Graph
-from worldbench.envs.rides.walker import HeldOut
+from worldbench.envs.rides.held_out import HeldOut
+from worldbench.envs.rides.recursion import Block, Recursion
 
 CACHE_BYTES = 1_500_000_000
-"""Most bytes of the tables S that are kept."""
-BLOCK = 64
-"""Destinations of one recursion."""
+"""Most bytes of the tables S that are kept, unless the last block alone is larger."""
 
 
 class LawTable:
-    """S for the destinations that were used last; the least recently used ones are dropped."""
+    """S for the destinations that were used last; the least recently used blocks of destinations are dropped.
+
+    A destination is computed for the states that ask for it and for what can follow them. If other states ask for it
+    later, it is computed for all states.
+    """
 
     def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
-        from scipy.sparse import csr_matrix
-
-        self.graph, self.min_moves, self.max_moves, self.held_out = graph, min_moves, max_moves, held_out
-        n = graph.n_places
+        self.graph, self.min_moves, self.max_moves = graph, min_moves, max_moves
         self.degree = (graph.successor >= 0).sum(1)
-        source, target = graph.edges[:, 0], graph.edges[:, 1]
-        self._transition = csr_matrix((1.0 / self.degree[source], (source, target)), shape=(n, n))
-        self.slots = int(min(n, max(BLOCK, CACHE_BYTES // ((max_moves + 2) * n * 8))))
-        self._table = np.empty((self.slots, max_moves + 2, n))
-        self._slot = np.full(n, -1, np.int64)
-        self._owner = np.full(self.slots, -1, np.int64)
-        self._used = np.zeros(self.slots, np.int64)
-        self._clock = 0
-
-    def recursion(self, destinations: np.ndarray) -> np.ndarray:
-        """S for each destination: float64 [K, L + 2, N]."""
-        k, n = len(destinations), self.graph.n_places
-        out = np.empty((k, self.max_moves + 2, n))
-        out[:, self.max_moves + 1] = 0
-        held = None
-        if self.held_out.kind == "states":
-            held = self.held_out.holds(np.arange(n)[:, None], destinations[None, :])
-        ahead = np.zeros((n, k))
-        for t in range(self.max_moves, -1, -1):
-            ahead = self._transition @ ahead
-            if t >= self.min_moves:
-                ahead[destinations, np.arange(k)] += 1
-            if held is not None:
-                ahead[held] = 0
-            out[:, t] = ahead.T
-        return out
-
-    def _fetch(self, destinations: np.ndarray) -> None:
-        """Puts distinct destinations, at most `slots`, into the table."""
-        self._clock += 1
-        present = self._slot[destinations]
-        self._used[present[present >= 0]] = self._clock
-        missing = destinations[present < 0]
-        for low in range(0, len(missing), BLOCK):
-            block = missing[low : low + BLOCK]
-            place = np.argsort(self._used, kind="stable")[: len(block)]
-            old = self._owner[place]
-            self._slot[old[old >= 0]] = -1
-            self._table[place] = self.recursion(block)
-            self._owner[place], self._slot[block], self._used[place] = block, place, self._clock
+        self.recursion = Recursion(graph, min_moves, max_moves, held_out)
+        self._blocks: dict[int, Block] = {}  # by number; the block used last is last
+        self._block = np.full(graph.n_places, -1, np.int64)  # of a destination: its block, and its row there
+        self._row = np.zeros(graph.n_places, np.int64)
+        self._made = self._bytes = 0
 
     def weights(self, place: np.ndarray, destination: np.ndarray, moves: np.ndarray) -> np.ndarray:
         """The law before normalization, float64 [N, A]: a row is all zero if no ride reaches this state.
 
-        place, destination, moves: int [N]; a row whose moves exceed L is all zero.
+        place, destination, moves: int [N]; a row whose moves exceed L is all zero. Each missing destination is computed
+        once, also if not all destinations fit into the table.
         """
-        successor = self.graph.successor
-        out = np.zeros((len(place), successor.shape[1] + 1))
-        distinct = np.unique(destination)
-        for low in range(0, len(distinct), self.slots):
-            part = distinct[low : low + self.slots]
-            self._fetch(part)
-            rows = (
-                np.arange(len(place))
-                if len(part) == len(distinct)
-                else np.flatnonzero((destination >= part[0]) & (destination <= part[-1]))
-            )
-            v, d, t = place[rows], destination[rows], moves[rows]
-            following = np.minimum(t + 1, self.max_moves + 1)
-            nxt = successor[v]
-            ahead = self._table[self._slot[d][:, None], following[:, None], np.maximum(nxt, 0)]
-            out[rows, :-1] = np.where(nxt >= 0, ahead / self.degree[v][:, None], 0.0)
-            out[rows, -1] = (v == d) & (t >= self.min_moves) & (t <= self.max_moves)
+        out = np.zeros((len(place), self.graph.successor.shape[1] + 1))
+        out[:, -1] = (place == destination) & (moves >= self.min_moves) & (moves <= self.max_moves)
+        rows = np.flatnonzero(moves < self.max_moves)
+        missing, partly = [], []
+        for number, part in _groups(self._block[destination[rows]], rows):
+            if number < 0:
+                missing.append(part)
+                continue
+            block = self._blocks[number] = self._blocks.pop(number)
+            partly.append(part[~self._read(block, out, part, place, destination, moves)])
+        for parts, whole in ((missing, False), (partly, True)):
+            self._compute(out, np.concatenate([np.empty(0, np.int64), *parts]), place, destination, moves, whole)
         return out
+
+    def _read(
+        self,
+        block: Block,
+        out: np.ndarray,
+        rows: np.ndarray,
+        place: np.ndarray,
+        destination: np.ndarray,
+        moves: np.ndarray,
+    ) -> np.ndarray:
+        """Writes the weights of the moves of `rows` into `out`, and returns for which rows the block knows them."""
+        v = place[rows]
+        ahead, known = block.ahead(
+            self._row[destination[rows]][:, None], self.graph.successor[v], moves[rows][:, None] + 1
+        )
+        out[rows, :-1] = ahead / self.degree[v][:, None]
+        return known.all(axis=1)
+
+    def _compute(
+        self,
+        out: np.ndarray,
+        rows: np.ndarray,
+        place: np.ndarray,
+        destination: np.ndarray,
+        moves: np.ndarray,
+        whole: bool,
+    ) -> None:
+        """Computes the destinations of `rows`, for these rows or for all states (`whole`), and writes the weights."""
+        distinct, inverse = np.unique(destination[rows], return_inverse=True)
+        for low in range(0, len(distinct), self.recursion.at_once):
+            some = distinct[low : low + self.recursion.at_once]
+            asking = rows[(inverse >= low) & (inverse < low + len(some))]
+            row = np.full(len(asking), -1) if whole else np.searchsorted(some, destination[asking])
+            for block in self.recursion.blocks(some, row, place[asking], moves[asking]):
+                self._keep(block)
+                inside = asking[self._block[destination[asking]] == self._made]
+                self._read(block, out, inside, place, destination, moves)
+
+    def _keep(self, block: Block) -> None:
+        self._made += 1
+        self._blocks[self._made] = block
+        self._block[block.destinations] = self._made
+        self._row[block.destinations] = np.arange(len(block.destinations))
+        self._bytes += block.bytes
+        while self._bytes > CACHE_BYTES and len(self._blocks) > 1:
+            number = next(iter(self._blocks))
+            old = self._blocks.pop(number)
+            self._block[old.destinations[self._block[old.destinations] == number]] = -1
+            self._bytes -= old.bytes
+
+
+def _groups(key: np.ndarray, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """The rows by their key, with each key."""
+    order = np.argsort(key, kind="stable")
+    keys, first = np.unique(key[order], return_index=True)
+    return list(zip(keys.tolist(), np.split(rows[order], first[1:]))) if len(rows) else []
 
 
 def blind_weights(graph: Graph, min_moves: int, max_moves: int, place: np.ndarray, moves: np.ndarray) -> np.ndarray:
