@@ -67,10 +67,10 @@ def test_smallest_and_largest(n: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["city:7", "city:20001", "city:", "city:many", "city:-8", "city:8.5", "city: 64", "city:99999999999999", "city:٦٤"],
+    ["city:7", "city:50001", "city:", "city:many", "city:-8", "city:8.5", "city: 64", "city:99999999999999", "city:٦٤"],
 )
 def test_out_of_bounds(text: str) -> None:
-    with pytest.raises(InputError, match=r"city:N with N from 8 to 20,000"):
+    with pytest.raises(InputError, match=r"city:N with N from 8 to 50,000"):
         load_map(TaxiConfig(map=text))
 
 

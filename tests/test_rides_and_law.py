@@ -166,19 +166,6 @@ def test_states_follow_the_rules() -> None:
     assert np.allclose(w.law(states).sum(1), 1)
 
 
-def test_law_table_evicts_and_agrees() -> None:
-    """A table too small for all destinations gives the same law as one that holds them all."""
-    w = world(n=12, high=9)
-    d = w.sample(0, "train", 0, 200)
-    states = w.start(d.tokens[:, :2], d.prompt_length)
-    reference = w.law(states)
-    small = world(n=12, high=9)
-    table = small._law
-    table.slots, table._table, table._owner, table._used = 3, table._table[:3], table._owner[:3], table._used[:3]
-    for _ in range(2):
-        assert np.array_equal(small.law(states), reference)
-
-
 def test_budget_rule() -> None:
     w = world(n=15, high=10)
     prompts, lengths = w.prompts(0, 50)

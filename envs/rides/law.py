@@ -50,7 +50,7 @@ class LawTable:
         """The law before normalization, float64 [N, A]: a row is all zero if no ride reaches this state.
 
         place, destination, moves: int [N]; a row whose moves exceed L is all zero. Each missing destination is computed
-        once, also if not all destinations fit into the table.
+        once, even if not all destinations fit into the table.
         """
         out = np.zeros((len(place), self.graph.successor.shape[1] + 1))
         out[:, -1] = (place == destination) & (moves >= self.min_moves) & (moves <= self.max_moves)
@@ -61,9 +61,12 @@ class LawTable:
                 missing.append(part)
                 continue
             block = self._blocks[number] = self._blocks.pop(number)
-            partly.append(part[~self._read(block, out, part, place, destination, moves)])
+            known = self._read(block, out, part, place, destination, moves)
+            if known is not None and not known.all():
+                partly.append(part[~known])
         for parts, whole in ((missing, False), (partly, True)):
-            self._compute(out, np.concatenate([np.empty(0, np.int64), *parts]), place, destination, moves, whole)
+            if parts:
+                self._compute(out, np.concatenate(parts), place, destination, moves, whole)
         return out
 
     def _read(
@@ -74,14 +77,15 @@ class LawTable:
         place: np.ndarray,
         destination: np.ndarray,
         moves: np.ndarray,
-    ) -> np.ndarray:
-        """Writes the weights of the moves of `rows` into `out`, and returns for which rows the block knows them."""
+    ) -> np.ndarray | None:
+        """Writes the weights of the moves of `rows` into `out`, and returns for which rows the block knows them: bool,
+        or None for all."""
         v = place[rows]
         ahead, known = block.ahead(
             self._row[destination[rows]][:, None], self.graph.successor[v], moves[rows][:, None] + 1
         )
         out[rows, :-1] = ahead / self.degree[v][:, None]
-        return known.all(axis=1)
+        return None if known is None else known.all(axis=1)
 
     def _compute(
         self,
@@ -118,9 +122,13 @@ class LawTable:
 
 def _groups(key: np.ndarray, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
     """The rows by their key, with each key."""
+    if not len(rows):
+        return []
+    if (key == key[0]).all():
+        return [(int(key[0]), rows)]
     order = np.argsort(key, kind="stable")
     keys, first = np.unique(key[order], return_index=True)
-    return list(zip(keys.tolist(), np.split(rows[order], first[1:]))) if len(rows) else []
+    return list(zip(keys.tolist(), np.split(rows[order], first[1:])))
 
 
 def blind_weights(graph: Graph, min_moves: int, max_moves: int, place: np.ndarray, moves: np.ndarray) -> np.ndarray:

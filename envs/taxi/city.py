@@ -18,7 +18,7 @@ from worldbench.core.streams import generator
 from worldbench.envs.taxi.moves import resolve
 from worldbench.envs.taxi.streets import Streets
 
-SMALLEST, LARGEST = 8, 20_000
+SMALLEST, LARGEST = 8, 50_000
 SPACING = 120.0
 """Distance in meters between neighbors on the grid, before the random shift."""
 JITTER = 0.45
@@ -34,7 +34,7 @@ ROUNDS = 12
 def generate(n: int, seed: int) -> Streets:
     """The streets of `city:n`, which depend on (n, seed) alone.
 
-    Places are named "0" .. "n-1"; positions are meters from the center. Raises InputError for n outside 8 .. 20,000.
+    Places are named "0" .. "n-1"; positions are meters from the center. Raises InputError for n outside 8 .. 50,000.
     """
     if not SMALLEST <= n <= LARGEST:
         raise InputError(f"a generated city has from {SMALLEST} to {LARGEST:,} intersections, not {n}")
