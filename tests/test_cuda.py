@@ -9,12 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_jobs import job
 from tiny_runs import OPTIONS, TINY_MODELS, TINY_WORLDS, call, tiny_model, tiny_words
 
 from worldbench.core.registry import models
+from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.records.finding import own_result
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
+from worldbench.runs.prepared import identify
+from worldbench.runs.weights import build
+from worldbench.training.trainer import Trainer
 
 if not torch.cuda.is_available():
     pytest.skip("torch sees no CUDA device", allow_module_level=True)
@@ -67,3 +72,22 @@ def test_a_world_is_trained_and_scored(tmp_path: Path, world: str) -> None:
     path = own_result(folder)
     assert path is not None
     assert read(path, Result).scores["next_token"].scores["top1_legal"].value is not None
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("model", TRAINED)
+def test_a_step_never_waits_for_the_card(tmp_path: Path, model: str, optimizer: str) -> None:
+    """The second step and the making of the third batch: torch raises an error at any operation that would wait."""
+    j = job(model, changes={"train": {"steps": 4, "accumulate": 2, "device": "cuda", "optimizer": optimizer}})
+    world = TaxiWorld(j.groups["env"])
+    objective = build(identify(j, world))
+    if optimizer == "muon" and not objective.inner_matrices():
+        pytest.skip(f"{model} has no matrix for Muon")
+    trainer = Trainer(world, objective, j.groups["data"], j.groups["train"], 0, tmp_path)
+    trainer.step(0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        losses = trainer.step(1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert all(bool(torch.isfinite(x)) for x in losses.values())
