@@ -26,6 +26,8 @@ CHUNK = 2048
 """Rides walked in one block. A block of this size fits into the cache of a core."""
 AHEAD = 512
 """When fewer rides than this are still missing, several attempts are drawn together, about this many walks."""
+PLACES = 1024
+"""Places for which the table of steps is made together, to limit memory."""
 DIRECTION_BITS = 4
 """Bits of the direction in a packed step. A packed step is (place * choices) << DIRECTION_BITS | direction."""
 MAX_ATTEMPTS = 20_000
@@ -54,14 +56,15 @@ class Walker:
         # One table lookup per move. `choices` is a common multiple of all out-degrees, so a uniform integer below
         # `choices` selects each move of a place with the same probability, whatever the out-degree of the place.
         self.choices = lcm(*np.unique(degree).tolist())
-        order = np.argsort(graph.successor < 0, axis=1, kind="stable")
-        slot = (np.arange(self.choices)[None, :] * degree[:, None]) // self.choices
-        direction = np.take_along_axis(order, slot, axis=1)
-        packed = (
-            np.take_along_axis(graph.successor, direction, axis=1).astype(np.int64) * self.choices << DIRECTION_BITS
-            | direction
-        )
-        self._table = packed.ravel()  # packed steps, at place * choices + choice
+        self._table = np.empty(graph.n_places * self.choices, np.int64)  # packed steps, at place * choices + choice
+        choice = np.arange(self.choices)[None, :]
+        for low in range(0, graph.n_places, PLACES):
+            successor, moves = graph.successor[low : low + PLACES], degree[low : low + PLACES, None]
+            order = np.argsort(successor < 0, axis=1, kind="stable")
+            direction = np.take_along_axis(order, (choice * moves) // self.choices, axis=1)
+            following = np.take_along_axis(successor, direction, axis=1).astype(np.int64)
+            packed = following * self.choices << DIRECTION_BITS | direction
+            self._table[low * self.choices : (low + len(packed)) * self.choices] = packed.ravel()
 
     def _walk(self, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Walks from uniform numbers [n, 2 + L]: origin [n], number of moves [n], packed steps [L, n].
