@@ -148,11 +148,8 @@ class SplitMerge(Metric):
         Damage("split_strict", worse=("late", "forgets", "temperature")),
         Damage("split", worse=("deleted", "rewired", "wrong_goal", "blind"), monotone=True),
         Damage("split", worse=("late", "forgets")),
-        Damage(
-            "split_same_place",
-            worse=("deleted", "rewired", "wrong_goal", "blind", "late", "forgets"),
-            monotone=True,
-        ),
+        Damage("split_same_place", worse=("deleted", "rewired", "wrong_goal", "blind"), monotone=True),
+        Damage("split_same_place", worse=("late", "forgets")),
         Damage("merge", worse=("deleted", "rewired", "wrong_goal"), unchanged=("leak", "temperature")),
     )
 
