@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from worldbench.baselines.backbone import Backbone, document_mask, initialize
-from worldbench.baselines.batch import Batch
+from worldbench.baselines.batch import Batch, places
 from worldbench.baselines.cached import CachedDecoder, SwappableDecoder
 from worldbench.core.abilities import asks_for_labels
 from worldbench.core.model import refuse_condition
@@ -118,10 +118,17 @@ class Objective(nn.Module, abc.ABC):
         refuse_condition(self.name, condition)
         return CachedDecoder(self, device, prompts, lengths)
 
-    def next_token_sum(self, h_BTD: Tensor, batch: Batch) -> Tensor:
-        """Sum of -log p(target) over the scored positions, in nats. Other positions get no logits, to save time."""
-        targets = batch.targets.flatten()[batch.scored_places]
-        return nn.functional.cross_entropy(self.head(at(h_BTD, batch.scored_places)), targets, reduction="sum")
+    def next_token_sum(self, h_BTD: Tensor, asked: Batch | Tensor) -> Tensor:
+        """Sum of -log p(target) over the scored positions, in nats. Other positions get no logits, to save time.
+
+        asked: the batch, whose scored positions are known before the step. Or the targets, int64 [B, T], -1 where
+        nothing is asked for: the scored positions are then read from the device, for which a step has to wait.
+        """
+        if isinstance(asked, Batch):
+            scored, targets = asked.scored_places, asked.targets
+        else:
+            scored, targets = places(asked >= 0), asked
+        return nn.functional.cross_entropy(self.head(at(h_BTD, scored)), targets.flatten()[scored], reduction="sum")
 
     def inner_matrices(self) -> list[nn.Parameter]:
         """The matrices that Muon trains (`train.optimizer muon`): those which map hidden states to hidden states.

@@ -52,6 +52,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "train.accumulate": {"accumulate": 3},
     "train.schedule": {"schedule": "constant"},
     "train.clip": {"clip": 0.05},
+    "eval.curve_share": {"curve_share": 0.5},
     "eval.detours": {"detours": (0.3,)},
     "eval.detour_kinds": {"detour_kinds": ("second",)},
     "eval.reconstruction_decoding": {"reconstruction_decoding": "greedy"},
