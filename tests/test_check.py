@@ -225,7 +225,10 @@ def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path
     assert read(folder / "check.json", Check).verdicts == record.verdicts
 
 
-@pytest.mark.parametrize("process", ["rrxor", "z1r", "golden_mean"])
+@pytest.mark.parametrize(
+    "process",
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("rrxor", "z1r")), "golden_mean"],
+)
 def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(process: str) -> None:
     world = HMM(HMMConfig(process=process, length=12))
     chosen = eval_config(**{**SMALL.__dict__, "pairs": 40, "probe_features": 50})

@@ -207,7 +207,7 @@ def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
         kept = ("choice", "device", "training", "evaluation")
         put(tmp_path / "decode.json", infected(json.loads(DECODED.read_text(encoding="utf-8")), text, kept))
         decode.show(tmp_path / "decode.json")
-        record = infected(checked, text, ("direction", "primary", "metric"))
+        record = infected(checked, text, ("kind", "direction", "primary", "metric"))
         record["references"] = {
             name: dict(zip((text, "oracle"), by.values())) for name, by in record["references"].items()
         }
