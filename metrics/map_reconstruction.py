@@ -84,8 +84,9 @@ class MapReconstruction(Metric):
       roll-back and released mode. Numbers of different modes cannot be compared.
 
     Scores are means over several orders of the same rides (the first as decoded, the others shuffled). Their intervals
-    are over rides (`map_intervals.py`). `street_precision_orders` and `edge_precision_orders`: the same value, with an
-    interval over orders. A precision is missing where fewer than half of the rides are explained.
+    are over rides (`map_intervals.py`). `street_precision_orders`: the same value, with an interval over orders.
+    `edge_precision_lowest`, `edge_precision_highest`: its range over orders. A precision is missing
+    where fewer than half of the rides are explained.
     Sees: which streets the wrong turns of a model imply. Cannot see: whether a ride arrives; how likely the model finds
     these streets. The algorithm is given the true map, and draws greedily, so the number of implied streets is no
     bound.

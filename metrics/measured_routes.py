@@ -10,7 +10,7 @@ from worldbench.core import streams
 from worldbench.core.graph import Graph
 from worldbench.core.metric import Report, Score
 from worldbench.core.text import counted
-from worldbench.metrics.map_intervals import map_scores, over_orders
+from worldbench.metrics.map_intervals import map_scores, over_orders, range_over_orders
 from worldbench.metrics.reconstruction import FAILED, Reconstruction, reconstruct
 from worldbench.metrics.route_controls import FOUND, completed_routes, ends_of, matched_errors, mistakes, uniform_errors
 from worldbench.metrics.routes import NOT_A_DIRECTION, Moves, starts, stretches
@@ -69,7 +69,11 @@ def measure_routes(
         drawings = [routes.draw(forced_end, order) for order in shuffled]
         scores = map_scores(drawings)
         report.scores |= {name: scores[part] for part, name in names.items()}
-        report.scores[f"{names['precision']}_orders"] = over_orders(scores["precision"], drawings)
+        if forced_end:
+            extremes = range_over_orders(scores["precision"], drawings)
+            report.scores |= {f"{names['precision']}_{end}": score for end, score in extremes.items()}
+        else:
+            report.scores[f"{names['precision']}_orders"] = over_orders(scores["precision"], drawings)
         by_order = [map_scores([d]) for d in drawings]
         report.series["by_order"] |= {name: [s[part].value for s in by_order] for part, name in names.items()}
         first = drawings[0]

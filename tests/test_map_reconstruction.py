@@ -33,7 +33,8 @@ def test_rides_that_arrive_score_the_ceiling_and_every_kind_is_counted() -> None
     assert values(report) == {
         "street_precision": 1, "street_precision_orders": 1, "street_recall": 3 / 8, "true_streets": 3,
         "implied_streets": 0, "unexplained_rides": 0, "rides_with_implied": 0, "ends_elsewhere": 0, "never_ends": 0,
-        "illegal_moves": 0, "edge_precision": 1, "edge_precision_orders": 1, "edge_recall": 3 / 8, "black_edges": 3,
+        "illegal_moves": 0, "edge_precision": 1, "edge_precision_lowest": 1, "edge_precision_highest": 1,
+        "edge_recall": 3 / 8, "black_edges": 3,
         "red_edges": 0, "unused_edges": 5, "failed_routes": 0, "routes_without_red": 1, "routes_with_red": 0,
     }  # fmt: skip
     low, high = report.scores["street_precision"].interval or (1, 1)
@@ -73,7 +74,7 @@ def test_a_driver_who_never_leaves_the_map_but_ends_wrongly_implies_no_street() 
 def test_precision_is_missing_with_the_reason_where_fewer_than_half_of_the_rides_are_explained() -> None:
     rides = [[4, 4, 1, 0], [4, 10, 1, 0], [11, 4, 1, 0]]  # a place among the directions
     scores = measure(rides, [3, 3, 3]).scores
-    for name in ("street_precision", "street_precision_orders", "edge_precision"):
+    for name in ("street_precision", "street_precision_orders", "edge_precision", "edge_precision_lowest"):
         assert np.isnan(scores[name].value)
         assert scores[name].reason == "of 3 rides, 33% are explained, fewer than half"
     assert scores["unexplained_rides"].value == 2 / 3

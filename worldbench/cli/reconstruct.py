@@ -144,7 +144,7 @@ def show(record: Reconstruction) -> None:
     shown: set[str] = set()
     for title, (names, controls) in modes.items():
         here = {name: controls.get(part) for part, name in names.items()}
-        here |= {f"{names['precision']}_orders": None}
+        here |= {f"{names['precision']}_{of_orders}": None for of_orders in ("orders", "lowest", "highest")}
         if present := {name: control for name, control in here.items() if name in scores}:
             body.append([title, *[""] * 5])
             styles.append("bold")
