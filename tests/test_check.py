@@ -199,14 +199,10 @@ def options(name: str) -> object:
     return preset_groups(group_types("taxi", name), "taxi", name, "small")["model"]
 
 
-@pytest.fixture(scope="module")
-def record() -> dict:
-    return check(
-        TaxiWorld(CITY), CheckSettings(SMALL, corruptions=4, severities=2), Display(quiet=True), options, workers=1
-    )
-
-
-def test_every_metric_is_calibrated_on_a_small_city(record: dict, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_every_metric_is_calibrated_on_a_small_city(tmp_path: Path) -> None:
+    settings = CheckSettings(SMALL, corruptions=4, severities=2)
+    record = check(TaxiWorld(CITY), settings, Display(quiet=True), options, workers=1)
     failed = failures(record)
     assert failed == []
     assert set(record.ladders) == set(DAMAGE)
@@ -242,7 +238,7 @@ def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(p
         assert "oracle" in record.not_applicable[name]
 
 
-def test_workers_change_nothing(record: dict) -> None:
+def test_workers_change_nothing() -> None:
     chosen = eval_config(**{**SMALL.__dict__, "metrics": ("valid_trajectories", "excess_loss")})
     one, two = (
         check(
