@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
+import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,3 +189,13 @@ def test_a_card_takes_little_time(tokens: int, states: int) -> None:
     begin = time.process_time()
     world.expected_entropies(), world.summary(0), world.card(0)
     assert time.process_time() - begin < 3
+
+
+def test_a_generalized_process_whose_weights_are_negative_in_one_part_has_a_rate(tmp_path: Path) -> None:
+    """Its matrices are those of a chain in two parts, of which only the first one ever starts."""
+    path = tmp_path / "parts.json"
+    matrices = [[[0.5, 0.25, 0], [1, 0.5, 0], [0, 0, 1]]]
+    path.write_text(json.dumps({"transition": matrices, "start": [-1e308, 0, 0.5], "phi": [1, 2, 1]}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert HMM(HMMConfig(process=str(path), length=4)).process.rate().value == pytest.approx(0)

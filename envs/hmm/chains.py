@@ -98,6 +98,11 @@ def long_run(total: np.ndarray, start: np.ndarray, reach: np.ndarray | None = No
     return [(weight / sum(w for w, _ in ends), c) for weight, c in ends if weight > 0]
 
 
+def irreducible(total: np.ndarray) -> bool:
+    """Can every state be reached from every other one? total: float64 [S, S], entries of 0 or more."""
+    return bool(reachable(total).all())
+
+
 def of_class(total: np.ndarray, states: np.ndarray) -> np.ndarray:
     """The stationary distribution on the states of one closed class, float64 [len(states)]."""
     return _by_elimination(total[np.ix_(states, states)])

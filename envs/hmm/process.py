@@ -136,7 +136,7 @@ class Process:
             return self
         t = self.transition[np.ix_(np.arange(self.n_tokens), states, states)]
         phi, start = self.phi[states], self.start[states]
-        if (t >= 0).all() and (phi > 0).all():  # a hidden Markov process, perhaps in other units
+        if (t >= 0).all() and (phi > 0).all() and chains.irreducible(t.sum(0)):  # hidden states, perhaps in other units
             t *= phi
             t /= phi[:, None]
             kept = self.stationary and bool((start > 0).all())
