@@ -85,7 +85,7 @@ class LawTable:
             self._row[destination[rows]][:, None], self.graph.successor[v], moves[rows][:, None] + 1
         )
         out[rows, :-1] = ahead / self.degree[v][:, None]
-        return None if known is None else known.all(axis=1)
+        return None if known is None else np.asarray(known.all(axis=1))
 
     def _compute(
         self,

@@ -180,10 +180,11 @@ class Recursion:
         upto[:first] = upto[limit + 1] = 0
         offset = np.cumsum(upto) - upto + 1
         values, ahead, matrix = np.zeros(int(upto.sum()) + 1), np.zeros(m), csr_matrix((0, m))
+        held = 0  # rows of the matrix
         for t in range(limit, first - 1, -1):
             rows = int(upto[t])
-            if rows != matrix.shape[0]:
-                edges = indptr[rows]
+            if rows != held:
+                held, edges = rows, indptr[rows]
                 matrix = csr_matrix((weight[:edges], column[:edges], indptr[: rows + 1]), shape=(rows, m))
             now = matrix @ ahead
             if t >= self.min_moves:
