@@ -7,7 +7,6 @@ from typing import Any
 
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
-from worldbench.core.errors import InputError
 
 LINE = "check every metric on reference models, and on exact models with damage of known kinds and sizes"
 
@@ -34,10 +33,7 @@ def add_arguments(parser: Parser) -> None:
         metavar="N",
         help="number of sizes of each kind of damage, 1 to 5 (default 5)",
     )
-    add(
-        "--workers", type=int, default=0, metavar="N",
-        help="number of processes (default 2, or 1 if the machine has one core); does not change the results",
-    )  # fmt: skip
+    jobs.add_workers(parser, "number of models", default=None)
     jobs.add_settings(parser)
     jobs.add_common(parser)
 
@@ -47,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.help and not arguments.names:
         jobs.print_help(arguments)
         return 0
-    from worldbench.studies.check.checking import check_in, workers_by_default
+    from worldbench.studies.check.checking import check_in
     from worldbench.studies.check.damage import CheckSettings
     from worldbench.studies.check.report import require, show
 
@@ -59,8 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.settings.resolve import group_types, preset_groups
 
     settings = CheckSettings(job.groups["eval"], arguments.corruptions, arguments.severities)
-    if arguments.workers < 0:
-        raise InputError(f"--workers must be 1 or more, not {arguments.workers}")
+    workers = jobs.workers_of(arguments)
     display = Display(quiet=arguments.quiet)
     prepared = prepare(job, display)
     display.say(prepared.world.summary(0))
@@ -68,7 +63,6 @@ def run(arguments: argparse.Namespace) -> int:
     def options(name: str) -> Any:
         return preset_groups(group_types(job.world, name), job.world, name, job.preset)["model"]
 
-    workers = arguments.workers or workers_by_default()
     record, folder = check_in(arguments.out, prepared.world, settings, display, options, workers)
     show(record)
     display.say(f"record, table and figure: {folder}")

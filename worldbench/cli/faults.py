@@ -6,7 +6,6 @@ import argparse
 
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
-from worldbench.core.errors import InputError
 
 LINE = "score wrong models of known kinds: which metric tells which fault from the exact model"
 
@@ -18,10 +17,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--seeds", type=int, default=5, metavar="N", help="number of evaluations of each model (default 5)"
     )
-    parser.add_argument(
-        "--workers", type=int, default=0, metavar="N",
-        help="number of processes (default 2, or 1 if the machine has one core); does not change the results",
-    )  # fmt: skip
+    jobs.add_workers(parser, "number of models", default=None)
     jobs.add_settings(parser)
     jobs.add_common(parser)
 
@@ -32,7 +28,6 @@ def run(arguments: argparse.Namespace) -> int:
         jobs.print_help(arguments)
         return 0
     from worldbench.core.files import write_atomic
-    from worldbench.studies.check.checking import workers_by_default
     from worldbench.studies.faults.sight import markdown, require, show
     from worldbench.studies.faults.trying import FaultSettings, faults_in
 
@@ -43,12 +38,10 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.runs.prepared import prepare
 
     settings = FaultSettings(job.groups["eval"], arguments.seeds)
-    if arguments.workers < 0:
-        raise InputError(f"--workers must be 1 or more, not {arguments.workers}")
+    workers = jobs.workers_of(arguments)
     display = Display(quiet=arguments.quiet)
     world = prepare(job, display).world
     display.say(world.summary(0))
-    workers = arguments.workers or workers_by_default()
     record, folder = faults_in(arguments.out, world, settings, display, workers)
     write_atomic(folder / "faults.md", markdown(record) + "\n")
     show(record)

@@ -41,12 +41,24 @@ def add_reading(parser: Parser) -> None:
     )  # fmt: skip
 
 
-def add_workers(parser: Parser, what: str, default: int = 1) -> None:
-    """--workers, of verbs whose work is a plan of cells. what: the pieces of work, in the plural."""
+def add_workers(parser: Parser, what: str, default: int | None = 1) -> None:
+    """--workers, of verbs whose work is a plan of cells. what: the pieces of work, in the plural. default: None for 2,
+    or 1 on a machine with one core."""
+    said = "2, or 1 if the machine has one core" if default is None else default
     parser.add_argument(
         "--workers", type=int, default=default, metavar="N",
-        help=f"{what} at a time, each in a process of its own (default {default}); does not change the results",
+        help=f"{what} at a time, each in a process of its own (default {said}); does not change the results",
     )  # fmt: skip
+
+
+def workers_of(arguments: argparse.Namespace) -> int:
+    """The number of workers that the command line asks for. Raises InputError if it is below 1."""
+    from worldbench.runs.pool import usable_cores
+
+    workers = min(2, usable_cores()) if arguments.workers is None else arguments.workers
+    if workers < 1:
+        raise InputError(f"--workers must be 1 or more, not {workers}")
+    return workers
 
 
 def add_settings(parser: Parser) -> None:

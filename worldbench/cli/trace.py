@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.runs.trace import show, trace_all
 
     display, words, reading = Display(quiet=arguments.quiet), arguments.options, arguments.reading
-    for path in trace_all(folders, words, display, arguments.plugin, reading, arguments.workers):
+    for path in trace_all(folders, words, display, arguments.plugin, reading, jobs.workers_of(arguments)):
         put_path(path)
         show(path)
     return 0

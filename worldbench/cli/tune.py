@@ -69,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = TuningSettings(arguments.trials, arguments.seeds, arguments.criterion)
     display = Display(quiet=arguments.quiet)
-    paths = tune(jobs_of(arguments, choice, names), settings, arguments.out, display, arguments.workers)
+    paths = tune(jobs_of(arguments, choice, names), settings, arguments.out, display, jobs.workers_of(arguments))
     show(paths)
     for path in paths:
         named = "".join(f" --plugin {shlex.quote(plugin.path)}" for plugin in choice.plugins)

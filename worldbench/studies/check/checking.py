@@ -21,7 +21,7 @@ from worldbench.core.world import World
 from worldbench.records import check as records
 from worldbench.records.check import Check, CheckedMetric
 from worldbench.runs.display import Display
-from worldbench.runs.pool import Pool, pool_of, usable_cores
+from worldbench.runs.pool import Pool, pool_of
 from worldbench.studies.check import report
 from worldbench.studies.check.calibration import Severity, judge
 from worldbench.studies.check.damage import (
@@ -164,7 +164,3 @@ def _ladders(
                 for score, value in values.items():
                     severity.values.setdefault(name, {}).setdefault(score, []).extend([value] * copies)
     return {kind: list(ladder.values()) for kind, ladder in ladders.items()}
-
-
-def workers_by_default() -> int:
-    return min(2, usable_cores())
