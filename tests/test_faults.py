@@ -105,7 +105,10 @@ def test_worlds_without_rides_leave_out_what_they_cannot_have() -> None:
     assert list(left_out(CITY)) == ["component-blind"]
     assert {"blind", "rewired", "planner", "leaky"} <= set(left_out(chain))
     assert not {"late", "noisy", "blurred"} & set(left_out(chain))
-    assert "memorizer" in left_out(HMM(HMMConfig(process="rrxor", length=12)))
+    long = left_out(HMM(HMMConfig(process="rrxor", length=12)))
+    assert "memorizer" in long
+    assert "ten-then-random" not in long
+    assert "at most 9 tokens" in left_out(chain)["ten-then-random"]
     assert "wrong-goal" not in left_out(solve)
     mixed = HMM(HMMConfig(process="mixture(mess3, mess3(a=0.6))", length=9))
     assert "component-blind" in left_out(chain)
@@ -183,7 +186,7 @@ def test_the_page_holds_the_tables_of_the_records() -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["faults", "taxi", "--env.map", "city:20", "--env.region", "all", "--env.max_moves", "9", "--workers", "1"]
+    words = ["faults", "taxi", "--env.map", "city:20", "--env.region", "all", "--env.max_moves", "11", "--workers", "1"]
     words += [
         "--eval.metrics",
         "next_token",

@@ -66,6 +66,12 @@ def _share_after(world: World) -> float:
     return max(0.0, 1 - EXACT_MOVES / world.longest)
 
 
+def _long(world: World, allowed: Kinds) -> str | None:
+    if _share_after(world) > 0:
+        return None
+    return f"what a model predicts in the world {world.name!r} has at most {world.longest} tokens"
+
+
 def _allowed(kind: str) -> Callable[[World, Kinds], str | None]:
     return lambda world, allowed: allowed[kind]
 
@@ -121,7 +127,7 @@ FAULTS: tuple[Fault, ...] = (
         _corrupted(late=0.1),
         _allowed("late"),
     ),
-    Fault("ten-then-random", "exact for ten tokens, then uniform", _corrupted(forgets=_share_after), _always),
+    Fault("ten-then-random", "exact for ten tokens, then uniform", _corrupted(forgets=_share_after), _long),
     Fault("timeless", "does not know how many moves were made", drivers.Timeless, _rides),
     Fault(
         "memorizer", "exact in the states of 200 training documents, else random-legal", drivers.Memorizer, _forgettable
