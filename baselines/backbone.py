@@ -9,12 +9,12 @@ and new).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from worldbench.baselines.attention import Cache, Mask, Step, attend, own_documents
+from worldbench.baselines.batch import Batch
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 
@@ -77,27 +77,6 @@ def rotate(x_BTHC: Tensor, rotation: Tensor) -> Tensor:
     return torch.view_as_real(pairs * rotation).flatten(-2)
 
 
-class Cache:
-    """Keys and values of one layer, [B, H, S, C]. Columns that are not filled yet hold arbitrary values, and are never
-    read."""
-
-    def __init__(self, rows: int, heads: int, room: int, head_size: int, device: torch.device) -> None:
-        self.k = torch.empty(rows, heads, room, head_size, device=device)
-        self.v = torch.empty(rows, heads, room, head_size, device=device)
-
-
-@dataclass
-class Step:
-    """The columns of the caches that new tokens are written to, and the columns that they may read.
-
-    start: number of columns already filled, the same for all rows. mask: bool [B, 1, K, S]; None for a plain causal
-    mask.
-    """
-
-    start: int
-    mask: Tensor | None
-
-
 class Block(nn.Module):
     """A transformer block: x + attention(norm x), then x + MLP(norm x)."""
 
@@ -111,20 +90,13 @@ class Block(nn.Module):
         self.down = nn.Linear(self.hidden, width, bias=False)
 
     def forward(
-        self, x_BTD: Tensor, rotation: Tensor, mask: Tensor | None, cache: Cache | None = None, step: Step | None = None
+        self, x_BTD: Tensor, rotation: Tensor, mask: Mask, cache: Cache | None = None, step: Step | None = None
     ) -> Tensor:
         b, t, _ = x_BTD.shape
         qkv = self.qkv(self.norm_attention(x_BTD)).view(b, t, 3 * self.heads, self.head_size)
-        qk = rotate(qkv[:, :, : 2 * self.heads], rotation).transpose(1, 2)
-        q, k, v = qk[:, : self.heads], qk[:, self.heads :], qkv[:, :, 2 * self.heads :].transpose(1, 2)
-        causal = mask is None
-        if cache is not None and step is not None:
-            stop = step.start + t
-            cache.k[:, :, step.start : stop], cache.v[:, :, step.start : stop] = k, v
-            k, v, mask = cache.k[:, :, :stop], cache.v[:, :, :stop], step.mask
-            causal = mask is None and step.start == 0
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        x_BTD = x_BTD + self.out(attended.transpose(1, 2).reshape(b, t, -1))
+        qk = rotate(qkv[:, :, : 2 * self.heads], rotation)
+        q, k, v = qk[:, :, : self.heads], qk[:, :, self.heads :], qkv[:, :, 2 * self.heads :]
+        x_BTD = x_BTD + self.out(attend(q, k, v, mask, cache, step))
         gate, up = self.gate_up(self.norm_mlp(x_BTD)).chunk(2, dim=-1)
         return x_BTD + self.down(F.silu(gate) * up)
 
@@ -162,11 +134,16 @@ class Encoder(nn.Module):
         table = self.rotation(longest or t, device)
         return table[:t, None] if position is None else table[position][:, :, None]
 
+    def over(self, embedded_BTD: Tensor, batch: Batch) -> Tensor:
+        """Hidden states [B, T, D] of the embedded tokens of a batch."""
+        position = None if batch.single else batch.position
+        return self(embedded_BTD, position, own_documents(batch, self.head_size))
+
     def forward(
         self,
         embedded_BTD: Tensor,
         position: Tensor | None,
-        mask: Tensor | None,
+        mask: Mask,
         caches: list[Cache] | None = None,
         step: Step | None = None,
         longest: int | None = None,
@@ -174,7 +151,7 @@ class Encoder(nn.Module):
     ) -> Tensor:
         """Hidden states [B, T, D] of embedded tokens [B, T, D].
 
-        position: int [B, T]; None: 0 .. T - 1. mask: bool [B, 1, T, S]; None: causal. caches, step: for decoding.
+        position: int [B, T]; None: 0 .. T - 1. mask: as `attend` takes it; None: causal. caches, step: for decoding.
         replace: (layer, states [B, T, D]) replaces the output of a layer: 0 is the embedding, i is block i, and the
         number of blocks + 1 is the final norm.
         """
@@ -207,14 +184,6 @@ def initialize(module: nn.Module, seed: int) -> None:
     for parameter in module.parameters():
         if parameter.ndim >= 2:
             nn.init.normal_(parameter, 0.0, INIT_SD, generator=generator)
-
-
-def document_mask(document: Tensor) -> Tensor:
-    """Causal mask within documents, bool [B, 1, T, T], from document numbers int [B, T]. Padding sees padding, so that
-    every row of the mask has an entry: a softmax over nothing is NaN."""
-    t = document.shape[1]
-    causal = torch.ones(t, t, dtype=torch.bool, device=document.device).tril()
-    return ((document[:, :, None] == document[:, None, :]) & causal)[:, None]
 
 
 def check_shape(layers: int, heads: int, width: int, head_width: int = 0, mlp_width: int = 0) -> None:

@@ -26,7 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldbench.baselines.backbone import Encoder, RMSNorm, document_mask, swiglu_width
+from worldbench.baselines.attention import own_documents, pieces
+from worldbench.baselines.backbone import Encoder, RMSNorm, swiglu_width
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.cached import CachedDecoder
 from worldbench.baselines.gpt import GPTConfig
@@ -154,16 +155,17 @@ class BST(Objective):
         self._parts(batch)
         return {"pairs": len(self.pairs(batch).prefix)}
 
+    def cut(self, batch: Batch) -> None:
+        super().cut(batch)
+        batch.derived(pieces, suffix_rows, self.pad)
+
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
         """As `Objective.backward`. The gradient of the head is computed first, for some pairs at a time, down to
         detached encodings; then each encoder is differentiated once."""
-        tokens, document, position = batch.derived(suffix_rows, self.pad)
+        tokens, _, position = batch.derived(suffix_rows, self.pad)
         f = self.encode_batch(batch)
-        b = (
-            self.suffix(self.embed(tokens), None, None)
-            if batch.single
-            else self.suffix(self.embed(tokens), position, document_mask(document))
-        )
+        own = own_documents(batch, self.suffix.head_size, suffix_rows, self.pad)
+        b = self.suffix(self.embed(tokens), None if batch.single else position, own)
         gradient_f, gradient_b = torch.zeros_like(f), torch.zeros_like(b)
         terms = self._head_backward(
             (f.detach(), gradient_f),

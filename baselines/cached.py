@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worldbench.baselines.backbone import Cache, Step
+from worldbench.baselines.attention import Cache, Step
 from worldbench.core.model import Decoder
 
 

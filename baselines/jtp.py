@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldbench.baselines.backbone import RMSNorm, document_mask
+from worldbench.baselines.backbone import RMSNorm
 from worldbench.baselines.batch import Batch, places
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.horizons import check_horizon, scored_ahead, tokens_ahead
@@ -155,11 +155,7 @@ class JTP(Objective):
         time, down to detached copies of the states and embeddings; then the trunk is differentiated once."""
         c = self.config
         embedded = self.embed(batch.tokens)
-        h = (
-            self.trunk(embedded, None, None)
-            if batch.single
-            else self.trunk(embedded, batch.position, document_mask(batch.document))
-        )
+        h = self.trunk.over(embedded, batch)
         leaf_h, leaf_e = (x.detach().flatten(0, 1).requires_grad_() for x in (h, embedded))
         parts = self._parts(batch)
         s = c.horizon + 1 if c.lambda_jtp else 1

@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldbench.baselines.backbone import Block, RMSNorm, document_mask, swiglu_width
+from worldbench.baselines.attention import own_documents
+from worldbench.baselines.backbone import Block, RMSNorm, swiglu_width
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.horizons import check_horizon, places_ahead, tokens_ahead
@@ -74,8 +75,8 @@ class MTP(Objective):
         """As `Objective.backward`. The gradient of each head is computed first, down to a detached copy of the output
         of the trunk, so that the logits of only one head are in memory; then the trunk is differentiated once."""
         t = batch.tokens.shape[1]
-        position, mask = (None, None) if batch.single else (batch.position, document_mask(batch.document))
-        rotation = self.trunk.rotation_at(t, position, batch.tokens.device)
+        rotation = self.trunk.rotation_at(t, None if batch.single else batch.position, batch.tokens.device)
+        mask = own_documents(batch, self.trunk.head_size)
         x = self.embed(batch.tokens)
         for block in self.trunk.blocks[:-1]:
             x = block(x, rotation, mask)

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from worldbench.baselines.backbone import RMSNorm, document_mask
+from worldbench.baselines.backbone import RMSNorm
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, at, matrices, safe
@@ -172,11 +172,7 @@ class NextLat(Objective):
         latents and embeddings; then the trunk is differentiated once, starting from these gradients."""
         c = self.config
         embedded = self.embed(batch.tokens)
-        h = (
-            self.trunk(embedded, None, None)
-            if batch.single
-            else self.trunk(embedded, batch.position, document_mask(batch.document))
-        )
+        h = self.trunk.over(embedded, batch)
         terms: dict[str, Tensor] = {}
         leaves: list[tuple[Tensor, Tensor]] = []
         if c.lambda_h or c.lambda_kl:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from worldbench.baselines.backbone import Backbone, document_mask, initialize
+from worldbench.baselines.attention import Pieces, card_takes_pieces, document_mask, pieces, takes_pieces
+from worldbench.baselines.backbone import Backbone, initialize
 from worldbench.baselines.batch import Batch, places
 from worldbench.baselines.cached import CachedDecoder, SwappableDecoder
 from worldbench.core.abilities import asks_for_labels
@@ -78,6 +79,18 @@ class Objective(nn.Module, abc.ABC):
         (`Batch.derived`), so that `backward` never reads the device.
         """
 
+    def prepare(self, batch: Batch) -> dict[str, Count]:
+        """`counts` of a batch in the memory of the CPU, and what attention must know of its rows. The trainer calls
+        this."""
+        trunk = getattr(self, "trunk", None)
+        if trunk is not None and not batch.single and card_takes_pieces(trunk.embedding.weight.device, trunk.head_size):
+            self.cut(batch)
+        return self.counts(batch)
+
+    def cut(self, batch: Batch) -> None:
+        """Derive where the documents of the rows begin, for attention without a mask (`attention.pieces`)."""
+        batch.derived(pieces)
+
     @abc.abstractmethod
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
         """Add the gradient of the loss to the parameters, where each term is its sum over the batch divided by its
@@ -86,9 +99,13 @@ class Objective(nn.Module, abc.ABC):
     def embed(self, tokens: Tensor) -> Tensor:
         return self.trunk.embedding(tokens)
 
-    def encode(self, tokens: Tensor, document: Tensor | None = None, position: Tensor | None = None) -> Tensor:
-        """Hidden states [B, T, D] of tokens int64 [B, T]. document: int64 [B, T]; None: one document per row."""
-        return self.trunk(self.embed(tokens), position, None if document is None else document_mask(document))
+    def encode(self, tokens: Tensor, document: Tensor | Pieces | None = None, position: Tensor | None = None) -> Tensor:
+        """Hidden states [B, T, D] of tokens int64 [B, T].
+
+        document: int64 [B, T], or the documents as `attend` takes them; None: one document per row.
+        """
+        mask = document_mask(document) if isinstance(document, Tensor) else document
+        return self.trunk(self.embed(tokens), position, mask)
 
     def layers(self, tokens: Tensor) -> dict[str, Tensor]:
         """Hidden states [B, T, D] of each layer: the embeddings, the output of each block, and the input of the head
@@ -102,9 +119,13 @@ class Objective(nn.Module, abc.ABC):
         return out | {self.hidden_name: self.trunk.norm(x)}
 
     def encode_batch(self, batch: Batch) -> Tensor:
+        """Hidden states [B, T, D] of a batch."""
         if batch.single:
             return self.encode(batch.tokens)
-        return self.encode(batch.tokens, batch.document, batch.position)
+        trunk = getattr(self, "trunk", None)
+        cut = trunk is not None and takes_pieces(batch.tokens.device, trunk.head_size)
+        document = batch.derived(pieces) if cut else batch.document
+        return self.encode(batch.tokens, document, batch.position)
 
     def head(self, h: Tensor, tokens: Tensor | None = None) -> Tensor:
         """Next-token logits [.., V] from hidden states [.., D]. tokens: int64 [..], the last token before each state,

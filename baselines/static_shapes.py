@@ -33,7 +33,7 @@ def check_static_shapes(objective: Objective, batch: Batch) -> dict[str, Tensor]
     def empty(x: Tensor) -> Tensor:
         return mode.from_tensor(x.detach().to("meta"))
 
-    totals = objective.counts(batch)
+    totals = objective.prepare(batch)
     shadow = _without_numbers(objective, empty)
     rows = batch.each(empty)
     try:

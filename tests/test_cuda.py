@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from test_attention import V as VOCABULARY
+from test_attention import gradients, packed
 from tiny_jobs import job
 from tiny_runs import OPTIONS, TINY_MODELS, TINY_WORLDS, call, tiny_model, tiny_words
 
+from worldbench.baselines import attention
+from worldbench.baselines import objective as objective_module
 from worldbench.core.registry import models
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.records.finding import own_result
@@ -19,6 +23,7 @@ from worldbench.records.reading import read
 from worldbench.records.runs import Result
 from worldbench.runs.prepared import identify
 from worldbench.runs.weights import build
+from worldbench.training.arithmetic import set_up
 from worldbench.training.trainer import Trainer
 
 if not torch.cuda.is_available():
@@ -91,3 +96,34 @@ def test_a_step_never_waits_for_the_card(tmp_path: Path, model: str, optimizer: 
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(bool(torch.isfinite(x)) for x in losses.values())
+
+
+TRANSFORMERS = [name for name in TRAINED if name not in ("gru", "lstm")]
+
+
+@pytest.mark.skipif(torch.cuda.get_device_capability() < (8, 0), reason="flash kernels need compute capability 8")
+@pytest.mark.parametrize("model", TRANSFORMERS)
+def test_attention_without_a_mask(model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With bf16 the documents of packed rows are attended to in pieces: the same bits in two runs, and the losses and
+    gradients of the dense mask up to rounding."""
+    set_up(1)
+    batch = packed(0, rows=8, width=40).to("cuda")
+    shape = dataclasses.replace(tiny_model(model), width=32, heads=2)
+    objective = models[model].load()(shape, VOCABULARY, 40, 0, VOCABULARY - 1).to("cuda")
+    used: list[int] = []
+    whole = attention._attend_in_pieces
+    monkeypatch.setattr(attention, "_attend_in_pieces", lambda *x: (used.append(len(x)), whole(*x))[1])
+
+    def step() -> list[torch.Tensor]:
+        with torch.autocast("cuda", torch.bfloat16):
+            return gradients(objective, batch)
+
+    first, second = step(), step()
+    assert used
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    for module in (attention, objective_module):
+        monkeypatch.setattr(module, "takes_pieces", lambda *_: False)
+    used.clear()
+    for a, b in zip(first, step(), strict=True):
+        assert float((a - b).norm()) <= 0.03 * float(b.norm()) + 1e-5
+    assert not used

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from worldbench.baselines.backbone import document_mask, rotary_table, rotate
+from worldbench.baselines.attention import document_mask
+from worldbench.baselines.backbone import rotary_table, rotate
 from worldbench.baselines.callable import CallableModel
 from worldbench.baselines.gpt import GPT, GPTConfig
 from worldbench.baselines.references import Oracle, RandomLegal

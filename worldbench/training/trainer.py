@@ -77,7 +77,7 @@ class Trainer:
         """The batches of a step on the device, the total of each term, and the number of tokens."""
         parts = self.batches(step)
         # The rows are read here, on the CPU, so that no operation of the step waits for the device.
-        counts = [self.objective.counts(part) for part in parts]
+        counts = [self.objective.prepare(part) for part in parts]
         totals = {name: sum(c[name] for c in counts) for name in counts[0]}
         tokens = sum(int(part.valid.sum()) for part in parts)
         return [part.to(self.device) for part in parts], totals, tokens
