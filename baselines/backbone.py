@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from worldbench.baselines.attention import Cache, Mask, Step, attend, own_documents
 from worldbench.baselines.batch import Batch
+from worldbench.baselines.products import Linear
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 
@@ -84,10 +85,10 @@ class Block(nn.Module):
         super().__init__()
         self.heads, self.hidden, self.head_size = heads, hidden, head_size
         self.norm_attention, self.norm_mlp = RMSNorm(width), RMSNorm(width)
-        self.qkv = nn.Linear(width, 3 * heads * head_size, bias=False)
-        self.out = nn.Linear(heads * head_size, width, bias=False)
-        self.gate_up = nn.Linear(width, 2 * self.hidden, bias=False)
-        self.down = nn.Linear(self.hidden, width, bias=False)
+        self.qkv = Linear(width, 3 * heads * head_size)
+        self.out = Linear(heads * head_size, width)
+        self.gate_up = Linear(width, 2 * self.hidden)
+        self.down = Linear(self.hidden, width)
 
     def forward(
         self, x_BTD: Tensor, rotation: Tensor, mask: Mask, cache: Cache | None = None, step: Step | None = None
@@ -174,7 +175,7 @@ class Backbone(Encoder):
         nn.Module.__init__(self)
         self.embedding = nn.Embedding(vocabulary, width)
         self._build(width, layers, heads, head_width, mlp_width)
-        self.head = nn.Linear(width, vocabulary, bias=False)
+        self.head = Linear(width, vocabulary)
 
 
 def initialize(module: nn.Module, seed: int) -> None:

@@ -33,6 +33,7 @@ from worldbench.baselines.cached import CachedDecoder
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, matrices, safe
 from worldbench.baselines.pairs import Pairs, Part, pairs_of, parts_of, suffix_rows
+from worldbench.baselines.products import Linear
 from worldbench.core.errors import InputError
 
 FLOATS_AT_ONCE = 1 << 24
@@ -64,17 +65,17 @@ class TextHead(nn.Module):
         super().__init__()
         self.width = width
         hidden = swiglu_width(2 * width)
-        self.gate_up = nn.Linear(2 * width, 2 * hidden, bias=False)
-        self.down = nn.Linear(hidden, 2 * width, bias=False)
+        self.gate_up = Linear(2 * width, 2 * hidden)
+        self.down = Linear(hidden, 2 * width)
         self.norm = RMSNorm(2 * width)
 
     def of_prefix(self, f: Tensor) -> Tensor:
         """The part of the first layer that depends on the prefix, [.., 2F]."""
-        return F.linear(f, self.gate_up.weight[:, : self.width])
+        return self.gate_up.product(f, self.gate_up.weight[:, : self.width])
 
     def of_suffix(self, b: Tensor) -> Tensor:
         """The part of the first layer that depends on the suffix, [.., 2F]."""
-        return F.linear(b, self.gate_up.weight[:, self.width :])
+        return self.gate_up.product(b, self.gate_up.weight[:, self.width :])
 
     def forward(self, f: Tensor, b: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """Two hidden states [.., D]: one predicts the token after the prefix, the other the token before the suffix.

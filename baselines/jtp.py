@@ -24,6 +24,7 @@ from worldbench.baselines.batch import Batch, places
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.horizons import check_horizon, scored_ahead, tokens_ahead
 from worldbench.baselines.objective import Count, Objective, at, matrices, safe
+from worldbench.baselines.products import Linear
 
 GAMMA = 0.1
 """Initial weight of the hidden state in the planning sequence."""
@@ -53,8 +54,8 @@ class Planning(nn.Module):
         self.heads, self.head_size = heads, head_size
         self.gamma = nn.Parameter(torch.tensor(GAMMA))
         self.combine_norm = nn.LayerNorm(width)
-        self.qkv = nn.Linear(width, 3 * heads * head_size, bias=False)
-        self.out = nn.Linear(heads * head_size, width, bias=False)
+        self.qkv = Linear(width, 3 * heads * head_size)
+        self.out = Linear(heads * head_size, width)
         self.bias = nn.Parameter(torch.zeros(heads, slots))
 
     def combine(self, h: Tensor, e: Tensor) -> Tensor:
@@ -64,7 +65,7 @@ class Planning(nn.Module):
         """The output of the attention for each slot, [M, S, D], from the planning sequences [M, S, D], S <= d + 1."""
         m, s, _ = c_MSD.shape
         if s == 1:  # the slot attends to itself alone, so the output is its value
-            return self.out(F.linear(c_MSD, self.qkv.weight[2 * self.heads * self.head_size :]))
+            return self.out(self.qkv.product(c_MSD, self.qkv.weight[2 * self.heads * self.head_size :]))
         q, k, v = self.qkv(c_MSD).view(m, s, 3, self.heads, self.head_size).permute(2, 0, 3, 1, 4)
         slot = torch.arange(s, device=c_MSD.device)
         distance = slot[:, None] - slot[None, :]

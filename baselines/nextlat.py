@@ -28,6 +28,7 @@ from worldbench.baselines.backbone import RMSNorm
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, at, matrices, safe
+from worldbench.baselines.products import Linear
 from worldbench.baselines.rollout import Rollout, other_places, pick, rollout
 from worldbench.core.errors import InputError, not_among
 from worldbench.core.options import LATER
@@ -102,11 +103,11 @@ class Dynamics(nn.Module):
         self.residual = residual
         self.norm = RMSNorm(2 * width)
         self.mlp = nn.Sequential(
-            nn.Linear(2 * width, hidden, bias=False),
+            Linear(2 * width, hidden),
             nn.GELU(),
-            nn.Linear(hidden, hidden, bias=False),
+            Linear(hidden, hidden),
             nn.GELU(),
-            nn.Linear(hidden, width, bias=False),
+            Linear(hidden, width),
         )
 
     def forward(self, h: Tensor, embedding: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from worldbench.baselines.batch import Batch, on_device
 from worldbench.baselines.cached import SwappableDecoder
 from worldbench.baselines.objective import Count, NextToken, matrices
+from worldbench.baselines.products import Linear
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.model import refuse_condition
@@ -79,7 +80,7 @@ class Recurrent(NextToken):
         c = self.config
         self.embedding = nn.Embedding(self.vocabulary, c.width)
         self.recurrent = nn.ModuleList(self.kind(c.width, c.width, batch_first=True) for _ in range(c.layers))
-        self.out = nn.Linear(c.width, self.vocabulary, bias=False)
+        self.out = Linear(c.width, self.vocabulary)
 
     def initialize(self) -> None:
         generator = torch.Generator().manual_seed(streams.integer("init", self.seed))

@@ -20,10 +20,13 @@ LOGITS_AT_ONCE = 1 << 26
 
 
 class TrainedModel(SequenceModel):
-    """The predictions and hidden states of an objective, computed on its device."""
+    """The predictions and hidden states of an objective, computed on its device.
+
+    The objective is put into evaluation mode, in which its products are those of torch (products.py).
+    """
 
     def __init__(self, objective: Objective, device: str = "cpu") -> None:
-        self.objective, self.device, self.name = objective, device, objective.name
+        self.objective, self.device, self.name = objective.eval(), device, objective.name
         self.hidden_name = objective.hidden_name
         self.parameters = {"training": objective.parameter_count(), "inference": objective.inference_parameters()}
 

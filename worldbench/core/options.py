@@ -17,6 +17,15 @@ FILE = {"file": True}
 """The option may name a file. The content of the file belongs to the identity of a run. The path does not."""
 
 
+def later(before: Any) -> dict[str, Any]:
+    """Metadata of an option that was added after results were published, and whose default is not the earlier behavior.
+
+    before: the value that means the earlier behavior. It is left out of the identity of a run, and it is the value of
+    runs whose files lack the option.
+    """
+    return {"later": True, "before": before}
+
+
 def small(value: Any) -> dict[str, Any]:
     """Metadata of an option that sets the size of an evaluation: its value where many models are scored (`worldbench
     check`)."""
@@ -36,19 +45,18 @@ def require_at_least(config: Any, group: str, low: int, *names: str) -> None:
 
 
 def identity_fields(config: Any) -> dict[str, Any]:
-    """The fields of a config dataclass that belong to the identity of a run. Left out: EXECUTION options, and LATER
-    options with their default value."""
-    kept = (f for f in dataclasses.fields(config) if not f.metadata.get("execution"))
+    """The fields of a config dataclass that belong to the identity of a run. Left out: EXECUTION options, and options
+    that were added later and mean the earlier behavior."""
+    kept = (f.name for f in dataclasses.fields(config) if not f.metadata.get("execution"))
+    earlier = later_defaults(type(config))
     return {
-        f.name: getattr(config, f.name)
-        for f in kept
-        if not (f.metadata.get("later") and getattr(config, f.name) == f.default)
+        name: getattr(config, name) for name in kept if name not in earlier or earlier[name] != getattr(config, name)
     }
 
 
 def later_defaults(config: type) -> dict[str, Any]:
-    """The LATER options of a config dataclass, and their defaults."""
-    return {f.name: f.default for f in dataclasses.fields(config) if f.metadata.get("later")}
+    """The options of a config dataclass that were added later, and the values that mean the earlier behavior."""
+    return {f.name: f.metadata.get("before", f.default) for f in dataclasses.fields(config) if f.metadata.get("later")}
 
 
 def file_options(config: Any) -> list[str]:

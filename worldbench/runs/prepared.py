@@ -83,7 +83,7 @@ def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
     reading: another model that is scored with the weights of the job's model. Raises InputError if that model cannot
     use them.
     """
-    from worldbench.training.arithmetic import resolve_device, set_up
+    from worldbench.training.arithmetic import resolve_device, resolve_products, set_up
 
     set_up(job.threads)
     entry = worlds[job.world]
@@ -95,6 +95,8 @@ def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
         job = dataclasses.replace(job, groups={**job.groups, "env": env}, given={**job.given, **_changed(job, env)})
     if job.trained:
         job = job.replace("train", device=resolve_device(job.groups["train"].device))
+        train = job.groups["train"]
+        job = job.replace("train", products=resolve_products(train.products, train.device))
     world = cls(job.groups["env"]) if "env" in job.groups else cls()
     if reading is not None:
         _require_reading(job, reading)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from worldbench.core.content import quoted, require_bounded
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import INFINITE, read_text
+from worldbench.core.options import later_defaults
 from worldbench.settings.job import Job, _shell
 from worldbench.settings.renamed import hint
 
@@ -91,7 +92,8 @@ def _overlay(group: str, base: Any, values: dict[str, Any]) -> Any:
 
 
 def from_json(group: str, cls: type, values: dict[str, Any]) -> dict[str, Any]:
-    """The options of a group in a config.json, checked as those of a recipe. A missing option has its default.
+    """The options of a group in a config.json, checked as those of a recipe. A missing option has its default,
+    or, if it was added later, the value that means the earlier behavior.
 
     Raises InputError for an unknown option, for a value of the wrong type, and for a missing option without a default.
     """
@@ -100,10 +102,12 @@ def from_json(group: str, cls: type, values: dict[str, Any]) -> dict[str, Any]:
     for key in values:
         if key not in names:
             raise InputError(f"unknown option {group}.{key}{hint(key, names, group)}")
-    out = {}
+    out, earlier = {}, later_defaults(cls)
     for f in dataclasses.fields(cls):
         if f.name in values:
             out[f.name] = _coerce(f"{group}.{f.name}", values[f.name], hints[f.name])
+        elif f.name in earlier:
+            out[f.name] = earlier[f.name]
         elif f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             raise InputError(f"the option {group}.{f.name} is missing")
         else:

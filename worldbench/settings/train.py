@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from worldbench.core.errors import InputError, not_among
-from worldbench.core.options import EXECUTION, LATER
+from worldbench.core.options import EXECUTION, LATER, later
 
-FREE = ("accumulate", "threads", "device", "checkpoints", "curve_documents")
+FREE = ("accumulate", "threads", "device", "products", "checkpoints", "curve_documents")
 """Training options that may be changed after tuning: the other settings still count as tuned."""
 
 
@@ -66,6 +66,10 @@ class TrainConfig:
     """Number of CPU threads. It is part of the identity of a run, because the last bits of the weights depend on it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """The device that computes; `auto` is cuda if torch has a CUDA device."""
+    products: Literal["auto", "torch", "onednn"] = field(default="auto", metadata=later("torch"))
+    """What computes the matrix products of the network's linear layers in training. torch: F.linear. onednn: oneDNN,
+    only on the CPU. auto: onednn on the CPU of an AMD processor, else torch. They differ in the last digits. Scores and
+    the learning curve are always computed with torch."""
     log_every: int = field(default=10, metadata=EXECUTION)
     """Number of steps between the training losses in metrics.jsonl."""
     save_every: float = field(default=30.0, metadata=EXECUTION)
@@ -95,10 +99,12 @@ class TrainConfig:
             raise InputError(f"train.accumulate ({self.accumulate}) cannot exceed train.batch ({self.batch})")
         if self.device == "mps":
             raise InputError("train.device 'mps' is refused: nobody has tested it yet; use cpu")
-        for name in ("optimizer", "schedule", "device"):
+        for name in ("optimizer", "schedule", "device", "products"):
             allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
             if getattr(self, name) not in allowed:
                 raise not_among(f"train.{name}", getattr(self, name), allowed)
+        if self.products == "onednn" and self.device == "cuda":
+            raise InputError("train.products onednn is for the CPU, and train.device is cuda; use train.products torch")
 
 
 def used_rates(train: TrainConfig, preset: TrainConfig) -> TrainConfig:

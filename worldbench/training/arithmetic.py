@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from worldbench.baselines.products import ONEDNN, TORCH, has_onednn, product_of
 from worldbench.core import streams
 from worldbench.core.errors import InputError, RunError
 from worldbench.records.folder import Arithmetic
 from worldbench.records.reading import read, write
-from worldbench.training.environment import processor
+from worldbench.training.environment import amd, processor
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Constants of malloc.h in glibc."""
@@ -42,6 +43,17 @@ def resolve_device(name: str, option: str = "--train.device") -> str:
         raise InputError(
             f"{option} cuda was asked for, but torch sees no CUDA device; use {option} cpu or a CUDA build of torch"
         )
+    return name
+
+
+def resolve_products(name: str, device: str) -> str:
+    """What computes matrix products, `torch` or `onednn`, for `torch`, `onednn` or `auto`: onednn on the CPU of an AMD
+    processor (if this build of torch has it), else torch. device: `cpu` or `cuda`.
+
+    A rule and no timing, so that a machine always chooses the same.
+    """
+    if name == "auto":
+        return ONEDNN if device == "cpu" and amd() and has_onednn() else TORCH
     return name
 
 
@@ -86,12 +98,12 @@ def keep_freed_memory() -> bool:
     return False
 
 
-def fingerprint(device: str) -> str:
+def fingerprint(device: str, products: str = TORCH) -> str:
     """16 hex digits: a digest of the weights of a tiny transformer after two fixed steps, with the present threads.
 
     Equal fingerprints mean that matrix products, attention, norms, exponentials, gradients and Adam round alike.
     """
-    rng = streams.generator("arithmetic")
+    rng, linear = streams.generator("arithmetic"), product_of(products)
 
     def draw(*shape: int) -> Tensor:
         # Copied, because torch aligns its own tensors for vector instructions, and alignment can change the digits.
@@ -103,10 +115,10 @@ def fingerprint(device: str) -> str:
     optimizer = torch.optim.AdamW(weights, lr=1e-2, fused=True)
     for _ in range(2):
         h = F.rms_norm(x, (WIDTH,))
-        query, key, value = (F.linear(h, w)[:, None] for w in (q, k, v))
+        query, key, value = (linear(h, w)[:, None] for w in (q, k, v))
         h = F.scaled_dot_product_attention(query, key, value, is_causal=True)[:, 0]
-        h = h + F.silu(F.linear(h, up))
-        F.cross_entropy(F.linear(h, head).flatten(0, 1), target).backward()
+        h = h + F.silu(linear(h, up))
+        F.cross_entropy(linear(h, head).flatten(0, 1), target).backward()
         torch.nn.utils.clip_grad_norm_(weights, 0.5)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -114,23 +126,23 @@ def fingerprint(device: str) -> str:
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
-def arithmetic(device: str) -> Arithmetic:
+def arithmetic(device: str, products: str = TORCH) -> Arithmetic:
     """The hardware behind `device`, its instruction set, and the fingerprint of its arithmetic in this process."""
     cuda = device == "cuda"
     return Arithmetic(
         device=torch.cuda.get_device_name() if cuda else processor(),
         instructions=None if cuda else torch.backends.cpu.get_cpu_capability(),
-        fingerprint=fingerprint(device),
+        fingerprint=fingerprint(device, products),
     )
 
 
-def guard(folder: Path, device: str, goes_on: bool) -> None:
+def guard(folder: Path, device: str, goes_on: bool, products: str = TORCH) -> None:
     """Record the arithmetic at the start of a training; when a training is continued, compare it with the record.
 
     folder: the run folder; the record is `checkpoint/arithmetic.json`. goes_on: whether a saved state is continued.
     Raises RunError if the arithmetic differs: the weights would then be those of neither machine.
     """
-    path, here = folder / "checkpoint" / "arithmetic.json", arithmetic(device)
+    path, here = folder / "checkpoint" / "arithmetic.json", arithmetic(device, products)
     if not goes_on:
         write(path, here)
         return

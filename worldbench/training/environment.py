@@ -28,13 +28,21 @@ def environment() -> Environment:
 
 def processor() -> str:
     """The name of this machine's processor."""
+    return _of_processor("model name") or platform.processor() or platform.machine()
+
+
+def amd() -> bool:
+    """True if AMD made this machine's processor."""
+    return "AuthenticAMD" in (_of_processor("vendor_id") or platform.processor())
+
+
+def _of_processor(name: str) -> str:
+    """A value in /proc/cpuinfo; empty where there is none."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        pass
-    return platform.processor() or platform.machine()
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(name)), "")
 
 
 def commit() -> dict[str, Any]:

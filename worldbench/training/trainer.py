@@ -16,6 +16,7 @@ import torch
 
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.objective import Objective
+from worldbench.baselines.products import use_products
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.errors import Diverged, Interrupted, RunError
 from worldbench.core.files import make_folder, remove
@@ -25,7 +26,7 @@ from worldbench.records.lines import EvalLine, TrainLine
 from worldbench.settings.train import DataConfig, TrainConfig
 from worldbench.training import checkpoint, curve, training_log
 from worldbench.training.ahead import Ahead
-from worldbench.training.arithmetic import guard, resolve_device, set_up
+from worldbench.training.arithmetic import guard, resolve_device, resolve_products, set_up
 from worldbench.training.optimizer import apply_gradients, learning_rate, make_optimizer, set_rates
 from worldbench.training.stream import TrainingStream
 from worldbench.training.training_log import TrainingLog
@@ -53,6 +54,8 @@ class Trainer:
         self.device = resolve_device(config.device)
         set_up(config.threads)
         self.objective = objective.to(self.device)
+        self.products = resolve_products(config.products, self.device)
+        use_products(self.objective, self.products)
         self.optimizer = make_optimizer(self.objective, config)
         self.stream = TrainingStream(world, data, config, seed)
         self.held_out: Documents = curve.documents(world, config.curve_documents)
@@ -99,6 +102,8 @@ class Trainer:
     def _step(self, step: int) -> dict[str, torch.Tensor]:
         parts, totals, tokens = self._prepared.take(step)
         self.tokens += tokens
+        if not self.objective.training:  # a point of the learning curve was computed before
+            self.objective.train()
         sums: dict[str, torch.Tensor] = {}
         with self._prepared.beside(step + 1 if self.ahead and step + 1 < self.config.steps else None):
             for part in parts:
@@ -117,7 +122,7 @@ class Trainer:
         is not a finite number (the last good state is kept).
         """
         c = self.config
-        guard(self.folder, self.device, checkpoint.state_path(self.folder).exists())
+        guard(self.folder, self.device, checkpoint.state_path(self.folder).exists(), self.products)
         with contextlib.closing(self._prepared), self._opened() as (done, log):
             started = saved = time.monotonic()
             for step in range(done, c.steps):
