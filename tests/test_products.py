@@ -96,7 +96,7 @@ def test_every_objective(name: str, batch: str, monkeypatch: pytest.MonkeyPatch)
                 patch.setattr(products.F, "linear", None)
             other.backward(BATCHES[batch], other.counts(BATCHES[batch]))
         gradients.append({k: p.grad for k, p in other.named_parameters()})
-        check_static_shapes(other, BATCHES[batch])
+    check_static_shapes(other, BATCHES[batch])
     for key, g in gradients[0].items():
         assert (g is None) == (gradients[1][key] is None)
         if g is not None:
