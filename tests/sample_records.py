@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from worldbench.core.budget import Budget
 from worldbench.core.files import identity_hash
-from worldbench.records import bench, check, decoding, faults, folder, reconstruction, runs, tuning
+from worldbench.records import bench, check, decoding, doctor, faults, folder, reconstruction, runs, tuning
 from worldbench.records.bounds import bounds_beside
 from worldbench.records.finding import own_result
 from worldbench.records.lines import EvalLine
@@ -223,6 +225,22 @@ def faulty() -> faults.Faults:
     )
 
 
+def examined() -> doctor.Doctor:
+    good = doctor.Finding(
+        where="cpu", name="speed", state="good", text="9 tokens/s", seconds=1.0, values={"tokens_per_second": 9.0}
+    )
+    return doctor.Doctor(
+        environment=ENVIRONMENT,
+        needed="cuda",
+        findings=[
+            good,
+            msgspec.structs.replace(good, where="machine", name="cuda", state="failed", remedy="use another machine"),
+        ],
+        seconds=2.0,
+        ready=False,
+    )
+
+
 def reconstructed() -> reconstruction.Reconstruction:
     return reconstruction.Reconstruction(
         version=1,
@@ -303,7 +321,7 @@ def measured() -> check.Measurement:
 
 def every_kind() -> list[Record]:
     """One record of each kind."""
-    more = [reconstructed(), benched(), measured(), faulty()]
+    more = [reconstructed(), benched(), measured(), faulty(), examined()]
     return [result(), trace(), config(), manifest(), arithmetic(), tuned(), trial(), decode(), checked(), *more]
 
 

@@ -92,6 +92,7 @@ def show(path: Path, record: Record, *, every: bool) -> None:
     from worldbench.records.bounds import bounds_beside
     from worldbench.records.check import Check
     from worldbench.records.decoding import Decoding
+    from worldbench.records.doctor import Doctor
     from worldbench.records.faults import Faults
     from worldbench.records.reconstruction import Reconstruction
     from worldbench.records.runs import Result, Trace
@@ -132,6 +133,10 @@ def show(path: Path, record: Record, *, every: bool) -> None:
             from worldbench.studies.bench.report import render
 
             print(render(record, "table"))
+        case Doctor():
+            from worldbench.studies.doctor.report import show
+
+            show(record)
         case _:
             what = f"{str(path)!r} is a {record.kind} file, which has no table"
             raise InputError(f"{what}; name its run folder, or print the file with --json")

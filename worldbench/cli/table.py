@@ -24,6 +24,7 @@ VERBS = {
     "leaderboard": "worldbench.cli.leaderboard",
     "figures": "worldbench.cli.figures",
     "ls": "worldbench.cli.ls",
+    "doctor": "worldbench.cli.doctor",
     "validate": "worldbench.cli.validate",
 }
 """Verb -> its module, in the order of the help. A module is imported only when it is needed; `worldbench --help` needs

@@ -37,6 +37,7 @@ PATTERNS = {
     "measurement": "measured-*.json",
     "reconstruction": "reconstruction.json",
     "bench": "bench.json",
+    "doctor": "doctor*.json",
 }
 """The names of each kind's files."""
 

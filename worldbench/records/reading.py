@@ -15,6 +15,7 @@ from worldbench.core.files import read_regular, to_json, write_atomic
 from worldbench.records.bench import Bench
 from worldbench.records.check import Check, Measurement
 from worldbench.records.decoding import Decoding
+from worldbench.records.doctor import Doctor
 from worldbench.records.faults import Faults
 from worldbench.records.folder import Arithmetic, Config, Manifest
 from worldbench.records.parts import Record, decoded, marked
@@ -43,6 +44,7 @@ KINDS: tuple[type[Record], ...] = (
     TrialRun,
     Measurement,
     Faults,
+    Doctor,
     Result,
 )
 """In the order in which a file of schema 1, which does not say what it is, is recognized."""

@@ -7,6 +7,7 @@ from worldbench.records import versions
 from worldbench.records.bench import Bench
 from worldbench.records.check import Check, Measurement
 from worldbench.records.decoding import Decoding
+from worldbench.records.doctor import Doctor
 from worldbench.records.folder import Arithmetic, Config, Manifest
 from worldbench.records.parts import Head, Record
 from worldbench.records.reconstruction import Reconstruction
@@ -48,4 +49,6 @@ def _about(record: Record) -> str:
             return f"{counted(record.routes.count, 'route')} on {record.map.name}"
         case Bench():
             return counted(len(record.models), "model")
+        case Doctor():
+            return f"{counted(len(record.findings), 'check')}, {'ready' if record.ready else 'not ready'}"
     return "read"
