@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from worldbench.baselines.attention import Cache, Mask, Step, attend, own_documents
 from worldbench.baselines.batch import Batch
-from worldbench.baselines.products import Linear
+from worldbench.baselines.products import Linear, unrounded
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 
@@ -74,7 +74,7 @@ def rotary_table(length: int, head_size: int, device: torch.device | str | None 
 
 def rotate(x_BTHC: Tensor, rotation: Tensor) -> Tensor:
     """Rotate the pairs of channels of x by `rotation`, complex and broadcast over [B, T, H, C / 2]."""
-    pairs = torch.view_as_complex(x_BTHC.unflatten(-1, (-1, 2)))
+    pairs = torch.view_as_complex(unrounded(x_BTHC).unflatten(-1, (-1, 2)))
     return torch.view_as_real(pairs * rotation).flatten(-2)
 
 

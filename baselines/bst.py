@@ -33,7 +33,7 @@ from worldbench.baselines.cached import CachedDecoder
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, matrices, safe
 from worldbench.baselines.pairs import Pairs, Part, pairs_of, parts_of, suffix_rows
-from worldbench.baselines.products import Linear
+from worldbench.baselines.products import Linear, unrounded
 from worldbench.core.errors import InputError
 
 FLOATS_AT_ONCE = 1 << 24
@@ -195,7 +195,7 @@ class BST(Objective):
             )
             halves = self.text_head(leaf_f.index_select(0, i), leaf_b.index_select(0, j), first)
             losses = [
-                F.cross_entropy(self.trunk.head(half), target, reduction="sum")
+                F.cross_entropy(unrounded(self.trunk.head(half)), target, reduction="sum")
                 for half, target in zip(halves, (following, previous))
             ]
             ((losses[0] + losses[1]) / total).backward()

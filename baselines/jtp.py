@@ -24,7 +24,7 @@ from worldbench.baselines.batch import Batch, places
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.horizons import check_horizon, scored_ahead, tokens_ahead
 from worldbench.baselines.objective import Count, Objective, at, matrices, safe
-from worldbench.baselines.products import Linear
+from worldbench.baselines.products import Linear, unrounded
 
 GAMMA = 0.1
 """Initial weight of the hidden state in the planning sequence."""
@@ -166,7 +166,7 @@ class JTP(Objective):
         for cell, ahead, on, slot, target in parts:
             e_MSD = leaf_e.index_select(0, ahead.flatten()).view(*ahead.shape, c.width)
             out = self.plan(leaf_h.index_select(0, cell), e_MSD)
-            loss = F.cross_entropy(self.trunk.head(at(out, on)), target, reduction="none")
+            loss = F.cross_entropy(unrounded(self.trunk.head(at(out, on))), target, reduction="none")
             weighted = loss * weight[slot]
             next_token, later = (weighted * (slot == 0)).sum(), (weighted * (slot > 0)).sum()
             (next_token + c.lambda_jtp * later).backward()

@@ -85,7 +85,7 @@ class MTP(Objective):
         for i, place in enumerate(batch.derived(places_ahead, self.config.horizon), start=1):
             if not self.config.lambda_mtp:
                 break
-            logits = self.trunk.head(at(self.heads[i - 1](leaf, rotation, mask), place))
+            logits = unrounded(self.trunk.head(at(self.heads[i - 1](leaf, rotation, mask), place)))
             loss = F.cross_entropy(logits, batch.following.flatten()[place + i], reduction="sum") / (
                 safe(totals[f"ahead_{i}"]) * self.config.horizon
             )

@@ -28,7 +28,7 @@ from worldbench.baselines.backbone import RMSNorm
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, at, matrices, safe
-from worldbench.baselines.products import Linear
+from worldbench.baselines.products import Linear, unrounded
 from worldbench.baselines.rollout import Rollout, other_places, pick, rollout
 from worldbench.core.errors import InputError, not_among
 from worldbench.core.options import LATER
@@ -209,7 +209,7 @@ class NextLat(Objective):
             target = pick(target, self._other_places(batch))
         target, h, e = columns.latents(target), columns.latents(h_BTD), columns.tokens(e_BUD)
         with torch.no_grad():
-            teacher = F.log_softmax(self.head(target), dim=-1) if c.lambda_kl else None
+            teacher = F.log_softmax(unrounded(self.head(target)), dim=-1) if c.lambda_kl else None
         regression, divergence = h_BTD.new_zeros(()), h_BTD.new_zeros(())
         roots: list[Tensor] = []
         gradients: list[Tensor] = []
@@ -242,10 +242,8 @@ class NextLat(Objective):
         The gradient in the head is added to its parameters, unless `stop_head` is set."""
         leaf = h_MD.detach().requires_grad_()
         frozen = {name: p.detach() for name, p in self.trunk.head.named_parameters()}
-        student = F.log_softmax(
-            functional_call(self.trunk.head, frozen, (leaf,)) if self.config.stop_head else self.trunk.head(leaf),
-            dim=-1,
-        )
+        logits = functional_call(self.trunk.head, frozen, (leaf,)) if self.config.stop_head else self.trunk.head(leaf)
+        student = F.log_softmax(unrounded(logits), dim=-1)
         kl = F.kl_div(student, teacher_MV, reduction="sum", log_target=True) / total
         (self.config.lambda_kl * kl).backward()
         assert leaf.grad is not None

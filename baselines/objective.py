@@ -16,6 +16,7 @@ from worldbench.baselines.attention import Pieces, card_takes_pieces, document_m
 from worldbench.baselines.backbone import Backbone, initialize
 from worldbench.baselines.batch import Batch, places
 from worldbench.baselines.cached import CachedDecoder, SwappableDecoder
+from worldbench.baselines.products import unrounded
 from worldbench.core.abilities import asks_for_labels
 from worldbench.core.model import refuse_condition
 from worldbench.core.registry import models
@@ -94,7 +95,11 @@ class Objective(nn.Module, abc.ABC):
     @abc.abstractmethod
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:
         """Add the gradient of the loss to the parameters, where each term is its sum over the batch divided by its
-        total. Returns the terms, detached and without their weights."""
+        total. Returns the terms, detached and without their weights.
+
+        With `train.precision bf16` this runs under `torch.autocast`: logits are in bf16, and losses are computed from
+        `unrounded(logits)` (products.py).
+        """
 
     def embed(self, tokens: Tensor) -> Tensor:
         return self.trunk.embedding(tokens)
@@ -149,7 +154,8 @@ class Objective(nn.Module, abc.ABC):
             scored, targets = asked.scored_places, asked.targets
         else:
             scored, targets = places(asked >= 0), asked
-        return nn.functional.cross_entropy(self.head(at(h_BTD, scored)), targets.flatten()[scored], reduction="sum")
+        logits = unrounded(self.head(at(h_BTD, scored)))
+        return nn.functional.cross_entropy(logits, targets.flatten()[scored], reduction="sum")
 
     def inner_matrices(self) -> list[nn.Parameter]:
         """The matrices that Muon trains (`train.optimizer muon`): those which map hidden states to hidden states.

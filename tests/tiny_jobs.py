@@ -43,6 +43,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "model.mlp_width": {"mlp_width": 96},
     "model.pairs": {"pairs": 0.4},
     "train.optimizer": {"optimizer": "sgd"},
+    "train.precision": {"precision": "bf16"},
     "train.muon_rate": {"muon_rate": 0.05},
     "model.dynamics_factor": {"dynamics_factor": 20.0},
     "model.mask": {"mask": "landing"},

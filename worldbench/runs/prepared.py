@@ -84,6 +84,7 @@ def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
     use them.
     """
     from worldbench.training.arithmetic import resolve_device, resolve_products, set_up
+    from worldbench.training.precision import refuse_precision
 
     set_up(job.threads)
     entry = worlds[job.world]
@@ -96,7 +97,8 @@ def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
     if job.trained:
         job = job.replace("train", device=resolve_device(job.groups["train"].device))
         train = job.groups["train"]
-        job = job.replace("train", products=resolve_products(train.products, train.device))
+        refuse_precision(train.precision, train.device)
+        job = job.replace("train", products=resolve_products(train.products, train.device, train.precision))
     world = cls(job.groups["env"]) if "env" in job.groups else cls()
     if reading is not None:
         _require_reading(job, reading)

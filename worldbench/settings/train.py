@@ -70,6 +70,10 @@ class TrainConfig:
     """What computes the matrix products of the network's linear layers in training. torch: F.linear. onednn: oneDNN,
     only on the CPU. auto: onednn on the CPU of an AMD processor, else torch. They differ in the last digits. Scores and
     the learning curve are always computed with torch."""
+    precision: Literal["fp32", "bf16", "tf32"] = field(default="fp32", metadata=LATER)
+    """The precision of matrix products and attention in training. bf16: they round their inputs to bf16 (autocast);
+    weights, losses and the optimizer's state stay in fp32. tf32: only for cuda. Scores and the learning curve are
+    always computed in fp32."""
     log_every: int = field(default=10, metadata=EXECUTION)
     """Number of steps between the training losses in metrics.jsonl."""
     save_every: float = field(default=30.0, metadata=EXECUTION)
@@ -99,7 +103,7 @@ class TrainConfig:
             raise InputError(f"train.accumulate ({self.accumulate}) cannot exceed train.batch ({self.batch})")
         if self.device == "mps":
             raise InputError("train.device 'mps' is refused: nobody has tested it yet; use cpu")
-        for name in ("optimizer", "schedule", "device", "products"):
+        for name in ("optimizer", "schedule", "device", "products", "precision"):
             allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
             if getattr(self, name) not in allowed:
                 raise not_among(f"train.{name}", getattr(self, name), allowed)

@@ -25,6 +25,7 @@ from worldbench.core.errors import InputError, RunError
 from worldbench.records.folder import Arithmetic
 from worldbench.records.reading import read, write
 from worldbench.training.environment import amd, processor
+from worldbench.training.precision import computing
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Constants of malloc.h in glibc."""
@@ -46,14 +47,20 @@ def resolve_device(name: str, option: str = "--train.device") -> str:
     return name
 
 
-def resolve_products(name: str, device: str) -> str:
+def resolve_products(name: str, device: str, precision: str = "fp32") -> str:
     """What computes matrix products, `torch` or `onednn`, for `torch`, `onednn` or `auto`: onednn on the CPU of an AMD
     processor (if this build of torch has it), else torch. device: `cpu` or `cuda`.
 
-    A rule and no timing, so that a machine always chooses the same.
+    A rule and no timing, so that a machine always chooses the same. Raises InputError for onednn with another precision
+    than fp32.
     """
+    if name == ONEDNN and precision != "fp32":
+        raise InputError(
+            f"train.products onednn is for train.precision fp32, not {precision}; use --train.products torch, which in "
+            "bf16 is oneDNN on the CPU"
+        )
     if name == "auto":
-        return ONEDNN if device == "cpu" and amd() and has_onednn() else TORCH
+        return ONEDNN if device == "cpu" and precision == "fp32" and amd() and has_onednn() else TORCH
     return name
 
 
@@ -70,6 +77,8 @@ def set_up(threads: int = 1) -> None:
     # As use_deterministic_algorithms(True), without the import of the compiler (0.8 s). With "warn", CUDA's
     # memory-efficient attention would add up gradients in an order that varies.
     torch.set_deterministic_debug_mode("error")
+    # torch lets recurrent layers round to tf32 on CUDA, unless this is off.
+    torch.backends.cudnn.allow_tf32 = False
     # None of our code reads memory before it writes to it, so that filling new memory only takes time.
     setattr(torch.utils.deterministic, "fill_uninitialized_memory", False)  # noqa: B010
     limit_blas()
@@ -98,7 +107,7 @@ def keep_freed_memory() -> bool:
     return False
 
 
-def fingerprint(device: str, products: str = TORCH) -> str:
+def fingerprint(device: str, products: str = TORCH, precision: str = "fp32") -> str:
     """16 hex digits: a digest of the weights of a tiny transformer after two fixed steps, with the present threads.
 
     Equal fingerprints mean that matrix products, attention, norms, exponentials, gradients and Adam round alike.
@@ -114,11 +123,12 @@ def fingerprint(device: str, products: str = TORCH) -> str:
     x, target = draw(ROWS, TOKENS, WIDTH), torch.from_numpy(rng.integers(0, WIDTH, ROWS * TOKENS)).to(device)
     optimizer = torch.optim.AdamW(weights, lr=1e-2, fused=True)
     for _ in range(2):
-        h = F.rms_norm(x, (WIDTH,))
-        query, key, value = (linear(h, w)[:, None] for w in (q, k, v))
-        h = F.scaled_dot_product_attention(query, key, value, is_causal=True)[:, 0]
-        h = h + F.silu(linear(h, up))
-        F.cross_entropy(linear(h, head).flatten(0, 1), target).backward()
+        with computing(precision, device):
+            h = F.rms_norm(x, (WIDTH,))
+            query, key, value = (linear(h, w)[:, None] for w in (q, k, v))
+            h = F.scaled_dot_product_attention(query, key, value, is_causal=True)[:, 0]
+            h = h + F.silu(linear(h, up))
+            F.cross_entropy(linear(h, head).flatten(0, 1), target).backward()
         torch.nn.utils.clip_grad_norm_(weights, 0.5)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -126,23 +136,24 @@ def fingerprint(device: str, products: str = TORCH) -> str:
     return hashlib.sha256(raw).hexdigest()[:16]
 
 
-def arithmetic(device: str, products: str = TORCH) -> Arithmetic:
+def arithmetic(device: str, products: str = TORCH, precision: str = "fp32") -> Arithmetic:
     """The hardware behind `device`, its instruction set, and the fingerprint of its arithmetic in this process."""
     cuda = device == "cuda"
     return Arithmetic(
         device=torch.cuda.get_device_name() if cuda else processor(),
         instructions=None if cuda else torch.backends.cpu.get_cpu_capability(),
-        fingerprint=fingerprint(device, products),
+        fingerprint=fingerprint(device, products, precision),
     )
 
 
-def guard(folder: Path, device: str, goes_on: bool, products: str = TORCH) -> None:
+def guard(folder: Path, device: str, goes_on: bool, products: str = TORCH, precision: str = "fp32") -> None:
     """Record the arithmetic at the start of a training; when a training is continued, compare it with the record.
 
     folder: the run folder; the record is `checkpoint/arithmetic.json`. goes_on: whether a saved state is continued.
-    Raises RunError if the arithmetic differs: the weights would then be those of neither machine.
+    precision: `train.precision`. Raises RunError if the arithmetic differs: the weights would then be those of neither
+    machine.
     """
-    path, here = folder / "checkpoint" / "arithmetic.json", arithmetic(device, products)
+    path, here = folder / "checkpoint" / "arithmetic.json", arithmetic(device, products, precision)
     if not goes_on:
         write(path, here)
         return

@@ -4,8 +4,8 @@ For a matrix W [m, n] with gradient g:
     b <- mu b + (1 - mu) g;   u = (1 - mu) g + mu b   (Nesterov);   o = orthogonalized(u)
     W <- (1 - rate decay) W - rate sqrt(max(1, m / n)) o
 These are the formulas of `torch.optim.Muon`, which computes products in bf16, one matrix after another. Here matrices
-of equal shape are stacked and orthogonalized together, in fp32: bf16 changes an update by 2 to 30%, and its speed
-depends on the processor.
+of equal shape are stacked and orthogonalized together, in fp32 or in bf16, which changes an update by 2 to 30%
+(`train.precision` and the device decide).
 
 Shape letters: S matrices of a stack, R rows, C columns, R <= C.
 """
@@ -30,13 +30,17 @@ BUFFER = "momentum_buffer"
 """What Muon keeps for each matrix, by the name that torch uses."""
 
 
-def orthogonalized(x_SRC: Tensor) -> Tensor:
+def orthogonalized(x_SRC: Tensor, rounds: bool = False) -> Tensor:
     """U V^T of each matrix U S V^T of a stack [S, R, C], R <= C, with singular values in about 0.7 to 1.2 instead of 1.
 
     Iterates X <- (a + b XX^T + c (XX^T)^2) X from X / |X|. Where C is at least 1.5 R, the products of the polynomials
-    are formed from XX^T [R, R] alone and applied to X once, which takes two thirds of the operations or less.
+    are formed from XX^T [R, R] alone and applied to X once, which takes two thirds of the operations or less. rounds:
+    compute the products in bf16, in which the polynomials of XX^T would be far off: small singular values can grow
+    a hundredfold. So they are not formed alone there.
     """
     x = x_SRC / torch.linalg.vector_norm(x_SRC, dim=(-2, -1), keepdim=True).clamp(min=EPS)
+    if rounds:
+        return _iterated(x.bfloat16()).to(x_SRC.dtype)
     return _through_gram(x) if 2 * x.shape[-1] >= 3 * x.shape[-2] else _iterated(x)
 
 
@@ -66,8 +70,9 @@ def _through_gram(x: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon for `inside`, torch's AdamW for the parameter groups `rest`. One list of groups, one state.
 
-    inside: matrices. rest: groups with their weight decay. rate, rest_rate: the learning rates. The groups of `rest`
-    are those of AdamW itself, so that a rate that is set in `param_groups` applies to both.
+    inside: matrices. rest: groups with their weight decay. rate, rest_rate: the learning rates. rounds: whether
+    products are in bf16. The groups of `rest` are those of AdamW itself, so that a rate that is set in `param_groups`
+    applies to both.
     """
 
     def __init__(
@@ -77,9 +82,11 @@ class Muon(torch.optim.Optimizer):
         rate: float,
         rest_rate: float,
         weight_decay: float,
+        rounds: bool = False,
         **adamw: Any,
     ) -> None:
         super().__init__([{"params": list(inside), "lr": rate, "weight_decay": weight_decay, "muon": True}], {})
+        self.rounds = rounds
         self.adamw = torch.optim.AdamW(rest, lr=rest_rate, **adamw) if rest else None
         if self.adamw is not None:
             self.adamw.state = self.state
@@ -111,7 +118,7 @@ class Muon(torch.optim.Optimizer):
             chosen = [i for i, p in enumerate(parameters) if p.shape == shape]
             stack = torch.stack([updates[i] for i in chosen])
             tall = shape[0] > shape[1]
-            stack = orthogonalized(stack.mT if tall else stack)
+            stack = orthogonalized(stack.mT if tall else stack, self.rounds)
             scale = group["lr"] * max(1.0, shape[0] / shape[1]) ** 0.5
             foreach._foreach_add_(
                 [parameters[i] for i in chosen], list((stack.mT if tall else stack).unbind()), alpha=-scale

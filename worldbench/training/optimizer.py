@@ -11,6 +11,7 @@ from worldbench.baselines.objective import Objective
 from worldbench.core.errors import InputError, RunError
 from worldbench.settings.train import TrainConfig
 from worldbench.training.muon import BUFFER, Muon
+from worldbench.training.precision import rounds_updates
 
 FLOOR = 0.01
 """The last learning rate of a falling schedule, as a share of the peak."""
@@ -53,7 +54,8 @@ def make_optimizer(objective: Objective, config: TrainConfig) -> torch.optim.Opt
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate)
     if config.optimizer == "muon":
-        return Muon(inside, groups, config.muon_rate, config.learning_rate, config.weight_decay, **ADAMW)
+        rounds = rounds_updates(config.precision, inside[0].device.type)
+        return Muon(inside, groups, config.muon_rate, config.learning_rate, config.weight_decay, rounds, **ADAMW)
     return torch.optim.AdamW(groups, lr=config.learning_rate, **ADAMW)
 
 

@@ -1,4 +1,4 @@
-"""The trainer of every objective, on CPU or CUDA, in fp32. A resumed run gives the same bits as one that never
+"""The trainer of every objective, on CPU or CUDA. A resumed run gives the same bits as one that never
 stopped."""
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from worldbench.training import checkpoint, curve, training_log
 from worldbench.training.ahead import Ahead
 from worldbench.training.arithmetic import guard, resolve_device, resolve_products, set_up
 from worldbench.training.optimizer import apply_gradients, learning_rate, make_optimizer, set_rates
+from worldbench.training.precision import computing, refuse_precision
 from worldbench.training.stream import TrainingStream
 from worldbench.training.training_log import TrainingLog
 
@@ -52,9 +53,10 @@ class Trainer:
         refuse_impossible(objective, world)
         self.world, self.config, self.folder, self.report = world, config, folder, report
         self.device = resolve_device(config.device)
+        refuse_precision(config.precision, self.device)
         set_up(config.threads)
         self.objective = objective.to(self.device)
-        self.products = resolve_products(config.products, self.device)
+        self.products = resolve_products(config.products, self.device, config.precision)
         use_products(self.objective, self.products)
         self.optimizer = make_optimizer(self.objective, config)
         self.stream = TrainingStream(world, data, config, seed)
@@ -107,7 +109,9 @@ class Trainer:
         sums: dict[str, torch.Tensor] = {}
         with self._prepared.beside(step + 1 if self.ahead and step + 1 < self.config.steps else None):
             for part in parts:
-                for name, value in self.objective.backward(part, totals).items():
+                with computing(self.config.precision, self.device):
+                    terms = self.objective.backward(part, totals)
+                for name, value in terms.items():
                     sums[name] = sums.get(name, 0) + value
             set_rates(self.optimizer, self.config, step)
             apply_gradients(self.objective, self.optimizer, self.config)
@@ -122,7 +126,7 @@ class Trainer:
         is not a finite number (the last good state is kept).
         """
         c = self.config
-        guard(self.folder, self.device, checkpoint.state_path(self.folder).exists(), self.products)
+        guard(self.folder, self.device, checkpoint.state_path(self.folder).exists(), self.products, c.precision)
         with contextlib.closing(self._prepared), self._opened() as (done, log):
             started = saved = time.monotonic()
             for step in range(done, c.steps):
