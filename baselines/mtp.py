@@ -24,6 +24,7 @@ from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.horizons import check_horizon, places_ahead, tokens_ahead
 from worldbench.baselines.objective import Count, Objective, at, matrices, safe
+from worldbench.baselines.products import unrounded
 
 
 @dataclass(frozen=True, kw_only=True)

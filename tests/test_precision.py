@@ -163,11 +163,9 @@ def test_tf32_ends_with_its_block() -> None:
 
 def test_the_fingerprint_tells_precisions_apart(tmp_path: Path) -> None:
     (tmp_path / "checkpoint").mkdir()
-    assert (
-        arithmetic.fingerprint("cpu")
-        == arithmetic.fingerprint("cpu", precision="fp32")
-        != arithmetic.fingerprint("cpu", precision="bf16")
-    )
+    fp32, bf16 = (arithmetic.fingerprint("cpu", precision=precision) for precision in ("fp32", "bf16"))
+    assert fp32 == arithmetic.fingerprint("cpu")
+    assert fp32 != bf16
     arithmetic.guard(tmp_path, "cpu", goes_on=False, precision="bf16")
     arithmetic.guard(tmp_path, "cpu", goes_on=True, precision="bf16")
     with pytest.raises(RunError, match="its results differ in the last digits"):
