@@ -38,6 +38,9 @@ class Objective(nn.Module, abc.ABC):
     serves_labels: ClassVar[bool] = False
     """True if it can be trained on documents with labels of their own. An objective that learns from the tokens ahead
     cannot, because a label does not say which tokens follow."""
+    kept_by_libraries: ClassVar[float] = 1.0
+    """The memory of a step as a multiple of what its operators show, for an objective whose layers are operators that
+    keep buffers inside a library (`training/memory.py`)."""
     trunk: Backbone
 
     def __init__(self, config: Any, vocabulary: int, context: int, seed: int, pad: int = 0) -> None:

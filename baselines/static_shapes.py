@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ def check_static_shapes(objective: Objective, batch: Batch) -> dict[str, Tensor]
         return mode.from_tensor(x.detach().to("meta"))
 
     totals = objective.prepare(batch)
-    shadow = _without_numbers(objective, empty)
+    shadow = without_numbers(objective, empty)
     rows = batch.each(empty)
     try:
         with mode:
@@ -54,18 +55,11 @@ def check_static_shapes(objective: Objective, batch: Batch) -> dict[str, Tensor]
     return terms
 
 
-def _without_numbers(objective: Objective, empty: Any) -> Objective:
-    shadow = copy.deepcopy(objective)
-    made: dict[int, nn.Parameter] = {}
-    for module in shadow.modules():
-        for name, p in list(module._parameters.items()):
-            if p is not None:
-                # By setattr, because torch's recurrent modules keep a second list of their weights.
-                setattr(module, name, made.setdefault(id(p), nn.Parameter(empty(p), p.requires_grad)))
-        for name, b in list(module._buffers.items()):
-            if b is not None:
-                setattr(module, name, empty(b))
-    return shadow
+def without_numbers(objective: Objective, empty: Callable[[Tensor], Tensor]) -> Objective:
+    """A copy of the objective whose parameters and buffers are `empty` of its own. No number is copied."""
+    made: dict[int, Any] = {id(b): empty(b) for b in objective.buffers()}
+    made |= {id(p): nn.Parameter(empty(p), p.requires_grad) for p in objective.parameters()}
+    return copy.deepcopy(objective, made)
 
 
 def _place(error: BaseException) -> str:

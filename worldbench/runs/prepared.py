@@ -104,7 +104,29 @@ def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
         _require_reading(job, reading)
     if job.trained:
         refuse_impossible(models[reading or job.model].load(), world)
+        if job.groups["train"].accumulate == 0:
+            job = _in_parts(job, world, display)
     return identify(job, world, reading)
+
+
+def _in_parts(job: Job, world: World, display: Display) -> Job:
+    """The job with the number of parts of a batch that fit the device. A command that repeats it names this number,
+    unless it is 1."""
+    from worldbench.training.memory import automatic_parts
+
+    data, train = job.groups["data"], job.groups["train"]
+    fit = automatic_parts(world, make_objective(job, world), data, train, job.seed)
+    display.say(fit.line(train.device))
+    given = {k: v for k, v in job.given.items() if k != "train.accumulate"}
+    given |= {"train.accumulate": fit.parts} if fit.parts > 1 or len(given) < len(job.given) else {}
+    return dataclasses.replace(job.replace("train", accumulate=fit.parts), given=given)
+
+
+def make_objective(job: Job, world: World, name: str | None = None) -> Any:
+    """The objective of a job, newly initialized. name: of another model that reads its weights."""
+    return models[name or job.model].load()(
+        job.groups["model"], len(world.vocabulary), world.context, job.seed, world.vocabulary.pad
+    )
 
 
 def _require_reading(job: Job, reading: str) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 
 from worldbench.core.errors import Interrupted
 from worldbench.core.model import SequenceModel
-from worldbench.core.registry import models
 from worldbench.core.text import counted
 from worldbench.runs.display import Display
-from worldbench.runs.prepared import Prepared
+from worldbench.runs.prepared import Prepared, make_objective
 
 
 def removed(prepared: Prepared, folder: Path) -> bool:
@@ -105,10 +104,7 @@ def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:
 
 def build(prepared: Prepared) -> Any:
     """The objective that is scored, newly initialized: the model of the job, or the model that reads its weights."""
-    job, world = prepared.job, prepared.world
-    return models[prepared.scored_model].load()(
-        job.groups["model"], len(world.vocabulary), world.context, job.seed, world.vocabulary.pad
-    )
+    return make_objective(prepared.job, prepared.world, prepared.scored_model)
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class TrainConfig:
     attends only to itself. 0: one document per row."""
     accumulate: int = 1
     """Number of parts of a batch. The parts are computed one after another, which gives the same gradient in less
-    memory."""
+    memory. 0: the smallest number with which a step fits the memory of the device; a run records this number."""
     optimizer: Literal["adamw", "sgd", "muon"] = field(default="adamw", metadata=LATER)
     """adamw: AdamW with betas 0.9 and 0.95, eps 1e-8. sgd: stochastic gradient descent without momentum. muon: Muon for
     the matrices inside the network, AdamW for embeddings, the head, norms and biases."""
@@ -83,11 +83,11 @@ class TrainConfig:
         for name, low in {
             "steps": 1,
             "batch": 1,
-            "accumulate": 1,
             "checkpoints": 1,
             "curve_documents": 1,
             "threads": 1,
             "log_every": 1,
+            "accumulate": 0,
             "row_tokens": 0,
             "warmup": 0,
             "weight_decay": 0,

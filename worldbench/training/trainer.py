@@ -8,6 +8,7 @@ import itertools
 import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,21 @@ from worldbench.baselines.trained import TrainedModel
 from worldbench.core.errors import Diverged, Interrupted, RunError
 from worldbench.core.files import make_folder, remove
 from worldbench.core.model import refuse_impossible
+from worldbench.core.text import counted
 from worldbench.core.world import Documents, World
 from worldbench.records.lines import EvalLine, TrainLine
 from worldbench.settings.train import DataConfig, TrainConfig
 from worldbench.training import checkpoint, curve, training_log
 from worldbench.training.ahead import Ahead
 from worldbench.training.arithmetic import guard, resolve_device, resolve_products, set_up
+from worldbench.training.memory import automatic_parts
 from worldbench.training.optimizer import apply_gradients, learning_rate, make_optimizer, set_rates
 from worldbench.training.precision import computing, refuse_precision
 from worldbench.training.stream import TrainingStream
 from worldbench.training.training_log import TrainingLog
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
+"""Words of torch's errors of the allocators of CUDA and of the CPU."""
 
 
 class Trainer:
@@ -51,10 +57,13 @@ class Trainer:
         report: Any = None,
     ) -> None:
         refuse_impossible(objective, world)
-        self.world, self.config, self.folder, self.report = world, config, folder, report
         self.device = resolve_device(config.device)
         refuse_precision(config.precision, self.device)
         set_up(config.threads)
+        if config.accumulate == 0:
+            settled = replace(config, device=self.device)
+            config = replace(config, accumulate=automatic_parts(world, objective, data, settled, seed).parts)
+        self.world, self.config, self.folder, self.report = world, config, folder, report
         self.objective = objective.to(self.device)
         self.products = resolve_products(config.products, self.device, config.precision)
         use_products(self.objective, self.products)
@@ -93,6 +102,12 @@ class Trainer:
         try:
             return self._step(step)
         except RuntimeError as error:
+            if any(words in str(error) for words in NO_MEMORY):
+                raise RunError(
+                    f"{self.device} has too little memory for a step of {counted(self.config.batch, 'row')} in "
+                    f"{counted(self.config.accumulate, 'part')}; use a higher --train.accumulate (0: worldbench chooses "
+                    "it), or a smaller --train.batch"
+                ) from error
             if "does not have a deterministic implementation" not in str(error):
                 raise
             operation = str(error).split(" ", 1)[0]
