@@ -172,6 +172,18 @@ def automatic_parts_of(j: Job) -> memory.Fit:
     return memory.automatic_parts(world, objective, j.groups["data"], j.groups["train"], j.seed)
 
 
+@pytest.mark.parametrize("name", ["gpt", "nextlat", "bst"])
+def test_more_rows_lie_on_a_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """48 rows, from counts of 8 and 16 rows."""
+    j = job(name, changes={"train": {"batch": 48}})
+    assert automatic_parts_of(j).activations == pytest.approx(whole_count(j, monkeypatch), rel=0.02)
+
+
+def whole_count(j: Job, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(memory, "MORE", 48)
+    return automatic_parts_of(j).activations
+
+
 def test_too_little_memory_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     j = job("gpt")
     world = TaxiWorld(j.groups["env"])

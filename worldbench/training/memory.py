@@ -35,6 +35,8 @@ from worldbench.training.stream import TrainingStream
 USABLE = 0.85
 """Share of a device's memory that a step may take. The rest is for the context of CUDA, gaps between blocks, the batch
 of the next step, and batches with more scored positions than the one that was counted."""
+FEW, MORE = 8, 16
+"""Numbers of rows that are counted. The activations of more rows lie on a line through these two, up to 2%."""
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """Files in which Linux states the memory limit of this process's group (version 2, version 1)."""
 
@@ -184,7 +186,14 @@ def automatic_parts(world: World, objective: Objective, data: DataConfig, train:
     whole = pack(stream.documents(0), train.batch, stream.width)
     fixed = weights_and_state(objective, make_optimizer(objective, train))
 
-    def of_rows(rows: int) -> int:
+    @functools.cache
+    def counted_of(rows: int) -> int:
         return activations(objective, whole.rows(0, rows), getattr(train, "precision", "fp32"))
+
+    def of_rows(rows: int) -> int:
+        if rows <= MORE:
+            return counted_of(rows)
+        few, more = counted_of(FEW), counted_of(MORE)
+        return round(more + (more - few) * (rows - MORE) / (MORE - FEW))
 
     return smallest_parts(train.batch, fixed, device_memory(train.device), of_rows)

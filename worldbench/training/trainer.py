@@ -105,8 +105,8 @@ class Trainer:
             if any(words in str(error) for words in NO_MEMORY):
                 raise RunError(
                     f"{self.device} has too little memory for a step of {counted(self.config.batch, 'row')} in "
-                    f"{counted(self.config.accumulate, 'part')}; use a higher --train.accumulate (0: worldbench chooses "
-                    "it), or a smaller --train.batch"
+                    f"{counted(self.config.accumulate, 'part')}; use a higher --train.accumulate (0: worldbench "
+                    "chooses it), or a smaller --train.batch"
                 ) from error
             if "does not have a deterministic implementation" not in str(error):
                 raise
