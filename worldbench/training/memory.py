@@ -30,6 +30,7 @@ from worldbench.core.text import counted
 from worldbench.core.world import World
 from worldbench.settings.train import DataConfig, TrainConfig
 from worldbench.training.optimizer import kept, make_optimizer
+from worldbench.training.precision import computing
 from worldbench.training.stream import TrainingStream
 
 USABLE = 0.85
@@ -100,11 +101,10 @@ def activations(objective: Objective, batch: Batch, precision: str = "fp32") -> 
             setattr(module, name, empty(x))
     for p in shadow.parameters():
         p.register_post_accumulate_grad_hook(done)
-    half = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16", cache_enabled=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of the switch, which warns of other hardware
         # A recurrent layer of oneDNN is one operator that keeps buffers of its own; torch's operators show them.
-        with mode, torch.backends.mkldnn.flags(enabled=False), half, live:
+        with mode, torch.backends.mkldnn.flags(enabled=False), computing(precision, "cpu"), live:
             shadow.backward(rows, totals)
     return round(live.most * objective.kept_by_libraries)
 
@@ -188,7 +188,7 @@ def automatic_parts(world: World, objective: Objective, data: DataConfig, train:
 
     @functools.cache
     def counted_of(rows: int) -> int:
-        return activations(objective, whole.rows(0, rows), getattr(train, "precision", "fp32"))
+        return activations(objective, whole.rows(0, rows), train.precision)
 
     def of_rows(rows: int) -> int:
         if rows <= MORE:
