@@ -39,12 +39,37 @@ Mask: TypeAlias = Tensor | Pieces | None
 
 
 class Cache:
-    """Keys and values of one layer, [B, H, S, C]. Columns that are not filled yet hold arbitrary values, and are never
-    read."""
+    """Keys and values of one layer, [B, H, S, C] each. Columns that are not filled yet hold arbitrary values, and are
+    never read.
+
+    Both lie in one tensor [B, S, 2 H C], where the filled columns of a row are one piece of memory.
+    """
 
     def __init__(self, rows: int, heads: int, room: int, head_size: int, device: torch.device) -> None:
-        self.k = torch.empty(rows, heads, room, head_size, device=device)
-        self.v = torch.empty(rows, heads, room, head_size, device=device)
+        self._heads = (2, heads, head_size)
+        self._hold(torch.empty(rows, room, 2 * heads * head_size, device=device))
+
+    def _hold(self, both_BSE: Tensor) -> None:
+        self._both = both_BSE
+        self.k, self.v = both_BSE.unflatten(2, self._heads).permute(2, 0, 3, 1, 4)
+
+    def select(self, index: Tensor, filled: int) -> None:
+        """Keep the rows `index`, int [..]. Of their columns, the first `filled` are copied."""
+        _, room, width = self._both.shape
+        out = self._both.new_empty(len(index), room, width)
+        there, here = (x.flatten(1)[:, : filled * width] for x in (self._both, out))
+        torch.index_select(there, 0, index, out=here)
+        self._hold(out)
+
+    def first(self, rows: int) -> None:
+        """Keep the first rows. Nothing is copied."""
+        self._hold(self._both[:rows])
+
+    def grow(self, filled: int, room: int) -> None:
+        """Make room for as many columns, of which `filled` keep their content."""
+        bigger = self._both.new_empty(len(self._both), room, self._both.shape[2])
+        bigger[:, :filled] = self._both[:, :filled]
+        self._hold(bigger)
 
 
 @dataclass

@@ -67,7 +67,8 @@ class CachedDecoder(SwappableDecoder):
         if self._filled + k > self._room:
             self._grow(max(self._filled + k, self._room * 3 // 2))
         column = torch.arange(self._filled, self._filled + k, device=self.device)
-        position = (column[None, :] - self._skip[:, None]).clamp(min=0)
+        skip = self._skip[:1] if self._even else self._skip  # rows of one length have one row of positions
+        position = (column[None, :] - skip[:, None]).clamp(min=0)
         mask = None
         if not self._even or (k > 1 and self._filled > 0):
             seen = torch.arange(self._filled + k, device=self.device)
@@ -96,11 +97,7 @@ class CachedDecoder(SwappableDecoder):
 
     def _grow(self, room: int) -> None:
         for cache in self._caches:
-            for name in ("k", "v"):
-                old = getattr(cache, name)
-                bigger = old.new_empty(*old.shape[:2], room, old.shape[3])
-                bigger[:, :, : self._filled] = old[:, :, : self._filled]
-                setattr(cache, name, bigger)
+            cache.grow(self._filled, room)
         self._room = room
 
     def extend(self, tokens: np.ndarray) -> np.ndarray:
@@ -113,9 +110,15 @@ class CachedDecoder(SwappableDecoder):
 
     @torch.inference_mode()
     def select(self, rows: np.ndarray) -> None:
-        index = torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64)).to(self.device)
-        self._skip = self._skip[index]
+        """As `Decoder.select`. The first rows, in their order, are kept without a copy."""
+        rows = np.asarray(rows, np.int64)
         self.logits = self.logits[rows]
+        if len(rows) <= len(self._skip) and np.array_equal(rows, np.arange(len(rows))):
+            self._skip = self._skip[: len(rows)]
+            for cache in self._caches:
+                cache.first(len(rows))
+            return
+        index = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+        self._skip = self._skip[index]
         for cache in self._caches:
-            for name in ("k", "v"):
-                setattr(cache, name, getattr(cache, name)[index])
+            cache.select(index, self._filled)

@@ -1,5 +1,4 @@
-"""What sequence compression and sequence distinction share: pairs of prefixes, suffixes sampled after both, and the
-true boundary suffixes.
+"""What sequence compression and sequence distinction share: pairs of prefixes, and the true boundary suffixes.
 
 A token is *accepted* after a prefix if its probability is above eps (Vafa et al. 2024, arXiv 2406.03689). A suffix is
 accepted if all its tokens are.
@@ -17,15 +16,10 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.abilities import Able, HasDistance
 from worldbench.core.metric import Report, Score
-from worldbench.core.model import SequenceModel
-from worldbench.core.sampling import draw
 from worldbench.core.states import Replay
 from worldbench.core.world import OPEN, Automaton, Documents, States, World
-from worldbench.metrics.rollout import probabilities
 
 ATTEMPTS = 50
-ROWS = 1024
-"""Suffixes decoded together after each of the two prefixes."""
 Accept = Callable[[States], np.ndarray]
 """bool [N, A]: which actions the truth accepts in each state."""
 
@@ -57,9 +51,9 @@ class Pairs:
         """The report where every trial was dropped."""
         return Report({primary: Score.missing(f"no pair of histories was found in {ATTEMPTS} draws")})
 
-    def rows(self, low: int, high: int) -> Documents:
-        """First, then second prefixes of trials low .. high - 1, one under the other."""
-        return Documents.concat([d.take(slice(low, high)) for d in (self.first, self.second)])
+    def both(self, trials: np.ndarray) -> Documents:
+        """The first prefixes of these trials, int [..], and below them the second ones."""
+        return Documents.concat([d.take(trials) for d in (self.first, self.second)])
 
 
 def most_moves(world: Automaton, states: States) -> np.ndarray:
@@ -105,92 +99,6 @@ def draw_pairs(world: Able, seed: int, count: int, name: str, *, same: bool) -> 
     kept = np.setdiff1d(np.arange(count), rows)
     both = [Documents(t[kept], length[kept], prompt[kept]) for t in tokens]
     return Pairs(both[0], both[1], redrawn[kept], len(rows))
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """Suffixes sampled after the first prefixes.
-
-    tokens: int32 [N, S, K], padded with -1. length: int [N, S]. rejected: bool [N, S], the suffix ends with its first
-    token that is not accepted after the second prefix. laws: float64 [2, N, V], the model's next-token distributions
-    after the two prefixes.
-    """
-
-    tokens: np.ndarray
-    length: np.ndarray
-    rejected: np.ndarray
-    laws: np.ndarray
-
-
-def sample_suffixes(
-    world: World, model: SequenceModel, pairs: Pairs, seed: int, name: str, suffixes: int, eps: float
-) -> Sampled:
-    """Suffixes drawn from the model after the first prefix, without tokens below eps. A suffix ends at `end` (if there
-    is one), at the first token that is rejected after the second prefix, or at the budget."""
-    n, limit = len(pairs), world.longest
-    per_chunk = max(1, ROWS // suffixes)
-    parts = [
-        _sample_chunk(world, model, pairs, low, min(low + per_chunk, n), seed, name, suffixes, eps, limit)
-        for low in range(0, n, per_chunk)
-    ]
-    return Sampled(
-        *(
-            np.concatenate([getattr(p, f) for p in parts], axis=1 if f == "laws" else 0)
-            for f in Sampled.__dataclass_fields__
-        )
-    )
-
-
-def _sample_chunk(
-    world: World,
-    model: SequenceModel,
-    pairs: Pairs,
-    low: int,
-    high: int,
-    seed: int,
-    name: str,
-    suffixes: int,
-    eps: float,
-    limit: int,
-) -> Sampled:
-    n = high - low
-    both = pairs.rows(low, high)
-    widest = int(both.length.max())
-    decoder = model.decoder(both.tokens[:, :widest], both.length)
-    laws = probabilities(decoder.logits).reshape(2, n, -1)
-    uniform = streams.uniform(low, n, suffixes * limit, "evaluation", seed, f"{name} suffixes").reshape(
-        n * suffixes, limit
-    )
-    room = np.repeat(limit - (both.length[:n] - both.prompt_length[:n]), suffixes)
-    tokens = np.full((n * suffixes, limit), -1, np.int32)
-    length, rejected = np.zeros(n * suffixes, np.int64), np.zeros(n * suffixes, bool)
-    held = np.arange(
-        n * suffixes
-    )  # the rows that the decoder holds, each twice; finished ones are dropped when they are many
-    going = np.ones(len(held), bool)
-    copies = held // suffixes
-    decoder.select(np.concatenate([copies, n + copies]))
-    for t in range(limit):
-        m = len(held)
-        law = probabilities(decoder.logits)
-        allowed = np.where(law[:m] > eps, law[:m], 0.0)
-        some = going & allowed.any(axis=1) & (t < room[held])
-        chosen = draw(np.where(some[:, None], allowed, 1.0), uniform[held, t])
-        rows = held[some]
-        tokens[rows, t] = chosen[some]
-        length[rows] += 1
-        refused = law[m:][np.arange(m), chosen] <= eps
-        rejected[held[some & refused]] = True
-        going = some & ~refused & ~world.vocabulary.closes(chosen)
-        if not going.any() or t + 1 == limit:
-            break
-        if going.mean() < 0.75:
-            on = np.flatnonzero(going)
-            decoder.select(np.concatenate([on, m + on]))
-            held, chosen, going = held[on], chosen[on], going[on]
-        decoder.extend(np.tile(chosen, 2)[:, None])
-    shape = (n, suffixes)
-    return Sampled(tokens.reshape(*shape, limit), length.reshape(shape), rejected.reshape(shape), laws)
 
 
 def by_map(world: Automaton) -> Accept:

@@ -9,8 +9,9 @@ import numpy as np
 from worldbench.core.abilities import HasHistories
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.world import Automaton
-from worldbench.metrics.acceptance import accepted_by, by_map, draw_pairs, sample_suffixes
+from worldbench.metrics.acceptance import accepted_by, by_map, draw_pairs
 from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.sampled_suffixes import sample_suffixes
 
 
 def jensen_shannon(p: np.ndarray, q: np.ndarray) -> np.ndarray:

@@ -16,18 +16,17 @@ from worldbench.core.world import Automaton
 from worldbench.metrics.acceptance import (
     Boundary,
     Pairs,
-    Sampled,
     accepted_by,
     by_law,
     by_map,
     draw_pairs,
     room,
-    sample_suffixes,
     true_boundary,
 )
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.goal_pairs import goal_pairs
 from worldbench.metrics.options import SuffixOptions
+from worldbench.metrics.sampled_suffixes import Sampled, sample_suffixes
 from worldbench.metrics.suffixes import score_suffixes
 
 RELEASED_SUFFIXES = 5

@@ -8,6 +8,7 @@ import torch
 
 from worldbench.baselines.attention import document_mask
 from worldbench.baselines.backbone import rotary_table, rotate
+from worldbench.baselines.cached import CachedDecoder
 from worldbench.baselines.callable import CallableModel
 from worldbench.baselines.gpt import GPT, GPTConfig
 from worldbench.baselines.references import Oracle, RandomLegal
@@ -58,6 +59,23 @@ def test_cached_is_uncached(even: bool, k: int, model: TrainedModel) -> None:
         for place, r in enumerate(order):
             full = model.logits(rows[r][None, : lengths[r] + done + k])[0][-k:]
             assert np.allclose(out[place], full, atol=2e-4)
+
+
+def test_first_rows_are_kept_without_a_copy(model: TrainedModel) -> None:
+    decoder = model.decoder(np.full((5, 4), 3), np.array([4, 2, 3, 1, 4]))
+    assert isinstance(decoder, CachedDecoder)
+
+    def places() -> list[int]:
+        return [x.data_ptr() for cache in decoder._caches for x in (cache.k, cache.v)]
+
+    before, logits = places(), decoder.logits
+    decoder.select(np.arange(5))
+    decoder.select(np.arange(3))
+    assert places() == before
+    assert np.array_equal(decoder.logits, logits[:3])
+    assert [len(cache.k) for cache in decoder._caches] == [3] * len(decoder._caches)
+    decoder.select(np.array([1, 0]))
+    assert not set(places()) & set(before)
 
 
 @pytest.mark.parametrize("kind", ["cached", "plain"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from small_maps import small_map
 
 from worldbench.baselines.corrupted import Corrupted
 from worldbench.baselines.corrupted_config import CorruptedConfig
+from worldbench.baselines.from_states import StateDecoder
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Report
@@ -19,10 +21,11 @@ from worldbench.core.streams import uniform
 from worldbench.core.world import OPEN, Documents
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.metrics.acceptance import Pairs, by_law, by_map, draw_pairs, sample_suffixes, true_boundary
+from worldbench.metrics.acceptance import Pairs, by_law, by_map, draw_pairs, true_boundary
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.goal_pairs import goal_pairs
 from worldbench.metrics.rollout import probabilities
+from worldbench.metrics.sampled_suffixes import sample_suffixes
 from worldbench.metrics.sequence_compression import jensen_shannon
 from worldbench.metrics.suffixes import score_suffixes
 
@@ -111,6 +114,35 @@ def test_suffixes_are_sampled_one_token_at_a_time(which: int, world: TaxiWorld) 
                 break
         assert s.tokens[i, j, : s.length[i, j]].tolist() == suffix
         assert bool(s.rejected[i, j]) == rejected
+
+
+class Fed(Oracle):
+    """The exact model; counts the tokens that its decoders are fed after the prefixes."""
+
+    tokens = 0
+
+    def decoder(self, *of: Any, **more: Any) -> StateDecoder:
+        decoder = super().decoder(*of, **more)
+        extend = decoder.extend
+
+        def counted(tokens: np.ndarray) -> np.ndarray:
+            self.tokens += tokens.size
+            return extend(tokens)
+
+        decoder.extend = counted  # type: ignore[method-assign]
+        return decoder
+
+
+def test_suffixes_with_one_beginning_are_decoded_once(world: TaxiWorld) -> None:
+    model, suffixes = Fed(world), 200
+    pairs = draw_pairs(world, 0, 3, "x", same=True)
+    s = sample_suffixes(world, model, pairs, 0, "x", suffixes, EPS)
+    different = sum(
+        len({tuple(row[:k]) for row, long in zip(trial.tolist(), lengths) for k in range(1, long)})
+        for trial, lengths in zip(s.tokens, s.length)
+    )
+    least, each = 2 * different, 2 * int((s.length - 1).sum())
+    assert least <= model.tokens < 1.5 * least < 0.8 * each
 
 
 @pytest.mark.parametrize("kind", ["map", "law"])
