@@ -67,6 +67,7 @@ LONG_PROMPTS = ("model.mask_prompts",)
 """Tried in a world whose prompts are long enough to be landed on."""
 NEEDS_HARDWARE = {
     "train.threads": "changes the last bits only, and not on every machine",
+    "train.processes": "needs torchrun (see test_processes.py)",
     "train.device": "needs a GPU",
     "train.products": "changes the last bits only, and not of small matrices; tests/test_products.py",
 }

@@ -92,11 +92,13 @@ def choose(arguments: argparse.Namespace) -> Choice:
     )
 
 
-def job_of(arguments: argparse.Namespace, model: str | None, small_evaluation: bool = False) -> Job | None:
+def job_of(
+    arguments: argparse.Namespace, model: str | None, small_evaluation: bool = False, processes: int = 1
+) -> Job | None:
     """The job that the command line asks for; None if it asks for help, which is then printed.
 
     model: the name of the model; None: the model of the recipe, or gpt. small_evaluation: use the small sizes that the
-    metrics declare, unless the recipe gives other sizes.
+    metrics declare, unless the recipe gives other sizes. processes: the number of processes that train the job.
     """
     if arguments.help and not arguments.names:
         print_help(arguments)
@@ -107,7 +109,9 @@ def job_of(arguments: argparse.Namespace, model: str | None, small_evaluation: b
         print_help(arguments, *choice.defaults(name))
         return None
     seed, tuned = getattr(arguments, "seed", None), getattr(arguments, "tuned", None)
-    return choice.job(name, arguments.options, seed=seed, tuned=tuned, small_evaluation=small_evaluation)
+    return choice.job(
+        name, arguments.options, seed=seed, tuned=tuned, small_evaluation=small_evaluation, processes=processes
+    )
 
 
 def run_folders(arguments: argparse.Namespace, evaluates: bool) -> list[Path]:

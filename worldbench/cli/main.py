@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+from collections.abc import Iterator
 
 from worldbench.cli import last_net
 from worldbench.cli.parser import Finished, Parser
 from worldbench.cli.table import VERBS, load
 from worldbench.core.console import steady
 from worldbench.core.errors import InputError, WorldbenchError, unknown
-from worldbench.core.process import set_environment
+from worldbench.core.process import Launch, set_environment
 from worldbench.core.version import TITLE, __version__
+
+IN_PROCESSES = "run"
+"""The verb that several processes, started by torchrun, do together."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     stopped."""
     set_environment()
     argv = sys.argv[1:] if argv is None else argv
-    with steady() as (output, errors):
+    with steady() as (output, errors), _quiet_beside_the_first():
         code = _answered(argv)
         output.flush()
         if (lost := output.loss()) is not None and output.used:
@@ -28,6 +34,25 @@ def main(argv: list[str] | None = None) -> int:
             code = code if output.closed_before else code or 1
         errors.flush()
     return code
+
+
+@contextlib.contextmanager
+def _quiet_beside_the_first() -> Iterator[None]:
+    """Of several processes that torchrun started, only the first prints. With WORLDBENCH_DEBUG=1, all print to standard
+    error."""
+    try:
+        quiet = not Launch.here().leads
+    except InputError:
+        quiet = False
+    if not quiet:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        nothing = stack.enter_context(open(os.devnull, "w"))  # noqa: PTH123
+        stack.enter_context(contextlib.redirect_stdout(nothing))
+        if os.environ.get("WORLDBENCH_DEBUG", "0") in ("", "0"):
+            stack.enter_context(contextlib.redirect_stderr(nothing))
+        yield
 
 
 def _answered(argv: list[str]) -> int:
@@ -52,6 +77,11 @@ def _dispatch(argv: list[str]) -> int:
         return _without_verb(argv)
     if argv[0] not in VERBS:
         raise unknown("verb", argv[0], VERBS)
+    if argv[0] != IN_PROCESSES and (size := Launch.here().size) > 1:
+        raise InputError(
+            f"worldbench {argv[0]} works in one process, and {size} were started; start it without torchrun "
+            f"(torchrun is for worldbench {IN_PROCESSES})"
+        )
     verb = load(argv[0])
     parser = Parser(prog=f"worldbench {argv[0]}", description=verb.LINE, allow_abbrev=False, add_help=False)
     verb.add_arguments(parser)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
+from worldbench.core.process import Launch
+
+if TYPE_CHECKING:
+    from worldbench.settings.job import Job
 
 LINE = "train a model in a world, score the model and its references, and draw the figures"
 
@@ -33,7 +38,10 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the parts of the job that are not done yet, and print the scores."""
-    job = jobs.job_of(arguments, arguments.model)
+    launch = Launch.here()
+    if launch.size > 1 and not arguments.help and not arguments.print_config:
+        return _run_in_processes(arguments, launch)
+    job = _job(arguments, launch)
     if job is None:
         return 0
     if arguments.print_config:
@@ -49,3 +57,23 @@ def run(arguments: argparse.Namespace) -> int:
     path = run(job, arguments.out, display)
     print_ending(path, display)
     return 0
+
+
+def _run_in_processes(arguments: argparse.Namespace, launch: Launch) -> int:
+    from worldbench.cli.ending import print_ending
+    from worldbench.runs.display import Display
+    from worldbench.runs.run import run_in_processes
+    from worldbench.training.parallel import several
+
+    with several(launch) as together:
+        job = _job(arguments, launch)
+        assert job is not None
+        display = Display(quiet=arguments.quiet or not launch.leads)
+        path = run_in_processes(job, arguments.out, display, together)
+    if path is not None:
+        print_ending(path, display)
+    return 0
+
+
+def _job(arguments: argparse.Namespace, launch: Launch) -> Job | None:
+    return jobs.job_of(arguments, arguments.model, processes=launch.size)

@@ -1,8 +1,11 @@
-"""What a process that computes needs before torch is loaded."""
+"""What a process that computes needs before torch is loaded, and which of several processes it is."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
+
+from worldbench.core.errors import InputError
 
 
 def set_environment() -> None:
@@ -13,3 +16,49 @@ def set_environment() -> None:
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How this process was started. rank: its number, from 0, among all `size` processes of one training. local_rank:
+    its number among those of this machine, which is also the number of its graphics card.
+
+    Process 0 writes the files and prints; the others only train.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    @classmethod
+    def here(cls) -> Launch:
+        """From the environment variables that torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT.
+
+        Without RANK and WORLD_SIZE, or with a WORLD_SIZE of 1, this is the only process. Raises InputError for values
+        that cannot be.
+        """
+        if not {"RANK", "WORLD_SIZE"} <= os.environ.keys():
+            return cls()
+        size = _number("WORLD_SIZE", 1)
+        if size == 1:
+            return cls()
+        rank = _number("RANK", 0)
+        if rank >= size:
+            raise InputError(f"RANK is {rank} and WORLD_SIZE {size}; ranks go from 0 to {size - 1}: start by torchrun")
+        if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
+            raise InputError(
+                f"WORLD_SIZE is {size}, and {' and '.join(missing)} not set; start the processes by torchrun "
+                "--nproc-per-node N -m worldbench run .., or unset WORLD_SIZE to use one process"
+            )
+        return cls(rank, size, _number("LOCAL_RANK", 0) if "LOCAL_RANK" in os.environ else rank)
+
+
+def _number(name: str, low: int) -> int:
+    text = os.environ[name]
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= low):
+        raise InputError(f"{name} must be a whole number from {low}, not {text!r}; torchrun sets it, or unset it")
+    return int(text)

@@ -27,11 +27,12 @@ from worldbench.runs.display import Display
 from worldbench.runs.manifest import manifest
 from worldbench.runs.prepared import Prepared, config_of, prepare
 from worldbench.runs.references import references
-from worldbench.runs.weights import at_step, complete, finished, points, removed, train
+from worldbench.runs.weights import at_step, complete, finished, fit, points, removed, train
 from worldbench.training.environment import environment
 
 if TYPE_CHECKING:
     from worldbench.runs.scoring import Scored
+    from worldbench.training.parallel import Together
 
 
 def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False) -> Path:
@@ -55,6 +56,24 @@ def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False)
                     score_and_write(prepared, model, folder, result, display)
         draw(folder, display, result)
     return result
+
+
+def one_training(prepared: Prepared, out: Path, display: Display, together: Together) -> None:
+    """Trains what is missing of one run, in several processes. Only the leading process works in the folder."""
+    folder = prepared.folder(out)
+    if not together.leads:
+        (needed,) = together.sum_numbers([0])
+        if needed:
+            fit(prepared, folder, display, together)
+        return
+    with lock(make_folder(folder)):
+        scored = done(result_path(folder, prepared.identity), prepared)
+        needed = not (complete(prepared, folder) or (scored and removed(prepared, folder)))
+        together.sum_numbers([needed])
+        if needed:
+            write_config(folder, prepared)
+            with manifest(folder, display.say):
+                fit(prepared, folder, display, together)
 
 
 def one_reference(prepared: Prepared, out: Path, display: Display) -> Path:

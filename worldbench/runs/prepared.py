@@ -116,7 +116,8 @@ def _in_parts(job: Job, world: World, display: Display) -> Job:
 
     data, train = job.groups["data"], job.groups["train"]
     fit = automatic_parts(world, make_objective(job, world), data, train, job.seed)
-    display.say(fit.line(train.device))
+    of_each = f"each of {train.processes} processes: " if train.processes > 1 else ""
+    display.say(of_each + fit.line(train.device))
     given = {k: v for k, v in job.given.items() if k != "train.accumulate"}
     given |= {"train.accumulate": fit.parts} if fit.parts > 1 or len(given) < len(job.given) else {}
     return dataclasses.replace(job.replace("train", accumulate=fit.parts), given=given)

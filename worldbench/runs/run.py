@@ -6,17 +6,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worldbench.core.errors import Interrupted
 from worldbench.core.files import identity_hash, lock, make_folder
 from worldbench.core.model import SequenceModel
 from worldbench.records.finding import result_path
 from worldbench.runs.display import Display
-from worldbench.runs.one_run import draw, one_evaluation, one_reference, one_run, reopen, score_and_write
+from worldbench.runs.one_run import draw, one_evaluation, one_reference, one_run, one_training, reopen, score_and_write
 from worldbench.runs.pool import Cell, Here, Pool
 from worldbench.runs.prepared import Prepared, prepare
 from worldbench.runs.references import references
 from worldbench.settings.job import Job
+
+if TYPE_CHECKING:
+    from worldbench.training.parallel import Several
 
 JOB = "job"
 """The name of the job's own cell, which comes after the references."""
@@ -27,9 +31,29 @@ def run(job: Job, out: Path, display: Display, pool: Pool | None = None) -> Path
 
     pool: runs the cells (None: in this process). If a reference fails, `display` reports it and the job still runs.
     """
+    return _scored(_announced(job, out, display), out, display, pool)
+
+
+def run_in_processes(job: Job, out: Path, display: Display, together: Several) -> Path | None:
+    """`run` in one of several processes: all train the job, then the leading process does the rest alone.
+
+    Returns the path of the result file, and None in the other processes.
+    """
+    prepared = _announced(job, out, display) if together.leads else prepare(job, display)
+    together.join(prepared.job.groups["train"], prepared.training)
+    one_training(prepared, out, display, together)
+    together.close()
+    return _scored(prepared, out, display, None) if together.leads else None
+
+
+def _announced(job: Job, out: Path, display: Display) -> Prepared:
     prepared = prepare(job, display)
     folder = prepared.folder(make_folder(out))
     display.say(prepared.world.summary(prepared.documents()), f"folder: {folder}")
+    return prepared
+
+
+def _scored(prepared: Prepared, out: Path, display: Display, pool: Pool | None) -> Path:
     return _planned(prepared, Cell(JOB, one_run, (prepared, out, display)), out, display, pool)
 
 

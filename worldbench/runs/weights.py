@@ -6,13 +6,17 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from worldbench.core.errors import Interrupted
 from worldbench.core.model import SequenceModel
 from worldbench.core.text import counted
 from worldbench.runs.display import Display
 from worldbench.runs.prepared import Prepared, make_objective
+from worldbench.settings.choice import in_processes
+
+if TYPE_CHECKING:
+    from worldbench.training.parallel import Together
 
 
 def removed(prepared: Prepared, folder: Path) -> bool:
@@ -24,33 +28,48 @@ def removed(prepared: Prepared, folder: Path) -> bool:
 
 
 def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
-    """The trained model of a run folder. Trains what is missing."""
-    from worldbench.baselines.trained import TrainedModel
+    """The trained model of a run folder. Trains what is missing, in this process."""
     from worldbench.training.arithmetic import set_up
-    from worldbench.training.curve import named
-    from worldbench.training.trainer import Trainer
 
-    job, world = prepared.job, prepared.world
-    config = job.groups["train"]
+    config = prepared.job.groups["train"]
     set_up(config.threads)
     if complete(prepared, folder):
         return at_step(prepared, folder, config.steps)
-    if finished(prepared, folder):
+    in_processes(prepared.job, 1)
+    return fit(prepared, folder, display)
+
+
+def fit(prepared: Prepared, folder: Path, display: Display, together: Together | None = None) -> SequenceModel:
+    """Train what is missing of a run, alone or together with other processes. Returns the trained model."""
+    from worldbench.baselines.trained import TrainedModel
+    from worldbench.training.curve import named
+    from worldbench.training.parallel import ALONE
+    from worldbench.training.trainer import Trainer
+
+    together = together or ALONE
+    job, world = prepared.job, prepared.world
+    config = job.groups["train"]
+    if together.leads and finished(prepared, folder):
         display.say(f"the weights of {named(gone(prepared, folder))} are missing: training again from the first step")
     objective = build(prepared)
     size = (
         f"{counted(objective.parameter_count(), 'parameter')}, {counted(config.steps, 'step')} "
         f"of {counted(config.batch, 'row')}"
     )
-    display.say(f"training {job.model}: {size}, {config.device}, {counted(config.threads, 'thread')}")
+    threads = counted(config.threads, "thread")
+    if config.processes > 1:
+        threads = f"{counted(config.processes, 'process', 'processes')} of {threads}"
+    display.say(f"training {job.model}: {size}, {config.device}, {threads}")
     if 0 < config.row_tokens < world.input_length:
         display.say(
             f"train.row_tokens {config.row_tokens} is less than the longest document has input tokens "
             f"({world.input_length}): what is behind the end of a row is not trained on"
         )
     with display.training(config.steps) as report:
-        trainer = Trainer(world, objective, job.groups["data"], config, job.seed, folder, report=report)
-        with stop_signals(trainer):
+        trainer = Trainer(
+            world, objective, job.groups["data"], config, job.seed, folder, report=report, together=together
+        )
+        with stop_signals(trainer, ends=together.size > 1):
             trainer.train()
     return TrainedModel(objective, config.device)
 
@@ -108,8 +127,12 @@ def build(prepared: Prepared) -> Any:
 
 
 @contextmanager
-def stop_signals(trainer: Any) -> Iterator[None]:
-    """SIGTERM and SIGINT ask the trainer to save and stop. A second signal stops it immediately."""
+def stop_signals(trainer: Any, ends: bool = False) -> Iterator[None]:
+    """SIGTERM and SIGINT ask the trainer to save and stop. A second signal stops it immediately.
+
+    ends: the process ends after an error, and ignores both signals from then on: torchrun sends SIGTERM as soon as one
+    process has failed, and the reason must still be printed.
+    """
 
     def ask(number: int, frame: Any) -> None:
         if trainer.interrupted:
@@ -123,6 +146,10 @@ def stop_signals(trainer: Any) -> Iterator[None]:
         return
     try:
         yield
+    except BaseException:
+        if ends:
+            old = dict.fromkeys(old, signal.SIG_IGN)
+        raise
     finally:
         for s, handler in old.items():
             signal.signal(s, handler)

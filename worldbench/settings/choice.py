@@ -12,6 +12,7 @@ from worldbench.core.eval_config import eval_config_type
 from worldbench.core.options import small_values
 from worldbench.core.plugins import Plugin, load_plugins
 from worldbench.core.registry import models, worlds
+from worldbench.core.text import counted
 from worldbench.settings import shipped
 from worldbench.settings.job import Job
 from worldbench.settings.options import register_metrics
@@ -41,21 +42,38 @@ class Choice:
 
     def job(
         self, model: str, options: list[str], *, seed: int | None = None, tuned: str | None = None,
-        small_evaluation: bool = False,
+        small_evaluation: bool = False, processes: int = 1,
     ) -> Job:  # fmt: skip
         """The job of a model. options: typed options, as words of a command line. seed: None: the recipe's, or 0.
 
-        small_evaluation: take the small sizes that metrics declare, where the recipe names no others. Raises InputError
-        as `resolve` does.
+        small_evaluation: take the small sizes that metrics declare, where the recipe names no others. processes: the
+        number of processes that the command was started with. Raises InputError as `resolve` and `in_processes` do.
         """
         recipe = {**self.recipe}
         if small_evaluation:
             recipe["eval"] = {**small_values(eval_config_type()), **recipe.get("eval", {})}
         chosen: int = seed if seed is not None else recipe.get("seed", 0)
-        return resolve(
+        job = resolve(
             self.world, model, preset=self.preset, seed=chosen, recipe=recipe, options=options, plugins=self.plugins,
             tuned=tuned,
         )  # fmt: skip
+        return in_processes(job, processes)
+
+
+def in_processes(job: Job, count: int) -> Job:
+    """The job as `count` processes train it. Raises InputError if its settings ask for another number of processes, or
+    if it is not trained and there are several."""
+    if not job.trained:
+        if count > 1:
+            raise InputError(f"{job.model} is not trained, so several processes cannot share the work; run it alone")
+        return job
+    asked = job.value("train.processes")
+    if asked not in (1, count):
+        raise InputError(
+            f"train.processes is {asked}, and this command was started with {counted(count, 'process', 'processes')}; "
+            f"start it as: torchrun --nproc-per-node {asked} -m worldbench run .."
+        )
+    return job.changed({"train.processes": count})
 
 
 def choose(

@@ -65,7 +65,9 @@ class Job:
     def command(self) -> str:
         """The command that repeats this job (files by their names alone)."""
         own = ":" in self.model
+        processes = self.value("train.processes") if self.trained else 1
         words = [
+            *(("torchrun", "--nproc-per-node", str(processes), "-m") if processes > 1 else ()),
             "worldbench",
             *(("score", self.world, "--callable") if own else ("run", self.world, "--model")),
             self.model,
@@ -88,6 +90,7 @@ class Job:
             for name, path in named_files(config).items()
         }
         left_out = {f"eval.{name}" for name in unused(self.given.get("eval.metrics", ()))}
+        left_out.add("train.processes")  # torchrun sets it
         for key, value in sorted((key, value) for key, value in self.given.items() if key not in left_out):
             value = files.get(key, value)
             words += [f"--{key}", *map(_shell, value if isinstance(value, (list, tuple)) else [value])]

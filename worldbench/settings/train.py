@@ -9,7 +9,7 @@ from typing import Literal
 from worldbench.core.errors import InputError, not_among
 from worldbench.core.options import EXECUTION, LATER, later
 
-FREE = ("accumulate", "threads", "device", "products", "checkpoints", "curve_documents")
+FREE = ("accumulate", "threads", "processes", "device", "products", "checkpoints", "curve_documents")
 """Training options that may be changed after tuning: the other settings still count as tuned."""
 
 
@@ -64,6 +64,9 @@ class TrainConfig:
     """Number of held-out documents for each point of the learning curve."""
     threads: int = 1
     """Number of CPU threads. It is part of the identity of a run, because the last bits of the weights depend on it."""
+    processes: int = field(default=1, metadata=LATER)
+    """Number of processes that train together, each on a part of every batch. torchrun sets it (see docs/processes.md);
+    it is part of the identity of a run, because the last bits of the weights depend on it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """The device that computes; `auto` is cuda if torch has a CUDA device."""
     products: Literal["auto", "torch", "onednn"] = field(default="auto", metadata=later("torch"))
@@ -86,6 +89,7 @@ class TrainConfig:
             "checkpoints": 1,
             "curve_documents": 1,
             "threads": 1,
+            "processes": 1,
             "log_every": 1,
             "accumulate": 0,
             "row_tokens": 0,
@@ -101,6 +105,11 @@ class TrainConfig:
                 raise InputError(f"train.{name} must be above 0, not {getattr(self, name)}")
         if self.accumulate > self.batch:
             raise InputError(f"train.accumulate ({self.accumulate}) cannot exceed train.batch ({self.batch})")
+        if (parts := max(self.accumulate, 1) * self.processes) > self.batch:
+            raise InputError(
+                f"train.batch {self.batch} has too few rows for {parts} parts (train.processes {self.processes}, each "
+                f"with train.accumulate {self.accumulate}); set --train.batch to {parts} or more"
+            )
         if self.device == "mps":
             raise InputError("train.device 'mps' is refused: nobody has tested it yet; use cpu")
         for name in ("optimizer", "schedule", "device", "products", "precision"):

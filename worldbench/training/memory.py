@@ -181,7 +181,10 @@ def smallest_parts(batch: int, fixed: int, memory: int, of_rows: Callable[[int],
 
 def automatic_parts(world: World, objective: Objective, data: DataConfig, train: TrainConfig, seed: int) -> Fit:
     """`smallest_parts` for the first step of a training, on the whole memory of its device. The same machine always
-    gives the same number."""
+    gives the same number.
+
+    Of several processes, each has its part of the rows; and of the memory, where they share the CPU.
+    """
     stream = TrainingStream(world, data, train, seed)
     whole = pack(stream.documents(0), train.batch, stream.width)
     fixed = weights_and_state(objective, make_optimizer(objective, train))
@@ -196,4 +199,5 @@ def automatic_parts(world: World, objective: Objective, data: DataConfig, train:
         few, more = counted_of(FEW), counted_of(MORE)
         return round(more + (more - few) * (rows - MORE) / (MORE - FEW))
 
-    return smallest_parts(train.batch, fixed, device_memory(train.device), of_rows)
+    memory = device_memory(train.device) // (train.processes if train.device == "cpu" else 1)
+    return smallest_parts(-(-train.batch // train.processes), fixed, memory, of_rows)

@@ -31,6 +31,7 @@ from worldbench.training.ahead import Ahead
 from worldbench.training.arithmetic import guard, resolve_device, resolve_products, set_up
 from worldbench.training.memory import automatic_parts
 from worldbench.training.optimizer import apply_gradients, learning_rate, make_optimizer, set_rates
+from worldbench.training.parallel import ALONE, Lost, Together
 from worldbench.training.precision import computing, refuse_precision
 from worldbench.training.stream import TrainingStream
 from worldbench.training.training_log import TrainingLog
@@ -42,7 +43,8 @@ NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 class Trainer:
     """Trains one objective in one run folder. It continues where an earlier process stopped.
 
-    report: called at each logged step with (steps done, steps, losses, tokens, seconds).
+    report: called at each logged step with (steps done, steps, losses, tokens, seconds). together: the processes that
+    train together; only one of them works in the folder.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Trainer:
         folder: Path,
         *,
         report: Any = None,
+        together: Together = ALONE,
     ) -> None:
         refuse_impossible(objective, world)
         self.device = resolve_device(config.device)
@@ -63,7 +66,7 @@ class Trainer:
         if config.accumulate == 0:
             settled = replace(config, device=self.device)
             config = replace(config, accumulate=automatic_parts(world, objective, data, settled, seed).parts)
-        self.world, self.config, self.folder, self.report = world, config, folder, report
+        self.world, self.config, self.folder, self.report, self.together = world, config, folder, report, together
         self.objective = objective.to(self.device)
         self.products = resolve_products(config.products, self.device, config.precision)
         use_products(self.objective, self.products)
@@ -76,16 +79,25 @@ class Trainer:
         # On the CPU a thread would take the processor from the step. (A batch takes about 0.4% of the time of a step.)
         self.ahead = self.device == "cuda"
         self._prepared = Ahead(self._prepare)
-        make_folder(folder / "checkpoint")
+        if together.leads:
+            make_folder(folder / "checkpoint")
 
     # One step
 
     def batches(self, step: int) -> list[Batch]:
-        """The batch of a step in the memory of the CPU, split by rows into `accumulate` parts."""
-        documents, c = self.stream.documents(step), self.config
-        whole = pack(documents, c.batch, self.stream.width, step * c.batch)
-        cuts = np.linspace(0, c.batch, c.accumulate + 1).round().astype(int)
-        return [whole.rows(int(low), int(high)) for low, high in itertools.pairwise(cuts)]
+        """The rows of a step that this process computes, in the memory of the CPU, split into `accumulate` parts.
+
+        The parts of all processes in order are those of one process that accumulates them all.
+        """
+        documents, c, t = self.stream.documents(step), self.config, self.together
+        cuts = np.linspace(0, c.batch, t.size * c.accumulate + 1).round().astype(int)
+        cuts = cuts[t.rank * c.accumulate : (t.rank + 1) * c.accumulate + 1]
+        first, rows = int(cuts[0]), int(cuts[-1] - cuts[0])
+        if t.size > 1:
+            per_row = self.stream.per_row
+            documents = documents.take(np.arange(first * per_row, (first + rows) * per_row))
+        own = pack(documents, rows, self.stream.width, step * c.batch + first)
+        return [own.rows(int(low) - first, int(high) - first) for low, high in itertools.pairwise(cuts)]
 
     def _prepare(self, step: int) -> tuple[list[Batch], dict[str, Any], int]:
         """The batches of a step on the device, the total of each term, and the number of tokens."""
@@ -118,6 +130,8 @@ class Trainer:
 
     def _step(self, step: int) -> dict[str, torch.Tensor]:
         parts, totals, tokens = self._prepared.take(step)
+        *counts, tokens = self.together.sum_numbers([*totals.values(), tokens])
+        totals = dict(zip(totals, counts))
         self.tokens += tokens
         if not self.objective.training:  # a point of the learning curve was computed before
             self.objective.train()
@@ -128,6 +142,7 @@ class Trainer:
                     terms = self.objective.backward(part, totals)
                 for name, value in terms.items():
                     sums[name] = sums.get(name, 0) + value
+            sums = self.together.sum_gradients(list(self.objective.parameters()), sums)
             set_rates(self.optimizer, self.config, step)
             apply_gradients(self.objective, self.optimizer, self.config)
         return sums
@@ -138,40 +153,63 @@ class Trainer:
         """Train up to the last step.
 
         Raises Interrupted when the process is asked to stop (the state is saved), and Diverged when a loss or a weight
-        is not a finite number (the last good state is kept).
+        is not a finite number (the last good state is kept). Raises Lost when another process of the training ended.
         """
-        c = self.config
-        guard(self.folder, self.device, checkpoint.state_path(self.folder).exists(), self.products, c.precision)
+        c, leads = self.config, self.together.leads
         with contextlib.closing(self._prepared), self._opened() as (done, log):
+            done = self.together.share(done, self.objective, self.optimizer)
             started = saved = time.monotonic()
             for step in range(done, c.steps):
-                losses = self.step(step)
+                try:
+                    losses = self.step(step)
+                except Lost as error:
+                    raise self._after(error, done, log) from error
                 done = step + 1
                 point, now = done in self.points, time.monotonic()
-                due = now - saved > c.save_every and done < c.steps
-                if point or due or self.interrupted or done % c.log_every == 0 or done == 1:
+                due, stop, lost = self.together.agree(now - saved > c.save_every and done < c.steps, self.interrupted)
+                if lost is not None and self.device == "cuda":
+                    raise self._after(lost, done, log) from lost
+                if point or due or stop or done % c.log_every == 0 or done == 1:
                     values = {name: float(v) for name, v in losses.items()}
                     self._check_finite(values, done)
                     if done % c.log_every == 0 or done == 1:
                         log.write(TrainLine(step=done, loss=values, learning_rate=learning_rate(c, step)))
                     if self.report is not None:
                         self.report(done, c.steps, values, self.tokens, now - started)
-                if point:
+                if point and leads:
                     self._check_weights(done)
                     log.write(self.evaluate(done))
                     log.flush()
                     about = checkpoint.About(done, curve=log.curve)
                     checkpoint.save_weights(self.folder, about, self.objective)
-                if (due or self.interrupted) and done < c.steps:
-                    self._check_weights(done)
-                    about = checkpoint.About(done, log=log.flush())
-                    checkpoint.save_state(self.folder, about, self.objective, self.optimizer)
+                if lost is not None and done < c.steps:
+                    raise self._after(lost, done, log) from lost
+                if (due or stop) and done < c.steps:
+                    self._save(done, log)
                     saved = time.monotonic()
-                if self.interrupted and done < c.steps:
+                if stop and done < c.steps:
+                    self.together.wait()
                     raise Interrupted(
                         f"stopped after step {done} of {c.steps}, all saved; the same command goes on from there"
                     )
-        remove(checkpoint.state_path(self.folder))
+        if leads:
+            remove(checkpoint.state_path(self.folder))
+
+    def _save(self, done: int, log: TrainingLog) -> None:
+        """Save the whole training state after a step."""
+        if self.together.leads:
+            self._check_weights(done)
+            about = checkpoint.About(done, log=log.flush())
+            checkpoint.save_state(self.folder, about, self.objective, self.optimizer)
+
+    def _after(self, lost: Lost, done: int, log: TrainingLog) -> Lost:
+        """The error for a training of which another process is gone. The state after the last whole step is saved,
+        except on CUDA, where reading the weights could wait for ever for the other process."""
+        saved = self.device == "cpu" and 0 < done < self.config.steps
+        if saved:
+            self._save(done, log)
+        where = f"after step {done} of {self.config.steps}, all saved" if saved else "what was saved before is intact"
+        return Lost(f"{lost}; {where}; the same command goes on from there")
 
     def evaluate(self, step: int) -> EvalLine:
         """The point of the learning curve for the present weights, on documents that training never draws."""
@@ -182,8 +220,12 @@ class Trainer:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[int, TrainingLog]]:
         """The number of steps done, and metrics.jsonl as it was after them: those of the saved state, else 0 and an
-        empty file."""
+        empty file. Processes that write no files get 0 and a log without a file."""
+        if not self.together.leads:
+            yield 0, training_log.Unwritten()
+            return
         path, state = self.folder / "metrics.jsonl", checkpoint.state_path(self.folder)
+        guard(self.folder, self.device, state.exists(), self.products, self.config.precision)
         about = checkpoint.load_state(self.folder, self.objective, self.optimizer)
         if about is None or about.log is None:
             # The presence of the last weights means that training is complete, which it no longer is.

@@ -79,6 +79,20 @@ class TrainingLog:
         return digest_of(self.points)
 
 
+class Unwritten(TrainingLog):
+    """The log of a process that writes no files: lines are dropped."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull), -1, b"")
+
+    def write(self, line: Line) -> None:
+        """Drop a line."""
+
+    def flush(self) -> Prefix:
+        """Nothing is written."""
+        return Prefix.of(b"")
+
+
 def lines(raw: bytes) -> Iterator[tuple[bytes, Line]]:
     """The lines of a metrics.jsonl, as bytes and decoded, up to the first line that cannot be decoded.
 

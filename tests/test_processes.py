@@ -1,0 +1,79 @@
+"""Several processes train as one process does that accumulates their parts, and can be stopped and killed like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from in_processes import OPTIONS, STEPS, failing, killed, one, start, stop_and_go_on, train_all, trainer
+from safetensors.torch import load_file
+from tiny_runs import tree
+
+from worldbench.records.lines import Line
+from worldbench.training import checkpoint, training_log
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(checkpoint.weights_path(folder, STEPS))
+
+
+def logged(folder: Path) -> list[Line]:
+    return [line for _, line in training_log.lines((folder / "metrics.jsonl").read_bytes())]
+
+
+def assert_close(a: Path, b: Path, most: float = 1e-6) -> None:
+    ours, theirs = weights(a), weights(b)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], atol=most, rtol=1e-6, msg=lambda m, n=name: f"{n}: {m}")
+    for mine, other in zip(logged(a), logged(b), strict=True):
+        assert flat(mine) == pytest.approx(flat(other), rel=1e-5)
+
+
+def flat(line: Line) -> list[float]:
+    """The numbers of a line."""
+    loss = line.loss if isinstance(line.loss, dict) else {"": line.loss}
+    return [line.step, *(float(v) for v in loss.values() if v is not None)]
+
+
+@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_processes_equal_accumulated_parts(size: int, tmp_path: Path) -> None:
+    """Of every objective; the rows of a step are split into the same parts."""
+    assert start(train_all, tmp_path / "many", size) == [(0, "")] * size
+    for name, options in OPTIONS.items():
+        trainer(name, tmp_path / "one", accumulate=size * options.get("accumulate", 1)).train()
+        # Three sums are added in another order, and Muon divides by the size of a gradient.
+        assert_close(tmp_path / "many" / name, tmp_path / "one" / name, 1e-5 if size > 2 and "muon" in name else 1e-6)
+
+
+def test_all_stop_when_one_is_asked_to_and_go_on_to_the_same_bytes(tmp_path: Path) -> None:
+    assert start(stop_and_go_on, tmp_path) == [(0, "")] * 2
+    assert tree(tmp_path / "parts") == tree(tmp_path / "whole")
+
+
+def test_a_killed_process_stops_the_others_with_the_state_saved(tmp_path: Path) -> None:
+    (code, said), (theirs, _) = start(killed, tmp_path / "killed")
+    assert (code, theirs) == (1, 9)
+    assert said == (
+        "Lost: another of the 2 processes ended or does not answer; after step 4 of 6, all saved; the same command "
+        "goes on from there"
+    )
+    assert checkpoint.state_path(tmp_path / "killed/nextlat").exists()
+    assert start(one, tmp_path / "killed") == [(0, "")] * 2
+    assert start(one, tmp_path / "whole") == [(0, "")] * 2
+    assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
+
+
+def test_the_reason_of_another_process_is_known(tmp_path: Path) -> None:
+    (code, said), (theirs, _) = start(failing, tmp_path)
+    assert (code, theirs) == (1, 1)
+    assert "Lost: process 1 of 2 failed: KeyError: 'cheese'; after step 4 of 6, all saved" in said
+
+
+def test_processes_with_other_settings_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IDENTITY_OF_RANK_1", "two")
+    (code, said), (theirs, _) = start(one, tmp_path)
+    assert (code, theirs) == (1, 1)
+    assert "the training identity of process 1 is two, and of process 0 one, so their weights would differ" in said
+    assert not list(tmp_path.iterdir())
