@@ -151,6 +151,22 @@ def test_stopped_and_the_same_command_goes_on(how: str, tmp_path: Path) -> None:
     assert tree(folder(tmp_path / "parts"), TIMES) == tree(folder(tmp_path / "whole"), TIMES)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch sees fewer than two CUDA devices")
+def test_two_graphics_cards(tmp_path: Path) -> None:
+    """Through NCCL: the same bits again, and the weights of one card that accumulates two parts."""
+    more = ("--train.device", "cuda")
+    for name in "ab":
+        code, _, said = finish(start(tmp_path / name, *more))
+        assert code == 0, said
+    assert tree(folder(tmp_path / "a")) == tree(folder(tmp_path / "b"))
+    assert run(tmp_path / "one", *more, "--train.accumulate", "2")[0] == 0
+    last = f"checkpoint/step-{OPTIONS['train']['steps']:08d}.safetensors"
+    ours, theirs = load_file(folder(tmp_path / "a") / last), load_file(folder(tmp_path / "one") / last)
+    for name, tensor in ours.items():
+        torch.testing.assert_close(tensor, theirs[name], atol=1e-5, rtol=1e-5)
+
+
 def other_process(launcher: int) -> int:
     """The process with rank 1 that torchrun started."""
     for child in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
