@@ -60,7 +60,10 @@ def _child(work: Callable[[Path, Several], None], folder: Path, where: dict[str,
     os.environ |= where
     try:
         with several(Launch.here()) as processes:
-            processes.join(TrainConfig(device="cpu", products="torch"), os.environ.get("IDENTITY_OF_RANK_" + os.environ["RANK"], "one"))
+            processes.join(
+                TrainConfig(device="cpu", products="torch"),
+                os.environ.get("IDENTITY_OF_RANK_" + os.environ["RANK"], "one"),
+            )
             work(folder, processes)
     except BaseException as error:
         said.send(f"{type(error).__name__}: {error}")
