@@ -11,7 +11,7 @@ import msgspec
 
 from worldbench.core.budget import Budget
 from worldbench.core.files import identity_hash
-from worldbench.records import bench, check, decoding, doctor, faults, folder, reconstruction, runs, tuning
+from worldbench.records import bench, check, decoding, doctor, faults, folder, forecast, reconstruction, runs, tuning
 from worldbench.records.bounds import bounds_beside
 from worldbench.records.finding import own_result
 from worldbench.records.lines import EvalLine
@@ -241,6 +241,34 @@ def examined() -> doctor.Doctor:
     )
 
 
+def foreseen() -> forecast.Forecast:
+    measured = forecast.Measured(
+        steps=3,
+        step=2.0,
+        quartiles=(1.0, 3.0),
+        tokens=100,
+        tokens_per_second=50.0,
+        operations=10**12,
+        operations_per_second=5e11,
+        point=4.0,
+    )
+    return forecast.Forecast(
+        environment=ENVIRONMENT,
+        command="worldbench run taxi --model gpt",
+        world=WORLD,
+        model="gpt",
+        preset="standard",
+        device="some",
+        threads=1,
+        parameters=9,
+        steps=1000,
+        points=12,
+        measured=measured,
+        memory=bench.Memory(bytes=1 << 30, what="some"),
+        seconds=2048.0,
+    )
+
+
 def reconstructed() -> reconstruction.Reconstruction:
     return reconstruction.Reconstruction(
         version=1,
@@ -321,7 +349,7 @@ def measured() -> check.Measurement:
 
 def every_kind() -> list[Record]:
     """One record of each kind."""
-    more = [reconstructed(), benched(), measured(), faulty(), examined()]
+    more = [reconstructed(), benched(), measured(), faulty(), examined(), foreseen()]
     return [result(), trace(), config(), manifest(), arithmetic(), tuned(), trial(), decode(), checked(), *more]
 
 

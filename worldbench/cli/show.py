@@ -94,6 +94,7 @@ def show(path: Path, record: Record, *, every: bool) -> None:
     from worldbench.records.decoding import Decoding
     from worldbench.records.doctor import Doctor
     from worldbench.records.faults import Faults
+    from worldbench.records.forecast import Forecast
     from worldbench.records.reconstruction import Reconstruction
     from worldbench.records.runs import Result, Trace
     from worldbench.records.tuning import Tuning
@@ -133,6 +134,10 @@ def show(path: Path, record: Record, *, every: bool) -> None:
             from worldbench.studies.bench.report import render
 
             print(render(record, "table"))
+        case Forecast():
+            from worldbench.studies.forecast import show
+
+            show(record)
         case Doctor():
             from worldbench.studies.doctor.report import show
 

@@ -19,6 +19,7 @@ VERBS = {
     "faults": "worldbench.cli.faults",
     "score": "worldbench.cli.score",
     "bench": "worldbench.cli.bench",
+    "forecast": "worldbench.cli.forecast",
     "reconstruct": "worldbench.cli.reconstruct",
     "compare": "worldbench.cli.compare",
     "leaderboard": "worldbench.cli.leaderboard",

@@ -38,6 +38,7 @@ PATTERNS = {
     "reconstruction": "reconstruction.json",
     "bench": "bench.json",
     "doctor": "doctor*.json",
+    "forecast": "forecast*.json",
 }
 """The names of each kind's files."""
 

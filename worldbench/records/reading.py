@@ -18,6 +18,7 @@ from worldbench.records.decoding import Decoding
 from worldbench.records.doctor import Doctor
 from worldbench.records.faults import Faults
 from worldbench.records.folder import Arithmetic, Config, Manifest
+from worldbench.records.forecast import Forecast
 from worldbench.records.parts import Record, decoded, marked
 from worldbench.records.reconstruction import Reconstruction
 from worldbench.records.runs import Result, Trace
@@ -45,6 +46,7 @@ KINDS: tuple[type[Record], ...] = (
     Measurement,
     Faults,
     Doctor,
+    Forecast,
     Result,
 )
 """In the order in which a file of schema 1, which does not say what it is, is recognized."""

@@ -9,6 +9,7 @@ from worldbench.records.check import Check, Measurement
 from worldbench.records.decoding import Decoding
 from worldbench.records.doctor import Doctor
 from worldbench.records.folder import Arithmetic, Config, Manifest
+from worldbench.records.forecast import Forecast
 from worldbench.records.parts import Head, Record
 from worldbench.records.reconstruction import Reconstruction
 from worldbench.records.runs import Result, Trace
@@ -49,6 +50,8 @@ def _about(record: Record) -> str:
             return f"{counted(record.routes.count, 'route')} on {record.map.name}"
         case Bench():
             return counted(len(record.models), "model")
+        case Forecast():
+            return f"{record.model} in {record.world['world']}, {counted(record.measured.steps, 'step')} timed"
         case Doctor():
             return f"{counted(len(record.findings), 'check')}, {'ready' if record.ready else 'not ready'}"
     return "read"
