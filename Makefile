@@ -9,7 +9,9 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input -
 # One thread each: two OpenMP threads beside another busy process are many times slower than one.
 PYTEST := OMP_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: run test slow lint ruff types wheel clean FORCE
+OUT ?= runs/gpu-$(shell date +%Y-%m-%d-%H%M%S)
+
+.PHONY: run test slow gpu lint ruff types wheel clean FORCE
 
 run: $(VENV)/.run
 	@$(BIN)/python -m worldbench run taxi $(ARGS)
@@ -19,6 +21,15 @@ test: $(VENV)/.dev
 
 slow: $(VENV)/.dev
 	@$(PYTEST) -m slow $(ARGS) || { status=$$?; test $$status -eq 5 || exit $$status; }
+
+# If PYTHON is named, its packages are used as they are, and nothing is installed: a CUDA build of torch may be there.
+ifeq ($(origin PYTHON),file)
+gpu: $(VENV)/.dev
+	@.ci/gpu "$(BIN)/python" "$(OUT)"
+else
+gpu:
+	@.ci/gpu "$(PYTHON)" "$(OUT)"
+endif
 
 lint: ruff types
 

@@ -28,7 +28,9 @@ def uniforms(first: int, rows: int, limit: int, seed: int) -> Tensor:
 
 def inverse(weights: Tensor, u: Tensor) -> Tensor:
     """Draw from distributions proportional to `weights` [.., V] with uniforms [..] (inverse transform): int [..]."""
-    total = weights.double().cumsum(-1)
+    weights = weights.double()
+    # Some versions of torch refuse this sum on CUDA where operations must be deterministic.
+    total = weights.cpu().cumsum(-1).to(weights.device) if weights.is_cuda else weights.cumsum(-1)
     return torch.searchsorted(total, (u * total[..., -1])[..., None], right=True)[..., 0]
 
 

@@ -14,15 +14,30 @@ from pathlib import Path
 import pytest
 import route_texts
 import street_map
-from hypothesis import settings
 from tiny_runs import no_picture
 
 from worldbench.core.graph import Graph
 
-settings.register_profile("worldbench", deadline=None, derandomize=True, database=None)
-settings.load_profile("worldbench")
+try:
+    from hypothesis import settings
+except ImportError:  # tests marked `gpu` do not need it
+    pass
+else:
+    settings.register_profile("worldbench", deadline=None, derandomize=True, database=None)
+    settings.load_profile("worldbench")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip the tests marked `gpu` without a CUDA device."""
+    marked = [item for item in items if item.get_closest_marker("gpu") is not None]
+    if marked:
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in marked:
+                item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,7 +25,7 @@ from worldbench.studies.doctor.checks import Check, Outcome, made
 from worldbench.studies.doctor.report import ending, line
 from worldbench.training.trainer import Trainer
 
-PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +112,7 @@ def test_after_an_error_of_cuda_a_new_process_makes_the_other_checks(monkeypatch
 
 
 def test_the_packages_are_the_dependencies() -> None:
-    wanted = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["dependencies"]
+    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     assert [package.name for package in packages.PACKAGES] == [word.split(">=")[0] for word in wanted]
     assert packages.missing() == []
     assert packages.versions().keys() == {package.name for package in packages.PACKAGES}
@@ -281,11 +283,18 @@ def test_the_lines_of_findings() -> None:
 
 
 @pytest.mark.slow
-def test_the_examination_of_this_machine(tmp_path: Path) -> None:
-    path = tmp_path / "doctor.json"
-    assert main(["doctor", "--device", "cpu", "--out", str(path)]) == 0
-    record = read(path, Doctor)
-    assert record.ready
+def test_the_checks_of_a_card_stop_on_this_machine_without_one(tmp_path: Path) -> None:
+    """`make gpu` makes all checks of the machine and of the CPU, and says why it stops."""
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    command = [str(ROOT / ".ci" / "gpu"), sys.executable, str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 3, done.stdout + done.stderr
+    last = "make gpu stops here: the next step needs a CUDA device, and torch sees none (the reason is above)"
+    assert done.stdout.splitlines()[-1] == last
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["doctor.json", "doctor.txt"]
+    record = read(tmp_path / "out" / "doctor.json", Doctor)
+    assert [f.name for f in record.findings if f.state == "failed"] == ["cuda"]
     assert record.environment is not None
     assert record.environment.torch == torch.__version__
     speed, compiled = record.of("speed", "cpu"), record.of("compile", "cpu")
