@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
+from sample_machines import ENVIRONMENT, benched, examined, foreseen
 
 from worldbench.core.budget import Budget
 from worldbench.core.files import identity_hash
-from worldbench.records import bench, check, decoding, doctor, faults, folder, forecast, reconstruction, runs, tuning
+from worldbench.records import check, decoding, faults, folder, reconstruction, runs, tuning
 from worldbench.records.bounds import bounds_beside
 from worldbench.records.finding import own_result
 from worldbench.records.lines import EvalLine
-from worldbench.records.parts import Environment, Identity, Model, Parameters, Record
+from worldbench.records.parts import Identity, Model, Parameters, Record
 from worldbench.records.reading import read
 from worldbench.records.scores import Metric, Score
 
@@ -27,7 +27,6 @@ CONFIG: dict[str, dict[str, Any]] = {
     "train": {"steps": 10, "learning_rate": 0.001},
     "eval": {"metrics": [], "trials": 50, "seed": 0},
 }
-ENVIRONMENT = Environment(worldbench="0.1.0", python="3.11.7", torch="2.13.0", numpy="2.4.6", processor="some")
 DIGEST = hashlib.sha256(b"arrays").hexdigest()
 
 
@@ -225,50 +224,6 @@ def faulty() -> faults.Faults:
     )
 
 
-def examined() -> doctor.Doctor:
-    good = doctor.Finding(
-        where="cpu", name="speed", state="good", text="9 tokens/s", seconds=1.0, values={"tokens_per_second": 9.0}
-    )
-    return doctor.Doctor(
-        environment=ENVIRONMENT,
-        needed="cuda",
-        findings=[
-            good,
-            msgspec.structs.replace(good, where="machine", name="cuda", state="failed", remedy="use another machine"),
-        ],
-        seconds=2.0,
-        ready=False,
-    )
-
-
-def foreseen() -> forecast.Forecast:
-    measured = forecast.Measured(
-        steps=3,
-        step=2.0,
-        quartiles=(1.0, 3.0),
-        tokens=100,
-        tokens_per_second=50.0,
-        operations=10**12,
-        operations_per_second=5e11,
-        point=4.0,
-    )
-    return forecast.Forecast(
-        environment=ENVIRONMENT,
-        command="worldbench run taxi --model gpt",
-        world=WORLD,
-        model="gpt",
-        preset="standard",
-        device="some",
-        threads=1,
-        parameters=9,
-        steps=1000,
-        points=12,
-        measured=measured,
-        memory=bench.Memory(bytes=1 << 30, what="some"),
-        seconds=2048.0,
-    )
-
-
 def reconstructed() -> reconstruction.Reconstruction:
     return reconstruction.Reconstruction(
         version=1,
@@ -285,56 +240,6 @@ def reconstructed() -> reconstruction.Reconstruction:
             name="routes.txt", sha256=DIGEST, count=3, without_end=0, past_end=0, naming_places=1, skipped=2
         ),
         scores={"edge_precision": Score(value=0.5, n=4, interval=(0.25, 0.75))},
-    )
-
-
-def benched() -> bench.Bench:
-    seconds = bench.Seconds(wall=[1.0, 2.0], processor=[1.0, 2.0])
-    cost = bench.Cost(
-        label="gpt",
-        model="gpt",
-        options={"layers": 2},
-        parameters=9,
-        inference_parameters=9,
-        operations=9,
-        operations_by_kind={"mm": 9},
-        largest_tensor=9,
-        seconds=bench.Parts(forward_backward=seconds, optimizer=seconds),
-        step=2.0,
-        quartiles=(1.0, 3.0),
-        tokens_per_second=5.0,
-        ratio=1.0,
-        ratio_forward_backward=1.0,
-        ratio_by_operations=1.0,
-        share_of_ceiling=0.5,
-        memory=bench.Memory(bytes=None, what="not known"),
-    )
-    return bench.Bench(
-        environment=ENVIRONMENT,
-        device="cpu",
-        threads=1,
-        clock="processor",
-        repeats=2,
-        shape=bench.Shape(
-            name="small",
-            preset="quick",
-            layers=2,
-            heads=1,
-            width=8,
-            vocabulary=9,
-            tokens=8,
-            batch=2,
-            shortest=2,
-            longest=8,
-        ),
-        vocabulary=9,
-        models=[cost],
-        rows=bench.RowFacts(of="random documents", rows=2, width=8, tokens=14, scored=12),
-        ceiling=bench.Ceiling(
-            operations_per_second=9.0,
-            product="qkv",
-            products=[bench.Product(name="qkv", size=(1, 2, 3), operations_per_second=9.0, seconds=seconds)],
-        ),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from sample_records import examined
+from sample_machines import examined
 from tiny_runs import changed
 
 from worldbench.cli.main import main

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sample_records import foreseen
+from sample_machines import foreseen
 from tiny_runs import SETTINGS, call, tiny_words
 
 from worldbench.cli.main import main

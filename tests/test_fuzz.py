@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from isolation import Probe, Report, in_worker
 from matplotlib.figure import Figure
-from sample_records import examined
+from sample_machines import examined
 from tiny_runs import changed
 
 from worldbench.cli.table import VERBS
