@@ -152,6 +152,7 @@ def test_stopped_and_the_same_command_goes_on(how: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.gpu
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="torch sees fewer than two CUDA devices")
 def test_two_graphics_cards(tmp_path: Path) -> None:
     """Through NCCL: the same bits again, and the weights of one card that accumulates two parts."""
