@@ -4,6 +4,7 @@ time is asserted."""
 from __future__ import annotations
 
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -17,14 +18,15 @@ from worldbench.baselines import bst, jtp
 from worldbench.baselines.backbone import swiglu_width
 from worldbench.baselines.batch import Batch
 from worldbench.cli.main import main
-from worldbench.core.errors import RunError
+from worldbench.core.errors import InputError, RunError
 from worldbench.core.registry import models
 from worldbench.records.bench import Bench, Memory
 from worldbench.records.reading import read
 from worldbench.studies.bench.operations import Operations, count_operations
-from worldbench.studies.bench.plan import BenchPlan
+from worldbench.studies.bench.plan import PLAIN, BenchPlan
 from worldbench.studies.bench.report import render
 from worldbench.studies.bench.timing import build, measure_apart, rows_of
+from worldbench.studies.bench.ways import Way, forward_backward, ways
 
 B, T, V, LAYERS, HEADS, D = 3, 24, 40, 2, 2, 16
 TINY = {
@@ -178,7 +180,7 @@ def bench(out: Path, *words: str) -> dict[str, Any]:
 def test_every_trained_model_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = bench(tmp_path, "--shape", "small", *WORDS)
     typed = read(tmp_path / "bench.json", Bench)
-    assert [m["label"] for m in record["models"]] == TRAINED
+    assert [m["label"] for m in record["models"]] == [*TRAINED, PLAIN]
     table = capsys.readouterr().out
     for m in record["models"]:
         assert all(len(times) == 2 and min(times) >= 0 for part in m["seconds"].values() for times in part.values())
@@ -204,11 +206,78 @@ def test_variants_of_a_model_are_distinguished_and_gpt_is_added(
 ) -> None:
     labels = ["nextlat[horizon=1]", "nextlat[horizon=6,model.lambda_kl=0]"]
     record = bench(tmp_path, *labels, "--shape", "small", *WORDS, "--clock", "wall")
-    assert [m["label"] for m in record["models"]] == ["gpt", *labels]
-    assert [(m["options"]["horizon"], m["options"]["lambda_kl"]) for m in record["models"][1:]] == [(1, 0.1), (6, 0.0)]
+    assert [m["label"] for m in record["models"]] == ["gpt", *labels, PLAIN]
+    assert [(m["options"]["horizon"], m["options"]["lambda_kl"]) for m in record["models"][1:3]] == [(1, 0.1), (6, 0.0)]
     assert record["models"][1]["operations"] < record["models"][2]["operations"]
     assert record["clock"] == "wall"
     assert all(label in capsys.readouterr().out for label in labels[:1])
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_ways_of_computing_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["gpt", "mtp", "--shape", "small", *WORDS, "--precision", "fp32", "bf16"]
+    record = bench(tmp_path, *words, "--products", "onednn", "torch")
+    table = capsys.readouterr().out
+    gpt, mtp, plain = record["models"]
+    assert (gpt["way"], mtp["way"], plain["way"]) == ("onednn", "onednn", "onednn")
+    assert [(w["name"], w["products"], w["precision"]) for w in mtp["others"]] == [
+        ("torch", "torch", "fp32"),
+        ("bf16", "torch", "bf16"),
+    ]
+    assert "others" not in plain
+    assert plain["to_plain"] == 1
+    assert "/ plain GPT" in table
+    for m in (gpt, mtp):
+        for i, way in enumerate(m["others"]):
+            seconds, first = ([sum(x) for x in zip(*(p["processor"] for p in w["seconds"].values()))] for w in (way, m))
+            of_gpt = [sum(x) for x in zip(*(p["processor"] for p in gpt["others"][i]["seconds"].values()))]
+            assert way["step"] == pytest.approx(sum(seconds) / 2)
+            assert way["to_first"] == pytest.approx(sum(a / b for a, b in zip(seconds, first)) / 2)
+            assert way["ratio"] == pytest.approx(sum(a / b for a, b in zip(seconds, of_gpt)) / 2)
+
+
+def test_which_ways() -> None:
+    assert ways(("torch",), ("fp32",), "cpu") == [Way()]
+    assert ways((), ("fp32",), "cuda") == [Way()]
+    assert [w.name for w in ways(("torch",), ("bf16", "fp32"), "cpu")] == ["torch", "bf16"]
+    assert [w.name for w in ways((), ("bf16",), "cpu")] == ["bf16"]
+    for products, precisions, device in ((("onednn",), ("fp32",), "cuda"), ((), ("tf32",), "cpu")):
+        with pytest.raises(InputError):
+            ways(products, precisions, device)
+
+
+def test_a_way_is_what_computes_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = BenchPlan(labels=("gpt",), shape="small", changes=TINY)
+    rows = rows_of(plan)
+    objective, seen = build(plan, "gpt", rows), []
+    for way in ways((), ("fp32", "bf16"), "cpu"):
+        handle = objective.trunk.head.register_forward_hook(lambda m, x, y: seen.append((m.products, y.dtype)))
+        forward_backward(objective, rows.batch, "cpu", way)
+        handle.remove()
+    assert seen == [("torch", torch.float32), ("onednn", torch.float32), ("torch", torch.bfloat16)]
+
+
+def test_the_plain_gpt_is_a_gpt() -> None:
+    """Its parameters by a formula; it learns; a later token changes no earlier loss."""
+    plan = BenchPlan(labels=("gpt",), shape="small", changes=TINY)
+    rows = rows_of(plan)
+    plain = build(plan, PLAIN, rows)
+    assert plain.parameter_count() == V * D + T * D + LAYERS * (12 * D * D + 2 * D) + D
+    counts = plain.counts(rows.batch)
+    optimizer = torch.optim.AdamW(plain.parameters(), lr=0.01)
+    losses = []
+    for _ in range(30):
+        losses.append(float(plain.backward(rows.batch, counts)["next_token"]))
+        optimizer.step()
+        optimizer.zero_grad()
+    assert losses[0] == pytest.approx(math.log(V), abs=0.3)
+    assert losses[-1] < 0.8 * losses[0]
+    block = plain.blocks[0]
+    x = torch.randn(1, T, D, generator=torch.Generator().manual_seed(0))
+    y = block(x)
+    x[:, 9] += 1.0
+    assert torch.equal(block(x)[:, :9], y[:, :9])
+    assert not torch.equal(block(x)[:, 9:], y[:, 9:])
 
 
 @pytest.mark.usefixtures("no_processes")
@@ -246,6 +315,8 @@ def test_shapes_take_the_published_options() -> None:
         (["gpt", "--world", "hm"], "unknown world 'hm'"),
         (["gpt", "--preset", "small"], "name one with --world"),
         (["gpt", "--shap", "small"], "did you mean '--shape'"),
+        (["gpt", "--precision", "tf32"], "tf32 is a format of CUDA devices"),
+        (["gpt", "--products", "mkl"], "--products"),
         (["gpt", "--threads", "two"], "--threads must be a whole number, not 'two'"),
     ],
 )

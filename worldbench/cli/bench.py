@@ -52,6 +52,14 @@ def add_arguments(parser: Parser) -> None:
         help="device (default auto: cuda if there is one)",
     )  # fmt: skip
     add(
+        "--products", nargs="+", choices=("torch", "onednn"), default=[], metavar="NAME",
+        help="what computes products, the first in the table, others beside it: torch, onednn (default: all there are)",
+    )  # fmt: skip
+    add(
+        "--precision", nargs="+", choices=("fp32", "bf16", "tf32"), default=["fp32"], metavar="NAME",
+        help="precisions of training that are compared: fp32 (default), bf16, tf32",
+    )  # fmt: skip
+    add(
         "--clock", choices=("auto", "processor", "wall"), default="auto",
         help="which time is shown (default auto: processor time with one thread, else wall time)",
     )  # fmt: skip
@@ -89,6 +97,8 @@ def plan_of(arguments: argparse.Namespace) -> BenchPlan:
         threads=arguments.threads,
         device=arguments.device,
         clock=arguments.clock,
+        products=tuple(arguments.products),
+        precisions=tuple(arguments.precision),
     )
 
 

@@ -71,9 +71,25 @@ class Memory(Part, frozen=True, kw_only=True):
     what: str
 
 
+class OtherWay(Part, frozen=True, kw_only=True):
+    """The same model trained in another way. products, precision: options of training. step: seconds, median over
+    rounds. to_first, ratio, to_plain: relative, in the same round, to the model's step in the first way, to the
+    reference model in this way, and to the plain GPT in the first way."""
+
+    name: str
+    products: str
+    precision: str
+    seconds: Parts
+    step: float
+    to_first: Real
+    ratio: Real
+    to_plain: Real
+
+
 class Cost(Part, frozen=True, kw_only=True):
     """The cost of a model. step, quartiles: seconds of a step over the rounds. operations: floating-point operations of
-    a step. ratio..: relative to the reference model in the same round.
+    a step. ratio..: relative to the reference model in the same round. way: what computes products, or the precision.
+    to_plain: relative to the plain GPT. Older files have neither, and no other ways.
     """
 
     label: str
@@ -93,6 +109,9 @@ class Cost(Part, frozen=True, kw_only=True):
     ratio_by_operations: Real
     share_of_ceiling: Real
     memory: Memory
+    way: str = "torch"
+    to_plain: Real | None = None
+    others: list[OtherWay] = msgspec.field(default_factory=list)
 
 
 class Bench(Record, frozen=True, kw_only=True):

@@ -11,6 +11,8 @@ from worldbench.core.errors import InputError, unknown
 
 REFERENCE = "gpt"
 """The model that the others are compared with. It is always measured."""
+PLAIN = "plain GPT"
+"""The label of the GPT of nanoGPT's shape (`plain.py`). It is always measured."""
 PROMPT, END = 2, 1
 """Tokens of the prompt of a random document, and tokens that end it."""
 
@@ -75,6 +77,8 @@ class BenchPlan:
     world: a world that gives rows and vocabulary, at its preset `preset`. None: random rows of the shape.
     plugins: path and SHA-256 of each plugin file. Other processes run the plugins too.
     repeats: timed rounds. clock: which time is shown.
+    products, precisions: the ways of computing a step that are compared (`ways.py`); products empty: all that the
+    device has.
     """
 
     labels: tuple[str, ...]
@@ -87,6 +91,8 @@ class BenchPlan:
     threads: int = 1
     device: str = "auto"
     clock: Literal["auto", "processor", "wall"] = "auto"
+    products: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ("fp32",)
 
     def __post_init__(self) -> None:
         for name in ("repeats", "threads"):
@@ -98,6 +104,8 @@ class BenchPlan:
             fixed := [k for k in self.changes if k not in ("layers", "heads", "width", "batch")]
         ):
             raise InputError(f"--{fixed[0]} cannot be combined with --world: the world sets it")
+        if not self.precisions:
+            raise InputError("--precision needs at least one precision: fp32, bf16 or tf32")
         if self.clock == "processor" and self.device == "cuda":
             raise InputError("--clock processor does not measure the time of a GPU; use --clock wall")
         if twice := [label for label in self.labels if self.labels.count(label) > 1]:

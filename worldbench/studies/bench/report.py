@@ -19,7 +19,7 @@ from worldbench.core.files import make_folder
 from worldbench.core.text import counted
 from worldbench.records import reading
 from worldbench.records.bench import Bench, Cost
-from worldbench.studies.bench.plan import REFERENCE
+from worldbench.studies.bench.plan import PLAIN, REFERENCE
 
 
 def write(record: Bench, out: Path) -> Path:
@@ -30,6 +30,10 @@ def write(record: Bench, out: Path) -> Path:
 
 HEAD = ["model", "parameters", "to predict", "step", "quartiles", "forward, backward", "optimizer", "tokens/s"]
 HEAD += [f"step / {REFERENCE}", "by operations", "of the ceiling", "memory"]
+WAYS = (
+    f"way: what computes products, or the precision; / gpt: GPT in the same way; {PLAIN}: a GPT of nanoGPT's shape "
+    "(learned positions, LayerNorm, GELU, no document boundaries), by torch in fp32, on the same rows"
+)
 
 
 def render(record: Bench, form: str) -> str:
@@ -37,10 +41,30 @@ def render(record: Bench, form: str) -> str:
     if form == "json":
         return cells.json(reading.content_of(record))
     body = [_row(model, record.clock) for model in record.models]
+    head, beside = _ways(record)
+    both = [(HEAD, body, range(1, len(HEAD))), *([(head, beside, range(2, len(head)))] if beside else [])]
     if form == "markdown":
-        notes = map(cells.markdown_line, _notes(record))
-        return "\n".join([tables.markdown(HEAD, body, right=range(1, len(HEAD))), "", *notes])
-    return "\n".join([tables.terminal(HEAD, body, 1, right=range(1, len(HEAD))), *map(tables.note, _notes(record))])
+        made = [tables.markdown(names, rows, right=right) for names, rows, right in both]
+        return "\n".join(["\n\n".join(made), "", *map(cells.markdown_line, _notes(record))])
+    made = [tables.terminal(names, rows, 1, right=right) for names, rows, right in both]
+    return "\n".join(["\n\n".join(made), *map(tables.note, _notes(record))])
+
+
+def _ways(record: Bench) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows of the table of each model's step in each way of computing. No rows in older records."""
+    first = record.models[0].way
+    head = ["model", "way", "step", f"/ {first}", "/ gpt", f"/ {PLAIN}"]
+    rows = []
+    for m in record.models:
+        if m.to_plain is not None:
+            rows.append([m.label, m.way, _seconds(m.step), "1.00", f"{m.ratio:.2f}", f"{m.to_plain:.2f}"])
+        for w in m.others:
+            rows.append([m.label, w.name, _seconds(w.step), *(f"{r:.2f}" for r in (w.to_first, w.ratio, w.to_plain))])
+    return head, rows
+
+
+def _seconds(s: float) -> str:
+    return f"{s:.2f} s" if s >= 10 else f"{s:.4f} s"
 
 
 def _row(m: Cost, clock: str) -> list[str]:
@@ -73,4 +97,5 @@ def _notes(record: Bench) -> list[str]:
         f"{HEAD[8]}: median over rounds; of the ceiling: operations per second of forward and backward / ceiling",
         f"ceiling: {rate} ({ceiling.product})",
         f"memory: {record.models[0].memory.what}",
+        *([] if record.models[0].to_plain is None else [WAYS]),
     ]

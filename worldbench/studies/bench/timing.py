@@ -8,9 +8,8 @@ import math
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -28,10 +27,13 @@ from worldbench.core.world import Documents
 from worldbench.records import bench as records
 from worldbench.runs.display import Display
 from worldbench.settings.train import TrainConfig
-from worldbench.studies.bench.operations import Operations, count_operations
-from worldbench.studies.bench.plan import PROMPT, REFERENCE, BenchPlan, Shape
+from worldbench.studies.bench.costs import record_of
+from worldbench.studies.bench.operations import count_operations
+from worldbench.studies.bench.plain import PlainGPT
+from worldbench.studies.bench.plan import PLAIN, PROMPT, REFERENCE, BenchPlan, Shape
+from worldbench.studies.bench.times import Entrant, Product, StepTimes
+from worldbench.studies.bench.ways import forward_backward, ways
 from worldbench.training.arithmetic import resolve_device, set_up
-from worldbench.training.environment import environment
 from worldbench.training.optimizer import apply_gradients, make_optimizer
 
 
@@ -57,6 +59,8 @@ def rows_of(plan: BenchPlan) -> Rows:
 
 def build(plan: BenchPlan, label: str, rows: Rows) -> Objective:
     """The model of a label, with random initial weights."""
+    if label == PLAIN:
+        return PlainGPT(plan.config(REFERENCE)[1], rows.vocabulary, rows.batch.tokens.shape[1], 0, rows.pad)
     name, config = plan.config(label)
     return models[name].load()(config, rows.vocabulary, rows.context, 0, rows.pad)
 
@@ -90,54 +94,6 @@ def _world_rows(plan: BenchPlan) -> Rows:
     return Rows(
         batch, len(world.vocabulary), world.context, world.vocabulary.pad, train, f"{plan.world}, preset {plan.preset}"
     )
-
-
-# Timing
-
-
-@dataclass
-class Times:
-    """Seconds of each round: wall-clock time, and processor time of this process (all its threads)."""
-
-    wall: list[float] = field(default_factory=list)
-    processor: list[float] = field(default_factory=list)
-
-    def take(self, work: Callable[[], Any], device: str, keep: bool) -> None:
-        if device == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter(), time.process_time()
-        work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        if keep:
-            self.wall.append(time.perf_counter() - start[0])
-            self.processor.append(time.process_time() - start[1])
-
-
-@dataclass
-class Entrant:
-    """A model, its optimizer and its times."""
-
-    label: str
-    objective: Objective
-    optimizer: torch.optim.Optimizer
-    operations: Operations | None = None
-    forward_backward: Times = field(default_factory=Times)
-    update: Times = field(default_factory=Times)
-
-
-@dataclass(frozen=True)
-class Product:
-    """A matrix product [n, k] x [k, m] of a linear layer: its output, or a gradient."""
-
-    name: str
-    size: tuple[int, int, int]
-    work: Callable[[], Any]
-    times: Times = field(default_factory=Times)
-
-    def rate(self, clock: str) -> float:
-        """Operations per second."""
-        return 2 * math.prod(self.size) / float(np.median(getattr(self.times, clock)))
 
 
 def products(trunk: Any, vocabulary: int, positions: int, device: str) -> list[Product]:
@@ -194,7 +150,8 @@ def measure(plan: BenchPlan, display: Display) -> records.Bench:
     """Measures memory, times and operations of all models of a plan."""
     device = resolve_device(plan.device, "--device")
     labels = plan.labels if REFERENCE in plan.labels else (REFERENCE, *plan.labels)
-    configs = {label: plan.config(label) for label in labels}
+    configs = {label: plan.config(label) for label in labels} | {PLAIN: (PLAIN, plan.config(REFERENCE)[1])}
+    labels, asked = (*labels, PLAIN), ways(plan.products, plan.precisions, device)
     rows = rows_of(plan)
     set_up(plan.threads)
     batch = rows.batch.to(device)
@@ -203,7 +160,8 @@ def measure(plan: BenchPlan, display: Display) -> records.Bench:
     entrants = []
     for label in labels:
         objective = build(plan, label, rows).to(device)
-        entrants.append(Entrant(label, objective, make_optimizer(objective, rows.train)))
+        times = {way: StepTimes() for way in (asked[:1] if label == PLAIN else asked)}
+        entrants.append(Entrant(label, objective, make_optimizer(objective, rows.train), times))
     reference = next(e.objective for e in entrants if e.label == REFERENCE)
     alone = products(reference.trunk, rows.vocabulary, int(batch.valid.sum()), device)
     for round_ in range(plan.repeats + 1):
@@ -213,95 +171,8 @@ def measure(plan: BenchPlan, display: Display) -> records.Bench:
         for e in entrants:
             if not round_:
                 e.operations = count_operations(e.objective, batch)
-            e.forward_backward.take(lambda e=e: forward_backward(e.objective, rows.batch, device), device, round_ > 0)
-            e.update.take(lambda e=e: apply_gradients(e.objective, e.optimizer, rows.train), device, round_ > 0)
-    return _record(plan, rows, batch, device, entrants, alone, memory, configs)
-
-
-def forward_backward(objective: Objective, batch: Batch, device: str) -> None:
-    """All of a training step but the drawing of documents and the update: what the objective derives from the rows on
-    the CPU, the transfer to the device, the loss and its gradient."""
-    fresh = batch.rows(0, len(batch.tokens))  # nothing is derived yet
-    counts = objective.counts(fresh)
-    objective.backward(fresh.to(device), counts)
-
-
-def _record(
-    plan: BenchPlan,
-    rows: Rows,
-    batch: Batch,
-    device: str,
-    entrants: list[Entrant],
-    alone: list[Product],
-    memory: dict[str, records.Memory],
-    configs: dict[str, Any],
-) -> records.Bench:
-    clock = plan.clock_on(device)
-    best = max(alone, key=lambda product: product.rate(clock))
-    reference = next(e for e in entrants if e.label == REFERENCE)
-    tokens = int(batch.valid.sum())
-    shape = None
-    if plan.world is None:
-        shape = records.Shape(name=plan.shape, **dataclasses.asdict(plan.sized()))
-    return records.Bench(
-        environment=environment(),
-        device=torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        threads=plan.threads,
-        clock=clock,
-        repeats=plan.repeats,
-        shape=shape,
-        rows=records.RowFacts(
-            of=rows.description,
-            rows=len(batch.tokens),
-            width=batch.tokens.shape[1],
-            tokens=tokens,
-            scored=int(batch.scored.sum()),
-        ),
-        vocabulary=rows.vocabulary,
-        ceiling=records.Ceiling(
-            operations_per_second=best.rate(clock),
-            product=best.name,
-            products=[_product(p, clock) for p in alone],
-        ),
-        models=[
-            _cost(e, reference, clock, tokens, best.rate(clock), memory[e.label], configs[e.label]) for e in entrants
-        ],
-    )
-
-
-def _cost(
-    e: Entrant, reference: Entrant, clock: str, tokens: int, ceiling: float, memory: records.Memory, config: Any
-) -> records.Cost:
-    """config: (name of the model, its options). ceiling: operations per second."""
-    assert e.operations is not None
-    assert reference.operations is not None
-    passes, other = (np.array(getattr(x.forward_backward, clock)) for x in (e, reference))
-    step, other_step = (np.add(p, getattr(x.update, clock)) for p, x in ((passes, e), (other, reference)))
-    low, high = np.quantile(step, (0.25, 0.75)).tolist()
-    return records.Cost(
-        label=e.label,
-        model=config[0],
-        options=dataclasses.asdict(config[1]),
-        parameters=e.objective.parameter_count(),
-        inference_parameters=e.objective.inference_parameters(),
-        operations=e.operations.total,
-        operations_by_kind=e.operations.by_kind,
-        largest_tensor=e.operations.largest,
-        seconds=records.Parts(forward_backward=_seconds(e.forward_backward), optimizer=_seconds(e.update)),
-        step=float(np.median(step)),
-        quartiles=(low, high),
-        tokens_per_second=tokens / float(np.median(step)),
-        ratio=float(np.median(step / other_step)),
-        ratio_forward_backward=float(np.median(passes / other)),
-        ratio_by_operations=e.operations.total / reference.operations.total,
-        share_of_ceiling=e.operations.total / float(np.median(passes)) / ceiling,
-        memory=memory,
-    )
-
-
-def _product(p: Product, clock: str) -> records.Product:
-    return records.Product(name=p.name, size=p.size, operations_per_second=p.rate(clock), seconds=_seconds(p.times))
-
-
-def _seconds(times: Times) -> records.Seconds:
-    return records.Seconds(wall=times.wall, processor=times.processor)
+            for way, times in e.times.items():
+                step = partial(forward_backward, e.objective, rows.batch, device, way)
+                times.forward_backward.take(step, device, round_ > 0)
+                times.update.take(partial(apply_gradients, e.objective, e.optimizer, rows.train), device, round_ > 0)
+    return record_of(plan, rows.description, rows.vocabulary, batch, device, entrants, alone, memory, configs)

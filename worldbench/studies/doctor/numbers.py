@@ -164,7 +164,7 @@ def _require(precision: str, error: float) -> None:
 
 def _rate(device: Device, product: Callable[[Any, Any], Any]) -> float:
     """Operations per second of a product with random factors: the median of some rounds after two others."""
-    from worldbench.studies.bench.timing import Times
+    from worldbench.studies.bench.times import Times
 
     factors, times = _factors(device), Times()
     for i in range(ROUNDS + 2):

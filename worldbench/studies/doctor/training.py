@@ -134,7 +134,9 @@ def speed(device: Device) -> Outcome:
 
 def _rate(device: Device, shape: str) -> float:
     from worldbench.studies.bench.plan import BenchPlan
-    from worldbench.studies.bench.timing import Times, build, forward_backward, rows_of
+    from worldbench.studies.bench.times import Times
+    from worldbench.studies.bench.timing import build, rows_of
+    from worldbench.studies.bench.ways import forward_backward
     from worldbench.training.arithmetic import set_up
     from worldbench.training.optimizer import apply_gradients, make_optimizer
 
