@@ -32,7 +32,7 @@ from worldbench.studies.bench.operations import count_operations
 from worldbench.studies.bench.plain import PlainGPT
 from worldbench.studies.bench.plan import PLAIN, PROMPT, REFERENCE, BenchPlan, Shape
 from worldbench.studies.bench.times import Entrant, Product, StepTimes
-from worldbench.studies.bench.ways import forward_backward, ways
+from worldbench.studies.bench.ways import FIRST, forward_backward, ways
 from worldbench.training.arithmetic import resolve_device, set_up
 from worldbench.training.optimizer import apply_gradients, make_optimizer
 
@@ -160,7 +160,7 @@ def measure(plan: BenchPlan, display: Display) -> records.Bench:
     entrants = []
     for label in labels:
         objective = build(plan, label, rows).to(device)
-        times = {way: StepTimes() for way in (asked[:1] if label == PLAIN else asked)}
+        times = {way: StepTimes() for way in ([FIRST] if label == PLAIN else asked)}
         entrants.append(Entrant(label, objective, make_optimizer(objective, rows.train), times))
     reference = next(e.objective for e in entrants if e.label == REFERENCE)
     alone = products(reference.trunk, rows.vocabulary, int(batch.valid.sum()), device)
