@@ -18,6 +18,7 @@ import numpy as np
 from worldbench.core import streams
 from worldbench.core.abilities import Able, HasBeliefs, HasHistories
 from worldbench.core.model import Decoder, Dynamics, SequenceModel, refuse_condition, refuse_impossible
+from worldbench.core.sampling import leading_width
 from worldbench.core.states import Replay
 from worldbench.core.world import Automaton, Documents, States, World
 
@@ -50,11 +51,37 @@ class FromStates(SequenceModel):
         """The states after one more token each, int [N]."""
         return self.world.step(states, tokens)
 
-    def state_logits(self, states: States) -> np.ndarray:
-        """The log of the distribution, float32 [N, V]; -inf for tokens that are no answers or have probability 0."""
-        out = np.full((len(states), len(self.world.vocabulary)), -np.inf, np.float32)
+    @cached_property
+    def _answers(self) -> np.ndarray:
+        return np.array(self.world.vocabulary.answers)
+
+    @cached_property
+    def _width(self) -> int:
+        """The number W of leading tokens that hold every answer and action. Without an `end`, all tokens: if no action
+        is legal, a metric may allow every token."""
+        words = self.world.vocabulary
+        size = len(words)
+        return size if words.end is None else leading_width((*words.answers, *words.actions, words.end), size)
+
+    def leading_logits(self, states: States) -> np.ndarray:
+        """The log of the distribution over the first W tokens, float32 [N, W]; -inf for tokens that are no answers or
+        have probability 0. All later tokens have probability 0."""
+        out = np.full((len(states), self._width), -np.inf, np.float32)
         with np.errstate(divide="ignore"):
-            out[:, list(self.world.vocabulary.answers)] = np.log(self.answer_law(states))
+            out[:, self._answers] = np.log(self.answer_law(states))
+        return out
+
+    def state_logits(self, states: States) -> np.ndarray:
+        """As `leading_logits`, for all tokens: float32 [N, V]."""
+        return self.all_tokens(self.leading_logits(states))
+
+    def all_tokens(self, leading: np.ndarray) -> np.ndarray:
+        """Leading logits [.., W] with -inf for all other tokens: [.., V]."""
+        size = len(self.world.vocabulary)
+        if leading.shape[-1] == size:
+            return leading
+        out = np.full((*leading.shape[:-1], size), -np.inf, np.float32)
+        out[..., : leading.shape[-1]] = leading
         return out
 
     def walked(self, tokens: np.ndarray) -> Iterator[tuple[np.ndarray, int, States]]:
@@ -78,7 +105,8 @@ class FromStates(SequenceModel):
         """As `SequenceModel.logits`. Within the prompt the distribution is uniform over the vocabulary."""
         out = np.zeros((*tokens.shape, len(self.world.vocabulary)), np.float32)
         for rows, t, states in self.walked(np.asarray(tokens)):
-            out[rows, t] = self.state_logits(states)
+            out[rows, t, : self._width] = self.leading_logits(states)
+            out[rows, t, self._width :] = -np.inf
         return out
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> StateDecoder:
@@ -94,22 +122,32 @@ class FromStates(SequenceModel):
 
 
 class StateDecoder(Decoder):
-    """Decodes by stepping exact states."""
+    """Decodes by stepping exact states. `logits` of all tokens are made when they are read."""
 
     def __init__(self, model: FromStates, states: States) -> None:
         self.model, self.states = model, states
-        self.logits = model.state_logits(states)
+        self._leading = model.leading_logits(states)
+
+    @property
+    def logits(self) -> np.ndarray:  # type: ignore[override]
+        return self.model.all_tokens(self._leading)
+
+    def leading(self) -> np.ndarray:
+        return self._leading
+
+    def advance(self, tokens: np.ndarray) -> None:
+        self.states = self.model.step(self.states, tokens)
+        self._leading = self.model.leading_logits(self.states)
 
     def extend(self, tokens: np.ndarray) -> np.ndarray:
         out = []
         for column in np.asarray(tokens).T:
-            self.states = self.model.step(self.states, column)
-            out.append(self.model.state_logits(self.states))
-        self.logits = out[-1]
-        return np.stack(out, axis=1)
+            self.advance(column)
+            out.append(self._leading)
+        return self.model.all_tokens(np.stack(out, axis=1))
 
     def select(self, rows: np.ndarray) -> None:
-        self.states, self.logits = self.states.take(rows), self.logits[rows]
+        self.states, self._leading = self.states.take(rows), self._leading[rows]
 
 
 class Exact(FromStates):

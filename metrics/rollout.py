@@ -167,9 +167,9 @@ def _roll_out_chunk(
     running = np.ones(n, bool)
     for t in range(limit):
         if sampling is None:
-            chosen = decoder.logits.argmax(axis=1)
+            chosen = decoder.leading().argmax(axis=1)
         else:
-            logits = decoder.logits
+            logits = decoder.leading()
             if choice == "legal":
                 logits = without_illegal_moves(logits, world.legal(states.take(decoding)), world)
             chosen = sample(logits, sampling[decoding, t])
@@ -180,7 +180,7 @@ def _roll_out_chunk(
             replace = (forcing[decoding, 2 * t] < detour) & other.any(axis=1) & running[decoding]
             rows = np.flatnonzero(replace)
             move = forced_move(
-                decoder.logits[rows[:, None], action_token], other[rows], forcing[decoding[rows], 2 * t + 1], kind
+                decoder.leading()[rows[:, None], action_token], other[rows], forcing[decoding[rows], 2 * t + 1], kind
             )
             chosen[rows] = action_token[move]
             forced[decoding] += replace
@@ -201,7 +201,7 @@ def _roll_out_chunk(
         if active.mean() < 0.75:
             decoder.select(np.flatnonzero(active))
             decoding = decoding[active]
-        decoder.extend(full[decoding][:, None])
+        decoder.advance(full[decoding])
     return Rides(
         prompts, lengths, tokens, length, np.asarray(world.outcome(states), np.int8), legal_tokens,
         distance, forced,

@@ -170,7 +170,7 @@ def test_behaviour_of_broken_drivers(world: TaxiWorld) -> None:
 
 def test_uniform_over_the_vocabulary_never_arrives(world: TaxiWorld) -> None:
     class Flat(OnStates):
-        def state_logits(self, states: States) -> np.ndarray:
+        def leading_logits(self, states: States) -> np.ndarray:
             return np.zeros((len(states), len(self.world.vocabulary)), np.float32)
 
     report = metrics["valid_trajectories"].load().measure(Evaluation(world, Flat(world, noisy), SETTINGS))

@@ -72,9 +72,19 @@ class Graph:
     def hops_to(self, destinations: np.ndarray) -> np.ndarray:
         """The fewest moves from every place to each destination: int16 [D, N], UNREACHABLE where no path exists."""
         from scipy.sparse import csr_matrix
-        from scipy.sparse.csgraph import shortest_path
+        from scipy.sparse.csgraph import breadth_first_order
 
-        source, target = self.edges[:, 0], self.edges[:, 1]
-        reverse = csr_matrix((np.ones(len(source)), (target, source)), shape=(self.n_places, self.n_places))
-        hops = shortest_path(reverse, unweighted=True, indices=np.asarray(destinations))
-        return np.where(np.isfinite(hops), hops, UNREACHABLE).astype(np.int16)
+        n, source, target = self.n_places, self.edges[:, 0], self.edges[:, 1]
+        reverse = csr_matrix((np.ones(len(source)), (target, source)), shape=(n, n))
+        out = np.full((len(destinations), n), UNREACHABLE, np.int16)
+        rank = np.empty(n, np.int64)
+        for hops, destination in zip(out, np.asarray(destinations)):
+            found, before = breadth_first_order(reverse, int(destination))
+            rank[found] = np.arange(len(found))
+            # The places are in the order of their hops. The places that place r was the first to reach end at ends[r].
+            ends = np.cumsum(np.bincount(rank[before[found[1:]]], minlength=len(found))) + 1
+            levels = [0, 1]
+            while levels[-1] < len(found):
+                levels.append(int(ends[levels[-1] - 1]))
+            hops[found] = np.repeat(np.arange(len(levels) - 1), np.diff(levels))
+        return out

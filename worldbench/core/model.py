@@ -42,6 +42,18 @@ class Decoder(abc.ABC):
     def select(self, rows: np.ndarray) -> None:
         """Keeps only the chosen rows (indices), in that order. An index may be repeated."""
 
+    def leading(self) -> np.ndarray:
+        """`logits` of the first W tokens, float32 [B, W]: all later tokens have probability 0 in every row.
+
+        A decoder that knows such a W below V overrides this method, so that the work for a token does not grow with the
+        vocabulary. `worldbench.core.sampling.leading_width` gives W.
+        """
+        return self.logits
+
+    def advance(self, tokens: np.ndarray) -> None:
+        """Appends one token to every row, int [B], as `extend` does, and returns no logits."""
+        self.extend(tokens[:, None])
+
     def score(self, tokens: np.ndarray) -> np.ndarray:
         """Appends K tokens to every row. Returns the log probability of each token, float64 [B, K]."""
         before = self.logits[:, None]

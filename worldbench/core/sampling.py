@@ -5,6 +5,8 @@ Shape letters: N rows, K weights, P prompt tokens, L tokens of a continuation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from worldbench.core.abilities import Able
@@ -17,6 +19,18 @@ def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
     [0, 1). Each row needs a weight above 0. An index of weight 0 is never drawn."""
     cumulative = np.cumsum(weights, axis=1)
     return np.argmax(cumulative > (uniform * cumulative[:, -1])[:, None], axis=1)
+
+
+LANES = 8
+"""numpy sums a long row in this many partial sums, over blocks of at least `LEAST_BLOCK` entries."""
+LEAST_BLOCK = 64
+
+
+def leading_width(tokens: Sequence[int], size: int) -> int:
+    """How many of the first tokens of a vocabulary of `size` hold all of `tokens`, and give the same sums, to the last
+    bit, as the whole vocabulary with zeros for all other tokens; `size` if only the whole vocabulary does."""
+    width = -(-(max(tokens, default=0) + 1) // LANES) * LANES
+    return width if width <= LEAST_BLOCK < size else size
 
 
 def continuations(
