@@ -1,5 +1,5 @@
-"""The limited recursion of the law of rides gives the numbers of a literal recursion over all places, to the last bit,
-once for each destination, in bounded memory."""
+"""The recursions of the law of rides (all times or some, all places or those in reach) give the numbers of a literal
+recursion over all places and times, to the last bit, once for each destination, in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from worldbench.baselines.references import Oracle
 from worldbench.envs.rides import law as law_of_rides
 from worldbench.envs.rides import recursion
 from worldbench.envs.rides.held_out import HeldOut
-from worldbench.envs.rides.law import LawTable
+from worldbench.envs.rides.law import Kept, LawTable
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics import rollout
@@ -51,8 +51,19 @@ def city(n: int, **options) -> TaxiWorld:
 
 @pytest.fixture(scope="module")
 def downtown() -> TaxiWorld:
-    """A map that is much larger than what a ride of 20 moves can see."""
-    return city(2500, max_moves=20)
+    """A map that is much larger than what a ride of 20 moves can see. Only some times are kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recursion, "WHOLE_BYTES", 10**8)
+        w = city(2500, max_moves=20)
+        assert (w._law.recursion.whole, w._law.recursion.dense) == (False, False)
+    return w
+
+
+def empty_table(w: TaxiWorld) -> LawTable:
+    """A new table of the same world, that works in the same way."""
+    table = LawTable(w.graph(), w.config.min_moves, w.config.max_moves, w.held_out)
+    table.recursion, table.near = w._law.recursion, Kept(w._law.near.number.size, law_of_rides.WINDOW_BYTES)
+    return table
 
 
 @settings(max_examples=40, deadline=None)
@@ -63,15 +74,28 @@ def downtown() -> TaxiWorld:
     longer=st.integers(0, 12),
     seed=st.integers(0, 99),
     damage=st.booleans(),
+    every=st.integers(1, 5),
+    dense=st.booleans(),
+    room=st.sampled_from([1, 4000, 10**9]),
 )
-def test_any_states_in_any_order(kind: str, n: int, low: int, longer: int, seed: int, damage: bool) -> None:
+def test_any_states_in_any_order(
+    kind: str, n: int, low: int, longer: int, seed: int, damage: bool, every: int, dense: bool, room: int
+) -> None:
     config = TaxiConfig(map="city:8", min_moves=low, max_moves=low + longer, held_out=kind, held_out_share=0.1)
     w = TaxiWorld(
         config, small_map(n, seed, extra=n), held_out=HeldOut(kind, 0.1, seed)
     )  # a rule that is not checked for rides
     w = w.damaged(1, 2, 2, seed) if damage else w
-    table, rng = w._law, np.random.default_rng(seed)
-    for rows in (1, 7, 60):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recursion, "WHOLE_BYTES", 10**9 if every == 1 else 0)
+        patch.setattr(recursion, "LEAST_EVERY", every)
+        patch.setattr(recursion, "MOST_KEPT", 100)
+        patch.setattr(recursion, "DENSE_SHARE", np.inf if dense else 0)
+        patch.setattr(law_of_rides, "CACHE_BYTES", room)
+        patch.setattr(law_of_rides, "WINDOW_BYTES", room)
+        table, rng = w._law, np.random.default_rng(seed)
+    assert (table.recursion.whole, table.recursion.dense) == (every == 1, dense or every == 1)
+    for rows in (1, 7, 60, 60):
         place, destination = rng.integers(0, n, (2, rows))
         moves = rng.integers(0, low + longer + 3, rows)
         expected = literal(w, place, destination, moves)
@@ -79,9 +103,13 @@ def test_any_states_in_any_order(kind: str, n: int, low: int, longer: int, seed:
 
 
 @pytest.mark.parametrize("kind", ["pairs", "states"])
-def test_on_a_large_map(kind: str) -> None:
+@pytest.mark.parametrize(("most", "dense"), [(10**9, True), (10**8, True), (10**8, False)])
+def test_on_a_large_map(kind: str, most: int, dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the destination is out of reach, and for rides that go on after the first request."""
+    monkeypatch.setattr(recursion, "WHOLE_BYTES", most)
+    monkeypatch.setattr(recursion, "DENSE_SHARE", 1.4 if not dense else 10)
     w = city(1500, max_moves=25, held_out=kind)
+    assert (w._law.recursion.whole, w._law.recursion.dense) == (most == 10**9, dense)
     g, rng = w.graph(), np.random.default_rng(0)
     document = w.sample(0, "test", 0, 20)
     place, destination = document.tokens[:, 0] - w.first_place, document.tokens[:, 1] - w.first_place
@@ -101,33 +129,36 @@ def test_small_blocks_and_a_full_table_change_nothing(downtown: TaxiWorld, monke
     place = rng.integers(0, w.graph().n_places, 60)
     destination, moves = rng.permutation(place), rng.integers(0, 21, 60)
     expected = literal(w, place, destination, moves)
-    monkeypatch.setattr(recursion, "BLOCK_BYTES", 30_000)
-    monkeypatch.setattr(recursion, "MOST_CODES", 5 * 2500)
-    monkeypatch.setattr(law_of_rides, "CACHE_BYTES", 500_000)
-    table = LawTable(w.graph(), 2, 20, w.held_out)
+    monkeypatch.setattr(recursion, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(w._law.recursion, "at_once", 5)
+    monkeypatch.setattr(law_of_rides, "CACHE_BYTES", 200_000)
+    monkeypatch.setattr(law_of_rides, "WINDOW_BYTES", 100_000)
+    table = empty_table(w)
     for _ in range(2):
         for part in (slice(0, 60), slice(20, 40)):
             got = table.weights(place[part], destination[part], moves[part])
             assert np.array_equal(got, expected[part])
-    assert table._bytes == sum(block.bytes for block in table._blocks.values()) <= 500_000
-    assert len(table._blocks) > 1
+    for kept, most in ((table.far, 200_000), (table.near, 100_000)):
+        assert kept.bytes == sum(block.bytes for _, block in kept.blocks.values()) <= most
+        assert len(kept.blocks) > 1
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> Counter:
     """How often each destination is computed from now on."""
-    made, block = Counter(), recursion.Recursion._block
+    made, blocks = Counter(), recursion.Recursion.blocks
 
     def counting(self, destinations: np.ndarray, *rest):
         made.update(destinations.tolist())
-        return block(self, destinations, *rest)
+        return blocks(self, destinations, *rest)
 
-    monkeypatch.setattr(recursion.Recursion, "_block", counting)
+    monkeypatch.setattr(recursion.Recursion, "blocks", counting)
     return made
 
 
 def test_each_recursion_is_done_once(downtown: TaxiWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A roll-out of the oracle once repeated the recursions of a batch at every token."""
-    w = TaxiWorld(downtown.config, downtown.graph(), held_out=downtown.held_out)  # with an empty table
+    w = TaxiWorld(downtown.config, downtown.graph(), held_out=downtown.held_out)
+    w.__dict__["_law"] = empty_table(downtown)
     prompts, lengths = w.prompts(0, 600)
     made = counted(monkeypatch)
     rides = rollout.roll_out(w, Oracle(w), prompts, lengths, 0, "sampled")
@@ -144,7 +175,7 @@ def test_a_full_table_computes_each_destination_once_a_request(
 ) -> None:
     monkeypatch.setattr(law_of_rides, "CACHE_BYTES", 100_000)
     made = counted(monkeypatch)
-    table = LawTable(downtown.graph(), 2, 20, downtown.held_out)
+    table = empty_table(downtown)
     destination = np.random.default_rng(0).permutation(np.repeat(np.arange(200), 5))
     table.weights(destination, destination, np.zeros(1000, np.int64))
     assert made == Counter(range(200))
@@ -161,4 +192,4 @@ def test_memory_is_bounded() -> None:
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert table._bytes < most < 14_000_000
+    assert table.far.bytes + table.near.bytes < most < 14_000_000

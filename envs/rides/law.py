@@ -12,7 +12,7 @@ and t >= min_moves, else 0; and S[t + 1, v', d] / degree(v) for a move to v'. Th
 sum. With held-out states, S is 0 at these states, so that no ride passes through one; a test ride may start at one.
 The law is exact for every number of moves and every destination; tests compare it with enumeration.
 
-`recursion.py` computes S.
+`recursion.py` computes S at some times, and `windows.py` the times between them.
 
 Shape letters: K destinations, N places (of a map) or rows (of `weights`), L largest number of moves, A actions (the
 directions, then `end`).
@@ -20,31 +20,72 @@ directions, then `end`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
 import numpy as np
 
 from worldbench.core.graph import Graph
 from worldbench.envs.rides.held_out import HeldOut
-from worldbench.envs.rides.recursion import Block, Recursion
+from worldbench.envs.rides.recursion import Cone, Dense, Recursion
+from worldbench.envs.rides.windows import Window, window
 
-CACHE_BYTES = 1_500_000_000
-"""Most bytes of the tables S that are kept, unless the last block alone is larger."""
+CACHE_BYTES = 1_000_000_000
+"""Most bytes of the blocks of S that are kept, unless the last block alone is larger."""
+WINDOW_BYTES = 250_000_000
+"""The same for windows."""
+
+
+class Sized(Protocol):
+    @property
+    def bytes(self) -> int: ...
+
+
+B = TypeVar("B", bound=Sized)
+
+
+class Kept(Generic[B]):
+    """Blocks of keys; those used least recently are dropped when all together have more than `most` bytes.
+
+    number: int [keys], the block of a key, -1 if none. row: int32 [keys], the row of the key in its block.
+    """
+
+    def __init__(self, keys: int, most: int) -> None:
+        self.most, self.bytes, self.made = most, 0, 0
+        self.number, self.row = np.full(keys, -1, np.int64), np.zeros(keys, np.int32)
+        self.blocks: dict[int, tuple[np.ndarray, B]] = {}  # keys and block by number; the one used last is last
+
+    def get(self, number: int) -> B:
+        self.blocks[number] = self.blocks.pop(number)
+        return self.blocks[number][1]
+
+    def put(self, keys: np.ndarray, block: B) -> None:
+        self.made += 1
+        self.blocks[self.made] = keys, block
+        self.number[keys], self.row[keys] = self.made, np.arange(len(keys))
+        self.bytes += block.bytes
+        while self.bytes > self.most and len(self.blocks) > 1:
+            number = next(iter(self.blocks))
+            old, dropped = self.blocks.pop(number)
+            self.number[old[self.number[old] == number]] = -1
+            self.bytes -= dropped.bytes
 
 
 class LawTable:
-    """S for the destinations that were used last; the least recently used blocks of destinations are dropped.
+    """S for the destinations that were used last.
 
-    A destination is computed for the states that ask for it and for what can follow them. If other states ask for it
-    later, it is computed for all states.
+    On large maps, a destination is computed for the states that ask for it and for what can follow them. If other
+    states ask for it later, it is computed for all states.
     """
 
     def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
         self.graph, self.min_moves, self.max_moves = graph, min_moves, max_moves
         self.degree = (graph.successor >= 0).sum(1)
         self.recursion = Recursion(graph, min_moves, max_moves, held_out)
-        self._blocks: dict[int, Block] = {}  # by number; the block used last is last
-        self._block = np.full(graph.n_places, -1, np.int64)  # of a destination: its block, and its row there
-        self._row = np.zeros(graph.n_places, np.int64)
-        self._made = self._bytes = 0
+        self.far: Kept[Dense | Cone] = Kept(graph.n_places, CACHE_BYTES)
+        self.near: Kept[Window] = Kept(
+            0 if self.recursion.whole else graph.n_places * len(self.recursion.times), WINDOW_BYTES
+        )
 
     def weights(self, place: np.ndarray, destination: np.ndarray, moves: np.ndarray) -> np.ndarray:
         """The law before normalization, float64 [N, A]: a row is all zero if no ride reaches this state.
@@ -55,69 +96,69 @@ class LawTable:
         out = np.zeros((len(place), self.graph.successor.shape[1] + 1))
         out[:, -1] = (place == destination) & (moves >= self.min_moves) & (moves <= self.max_moves)
         rows = np.flatnonzero(moves < self.max_moves)
+        v, d, t = place[rows], destination[rows], moves[rows]
+        later = self.graph.successor[v]
+        out[rows, :-1] = self._ahead(v, d, t, later) / self.degree[v][:, None]
+        return out
+
+    def _ahead(self, place: np.ndarray, destination: np.ndarray, moves: np.ndarray, later: np.ndarray) -> np.ndarray:
+        """S at the next time, at the places `later` [N, A] that follow each state; all moves below L."""
+        out, time = np.zeros(later.shape), (moves + 1)[:, None]
+        if self.recursion.whole:
+            for block, rows in self._blocks(place, destination, moves, later, np.arange(len(place))):
+                k = self.far.row[destination[rows]][:, None]
+                out[rows] = block.ahead(self._kept(time[rows] - 1), k, later[rows])
+            return out
+        # The window of a state ends at the first kept time after the next move.
+        kept = self._kept(moves + 1)
+        key = destination * len(self.recursion.times) + kept
+        missing = []
+        for number, rows in _groups(self.near.number[key], np.arange(len(key))):
+            if number >= 0:
+                k = self.near.row[key[rows]][:, None]
+                out[rows], known = self.near.get(number).ahead(k, later[rows], time[rows])
+                rows = rows[~known.all(axis=1)]
+            missing.append(rows)
+        unknown = np.concatenate(missing) if missing else np.empty(0, np.int64)
+        for block, some in self._blocks(place, destination, moves, later, unknown):
+            for end, rows in _groups(kept[some], some):
+                row = self.far.row[destination[rows]]
+                chosen, new = window(self.recursion, block, end, row, place[rows], moves[rows])
+                out[rows] = new.ahead(np.searchsorted(chosen, row)[:, None], later[rows], time[rows])[0]
+                self.near.put(block.destinations[chosen] * len(self.recursion.times) + end, new)
+        return out
+
+    def _kept(self, time: np.ndarray) -> np.ndarray:
+        """The number of the first kept time after `time`."""
+        return np.searchsorted(self.recursion.times, time, side="right")
+
+    def _blocks(
+        self, place: np.ndarray, destination: np.ndarray, moves: np.ndarray, later: np.ndarray, rows: np.ndarray
+    ) -> Iterator[tuple[Dense | Cone, np.ndarray]]:
+        """The blocks that know what follows the states `rows`, each with its rows. Missing blocks are computed."""
         missing, partly = [], []
-        for number, part in _groups(self._block[destination[rows]], rows):
+        for number, part in _groups(self.far.number[destination[rows]], rows):
             if number < 0:
                 missing.append(part)
                 continue
-            block = self._blocks[number] = self._blocks.pop(number)
-            known = self._read(block, out, part, place, destination, moves)
-            if known is not None and not known.all():
-                partly.append(part[~known])
+            block = self.far.get(number)
+            known = block.known(self.far.row[destination[part]][:, None], later[part], (moves[part] + 1)[:, None])
+            if known is not None:
+                good = known.all(axis=1)
+                partly.append(part[~good])
+                part = part[good]
+            if len(part):
+                yield block, part
         for parts, whole in ((missing, False), (partly, True)):
-            if parts:
-                self._compute(out, np.concatenate(parts), place, destination, moves, whole)
-        return out
-
-    def _read(
-        self,
-        block: Block,
-        out: np.ndarray,
-        rows: np.ndarray,
-        place: np.ndarray,
-        destination: np.ndarray,
-        moves: np.ndarray,
-    ) -> np.ndarray | None:
-        """Writes the weights of the moves of `rows` into `out`, and returns for which rows the block knows them: bool,
-        or None for all."""
-        v = place[rows]
-        ahead, known = block.ahead(
-            self._row[destination[rows]][:, None], self.graph.successor[v], moves[rows][:, None] + 1
-        )
-        out[rows, :-1] = ahead / self.degree[v][:, None]
-        return None if known is None else np.asarray(known.all(axis=1))
-
-    def _compute(
-        self,
-        out: np.ndarray,
-        rows: np.ndarray,
-        place: np.ndarray,
-        destination: np.ndarray,
-        moves: np.ndarray,
-        whole: bool,
-    ) -> None:
-        """Computes the destinations of `rows`, for these rows or for all states (`whole`), and writes the weights."""
-        distinct, inverse = np.unique(destination[rows], return_inverse=True)
-        for low in range(0, len(distinct), self.recursion.at_once):
-            some = distinct[low : low + self.recursion.at_once]
-            asking = rows[(inverse >= low) & (inverse < low + len(some))]
-            row = np.full(len(asking), -1) if whole else np.searchsorted(some, destination[asking])
-            for block in self.recursion.blocks(some, row, place[asking], moves[asking]):
-                self._keep(block)
-                inside = asking[self._block[destination[asking]] == self._made]
-                self._read(block, out, inside, place, destination, moves)
-
-    def _keep(self, block: Block) -> None:
-        self._made += 1
-        self._blocks[self._made] = block
-        self._block[block.destinations] = self._made
-        self._row[block.destinations] = np.arange(len(block.destinations))
-        self._bytes += block.bytes
-        while self._bytes > CACHE_BYTES and len(self._blocks) > 1:
-            number = next(iter(self._blocks))
-            old = self._blocks.pop(number)
-            self._block[old.destinations[self._block[old.destinations] == number]] = -1
-            self._bytes -= old.bytes
+            asking = np.concatenate(parts) if parts else np.empty(0, np.int64)
+            distinct, inverse = np.unique(destination[asking], return_inverse=True)
+            for low in range(0, len(distinct), self.recursion.at_once):
+                some = distinct[low : low + self.recursion.at_once]
+                inside = asking[(inverse >= low) & (inverse < low + len(some))]
+                row = np.full(len(inside), -1) if whole else np.searchsorted(some, destination[inside])
+                for block in self.recursion.blocks(some, row, place[inside], moves[inside]):
+                    self.far.put(block.destinations, block)
+                    yield block, inside[self.far.number[destination[inside]] == self.far.made]
 
 
 def _groups(key: np.ndarray, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:

@@ -16,6 +16,7 @@ from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton, Documents, States, Vocabulary
 from worldbench.envs.rides import controls
 from worldbench.envs.rides.config import RideConfig
+from worldbench.envs.rides.distances import Distances
 from worldbench.envs.rides.held_out import HeldOut, drawable, goals_possible
 from worldbench.envs.rides.law import LawTable, blind_weights
 from worldbench.envs.rides.walker import Walker
@@ -253,22 +254,15 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         return weights / weights.sum(1, keepdims=True)
 
     @cached_property
-    def _hops(self) -> tuple[np.ndarray, np.ndarray]:
-        """Shortest distances int16 [destination, place], and which destinations are computed."""
-        n = self._graph.n_places
-        return np.empty((n, n), np.int16), np.zeros(n, bool)
+    def _distances(self) -> Distances:
+        return Distances(self._graph)
 
     def hops(self, place: np.ndarray, destination: np.ndarray) -> np.ndarray:
         """Smallest number of moves from place to destination: int16, of the broadcast shape.
 
         The distances to a destination are computed at its first use.
         """
-        table, known = self._hops
-        missing = np.unique(destination[~known[destination]])
-        if len(missing):
-            table[missing] = self._graph.hops_to(missing)
-            known[missing] = True
-        return table[destination, place]
+        return self._distances.hops(place, destination)
 
     def distance(self, states: RideStates) -> np.ndarray:
         return self.hops(states.place, states.destination).astype(np.int64)
