@@ -23,6 +23,7 @@ from worldbench.records.reading import read
 from worldbench.studies.doctor import apart, card, checks, examination, machine, numbers, packages, tiny, training
 from worldbench.studies.doctor.checks import Check, Outcome, made
 from worldbench.studies.doctor.report import ending, line
+from worldbench.training import arithmetic
 from worldbench.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -199,6 +200,14 @@ def test_a_loss_that_is_no_number_is_a_failure(monkeypatch: pytest.MonkeyPatch) 
         training.step("cpu", "gpt")
 
 
+def test_a_step_in_bf16_is_near_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = training.rounded("cpu", "bf16").values
+    assert values["losses"] != values["fp32"]
+    monkeypatch.setattr(training, "NEAR", 1e-9)
+    with pytest.raises(RunError, match=r"loss next_token .* in bf16, and loss next_token .* in fp32"):
+        training.rounded("cpu", "bf16")
+
+
 def test_a_resumed_training_writes_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert training.resume("cpu").text.startswith("stopped after step 3 of 6: the same bytes in")
     real, calls = tiny.job, []
@@ -221,7 +230,10 @@ def test_drafted_continuations_are_those_of_plain_decoding() -> None:
 
 def test_products_and_their_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(numbers, "SIZE", {"cpu": (256, 64, 64)})
-    assert numbers.products("cpu").values["operations_per_second"]["fp32"] > 1e7
+    found = numbers.products("cpu")
+    assert found.values["operations_per_second"]["fp32"] > 1e7
+    assert found.values["products"] == arithmetic.resolve_products("auto", "cpu")
+    assert f"train.products auto is {found.values['products']} here" in found.text
     assert numbers.bf16("cpu").state == "good"
     monkeypatch.setattr(torch, "mm", lambda a, b: (a @ b) * 1.001)
     with pytest.raises(RunError, match=r"a product in fp32 has a relative error of 0\.001"):

@@ -43,21 +43,28 @@ def products(device: Device) -> Outcome:
     """fp32 matrix products: their error, their speed, and on the CPU the libraries that can compute them."""
     import torch
 
+    from worldbench.baselines.products import has_onednn
+    from worldbench.training.arithmetic import amd, resolve_products
+
     _set_up(device)
     rates = {"fp32": _rate(device, torch.mm)}
     _require("fp32", _error(device, torch.mm))
     if device == "cuda":
         values = {"operations_per_second": rates}
         return Outcome(f"cuBLAS, {_teraflops(rates['fp32'])} in fp32", values=values)
-    mkl, onednn = torch.backends.mkl.is_available(), torch.backends.mkldnn.is_available()
-    used = "MKL" if mkl else "OpenBLAS or another BLAS"
-    text = f"torch.mm uses {used}: {_gigaflops(rates['fp32'])} with one thread"
-    if onednn:
-        rates["onednn"] = _rate(device, _by_onednn)
-        text += f"; oneDNN reaches {_gigaflops(rates['onednn'])}"
-    else:
-        text += "; this torch has no oneDNN"
-    return Outcome(text, values={"mkl": mkl, "onednn": onednn, "operations_per_second": rates})
+    mkl, onednn = torch.backends.mkl.is_available(), has_onednn()
+    rates["onednn"] = _rate(device, _by_onednn) if onednn else 0.0
+    used = resolve_products("auto", device)
+    why = "the processor is from AMD" if amd() else "the processor is not from AMD"
+    if amd() and not onednn:
+        why = "this torch has no oneDNN"
+    library = "MKL" if mkl else "a BLAS other than MKL"
+    other = _gigaflops(rates["onednn"]) if onednn else "not available"
+    text = (
+        f"train.products auto is {used} here, because {why}; one thread, torch ({library}): "
+        f"{_gigaflops(rates['fp32'])}, onednn: {other}"
+    )
+    return Outcome(text, values={"products": used, "mkl": mkl, "onednn": onednn, "operations_per_second": rates})
 
 
 def bf16(device: Device) -> Outcome:
@@ -174,9 +181,9 @@ def _rate(device: Device, product: Callable[[Any, Any], Any]) -> float:
 
 
 def _by_onednn(a: Any, b: Any) -> Any:
-    import torch
+    from worldbench.baselines.products import ONEDNN, product_of
 
-    return torch.ops.mkldnn._linear_pointwise(a, b.t(), None, "none", [], "")
+    return product_of(ONEDNN)(a, b.t())
 
 
 def _gigaflops(rate: float) -> str:

@@ -17,6 +17,8 @@ from worldbench.studies.doctor.checks import Check, Device, Outcome
 SAME = 2e-3
 """Largest relative difference between the losses of the first step on a card and on the CPU, both in fp32."""
 OBJECTIVES = [entry.name for entry in models if entry.trained]
+NEAR = 0.02
+"""Largest relative difference of a loss in bf16 or tf32 from the one in fp32."""
 ROUNDS, SECONDS = 12, 3.0
 """Timed training steps at most, and seconds after which no further one starts."""
 STEPS, STOP = 6, 3
@@ -25,8 +27,12 @@ STEPS, STOP = 6, 3
 
 def checks(device: Device) -> list[Check]:
     """The checks of a device that train."""
-    remedy = "train with --train.device cpu" if device == "cuda" else "install the torch of constraints.txt"
+    on_cpu = "make room in the temporary folder if a file cannot be written; else install the torch of constraints.txt"
+    remedy = "train with --train.device cpu" if device == "cuda" else on_cpu
     steps = [Check(device, f"step of {m}", functools.partial(step, device, m), remedy) for m in OBJECTIVES]
+    for precision in ("bf16",) if device == "cpu" else ("bf16", "tf32"):
+        work = functools.partial(rounded, device, precision)
+        steps.append(Check(device, f"step in {precision}", work, "train with --train.precision fp32", optional=True))
     others = {"save and resume": resume, "decoding": decode, "speed": speed}
     return steps + [Check(device, name, functools.partial(work, device), remedy) for name, work in others.items()]
 
@@ -47,14 +53,25 @@ def step(device: Device, model: str) -> Outcome:
     return Outcome(text, values=values)
 
 
-def _losses(device: Device, model: str, steps: int = 2) -> list[dict[str, float]]:
+def rounded(device: Device, precision: str) -> Outcome:
+    """Two training steps of GPT in a precision below fp32. Raises RunError for a loss that is far from the one in
+    fp32."""
+    exact, found = (_losses(device, "gpt", precision=name) for name in ("fp32", precision))
+    for one, other in zip(exact, found):
+        if any(abs(other[name] - x) > NEAR * max(1, abs(x)) for name, x in one.items()):
+            raise RunError(f"{_named(other)} in {precision}, and {_named(one)} in fp32")
+    values = {"losses": found, "fp32": exact}
+    return Outcome(f"{_named(found[0])}, then {_named(found[1])}; in fp32 {_named(exact[1])}", values=values)
+
+
+def _losses(device: Device, model: str, steps: int = 2, **train: Any) -> list[dict[str, float]]:
     """The terms of the loss in each of the first steps."""
     import math
 
     from worldbench.studies.doctor import tiny
 
     with tempfile.TemporaryDirectory(prefix="worldbench-doctor-") as folder:
-        trainer = tiny.trainer(tiny.job(model, device, steps), Path(folder))
+        trainer = tiny.trainer(tiny.job(model, device, steps, **train), Path(folder))
         out = [{name: float(x) for name, x in trainer.step(i).items()} for i in range(steps)]
     if not all(math.isfinite(x) for losses in out for x in losses.values()):
         raise RunError(f"a loss is not a number: {', then '.join(map(_named, out))}")
