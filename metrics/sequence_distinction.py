@@ -27,19 +27,23 @@ from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.goal_pairs import goal_pairs
 from worldbench.metrics.options import SuffixOptions
 from worldbench.metrics.sampled_suffixes import Sampled, sample_suffixes
-from worldbench.metrics.suffixes import score_suffixes
+from worldbench.metrics.suffixes import accepted
 
 RELEASED_SUFFIXES = 5
 
 
-def recalled(model: SequenceModel, pairs: Pairs, boundary: Boundary, eps: float) -> np.ndarray:
-    """bool [M]: does the model accept each boundary suffix after the first prefix, and not after the second?"""
-    inside = np.arange(boundary.tokens.shape[1])[None, :] < boundary.length[:, None]
-    accepted = []
-    for prefixes in (pairs.first, pairs.second):
-        log_p = score_suffixes(model, prefixes, boundary.owner, boundary.tokens, boundary.length)
-        accepted.append(((log_p > np.log(eps)) | ~inside).all(axis=1))
-    return accepted[0] & ~accepted[1]
+def recalled(model: SequenceModel, pairs: Pairs, boundaries: list[Boundary], eps: float) -> list[np.ndarray]:
+    """For each boundary bool [M]: does the model accept a suffix after the first prefix, and not after the second?
+
+    The suffixes of all boundaries are scored together, because most of them begin alike, and often they are the same.
+    """
+    width = max(b.tokens.shape[1] for b in boundaries)
+    tokens = np.concatenate([np.pad(b.tokens, ((0, 0), (0, width - b.tokens.shape[1]))) for b in boundaries])
+    owner, length = (np.concatenate([getattr(b, name) for b in boundaries]) for name in ("owner", "length"))
+    hit = accepted(model, pairs.first, owner, tokens, length, eps)
+    first = np.flatnonzero(hit)
+    hit[first] = ~accepted(model, pairs.second, owner[first], tokens[first], length[first], eps)
+    return np.split(hit, np.cumsum([len(b.owner) for b in boundaries])[:-1])
 
 
 def per_trial(owner: np.ndarray, hit: np.ndarray, trials: int) -> tuple[np.ndarray, np.ndarray]:
@@ -86,14 +90,14 @@ def measure_stratum(evaluation: Evaluation, pairs: Pairs, name: str) -> Stratum:
     precision, recall, boundary = {}, {}, {}
     released = np.full(n, np.nan), np.full(n, np.nan)
     truths = {"map": by_map(world)} | ({"law": by_law(world, c.eps)} if isinstance(world, HasLaw) else {})
-    for kind, accept in truths.items():
+    boundaries = [true_boundary(world, accept, first, second, depth) for accept in truths.values()]
+    hits = recalled(model, pairs, boundaries, c.eps)
+    for (kind, accept), b, hit in zip(truths.items(), boundaries, hits):
         after = [
             accepted_by(world, accept, states.take(trial), tokens, length).all(axis=1) for states in (first, second)
         ]
         apart = np.asarray(after[0] & ~after[1])
         precision[kind], _ = per_trial(trial, apart, n)
-        b = true_boundary(world, accept, first, second, depth)
-        hit = recalled(model, pairs, b, c.eps)
         recall[kind], boundary[kind] = per_trial(b.owner, hit, n)
         if kind == "map":
             few = suffix < RELEASED_SUFFIXES

@@ -1,4 +1,5 @@
-"""Log probabilities of many suffixes after many prefixes. A prefix that several suffixes share is decoded once.
+"""Log probabilities of many suffixes after many prefixes, and which suffixes a model accepts. What several suffixes
+share is decoded once.
 
 Shape letters: P prefixes, M suffixes, K tokens of the longest suffix, V vocabulary.
 """
@@ -12,6 +13,8 @@ from worldbench.core.world import Documents
 
 NODES = 16_384
 """Number of suffixes that are scored together. It limits the number of rows of the decoder."""
+TOGETHER = 2048
+"""Number of suffixes that are accepted or rejected together."""
 
 
 def take(documents: Documents, rows: np.ndarray) -> Documents:
@@ -44,9 +47,36 @@ def score_suffixes(
     return out
 
 
-def _score_part(
-    model: SequenceModel, prefixes: Documents, owner: np.ndarray, tokens: np.ndarray, length: np.ndarray
+def accepted(
+    model: SequenceModel, prefixes: Documents, owner: np.ndarray, tokens: np.ndarray, length: np.ndarray, eps: float
 ) -> np.ndarray:
+    """bool [M]: has every token of a suffix a probability above eps?
+
+    As `score_suffixes`, but a suffix is followed only to its first token that is not accepted, and prefixes of one
+    length are read together, so that their rows need no padding.
+    """
+    out, least = np.ones(len(owner), bool), float(np.log(eps))
+    lengths = prefixes.length[owner]
+    for long in np.unique(lengths):
+        of_length = np.flatnonzero(lengths == long)
+        of_length = of_length[np.argsort(owner[of_length], kind="stable")]
+        for low in range(0, len(of_length), TOGETHER):
+            part = of_length[low : low + TOGETHER]
+            log_p = _score_part(model, prefixes, owner[part], tokens[part], length[part], least)
+            inside = np.arange(tokens.shape[1])[None, :] < length[part, None]
+            out[part] = ((log_p > least) | ~inside).all(axis=1)
+    return out
+
+
+def _score_part(
+    model: SequenceModel,
+    prefixes: Documents,
+    owner: np.ndarray,
+    tokens: np.ndarray,
+    length: np.ndarray,
+    least: float | None = None,
+) -> np.ndarray:
+    """least: a suffix is not followed after a token whose log probability is not above (None: every suffix is)."""
     owners, node = np.unique(owner, return_inverse=True)
     chosen = take(prefixes, owners)
     decoder = model.decoder(chosen.tokens, chosen.length)
@@ -55,7 +85,10 @@ def _score_part(
     for k in range(tokens.shape[1]):
         law = log_softmax(decoder.logits)
         out[going, k] = law[node[going], tokens[going, k]]
-        longer = going[length[going] > k + 1]
+        goes_on = length[going] > k + 1
+        if least is not None:
+            goes_on &= out[going, k] > least
+        longer = going[goes_on]
         if not len(longer):
             break
         size = law.shape[1]

@@ -17,7 +17,7 @@ from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Report
 from worldbench.core.model import SequenceModel, log_softmax
 from worldbench.core.registry import metrics
-from worldbench.core.streams import uniform
+from worldbench.core.streams import generator, uniform
 from worldbench.core.world import OPEN, Documents
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
@@ -27,7 +27,7 @@ from worldbench.metrics.goal_pairs import goal_pairs
 from worldbench.metrics.rollout import probabilities
 from worldbench.metrics.sampled_suffixes import sample_suffixes
 from worldbench.metrics.sequence_compression import jensen_shannon
-from worldbench.metrics.suffixes import score_suffixes
+from worldbench.metrics.suffixes import accepted, score_suffixes
 
 CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=14)
 EPS = 0.01
@@ -238,6 +238,22 @@ def test_suffixes_are_scored_as_a_trie(world: TaxiWorld, monkeypatch: pytest.Mon
         assert (whole[m, len(suffix) :] == 0).all()
     monkeypatch.setattr("worldbench.metrics.suffixes.NODES", 5)
     assert np.array_equal(score_suffixes(model, pairs.second, b.owner, b.tokens, b.length), whole)
+
+
+def test_suffixes_are_followed_to_their_first_token_that_is_not_accepted(world: TaxiWorld) -> None:
+    pairs = draw_pairs(world, 0, 10, "x", same=False)
+    owner = np.repeat(np.arange(len(pairs)), 30)
+    tokens = generator("test", "accepted").integers(1, len(world.vocabulary), (len(owner), 4))
+    s = sample_suffixes(world, Oracle(world), pairs, 0, "x", 30, EPS)
+    tokens[::2] = s.tokens.reshape(-1, s.tokens.shape[2])[::2, :4]  # half of them are likely ones
+    length = (tokens >= 0).sum(axis=1)
+    scored, model = Fed(world), Fed(world)
+    log_p = score_suffixes(scored, pairs.first, owner, tokens, length)
+    inside = np.arange(4)[None, :] < length[:, None]
+    found = accepted(model, pairs.first, owner, tokens, length, EPS)
+    assert np.array_equal(found, ((log_p > np.log(EPS)) | ~inside).all(axis=1))
+    assert 0.2 < found.mean() < 0.8
+    assert model.tokens < 0.7 * scored.tokens
 
 
 def test_a_large_vocabulary_rejects_all() -> None:
