@@ -20,10 +20,9 @@ from worldbench.core.world import World
 from worldbench.metrics.acceptance import Pairs
 from worldbench.metrics.rollout import probabilities
 
-ROWS = 512
-"""Suffixes sampled together. Their cached keys and values should fit into the cache of the processor."""
-PREFIXES = 1024
-"""Prefixes are read together by so many of their suffixes. Another number changes the last digits of their laws."""
+ROWS = 1024
+"""Suffixes sampled together. Their prefixes are also read together for `Sampled.laws`: another number changes the last
+digits of these laws."""
 SHARED = 0.75
 """Suffixes share rows of the decoder while that saves a quarter of the rows. Finished rows are dropped when they are as
 many."""
@@ -52,24 +51,23 @@ def sample_suffixes(
     n, limit = len(pairs), world.longest
     tokens = np.full((n, suffixes, limit), -1, np.int32)
     length, rejected = np.zeros((n, suffixes), np.int64), np.zeros((n, suffixes), bool)
-    for trials in _of_one_length(pairs, max(1, ROWS // suffixes)):
+    together = max(1, ROWS // suffixes)
+    for trials in _of_like_length(pairs, together):
         prompt = pairs.first.prompt_length[trials]
         room = np.repeat(limit - (pairs.first.length[trials] - prompt), suffixes)
         uniform = streams.uniform_rows(trials, suffixes * limit, "evaluation", seed, f"{name} suffixes")
         out = _sample(world, _decoder(model, pairs, trials), uniform.reshape(-1, limit), room, eps)
         for array, found in zip((tokens, length, rejected), out):
             array[trials] = found.reshape(len(trials), suffixes, *found.shape[1:])
-    together = max(1, PREFIXES // suffixes)
     groups = (np.arange(low, min(low + together, n)) for low in range(0, n, together))
     laws = [probabilities(_decoder(model, pairs, g).logits).reshape(2, len(g), -1) for g in groups]
     return Sampled(tokens, length, rejected, np.concatenate(laws, axis=1))
 
 
-def _of_one_length(pairs: Pairs, most: int) -> Iterator[np.ndarray]:
-    """The trials, at most `most` together, whose prefixes have one length: rows of a decoder that need no padding."""
+def _of_like_length(pairs: Pairs, most: int) -> Iterator[np.ndarray]:
+    """All trials, at most `most` together: those whose prefixes are about equally long, so that little is padded."""
     order = np.argsort(pairs.first.length, kind="stable")
-    for part in np.split(order, np.flatnonzero(np.diff(pairs.first.length[order])) + 1):
-        yield from (part[low : low + most] for low in range(0, len(part), most))
+    yield from (np.sort(order[low : low + most]) for low in range(0, len(order), most))
 
 
 def _decoder(model: SequenceModel, pairs: Pairs, trials: np.ndarray) -> Decoder:

@@ -52,19 +52,16 @@ def accepted(
 ) -> np.ndarray:
     """bool [M]: has every token of a suffix a probability above eps?
 
-    As `score_suffixes`, but a suffix is followed only to its first token that is not accepted, and prefixes of one
-    length are read together, so that their rows need no padding.
+    As `score_suffixes`, but a suffix is followed only to its first token that is not accepted, and prefixes of about
+    one length are read together, so that little is padded.
     """
     out, least = np.ones(len(owner), bool), float(np.log(eps))
-    lengths = prefixes.length[owner]
-    for long in np.unique(lengths):
-        of_length = np.flatnonzero(lengths == long)
-        of_length = of_length[np.argsort(owner[of_length], kind="stable")]
-        for low in range(0, len(of_length), TOGETHER):
-            part = of_length[low : low + TOGETHER]
-            log_p = _score_part(model, prefixes, owner[part], tokens[part], length[part], least)
-            inside = np.arange(tokens.shape[1])[None, :] < length[part, None]
-            out[part] = ((log_p > least) | ~inside).all(axis=1)
+    order = np.lexsort((owner, prefixes.length[owner]))
+    for low in range(0, len(order), TOGETHER):
+        part = order[low : low + TOGETHER]
+        log_p = _score_part(model, prefixes, owner[part], tokens[part], length[part], least)
+        inside = np.arange(tokens.shape[1])[None, :] < length[part, None]
+        out[part] = ((log_p > least) | ~inside).all(axis=1)
     return out
 
 
