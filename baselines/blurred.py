@@ -13,6 +13,7 @@ from worldbench.baselines import prefixes
 from worldbench.baselines.from_states import StateDecoder, StateDynamics
 from worldbench.baselines.references import Oracle
 from worldbench.core import streams
+from worldbench.core.hashing import extended
 from worldbench.core.model import Decoder, Dynamics
 from worldbench.core.world import Documents, World
 
@@ -46,7 +47,7 @@ class Blurred(Oracle):
             return out
         prefix = np.full(len(tokens), self._key)
         for t in range(tokens.shape[1]):
-            prefix = prefixes.extend(prefix, tokens[:, t])
+            prefix = extended(prefix, tokens[:, t])
             out[:, t] += self.sd * self._scale * prefixes.normals(prefix, out.shape[2])
         return out
 
@@ -55,7 +56,7 @@ class Blurred(Oracle):
         bits = np.ascontiguousarray(hidden, np.float32).view(np.uint32)
         row = np.full(len(bits), self._key)
         for column in bits.T:
-            row = prefixes.extend(row, column)
+            row = extended(row, column)
         return (hidden + self.sd * self._scale * prefixes.normals(row, hidden.shape[1])).astype(np.float32)
 
     def dynamics(self) -> Dynamics:

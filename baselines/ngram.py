@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldbench.baselines import prefixes
 from worldbench.core.errors import InputError
+from worldbench.core.hashing import extended
 from worldbench.core.model import Decoder, SequenceModel, refuse_condition
 from worldbench.core.world import World
 
@@ -74,7 +74,7 @@ class NGram(SequenceModel):
             for back in range(k - 1, -1, -1):
                 shifted = np.zeros_like(tokens)
                 shifted[:, back:] = tokens[:, : max(width - back, 0)]
-                h = prefixes.extend(h, shifted)
+                h = extended(h, shifted)
             out.append(h)
         return out
 

@@ -30,3 +30,10 @@ worlds.add(
     config="worldbench.envs.maze.solve_config:SolveConfig",
     presets="worldbench.envs.maze.presets:SOLVE",
 )
+worlds.add(
+    "path-star",
+    "a star of arms in every prompt; the answer is the path to a goal, whose first step must be planned",
+    "worldbench.envs.path_star.world:PathStarWorld",
+    config="worldbench.envs.path_star.config:PathStarConfig",
+    presets="worldbench.envs.path_star.presets:PRESETS",
+)

@@ -9,11 +9,10 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
+from worldbench.core.hashing import STEP, extended, mix
 from worldbench.envs.maze.grid import UNREACHED, distances, from_walls, walls
-from worldbench.envs.maze.problems import degree, mix
+from worldbench.envs.maze.problems import degree
 from worldbench.envs.maze.text_format import Prompts
-
-_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def check_damage(deleted: int, added: int, rewired: int, rows: int, columns: int) -> None:
@@ -40,10 +39,10 @@ def misread(prompts: Prompts, deleted: int, added: int, rewired: int, seed: int,
     open_, row = prompts.open.copy(), np.arange(n)
     text = np.full(n, np.uint64(streams.integer("misread", seed)))
     for wall, flip in zip(prompts.entries.T, prompts.flip.T):
-        text = np.where(wall < e, mix(text * np.uint64(3) + (2 * wall + flip).astype(np.uint64) + _STEP), text)
+        text = np.where(wall < e, extended(text, 2 * wall + flip), text)
     # A random order of walls for each prompt. It depends on the text of the prompt alone, so that the damage of a
     # prompt does not depend on its batch.
-    rank = mix(text[:, None] + (np.arange(1, e + 1, dtype=np.uint64) * _STEP)[None, :])
+    rank = mix(text[:, None] + (np.arange(1, e + 1, dtype=np.uint64) * STEP)[None, :])
     entries = prompts.entries if prompts.entries.shape[1] else np.full((n, 1), e)
     places = entries.shape[1]
 

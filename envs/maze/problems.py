@@ -13,6 +13,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
+from worldbench.core.hashing import hashed, share_of
 from worldbench.core.text import counted
 from worldbench.envs.maze.generators import generate
 from worldbench.envs.maze.grid import UNREACHED, distances, neighbors, shortest_paths, to_walls, walls
@@ -25,14 +26,6 @@ GIVEN_UP = ((1 << 14, 1), (1 << 16, 8))
 would not be found in 20,000 tries."""
 CHECKED = 64
 """Mazes of the first round of `Source.check`; every further round about doubles the number."""
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-
-
-def mix(x: np.ndarray) -> np.ndarray:
-    """The finalizer of splitmix64 (Steele, Lea & Flood 2014): uint64 -> uint64, elementwise."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
 
 
 def packed(bits: np.ndarray) -> np.ndarray:
@@ -40,14 +33,6 @@ def packed(bits: np.ndarray) -> np.ndarray:
     padded = np.zeros((len(bits), -(-bits.shape[1] // 64) * 64), bool)
     padded[:, : bits.shape[1]] = bits
     return np.packbits(padded, axis=1, bitorder="little").view(np.uint64)
-
-
-def hashed(words: np.ndarray, salt: int = 0) -> np.ndarray:
-    """A hash of each row of words [N, W]: uint64 [N]."""
-    out = np.full(len(words), np.uint64(salt))
-    for column in words.T:
-        out = mix(out * np.uint64(3) + column.astype(np.uint64) + _STEP)
-    return out
 
 
 @dataclass(frozen=True)
@@ -71,7 +56,7 @@ class HeldOut:
     def holds(self, open_: np.ndarray) -> np.ndarray:
         """bool [N]: is the maze with these open walls, bool [N, E], held out?"""
         h = hashed(packed(open_), self.salt)
-        return ((h >> np.uint64(11)) * 2.0**-53 < self.share) | np.isin(h, self.listed)
+        return (share_of(h) < self.share) | np.isin(h, self.listed)
 
 
 @dataclass(frozen=True)

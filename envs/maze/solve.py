@@ -15,6 +15,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
+from worldbench.core.hashing import hashed
 from worldbench.core.text import counted
 from worldbench.core.world import Documents
 from worldbench.envs.maze import text_format
@@ -22,7 +23,7 @@ from worldbench.envs.maze.edits import check_damage, misread, move_one
 from worldbench.envs.maze.generators import TREES
 from worldbench.envs.maze.goals import Goals
 from worldbench.envs.maze.grid import from_walls
-from worldbench.envs.maze.problems import HeldOut, Source, hashed, packed
+from worldbench.envs.maze.problems import HeldOut, Source, packed
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.maze.solve_states import SolveStates
 from worldbench.envs.maze.text_format import FIRST_CELL, entries_of, parse, prompt_tokens, put_paths, write_prompts

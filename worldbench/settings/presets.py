@@ -15,6 +15,11 @@ from worldbench.core.registry import models, worlds
 
 SIZES: dict[str, dict[str, dict[str, Any]]] = {
     "short": {"nextlat": {"horizon": 4, "lambda_kl": 0.1}, "mtp": {"horizon": 4}, "jtp": {"horizon": 4}},
+    "star": {
+        "nextlat": {"horizon": 2, "lambda_h": 1.0, "lambda_kl": 1.0, "dynamics_factor": 0.5},
+        "mtp": {"horizon": 2},
+        "jtp": {"horizon": 2},
+    },
     "middle": {
         "nextlat": {"horizon": 4, "lambda_kl": 0.1},
         "bst": {"pairs": 0.25},
@@ -34,7 +39,8 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "jtp": {"horizon": 8},
     },
 }
-"""Options of the objectives for documents of about 10, 30 and 100 tokens, and those of the paper (arXiv 2511.05963)."""
+"""Options of the objectives for documents of about 10, 30 and 100 tokens, for path-star graphs with arms of four nodes
+(the horizon reaches the goal), and those of the paper (arXiv 2511.05963)."""
 GROUPS = ("env", "data", "model", "train", "eval")
 
 

@@ -1,0 +1,1 @@
+"""Path-star graphs: planning a path whose first step decides all."""
