@@ -17,6 +17,7 @@ from worldbench.baselines.from_states import FromStates
 from worldbench.core import streams
 from worldbench.core.abilities import Able, HasDamage, HasGoals, HasLaw, require
 from worldbench.core.errors import InputError
+from worldbench.core.hashing import extended
 from worldbench.core.world import ILLEGAL, OPEN, Automaton, States, World
 
 
@@ -71,7 +72,7 @@ class Corrupted(FromStates):
         own = self.own.start(tokens, lengths)
         prefix = np.full(len(tokens), self._key)
         for t in range(tokens.shape[1]):
-            prefix = np.where(t < np.asarray(lengths), prefixes.extend(prefix, tokens[:, t]), prefix)
+            prefix = np.where(t < np.asarray(lengths), extended(prefix, tokens[:, t]), prefix)
         if self.config.wrong_goal:
             own = self.misled(own, prefix)
         lost = np.asarray(self.own.outcome(own)) == ILLEGAL
@@ -98,7 +99,7 @@ class Corrupted(FromStates):
         )
         own = own.copy()
         own.put(np.flatnonzero(lost), states.own.take(lost))
-        prefix = prefixes.extend(states.prefix, np.asarray(tokens))
+        prefix = extended(states.prefix, np.asarray(tokens))
         after = CorruptedStates(own, lost, prefix, states.read + 1)
         return self._late(after, states.own) if self.config.late else after
 

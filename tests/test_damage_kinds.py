@@ -13,6 +13,7 @@ from worldbench.baselines.damaged_laws import leaking, tempered, uniform_over
 from worldbench.baselines.references import Oracle
 from worldbench.core.abilities import Able
 from worldbench.core.errors import InputError
+from worldbench.core.hashing import extended
 from worldbench.core.model import log_softmax
 from worldbench.core.world import Automaton
 from worldbench.envs.hmm.config import HMMConfig
@@ -150,7 +151,7 @@ def test_laws_with_damage() -> None:
     assert leaking(law, legal, 0.5)[0] == pytest.approx([0.25, 0.125, 0.375, 0.25])
     assert np.array_equal(leaking(law, legal, 0.5)[1], law[1])
     assert np.array_equal(uniform_over(legal), [[0.5, 0.5, 0, 0], [0.25] * 4])
-    u = prefixes.uniforms(prefixes.extend(np.arange(4000, dtype=np.uint64), np.arange(4000)), 2)
+    u = prefixes.uniforms(extended(np.arange(4000, dtype=np.uint64), np.arange(4000)), 2)
     assert u.min() > 0
     assert u.max() < 1
     assert u.mean(axis=0) == pytest.approx([0.5, 0.5], abs=0.02)

@@ -17,6 +17,7 @@ from worldbench.baselines.ngram import NGram, NGramConfig
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.errors import InputError
+from worldbench.core.hashing import extended
 from worldbench.core.model import log_softmax
 from worldbench.core.registry import models
 from worldbench.core.world import Documents
@@ -118,7 +119,7 @@ def test_noise_belongs_to_the_prefix(world: TaxiWorld, rides: Documents) -> None
 def test_normals_are_normal() -> None:
     from scipy.stats import kstest
 
-    x = prefixes.normals(prefixes.extend(np.arange(4000, dtype=np.uint64), np.arange(4000)), 5)
+    x = prefixes.normals(extended(np.arange(4000, dtype=np.uint64), np.arange(4000)), 5)
     assert kstest(x.ravel(), "norm").pvalue > 1e-3
     assert abs(np.corrcoef(x.T) - np.eye(5)).max() < 0.06
 

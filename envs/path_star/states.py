@@ -128,6 +128,11 @@ class PathStarStates(Automaton[PathStates]):
         total = law.sum(axis=1, keepdims=True)
         return np.where(total > 0, law / np.maximum(total, 1), 1 / law.shape[1])
 
+    def distance(self, states: PathStates) -> np.ndarray:
+        """Tokens before the end: the nodes of the path that are left. -1 on an arm that does not lead to the goal."""
+        wrong = (states.arm >= 0) & (states.arm != states.chosen)
+        return np.where(wrong | (states.status != OPEN), -1, self.config.length - states.said)
+
     def expected_entropies(self) -> np.ndarray:
         return np.zeros(self.longest)
 

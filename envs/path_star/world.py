@@ -6,7 +6,6 @@ Shape letters: N documents, T tokens, E edges.
 from __future__ import annotations
 
 import dataclasses
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,19 @@ PROMPT_BLOCK = 512
 """Test documents that are drawn together when prompts are collected."""
 FRUITLESS = 20
 """Blocks in a row without a new prompt after which `prompts` stops."""
+
+
+_EVERY_ARM = "the rule allows every arm, and its end; the goal alone says which arm is right"
+_LATER = "a pair of different graphs is told apart without the goal"
+EXCEPTIONS = {
+    "next_token.top1_legal wrong_goal": _EVERY_ARM,
+    "next_token.top1_legal blind": _EVERY_ARM,
+    "split_merge.split random-legal": _LATER,
+    "split_merge.split blind": _LATER,
+    "retelling.jensen_shannon wrong_goal": "with two arms, every wrong goal is the same goal in both tellings",
+    "retelling.identical wrong_goal": "with two arms, every wrong goal is the same goal in both tellings",
+}
+"""Statements of metrics that do not hold here (`World.exceptions`)."""
 
 
 class PathStarWorld(PathStarStates):
@@ -47,6 +59,7 @@ class PathStarWorld(PathStarStates):
 
     name = "path-star"
     version = 1
+    exceptions = EXCEPTIONS
 
     def __init__(self, config: PathStarConfig | None = None) -> None:
         super().__init__(config or PathStarConfig())
@@ -94,7 +107,7 @@ class PathStarWorld(PathStarStates):
         found = found[:count]
         return found, np.full(len(found), self.prompt_length, np.int32)
 
-    # Other tellings, changed graphs, other graphs
+    # Other tellings, and changed graphs
 
     def _read(self, prompts: np.ndarray, lengths: np.ndarray) -> Graphs:
         return read(prompts, lengths, self.arms, self.nodes_of_arm, self.labels)
@@ -124,19 +137,6 @@ class PathStarWorld(PathStarStates):
         new = np.where(inner, end_from[rows, np.clip(begins, 0, self.labels - 1)] + FIRST_NODE, listed[:, :, 1])
         listed[:, :, 1] = np.where(done[:, None], new, listed[:, :, 1])
         return tokens, np.where(done, lengths, 0).astype(np.int32)
-
-    def shifted(self) -> dict[str, PathStarWorld]:
-        return dict(self._shifted)
-
-    @cached_property
-    def _shifted(self) -> dict[str, PathStarWorld]:
-        """Smaller graphs in the same words: one arm less, and arms shorter by one node."""
-        c, out = self.config, {}
-        if c.arms > 2:
-            out["fewer arms"] = PathStarWorld(dataclasses.replace(c, arms=c.arms - 1))
-        if c.length > 2:
-            out["shorter arms"] = PathStarWorld(dataclasses.replace(c, length=c.length - 1))
-        return out
 
     # Identity, and texts for people
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import types
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -35,6 +37,9 @@ class World(abc.ABC):
         prompt_length: tokens of the longest prompt.
         longest: tokens of the longest continuation of a prompt, `end` included. Decoding stops there.
         labelled: a model is asked for the labels of a document (`Documents.labels`), not for the next token.
+        exceptions: statements of metrics that do not hold in this world, with the reason. The key is
+            "<metric>.<score> <reference model or kind of damage>". `worldbench check` does not judge these statements,
+            and prints the reason.
     """
 
     name: str
@@ -44,6 +49,7 @@ class World(abc.ABC):
     prompt_length: int
     longest: int
     labelled: bool = False
+    exceptions: Mapping[str, str] = types.MappingProxyType({})
 
     @property
     def input_length(self) -> int:

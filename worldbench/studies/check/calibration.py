@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+import types
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worldbench.core.metric import Metric
@@ -20,6 +21,7 @@ from worldbench.records.check import Verdict
 EXACT = 1e-6
 """Tolerance for numbers that must be equal: the logits of references are float32."""
 
+NONE: Mapping[str, str] = types.MappingProxyType({})
 Values = dict[str, dict[str, list[float]]]
 
 
@@ -35,7 +37,20 @@ def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
-def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> list[Verdict]:
+def excepted(verdict: Verdict, exceptions: Mapping[str, str], score: str, subject: str) -> Verdict:
+    """The verdict, not judged if the world says why the statement about this score does not hold there.
+
+    exceptions: as `World.exceptions`. subject: the reference model or the kind of damage that the statement is about.
+    """
+    reason = exceptions.get(f"{verdict.metric}.{score} {subject}")
+    if reason is None:
+        return verdict
+    return Verdict(verdict.metric, verdict.statement, f"{verdict.measured}; not claimed here: {reason}", None)
+
+
+def judge_references(
+    metric: Metric, measured: dict[str, dict[str, float]], exceptions: Mapping[str, str] = NONE
+) -> list[Verdict]:
     """Compares the `expects` of a metric with the scores of the references that were measured. Nothing is judged where
     a score is missing."""
     out = []
@@ -47,14 +62,9 @@ def judge_references(metric: Metric, measured: dict[str, dict[str, float]]) -> l
             bounds = f"= {_number(e.low)}" if e.low == e.high else f"in {_number(e.low)} .. {_number(e.high)}"
             absent = "missing" if e.score in measured[model] else "not measured"
             outcome = absent if math.isnan(value) else _number(value)
-            out.append(
-                Verdict(
-                    metric.name,
-                    f"{model} scores {e.score} {bounds}",
-                    outcome,
-                    None if math.isnan(value) else e.met_by(value),
-                )
-            )
+            met = None if math.isnan(value) else e.met_by(value)
+            verdict = Verdict(metric.name, f"{model} scores {e.score} {bounds}", outcome, met)
+            out.append(excepted(verdict, exceptions, e.score, model))
     return out
 
 
@@ -87,7 +97,9 @@ def _summary(values: Sequence[float]) -> str:
     return " ".join(filter(None, [_number(sum(known) / len(known)) if known else "", missing]))
 
 
-def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verdict]:
+def judge_damage(
+    metric: Metric, kind: str, ladder: list[Severity], exceptions: Mapping[str, str] = NONE
+) -> list[Verdict]:
     """Compares the `damage` of a metric with one ladder, whose first severity is undamaged.
 
     "worse": at the largest severity, the paired t interval over corruptions lies entirely on the worse side of
@@ -98,7 +110,11 @@ def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verd
     A score that damage makes missing has been made worse: the metric sees that there is nothing left to measure. Where
     the undamaged model has no score, nothing can be judged.
     """
-    out = []
+    out: list[Verdict] = []
+
+    def add(score: str, statement: str, measured: str, holds: bool | None) -> None:
+        out.append(excepted(Verdict(metric.name, statement, measured, holds), exceptions, score, kind))
+
     for d in metric.damage:
         effect = d.effect(kind)
         if effect == "any":
@@ -110,19 +126,19 @@ def judge_damage(metric: Metric, kind: str, ladder: list[Severity]) -> list[Verd
         means = " ".join(map(_summary, severities))
         if not all(severities) or any(map(math.isnan, severities[0])):
             said = f"{kind} leaves {d.score} unchanged" if effect == "unchanged" else f"{kind} makes {d.score} worse"
-            out.append(Verdict(metric.name, said, means, None))
+            add(d.score, said, means, None)
             continue
         if effect == "unchanged":
             gaps = [0.0 if x == y else abs(x - y) for r in severities[1:] for x, y in zip(severities[0], r)]
             same = all(gap <= d.tolerance + EXACT for gap in gaps)  # False if a value is missing
-            out.append(Verdict(metric.name, f"{kind} leaves {d.score} unchanged", means, same))
+            add(d.score, f"{kind} leaves {d.score} unchanged", means, same)
             continue
         low, _ = _worse(severities[0], severities[-1], higher)
         never_better = all(_worse(severities[0], r, higher)[1] >= -EXACT for r in severities[1:])
-        out.append(Verdict(metric.name, f"{kind} makes {d.score} worse", means, low > 0 and never_better))
+        add(d.score, f"{kind} makes {d.score} worse", means, low > 0 and never_better)
         if d.monotone:
             steps = all(_worse(a, b, higher)[1] >= -EXACT for a, b in itertools.pairwise(severities))
-            out.append(Verdict(metric.name, f"more {kind}, worse {d.score}, severity by severity", means, steps))
+            add(d.score, f"more {kind}, worse {d.score}, severity by severity", means, steps)
     return out
 
 
@@ -160,15 +176,18 @@ def judge_statements(metric: Metric) -> Verdict:
 
 
 def judge(
-    metrics: Iterable[Metric], by_reference: dict[str, dict[str, dict[str, float]]], ladders: dict[str, list[Severity]]
+    metrics: Iterable[Metric],
+    by_reference: dict[str, dict[str, dict[str, float]]],
+    ladders: dict[str, list[Severity]],
+    exceptions: Mapping[str, str] = NONE,
 ) -> list[Verdict]:
-    """All verdicts, metric by metric."""
+    """All verdicts, metric by metric. exceptions: `World.exceptions` of the world that was measured."""
     out: list[Verdict] = []
     for metric in metrics:
         measured = by_reference.get(metric.name, {})
         out.append(judge_statements(metric))
-        out += judge_references(metric, measured)
+        out += judge_references(metric, measured, exceptions)
         for kind, ladder in ladders.items():
-            out += judge_damage(metric, kind, ladder)
+            out += judge_damage(metric, kind, ladder, exceptions)
         out += judge_sight(metric, measured, ladders)
     return out

@@ -109,7 +109,7 @@ def check(
             kind: [records.Severity(size=severity.size, values=severity.values) for severity in ladder]
             for kind, ladder in ladders.items()
         },
-        verdicts=judge(chosen.values(), by_reference, ladders),
+        verdicts=judge(chosen.values(), by_reference, ladders, world.exceptions),
     )
 
 

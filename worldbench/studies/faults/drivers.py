@@ -15,6 +15,7 @@ from worldbench.baselines.corrupted import Corrupted, CorruptedStates
 from worldbench.baselines.corrupted_config import CorruptedConfig
 from worldbench.baselines.damaged_laws import mixed, uniform_over
 from worldbench.core import streams
+from worldbench.core.hashing import extended
 from worldbench.core.states import replay
 from worldbench.core.world import States, World
 from worldbench.metrics.component_pairs import inside
@@ -179,4 +180,4 @@ class Memorizer(Driver):
 def _chance(numbers: np.ndarray, name: str) -> np.ndarray:
     """A random number in (0, 1) for each of the numbers int [N], a function of the number and the name."""
     key = np.full(len(numbers), np.uint64(streams.integer("faults", name)))
-    return prefixes.uniforms(prefixes.extend(key, np.asarray(numbers)), 1)[:, 0]
+    return prefixes.uniforms(extended(key, np.asarray(numbers)), 1)[:, 0]
