@@ -44,6 +44,13 @@ figures.add(
     arrays=("by_exact_bayes",),
 )
 figures.add(
+    "decisions",
+    "the share of right answers at each place after the prompt, beside the best guess without the goal",
+    f"{_HERE}.decisions:draw",
+    metric="decisions",
+    arrays=("by_right",),
+)
+figures.add(
     "arrival",
     "the probability that a sampled ride arrives, by distance, and its histogram over prompts",
     f"{_HERE}.arrival_curve:draw",
@@ -76,6 +83,7 @@ figures.add(
     "mazes, each with the true path and the answer of the model",
     f"{_HERE}.maze_gallery:draw",
     metric="solved_paths",
+    arrays=("passages",),
 )
 figures.add(
     "learning", "the training loss and the held-out loss, by step", f"{_HERE}.learning_curves:draw", source="curve"

@@ -19,6 +19,7 @@ for _name, _options, _line in (
         "planning_tracking:PlanningOptions",
         "which share of the lost rides knew their place and went wrongly; the others did not know their place",
     ),
+    ("decisions", "", "share of places where the goal alone says what comes next, at which the model is right"),
     (
         "detours",
         "detours:DetourOptions",

@@ -65,7 +65,9 @@ class Graphs(States):
 
     def same_graph(self) -> np.ndarray:
         """int64 [N, A L + 1]: equal rows mean equal graphs."""
-        return np.concatenate([self.source[:, None], self.arms.reshape(len(self), -1)], axis=1)
+        return np.concatenate(
+            [self.source[:, None], self.arms.reshape(len(self), int(np.prod(self.arms.shape[1:])))], axis=1
+        )
 
     def with_goal(self, goal: np.ndarray) -> Self:
         return dataclasses.replace(self, goal=np.asarray(goal, np.int64))
@@ -79,7 +81,7 @@ def sorted_arms(arms: np.ndarray) -> np.ndarray:
 def written(graphs: Graphs, order: np.ndarray) -> np.ndarray:
     """The prompts of graphs, int32 [N, P]. order: numbers [N, E] whose ranks give the order of the edges."""
     n, ranks = len(graphs), np.argsort(order, axis=1)
-    edges = np.take_along_axis(graphs.edges().reshape(n, -1, 2), ranks[:, :, None], axis=1)
+    edges = np.take_along_axis(graphs.edges().reshape(n, order.shape[1], 2), ranks[:, :, None], axis=1)
     e = edges.shape[1]
     out = np.empty((n, 3 * e + 3), np.int32)
     listed = out[:, : 3 * e].reshape(n, e, 3)
