@@ -55,6 +55,7 @@ class Decisions(Metric):
             Expectation("all_right", 1, 1),
             Expectation("solved", 1, 1),
         ),
+        "random-legal": (Expectation("accuracy", 0, 0.95),),
         "uniform": (Expectation("accuracy", 0, 0.95), Expectation("all_right", 0, 0.5)),
     }
     damage: ClassVar[tuple[Damage, ...]] = (
