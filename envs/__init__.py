@@ -37,3 +37,10 @@ worlds.add(
     config="worldbench.envs.path_star.config:PathStarConfig",
     presets="worldbench.envs.path_star.presets:PRESETS",
 )
+worlds.add(
+    "group",
+    "random elements of a group; the label after each is their running product",
+    "worldbench.envs.group.world:GroupWorld",
+    config="worldbench.envs.group.config:GroupConfig",
+    presets="worldbench.envs.group.presets:PRESETS",
+)

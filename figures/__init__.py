@@ -51,6 +51,13 @@ figures.add(
     arrays=("by_right",),
 )
 figures.add(
+    "labels",
+    "the share of right labels at each place, and where the length of training ends",
+    f"{_HERE}.label_accuracy:draw",
+    metric="label_accuracy",
+    arrays=("by_right",),
+)
+figures.add(
     "arrival",
     "the probability that a sampled ride arrives, by distance, and its histogram over prompts",
     f"{_HERE}.arrival_curve:draw",

@@ -20,6 +20,12 @@ for _name, _options, _line in (
         "which share of the lost rides knew their place and went wrongly; the others did not know their place",
     ),
     ("decisions", "", "share of places where the goal alone says what comes next, at which the model is right"),
+    ("label_accuracy", "", "share of labels that are right, also beyond the length of training"),
+    (
+        "label_structure",
+        "options:StructureOptions",
+        "share of states for which the model gives the same labels along suffixes after two different prefixes",
+    ),
     (
         "detours",
         "detours:DetourOptions",

@@ -52,10 +52,12 @@ APPLY = {
         "out_of_distribution", "effective_rank",
     },
     "sums-3-own-0": {
-        "excess_loss", "state_probe", "belief_probe", "state_curve", "transition_consistency", "effective_rank",
+        "excess_loss", "label_accuracy", "label_structure", "state_probe", "belief_probe", "state_curve",
+        "transition_consistency", "effective_rank",
     },
     "sums-4-shared-1": {
-        "excess_loss", "state_probe", "belief_probe", "state_curve", "transition_consistency", "effective_rank",
+        "excess_loss", "label_accuracy", "label_structure", "state_probe", "belief_probe", "state_curve",
+        "transition_consistency", "effective_rank",
     },
 }  # fmt: skip
 """Of a trained network, by toy world: the metrics that apply."""

@@ -39,6 +39,7 @@ TINY_WORLDS: dict[str, dict[str, Any]] = {
     "hmm": {"process": "mess3", "length": 6},
     "maze": {"rows": 4, "columns": 4, "generator": "depth-first-percolation", "percolation": 0.2, "max_moves": 9},
     "maze-solve": {"rows": 3, "generator": "depth-first-percolation"},
+    "group": {"group": "S3", "length": 4, "test_length": 7},
     "path-star": {"arms": 2, "length": 4, "labels": 12},
 }
 """Options of each world, for a small one. A world that is not named here is tested with its own defaults."""

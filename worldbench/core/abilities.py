@@ -56,6 +56,12 @@ def exact_law(world: World, states: Any) -> np.ndarray | None:
     return world.law(states) if isinstance(world, HasLaw) else None
 
 
+def asks_for_tokens(world: World) -> str | None:
+    """The reason why a method for labels does not apply to a world that asks for the next token. None: it has
+    labels."""
+    return None if world.labelled else f"the world {world.name!r} asks for the next token, not for labels"
+
+
 def asks_for_labels(world: World) -> str | None:
     """The reason why a method that learns from the next token does not apply to a world with labels. None: no
     labels."""
@@ -223,6 +229,15 @@ class HasGoals(Protocol):
         ...
 
 
+@without("the held-out documents of the world {name!r} are as long as those of training")
+@runtime_checkable
+class HasLonger(Protocol):
+    """Held-out documents may be longer than the documents of training."""
+
+    trained_length: int
+    """The number of tokens of the longest document of training."""
+
+
 @without("the world {name!r} has no map to damage: deleted, added and rewired must be 0")
 @runtime_checkable
 class HasDamage(Protocol):
@@ -238,6 +253,6 @@ class HasDamage(Protocol):
 
 ABILITIES: tuple[type, ...] = (
     HasLaw, HasEntropies, HasHistories, HasDistance, HasBudget, HasMap, HasBeliefs, HasComponents, HasTellings,
-    HasMinimalPairs, HasDrawings, HasShifts, HasGoals, HasDamage,
+    HasMinimalPairs, HasDrawings, HasShifts, HasGoals, HasLonger, HasDamage,
 )  # fmt: skip
 """All abilities."""

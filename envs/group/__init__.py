@@ -1,0 +1,1 @@
+"""Groups: the running product of random elements."""
