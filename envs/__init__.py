@@ -44,3 +44,10 @@ worlds.add(
     config="worldbench.envs.group.config:GroupConfig",
     presets="worldbench.envs.group.presets:PRESETS",
 )
+worlds.add(
+    "countdown",
+    "numbers and a target in every prompt; the answer is equations that reach the target",
+    "worldbench.envs.countdown.world:CountdownWorld",
+    config="worldbench.envs.countdown.config:CountdownConfig",
+    presets="worldbench.envs.countdown.presets:PRESETS",
+)

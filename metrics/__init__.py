@@ -26,6 +26,7 @@ for _name, _options, _line in (
         "options:StructureOptions",
         "share of states for which the model gives the same labels along suffixes after two different prefixes",
     ),
+    ("checked_answers", "", "share of unseen prompts whose answer passes each checker of the world"),
     (
         "detours",
         "detours:DetourOptions",

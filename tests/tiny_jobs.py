@@ -35,6 +35,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "maze-solve.generator": {"generator": "wilson"},
     "maze-solve.percolation": {"percolation": 0.5},
     "maze-solve.least_moves": {"least_moves": 4},
+    "group.group": {"group": "Z5"},
     "hmm.process": {"process": "rrxor(p1=0.4)"},
     "data.documents": {"documents": 5},
     "model.heads": {"heads": 2},

@@ -39,9 +39,12 @@ TINY_WORLDS: dict[str, dict[str, Any]] = {
     "hmm": {"process": "mess3", "length": 6},
     "maze": {"rows": 4, "columns": 4, "generator": "depth-first-percolation", "percolation": 0.2, "max_moves": 9},
     "maze-solve": {"rows": 3, "generator": "depth-first-percolation"},
+    "countdown": {
+        "numbers": 3, "largest": 9, "least_target": 5, "most_target": 30, "largest_result": 40, "pauses": 2,
+    },
     "group": {"group": "S3", "length": 4, "test_length": 7},
     "path-star": {"arms": 2, "length": 4, "labels": 12},
-}
+}  # fmt: skip
 """Options of each world, for a small one. A world that is not named here is tested with its own defaults."""
 TINY_MODELS: dict[str, Any] = {"layers": 1, "heads": 1, "width": 16}
 """Options of models, where they have them."""

@@ -229,6 +229,19 @@ class HasGoals(Protocol):
         ...
 
 
+@without("the world {name!r} has no checkers of answers")
+@runtime_checkable
+class HasCheckers(Protocol):
+    def checks(
+        self, prompts: np.ndarray, lengths: np.ndarray, tokens: np.ndarray, length: np.ndarray, /
+    ) -> Mapping[str, np.ndarray]:
+        """Which answers pass each check: bool [N] by the name of the check, the strictest first.
+
+        prompts: int [N, P], of `lengths` [N] tokens. tokens: answers int [N, L], of `length` [N] tokens.
+        """
+        ...
+
+
 @without("the held-out documents of the world {name!r} are as long as those of training")
 @runtime_checkable
 class HasLonger(Protocol):
@@ -253,6 +266,6 @@ class HasDamage(Protocol):
 
 ABILITIES: tuple[type, ...] = (
     HasLaw, HasEntropies, HasHistories, HasDistance, HasBudget, HasMap, HasBeliefs, HasComponents, HasTellings,
-    HasMinimalPairs, HasDrawings, HasShifts, HasGoals, HasLonger, HasDamage,
+    HasMinimalPairs, HasDrawings, HasShifts, HasGoals, HasCheckers, HasLonger, HasDamage,
 )  # fmt: skip
 """All abilities."""

@@ -1,0 +1,1 @@
+"""Countdown: equations that reach a target from given numbers."""
