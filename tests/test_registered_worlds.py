@@ -86,3 +86,14 @@ def test_every_metric_answers_or_says_why_not(name: str) -> None:
     answers_of(world, make_untrained(world, GPTConfig(layers=1, heads=1, width=16)))
     if isinstance(world, HasLaw):
         answers_of(world, Oracle(world))
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_every_exception_names_a_statement(name: str) -> None:
+    chosen = {metric: metrics[metric].load() for metric in metrics.names()}
+    for key in made(name, tiny_env(name)).exceptions:
+        statement, subject = key.split(" ")
+        metric, score = statement.split(".")
+        about = {d.score for d in chosen[metric].damage if d.effect(subject) != "any"}
+        about |= {e.score for e in chosen[metric].expects.get(subject, ())}
+        assert score in about or (subject, score) == ("references", chosen[metric].primary), key

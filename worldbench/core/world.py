@@ -38,7 +38,8 @@ class World(abc.ABC):
         longest: tokens of the longest continuation of a prompt, `end` included. Decoding stops there.
         labelled: a model is asked for the labels of a document (`Documents.labels`), not for the next token.
         exceptions: statements of metrics that do not hold in this world, with the reason. The key is
-            "<metric>.<score> <reference model or kind of damage>". `worldbench check` does not judge these statements,
+            "<metric>.<score> <subject>"; the subject is a reference model, a kind of damage, or "references" for the
+            statement that the score tells references apart. `worldbench check` does not judge these statements,
             and prints the reason.
     """
 

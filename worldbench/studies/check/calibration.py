@@ -40,7 +40,8 @@ def _number(value: float) -> str:
 def excepted(verdict: Verdict, exceptions: Mapping[str, str], score: str, subject: str) -> Verdict:
     """The verdict, not judged if the world says why the statement about this score does not hold there.
 
-    exceptions: as `World.exceptions`. subject: the reference model or the kind of damage that the statement is about.
+    exceptions: as `World.exceptions`. subject: what the statement is about: a reference model, a kind of damage, or
+    "references".
     """
     reason = exceptions.get(f"{verdict.metric}.{score} {subject}")
     if reason is None:
@@ -143,7 +144,10 @@ def judge_damage(
 
 
 def judge_sight(
-    metric: Metric, measured: dict[str, dict[str, float]], ladders: dict[str, list[Severity]]
+    metric: Metric,
+    measured: dict[str, dict[str, float]],
+    ladders: dict[str, list[Severity]],
+    exceptions: Mapping[str, str] = NONE,
 ) -> list[Verdict]:
     """A metric is blind if its primary score is the same for all references and damaged models."""
     if metric.direction == "none":
@@ -157,14 +161,12 @@ def judge_sight(
     if len(values) < 2:
         return []
     spread = 0.0 if max(values) == min(values) else max(values) - min(values)
-    return [
-        Verdict(
-            metric.name,
-            f"{metric.primary} tells references apart",
-            f"{_number(min(values))} .. {_number(max(values))}",
-            spread > 100 * EXACT,
-        )
-    ]
+    statement, measured_as = (
+        f"{metric.primary} tells references apart",
+        f"{_number(min(values))} .. {_number(max(values))}",
+    )
+    verdict = Verdict(metric.name, statement, measured_as, spread > 100 * EXACT)
+    return [excepted(verdict, exceptions, metric.primary, "references")]
 
 
 def judge_statements(metric: Metric) -> Verdict:
@@ -189,5 +191,5 @@ def judge(
         out += judge_references(metric, measured, exceptions)
         for kind, ladder in ladders.items():
             out += judge_damage(metric, kind, ladder, exceptions)
-        out += judge_sight(metric, measured, ladders)
+        out += judge_sight(metric, measured, ladders, exceptions)
     return out
