@@ -6,15 +6,18 @@ import functools
 import multiprocessing
 import os
 import socket
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import torch.distributed  # here, and not in each process
 from tiny_jobs import job
 
-from worldbench.core.errors import Interrupted
+from worldbench.core.errors import InputError, Interrupted
 from worldbench.core.process import Launch
 from worldbench.core.registry import models
 from worldbench.envs.taxi.world import TaxiWorld
@@ -60,6 +63,8 @@ def _child(work: Callable[[Path, Several], None], folder: Path, where: dict[str,
     os.environ |= where
     try:
         with several(Launch.here()) as processes:
+            if reason := os.environ.get(f"FAILURE_OF_RANK_{processes.rank}"):
+                raise InputError(reason)
             processes.join(
                 TrainConfig(device="cpu", products="torch"),
                 os.environ.get("IDENTITY_OF_RANK_" + os.environ["RANK"], "one"),
@@ -137,3 +142,21 @@ def killed(folder: Path, t: Several) -> None:
 
 def failing(folder: Path, t: Several) -> None:
     stopping(trainer("nextlat", folder, t), 4, lambda: t.rank == 1 and {}["cheese"]).train()
+
+
+def killed_first(folder: Path, t: Several) -> None:
+    stopping(trainer("nextlat", folder, t, save_every=0.0), 4, lambda: t.rank == 0 and os._exit(9)).train()
+
+
+def silent(folder: Path, t: Several) -> None:
+    stopping(trainer("nextlat", folder, t), 4, lambda: t.rank == 1 and time.sleep(4)).train()
+
+
+def drifting(folder: Path, t: Several) -> None:
+    made = trainer("gpt", folder, t)
+
+    def drift() -> None:
+        with torch.no_grad():
+            next(made.objective.parameters()).flatten()[0] += 1e-6 * t.rank
+
+    stopping(made, 4, drift).train()

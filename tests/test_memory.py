@@ -171,6 +171,16 @@ def test_a_run_records_the_number(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         prepare(whole, display)
 
 
+def test_processes_share_the_rows_and_the_memory() -> None:
+    """On the CPU; the sum of their gradients takes as much memory as the weights."""
+    alone, two = (automatic_parts_of(job("gpt", changes={"train": {"processes": n}})) for n in (1, 2))
+    assert (alone.rows, two.rows) == (6, 3)
+    assert two.activations < alone.activations
+    assert two.memory == alone.memory // 2
+    j = job("gpt")
+    assert two.fixed - alone.fixed == sum(p.nbytes for p in make_objective(j, TaxiWorld(j.groups["env"])).parameters())
+
+
 def automatic_parts_of(j: Job) -> memory.Fit:
     world = TaxiWorld(j.groups["env"])
     objective = make_objective(j, world)

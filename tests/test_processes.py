@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
-from in_processes import OPTIONS, STEPS, failing, killed, one, start, stop_and_go_on, train_all, trainer
+from in_processes import (
+    OPTIONS,
+    STEPS,
+    drifting,
+    failing,
+    killed,
+    killed_first,
+    one,
+    silent,
+    start,
+    stop_and_go_on,
+    train_all,
+    trainer,
+)
 from safetensors.torch import load_file
 from tiny_runs import tree
 
 from worldbench.records.lines import Line
-from worldbench.training import checkpoint, training_log
+from worldbench.training import checkpoint, parallel, training_log
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -40,9 +54,10 @@ def flat(line: Line) -> list[float]:
 @pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_processes_equal_accumulated_parts(size: int, tmp_path: Path) -> None:
     """Of every objective; the rows of a step are split into the same parts."""
-    assert start(train_all, tmp_path / "many", size) == [(0, "")] * size
-    for name, options in OPTIONS.items():
+    for name, options in OPTIONS.items():  # first, so that the processes need not import again
         trainer(name, tmp_path / "one", accumulate=size * options.get("accumulate", 1)).train()
+    assert start(train_all, tmp_path / "many", size) == [(0, "")] * size
+    for name in OPTIONS:
         # Three sums are added in another order, and Muon divides by the size of a gradient.
         assert_close(tmp_path / "many" / name, tmp_path / "one" / name, 1e-5 if size > 2 and "muon" in name else 1e-6)
 
@@ -77,3 +92,39 @@ def test_processes_with_other_settings_are_refused(tmp_path: Path, monkeypatch: 
     assert (code, theirs) == (1, 1)
     assert "the training identity of process 1 is two, and of process 0 one, so their weights would differ" in said
     assert not list(tmp_path.iterdir())
+
+
+def test_a_process_that_fails_before_training_gives_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAILURE_OF_RANK_1", "there is no map 'a.csv'")
+    (code, said), (theirs, _) = start(one, tmp_path)
+    assert (code, theirs) == (1, 1)
+    assert said == "RunError: process 1 of 2 failed: there is no map 'a.csv'"
+
+
+def test_a_killed_first_process_loses_only_what_came_after_the_saved_state(tmp_path: Path) -> None:
+    (code, _), (theirs, said) = start(killed_first, tmp_path / "killed")
+    assert (code, theirs) == (9, 1)
+    assert said.startswith("Lost: another of the 2 processes ended")
+    assert start(one, tmp_path / "killed") == [(0, "")] * 2
+    assert start(one, tmp_path / "whole") == [(0, "")] * 2
+    assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
+
+
+def test_a_process_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "PATIENCE", timedelta(seconds=1.5))
+    (code, said), (theirs, _) = start(silent, tmp_path)
+    assert (code, theirs) == (1, 1)
+    assert said.startswith("Lost: another of the 2 processes ended or does not answer; after step 4 of 6, all saved")
+
+
+def test_weights_that_drift_apart_are_noticed(tmp_path: Path) -> None:
+    (code, said), (theirs, _) = start(drifting, tmp_path)
+    assert (code, theirs) == (1, 1)
+    assert "the processes no longer hold the same weights after step 6" in said
+    assert not list(tmp_path.glob("gpt/checkpoint/step-00000006*"))
+
+
+def test_three_processes_give_the_same_bytes_again(tmp_path: Path) -> None:
+    for name in "ab":
+        assert start(one, tmp_path / name, 3) == [(0, "")] * 3
+    assert tree(tmp_path / "a") == tree(tmp_path / "b")

@@ -188,6 +188,8 @@ def automatic_parts(world: World, objective: Objective, data: DataConfig, train:
     stream = TrainingStream(world, data, train, seed)
     whole = pack(stream.documents(0), train.batch, stream.width)
     fixed = weights_and_state(objective, make_optimizer(objective, train))
+    if train.processes > 1:  # they add up their gradients in one tensor
+        fixed += sum(p.nbytes for p in objective.parameters())
 
     @functools.cache
     def counted_of(rows: int) -> int:

@@ -10,6 +10,7 @@ Numbers that the host knows (counts, decisions) go over gloo; gradients go over 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -34,7 +35,11 @@ POLL = 0.02
 
 
 class Lost(RunError):
-    """Another process of the training ended, or does not answer."""
+    """Another process of the training ended, or does not answer. reason: why. saved: what of the training is saved."""
+
+    def __init__(self, reason: str, saved: str = "what was saved before is intact") -> None:
+        self.reason = reason
+        super().__init__(f"{reason}; {saved}; the same command goes on from there")
 
 
 class Agreed(NamedTuple):
@@ -71,6 +76,10 @@ class Together:
     def agree(self, save: bool, stop: bool) -> Agreed:
         """Decide together after a step. save: process 0 wants to save. stop: this process was asked to stop."""
         return Agreed(save, stop)
+
+    def same(self, module: nn.Module) -> bool:
+        """Whether all processes hold the same weights."""
+        return True
 
     def wait(self) -> None:
         """Wait until all processes are here."""
@@ -150,10 +159,9 @@ class Several(Together):
 
     def _connected(self, timeout: timedelta) -> Any:
         """The store through which processes find one another, which torchrun or process 0 keeps."""
-        import torch.distributed as dist
+        from torch.distributed.rendezvous import rendezvous
 
         if self._store is None:
-            rendezvous: Any = dist.rendezvous
             with self._alive():
                 self._store = next(rendezvous("env://", self.rank, self.size, timeout=timeout))[0]
         return self._store
@@ -221,6 +229,13 @@ class Several(Together):
         except Lost as lost:
             return Agreed(True, False, lost)
         return Agreed(saves > 0, stops > 0)
+
+    def same(self, module: nn.Module) -> bool:
+        digest = hashlib.sha256()
+        for tensor in module.state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        mine = [int.from_bytes(digest.digest()[at : at + 4], "big") for at in range(0, 32, 4)]
+        return self.sum_numbers(mine) == [self.size * value for value in mine]
 
     def wait(self) -> None:
         self.sum_numbers([0])

@@ -176,6 +176,11 @@ class Trainer:
                         log.write(TrainLine(step=done, loss=values, learning_rate=learning_rate(c, step)))
                     if self.report is not None:
                         self.report(done, c.steps, values, self.tokens, now - started)
+                if point and not lost and not self.together.same(self.objective):
+                    raise RunError(
+                        f"the processes no longer hold the same weights after step {done}; the last saved state is "
+                        "kept; start all processes on machines and cards of one kind"
+                    )
                 if point and leads:
                     self._check_weights(done)
                     log.write(self.evaluate(done))
@@ -208,8 +213,9 @@ class Trainer:
         saved = self.device == "cpu" and 0 < done < self.config.steps
         if saved:
             self._save(done, log)
-        where = f"after step {done} of {self.config.steps}, all saved" if saved else "what was saved before is intact"
-        return Lost(f"{lost}; {where}; the same command goes on from there")
+        if not saved:
+            return Lost(lost.reason)
+        return Lost(lost.reason, f"after step {done} of {self.config.steps}, all saved")
 
     def evaluate(self, step: int) -> EvalLine:
         """The point of the learning curve for the present weights, on documents that training never draws."""
