@@ -24,7 +24,7 @@ from in_processes import (
 from safetensors.torch import load_file
 from tiny_runs import tree
 
-from worldbench.records.lines import Line
+from worldbench.records.lines import Line, TrainLine
 from worldbench.training import checkpoint, parallel, training_log
 
 
@@ -47,8 +47,8 @@ def assert_close(a: Path, b: Path, most: float = 1e-6) -> None:
 
 def flat(line: Line) -> list[float]:
     """The numbers of a line."""
-    loss = line.loss if isinstance(line.loss, dict) else {"": line.loss}
-    return [line.step, *(float(v) for v in loss.values() if v is not None)]
+    losses = list(line.loss.values()) if isinstance(line, TrainLine) else [line.loss]
+    return [float(line.step), *(float(value) for value in losses if value is not None)]
 
 
 @pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
