@@ -42,7 +42,7 @@ def check(work: Any, **more: Any) -> Check:
 
 
 def stop(error: BaseException) -> Any:
-    def work() -> Outcome:
+    def work(*_: object) -> Outcome:
         raise error
 
     return work
@@ -101,7 +101,7 @@ def test_after_an_error_of_cuda_a_new_process_makes_the_other_checks(monkeypatch
     def from_one_process(plan: Sequence[Check]) -> Iterator[Finding]:
         starts.append(len(plan))
         for c in plan:
-            yield checks.failure(c, "RuntimeError: CUDA error: an illegal address", 0.0)
+            yield checks.failure(c, "RuntimeError: CUDA error: an illegal memory access was encountered", 0.0)
             return
 
     monkeypatch.setattr(apart, "_from_one_process", from_one_process)
@@ -182,6 +182,14 @@ def test_why_there_is_no_card(
     for hides in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hides)
         assert ("hides every card" in card.why_not("570.1")[0], "unset" in card.why_not("570.1")[1]) == (True, True)
+
+
+def test_a_card_that_does_not_answer_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    (of_cuda,) = card.checks()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", stop(RuntimeError("CUDA error: out of memory")))
+    found = made(of_cuda)
+    assert (found.state, found.text) == ("failed", "RuntimeError: CUDA error: out of memory")
 
 
 # A device

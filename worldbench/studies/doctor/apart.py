@@ -27,8 +27,8 @@ from worldbench.studies.doctor.plan import checks_of
 MARK = "worldbench-doctor "
 STARTING = 60.0
 """Seconds in which the process must begin with its first check."""
-SPOILED = ("CUDA error", "device-side assert", "AcceleratorError")
-"""Parts of a reason after which no CUDA operation of the process works."""
+SPOILED = ("illegal memory access", "device-side assert", "launch failure", "misaligned address", "uncorrectable")
+"""Parts of the reason of an error of CUDA after which no CUDA operation of the process works."""
 PLAN = msgspec.json.Decoder(list[tuple[str, str]])
 
 

@@ -18,9 +18,9 @@ NO_CARD = "use a machine with a graphics card of NVIDIA, or train with --train.d
 
 
 def checks() -> list[Check]:
-    """The check of CUDA. Without a CUDA device, everything works on the CPU."""
-    remedy = "look at the output of nvidia-smi, or train with --train.device cpu"
-    return [Check("machine", "cuda", cuda, remedy, optional=True)]
+    """The check of CUDA. Without a CUDA device, everything works on the CPU. A device that is there and does not work
+    is a failure, because training would choose it."""
+    return [Check("machine", "cuda", cuda, "look at the output of nvidia-smi, or train with --train.device cpu")]
 
 
 def cuda() -> Outcome:

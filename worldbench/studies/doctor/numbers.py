@@ -20,7 +20,7 @@ WORST = {"fp32": 1e-5, "bf16": 2e-2, "tf32": 2e-3}
 """Largest error of a product, relative to the largest value of the exact product."""
 COMPILER = {
     "cpu": "install a C++ compiler (Debian and Ubuntu: apt install g++)",
-    "cuda": "install triton (it comes with the CUDA builds of torch for Linux) and a C compiler (apt install gcc)",
+    "cuda": "install triton, which comes with the CUDA builds of torch, and a C compiler (apt install gcc python3-dev)",
 }
 
 
