@@ -6,6 +6,8 @@ from worldbench.core.presets import Preset
 
 VILLAGE = {"region": "village", "min_moves": 5, "max_moves": 28}
 MANHATTAN = {"min_moves": 2, "max_moves": 99}
+# docs/one-gpu.md has the arithmetic of both presets for one graphics card, and tests compute it again.
+GPU = {"optimizer": "muon", "learning_rate": 1e-3, "precision": "bf16", "accumulate": 0}
 
 PRESETS = {
     "quick": Preset(
@@ -25,10 +27,17 @@ PRESETS = {
         sizes="middle",
     ),
     "standard": Preset(
-        line="all of Manhattan; needs one GPU",
+        line="all of Manhattan; about an hour on one GPU (docs/one-gpu.md)",
         env=MANHATTAN,
-        model={"layers": 12, "heads": 8, "width": 256},
-        train={"steps": 50_000, "batch": 256, "row_tokens": 256, "learning_rate": 5e-4, "warmup": 1000},
+        model={"layers": 24, "heads": 6, "width": 384},
+        train={"steps": 45_000, "batch": 256, "row_tokens": 256, "muon_rate": 0.012, "warmup": 1000, **GPU},
+        sizes="long",
+    ),
+    "gpu-quick": Preset(
+        line="all of Manhattan, a smaller network and few steps; some minutes on one GPU (docs/one-gpu.md)",
+        env=MANHATTAN,
+        model={"layers": 12, "heads": 4, "width": 256},
+        train={"steps": 4000, "batch": 256, "row_tokens": 256, "warmup": 200, **GPU},
         sizes="long",
     ),
     "paper": Preset(
@@ -44,6 +53,8 @@ PRESETS = {
             "clip": 0.0,
             "schedule": "constant",
             "warmup": 0,
+            "precision": "bf16",
+            "accumulate": 0,
         },
         sizes="paper",
     ),
