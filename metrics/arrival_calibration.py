@@ -14,7 +14,8 @@ import numpy as np
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.options import LATER, require_at_least, small
-from worldbench.core.statistics import bootstrap, wilson
+from worldbench.core.proportions import proportion_interval
+from worldbench.core.statistics import bootstrap
 from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, Automaton
 from worldbench.metrics.evaluation import Evaluation, single_prompt
@@ -64,7 +65,7 @@ def mean_probability(arrived: np.ndarray, rides: int) -> Score:
         return Score.missing("the mean over prompts needs at least two prompts", n)
     p = float(a.mean())
     design = max(float(a.var(ddof=1)) / (p * (1 - p)), 1 / rides) if 0 < p < 1 else 1.0
-    return Score(p, n, wilson(p * n / design, n / design), "prompts")
+    return Score(p, n, proportion_interval(p * n / design, n / design), "prompts")
 
 
 def spread_scores(arrived: np.ndarray, rides: int, seed: int) -> dict[str, Score]:
@@ -85,7 +86,7 @@ def spread_scores(arrived: np.ndarray, rides: int, seed: int) -> dict[str, Score
 
     if len(np.unique(a)) == 1 and a[0] in (0, 1):
         # No prompt differs from the others. The interval says how many might, and still not be among these n.
-        other = wilson(0, n)[1]
+        other = proportion_interval(0, n)[1]
         one = "every" if a[0] else "no"
         return {
             "spread": Score(0.0, n, (0.0, float(np.sqrt(other * (1 - other)))), "prompts"),

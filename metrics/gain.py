@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldbench.core.metric import Score
-from worldbench.core.statistics import gain_interval, normal_interval
+from worldbench.core.statistics import Z95, gain_interval
 
 LEAST = 1e-6
 """The least gain, in nats a unit. Smaller ones are rounding: logits are float32."""
@@ -90,6 +90,7 @@ class Gain:
 
 
 def _above_zero(values: np.ndarray) -> bool:
-    """Does the 95% interval of the mean of values [n >= 2] lie above 0, by more than rounding?"""
-    interval = normal_interval(values).interval
-    return interval is not None and interval[0] > LEAST
+    """Does the normal 95% interval of the mean of values [n >= 2] lie above 0, by more than rounding? (Where it does,
+    the interval of a share of this gain is bounded: `gain_interval`.)"""
+    mean = float(np.mean(values))
+    return bool(np.isfinite(mean)) and mean - Z95 * float(np.std(values, ddof=1)) / len(values) ** 0.5 > LEAST

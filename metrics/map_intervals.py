@@ -23,7 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldbench.core.metric import Score
-from worldbench.core.statistics import mean_interval, t_quantile, wilson
+from worldbench.core.proportions import wilson
+from worldbench.core.statistics import mean_interval, t_quantile
 from worldbench.core.text import counted
 from worldbench.metrics.reconstruction import DRAWN, DRAWN_WITH_RED, FAILED, Reconstruction
 

@@ -10,7 +10,7 @@ import numpy as np
 from worldbench.core.abilities import HasDistance, HasShifts
 from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.options import require_at_least, small
-from worldbench.core.statistics import wilson
+from worldbench.core.proportions import proportion_interval
 from worldbench.core.world import ARRIVED, Automaton
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.rollout import moves_of, roll_out
@@ -34,7 +34,7 @@ def mean_of_rates(groups: list[np.ndarray]) -> Score:
         return Score.missing("one of the shifts has no prompts", sum(map(len, groups)))
     mean = float(np.mean([group.mean() for group in groups]))
     trials = len(groups) ** 2 / sum(1 / len(group) for group in groups)
-    return Score(mean, sum(map(len, groups)), wilson(mean * trials, trials), "prompts")
+    return Score(mean, sum(map(len, groups)), proportion_interval(mean * trials, trials), "prompts")
 
 
 class OutOfDistribution(Metric):

@@ -16,8 +16,9 @@ from worldbench.core.abilities import Able, HasGoals, HasHistories, HasLaw
 from worldbench.core.metric import Damage, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden, SequenceModel
 from worldbench.core.options import LATER, require_at_least, small
+from worldbench.core.proportions import proportion_interval
 from worldbench.core.sampling import documents_by_law
-from worldbench.core.statistics import bootstrap, wilson
+from worldbench.core.statistics import bootstrap
 from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, Automaton
 from worldbench.metrics.arrival_calibration import HOPS
@@ -236,7 +237,7 @@ class PlanningTracking(Metric):
         assert found.interval is not None
         value, low, high = np.clip([found.value, *found.interval], 0, 1).tolist()
         if high - low < 1e-9:  # every prompt alike
-            low, high = wilson(value * n, n)
+            low, high = proportion_interval(value * n, n)
         return out | {"planning_crossed": Score(value, n, (low, high), "prompts")}
 
     @staticmethod

@@ -27,7 +27,7 @@ from worldbench.core.abilities import Able, HasComponents, HasGoals, HasHistorie
 from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.options import require_at_least, small
-from worldbench.core.statistics import Z95
+from worldbench.core.statistics import skewed_bounds
 from worldbench.core.text import counted
 from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.acceptance import draw_pairs, room
@@ -258,15 +258,22 @@ def _one_minus(error: np.ndarray, truth: np.ndarray) -> Score:
 
 
 def _one_minus_apart(error: np.ndarray, truth: np.ndarray) -> Score:
-    """1 - mean error / mean truth, each over pairs of its own. The interval has the variance of both means (delta
-    method for two independent samples). Missing where the truth is 0."""
+    """1 - mean error / mean truth, each over pairs of its own. The interval has the variance and the skewness of both
+    means (delta method for two independent samples; degrees of freedom after Welch, Biometrika 1947). Missing where the
+    truth is 0."""
     if not truth.mean() > LEAST_TRUTH:
         return Score.missing(SAME_LAW, len(error))
-    ratio = float(error.mean() / truth.mean())
-    variances = [float(np.var(x, ddof=1)) / len(x) if len(x) > 1 else math.nan for x in (error, truth)]
-    half = Z95 * math.sqrt(variances[0] + ratio**2 * variances[1]) / float(truth.mean())
-    interval = None if math.isnan(half) else (1 - ratio - half, 1 - ratio + half)
-    return Score(1 - ratio, len(error), interval, "pairs" if interval else "")
+    ratio, fewest = float(error.mean() / truth.mean()), min(len(error), len(truth))
+    if fewest < 2:
+        return Score(1 - ratio, len(error))
+    parts = (error, -ratio * truth)
+    variances = [float(np.var(x, ddof=1)) / len(x) for x in parts]
+    third = sum(float(np.mean((x - x.mean()) ** 3)) / len(x) ** 2 for x in parts)
+    both = sum(variances)
+    degrees = both**2 / sum(v**2 / (len(x) - 1) for v, x in zip(variances, parts)) if both > 0 else fewest - 1
+    low, high = skewed_bounds(third / both**1.5 if both > 0 else 0.0, degrees)
+    unit = math.sqrt(both) / float(truth.mean())
+    return Score(1 - ratio, len(error), (1 - ratio + low * unit, 1 - ratio + high * unit), "pairs")
 
 
 METRIC = SplitMerge()

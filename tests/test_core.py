@@ -21,6 +21,7 @@ from scipy import stats
 from worldbench.core import errors, files, registry, statistics, streams
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.metric import Expectation, Score
+from worldbench.core.proportions import proportion_interval
 from worldbench.core.world import States, Vocabulary
 
 # Streams
@@ -100,24 +101,6 @@ def test_drawing_leaves_the_global_generator_alone() -> None:
 # Statistics
 
 
-@given(n=st.integers(1, 10**6), share=st.floats(0, 1))
-def test_wilson_ends_solve_the_score_equation(n: int, share: float) -> None:
-    successes = round(n * share)
-    p, z = successes / n, stats.norm.ppf(0.975)
-    low, high = statistics.wilson(successes, n)
-    assert 0 <= low <= p + 1e-12
-    assert p - 1e-12 <= high <= 1
-    for end in (low, high):
-        assert (p - end) ** 2 == pytest.approx(z**2 * end * (1 - end) / n, rel=1e-6, abs=1e-12)
-
-
-def test_wilson_of_a_textbook_case() -> None:
-    assert statistics.wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
-    assert statistics.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)  # Newcombe, Stat. Med. 1998, table I
-    with pytest.raises(ValueError, match="at least one"):
-        statistics.wilson(0, 0)
-
-
 @given(values=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=30))
 def test_mean_interval_is_students(values: list[float]) -> None:
     mean = statistics.mean_interval(values)
@@ -136,9 +119,9 @@ def test_one_value_has_no_interval_and_none_no_mean() -> None:
 
 def test_scores() -> None:
     rate = Score.rate(np.array([True, True, False, True]))
-    assert (rate.value, rate.n, rate.interval) == (0.75, 4, statistics.wilson(3, 4))
+    assert (rate.value, rate.n, rate.interval) == (0.75, 4, proportion_interval(3, 4))
     mean = Score.mean(np.array([1.0, 2.0, 4.0]))
-    assert mean.interval == pytest.approx(stats.norm.interval(0.95, 7 / 3, np.std([1, 2, 4], ddof=1) / 3**0.5))
+    assert mean.interval == statistics.trials_interval(np.array([1.0, 2.0, 4.0])).interval
     assert Score.mean(np.array([2.0])) == Score(2.0, 1, None)
     assert math.isnan(Score.rate(np.array([], bool)).value)
     assert Expectation("x", 0.5, 1.0).met_by(0.5)

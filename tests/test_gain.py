@@ -6,13 +6,14 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from worldbench.baselines.blurred import Blurred
 from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Score
-from worldbench.core.statistics import Z95, gain_interval
+from worldbench.core.statistics import Z95, gain_interval, skewed_bounds
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
@@ -33,15 +34,18 @@ def mess3() -> HMM:
 
 
 def test_the_interval_holds_the_ratios_that_cannot_be_rejected() -> None:
-    """Literally: the interval ends where |mean(won - r possible)| is 1.96 of its own standard errors."""
+    """Literally: the interval ends where the mean of won - r possible is at a bound, in its own standard errors."""
     rng = np.random.default_rng(1)
     possible = rng.exponential(1, 40) - 0.3
     won = 0.6 * possible + rng.normal(0, 0.4, 40)
     found = gain_interval(won, possible)
     assert found.interval is not None
-    for end in found.interval:
+    best = won - found.value * possible
+    bounds = skewed_bounds(float(stats.skew(best)) / 40**0.5, 39)
+    for end, bound in zip(found.interval, reversed(bounds)):
         rest = won - end * possible
-        assert abs(rest.mean()) == pytest.approx(Z95 * rest.std(ddof=1) / 40**0.5)
+        assert rest.mean() == pytest.approx(bound * rest.std(ddof=1) / 40**0.5)
+    assert gain_interval(-won, -possible) == found
     assert found.interval[0] < found.value < found.interval[1]
 
 
@@ -53,6 +57,15 @@ def test_there_is_no_interval_where_the_denominator_may_be_zero() -> None:
     assert math.isnan(gain_interval(np.ones(3), np.zeros(3)).value)
     with pytest.raises(ValueError, match="at least one unit"):
         gain_interval(np.ones(0), np.ones(0))
+
+
+def test_an_end_is_bounded_wherever_the_normal_one_is() -> None:
+    """The denominator is 2.1 standard errors above 0: the t quantile alone would leave the interval unbounded."""
+    possible = np.array([1.0, -0.2, 0.6, -0.05, 0.9, 0.3])
+    error = possible.std(ddof=1) / 6**0.5
+    assert Z95 < possible.mean() / error < stats.t.ppf(0.975, 5)
+    low, high = gain_interval(possible + np.array([0.1, -0.1, 0, 0, 0.1, 0]), possible).interval or (0, 0)
+    assert -math.inf < low < high < math.inf
 
 
 @pytest.mark.parametrize("gain", [0.3, 1.0])

@@ -16,7 +16,7 @@ from scipy import stats
 
 from worldbench.cli.main import main
 from worldbench.core.metric import Damage, Direction, Metric, Report
-from worldbench.core.statistics import Mean, mean_interval, normal_interval
+from worldbench.core.statistics import Mean, mean_interval, trials_interval
 from worldbench.records import reading
 from worldbench.records.board import render as board
 from worldbench.records.compare import compare
@@ -83,7 +83,7 @@ def test_means_with_infinite_values_have_no_interval() -> None:
     assert mean_interval([1e200, 0.0]).interval is None
     import numpy as np
 
-    assert normal_interval(np.array([0.1, INF])) == Mean(INF, 2, None)
+    assert trials_interval(np.array([0.1, INF])) == Mean(INF, 2, None)
 
 
 def test_compare_ranks_an_infinite_loss_worst_without_a_test(tmp_path: Path) -> None:

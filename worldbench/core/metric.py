@@ -12,7 +12,8 @@ import numpy as np
 
 from worldbench.core.abilities import Able, asks_for_labels, lacking
 from worldbench.core.model import SequenceModel
-from worldbench.core.statistics import normal_interval, ratio_interval, share_interval, wilson
+from worldbench.core.proportions import proportion_interval, share_interval
+from worldbench.core.statistics import ratio_interval, trials_interval
 from worldbench.core.world import World
 
 
@@ -40,19 +41,21 @@ class Score:
 
     @classmethod
     def rate(cls, successes: np.ndarray, over: str = "trials") -> Score:
-        """The share of true trials (bool [n]), with Wilson's interval."""
+        """The share of true trials (bool [n]), with Wilson's interval, whose ends are farther out near
+        0 and 1 (`proportions.proportion_interval`)."""
         n = len(successes)
         if n == 0:
             return cls.missing(f"there are no {over}")
         count = int(np.count_nonzero(successes))
-        return cls(count / n, n, wilson(count, n), over)
+        return cls(count / n, n, proportion_interval(count, n), over)
 
     @classmethod
     def share(cls, hits: np.ndarray, tried: np.ndarray | None = None, over: str = "trials") -> Score:
         """A share between 0 and 1: sum(hits) / sum(tried) over independent units, both [n]. Without `tried`, the mean
         of values in [0, 1].
 
-        The interval is Wilson's, with the number of units divided by the design effect (`statistics.share_interval`):
+        The interval is that of a rate, with the number of units divided by the design effect
+        (`proportions.share_interval`):
         never of width 0, never outside [0, 1].
         """
         tried = np.ones(len(hits)) if tried is None else tried
@@ -63,16 +66,18 @@ class Score:
 
     @classmethod
     def mean(cls, values: np.ndarray, over: str = "trials") -> Score:
-        """The mean of independent trials [n], with the normal interval. For values without bounds; see `share`."""
+        """The mean of independent trials [n], with Student's t interval, corrected for skewness. For values without
+        bounds; see `share`."""
         n = len(values)
         if n == 0:
             return cls.missing(f"there are no {over}")
-        mean = normal_interval(values)
+        mean = trials_interval(values)
         return cls(mean.value, n, mean.interval, over if mean.interval is not None else "")
 
     @classmethod
     def ratio(cls, total: np.ndarray, count: np.ndarray, over: str = "documents") -> Score:
-        """sum(total) / sum(count) over independent units, both [n], with the interval of the linearized ratio. For
+        """sum(total) / sum(count) over independent units, both [n], with the t interval of the linearized ratio,
+        corrected for skewness. For
         values without bounds; see `share`."""
         if not np.sum(count) > 0:
             return cls.missing(f"there are no {over}", len(total))

@@ -1,10 +1,9 @@
 """Intervals, tests and corrections for all tables. All intervals are at 95%.
 
-A rate over trials gets Wilson's interval; a share over units with several tries each gets the same interval with a
-design effect. A mean over many independent trials gets the normal interval, a ratio of two sums the linearized one. A
+A mean over many independent trials, and a ratio of two sums, get Student's t interval with a correction for skewness. A
 mean over a few seeds gets Student's t interval. A single seed gets no interval. Two models are compared on the seeds
 that both have, with a correction for the number of comparisons in the table. `bootstrap` is for other statistics of
-means. (Probes have a jackknife of their own: `metrics/probe_scores.py`.)
+means. Intervals of rates and shares: `core/proportions.py`. Intervals of probes: `metrics/probe_scores.py`.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ from worldbench.core import streams
 Z95 = 1.959963984540054
 LARGEST_VALUE = 1e150
 """Intervals and tests are computed only of numbers below this one. Their squares, and sums of squares, are finite."""
-PRIOR_UNITS = 6
-"""Weight, in units, of the assumption that all tries of a unit agree, in the design effect of a share."""
 RESAMPLE_CELLS = 1 << 22
 """Indices of bootstrap resamples that are held at once. Bounds memory and changes no result."""
 
@@ -31,18 +28,6 @@ RESAMPLE_CELLS = 1 << 22
 def finite_square(value: float) -> bool:
     """True if intervals and tests can be computed of the value: the value is finite, and so is its square."""
     return abs(value) < LARGEST_VALUE
-
-
-def wilson(successes: float, n: float, quantile: float = Z95) -> tuple[float, float]:
-    """Wilson's interval of a proportion (Wilson, JASA 1927). n may be an
-    effective number of trials. quantile: that of the standard normal distribution, or Student's. Raises ValueError
-    unless n > 0."""
-    if not n > 0:
-        raise ValueError(f"an interval needs at least one trial, not {n}")
-    p, z2 = successes / n, quantile**2
-    centre = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = quantile * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, centre - half) if p > 0 else 0.0, min(1.0, centre + half) if p < 1 else 1.0
 
 
 @lru_cache
@@ -83,17 +68,37 @@ def mean_interval(values: Sequence[float]) -> Mean:
     return Mean(mean, n, (mean - half, mean + half))
 
 
-def normal_interval(values: np.ndarray) -> Mean:
-    """Mean of many independent trials [n], and the normal interval, mean +- 1.96 sd / sqrt(n) (central limit
-    theorem). Without an interval if a value is infinite. Raises ValueError if there is no value."""
-    n = len(values)
-    if n == 0:
-        raise ValueError("a mean needs at least one value")
-    mean = float(np.mean(values))
-    if n == 1 or not math.isfinite(mean):
-        return Mean(mean, n, None)
-    half = Z95 * float(np.std(values, ddof=1)) / n**0.5
-    return Mean(mean, n, (mean - half, mean + half))
+def skewed_bounds(skew: float, degrees: float) -> tuple[float, float]:
+    """Between which bounds (low < 0 < high) the error of an estimate lies in 95 of 100 samples, in standard errors that
+    are estimated from the same sample. The interval is then (value - high * error, value - low * error).
+
+    skew: the third central moment of the estimate, divided by its variance^1.5; for a mean of n values their skewness
+    / sqrt(n). degrees: the degrees of freedom of the standard error. Without skew, the bounds are Student's quantiles.
+
+    A few documents with a large KL divergence give a mean, and its standard error, that are too small when few of
+    them are in the sample. Hall's transformation corrects for this (J. R. Statist. Soc. B 1992): if T is the error in
+    standard errors, T + skew (T^2 / 3 + 1 / 6) + skew^2 T^3 / 27 is close to symmetric. It is monotone and has a closed
+    inverse.
+    """
+    t = t_quantile(degrees)
+    if abs(skew) < 1e-6:
+        return -t, t
+    low, high = (3 / skew * (float(np.cbrt(1 + skew * (end - skew / 6))) - 1) for end in (-t, t))
+    return low, high
+
+
+def _bounds_of_mean(values: np.ndarray) -> tuple[float, float]:
+    """`skewed_bounds` of the mean of values [n >= 2]."""
+    centered = values - np.mean(values)
+    spread = float(np.std(values))
+    skew = float(np.mean((centered / spread) ** 3)) if 0 < spread < math.inf else 0.0
+    return skewed_bounds(skew / len(values) ** 0.5, len(values) - 1)
+
+
+def trials_interval(values: np.ndarray) -> Mean:
+    """Mean of many independent trials [n], and Student's t interval with a correction for skewness (`skewed_bounds`).
+    Without an interval if a value is infinite. Raises ValueError if there is no value."""
+    return ratio_interval(values, np.ones(len(values)))
 
 
 def ratio_interval(total: np.ndarray, count: np.ndarray) -> Mean:
@@ -101,7 +106,7 @@ def ratio_interval(total: np.ndarray, count: np.ndarray) -> Mean:
     ValueError if no unit has a count.
 
     Linearized ratio estimator: its variance is the variance of total - ratio * count (Cochran, Sampling Techniques,
-    3rd ed. 1977, section 6.4).
+    3rd ed. 1977, section 6.4), and so is its skewness (`skewed_bounds`).
     """
     n = len(total)
     if n == 0 or not count.sum() > 0:
@@ -109,8 +114,10 @@ def ratio_interval(total: np.ndarray, count: np.ndarray) -> Mean:
     value = float(total.sum() / count.sum())
     if n < 2 or not math.isfinite(value):
         return Mean(value, n, None)
-    half = Z95 * float(np.std(total - value * count, ddof=1)) / n**0.5 / float(count.mean())
-    return Mean(value, n, (value - half, value + half))
+    rest = total - value * count
+    error = float(np.std(rest, ddof=1)) / n**0.5 / float(count.mean())
+    low, high = _bounds_of_mean(rest)
+    return Mean(value, n, (value - high * error, value - low * error))
 
 
 def gain_interval(won: np.ndarray, possible: np.ndarray) -> Mean:
@@ -118,13 +125,17 @@ def gain_interval(won: np.ndarray, possible: np.ndarray) -> Mean:
     has the variance of both. It is None where the mean of `possible` may be 0: no interval of the ratio is then
     bounded. Raises ValueError without units.
 
-    Fieller's interval (J. R. Statist. Soc. B 1954), with the normal quantile. It is bounded exactly where the interval
-    of the denominator alone does not contain 0; the linearized interval (`ratio_interval`) is close to it if that
-    interval is far from 0.
+    Fieller's interval (J. R. Statist. Soc. B 1954): all ratios r for which the mean of won - r * possible is within
+    bounds, in its own standard errors. The bounds are those of `skewed_bounds`. With the normal quantile, the interval
+    is bounded exactly where the normal interval of the denominator does not contain 0. An end that the skewed bound
+    leaves unbounded there is the one of the normal quantile. The linearized interval (`ratio_interval`) is close to
+    Fieller's if the denominator is far from 0.
     """
     n = len(won)
     if n == 0:
         raise ValueError("a ratio needs at least one unit")
+    if np.mean(possible) < 0:
+        won, possible = -won, -possible
     a, b = float(np.mean(won)), float(np.mean(possible))
     value = a / b if b else math.nan
     if n < 2:
@@ -132,39 +143,16 @@ def gain_interval(won: np.ndarray, possible: np.ndarray) -> Mean:
     (aa, ab), (_, bb) = (np.cov(won, possible, ddof=1) / n).tolist()
     if not b * b > Z95**2 * bb:
         return Mean(value, n, None)
-    g = Z95**2 * bb / b**2
-    center = (value - g * ab / bb) / (1 - g) if bb else value
-    spread = aa - 2 * value * ab + value**2 * bb - (g * (aa - ab**2 / bb) if bb else 0.0)
-    half = Z95 * math.sqrt(max(spread, 0.0)) / abs(b) / (1 - g)
-    return Mean(value, n, (center - half, center + half))
 
+    def end(bound: float) -> float:
+        """The ratio r for which the mean of won - r * possible is `bound` standard errors from 0."""
+        if not b * b > bound**2 * bb:
+            bound = math.copysign(Z95, bound)
+        square, mixed, rest = (x - bound**2 * y for x, y in ((b * b, bb), (a * b, ab), (a * a, aa)))
+        return (mixed - math.copysign(math.sqrt(max(mixed**2 - square * rest, 0.0)), bound)) / square
 
-def share_interval(hits: np.ndarray, tried: np.ndarray) -> Mean:
-    """sum(hits) / sum(tried) over independent units (documents, pairs), both [n], 0 <= hits <= tried, with an interval
-    over the units. Raises ValueError if no unit has a try.
-
-    Wilson's interval of n / design effect units. The design effect is the linearized variance of the ratio, over that
-    of n independent trials with the same share (Kish, Survey Sampling 1965; Franco et al., JSSAM 2019). It is below 1
-    where the tries of a unit are nearly independent. Near 0 and 1 it is estimated from the few units that have both
-    hits and misses to show, and is often too small. So it is averaged with the design effect of units whose tries all
-    agree (1, or the estimate if that is larger), with the weights: units that have a hit or units that have a miss,
-    whichever are fewer, and PRIOR_UNITS.
-    """
-    kept = tried > 0
-    hits, tried = hits[kept], tried[kept]
-    n = len(hits)
-    if n == 0:
-        raise ValueError("a share needs at least one unit that is not empty")
-    p = min(max(float(hits.sum() / tried.sum()), 0.0), 1.0)
-    if n < 2:
-        return Mean(p, n, None)
-    design = 1.0
-    if 0 < p < 1:
-        variance = float(np.var(hits - p * tried, ddof=1)) / float(tried.mean()) ** 2
-        measured, seen = variance / (p * (1 - p)), min(np.count_nonzero(hits > 0), np.count_nonzero(hits < tried))
-        design = (seen * measured + PRIOR_UNITS * max(measured, 1.0)) / (seen + PRIOR_UNITS)
-    units = n / float(design)
-    return Mean(p, n, wilson(p * units, units))
+    low, high = _bounds_of_mean(won - value * possible)
+    return Mean(value, n, (end(high), end(low)))
 
 
 def bootstrap(
