@@ -55,7 +55,7 @@ def between_prompts(moments: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray
 
 
 def mean_probability(arrived: np.ndarray, rides: int) -> Score:
-    """The share of rides that arrive, of arrivals int [N] of `rides` rides each. Wilson's interval over prompts.
+    """The share of rides that arrive, of arrivals int [N] of `rides` rides each. The interval of a rate, over prompts.
 
     As `Score.share`, but the design effect may be as small as 1 / R: then the rides of one prompt are as good as
     independent. Where no ride or every ride arrives, the effect is not known, and 1 is taken.

@@ -28,8 +28,8 @@ class ShiftOptions:
 
 
 def mean_of_rates(groups: list[np.ndarray]) -> Score:
-    """The mean over groups of the share of true trials, each bool [n_k]. The interval is Wilson's, for as many trials
-    as give a rate the variance that this mean has where all shares are equal."""
+    """The mean over groups of the share of true trials, each bool [n_k]. The interval is the one of as many trials as
+    give a rate the variance that this mean has where all shares are equal."""
     if not all(map(len, groups)):
         return Score.missing("one of the shifts has no prompts", sum(map(len, groups)))
     mean = float(np.mean([group.mean() for group in groups]))

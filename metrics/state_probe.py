@@ -101,7 +101,7 @@ class StateProbe(Metric):
         if plain is None:
             report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
         else:
-            scores |= {f"{k}_untrained": single(v, n) for k, v in values(plain, Part(-1, 0)).items()}
+            scores |= {f"{k}_untrained": single(v, n) for k, v in values(plain, Part()).items()}
         everything = np.ones(len(at.row), bool)
         for name, label in classes.items():
             hit, seen = classified(h, label, world.classes(name), half, everything)
@@ -152,7 +152,7 @@ def _bounds(name: str) -> tuple[float, float]:
 
 def _wider(a: Score, b: Score) -> Score:
     """The first score with the interval that holds both intervals. Refits do not differ where nothing is missed, and
-    Wilson's interval knows no fit."""
+    the interval of a share knows no fit."""
     if a.interval is None or b.interval is None:
         return Score(a.value, a.n)
     ends = min(a.interval[0], b.interval[0]), max(a.interval[1], b.interval[1])

@@ -34,6 +34,7 @@ from worldbench.metrics.linear_probe import (
     mean_by_group,
     r_squared,
 )
+from worldbench.metrics.probe_scores import PAIRS, Part
 
 LONG = HMM(HMMConfig(process="rrxor", length=9))
 
@@ -244,16 +245,28 @@ def test_each_prefix_is_predicted_by_the_others() -> None:
         )
     expected = np.corrcoef(report.arrays["distance_belief"], report.arrays["distance_law"])[0, 1]
     assert report.scores["distance_corr_law"].value == pytest.approx(expected, abs=1e-5)
-    # The interval of r2: ten fits, each without every tenth document.
+    # The interval of r2: two fits for each of ten divisions of the documents into halves.
     values = []
-    for g in range(10):
-        v = where.weight(np.arange(80) % 10 != g)
-        k = v > 0
-        values.append(r_squared(belief[k], left_out(x[k], belief[k], v[k]), v[k]))
-    half = 2.2621571628 * np.sqrt(0.9 * ((np.array(values) - np.mean(values)) ** 2).sum())
+    for division in range(10):
+        order = streams.generator("halves for probes", division, 80).permutation(80)
+        for one in (order % 2 == 0, order % 2 == 1):
+            v = where.weight(one)
+            k = v > 0
+            values.append(r_squared(belief[k], left_out(x[k], belief[k], v[k]), v[k]))
+    reach = 2.2281388520 * np.std(values)
     assert report.scores["r2"].interval == pytest.approx(
-        (report.scores["r2"].value - half, report.scores["r2"].value + half)
+        (report.scores["r2"].value - reach, report.scores["r2"].value + reach)
     )
+
+
+def test_halves_of_a_division_share_no_document() -> None:
+    for width in (1, 2):
+        kept = [Part(half).kept(80, width) for half in range(2 * PAIRS)]
+        assert all(k.sum() == 40 for k in kept)
+        assert all((a ^ b).all() for a, b in zip(kept[::2], kept[1::2]))
+        assert len({k.tobytes() for k in kept}) == 2 * PAIRS
+    assert (kept[0][::2] == kept[0][1::2]).all(), "neighbors stay together"
+    assert Part().kept(5).all()
 
 
 def test_pairs_follow_the_weights() -> None:
