@@ -75,7 +75,7 @@ class Decisions(Metric):
         column, shape = world.vocabulary.answer_of_token, (n, width + 1)
         asked, right, decides, chance = (np.zeros(shape, kind) for kind in (bool, bool, bool, float))
         done = 0
-        for part in chunks(documents):
+        for part in chunks(documents, len(world.vocabulary)):
             top = answers[evaluation.model.logits(part.inputs)[:, :, answers].argmax(axis=2)]
             for seen, rows, here in walk(world, part):
                 law, blind, at = world.law(here), world.blind_law(here), rows + done

@@ -16,6 +16,9 @@ from worldbench.core.states import replay
 from worldbench.core.world import Automaton, Documents, States, World
 from worldbench.metrics.rollout import CHUNK, Choice, Kind, Rides, roll_out
 
+MOST_LOGITS = 1 << 27
+"""Most logits of one chunk of documents."""
+
 
 class Evaluation:
     """One model scored in one world. Draws nothing from any training stream."""
@@ -100,10 +103,12 @@ def truth(world: Automaton, documents: Documents) -> Truth:
     return Truth(documents, scored, legal, law)
 
 
-def chunks(documents: Documents) -> Iterator[Documents]:
-    """Documents in chunks that bound the memory of logits and of the exact law."""
-    for i in range(0, len(documents), CHUNK):
-        yield documents.take(slice(i, i + CHUNK))
+def chunks(documents: Documents, words: int = 0) -> Iterator[Documents]:
+    """Documents in chunks that bound the memory of the exact law; and of logits over a vocabulary of `words` tokens, if
+    words is not 0."""
+    rows = max(1, min(CHUNK, MOST_LOGITS // max(1, documents.tokens.shape[1] * words)))
+    for i in range(0, len(documents), rows):
+        yield documents.take(slice(i, i + rows))
 
 
 def single_prompt(world: World) -> str | None:

@@ -8,9 +8,12 @@ import numpy as np
 
 from worldbench.core.abilities import Able, HasEntropies, HasLaw
 from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
-from worldbench.core.model import SequenceModel
+from worldbench.core.model import SequenceModel, log_softmax
 from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.evaluation import Evaluation, chunks, truth
+
+CELLS = 1 << 20
+"""Log probabilities computed together, to limit memory."""
 
 
 def divergences(world: Able, model: SequenceModel, documents: Documents) -> tuple[np.ndarray, ...]:
@@ -19,24 +22,36 @@ def divergences(world: Able, model: SequenceModel, documents: Documents) -> tupl
     rows, places, kl, entropy, loss = [], [], [], [], []
     answers = np.array(world.vocabulary.answers)
     done = 0
-    for part in chunks(documents):
+    for part in chunks(documents, len(world.vocabulary)):
         known = truth(world, part)
         assert known.law is not None
         row, t = np.nonzero(known.scored)
         law = known.law[row, t]
-        z = model.logits(part.inputs)[row, t - 1].astype(np.float64)
-        top = z.max(axis=1, keepdims=True)
-        log_model = z - top - np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+        log_model, log_answer = _log_model(model.logits(part.inputs), row, t - 1, answers, part.answer(row, t))
         with np.errstate(divide="ignore", invalid="ignore"):
             plogp = np.where(law > 0, law * np.log(law), 0.0)
-            cross = np.where(law > 0, law * log_model[:, answers], 0.0)
+            cross = np.where(law > 0, law * log_model, 0.0)
         rows.append(row + done)
         places.append(t)
         entropy.append(-plogp.sum(axis=1))
         kl.append(plogp.sum(axis=1) - cross.sum(axis=1))
-        loss.append(-log_model[np.arange(len(row)), part.answer(row, t)])
+        loss.append(-log_answer)
         done += len(part)
     return tuple(np.concatenate(x) for x in (rows, places, kl, entropy, loss))
+
+
+def _log_model(
+    logits: np.ndarray, row: np.ndarray, at: np.ndarray, answers: np.ndarray, answer: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The log probabilities of all answers [M, A] and of the right one [M], from logits [N, T, V] at (row, at) [M].
+    Some places at a time, to limit memory."""
+    log_model, log_answer = np.empty((len(row), len(answers))), np.empty(len(row))
+    for low in range(0, len(row), step := max(1, CELLS // logits.shape[2])):
+        part = slice(low, low + step)
+        log_law = log_softmax(logits[row[part], at[part]])
+        log_model[part] = log_law[:, answers]
+        log_answer[part] = np.take_along_axis(log_law, answer[part, None].astype(np.int64), axis=1)[:, 0]
+    return log_model, log_answer
 
 
 class ExcessLoss(Metric):

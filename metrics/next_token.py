@@ -34,7 +34,7 @@ class NextToken(Metric):
     def measure(self, evaluation: Evaluation) -> Report:
         world, hits, tried = evaluation.world, [], []
         column = world.vocabulary.action_of_token
-        for part in chunks(evaluation.documents):
+        for part in chunks(evaluation.documents, len(world.vocabulary)):
             known = truth(world, part)
             row, t = np.nonzero(known.scored)
             top = evaluation.model.logits(part.inputs)[row, t - 1].argmax(axis=1)

@@ -78,7 +78,7 @@ def doubts(world: Able, model: Able, documents: Documents, last: np.ndarray, win
     """
     widest = int(documents.prompt_length.max())
     known, wrong, ends, done = np.zeros(len(documents)), np.zeros(len(documents)), [], 0
-    for part in chunks(documents):
+    for part in chunks(documents, len(world.vocabulary)):
         here = slice(done, done + len(part))
         logits = model.logits(part.tokens[:, : int(last[here].max())])
         states = world.start(part.tokens[:, :widest], part.prompt_length)

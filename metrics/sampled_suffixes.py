@@ -84,12 +84,14 @@ def _sample(
     of each suffix.
     """
     m, limit = uniform.shape
-    nodes = len(decoder.logits) // 2  # the decoder holds each node twice: after the first and after the second prefix
+    nodes = (
+        len(decoder.leading()) // 2
+    )  # the decoder holds each node twice: after the first and after the second prefix
     tokens = np.full((m, limit), -1, np.int32)
     length, rejected = np.zeros(m, np.int64), np.zeros(m, bool)
     held, node = np.arange(m), np.arange(m) // (m // nodes)  # the suffixes that go on, and their nodes
     for t in range(limit):
-        law = probabilities(decoder.logits)
+        law = probabilities(decoder.leading())
         allowed = np.where(law[:nodes] > eps, law[:nodes], 0.0)
         some = allowed.any(axis=1)[node] & (t < room[held])
         held, node = held[some], node[some]
@@ -109,7 +111,7 @@ def _sample(
 def _grow(decoder: Decoder, node: np.ndarray, chosen: np.ndarray, nodes: int) -> tuple[np.ndarray, int]:
     """Feed the decoder one more token of each suffix. node, chosen: int [M], the node of each suffix and its next
     token. The new node of each suffix [M], and the number of nodes."""
-    size = decoder.logits.shape[1]
+    size = int(chosen.max()) + 1
     children, child = np.unique(node * size + chosen, return_inverse=True)
     if len(children) > SHARED * len(node):
         children, child = node * size + chosen, np.arange(len(node))
@@ -121,5 +123,5 @@ def _grow(decoder: Decoder, node: np.ndarray, chosen: np.ndarray, nodes: int) ->
     else:
         decoder.select(np.concatenate([parents, nodes + parents]))
         nodes = len(parents)
-    decoder.extend(np.tile(token, 2)[:, None])
+    decoder.advance(np.tile(token, 2))
     return child, nodes

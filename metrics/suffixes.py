@@ -80,18 +80,20 @@ def _score_part(
     out = np.zeros(tokens.shape)
     going = np.flatnonzero(length > 0)
     for k in range(tokens.shape[1]):
-        law = log_softmax(decoder.logits)
-        out[going, k] = law[node[going], tokens[going, k]]
+        law = log_softmax(decoder.leading())
+        token = tokens[going, k]
+        inside = token < law.shape[1]  # the other tokens have probability 0
+        out[going, k] = np.where(inside, law[node[going], np.where(inside, token, 0)], -np.inf)
         goes_on = length[going] > k + 1
         if least is not None:
             goes_on &= out[going, k] > least
         longer = going[goes_on]
         if not len(longer):
             break
-        size = law.shape[1]
+        size = int(tokens.max()) + 1
         children, inverse = np.unique(node[longer] * size + tokens[longer, k], return_inverse=True)
         decoder.select(children // size)
-        decoder.extend((children % size)[:, None])
+        decoder.advance(children % size)
         node[longer] = inverse
         going = longer
     return out

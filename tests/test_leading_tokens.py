@@ -9,6 +9,9 @@ from worldbench.baselines.references import Oracle
 from worldbench.core.sampling import leading_width
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.metrics import evaluation, excess_loss
+from worldbench.metrics.evaluation import chunks
+from worldbench.metrics.excess_loss import divergences
 from worldbench.metrics.rollout import probabilities, roll_out, sample
 
 
@@ -61,3 +64,18 @@ def test_a_roll_out_of_the_oracle_never_makes_all_logits(monkeypatch: pytest.Mon
         assert np.array_equal(got.tokens, rides.tokens)
         assert np.array_equal(got.detours, rides.detours)
         assert got.detours.sum() > 0
+
+
+def test_chunks_hold_a_bounded_number_of_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+    w = TaxiWorld(TaxiConfig(map="city:300", min_moves=2, max_moves=20))
+    documents, words = w.sample(0, "test", 0, 50), len(w.vocabulary)
+    expected = divergences(w, Oracle(w), documents)
+    assert [len(part) for part in chunks(documents, words)] == [50]
+    monkeypatch.setattr(evaluation, "MOST_LOGITS", 7 * documents.tokens.shape[1] * words + 1)
+    monkeypatch.setattr(excess_loss, "CELLS", 5 * words)
+    assert [len(part) for part in chunks(documents, words)] == [7] * 7 + [1]
+    assert [len(part) for part in chunks(documents)] == [50]
+    for got, value in zip(divergences(w, Oracle(w), documents), expected):
+        assert np.array_equal(got, value)
+    monkeypatch.setattr(evaluation, "MOST_LOGITS", 1)
+    assert [len(part) for part in chunks(documents, words)] == [1] * 50

@@ -123,13 +123,13 @@ class Fed(Oracle):
 
     def decoder(self, *of: Any, **more: Any) -> StateDecoder:
         decoder = super().decoder(*of, **more)
-        extend = decoder.extend
+        advance = decoder.advance
 
-        def counted(tokens: np.ndarray) -> np.ndarray:
+        def counted(tokens: np.ndarray) -> None:
             self.tokens += tokens.size
-            return extend(tokens)
+            advance(tokens)
 
-        decoder.extend = counted  # type: ignore[method-assign]
+        decoder.advance = counted  # type: ignore[method-assign]
         return decoder
 
 

@@ -67,7 +67,7 @@ def mean_loss(model: SequenceModel, documents: Documents) -> float:
     for part in chunks(documents):
         targets = part.targets
         row, at = np.nonzero(targets >= 0)
-        z = model.logits(part.inputs).astype(np.float64)[row, at]
+        z = model.logits(part.inputs)[row, at].astype(np.float64)
         z -= z.max(axis=1, keepdims=True)
         total += float((np.log(np.exp(z).sum(axis=1)) - z[np.arange(len(row)), targets[row, at]]).sum())
         count += len(row)
