@@ -38,9 +38,6 @@ class Objective(nn.Module, abc.ABC):
     serves_labels: ClassVar[bool] = False
     """True if it can be trained on documents with labels of their own. An objective that learns from the tokens ahead
     cannot, because a label does not say which tokens follow."""
-    kept_by_libraries: ClassVar[float] = 1.0
-    """The memory of a step as a multiple of what its operators show, for an objective whose layers are operators that
-    keep buffers inside a library (`training/memory.py`)."""
     trunk: Backbone
 
     def __init__(self, config: Any, vocabulary: int, context: int, seed: int, pad: int = 0) -> None:
@@ -94,6 +91,11 @@ class Objective(nn.Module, abc.ABC):
     def cut(self, batch: Batch) -> None:
         """Derive where the documents of the rows begin, for attention without a mask (`attention.pieces`)."""
         batch.derived(pieces)
+
+    def stated_activations(self, batch: Batch) -> int | None:
+        """Bytes of activations of a step, for an objective whose operators do not show them. None: they are counted as
+        operators create them (`training/memory.py`)."""
+        return None
 
     @abc.abstractmethod
     def backward(self, batch: Batch, totals: dict[str, Count]) -> dict[str, Tensor]:

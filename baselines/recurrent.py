@@ -11,7 +11,7 @@ Shape letters: B rows, T tokens, P prompt tokens, K new tokens, N documents, V v
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -73,8 +73,8 @@ class Recurrent(NextToken):
     """A stack of recurrent layers. The hidden state is the output of the top layer."""
 
     hidden_name = "top layer (head input)"
-    kept_by_libraries = 2.0
-    """A layer is one operator of oneDNN or cuDNN. On the CPU a step of an LSTM keeps 1.75 times what is counted."""
+    kept: ClassVar[int]
+    """Numbers that a layer keeps for each token and unit of width, at most: measured on the CPU, in fp32 and bf16."""
     config: RecurrentConfig
     kind: type[nn.GRU] | type[nn.LSTM]
 
@@ -110,6 +110,14 @@ class Recurrent(NextToken):
         if not batch.single:
             batch.derived(own_rows)
         return super().counts(batch)
+
+    def stated_activations(self, batch: Batch) -> int:
+        """A layer is one operator of a library with buffers of its own, or thousands of small operators. So its memory
+        is stated: `kept` numbers for each cell of the rows of documents, beside the embeddings and the logits."""
+        to = None if batch.single else batch.derived(own_rows)
+        cells = batch.tokens.numel() if to is None else to.documents * to.longest
+        inside = cells * self.width * (self.kept * self.config.layers + 8)
+        return 4 * (inside + 3 * len(batch.scored_places) * self.vocabulary)
 
     def encode_batch(self, batch: Batch) -> Tensor:
         if batch.single:
@@ -149,6 +157,7 @@ class GRU(Recurrent):
     """A network of gated recurrent units."""
 
     name = "gru"
+    kept = 13
     kind = nn.GRU
 
 
@@ -156,6 +165,7 @@ class LSTM(Recurrent):
     """A network of long short-term memory cells. Its state is (h, c); metrics read h as the hidden state."""
 
     name = "lstm"
+    kept = 17
     kind = nn.LSTM
 
 

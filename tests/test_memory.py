@@ -60,16 +60,16 @@ def held(objective: Objective, batch: Batch, precision: str) -> int:
 @pytest.mark.parametrize(
     ("name", "precision"),
     [("gpt", "bf16")]
-    + [(name, "fp32") for name in TRAINED if name != "gru"]
-    + [pytest.param(name, "bf16", marks=pytest.mark.slow) for name in TRAINED if name != "gpt"],
+    + [(name, "fp32") for name in TRAINED]
+    + [pytest.param(name, "bf16", marks=pytest.mark.slow) for name in TRAINED if name not in ("gpt", "gru", "lstm")]
+    + [("gru", "bf16"), ("lstm", "bf16")],
 )
 def test_the_count_is_what_a_step_holds(name: str, precision: str) -> None:
-    """Within 2% for transformers; recurrent layers are counted with room, as libraries keep buffers of their own."""
+    """Within 2% for transformers. The memory of recurrent layers is stated, with room."""
     objective, batch = made(name), rows(4)
     real, counted = held(objective, batch, precision), activations(objective, rows(4), precision)
     assert real <= 1.02 * counted
-    if name not in ("gru", "lstm"):
-        assert counted <= 1.02 * real
+    assert counted <= (2.0 if name in ("gru", "lstm") else 1.02) * real
     assert all(p.grad is None for p in objective.parameters())
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import math
 import os
-import warnings
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -94,6 +93,9 @@ def activations(objective: Objective, batch: Batch, precision: str = "fp32") -> 
         assert p.grad is not None
         live.leave_out(p.grad)
 
+    stated = objective.stated_activations(batch)
+    if stated is not None:
+        return stated
     totals = objective.prepare(batch)
     shadow, rows = without_numbers(objective, empty), batch.each(empty)
     for module in shadow.modules():  # tables that a module keeps beside its buffers, such as rotary factors
@@ -101,12 +103,9 @@ def activations(objective: Objective, batch: Batch, precision: str = "fp32") -> 
             setattr(module, name, empty(x))
     for p in shadow.parameters():
         p.register_post_accumulate_grad_hook(done)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of the switch, which warns of other hardware
-        # A recurrent layer of oneDNN is one operator that keeps buffers of its own; torch's operators show them.
-        with mode, torch.backends.mkldnn.flags(enabled=False), computing(precision, "cpu"), live:
-            shadow.backward(rows, totals)
-    return round(live.most * objective.kept_by_libraries)
+    with mode, computing(precision, "cpu"), live:
+        shadow.backward(rows, totals)
+    return live.most
 
 
 def weights_and_state(objective: Objective, optimizer: torch.optim.Optimizer) -> int:
