@@ -61,16 +61,20 @@ class HeldOut:
         return (self.threshold(place, destination) < self.share) & (place != destination)
 
 
-def goals_ahead(graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> Iterator[np.ndarray]:
+def goals_ahead(
+    graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut, low: int = 0, high: int | None = None
+) -> Iterator[np.ndarray]:
     """For t = max_moves, .., 0: the destinations that a ride can have which is at a place after t moves.
 
-    Each set is a row of packed bits, uint8 [N, ceil(N / 8)], so that all destinations are computed together. A backward
-    recursion over t. Arrays that are equal from one t to the next are one object. At t = 0, the sets contain
-    destinations for which the place itself is a held-out state, because a test ride may start there.
+    Each set is a row of packed bits, uint8 [N, ceil(D / 8)], so that all D destinations from `low` to `high` - 1 (None:
+    to the last place) are computed together. A backward recursion over t. Arrays that are equal from one t to the next
+    are one object. At t = 0, the sets contain destinations for which the place itself is a held-out state, because a
+    test ride may start there.
     """
     n = graph.n_places
-    here = np.packbits(np.eye(n, dtype=bool), axis=1)
-    held = _held_states(n, held_out)
+    goal = np.arange(low, n if high is None else high)
+    here = np.packbits(np.arange(n)[:, None] == goal, axis=1)
+    held = _held_states(n, held_out, goal)
     # The last row (no destination) stands for moves that do not exist.
     successor, none = np.where(graph.successor < 0, n, graph.successor), np.zeros((1, here.shape[1]), np.uint8)
     sets, steady = np.zeros_like(here), False
@@ -89,24 +93,27 @@ def goals_ahead(graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut)
         yield sets
 
 
-def _held_states(n: int, held_out: HeldOut) -> np.ndarray:
-    """The destinations for which each of n places is a held-out state: packed bits, uint8 [N, ceil(N / 8)]."""
+def _held_states(n: int, held_out: HeldOut, goal: np.ndarray) -> np.ndarray:
+    """Those of the destinations `goal` [D] for which each of n places is a held-out state: packed bits, uint8 [N,
+    ceil(D / 8)]."""
     if held_out.kind != "states":
-        return np.zeros((n, -(-n // 8)), np.uint8)
+        return np.zeros((n, -(-len(goal) // 8)), np.uint8)
     place = np.arange(n)
     return np.concatenate([
-        np.packbits(held_out.holds(place[low : low + ROWS, None], place[None, :]), axis=1) for low in range(0, n, ROWS)
+        np.packbits(held_out.holds(place[low : low + ROWS, None], goal[None, :]), axis=1) for low in range(0, n, ROWS)
     ])  # fmt: skip
 
 
-def goals_possible(graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> list[np.ndarray]:
+def goals_possible(
+    graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut, low: int = 0, high: int | None = None
+) -> list[np.ndarray]:
     """For t = 0, .., max_moves: the destinations of the rides, of either split, that are at a place after t moves.
 
     Packed bits as in `goals_ahead`. A forward recursion finds the destinations with which a ride can have come to the
     place.
     """
-    ahead = list(goals_ahead(graph, min_moves, max_moves, held_out))[::-1]
-    held = _held_states(graph.n_places, held_out)
+    ahead = list(goals_ahead(graph, min_moves, max_moves, held_out, low, high))[::-1]
+    held = _held_states(graph.n_places, held_out, np.arange(low, graph.n_places if high is None else high))
     edges = graph.edges[np.argsort(graph.edges[:, 1], kind="stable")]
     entered, first = np.unique(edges[:, 1], return_index=True)
     behind, out = np.full(held.shape, 255, np.uint8), [ahead[0]]

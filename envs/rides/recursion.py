@@ -29,7 +29,7 @@ from worldbench.envs.rides.held_out import HeldOut
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-WHOLE_BYTES = 1_000_000_000
+WHOLE_BYTES = 100_000_000
 """All times are kept if the values S of all destinations of the map need at most so many bytes."""
 LEAST_EVERY, MOST_KEPT = 16, 8
 """Otherwise every `every`th time is kept: at least LEAST_EVERY, and at most about MOST_KEPT times in all."""

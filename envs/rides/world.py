@@ -17,7 +17,8 @@ from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automat
 from worldbench.envs.rides import controls
 from worldbench.envs.rides.config import RideConfig
 from worldbench.envs.rides.distances import Distances
-from worldbench.envs.rides.held_out import HeldOut, drawable, goals_possible
+from worldbench.envs.rides.goals import Goals
+from worldbench.envs.rides.held_out import HeldOut, drawable
 from worldbench.envs.rides.law import LawTable, blind_weights
 from worldbench.envs.rides.walker import Walker
 
@@ -26,8 +27,6 @@ PROMPT_BLOCK = 4096
 """Test rides that are drawn together when prompts are collected."""
 MOST_COUNTED = 2000
 """Largest map, in places, on which the number of possible prompts is computed."""
-GOALS_AT_ONCE = 1 << 24
-"""Pairs of a state and a destination that `other_goals` looks at together, to limit memory."""
 
 
 @dataclass
@@ -202,24 +201,20 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         return states.destination
 
     @cached_property
-    def _goals_possible(self) -> list[np.ndarray]:
-        """For each number of moves and each place, the destinations of rides there, as packed bits."""
-        return goals_possible(self._graph, self.config.min_moves, self.config.max_moves, self.held_out)
+    def _goals(self) -> Goals:
+        return Goals(self._graph, self.config.min_moves, self.config.max_moves, self.held_out)
 
     def other_goals(self, states: RideStates, uniform: np.ndarray) -> np.ndarray:
         """Uniform over the other destinations of rides, of either split, that are at the place after as many moves. The
         ride can have any origin."""
-        n, out = self._graph.n_places, np.full(len(states), -1, np.int64)
-        going = (states.status == OPEN) & (states.moves <= self.config.max_moves)
-        for t in np.unique(states.moves[going]):
-            alike = np.flatnonzero(going & (states.moves == t))
-            for low in range(0, len(alike), max(1, GOALS_AT_ONCE // n)):
-                rows = alike[low : low + max(1, GOALS_AT_ONCE // n)]
-                possible = np.unpackbits(self._goals_possible[t][states.place[rows]], axis=1, count=n)
-                possible[np.arange(len(rows)), states.destination[rows]] = 0
-                count = np.cumsum(possible, axis=1, dtype=np.int64)
-                chosen = np.argmax(count > (uniform[rows] * count[:, -1]).astype(np.int64)[:, None], axis=1)
-                out[rows] = np.where(count[:, -1] > 0, chosen, -1)
+        out = np.full(len(states), -1, np.int64)
+        going = np.flatnonzero((states.status == OPEN) & (states.moves <= self.config.max_moves))
+        for some, possible in self._goals.sets(states.place[going], states.moves[going]):
+            rows = going[some]
+            possible[np.arange(len(rows)), states.destination[rows]] = False
+            count = np.cumsum(possible, axis=1, dtype=np.int64)
+            chosen = np.argmax(count > (uniform[rows] * count[:, -1]).astype(np.int64)[:, None], axis=1)
+            out[rows] = np.where(count[:, -1] > 0, chosen, -1)
         return out
 
     def with_goals(self, states: RideStates, goals: np.ndarray) -> RideStates:
