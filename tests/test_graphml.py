@@ -7,6 +7,7 @@ import gzip
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import networkx as nx
 import numpy as np
@@ -19,6 +20,7 @@ from worldbench.core.errors import InputError
 from worldbench.envs.taxi import containers, graphml, graphml_columns, graphml_parser
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
+from worldbench.envs.taxi.world import TaxiWorld
 
 
 def test_square(tmp_path: Path) -> None:
@@ -55,6 +57,26 @@ def test_square(tmp_path: Path) -> None:
             "collisions_dropped": 0,
             "moves": 6,
         }
+
+
+def test_a_map_is_parsed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+    parse = graphml.parse
+
+    def counted(*of: Any) -> Any:
+        parsed.append(1)
+        return parse(*of)
+
+    monkeypatch.setattr(graphml, "parse", counted)
+    path = saved(tmp_path, document(edges=SQUARE_EDGES))
+    config = TaxiConfig(map=str(path), region="village", min_moves=1, max_moves=5)
+    world = TaxiWorld(config)  # looks for the region in the map, and then builds it
+    assert len(parsed) == 1
+    assert TaxiWorld(config).identity() == world.identity()
+    assert len(parsed) == 1
+    saved(tmp_path, document(edges=[*SQUARE_EDGES, ("3", "2", {"length": "7"})]), path.name)
+    assert TaxiWorld(config).identity() != world.identity()
+    assert len(parsed) == 2
 
 
 def test_edge_without_length_gets_the_distance_of_its_ends(tmp_path: Path) -> None:

@@ -78,12 +78,16 @@ ROOTS: dict[str, tuple[str, str]] = {
 """The first element, in lower case, of XML that is not GraphML, with the same two texts."""
 
 
-def pieces(path: Path) -> Iterator[bytes]:
-    """The bytes of the file, unpacked, piece by piece.
+def packed(path: Path) -> bytes:
+    """The bytes of the file as they are. Raises Refused if the path is not a regular file, or the file too large."""
+    return content(path, LARGEST_BYTES)
 
-    Raises Refused if the path is not a regular file, or if the file is too large, damaged, or of another format.
+
+def pieces(raw: bytes, path: Path) -> Iterator[bytes]:
+    """The bytes `raw` of the file, unpacked, piece by piece.
+
+    Raises Refused if the file is too large, damaged, or of another format.
     """
-    raw = content(path, LARGEST_BYTES)
     method = next((name for magic, name in PACKED.items() if raw.startswith(magic)), None)
     named = ENDINGS.get(path.suffix.lower())
     if method is None and named is not None:

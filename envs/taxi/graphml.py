@@ -6,13 +6,14 @@ Nodes need positions (see `coordinates.py`); edges may have a `length` in meters
 from __future__ import annotations
 
 import ast
+import hashlib
 import re
 from pathlib import Path
 
 import numpy as np
 
 from worldbench.core.errors import InputError
-from worldbench.envs.taxi.containers import pieces
+from worldbench.envs.taxi.containers import packed, pieces
 from worldbench.envs.taxi.coordinates import PAIRS, SINGLE, pair, positions
 from worldbench.envs.taxi.graphml_columns import ABSENT, Columns, Document
 from worldbench.envs.taxi.graphml_parser import parse
@@ -25,16 +26,26 @@ RESERVED = (*DIRECTIONS, "end", "pad", "<pad>")
 LONGEST_NAME = 200
 """Characters of a street name that are kept."""
 
+_last: dict[tuple[str, str], Streets] = {}
+"""The map that was read last, by its path and the digest of the file. A region is looked for in the map that is then
+built from it."""
+
 
 def read(path: Path) -> Streets:
     """The streets of a GraphML file: nodes with positions, edges with `length` in meters and `name`.
 
     An edge without a length, or with length 0, gets the distance between its ends. The positions of a file without
-    `crs` are read as degrees if they can be degrees. An undirected edge is a street in both directions. Raises
-    InputError with all that is wrong, in one sentence.
+    `crs` are read as degrees if they can be degrees. An undirected edge is a street in both directions. The file that
+    was read last is not parsed again unless it has changed. Raises InputError with all that is wrong, in one sentence.
     """
     try:
-        return _streets(path, parse(pieces(path), Columns(SINGLE, PAIRS, pair)))
+        raw = packed(path)
+        key = str(path), hashlib.sha256(raw).hexdigest()
+        if key not in _last:
+            streets = _streets(path, parse(pieces(raw, path), Columns(SINGLE, PAIRS, pair)))
+            _last.clear()
+            _last[key] = streets
+        return _last[key]
     except Refused as reason:
         raise InputError(f"the map {str(path)!r} {reason}; {reason.remedy or FORM}") from reason
 
