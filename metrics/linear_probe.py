@@ -101,9 +101,8 @@ def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
     mean = total / np.maximum(count, 1)[:, None]
     within = x - mean[label]
     pooled = within.T @ within / len(x)
-    pooled[np.diag_indices_from(pooled)] += 1e-4 * max(
-        np.trace((x - x.mean(0)).T @ (x - x.mean(0)) / len(x)) / x.shape[1], 1e-30
-    )
+    centered = x - x.mean(0)
+    pooled[np.diag_indices_from(pooled)] += 1e-4 * max(float(np.vdot(centered, centered)) / centered.size, 1e-30)
     weight = np.linalg.solve(pooled, mean.T)
     with np.errstate(divide="ignore"):
         bias = np.log(count / len(x)) - 0.5 * (mean.T * weight).sum(0)
