@@ -5,13 +5,12 @@ Shape letters: N prefixes, P pairs.
 
 from __future__ import annotations
 
-import weakref
-
 import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.abilities import Able
 from worldbench.core.world import Documents, World
+from worldbench.metrics.kept import Kept
 
 POOL = 20_000
 """Prefixes among which aliased pairs, and pairs in one state, are looked for."""
@@ -48,25 +47,22 @@ def within(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return pairs[rng.permutation(len(pairs))]
 
 
-_pools: weakref.WeakKeyDictionary[World, tuple[int, tuple[Documents, np.ndarray, np.ndarray]]] = (
-    weakref.WeakKeyDictionary()
-)
-"""The last pool of each world: the same for every model, and the dearest part where mazes are drawn."""
+Pool = tuple[Documents, np.ndarray, np.ndarray]
+_pools: Kept[Pool] = Kept()
+"""The dearest part where mazes are drawn."""
 
 
-def prefix_pool(world: Able, seed: int) -> tuple[Documents, np.ndarray, np.ndarray]:
+def prefix_pool(world: Able, seed: int) -> Pool:
     """Prefixes of held-out documents, the predictive key of the state after each [N, k], and all aliased pairs among
     them [P, 2] in random order."""
-    kept = _pools.get(world)
-    if kept is None or kept[0] != seed:
-        pool = cut(
-            world,
-            world.sample(seed, "test", 0, POOL),
-            streams.uniform(0, POOL, 1, "evaluation", seed, "split pool")[:, 0],
-        )
-        states = world.after(pool)
-        law, key = world.law(states), world.key(states)[1]
-        rng = streams.generator("evaluation", seed, "split aliased")
-        alike = within(np.concatenate([last_tokens(pool, 2), np.rint(law * 1e9).astype(np.int64)], axis=1), rng)
-        kept = _pools[world] = seed, (pool, key, alike[(key[alike[:, 0]] != key[alike[:, 1]]).any(axis=1)])
-    return kept[1]
+    return _pools.get(world, seed, lambda: _pool(world, seed))
+
+
+def _pool(world: Able, seed: int) -> Pool:
+    uniform = streams.uniform(0, POOL, 1, "evaluation", seed, "split pool")[:, 0]
+    pool = cut(world, world.sample(seed, "test", 0, POOL), uniform)
+    states = world.after(pool)
+    law, key = world.law(states), world.key(states)[1]
+    rng = streams.generator("evaluation", seed, "split aliased")
+    alike = within(np.concatenate([last_tokens(pool, 2), np.rint(law * 1e9).astype(np.int64)], axis=1), rng)
+    return pool, key, alike[(key[alike[:, 0]] != key[alike[:, 1]]).any(axis=1)]

@@ -6,6 +6,7 @@ import itertools
 from collections import Counter, deque
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,8 +191,14 @@ def test_completed_routes_keep_what_is_legal_and_go_on_by_a_shortest_way(
         assert set(whole[len(given) :]) <= {-1}
 
 
+class Held(SimpleNamespace):
+    """Held-out documents in place of a world."""
+
+    __hash__ = object.__hash__
+
+
 def test_true_routes_are_those_of_the_first_held_out_documents_with_the_prompt() -> None:
-    world = SimpleNamespace(sample=held_out, longest=5, vocabulary=WORDS)
+    world = Held(sample=held_out, longest=5, vocabulary=WORDS)
     prompts = np.array([[11, 12], [10, 12], [13, 12], [11, 12]])
     routes = routes_from_data(world, line(), 0, prompts, np.full(4, 2))  # pyright: ignore[reportArgumentType]
     assert routes.tolist() == [
@@ -200,3 +207,20 @@ def test_true_routes_are_those_of_the_first_held_out_documents_with_the_prompt()
         [NOT_A_DIRECTION, -1, -1, -1, -1],
         [E, -1, -1, -1, -1],
     ]
+
+
+def test_true_routes_are_looked_for_once_for_all_models() -> None:
+    asked: list[int] = []
+
+    def sample(*of: Any) -> Any:
+        asked.append(1)
+        return held_out(*of)
+
+    world, prompts, graph = Held(sample=sample, longest=5, vocabulary=WORDS), np.array([[11, 12], [10, 12]]), line()
+    first = routes_from_data(world, graph, 0, prompts, np.full(2, 2))  # pyright: ignore[reportArgumentType]
+    searched = len(asked)
+    again = routes_from_data(world, graph, 0, prompts.copy(), np.full(2, 2))  # pyright: ignore[reportArgumentType]
+    assert np.array_equal(first, again)
+    assert len(asked) == searched > 0
+    routes_from_data(world, graph, 0, prompts[:1], np.full(1, 2))  # pyright: ignore[reportArgumentType]
+    assert len(asked) > searched

@@ -51,6 +51,12 @@ def manifest(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
                 raise
 
 
+def ended(folder: Path) -> bool:
+    """Whether the last process that worked in the folder did all its work, the figures included."""
+    sessions = _sessions(folder / "manifest.json", lambda _: None)
+    return bool(sessions) and sessions[-1].outcome == "done"
+
+
 def _sessions(path: Path, say: Callable[[str], None]) -> list[Session]:
     """The sessions of earlier processes."""
     if not path.exists():

@@ -24,7 +24,7 @@ from worldbench.records.reading import read, write
 from worldbench.records.runs import Result, Training
 from worldbench.runs.config_file import differences, is_own, load_job, saved_config, write_config
 from worldbench.runs.display import Display
-from worldbench.runs.manifest import manifest
+from worldbench.runs.manifest import ended, manifest
 from worldbench.runs.prepared import Prepared, config_of, prepare
 from worldbench.runs.references import references
 from worldbench.runs.weights import at_step, complete, finished, fit, points, removed, train
@@ -35,9 +35,11 @@ if TYPE_CHECKING:
     from worldbench.training.parallel import Together
 
 
-def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False) -> Path:
-    """Does what is missing of one run. Returns the path of its result file. wait: waits for another process that
-    works in the folder."""
+def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False, redraw: bool = True) -> Path:
+    """Does what is missing of one run. Returns the path of its result file.
+
+    wait: waits for another process that works in the folder. redraw: draws the figures of a run that is done again.
+    """
     job, folder = prepared.job, make_folder(prepared.folder(make_folder(out)))
     with lock(folder, wait=wait):
         result = result_path(folder, prepared.identity)
@@ -46,15 +48,18 @@ def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False)
             display.say(f"done already: {result}")
             if job.trained and not complete(prepared, folder):
                 display.say(f"its weights were removed; to train them again, delete {result} and repeat the command")
-            if not is_own(folder, prepared.identity):
+            own = is_own(folder, prepared.identity)
+            if not own:
                 write_config(folder, prepared)
+            if redraw or not own or not ended(folder):
+                draw(folder, display, result)
         else:
             write_config(folder, prepared)
             with manifest(folder, display.say):
                 model = train(prepared, folder, display) if job.trained else reference(prepared)
                 if not scored:
                     score_and_write(prepared, model, folder, result, display)
-        draw(folder, display, result)
+                draw(folder, display, result)
     return result
 
 
@@ -77,10 +82,11 @@ def one_training(prepared: Prepared, out: Path, display: Display, together: Toge
 
 
 def one_reference(prepared: Prepared, out: Path, display: Display) -> Path:
-    """`one_run` for a reference of another run. Prints one line, and waits if another process scores the reference."""
+    """`one_run` for a reference of another run. Prints one line, and waits if another process scores the reference. A
+    reference that is done is not drawn again."""
     if not result_path(prepared.folder(out), prepared.identity).exists():
         display.say(f"scoring {prepared.job.model} on the same prompts")
-    return one_run(prepared, out, display.quieter(), wait=True)
+    return one_run(prepared, out, display.quieter(), wait=True, redraw=False)
 
 
 def one_evaluation(prepared: Prepared, folder: Path, display: Display) -> Path:

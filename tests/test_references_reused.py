@@ -1,0 +1,49 @@
+"""What is scored once: the references of a job, for every model, seed and command of the same world and evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from worldbench.cli.main import main
+from worldbench.runs import one_run
+from worldbench.runs.display import Display
+
+WORLD = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"]
+CELL = [*WORLD, "--eval.metrics", "arrival_calibration", "--eval.trials", "20"]
+
+
+def test_a_second_seed_and_a_second_model_score_no_reference_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored: list[str] = []
+    drawn: list[str] = []
+    score, draw = one_run.score_and_write, one_run.draw
+
+    def scoring(prepared: one_run.Prepared, *of: object) -> None:
+        scored.append(prepared.job.model)
+        score(prepared, *of)  # type: ignore[arg-type]
+
+    def drawing(folder: Path, display: Display, result: Path | None = None) -> list[Path]:
+        drawn.append(folder.name.split("-small-")[0].removeprefix("taxi-"))
+        return draw(folder, display, result)
+
+    monkeypatch.setattr(one_run, "score_and_write", scoring)
+    monkeypatch.setattr(one_run, "draw", drawing)
+
+    def run(model: str, seed: int) -> tuple[list[str], list[str]]:
+        scored.clear()
+        drawn.clear()
+        words = ["run", "taxi", "--model", model, "--preset", "small", "--seed", str(seed), *CELL]
+        assert main([*words, "--out", str(tmp_path), "--quiet"]) == 0
+        return list(scored), list(drawn)
+
+    everything = ["oracle", "random-legal", "corrupted"]
+    assert run("corrupted", 0) == (everything, everything)
+    assert run("corrupted", 1) == (["corrupted"], ["corrupted"])
+    assert run("ngram", 0) == (["ngram"], ["ngram"])
+    assert run("ngram", 0) == ([], ["ngram"])
+    reference = next(tmp_path.glob("taxi-oracle-*"))
+    (reference / "manifest.json").unlink()  # whether it was drawn to the end is not known
+    assert run("ngram", 0) == ([], ["oracle", "ngram"])
