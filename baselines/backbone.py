@@ -35,7 +35,8 @@ def swiglu_width(width: int) -> int:
 class _RMSNorm(torch.autograd.Function):
     """y = x r w with r = (mean x^2 + eps)^-1/2.
 
-    The backward pass is written by hand: it reads and writes memory two thirds as often as that of autograd.
+    The backward pass is that of torch's LayerNorm with a mean of 0, plus what LayerNorm takes off because its mean
+    depends on x. It reads and writes memory a third as often as the one written out in elementwise operations.
     """
 
     @staticmethod
@@ -47,11 +48,13 @@ class _RMSNorm(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         x, weight, r = ctx.saved_tensors
-        normed = x * r
-        grad_weight = (g * normed).flatten(0, -2).sum(0)
-        gw = g * weight
-        inner = (gw * normed).mean(-1, keepdim=True)
-        return (gw.sub_(normed.mul_(inner))).mul_(r), grad_weight
+        d = x.shape[-1]
+        grad_x, grad_weight, _ = torch.ops.aten.native_layer_norm_backward(
+            g, x, [d], torch.zeros_like(r), r, weight, None, [True, True, False]
+        )
+        # torch.mv is faster on the CPU. On CUDA, autocast would round its inputs to bf16.
+        summed = (g * weight).sum(-1, keepdim=True) if g.is_cuda else torch.mv(g.reshape(-1, d), weight).view(r.shape)
+        return grad_x.add_(summed.mul_(r).div_(d)), grad_weight
 
 
 class RMSNorm(nn.Module):
@@ -62,7 +65,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return _RMSNorm.apply(x, self.weight)  # type: ignore[return-value]
+        return _RMSNorm.apply(unrounded(x), self.weight)  # type: ignore[return-value]
 
 
 def rotary_table(length: int, head_size: int, device: torch.device | str | None = None) -> Tensor:
@@ -95,9 +98,9 @@ class Block(nn.Module):
     ) -> Tensor:
         b, t, _ = x_BTD.shape
         qkv = self.qkv(self.norm_attention(x_BTD)).view(b, t, 3 * self.heads, self.head_size)
-        qk = rotate(qkv[:, :, : 2 * self.heads], rotation)
-        q, k, v = qk[:, :, : self.heads], qk[:, :, self.heads :], qkv[:, :, 2 * self.heads :]
-        x_BTD = x_BTD + self.out(attend(q, k, v, mask, cache, step))
+        # Not by slices: the gradient of a slice is a tensor of zeros of the whole size, and these are added up.
+        q, k, v = qkv.split(self.heads, dim=2)
+        x_BTD = x_BTD + self.out(attend(rotate(q, rotation), rotate(k, rotation), v, mask, cache, step))
         gate, up = self.gate_up(self.norm_mlp(x_BTD)).chunk(2, dim=-1)
         return x_BTD + self.down(F.silu(gate) * up)
 

@@ -23,9 +23,9 @@ from worldbench.records.parts import Identity
 from worldbench.runs.display import Display
 from worldbench.settings.job import Job
 
-RUN_VERSION = 2
+RUN_VERSION = 3
 """Raised when training with the same settings gives other weights, or when options are renamed (2: `data.documents`,
-`train.optimizer`, `model.control`)."""
+`train.optimizer`, `model.control`; 3: the gradient of norms rounds otherwise)."""
 
 
 @dataclasses.dataclass
