@@ -240,3 +240,19 @@ def test_identity_and_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert '"products": "torch"' in text
     path.write_text("\n".join(line for line in text.splitlines() if '"products"' not in line))
     assert load_job(path.parent, []).groups["train"].products == "torch"
+
+
+def test_the_second_model_of_a_tuning_is_settled_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `auto` chooses does not depend on the order of the models."""
+    from worldbench.studies.tune.tuning import _beside
+
+    monkeypatch.setattr(arithmetic, "amd", lambda: True)
+    monkeypatch.setattr(arithmetic, "has_onednn", lambda: True)
+    display = Display(quiet=True)
+    alone = prepare(job("nextlat", changes={"train": {"device": "auto", "accumulate": 0}}), display)
+    beside = _beside(
+        prepare(job("gpt"), display), job("nextlat", changes={"train": {"device": "auto", "accumulate": 0}}), display
+    )
+    assert beside.training == alone.training
+    assert beside.job.groups["train"] == alone.job.groups["train"]
+    assert beside.job.groups["train"].products == "onednn"

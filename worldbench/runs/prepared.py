@@ -83,8 +83,7 @@ def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
     reading: another model that is scored with the weights of the job's model. Raises InputError if that model cannot
     use them.
     """
-    from worldbench.training.arithmetic import resolve_device, resolve_products, set_up
-    from worldbench.training.precision import refuse_precision
+    from worldbench.training.arithmetic import set_up
 
     set_up(job.threads)
     entry = worlds[job.world]
@@ -94,26 +93,36 @@ def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
         if announcement:
             display.say(announcement)
         job = dataclasses.replace(job, groups={**job.groups, "env": env}, given={**job.given, **_changed(job, env)})
-    if job.trained:
-        job = job.replace("train", device=resolve_device(job.groups["train"].device))
-        train = job.groups["train"]
-        refuse_precision(train.precision, train.device)
-        job = job.replace("train", products=resolve_products(train.products, train.device, train.precision))
+    job = on_this_machine(job)
     world = cls(job.groups["env"]) if "env" in job.groups else cls()
     if reading is not None:
         _require_reading(job, reading)
     if job.trained:
         refuse_impossible(models[reading or job.model].load(), world)
-        if job.groups["train"].accumulate == 0:
-            job = _in_parts(job, world, display)
-    return identify(job, world, reading)
+    return identify(in_parts(job, world, display), world, reading)
 
 
-def _in_parts(job: Job, world: World, display: Display) -> Job:
-    """The job with the number of parts of a batch that fit the device. A command that repeats it names this number,
-    unless it is 1."""
+def on_this_machine(job: Job) -> Job:
+    """The job with the device and the products that this machine chooses where they are `auto`. Raises InputError for
+    what the machine does not have."""
+    from worldbench.training.arithmetic import resolve_device, resolve_products
+    from worldbench.training.precision import refuse_precision
+
+    if not job.trained:
+        return job
+    job = job.replace("train", device=resolve_device(job.groups["train"].device))
+    train = job.groups["train"]
+    refuse_precision(train.precision, train.device)
+    return job.replace("train", products=resolve_products(train.products, train.device, train.precision))
+
+
+def in_parts(job: Job, world: World, display: Display) -> Job:
+    """The job with the number of parts of a batch that fit the device, if `train.accumulate` is 0. A command that
+    repeats the job names this number, unless it is 1."""
     from worldbench.training.memory import automatic_parts
 
+    if not job.trained or job.groups["train"].accumulate:
+        return job
     data, train = job.groups["data"], job.groups["train"]
     fit = automatic_parts(world, make_objective(job, world), data, train, job.seed)
     of_each = f"each of {train.processes} processes: " if train.processes > 1 else ""

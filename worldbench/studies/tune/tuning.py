@@ -28,7 +28,7 @@ from worldbench.runs.config_file import write_config
 from worldbench.runs.display import Display
 from worldbench.runs.manifest import manifest
 from worldbench.runs.pool import Cell, pool_of
-from worldbench.runs.prepared import Prepared, identify, prepare
+from worldbench.runs.prepared import Prepared, identify, in_parts, on_this_machine, prepare
 from worldbench.runs.weights import build, train
 from worldbench.settings.job import Job
 from worldbench.studies.tune.criterion import Criterion
@@ -61,7 +61,7 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
     pool = pool_of(workers, [Path(plugin.path) for plugin in jobs[0].plugins])
     make_folder(out)
     first = prepare(jobs[0], display)
-    prepared = [first, *(_beside(first, job) for job in jobs[1:])]
+    prepared = [first, *(_beside(first, job, display) for job in jobs[1:])]
     world = first.world
     display.say(world.summary(first.documents()))
     criterion = Criterion.parse(settings.criterion, world)
@@ -117,11 +117,11 @@ def _trial_of(tuned: Tuned, number: int, attempts: dict[str, TrialRun], criterio
     return _trial(number, tuned.drawn[number], runs, criterion)
 
 
-def _beside(first: Prepared, job: Job) -> Prepared:
+def _beside(first: Prepared, job: Job, display: Display) -> Prepared:
     """The job of another model in a world that is already loaded, with the settled options of the first job."""
     env = first.job.groups.get("env")
     settled = {f"env.{f.name}": getattr(env, f.name) for f in dataclasses.fields(env)} if env is not None else {}
-    return identify(job.changed(settled).replace("train", device=first.job.groups["train"].device), first.world)
+    return identify(in_parts(on_this_machine(job.changed(settled)), first.world, display), first.world)
 
 
 def _untrained(prepared: Prepared) -> Any:
