@@ -37,7 +37,7 @@ PRESETS = {
         line="all of Manhattan, a smaller network and few steps; some minutes on one GPU (docs/one-gpu.md)",
         env=MANHATTAN,
         model={"layers": 12, "heads": 4, "width": 256},
-        train={"steps": 4000, "batch": 256, "row_tokens": 256, "warmup": 200, **GPU},
+        train={"steps": 3000, "batch": 256, "row_tokens": 256, "warmup": 200, **GPU},
         sizes="long",
     ),
     "paper": Preset(
