@@ -51,3 +51,10 @@ worlds.add(
     config="worldbench.envs.countdown.config:CountdownConfig",
     presets="worldbench.envs.countdown.presets:PRESETS",
 )
+worlds.add(
+    "othello",
+    "moves of games of Othello; the board is never shown",
+    "worldbench.envs.othello.world:OthelloWorld",
+    config="worldbench.envs.othello.config:OthelloConfig",
+    presets="worldbench.envs.othello.presets:PRESETS",
+)

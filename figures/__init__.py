@@ -58,6 +58,13 @@ figures.add(
     arrays=("by_right",),
 )
 figures.add(
+    "boards",
+    "the true board, the board that the probe reads, and the moves that the model expects",
+    f"{_HERE}.boards:draw",
+    metric="board_probe",
+    arrays=("shown_true",),
+)
+figures.add(
     "arrival",
     "the probability that a sampled ride arrives, by distance, and its histogram over prompts",
     f"{_HERE}.arrival_curve:draw",

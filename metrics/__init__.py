@@ -55,6 +55,11 @@ for _name, _options, _line in (
         "how well a linear map predicts the state of the world from the hidden state of the model",
     ),
     (
+        "board_probe",
+        "board_probe:BoardOptions",
+        "share of the squares of the board that a linear map reads off the hidden state of the model",
+    ),
+    (
         "belief_probe",
         "belief_probe:BeliefOptions",
         "how well an affine map predicts the exact belief from the hidden state of the model",

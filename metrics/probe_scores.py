@@ -92,3 +92,12 @@ def single(value: float, documents: int) -> Score:
     """A score without interval; missing if the value is NaN."""
     reason = "what the probe should predict is the same everywhere: there is nothing to predict"
     return Score.missing(reason, documents) if np.isnan(value) else Score(value, documents)
+
+
+def wider(a: Score, b: Score) -> Score:
+    """The first score with the interval that holds both intervals. Refits do not differ where nothing is missed, and
+    the interval of a share knows no fit."""
+    if a.interval is None or b.interval is None:
+        return Score(a.value, a.n)
+    ends = min(a.interval[0], b.interval[0]), max(a.interval[1], b.interval[1])
+    return Score(a.value, a.n, ends, a.over)

@@ -13,7 +13,7 @@ from worldbench.core.world import Automaton
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import Positions, hidden_at, layers_at, positions
 from worldbench.metrics.linear_probe import fit_affine, fit_discriminant, r_squared
-from worldbench.metrics.probe_scores import UNITS, Part, refitted, single
+from worldbench.metrics.probe_scores import UNITS, Part, refitted, single, wider
 
 
 def _targets(world: Automaton, at: Positions) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -106,7 +106,7 @@ class StateProbe(Metric):
         for name, label in classes.items():
             hit, seen = classified(h, label, world.classes(name), half, everything)
             share = Score.share(np.bincount(at.row, hit, n), np.bincount(at.row, seen, n), UNITS)
-            scores[name] = _wider(scores[name], share)
+            scores[name] = wider(scores[name], share)
             mixed = label.copy()
             rng = streams.generator("evaluation", seed, "probe shuffle")
             for part in (half, ~half):
@@ -148,15 +148,6 @@ def classified(
 def _bounds(name: str) -> tuple[float, float]:
     """The least and the greatest possible value of a score."""
     return (0.0, np.inf) if name.endswith("_median_error") else (-np.inf if name.endswith("_r2") else 0.0, 1.0)
-
-
-def _wider(a: Score, b: Score) -> Score:
-    """The first score with the interval that holds both intervals. Refits do not differ where nothing is missed, and
-    the interval of a share knows no fit."""
-    if a.interval is None or b.interval is None:
-        return Score(a.value, a.n)
-    ends = min(a.interval[0], b.interval[0]), max(a.interval[1], b.interval[1])
-    return Score(a.value, a.n, ends, a.over)
 
 
 METRIC = StateProbe()

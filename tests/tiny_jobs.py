@@ -36,6 +36,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "maze-solve.percolation": {"percolation": 0.5},
     "maze-solve.least_moves": {"least_moves": 4},
     "group.group": {"group": "Z5"},
+    "othello.size": {"size": 6},
     "hmm.process": {"process": "rrxor(p1=0.4)"},
     "data.documents": {"documents": 5},
     "model.heads": {"heads": 2},

@@ -229,6 +229,22 @@ class HasGoals(Protocol):
         ...
 
 
+@without("the world {name!r} has no board")
+@runtime_checkable
+class HasBoards(Protocol):
+    """A state of the world is a board of squares."""
+
+    board_shape: tuple[int, int]
+    """Rows and columns of the board."""
+    square_of_action: np.ndarray
+    """The square that each action names, int [A]; -1 for an action that names none."""
+
+    def boards(self, states: Any, /) -> Mapping[str, np.ndarray]:
+        """The class of every square, int [N, squares], row by row, by the name of a view. Class 0 is an empty square.
+        The first view is in the terms of the player to move."""
+        ...
+
+
 @without("the world {name!r} has no checkers of answers")
 @runtime_checkable
 class HasCheckers(Protocol):
@@ -266,6 +282,6 @@ class HasDamage(Protocol):
 
 ABILITIES: tuple[type, ...] = (
     HasLaw, HasEntropies, HasHistories, HasDistance, HasBudget, HasMap, HasBeliefs, HasComponents, HasTellings,
-    HasMinimalPairs, HasDrawings, HasShifts, HasGoals, HasCheckers, HasLonger, HasDamage,
+    HasMinimalPairs, HasDrawings, HasShifts, HasGoals, HasBoards, HasCheckers, HasLonger, HasDamage,
 )  # fmt: skip
 """All abilities."""

@@ -1,0 +1,1 @@
+"""Othello: games whose players never see the board."""
