@@ -105,7 +105,7 @@ class HasHistories(Protocol):
         structural key of the state (a random backward walk).
 
         uniform: random numbers [N, W] in [0, 1), W at least the largest of `moves`. A row has length 0 if no such
-        prefix exists.
+        prefix exists. In a world whose states fix the number of tokens (Othello), `moves` is not used.
         """
         ...
 
