@@ -119,7 +119,7 @@ class BoardProbe(Metric):
 
         h = hidden_at(model, documents, at.row, at.prefix_length)
         scores = refitted(lambda part: values(h, part), n, lambda name: (0.0, 1.0))
-        untrained, everything = model.untrained(evaluation.seed), Part(-1, 0)
+        untrained, everything = model.untrained(evaluation.seed), Part()
         if untrained is not None:
             plain = values(hidden_at(untrained, documents, at.row, at.prefix_length), everything)
             scores |= {f"{view}_untrained": single(value, n) for view, value in plain.items()}
