@@ -93,7 +93,7 @@ def test_every_exception_names_a_statement(name: str) -> None:
     chosen = {metric: metrics[metric].load() for metric in metrics.names()}
     for key in made(name, tiny_env(name)).exceptions:
         statement, subject = key.split(" ")
-        metric, score = statement.split(".")
+        metric, score = statement.split(".", 1)
         about = {d.score for d in chosen[metric].damage if d.effect(subject) != "any"}
         about |= {e.score for e in chosen[metric].expects.get(subject, ())}
         assert score in about or (subject, score) == ("references", chosen[metric].primary), key
