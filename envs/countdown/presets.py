@@ -4,12 +4,46 @@ from __future__ import annotations
 
 from worldbench.core.presets import Preset
 
+THREE = {"numbers": 3, "largest": 15, "least_target": 5, "most_target": 40, "largest_result": 60, "pauses": 4}
+SMALL = {"batch": 128, "warmup": 100, "weight_decay": 0.1}
+PAPER = {
+    "steps": 100_000,
+    "batch": 1024,
+    "schedule": "constant",
+    "learning_rate": 3e-4,
+    "warmup": 0,
+    "weight_decay": 0.1,
+    "precision": "bf16",
+    "accumulate": 0,
+}
+DEEP = {"layers": 12, "heads": 12, "width": 768}
+
 PRESETS = {
     "quick": Preset(
-        line="three numbers up to 15 and targets from 5 to 40; minutes on one CPU core",
-        env={"numbers": 3, "largest": 15, "least_target": 5, "most_target": 40, "largest_result": 60, "pauses": 4},
+        line="three numbers up to 15 and targets from 5 to 40, every problem new; takes minutes on two CPU cores",
+        env=THREE,
         model={"layers": 4, "heads": 4, "width": 64},
-        train={"steps": 3000, "batch": 128, "warmup": 100, "weight_decay": 0.1},
-        sizes="short",
+        train={**SMALL, "steps": 4000},
+        sizes="countdown",
+    ),
+    "small": Preset(
+        line="the problems of quick, with fewer steps, for tables of many runs",
+        env=THREE,
+        model={"layers": 4, "heads": 4, "width": 64},
+        train={**SMALL, "steps": 2000},
+        sizes="countdown",
+    ),
+    "standard": Preset(
+        line="four numbers up to 99 and targets from 10 to 100, every problem new; needs one GPU",
+        model={"layers": 8, "heads": 8, "width": 384},
+        train={**PAPER, "steps": 50_000, "batch": 512},
+        sizes="countdown",
+    ),
+    "paper": Preset(
+        line="500,000 problems, the published recipe of NextLat (arXiv 2511.05963, Table 5); needs one GPU",
+        data={"documents": 500_000},
+        model=DEEP,
+        train=PAPER,
+        sizes="countdown",
     ),
 }

@@ -4,12 +4,42 @@ from __future__ import annotations
 
 from worldbench.core.presets import Preset
 
+SMALL = {"batch": 64, "optimizer": "muon", "warmup": 100}
+
 PRESETS = {
     "quick": Preset(
-        line="games on 6 x 6 squares, every game new; minutes on one CPU core",
+        line="games on 6 x 6 squares, every game new; takes minutes on two CPU cores",
         env={"size": 6},
         model={"layers": 6, "heads": 4, "width": 64},
-        train={"steps": 3000, "batch": 64, "warmup": 100},
+        train={**SMALL, "steps": 4000},
         sizes="middle",
+    ),
+    "small": Preset(
+        line="the games of quick, a smaller network and fewer steps, for tables of many runs",
+        env={"size": 6},
+        model={"layers": 4, "heads": 4, "width": 64},
+        train={**SMALL, "steps": 1500},
+        sizes="middle",
+    ),
+    "standard": Preset(
+        line="games on 8 x 8 squares, every game new; needs one GPU",
+        env={"size": 8},
+        model={"layers": 8, "heads": 8, "width": 256},
+        train={"steps": 40_000, "batch": 512, "learning_rate": 5e-4, "warmup": 1000, "precision": "bf16"},
+        sizes="long",
+    ),
+    "paper": Preset(
+        line="8 x 8 squares, the network of Othello-GPT (arXiv 2210.13382) on 20 million new games; needs one GPU",
+        env={"size": 8},
+        model={"layers": 8, "heads": 8, "width": 512},
+        train={
+            "steps": 39_000,
+            "batch": 512,
+            "learning_rate": 5e-4,
+            "warmup": 1000,
+            "precision": "bf16",
+            "accumulate": 0,
+        },
+        sizes="long",
     ),
 }

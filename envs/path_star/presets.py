@@ -4,19 +4,49 @@ from __future__ import annotations
 
 from worldbench.core.presets import Preset
 
-TRAIN = {
-    "batch": 128,
+STAR = {"arms": 2, "length": 4, "labels": 12}
+SMALL = {"batch": 128, "schedule": "constant", "learning_rate": 2e-3, "warmup": 100, "weight_decay": 0.1}
+PAPER = {
+    "steps": 20_000,
+    "batch": 512,
     "schedule": "constant",
-    "learning_rate": 2e-3,
-    "warmup": 100,
+    "learning_rate": 5e-4,
+    "warmup": 0,
     "weight_decay": 0.1,
+    "clip": 100.0,
+    "precision": "bf16",
+    "accumulate": 0,
 }
+DEEP = {"layers": 12, "heads": 6, "width": 384}
+
 PRESETS = {
     "quick": Preset(
-        line="two arms of four nodes, 12 labels; three minutes on one CPU core for GPT",
-        env={"arms": 2, "length": 4, "labels": 12},
+        line="G(2,4) with 12 labels, every graph new; takes minutes on two CPU cores",
+        env=STAR,
         model={"layers": 4, "heads": 4, "width": 64},
-        train={**TRAIN, "steps": 2000},
+        train={**SMALL, "steps": 4000},
         sizes="star",
+    ),
+    "small": Preset(
+        line="the graphs of quick, with half the steps, for tables of many runs",
+        env=STAR,
+        model={"layers": 4, "heads": 4, "width": 64},
+        train={**SMALL, "steps": 2000},
+        sizes="star",
+    ),
+    "standard": Preset(
+        line="G(5,5) with 100 labels, every graph new; needs one GPU",
+        env={"arms": 5, "length": 5},
+        model=DEEP,
+        train=PAPER,
+        sizes="star-5",
+    ),
+    "paper": Preset(
+        line="G(5,5), 200,000 graphs, the published recipe of NextLat (arXiv 2511.05963, Table 5); needs one GPU",
+        env={"arms": 5, "length": 5},
+        data={"documents": 200_000},
+        model=DEEP,
+        train=PAPER,
+        sizes="star-5",
     ),
 }

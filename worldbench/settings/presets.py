@@ -20,6 +20,17 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "mtp": {"horizon": 2},
         "jtp": {"horizon": 2},
     },
+    "star-5": {
+        "nextlat": {"horizon": 3, "lambda_h": 1.0, "lambda_kl": 1.0, "dynamics_factor": 0.5},
+        "mtp": {"horizon": 3},
+        "jtp": {"horizon": 3},
+    },
+    "countdown": {
+        "nextlat": {"horizon": 1, "lambda_h": 2.0, "lambda_kl": 1.0, "dynamics_factor": 0.5},
+        "mtp": {"horizon": 1},
+        "jtp": {"horizon": 1},
+    },
+    "group": {"nextlat": {"horizon": 1, "lambda_h": 1.0, "lambda_kl": 0.0, "dynamics_factor": 1.0}},
     "middle": {
         "nextlat": {"horizon": 4, "lambda_kl": 0.1},
         "bst": {"pairs": 0.25},
@@ -39,8 +50,8 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "jtp": {"horizon": 8},
     },
 }
-"""Options of the objectives for documents of about 10, 30 and 100 tokens, for path-star graphs with arms of four nodes
-(the horizon reaches the goal), and those of the paper (arXiv 2511.05963)."""
+"""Options of the objectives for documents of about 10, 30 and 100 tokens, and those of the paper (arXiv 2511.05963,
+Table 5): for Manhattan (`paper`), path-star graphs with arms of four and five nodes, Countdown, and groups."""
 GROUPS = ("env", "data", "model", "train", "eval")
 
 
