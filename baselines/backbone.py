@@ -65,20 +65,27 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():  # The compiler derives a backward pass of its own.
+            x = unrounded(x)
+            return x * (x.square().mean(-1, keepdim=True) + NORM_EPS).rsqrt() * self.weight
         return _RMSNorm.apply(unrounded(x), self.weight)  # type: ignore[return-value]
 
 
 def rotary_table(length: int, head_size: int, device: torch.device | str | None = None) -> Tensor:
-    """Rotary factors exp(i position theta^(-2k/C)), complex64 [length, C / 2] (Su et al. 2021, arXiv 2104.09864)."""
+    """Rotary factors exp(i position theta^(-2k/C)), fp32 [length, C / 2, 2]: real and imaginary part (Su et al. 2021,
+    arXiv 2104.09864)."""
     frequency = ROTARY_THETA ** (-torch.arange(0, head_size, 2, dtype=torch.float64) / head_size)
     angle = torch.arange(length, dtype=torch.float64)[:, None] * frequency[None, :]
-    return torch.polar(torch.ones_like(angle), angle).to(torch.complex64).to(device)
+    return torch.view_as_real(torch.polar(torch.ones_like(angle), angle).to(torch.complex64)).to(device)
 
 
 def rotate(x_BTHC: Tensor, rotation: Tensor) -> Tensor:
-    """Rotate the pairs of channels of x by `rotation`, complex and broadcast over [B, T, H, C / 2]."""
-    pairs = torch.view_as_complex(unrounded(x_BTHC).unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * rotation).flatten(-2)
+    """Rotate the pairs of channels of x by `rotation`, broadcast over [B, T, H, C / 2, 2]."""
+    pairs = unrounded(x_BTHC).unflatten(-1, (-1, 2))
+    if torch.compiler.is_compiling():  # The compiler generates no code for complex numbers.
+        (a, b), (c, s) = pairs.unbind(-1), rotation.unbind(-1)
+        return torch.stack([a * c - b * s, a * s + b * c], dim=-1).flatten(-2)
+    return torch.view_as_real(torch.view_as_complex(pairs) * torch.view_as_complex(rotation)).flatten(-2)
 
 
 class Block(nn.Module):
@@ -123,7 +130,7 @@ class Encoder(nn.Module):
         self._rotation: Tensor | None = None
 
     def rotation(self, length: int, device: torch.device) -> Tensor:
-        """Rotary factors of positions 0 .. length - 1, or more, complex64 [.., C / 2]."""
+        """Rotary factors of positions 0 .. length - 1, or more, [.., C / 2, 2]."""
         if self._rotation is None or len(self._rotation) < length or self._rotation.device != device:
             # A table made during prediction is also used in training, where autograd cannot save inference tensors.
             with torch.inference_mode(False):
@@ -131,7 +138,7 @@ class Encoder(nn.Module):
         return self._rotation
 
     def rotation_at(self, t: int, position: Tensor | None, device: torch.device, longest: int | None = None) -> Tensor:
-        """Rotary factors of T tokens, to broadcast over [B, T, H, C / 2].
+        """Rotary factors of T tokens, to broadcast over [B, T, H, C / 2, 2].
 
         position: int [B, T], below `longest` (None: below T); None: 0 .. T - 1.
         """

@@ -102,6 +102,10 @@ class BST(Objective):
         """Those of both encoders, and of the SwiGLU of the text head."""
         return super().inner_matrices() + matrices(self.suffix, self.text_head)
 
+    def compiled_parts(self) -> list[tuple[nn.Module, bool]]:
+        """The blocks of both encoders, and the text head. Rows of suffixes and the number of pairs vary."""
+        return [*super().compiled_parts(), *((block, True) for block in self.suffix.blocks), (self.text_head, True)]
+
     # Suffixes
 
     def encode_suffixes(self, tokens_NS: Tensor, length: Tensor) -> Tensor:

@@ -168,7 +168,7 @@ class Engine:
         self.forwards = 0
         """Number of forward passes since the engine was made."""
         self.lengths = np.zeros(0, np.int64)
-        self.table = rotary_table(0, self.head_size, self.device)
+        self.table = torch.view_as_complex(rotary_table(0, self.head_size, self.device))
         self.below: Tensor | None = None
         """Input of the last block in the last forward pass, [B, K, D]."""
 
@@ -176,7 +176,7 @@ class Engine:
         """Clear the cache. room: the largest number of tokens that a row will hold."""
         self.lengths, self.room = np.zeros(rows, np.int64), room
         if len(self.table) < room:
-            self.table = rotary_table(room, self.head_size, self.device)
+            self.table = torch.view_as_complex(rotary_table(room, self.head_size, self.device))
         for block in self.blocks:
             block.start(rows, room)
 

@@ -128,6 +128,10 @@ class JTP(Objective):
         """Those of the blocks, and of the planning attention. Its biases by head and distance are a table."""
         return super().inner_matrices() + matrices(self.planning.qkv, self.planning.out)
 
+    def compiled_parts(self) -> list[tuple[nn.Module, bool]]:
+        """The blocks, and the planning attention, whose number of positions varies."""
+        return [*super().compiled_parts(), (self.planning, True)]
+
     def plan(self, h_MD: Tensor, e_MSD: Tensor) -> Tensor:
         """The input of the unembedding for every slot, [M, S, D], from hidden states h_t [M, D] and the embeddings of
         x_t, x_{t+1}, .. [M, S, D]."""

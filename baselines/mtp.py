@@ -69,6 +69,10 @@ class MTP(Objective):
         """Those of the blocks, the blocks of the heads included."""
         return super().inner_matrices() + matrices(self.heads)
 
+    def compiled_parts(self) -> list[tuple[nn.Module, bool]]:
+        """All blocks, those of the heads included."""
+        return [*super().compiled_parts(), *((head.block, False) for head in self.heads)]
+
     def counts(self, batch: Batch) -> dict[str, Count]:
         return tokens_ahead(batch, self.config.horizon)
 

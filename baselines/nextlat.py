@@ -146,6 +146,10 @@ class NextLat(Objective):
         """Those of the blocks and of the dynamics."""
         return super().inner_matrices() + matrices(self.dynamics)
 
+    def compiled_parts(self) -> list[tuple[nn.Module, bool]]:
+        """The blocks, and the dynamics, which get one column less in each step of a rollout."""
+        return [*super().compiled_parts(), (self.dynamics, True)]
+
     def clip_groups(self) -> list[list[nn.Parameter]]:
         """With the control `cut` the gradient of the transformer is clipped without that of the dynamics, as GPT's
         is."""

@@ -172,6 +172,16 @@ class Objective(nn.Module, abc.ABC):
         trunk = getattr(self, "trunk", None)
         return [] if trunk is None else matrices(trunk.blocks)
 
+    def compiled_parts(self) -> list[tuple[nn.Module, bool]]:
+        """The modules whose `forward` is compiled for training (`train.compile`), and whether the sizes of their inputs
+        vary from step to step.
+
+        By default the blocks of the trunk, which get all rows in every step; nothing where there is no trunk. No module
+        may have hooks, and `forward` must not depend on numbers in its tensors.
+        """
+        trunk = getattr(self, "trunk", None)
+        return [] if trunk is None else [(block, False) for block in trunk.blocks]
+
     def clip_groups(self) -> list[list[nn.Parameter]]:
         """Groups of parameters. The gradient of each group is clipped by its own norm."""
         return [list(self.parameters())]

@@ -71,6 +71,7 @@ NEEDS_HARDWARE = {
     "train.threads": "changes the last bits only, and not on every machine",
     "train.processes": "needs torchrun (see test_processes.py)",
     "train.device": "needs a GPU",
+    "train.compile": "needs a C++ compiler; tests/test_compiled.py",
     "train.products": "changes the last bits only, and not of small matrices; tests/test_products.py",
 }
 

@@ -59,7 +59,10 @@ def fit(prepared: Prepared, folder: Path, display: Display, together: Together |
     threads = counted(config.threads, "thread")
     if config.processes > 1:
         threads = f"{counted(config.processes, 'process', 'processes')} of {threads}"
-    display.say(f"training {job.model}: {size}, {config.device}, {threads}")
+    how = [size, config.device, threads]
+    how += [config.precision] if config.precision != "fp32" else []
+    how += ["compiled, which takes some time before the first step"] if config.compile else []
+    display.say(f"training {job.model}: {', '.join(how)}")
     if 0 < config.row_tokens < world.input_length:
         display.say(
             f"train.row_tokens {config.row_tokens} is less than the longest document has input tokens "

@@ -77,6 +77,9 @@ class TrainConfig:
     """The precision of matrix products and attention in training. bf16: they round their inputs to bf16 (autocast);
     weights, losses and the optimizer's state stay in fp32. tf32: only for cuda. Scores and the learning curve are
     always computed in fp32."""
+    compile: bool = field(default=False, metadata=LATER)
+    """Compile the blocks of the network by torch.compile, for training alone. It takes time before the first step, and
+    needs a C++ compiler on the CPU, or Triton on cuda."""
     log_every: int = field(default=10, metadata=EXECUTION)
     """Number of steps between the training losses in metrics.jsonl."""
     save_every: float = field(default=30.0, metadata=EXECUTION)

@@ -107,8 +107,9 @@ def keep_freed_memory() -> bool:
     return False
 
 
-def fingerprint(device: str, products: str = TORCH, precision: str = "fp32") -> str:
-    """16 hex digits: a digest of the weights of a tiny transformer after two fixed steps, with the present threads.
+def fingerprint(device: str, products: str = TORCH, precision: str = "fp32", compiler: str = "") -> str:
+    """16 hex digits: a digest of the weights of a tiny transformer after two fixed steps, with the present threads, and
+    of the name of the compiler, if there is one (`train.compile`).
 
     Equal fingerprints mean that matrix products, attention, norms, exponentials, gradients and Adam round alike.
     """
@@ -133,27 +134,29 @@ def fingerprint(device: str, products: str = TORCH, precision: str = "fp32") -> 
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
     raw = b"".join(w.detach().cpu().numpy().tobytes() for w in weights)
-    return hashlib.sha256(raw).hexdigest()[:16]
+    return hashlib.sha256(raw + compiler.encode()).hexdigest()[:16]
 
 
-def arithmetic(device: str, products: str = TORCH, precision: str = "fp32") -> Arithmetic:
+def arithmetic(device: str, products: str = TORCH, precision: str = "fp32", compiler: str = "") -> Arithmetic:
     """The hardware behind `device`, its instruction set, and the fingerprint of its arithmetic in this process."""
     cuda = device == "cuda"
     return Arithmetic(
         device=torch.cuda.get_device_name() if cuda else processor(),
         instructions=None if cuda else torch.backends.cpu.get_cpu_capability(),
-        fingerprint=fingerprint(device, products, precision),
+        fingerprint=fingerprint(device, products, precision, compiler),
     )
 
 
-def guard(folder: Path, device: str, goes_on: bool, products: str = TORCH, precision: str = "fp32") -> None:
+def guard(
+    folder: Path, device: str, goes_on: bool, products: str = TORCH, precision: str = "fp32", compiler: str = ""
+) -> None:
     """Record the arithmetic at the start of a training; when a training is continued, compare it with the record.
 
     folder: the run folder; the record is `checkpoint/arithmetic.json`. goes_on: whether a saved state is continued.
-    precision: `train.precision`. Raises RunError if the arithmetic differs: the weights would then be those of neither
-    machine.
+    precision: `train.precision`. compiler: what `compiled.toolchain` names, with `train.compile`. Raises RunError if
+    the arithmetic differs: the weights would then be those of neither machine.
     """
-    path, here = folder / "checkpoint" / "arithmetic.json", arithmetic(device, products, precision)
+    path, here = folder / "checkpoint" / "arithmetic.json", arithmetic(device, products, precision, compiler)
     if not goes_on:
         write(path, here)
         return
@@ -166,6 +169,7 @@ def guard(folder: Path, device: str, goes_on: bool, products: str = TORCH, preci
         way = f"set ATEN_CPU_CAPABILITY={began.instructions.lower()} on a processor that has these instructions"
     elif began.device == here.device:
         way = "set the environment variables of the math libraries (MKL_.., ONEDNN_..) as they were"
+        way += ", and use the compiler of that time" if compiler else ""
     else:
         way = "go on there"
     raise RunError(

@@ -1,5 +1,4 @@
-"""The trainer of every objective, on CPU or CUDA. A resumed run gives the same bits as one that never
-stopped."""
+"""The trainer of every objective, on CPU or CUDA. A resumed run gives the same bits as one that never stopped."""
 
 from __future__ import annotations
 
@@ -29,6 +28,7 @@ from worldbench.settings.train import DataConfig, TrainConfig
 from worldbench.training import checkpoint, curve, training_log
 from worldbench.training.ahead import Ahead
 from worldbench.training.arithmetic import guard, resolve_device, resolve_products, set_up
+from worldbench.training.compiled import Compiled, toolchain
 from worldbench.training.memory import automatic_parts
 from worldbench.training.optimizer import apply_gradients, learning_rate, make_optimizer, set_rates
 from worldbench.training.parallel import ALONE, Lost, Together
@@ -70,6 +70,7 @@ class Trainer:
         self.objective = objective.to(self.device)
         self.products = resolve_products(config.products, self.device, config.precision)
         use_products(self.objective, self.products)
+        self.compiled = Compiled(self.objective, self.device) if config.compile else None
         self.optimizer = make_optimizer(self.objective, config)
         self.stream = TrainingStream(world, data, config, seed)
         self.held_out: Documents = curve.documents(world, config.curve_documents)
@@ -138,14 +139,25 @@ class Trainer:
         sums: dict[str, torch.Tensor] = {}
         with self._prepared.beside(step + 1 if self.ahead and step + 1 < self.config.steps else None):
             for part in parts:
-                with computing(self.config.precision, self.device):
-                    terms = self.objective.backward(part, totals)
-                for name, value in terms.items():
+                for name, value in self._gradients(part, totals).items():
                     sums[name] = sums.get(name, 0) + value
             sums = self.together.sum_gradients(list(self.objective.parameters()), sums)
             set_rates(self.optimizer, self.config, step)
             apply_gradients(self.objective, self.optimizer, self.config)
         return sums
+
+    def _gradients(self, part: Batch, totals: dict[str, Any]) -> dict[str, torch.Tensor]:
+        compiled = self.compiled.used() if self.compiled else contextlib.nullcontext()
+        with computing(self.config.precision, self.device), compiled:
+            return self.objective.backward(part, totals)
+
+    def _compile(self) -> None:
+        """Compile on the rows of the first step, whichever step comes next. See compiled.py."""
+        parts, totals, _ = self._prepare(0)
+        self.objective.train()
+        for part in parts:
+            self._gradients(part, totals)
+        self.objective.zero_grad(set_to_none=True)
 
     # The whole run
 
@@ -158,6 +170,8 @@ class Trainer:
         c, leads = self.config, self.together.leads
         with contextlib.closing(self._prepared), self._opened() as (done, log):
             done = self.together.share(done, self.objective, self.optimizer)
+            if self.compiled:
+                self._compile()
             started = saved = time.monotonic()
             for step in range(done, c.steps):
                 try:
@@ -231,7 +245,8 @@ class Trainer:
             yield 0, training_log.Unwritten()
             return
         path, state = self.folder / "metrics.jsonl", checkpoint.state_path(self.folder)
-        guard(self.folder, self.device, state.exists(), self.products, self.config.precision)
+        compiler = toolchain(self.device) if self.compiled else ""
+        guard(self.folder, self.device, state.exists(), self.products, self.config.precision, compiler)
         about = checkpoint.load_state(self.folder, self.objective, self.optimizer)
         if about is None or about.log is None:
             # The presence of the last weights means that training is complete, which it no longer is.
