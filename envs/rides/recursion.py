@@ -29,13 +29,13 @@ from worldbench.envs.rides.held_out import HeldOut
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-WHOLE_BYTES = 100_000_000
+WHOLE_BYTES = 250_000_000
 """All times are kept if the values S of all destinations of the map need at most so many bytes."""
 LEAST_EVERY, MOST_KEPT = 16, 8
 """Otherwise every `every`th time is kept: at least LEAST_EVERY, and at most about MOST_KEPT times in all."""
 DENSE_SHARE = 1.4
 """Maps of at most DENSE_SHARE * L * L places are computed by `Dense`, which is faster there."""
-MOST_DESTINATIONS = 64
+DENSE_AT_ONCE, CONE_AT_ONCE = 128, 64
 """Most destinations of one block."""
 MOST_CODES = 1 << 21
 """Most codes of one block, unless one destination alone has more."""
@@ -120,8 +120,11 @@ class Recursion:
         self.whole = every == 1
         self.times = np.array([*range(every, max_moves + 1, every), max_moves + 1])
         self.dense = self.whole or n <= DENSE_SHARE * max_moves**2
-        most = BLOCK_BYTES // (8 * len(self.times) * n) if self.dense else MOST_CODES // n
-        self.at_once = max(1, min(MOST_DESTINATIONS, most))
+        if self.dense:
+            most = min(DENSE_AT_ONCE, BLOCK_BYTES // (8 * len(self.times) * n))
+        else:
+            most = min(CONE_AT_ONCE, MOST_CODES // n)
+        self.at_once = max(1, most)
 
     def blocks(
         self, destinations: np.ndarray, row: np.ndarray, place: np.ndarray, moves: np.ndarray
