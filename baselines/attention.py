@@ -116,7 +116,9 @@ def _attend_in_pieces(q_BTHC: Tensor, k_BTHC: Tensor, v_BTHC: Tensor, pieces: Pi
     q, k, v = (x.flatten(0, 1).to(v_BTHC.dtype) for x in (q_BTHC, k_BTHC, v_BTHC))
     whole = pieces.longest
     # A window of no token ahead is causal attention.
-    return varlen_attn(q, k, v, pieces.starts, pieces.starts, whole, whole, window_size=(-1, 0))
+    out = varlen_attn(q, k, v, pieces.starts, pieces.starts, whole, whole, window_size=(-1, 0))
+    assert isinstance(out, Tensor)
+    return out
 
 
 def own_documents(

@@ -46,8 +46,8 @@ def kernel(
     parts = []
     for low, high in itertools.pairwise(cuts):
         assert 0 < high - low <= longest
-        one = (x[low:high].transpose(0, 1)[None] for x in (q, k, v))
-        parts.append(F.scaled_dot_product_attention(*one, is_causal=True)[0].transpose(0, 1))
+        query, key, value = (x[low:high].transpose(0, 1)[None] for x in (q, k, v))
+        parts.append(F.scaled_dot_product_attention(query, key, value, is_causal=True)[0].transpose(0, 1))
     return torch.cat(parts)
 
 
