@@ -1,11 +1,14 @@
 """Training on a graphics card: every objective gives the same bits again, in every precision, and every world is
-trained in and scored. (Decoding, metrics and several cards: `test_cuda_models.py`.)"""
+trained in and scored. (Decoding, metrics and compiled training: `test_cuda_models.py`; two
+cards: `test_torchrun.py`.)"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -43,6 +46,16 @@ def trained(out: Path, world: str, model: str, *more: str) -> Path:
     )
     assert code == 0, said
     return next(out.glob(f"{world}-{model}-*"))
+
+
+@contextlib.contextmanager
+def no_waiting() -> Iterator[None]:
+    """torch raises an error at any operation that would wait for the card."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
@@ -120,14 +133,11 @@ def test_a_world_is_trained_and_scored(tmp_path: Path, world: str) -> None:
 )
 @pytest.mark.parametrize("model", TRAINED)
 def test_a_step_never_waits_for_the_card(tmp_path: Path, model: str, optimizer: str, precision: str) -> None:
-    """The second step and the making of the third batch: torch raises an error at any operation that would wait."""
+    """The second step and the making of the third batch."""
     t = trainer(
         tmp_path, model, steps=4, accumulate=2, row_tokens=25, device="cuda", optimizer=optimizer, precision=precision
     )
     t.step(0)
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         losses = t.step(1)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     assert all(bool(torch.isfinite(x)) for x in losses.values())

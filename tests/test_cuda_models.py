@@ -1,4 +1,5 @@
-"""Models on a graphics card: attention, decoding and every metric give what they give on the processor."""
+"""Models on a graphics card: attention, decoding and every metric give what they give on the processor; compiled
+training. The compiler takes the longest, so it comes last."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_resume import trainer
+from test_cuda import NEAR, STEPS, no_waiting
+from test_resume import stop_and_go_on, trainer
 from tiny_runs import SIZES
 
 from worldbench.baselines.acceptance import uniforms
@@ -118,3 +120,22 @@ def test_every_metric_on_the_card_is_near_that_on_the_processor(tmp_path: Path, 
     assert missing["cuda"] == missing["cpu"]
     kl = [found[device].scores["excess_loss"].value("kl") for device in models]
     assert kl[1] == pytest.approx(kl[0], rel=1e-3)
+
+
+@pytest.mark.parametrize(("model", "precision"), [("gpt", "fp32"), ("nextlat", "bf16")])
+def test_compiled_training_repeats_its_bits_and_is_near_the_same_training(
+    tmp_path: Path, model: str, precision: str
+) -> None:
+    """The same bits after a stop; near training without the compiler; and no compiled step waits for the card."""
+    stop_and_go_on(tmp_path, model, 5, {}, compile=True, precision=precision, device="cuda")
+    losses = []
+    for compiled in (False, True):
+        t = trainer(
+            tmp_path / str(compiled), model, device="cuda", row_tokens=25, steps=STEPS, compile=compiled,
+            precision=precision,
+        )  # fmt: skip
+        losses.append([{term: float(x) for term, x in t.step(step).items()} for step in range(STEPS - 2)])
+        with no_waiting():
+            t.step(STEPS - 2)
+    for exact, found in zip(*losses):
+        assert found == pytest.approx(exact, rel=NEAR.get(precision, 1e-3))

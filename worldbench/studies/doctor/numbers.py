@@ -139,7 +139,10 @@ def compiled(device: Device) -> Outcome:
         seconds = time.monotonic() - started
     if not torch.allclose(got, work(x, w), rtol=1e-3, atol=1e-4):
         raise RunError("a compiled function gives other numbers than the function itself")
-    return Outcome(f"torch.compile works ({seconds:.1f} s for a small function)", values={"compile_seconds": seconds})
+    return Outcome(
+        f"train.compile can be used: torch.compile works ({seconds:.1f} s for a small function)",
+        values={"compile_seconds": seconds},
+    )
 
 
 def _set_up(device: Device) -> None:
