@@ -8,7 +8,9 @@ where u' is u without its first token. The empty context is smoothed with the un
 Contexts include tokens of the prompt, and never cross the start of a document. Where documents have labels of their
 own, x is the label.
 
-Shape letters: N, B rows, T tokens, K context tokens, A answers, V vocabulary, C distinct contexts.
+Only counts above 0 are stored, so memory grows with the number of different n-grams, not with the vocabulary.
+
+Shape letters: N, B rows, T tokens, K context tokens, A answers, V vocabulary, C distinct contexts, G distinct n-grams.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from worldbench.core.errors import InputError
 from worldbench.core.hashing import extended
 from worldbench.core.model import Decoder, SequenceModel, refuse_condition
 from worldbench.core.world import World
+
+CELLS = 1 << 22
+"""Probabilities computed together, to limit memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +61,13 @@ class NGram(SequenceModel):
                 f"the world {world.name!r} asks for tokens that are not among the answers of its vocabulary, "
                 "so an n-gram model cannot count them"
             )
-        self._tables = []  # by context length: sorted hashes [C], counts [C, A]
+        self._tables = []  # by context length: sorted hashes [C], first n-gram of each [C + 1], answers [G], counts [G]
         for k in range(self.reach + 1):
             far = t + 1 >= k
             contexts, inverse = np.unique(windows[k][row[far], t[far]], return_inverse=True)
-            counts = np.zeros((len(contexts), len(self.answers)))
-            np.add.at(counts, (inverse, asked[far]), 1)
-            self._tables.append((contexts, counts))
+            pairs, counts = np.unique(inverse * np.int64(len(self.answers)) + asked[far], return_counts=True)
+            first = np.searchsorted(pairs // len(self.answers), np.arange(len(contexts) + 1))
+            self._tables.append((contexts, first, (pairs % len(self.answers)).astype(np.int32), counts.astype(float)))
 
     def _windows(self, tokens: np.ndarray) -> list[np.ndarray]:
         """For each k = 0 .. reach, the hashes of the k tokens that end at each position, uint64 [N, T]. Before position
@@ -86,14 +91,19 @@ class NGram(SequenceModel):
         """
         n = len(seen)
         p = np.full((n, len(self.answers)), 1 / len(self.answers))
-        for k, (contexts, counts) in enumerate(self._tables):
+        for k, (contexts, first, answers, counts) in enumerate(self._tables):
             if not len(contexts):
                 continue
             at = np.minimum(np.searchsorted(contexts, hashes[k]), len(contexts) - 1)
-            known = (contexts[at] == hashes[k]) & (seen >= k)
-            c = counts[at[known]]
-            kinds = (c > 0).sum(axis=1, keepdims=True)
-            p[known] = (c + kinds * p[known]) / (c.sum(axis=1, keepdims=True) + kinds)
+            known = np.flatnonzero((contexts[at] == hashes[k]) & (seen >= k))
+            begin = first[at[known]]
+            kinds = first[at[known] + 1] - begin
+            row = np.repeat(known, kinds)
+            gram = np.arange(len(row)) + np.repeat(begin - (np.cumsum(kinds) - kinds), kinds)
+            total = np.bincount(row, counts[gram], minlength=n)[known]
+            p[known] *= kinds[:, None]
+            p[row, answers[gram]] += counts[gram]
+            p[known] /= (total + kinds)[:, None]
         return p
 
     def _spread(self, law: np.ndarray) -> np.ndarray:
@@ -105,7 +115,11 @@ class NGram(SequenceModel):
         n, width = tokens.shape
         windows = [w.ravel() for w in self._windows(np.asarray(tokens))]
         seen = np.tile(np.arange(1, width + 1), n)
-        return self._spread(self.law(windows, seen).reshape(n, width, -1))
+        out = np.empty((n * width, self.size), np.float32)
+        for low in range(0, len(out), step := max(1, CELLS // self.size)):
+            part = slice(low, low + step)
+            out[part] = self._spread(self.law([w[part] for w in windows], seen[part]))
+        return out.reshape(n, width, self.size)
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> NGramDecoder:
         refuse_condition(self.name, condition)

@@ -58,3 +58,10 @@ worlds.add(
     config="worldbench.envs.othello.config:OthelloConfig",
     presets="worldbench.envs.othello.presets:PRESETS",
 )
+worlds.add(
+    "text",
+    "windows of text files, as bytes or as tokens of a byte-pair encoding; no states are known",
+    "worldbench.envs.text.world:TextWorld",
+    config="worldbench.envs.text.config:TextConfig",
+    presets="worldbench.envs.text.presets:PRESETS",
+)

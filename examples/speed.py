@@ -15,6 +15,7 @@ from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.envs.text.world import TextWorld
 
 
 def seconds(work: Callable[[], object], tries: int = 5) -> float:
@@ -42,6 +43,11 @@ def main() -> None:
             f"maze-solve 10x10 {kind}: "
             f"{4096 / seconds(lambda w=world: w.sample(0, 'train', 0, 4096), 3):,.0f} documents per second"
         )
+    text = TextWorld()
+    print(
+        f"text, windows of {text.context} bytes: "
+        f"{4096 * text.context / seconds(lambda: text.sample(0, 'train', 0, 4096)) / 1e6:.1f} million bytes per second"
+    )
     city = TaxiWorld(TaxiConfig(map="city:500", min_moves=5, max_moves=60))
     tokens = int(city.sample(0, "train", 0, 16_384).length.sum())
     print(

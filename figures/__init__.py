@@ -65,6 +65,13 @@ figures.add(
     arrays=("shown_true",),
 )
 figures.add(
+    "ahead",
+    "the share of tokens that linear probes predict, by distance, beside an untrained network",
+    f"{_HERE}.ahead_probe:draw",
+    metric="ahead_probe",
+    arrays=("by_distance",),
+)
+figures.add(
     "arrival",
     "the probability that a sampled ride arrives, by distance, and its histogram over prompts",
     f"{_HERE}.arrival_curve:draw",

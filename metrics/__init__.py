@@ -49,6 +49,12 @@ for _name, _options, _line in (
         "how well the model treats prefixes of different states differently, and prefixes of one state alike",
     ),
     ("excess_loss", "", "KL divergence of the model from the exact law, in nats; the law itself scores 0"),
+    ("bits_per_byte", "", "bits per byte of held-out text, whatever the tokens are"),
+    (
+        "ahead_probe",
+        "ahead_probe:AheadOptions",
+        "how well linear maps predict the tokens 1 to 20 ahead from the hidden state of the model",
+    ),
     (
         "state_probe",
         "options:ProbeOptions",

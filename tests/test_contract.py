@@ -42,11 +42,11 @@ from worldbench.studies.check.damage import CheckSettings
 
 SMALL = eval_config(
     trials=20, documents=30, detours=(0.5,), structure_trials=12, shift_trials=6, suffixes=5, pairs=10,
-    probe_documents=60, dynamics_documents=20, dynamics_steps=4, horizon=5, swap_pairs=8, reconstruction_rides=10,
-    reconstruction_orders=2, rank_tokens=100,
+    probe_documents=60, dynamics_documents=20, dynamics_steps=4, horizon=5, swap_pairs=8, ahead_documents=20,
+    reconstruction_rides=10, reconstruction_orders=2, rank_tokens=100,
 )  # fmt: skip
 APPLY = {
-    "letters": {"effective_rank"},
+    "letters": {"effective_rank", "ahead_probe"},
     "riddles": {
         "next_token", "valid_trajectories", "arrival_calibration", "planning_tracking", "lookahead", "retelling",
         "out_of_distribution", "effective_rank",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tiny_jobs import another
+from tiny_jobs import NEEDS_PACKAGE, another
 from tiny_runs import SIZES, tiny_env
 
 from worldbench.baselines.gpt import GPTConfig
@@ -47,7 +47,14 @@ def file_of_mazes(folder: Path) -> str:
     return str(folder / "mazes.txt")
 
 
-FILES = {"maze-solve.file": file_of_mazes}
+def texts(folder: Path) -> str:
+    """A folder of texts."""
+    for k in range(3):
+        (folder / f"{k}.txt").write_text(f"text number {k}, which is longer than a window of it " * 4)
+    return str(folder / "*.txt")
+
+
+FILES = {"maze-solve.file": file_of_mazes, "text.files": texts}
 """Options that name a file, and what writes one. (An option that need not be a file has a value in tiny_jobs.)"""
 
 
@@ -55,6 +62,8 @@ FILES = {"maze-solve.file": file_of_mazes}
 def test_every_option_changes_the_identity_and_the_documents(
     name: str, field: dataclasses.Field, tmp_path: Path
 ) -> None:
+    if (package := NEEDS_PACKAGE.get(f"{name}.{field.name}")) is not None:
+        pytest.importorskip(package, reason=f"needs the package {package}")
     base = tiny_env(name)
     write = FILES.get(f"{name}.{field.name}")
     changes = {field.name: write(tmp_path)} if write else another(name, base, field)

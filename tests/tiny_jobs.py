@@ -37,6 +37,8 @@ OTHER: dict[str, dict[str, Any]] = {
     "maze-solve.least_moves": {"least_moves": 4},
     "group.group": {"group": "Z5"},
     "othello.size": {"size": 6},
+    "text.tokens": {"tokens": "bpe"},
+    "text.vocabulary": {"tokens": "bpe", "vocabulary": 300},
     "hmm.process": {"process": "rrxor(p1=0.4)"},
     "data.documents": {"documents": 5},
     "model.heads": {"heads": 2},
@@ -65,6 +67,8 @@ OTHER: dict[str, dict[str, Any]] = {
 """Another valid value, where the rule of `another` below would not do."""
 BESIDE: dict[str, dict[str, Any]] = {"train.muon_rate": {"optimizer": "muon"}}
 """Options that are used only beside other values, and these values."""
+NEEDS_PACKAGE = {"text.tokens": "tokenizers", "text.vocabulary": "tokenizers"}
+"""Options whose other value needs a package that worldbench does not need."""
 LONG_PROMPTS = ("model.mask_prompts",)
 """Tried in a world whose prompts are long enough to be landed on."""
 NEEDS_HARDWARE = {

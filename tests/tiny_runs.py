@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ SIZES = {
     "trials": 20, "documents": 20, "structure_trials": 20, "shift_trials": 10, "suffixes": 5,
     "pairs": 20, "suffix_limit": 64,
     "probe_documents": 40, "dynamics_documents": 20, "dynamics_steps": 20, "horizon": 5, "swap_pairs": 10,
-    "reconstruction_rides": 20, "reconstruction_orders": 2, "rank_tokens": 40,
+    "ahead_documents": 20, "reconstruction_rides": 20, "reconstruction_orders": 2, "rank_tokens": 40,
 }  # fmt: skip
 SMALL_EVAL = [word for name, value in SIZES.items() for word in (f"--eval.{name}", str(value))]
 """Sizes with which every metric answers, in a small part of the time of the defaults."""
@@ -44,6 +45,7 @@ TINY_WORLDS: dict[str, dict[str, Any]] = {
     },
     "group": {"group": "S3", "length": 4, "test_length": 7},
     "othello": {"size": 4, "opening": 4},
+    "text": {"files": str(Path(sysconfig.get_path("stdlib"), "email", "*.py")), "window": 24},
     "path-star": {"arms": 2, "length": 4, "labels": 12},
 }  # fmt: skip
 """Options of each world, for a small one. A world that is not named here is tested with its own defaults."""

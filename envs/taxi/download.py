@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import os
 import tempfile
 import threading
 import urllib.request
@@ -16,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from worldbench.core.cache import cache_folder
 from worldbench.core.errors import InputError, WorldbenchError
 from worldbench.core.files import lock, make_folder, read_json, sha256, to_json, write_atomic
 
@@ -28,15 +28,6 @@ PROBE_SECONDS = 4.0
 DOWNLOAD_SECONDS = 180.0
 """Seconds that `auto` then waits for the map."""
 INSTEAD = "--env.map FILE takes a GraphML file, and --env.map city:500 needs no network"
-
-
-def cache_folder() -> Path:
-    """$WORLDBENCH_CACHE, else $XDG_CACHE_HOME/worldbench, else ~/.cache/worldbench."""
-    if own := os.environ.get("WORLDBENCH_CACHE"):
-        return Path(os.path.expanduser(own))
-    if shared := os.environ.get("XDG_CACHE_HOME"):
-        return Path(os.path.expanduser(shared)) / "worldbench"
-    return Path(os.path.expanduser("~/.cache/worldbench"))
 
 
 def _paths() -> tuple[Path, Path]:

@@ -267,6 +267,16 @@ class HasLonger(Protocol):
     """The number of tokens of the longest document of training."""
 
 
+@without("the tokens of the world {name!r} are not bytes of a text")
+@runtime_checkable
+class HasBytes(Protocol):
+    """Documents are text: each token stands for some bytes."""
+
+    def token_bytes(self) -> np.ndarray:
+        """The number of bytes of each token, int [V]. 0 for padding."""
+        ...
+
+
 @without("the world {name!r} has no map to damage: deleted, added and rewired must be 0")
 @runtime_checkable
 class HasDamage(Protocol):
@@ -282,6 +292,6 @@ class HasDamage(Protocol):
 
 ABILITIES: tuple[type, ...] = (
     HasLaw, HasEntropies, HasHistories, HasDistance, HasBudget, HasMap, HasBeliefs, HasComponents, HasTellings,
-    HasMinimalPairs, HasDrawings, HasShifts, HasGoals, HasBoards, HasCheckers, HasLonger, HasDamage,
+    HasMinimalPairs, HasDrawings, HasShifts, HasGoals, HasBoards, HasCheckers, HasLonger, HasBytes, HasDamage,
 )  # fmt: skip
 """All abilities."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ LATER = {"later": True}
 left out of the identity of a run."""
 FILE = {"file": True}
 """The option may name a file. The content of the file belongs to the identity of a run. The path does not."""
+FILES = {"file": True, "pattern": True}
+"""As FILE, for an option that may also name a folder, or several files by a pattern such as `data/*.txt`."""
 
 
 def later(before: Any) -> dict[str, Any]:
@@ -65,9 +68,22 @@ def file_options(config: Any) -> list[str]:
 
 
 def named_files(config: Any) -> dict[str, Path]:
-    """The existing files that fields of a config dataclass name, by field."""
+    """The existing files that fields of a config dataclass name, by field. A pattern that matches a file stands for its
+    files."""
     values = {name: getattr(config, name) for name in file_options(config)}
-    return {name: Path(value) for name, value in values.items() if value and is_file(value)}
+    return {name: Path(value) for name, value in values.items() if value and names_file(config, name, value)}
+
+
+def names_file(config: Any, name: str, value: str) -> bool:
+    """True if `value` of the field `name` of a config dataclass names a file that exists. For FILES: also if it names a
+    folder, or a pattern that a file matches."""
+    (field,) = [f for f in dataclasses.fields(config) if f.name == name]
+    if not field.metadata.get("pattern"):
+        return is_file(value)
+    try:
+        return next(glob.iglob(value, recursive=True), None) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def is_file(name: str) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from worldbench.core.errors import InputError
 from worldbench.core.eval_config import require_used
 from worldbench.core.files import clean
-from worldbench.core.options import file_options, is_file, named_files
+from worldbench.core.options import file_options, is_file, named_files, names_file
 from worldbench.core.plugins import Plugin, read_plugin
 from worldbench.core.registry import metrics
 from worldbench.records.folder import Config, PluginFile
@@ -91,7 +91,7 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
             raise InputError(f"option {option} cannot be changed after training; you can change --eval options{where}")
     for option, name in movable.items():
         old = values["env"][name]
-        if option not in given and Path(old).is_absolute() and not is_file(old):
+        if option not in given and Path(old).is_absolute() and not names_file(types_["env"], name, old):
             raise InputError(
                 f"{str(folder)!r} needs the file {old!r}, which does not exist; give its new path: {option} FILE"
             )

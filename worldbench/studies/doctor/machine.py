@@ -131,7 +131,8 @@ def figures() -> Outcome:
 
 def maps() -> Outcome:
     """The map of Manhattan is in the cache, or osmnx can be loaded to download it."""
-    from worldbench.envs.taxi.download import cache_folder, cached
+    from worldbench.core.cache import cache_folder
+    from worldbench.envs.taxi.download import cached
 
     values: dict[str, object] = {"cache": str(cache_folder()), "cached": cached()}
     instead = "--env.map city:500 generates a city without a network"

@@ -1,0 +1,175 @@
+"""Ahead probe: which tokens, 1 to 20 ahead, can be read linearly from the hidden state?
+
+Shape letters: N documents, T tokens, M positions, D width, K distances, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from worldbench.core.abilities import Able
+from worldbench.core.metric import Direction, Expectation, Metric, Report, Score
+from worldbench.core.model import HasHidden, SequenceModel
+from worldbench.core.options import require_at_least, small
+from worldbench.core.world import Automaton, Documents, World
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.hidden_states import hidden_at
+from worldbench.metrics.probe_scores import Part, refitted, single
+
+SHOWN = (1, 2, 5, 10, 20)
+"""Distances that have a score of their own. Every distance is in the series."""
+PLACES = 32
+"""Most positions of a document, evenly spread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AheadOptions:
+    """How far ahead is asked, and on how many documents."""
+
+    ahead: int = 20
+    """Largest distance of a token that probes predict, at most half of a document."""
+    ahead_documents: int = field(default=400, metadata=small(200))
+    """Number of held-out documents for these probes. Each half is scored by the probes that are fitted on the other."""
+
+    def __post_init__(self) -> None:
+        require_at_least(self, "eval", 1, "ahead")
+        require_at_least(self, "eval", 4, "ahead_documents")
+
+
+def farthest(world: World, ahead: int) -> int:
+    """The largest distance that is asked for in a world."""
+    return min(ahead, world.context // 2)
+
+
+def places(documents: Documents, most: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions that have `most` tokens after them, at most PLACES in a document, in order: the document int [M], the
+    tokens seen int [M], and the tokens that follow int [M, most]. The same positions serve every distance."""
+    first = np.maximum(documents.prompt_length, 1).astype(np.int64)
+    count = np.maximum(0, documents.length.astype(np.int64) - most - first + 1)
+    kept = np.minimum(count, PLACES)
+    row = np.repeat(np.arange(len(documents)), kept)
+    rank = np.arange(len(row)) - np.repeat(np.cumsum(kept) - kept, kept)
+    seen = first[row] + rank * count[row] // np.maximum(kept[row], 1)
+    return row, seen, documents.tokens[row[:, None], seen[:, None] + np.arange(most)].astype(np.int64)
+
+
+def read(x: np.ndarray, tokens: np.ndarray, scored: np.ndarray) -> np.ndarray:
+    """What the probes read from hidden states `scored` [S, D]: tokens int [S, K]. The probes are fitted on hidden
+    states x [M, D] and the tokens int [M, K] that follow.
+
+    One probe for each distance: Fisher's linear discriminant, as `linear_probe.fit_discriminant` has it. The products
+    of all rows are computed once for all distances.
+    """
+    from scipy.sparse import csr_array
+
+    m, center = len(x), x.mean(axis=0)
+    total = x.T @ x / m
+    ridge = 1e-4 * max(float(np.trace(total) - center @ center) / x.shape[1], 1e-30)
+    out, scored = np.empty((len(scored), tokens.shape[1]), np.int64), scored.astype(np.float32)
+    for k, column in enumerate(tokens.T):
+        classes, label, count = np.unique(column, return_inverse=True, return_counts=True)
+        member = csr_array((np.ones(m), (label, np.arange(m))), shape=(len(classes), m))
+        mean = (member @ x) / count[:, None]
+        within = total - (mean * (count / m)[:, None]).T @ mean
+        within[np.diag_indices_from(within)] += ridge
+        weight = np.linalg.solve(within, mean.T)
+        bias = np.log(count / m) - 0.5 * (mean.T * weight).sum(axis=0)
+        value = scored @ weight.astype(np.float32) + bias.astype(np.float32)
+        out[:, k] = classes[value.argmax(axis=1)]
+    return out
+
+
+def most_frequent(tokens: np.ndarray) -> np.ndarray:
+    """The most frequent token of each column int [M, K]: int [K]."""
+    return np.array([np.bincount(column).argmax() for column in tokens.T], np.int64)
+
+
+class AheadProbe(Metric):
+    """The share of tokens k ahead that a linear probe of the hidden state predicts, for k = 1 .. 20: the probes of
+    NextLat (Teoh et al. 2025, arXiv 2511.05963), who fit them by gradient descent on TinyStories.
+
+    The hidden state after t tokens is the one from which the model predicts token t + 1, the token 1 ahead. `ahead_1`
+    .. `ahead_20`: the accuracy at these distances. `mean` (primary): over all distances. Controls: `mean_untrained`,
+    the probes of an untrained network; `mean_constant`, always the most frequent token. The series has every distance.
+    Probes are fitted on one half of the held-out documents and scored on the other, in both directions; intervals are
+    over documents, with new fits.
+
+    Sees: what the hidden state says linearly about the near future. Cannot see: what is there in another form, and
+    whether the model uses it. A token that the present token makes likely counts too, so compare with the controls.
+    """
+
+    name, version, direction = "ahead_probe", 1, "higher"
+    primary = "mean"
+    beside = ("ahead_1", "mean_untrained")
+    directions: ClassVar[dict[str, Direction]] = {
+        "mean_untrained": "none",
+        "mean_constant": "none",
+        "ahead_*": "higher",
+    }
+    needs_of_model = (HasHidden,)
+    floor = ceiling = None
+    expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
+        "untrained": (Expectation("mean", 0, 0.9), Expectation("mean_constant", 0, 0.9)),
+    }
+    blind = "it asks only worlds without states, which have no exact model that could be damaged"
+
+    def applies(self, world: Able, model: SequenceModel) -> str | None:
+        if isinstance(world, Automaton):
+            return f"the states of the world {world.name!r} are known: state_probe asks for the state itself"
+        return None
+
+    def measure(self, evaluation: Evaluation) -> Report:
+        world, model, c = evaluation.world, evaluation.model, evaluation.settings
+        n, most = c.ahead_documents, farthest(world, c.ahead)
+        documents = world.sample(evaluation.seed, "test", 0, n)
+        row, seen, tokens = places(documents, most)
+        half = row % 2 == 0
+        if not (half.any() and (~half).any()):
+            reason = f"too few of the {n} documents have {most} tokens after a position"
+            return Report({name: Score.missing(reason) for name in ("mean", "mean_constant", "mean_untrained")})
+
+        def right(x: np.ndarray | None, part: Part) -> np.ndarray:
+            """By distance, the share of tokens that the probes of hidden states x read, or the most frequent ones."""
+            kept, hits = part.kept(n, 2)[row], np.zeros(most)
+            for fit in (half & kept, ~half & kept):
+                asked = kept & ~fit
+                said = most_frequent(tokens[fit]) if x is None else read(x[fit], tokens[fit], x[asked])
+                hits += (said == tokens[asked]).sum(axis=0)
+            return hits / kept.sum()
+
+        def values(x: np.ndarray, part: Part) -> dict[str, float]:
+            by_distance = right(x, part)
+            return {"mean": float(by_distance.mean())} | {f"{k + 1}": float(v) for k, v in enumerate(by_distance)}
+
+        h = hidden_at(model, documents, row, seen)
+        found = refitted(lambda part: values(h, part), n, lambda name: (0.0, 1.0))
+        every = [found[f"{k}"] for k in range(1, most + 1)]
+        constant = right(None, Part())
+        curve = {
+            "distance": np.arange(1, most + 1),
+            "accuracy": np.array([score.value for score in every]),
+            "constant": constant,
+            **{
+                name: np.array([score.interval[end] if score.interval else np.nan for score in every])
+                for end, name in enumerate(("low", "high"))
+            },
+        }
+        scores = {"mean": found["mean"], "mean_constant": single(float(constant.mean()), n)}
+        scores |= {f"ahead_{k}": found[f"{k}"] for k in SHOWN if k <= most}
+        report = Report(scores)
+        if (untrained := model.untrained(evaluation.seed)) is not None:
+            curve["untrained"] = right(hidden_at(untrained, documents, row, seen), Part())
+            scores["mean_untrained"] = single(float(curve["untrained"].mean()), n)
+        else:
+            report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
+        if most < c.ahead:
+            report.notes.append(f"the largest distance is {most}, half of a document of {world.context} tokens")
+        report.series["by_distance"] = {name: x.tolist() for name, x in curve.items()}
+        report.arrays = {f"by_{name}": x for name, x in curve.items()}
+        return report
+
+
+METRIC = AheadProbe()

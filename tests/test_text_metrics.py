@@ -1,0 +1,185 @@
+"""Bits per byte and the ahead probe, on models whose answers are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_worlds import Letters
+
+from worldbench.baselines.ngram import NGram, NGramConfig
+from worldbench.baselines.references import Uniform
+from worldbench.core.eval_config import eval_config
+from worldbench.core.world import Documents
+from worldbench.envs.hmm.world import HMM
+from worldbench.envs.text.config import TextConfig
+from worldbench.envs.text.world import TextWorld
+from worldbench.figures import ahead_probe as figure
+from worldbench.metrics import ahead_probe, bits_per_byte
+from worldbench.metrics.evaluation import Evaluation
+from worldbench.metrics.linear_probe import fit_discriminant
+
+SETTINGS = eval_config(documents=60, ahead_documents=40, ahead=3)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> TextWorld:
+    folder = tmp_path_factory.mktemp("texts")
+    for k in range(10):
+        (folder / f"{k}.txt").write_text("".join(f"{j * j + k} is a number, {j} is another. " for j in range(60)))
+    return TextWorld(TextConfig(files=str(folder), window=32))
+
+
+def scores(metric: Any, world: Any, model: Any, **settings: Any) -> dict[str, Any]:
+    report = metric.METRIC.measure(Evaluation(world, model, eval_config(**{**vars(SETTINGS), **settings})))
+    return {name: score.value for name, score in report.scores.items()}
+
+
+class Sharp:
+    """Gives the right next token the probability `p` at every place, and the others the rest."""
+
+    name = "sharp"
+
+    def __init__(self, world: TextWorld, p: float) -> None:
+        self.size = len(world.vocabulary)
+        self.logit = np.log(p / ((1 - p) / (self.size - 1)))
+        self.following = {row[:-1].tobytes(): row[1:] for row in world.sample(0, "test", 0, 60).tokens}
+
+    def logits(self, tokens: np.ndarray) -> np.ndarray:
+        right = np.stack([self.following[row.tobytes()] for row in np.ascontiguousarray(tokens)])
+        return (np.eye(self.size)[right] * self.logit).astype(np.float32)
+
+
+def test_bits_of_models_that_are_known(world: TextWorld) -> None:
+    flat = scores(bits_per_byte, world, Uniform(world))
+    assert flat["bits"] == pytest.approx(np.log2(257))
+    assert flat["of_uniform"] == pytest.approx(1)
+    assert flat["bytes_per_token"] == 1
+    for p in (0.5, 0.25):
+        sharp = scores(bits_per_byte, world, Sharp(world, p))
+        assert sharp["bits"] == pytest.approx(-np.log2(p), abs=1e-5)
+        assert sharp["loss"] == pytest.approx(-np.log(p), abs=1e-5)
+        assert sharp["accuracy"] == 1
+    counted = scores(bits_per_byte, world, NGram(world, NGramConfig(documents=500)))
+    assert counted["of_uniform"] < 0.3
+    assert counted["accuracy"] > 0.5
+
+
+def test_bits_are_per_byte_of_what_is_predicted(world: TextWorld) -> None:
+    class Doubled(TextWorld):
+        def token_bytes(self) -> np.ndarray:
+            return 2 * super().token_bytes()
+
+    doubled = Doubled(world.config)
+    assert scores(bits_per_byte, doubled, Uniform(world))["bits"] == pytest.approx(np.log2(257) / 2)
+    sums = bits_per_byte.predicted(world, Uniform(world), world.sample(0, "test", 0, 7))
+    assert sums["bytes"].tolist() == sums["tokens"].tolist() == [31.0] * 7
+
+
+def test_bits_do_not_depend_on_the_pieces(world: TextWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, documents = NGram(world, NGramConfig(documents=100)), world.sample(0, "test", 0, 20)
+    whole = bits_per_byte.predicted(world, model, documents)
+    monkeypatch.setattr(bits_per_byte, "CELLS", 1000)
+    parts = bits_per_byte.predicted(world, model, documents)
+    assert all((whole[name] == parts[name]).all() for name in whole)
+
+
+def test_bits_need_bytes() -> None:
+    assert bits_per_byte.METRIC.not_applicable(HMM(), Uniform(HMM())) == (
+        "the tokens of the world 'hmm' are not bytes of a text"
+    )
+
+
+class Remembers:
+    """The hidden state is the one-hot code of the token `ahead` places after the present one, which is looked up."""
+
+    name, hidden_name = "remembers", "state"
+
+    def __init__(self, world: Any, ahead: int, noise: float = 0.0) -> None:
+        self.size, self.ahead, self.noise = len(world.vocabulary), ahead, noise
+        self.rows = {row[:-1].tobytes(): row for row in world.sample(0, "test", 0, 60).tokens}
+
+    def hidden(self, tokens: np.ndarray) -> np.ndarray:
+        rows = np.stack([self.rows[row.tobytes()] for row in np.ascontiguousarray(tokens)])
+        later = np.roll(rows, -self.ahead, axis=1)[:, : tokens.shape[1]]
+        code = np.eye(self.size, dtype=np.float32)[later]
+        return code + self.noise * np.random.default_rng(0).normal(size=code.shape).astype(np.float32)
+
+    def layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
+        return {"state": self.hidden(tokens)}
+
+    def untrained(self, seed: int) -> Any:
+        return None
+
+
+def test_a_state_that_holds_one_token_gives_that_token(world: TextWorld) -> None:
+    held = scores(ahead_probe, world, Remembers(world, 2))
+    assert held["ahead_2"] > 0.97
+    assert held["ahead_1"] < 0.9
+    assert held["mean_constant"] < 0.4
+    assert held["mean_constant"] < held["mean"] < 0.9
+    noisy = scores(ahead_probe, world, Remembers(world, 2, noise=3.0))
+    assert noisy["ahead_2"] < held["ahead_2"] - 0.2
+
+
+def test_probes_are_discriminants_of_each_distance() -> None:
+    rng = np.random.default_rng(0)
+    x, y, scored = rng.normal(size=(300, 7)), rng.integers(0, 9, (300, 3)), rng.normal(size=(80, 7))
+    x[:, 0] += y[:, 1]
+    x[:, 1] -= y[:, 2] == 4
+    found = ahead_probe.read(x, y, scored)
+    for k in range(3):
+        assert (found[:, k] == fit_discriminant(x, y[:, k], 9)(scored).argmax(axis=1)).mean() > 0.98
+
+
+def test_positions_have_all_their_tokens_ahead(world: TextWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = world.sample(0, "test", 0, 30)
+    row, seen, tokens = ahead_probe.places(documents, 6)
+    assert seen.min() == 1
+    assert seen.max() == 26
+    assert (np.bincount(row) == 26).all()
+    for r, s, following in list(zip(row, seen, tokens))[::17]:
+        assert (documents.tokens[r, s : s + 6] == following).all()
+    monkeypatch.setattr(ahead_probe, "PLACES", 5)
+    row, seen, _ = ahead_probe.places(documents, 6)
+    assert seen[:5].tolist() == [1, 6, 11, 16, 21]
+    assert (np.bincount(row) == 5).all()
+
+
+def test_distances_end_at_half_of_a_document() -> None:
+    model = Remembers(Letters(), 1)
+    report = ahead_probe.METRIC.measure(Evaluation(Letters(), model, eval_config(ahead_documents=40)))
+    assert report.series["by_distance"]["distance"] == [1, 2, 3, 4, 5, 6]
+    assert "ahead_5" in report.scores
+    assert "ahead_10" not in report.scores
+    assert any("half of a document" in note for note in report.notes)
+    assert report.scores["ahead_1"].interval is not None
+
+
+def test_documents_that_are_too_short_have_no_score() -> None:
+    class Short(Letters):
+        def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
+            whole = super().sample(seed, split, start, count)
+            return Documents(whole.tokens, np.full(count, 5, np.int32), whole.prompt_length)
+
+    report = ahead_probe.METRIC.measure(Evaluation(Short(), Remembers(Short(), 1), eval_config(ahead_documents=9)))
+    assert "too few of the 9 documents have 6 tokens" in report.scores["mean"].reason
+
+
+def test_known_states_are_asked_for_directly() -> None:
+    reason = ahead_probe.METRIC.applies(HMM(), Uniform(HMM()))  # type: ignore[arg-type]
+    assert reason is not None
+    assert "'hmm'" in reason
+    assert "state_probe" in reason
+
+
+def test_the_figure_has_every_distance(world: TextWorld, tmp_path: Path) -> None:
+    report = ahead_probe.METRIC.measure(Evaluation(world, Remembers(world, 2), SETTINGS))
+    np.savez(tmp_path / "ahead_probe.npz", **report.arrays)  # type: ignore[arg-type]
+    paths = figure.draw(tmp_path / "ahead_probe.npz", tmp_path / "ahead", title="text")
+    lines = (tmp_path / "ahead.csv").read_text().splitlines()
+    assert lines[0] == "distance,accuracy,low,high,constant,untrained"
+    assert len(lines) == 4
+    assert len(paths) == 3
