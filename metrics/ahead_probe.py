@@ -13,7 +13,7 @@ import numpy as np
 from worldbench.core.abilities import Able
 from worldbench.core.metric import Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden, SequenceModel
-from worldbench.core.options import require_at_least, small
+from worldbench.core.options import LATER, require_at_least, small
 from worldbench.core.world import Automaton, Documents, World
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import hidden_at
@@ -29,9 +29,9 @@ PLACES = 32
 class AheadOptions:
     """How far ahead is asked, and on how many documents."""
 
-    ahead: int = 20
+    ahead: int = field(default=20, metadata=LATER)
     """Largest distance of a token that probes predict, at most half of a document."""
-    ahead_documents: int = field(default=400, metadata=small(200))
+    ahead_documents: int = field(default=400, metadata={**LATER, **small(200)})
     """Number of held-out documents for these probes. Each half is scored by the probes that are fitted on the other."""
 
     def __post_init__(self) -> None:
