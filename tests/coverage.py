@@ -16,6 +16,7 @@ import numpy as np
 
 from worldbench.baselines.blurred import Blurred
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
+from worldbench.baselines.references import RandomLegal
 from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Score
 from worldbench.core.model import HasHidden
@@ -65,11 +66,14 @@ def coverage(scores: Iterable[Score]) -> Covered:
 
 @dataclass(frozen=True)
 class Case:
-    """A small world, a cheap wrong model, a blurred one for metrics of hidden states, and the metrics to evaluate."""
+    """A small world, a cheap wrong model, a blurred one for metrics of hidden states, and the metrics to evaluate.
+
+    damage: of the wrong model; None: the wrong model is random-legal, for a world without a law.
+    """
 
     world: str
     options: dict[str, Any]
-    damage: dict[str, Any]
+    damage: dict[str, Any] | None
     sizes: dict[str, Any]
     metrics: tuple[str, ...]
 
@@ -78,6 +82,8 @@ class Case:
         """The world, and by metric the model that it scores."""
         entry = worlds[self.world]
         world = entry.load()(entry.load_config()(**self.options))
+        if self.damage is None:
+            return world, dict.fromkeys(self.metrics, RandomLegal(world))
         wrong, plain, made = (
             Corrupted(world, CorruptedConfig(**self.damage), 1),
             Blurred(world, 1.0, 1),

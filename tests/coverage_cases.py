@@ -56,7 +56,48 @@ MIXTURE = Case(
     metrics=("split_merge", "belief_probe"),
 )
 
-CASES = {"rides": RIDES, "process": PROCESS, "mixture": MIXTURE, "mazes": MAZES}
+PATHS = Case(
+    world="path-star",
+    options={"arms": 2, "length": 3, "labels": 10},
+    damage={"rewired": 0, "late": 0.3},
+    sizes=SIZES,
+    metrics=("decisions",),
+)
+
+PRODUCTS = Case(
+    world="group",
+    options={"group": "S3", "length": 6, "test_length": 10},
+    damage={"rewired": 0, "late": 0.1},
+    sizes=SIZES,
+    metrics=("label_accuracy", "label_structure"),
+)
+
+PROBLEMS = Case(
+    world="countdown",
+    options={"numbers": 3, "largest": 20},
+    damage=None,
+    sizes=SIZES,
+    metrics=("checked_answers",),
+)
+
+BOARDS = Case(
+    world="othello",
+    options={"size": 4},
+    damage={"rewired": 0, "noise": 0.5},
+    sizes=SIZES | {"board_documents": 80},
+    metrics=("board_probe",),
+)
+
+CASES = {
+    "rides": RIDES,
+    "process": PROCESS,
+    "mixture": MIXTURE,
+    "mazes": MAZES,
+    "paths": PATHS,
+    "products": PRODUCTS,
+    "problems": PROBLEMS,
+    "boards": BOARDS,
+}
 
 WITHOUT = {
     "*_shuffled": "Each evaluation draws another order of the labels, which is not a choice of documents.",
@@ -65,6 +106,9 @@ WITHOUT = {
     "state_curve.threshold": "A share of the best score, which has an interval, under another name.",
     "map_reconstruction.control_*": "A control puts errors into true routes at random, once for each evaluation.",
     "map_reconstruction.edge_precision_*est": "Few orders are much worse than the others, and five often hold none.",
+    "decisions.solved": "Whether the accuracy, which has an interval, is at least .95.",
+    "label_accuracy.reach": "The last place before the accuracy falls below a threshold.",
+    "board_probe.*_constant": "The most frequent class of each square, without any model.",
     "excess_loss.exact_bayes": "It is computed from the world alone, at the positions of the documents.",
 }
 """Scores without an interval, by pattern, and why."""
