@@ -9,7 +9,7 @@ from pathlib import Path
 
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
-from worldbench.envs.taxi import table_maps
+from worldbench.envs.taxi import street_plan, table_maps
 from worldbench.envs.taxi.config import VILLAGE, TaxiConfig
 from worldbench.envs.taxi.moves import build, village
 from worldbench.envs.taxi.positions import read_positions
@@ -19,6 +19,10 @@ from worldbench.envs.taxi.streets import Streets
 
 CITY_OF_ALL, CITY_OF_VILLAGE = "city:4500", "city:48"
 """The cities that `auto` uses if Manhattan is not available: instead of the whole map, and instead of a part."""
+
+
+PLAN_VILLAGE = "50@40.7360,-73.9908"
+"""The region `village` of the street plan: around Union Square, where Broadway cuts the grid."""
 
 
 def load_map(config: TaxiConfig, *, whole: bool = False, positions: Path | None = None) -> Graph:
@@ -66,6 +70,11 @@ def settle(config: TaxiConfig) -> tuple[TaxiConfig, str]:
         return config, announcement
     if config.map == "manhattan":
         return replace(config, region=VILLAGE), ""
+    if config.map == street_plan.NAME:
+        return replace(config, region=PLAN_VILLAGE), (
+            f"map: the street plan leaves out Greenwich Village, so the region 'village' is Union Square "
+            f"(--env.region {PLAN_VILLAGE})"
+        )
     streets = _streets(config)
     region = village(streets, VILLAGE)
     return replace(config, region=region), "" if region == VILLAGE else _village_elsewhere(streets.name, region)
@@ -86,19 +95,22 @@ def _streets(config: TaxiConfig) -> Streets:
         from worldbench.envs.taxi.graphml import read
 
         return read(manhattan())
+    if config.map == street_plan.NAME:
+        return street_plan.streets()
     if config.map.startswith("city:"):
         from worldbench.envs.taxi.city import generate
 
         return generate(city_size(config.map), config.city_seed)
     if not config.map.strip():
         raise InputError(
-            "env.map is empty; it takes a GraphML file, a CSV or JSON table, 'manhattan', 'city:N' or 'auto'"
+            "env.map is empty; it takes a GraphML file, a CSV or JSON table, 'manhattan', 'manhattan-plan', 'city:N' "
+            "or 'auto'"
         )
     path = _path(config.map)
     if not os.path.exists(path) and not re.search(r"[./\\]", config.map):
         raise InputError(
-            f"env.map {quoted(config.map)} is neither a file nor one of 'manhattan', 'city:N' "
-            "(such as city:500) and 'auto'"
+            f"env.map {quoted(config.map)} is neither a file nor one of 'manhattan', "
+            "'manhattan-plan', 'city:N' (such as city:500) and 'auto'"
         )
     from worldbench.envs.taxi.graphml import read
 
