@@ -320,9 +320,8 @@ def test_the_reader_agrees_with_networkx(tmp_path_factory: pytest.TempPathFactor
             "name": ("A & B", "Straße", "")[rng.integers(3)],
             "geometry": "LINE",
         }
-        written.add_edge(
-            f"n{rng.integers(n)}", f"n{rng.integers(n)}", **{k: v for k, v in values.items() if rng.random() < 0.8}
-        )
+        kept = {k: v for k, v in values.items() if rng.random() < 0.8}
+        written.add_edge(f"n{rng.integers(n)}", f"n{rng.integers(n)}", **kept)
     path = tmp_path_factory.mktemp("agrees") / "map.graphml"
     nx.write_graphml(written, path)
     known, streets = nx.read_graphml(path, force_multigraph=True), graphml.read(path)
@@ -332,9 +331,8 @@ def test_the_reader_agrees_with_networkx(tmp_path_factory: pytest.TempPathFactor
     ours = zip(streets.source, streets.target, streets.street, streets.length)
     got = sorted((streets.places[u], streets.places[v], name, float(length)) for u, v, name, length in ours)
     straight = graphml.distance(streets.position[streets.source], streets.position[streets.target], globe=True)
-    between = {
-        (streets.places[u], streets.places[v]): float(d) for u, v, d in zip(streets.source, streets.target, straight)
-    }
+    names, ends = streets.places, zip(streets.source, streets.target, straight)
+    between = {(names[u], names[v]): float(d) for u, v, d in ends}
     assert got == sorted(
         (u, v, d.get("name", ""), float(d.get("length", 0)) or between[u, v]) for u, v, d in known.edges(data=True)
     )
