@@ -9,7 +9,9 @@ Shape letters: B rows, T tokens, H heads, C head size, S keys (cached and new).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
@@ -22,6 +24,19 @@ from worldbench.baselines.products import unrounded
 
 LARGEST_HEAD = 256
 """The largest head size of the flash kernels. They also need a multiple of 8."""
+
+
+_AS_ON_A_CARD: ContextVar[bool] = ContextVar("as_on_a_card", default=False)
+
+
+@contextlib.contextmanager
+def as_on_a_card() -> Iterator[None]:
+    """The block attends as on a graphics card, whatever the device: for counts with tensors without numbers."""
+    token = _AS_ON_A_CARD.set(True)
+    try:
+        yield
+    finally:
+        _AS_ON_A_CARD.reset(token)
 
 
 class Pieces(NamedTuple):
@@ -98,7 +113,7 @@ def attend(
         cache.k[:, :, step.start : stop], cache.v[:, :, step.start : stop] = k, v
         k, v, mask = cache.k[:, :, :stop], cache.v[:, :, :stop], step.mask
         causal = mask is None and step.start == 0
-    if q.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+    if q.device.type == "cpu" and not _AS_ON_A_CARD.get() and torch.is_autocast_enabled("cpu"):
         # In fp32: torch's gradient of attention on the CPU takes ten times as long in bf16.
         with torch.autocast("cpu", enabled=False):
             q, k, v = unrounded(q), unrounded(k), unrounded(v)
@@ -147,13 +162,15 @@ def takes_pieces(device: torch.device, head_size: int) -> bool:
 
 def card_takes_pieces(device: torch.device, head_size: int) -> bool:
     """Whether `device` is an NVIDIA card of compute capability 8 or more, and its kernels serve this head size."""
-    return (
-        device.type == "cuda"
-        and head_size % 8 == 0
-        and head_size <= LARGEST_HEAD
-        and torch.version.hip is None
-        and torch.backends.cuda.is_flash_attention_available()
-        and torch.cuda.get_device_capability(device) >= (8, 0)
+    served = head_size % 8 == 0 and head_size <= LARGEST_HEAD
+    return served and (
+        _AS_ON_A_CARD.get()
+        or (
+            device.type == "cuda"
+            and torch.version.hip is None
+            and torch.backends.cuda.is_flash_attention_available()
+            and torch.cuda.get_device_capability(device) >= (8, 0)
+        )
     )
 
 

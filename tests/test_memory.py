@@ -85,6 +85,15 @@ def test_the_count_of_gpt_by_hand() -> None:
     assert activations(objective, batch) == pytest.approx(by_hand, rel=0.05)
 
 
+@pytest.mark.parametrize("name", ["gpt", "bst"])
+def test_a_card_keeps_no_mask_in_bf16(name: str) -> None:
+    """In bf16 less than on the CPU, which attends in fp32 with a mask; in fp32 the same."""
+    objective = made(name)
+    card, cpu = (activations(objective, rows(4), "bf16", device) for device in ("cuda", "cpu"))
+    assert 0.5 * cpu < card < cpu
+    assert activations(objective, rows(4), "fp32", "cuda") == activations(objective, rows(4), "fp32")
+
+
 def saved(objective: Objective, batch: Batch) -> int:
     """Bytes that autograd saves for the backward pass, without parameters; each storage once."""
     own = {p.untyped_storage()._cdata for p in objective.parameters()}

@@ -7,6 +7,7 @@ takes neither the memory nor the time of the step.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
@@ -21,6 +22,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from worldbench.baselines.attention import as_on_a_card
 from worldbench.baselines.batch import Batch, pack
 from worldbench.baselines.objective import Objective
 from worldbench.baselines.static_shapes import without_numbers
@@ -76,12 +78,20 @@ class Live(TorchDispatchMode):
         self.now -= self._sizes.pop(key)
 
 
-def activations(objective: Objective, batch: Batch, precision: str = "fp32") -> int:
+def activations(objective: Objective, batch: Batch, precision: str = "fp32", device: str = "cpu") -> int:
     """Bytes of activations: the most that a step holds at one time, beside weights and gradients.
 
-    batch: on the CPU. The objective does not change. The count is of the operators of the CPU; those of CUDA keep the
-    same tensors, except that attention without a mask (`attention.py`) keeps no mask.
+    batch: on the CPU. The objective does not change. device: with cuda, attention is that of a graphics card; the other
+    operators are those of the CPU, which keep the same tensors.
     """
+    stated = objective.stated_activations(batch)
+    if stated is not None:
+        return stated
+    with as_on_a_card() if device == "cuda" else contextlib.nullcontext():
+        return _counted(objective, batch, precision)
+
+
+def _counted(objective: Objective, batch: Batch, precision: str) -> int:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     mode, live = FakeTensorMode(), Live()
@@ -93,9 +103,6 @@ def activations(objective: Objective, batch: Batch, precision: str = "fp32") -> 
         assert p.grad is not None
         live.leave_out(p.grad)
 
-    stated = objective.stated_activations(batch)
-    if stated is not None:
-        return stated
     totals = objective.prepare(batch)
     shadow, rows = without_numbers(objective, empty), batch.each(empty)
     for module in shadow.modules():  # tables that a module keeps beside its buffers, such as rotary factors
@@ -192,7 +199,7 @@ def automatic_parts(world: World, objective: Objective, data: DataConfig, train:
 
     @functools.cache
     def counted_of(rows: int) -> int:
-        return activations(objective, whole.rows(0, rows), train.precision)
+        return activations(objective, whole.rows(0, rows), train.precision, train.device)
 
     def of_rows(rows: int) -> int:
         if rows <= MORE:
