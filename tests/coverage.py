@@ -16,11 +16,14 @@ import numpy as np
 
 from worldbench.baselines.blurred import Blurred
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
+from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.references import RandomLegal
+from worldbench.baselines.untrained import make_untrained
 from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Score
 from worldbench.core.model import HasHidden
 from worldbench.core.registry import metrics, worlds
+from worldbench.core.world import Automaton
 from worldbench.metrics.evaluation import Evaluation
 
 REQUIRED = 0.90
@@ -64,11 +67,19 @@ def coverage(scores: Iterable[Score]) -> Covered:
     return Covered(truth, held, len(ends), len(known) - len(ends), len(scores) - len(known), over)
 
 
+def lonely(world: Any) -> Any:
+    """A small untrained network. A twin, the control of probes, would differ in every evaluation."""
+    model = make_untrained(world, GPTConfig(layers=1, heads=2, width=16), 1)
+    model.untrained = lambda seed: None  # type: ignore[method-assign]
+    return model
+
+
 @dataclass(frozen=True)
 class Case:
     """A small world, a cheap wrong model, a blurred one for metrics of hidden states, and the metrics to evaluate.
 
-    damage: of the wrong model; None: the wrong model is random-legal, for a world without a law.
+    damage: of the wrong model. None, for a world without a law: random-legal, or an untrained network (without a twin)
+    where the world has no states either.
     """
 
     world: str
@@ -83,7 +94,8 @@ class Case:
         entry = worlds[self.world]
         world = entry.load()(entry.load_config()(**self.options))
         if self.damage is None:
-            return world, dict.fromkeys(self.metrics, RandomLegal(world))
+            model: Any = RandomLegal(world) if isinstance(world, Automaton) else lonely(world)
+            return world, dict.fromkeys(self.metrics, model)
         wrong, plain, made = (
             Corrupted(world, CorruptedConfig(**self.damage), 1),
             Blurred(world, 1.0, 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatch
+from pathlib import Path
 
 from coverage import Case
 
@@ -88,6 +89,14 @@ BOARDS = Case(
     metrics=("board_probe",),
 )
 
+TEXT = Case(
+    world="text",
+    options={"files": str(Path(__file__).parent / "*.py"), "window": 24, "held_out_share": 0.3},
+    damage=None,
+    sizes=SIZES | {"ahead_documents": 60, "ahead": 2},
+    metrics=("bits_per_byte", "ahead_probe"),
+)
+
 CASES = {
     "rides": RIDES,
     "process": PROCESS,
@@ -97,6 +106,7 @@ CASES = {
     "products": PRODUCTS,
     "problems": PROBLEMS,
     "boards": BOARDS,
+    "text": TEXT,
 }
 
 WITHOUT = {
@@ -109,6 +119,7 @@ WITHOUT = {
     "decisions.solved": "Whether the accuracy, which has an interval, is at least .95.",
     "label_accuracy.reach": "The last place before the accuracy falls below a threshold.",
     "board_probe.*_constant": "The most frequent class of each square, without any model.",
+    "ahead_probe.mean_constant": "The most frequent token, without any model.",
     "excess_loss.exact_bayes": "It is computed from the world alone, at the positions of the documents.",
 }
 """Scores without an interval, by pattern, and why."""
