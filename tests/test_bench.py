@@ -241,9 +241,20 @@ def test_which_ways() -> None:
     assert ways((), ("fp32",), "cuda") == [Way()]
     assert [w.name for w in ways(("torch",), ("bf16", "fp32"), "cpu")] == ["torch", "bf16"]
     assert [w.name for w in ways((), ("bf16",), "cpu")] == ["bf16"]
+    assert ways(("torch",), ("fp32",), "cpu", compiled=True) == [Way(), Way(compiled=True)]
     for products, precisions, device in ((("onednn",), ("fp32",), "cuda"), ((), ("tf32",), "cpu")):
         with pytest.raises(InputError):
             ways(products, precisions, device)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("no_processes")
+def test_compiled_ways(tmp_path: Path) -> None:
+    """Each way also with compiled parts; a GRU has no such parts."""
+    bench(tmp_path, "gpt", "gru", "--shape", "small", *WORDS, "--products", "torch", "--compile")
+    gpt, gru, _ = read(tmp_path / "bench.json", Bench).models
+    assert [(w.name, w.compiled) for w in gpt.others] == [("torch, compiled", True)]
+    assert gru.others == []
 
 
 def test_a_way_is_what_computes_the_step(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,7 @@ def add_arguments(parser: Parser) -> None:
         "--precision", nargs="+", choices=("fp32", "bf16", "tf32"), default=["fp32"], metavar="NAME",
         help="precisions of training that are compared: fp32 (default), bf16, tf32",
     )  # fmt: skip
+    add("--compile", action="store_true", help="time each way also with compiled parts (train.compile)")
     add(
         "--clock", choices=("auto", "processor", "wall"), default="auto",
         help="which time is shown (default auto: processor time with one thread, else wall time)",
@@ -99,6 +100,7 @@ def plan_of(arguments: argparse.Namespace) -> BenchPlan:
         clock=arguments.clock,
         products=tuple(arguments.products),
         precisions=tuple(arguments.precision),
+        compiled=arguments.compile,
     )
 
 

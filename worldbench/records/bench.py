@@ -72,13 +72,14 @@ class Memory(Part, frozen=True, kw_only=True):
 
 
 class OtherWay(Part, frozen=True, kw_only=True):
-    """The same model trained in another way. products, precision: options of training. step: seconds, median over
-    rounds. to_first, ratio, to_plain: relative, in the same round, to the model's step in the first way, to the
+    """The same model trained in another way. products, precision, compiled: options of training. step: seconds, median
+    over rounds. to_first, ratio, to_plain: relative, in the same round, to the model's step in the first way, to the
     reference model in this way, and to the plain GPT in the first way."""
 
     name: str
     products: str
     precision: str
+    compiled: bool = False
     seconds: Parts
     step: float
     to_first: Real

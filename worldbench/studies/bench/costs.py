@@ -108,6 +108,7 @@ def _other(e: Entrant, way: Way, reference: Entrant, plain: Entrant, clock: str)
         name=way.name,
         products=way.products,
         precision=way.precision,
+        compiled=way.compiled,
         seconds=e.times[way].parts(),
         step=float(np.median(step)),
         to_first=float(np.median(step / e.seconds(clock))),

@@ -78,7 +78,7 @@ class BenchPlan:
     plugins: path and SHA-256 of each plugin file. Other processes run the plugins too.
     repeats: timed rounds. clock: which time is shown.
     products, precisions: the ways of computing a step that are compared (`ways.py`); products empty: all that the
-    device has.
+    device has. compiled: each of them also with compiled parts.
     """
 
     labels: tuple[str, ...]
@@ -93,6 +93,7 @@ class BenchPlan:
     clock: Literal["auto", "processor", "wall"] = "auto"
     products: tuple[str, ...] = ()
     precisions: tuple[str, ...] = ("fp32",)
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         for name in ("repeats", "threads"):

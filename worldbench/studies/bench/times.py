@@ -15,6 +15,7 @@ from worldbench.baselines.objective import Objective
 from worldbench.records import bench as records
 from worldbench.studies.bench.operations import Operations
 from worldbench.studies.bench.ways import Way
+from worldbench.training.compiled import Compiled
 
 
 @dataclass
@@ -58,6 +59,7 @@ class Entrant:
     objective: Objective
     optimizer: torch.optim.Optimizer
     times: dict[Way, StepTimes]
+    compiled: dict[Way, Compiled]
     operations: Operations | None = None
 
     def seconds(self, clock: str, way: Way | None = None) -> np.ndarray:

@@ -34,6 +34,7 @@ from worldbench.studies.bench.plan import PLAIN, PROMPT, REFERENCE, BenchPlan, S
 from worldbench.studies.bench.times import Entrant, Product, StepTimes
 from worldbench.studies.bench.ways import FIRST, forward_backward, ways
 from worldbench.training.arithmetic import resolve_device, set_up
+from worldbench.training.compiled import Compiled
 from worldbench.training.optimizer import apply_gradients, make_optimizer
 
 
@@ -151,7 +152,7 @@ def measure(plan: BenchPlan, display: Display) -> records.Bench:
     device = resolve_device(plan.device, "--device")
     labels = plan.labels if REFERENCE in plan.labels else (REFERENCE, *plan.labels)
     configs = {label: plan.config(label) for label in labels} | {PLAIN: (PLAIN, plan.config(REFERENCE)[1])}
-    labels, asked = (*labels, PLAIN), ways(plan.products, plan.precisions, device)
+    labels, asked = (*labels, PLAIN), ways(plan.products, plan.precisions, device, plan.compiled)
     rows = rows_of(plan)
     set_up(plan.threads)
     batch = rows.batch.to(device)
@@ -160,8 +161,10 @@ def measure(plan: BenchPlan, display: Display) -> records.Bench:
     entrants = []
     for label in labels:
         objective = build(plan, label, rows).to(device)
-        times = {way: StepTimes() for way in ([FIRST] if label == PLAIN else asked)}
-        entrants.append(Entrant(label, objective, make_optimizer(objective, rows.train), times))
+        own = [FIRST] if label == PLAIN else [w for w in asked if not w.compiled or objective.compiled_parts()]
+        compiled = {way: Compiled(objective, device) for way in own if way.compiled}
+        optimizer = make_optimizer(objective, rows.train)
+        entrants.append(Entrant(label, objective, optimizer, {way: StepTimes() for way in own}, compiled))
     reference = next(e.objective for e in entrants if e.label == REFERENCE)
     alone = products(reference.trunk, rows.vocabulary, int(batch.valid.sum()), device)
     for round_ in range(plan.repeats + 1):
@@ -172,7 +175,7 @@ def measure(plan: BenchPlan, display: Display) -> records.Bench:
             if not round_:
                 e.operations = count_operations(e.objective, batch)
             for way, times in e.times.items():
-                step = partial(forward_backward, e.objective, rows.batch, device, way)
+                step = partial(forward_backward, e.objective, rows.batch, device, way, e.compiled.get(way))
                 times.forward_backward.take(step, device, round_ > 0)
                 times.update.take(partial(apply_gradients, e.objective, e.optimizer, rows.train), device, round_ > 0)
     return record_of(plan, rows.description, rows.vocabulary, batch, device, entrants, alone, memory, configs)
