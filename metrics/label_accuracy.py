@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from worldbench.core.abilities import Able, HasLaw, HasLonger, asks_for_tokens, lacking
+from worldbench.core.abilities import Able, HasLaw, HasLonger, lacking
 from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Automaton, Documents
@@ -54,7 +54,7 @@ class LabelAccuracy(Metric):
         ("within", "beyond", "last", "all_right", "reach"), "higher"
     )
     needs = (Automaton, HasLaw)
-    serves_labels = True
+    serves_labels, serves_tokens = True, False
     floor = "uniform"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": tuple(Expectation(name, 1, 1) for name in ("accuracy", "within", "beyond", "last", "all_right")),
@@ -64,9 +64,6 @@ class LabelAccuracy(Metric):
         Damage("accuracy", worse=("late", "forgets"), unchanged=("leak", "temperature")),
         Damage("all_right", worse=("late", "forgets"), unchanged=("leak", "temperature")),
     )
-
-    def applies(self, world: Able, model: Able) -> str | None:
-        return asks_for_tokens(world)
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, documents = evaluation.world, evaluation.documents

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.abilities import Able, HasHistories, HasLaw, HasLonger, asks_for_tokens
+from worldbench.core.abilities import HasHistories, HasLaw, HasLonger
 from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.states import Replay
 from worldbench.core.text import counted
@@ -40,7 +40,7 @@ class LabelStructure(Metric):
     beside = ("distinction",)
     directions: ClassVar[dict[str, Direction]] = {"*_beyond": "higher", "distinction": "higher"}
     needs = (Automaton, HasLaw, HasHistories)
-    serves_labels = True
+    serves_labels, serves_tokens = True, False
     floor = "untrained"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": tuple(Expectation(name, 1, 1) for name in ("compression", "distinction", "compression_beyond")),
@@ -50,9 +50,6 @@ class LabelStructure(Metric):
         Damage("compression", worse=("late",), unchanged=("leak", "temperature")),
         Damage("distinction", worse=("forgets",), unchanged=("leak", "temperature")),
     )
-
-    def applies(self, world: Able, model: Able) -> str | None:
-        return asks_for_tokens(world)
 
     def measure(self, evaluation: Evaluation) -> Report:
         world, seed, n = evaluation.world, evaluation.seed, evaluation.settings.structure_trials

@@ -5,13 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tiny_jobs import job
 
 from worldbench.cli.main import main
 from worldbench.runs import one_run
 from worldbench.runs.display import Display
+from worldbench.runs.prepared import prepare
+from worldbench.runs.references import references
 
 WORLD = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"]
 CELL = [*WORLD, "--eval.metrics", "arrival_calibration", "--eval.trials", "20"]
+
+
+def test_metrics_of_worlds_with_labels_add_no_reference_to_other_worlds() -> None:
+    planned = references(prepare(job("gpt"), Display(quiet=True)))
+    assert sorted(planned.runs) == ["oracle", "random-legal", "uniform"]
+    assert not set(planned.by_metric) & {"label_accuracy", "label_structure"}
 
 
 def test_a_second_seed_and_a_second_model_score_no_reference_again(

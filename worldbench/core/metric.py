@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
-from worldbench.core.abilities import Able, asks_for_labels, lacking
+from worldbench.core.abilities import Able, asks_for_labels, asks_for_tokens, lacking
 from worldbench.core.model import SequenceModel
 from worldbench.core.proportions import proportion_interval, share_interval
 from worldbench.core.statistics import ratio_interval, trials_interval
@@ -176,6 +176,7 @@ class Metric(abc.ABC):
         name, version: a change that alters any score raises the version.
         needs, needs_of_model: the abilities that the metric needs of a world and of a model.
         serves_labels: does the metric make sense where documents ask for labels, not for the next token?
+        serves_tokens: does it make sense where they ask for the next token?
         primary: the score that boards print.
         beside: scores that every table prints next to the primary, which misleads without them.
         direction: which way the primary is better; "none" where neither is.
@@ -196,6 +197,7 @@ class Metric(abc.ABC):
     needs: ClassVar[tuple[type, ...]] = ()
     needs_of_model: ClassVar[tuple[type, ...]] = ()
     serves_labels: ClassVar[bool] = False
+    serves_tokens: ClassVar[bool] = True
     primary: ClassVar[str]
     beside: ClassVar[tuple[str, ...]] = ()
     direction: ClassVar[Direction]
@@ -208,9 +210,13 @@ class Metric(abc.ABC):
 
     def not_applicable(self, world: World, model: SequenceModel) -> str | None:
         """None, or the reason why this metric says nothing about that model in that world."""
+        return self.not_in(world) or lacking(self.needs_of_model, model) or self.applies(world, model)
+
+    def not_in(self, world: World) -> str | None:
+        """None, or the reason why this metric says nothing about any model in that world: what it asks of worlds."""
         reason = None if self.serves_labels else asks_for_labels(world)
-        reason = reason or lacking(self.needs, world) or lacking(self.needs_of_model, model)
-        return reason or self.applies(world, model)
+        reason = reason or (None if self.serves_tokens else asks_for_tokens(world))
+        return reason or lacking(self.needs, world)
 
     def applies(self, world: Able, model: Able) -> str | None:
         """None, or what is particular to this metric: why it says nothing although both have all that it needs."""

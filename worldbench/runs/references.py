@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from worldbench.core.abilities import asks_for_labels, lacking
 from worldbench.core.metric import Metric
 from worldbench.core.registry import metrics, models
 from worldbench.core.world import World
@@ -39,8 +38,7 @@ def references(prepared: Prepared) -> References:
     named: dict[str, dict[Which, str]] = {}
     for name in job.groups["eval"].metrics or metrics.names():
         metric: Metric = metrics[name].load()
-        no_labels = None if metric.serves_labels else asks_for_labels(world)
-        if (no_labels or lacking(metric.needs, world)) is None:
+        if metric.not_in(world) is None:
             named[name] = {which: model for which in BOTH if (model := getattr(metric, which)) is not None}
     reasons = {model: _impossible(model, world) for both in named.values() for model in both.values()}
     impossible = {model: reason for model, reason in sorted(reasons.items()) if reason is not None}
