@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from test_resume import stop_and_go_on, trainer
 from tiny_jobs import job
 from torch import Tensor
 
+from worldbench.baselines import attention, objective
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.options import identity_fields
 from worldbench.core.registry import models
@@ -99,6 +101,26 @@ def test_compiled_bf16_is_near_fp32(model: str, tmp_path: Path) -> None:
     assert losses[0] != losses[1]
 
 
+@pytest.mark.slow
+def test_documents_without_a_mask_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a graphics card in bf16. The kernel, which the CPU lacks, is replaced by a mask of the pieces."""
+
+    def attend(q_BTHC: Tensor, k_BTHC: Tensor, v_BTHC: Tensor, pieces: attention.Pieces) -> Tensor:
+        place = torch.arange(q_BTHC.shape[0] * q_BTHC.shape[1]).view(q_BTHC.shape[:2])
+        document = torch.bucketize(place, pieces.starts, right=True)
+        q, k, v = (x.transpose(1, 2) for x in (q_BTHC, k_BTHC, v_BTHC))
+        mask = attention.document_mask(document)
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v, mask).transpose(1, 2).flatten(0, 1)
+
+    monkeypatch.setattr(attention, "_attend_in_pieces", attend)
+    for module in (attention, objective):
+        for name in ("takes_pieces", "card_takes_pieces"):
+            monkeypatch.setattr(module, name, lambda *_: True)
+    fast, _ = compiled_and_eager(tmp_path, "gpt")
+    counts = {len(part.derived(attention.pieces).starts) for step in range(STEPS) for part in fast.batches(step)}
+    assert len(counts) > 1
+
+
 # What cannot be compiled
 
 
@@ -146,9 +168,9 @@ def test_parts_are_modules_of_the_objective() -> None:
     from test_static_shapes import made
 
     for model in TRAINED:
-        objective = made(model)
-        parts = objective.compiled_parts()
+        network = made(model)
+        parts = network.compiled_parts()
         assert bool(parts) == (model not in NOTHING)
-        own = set(objective.modules())
+        own = set(network.modules())
         assert all(module in own for module, _ in parts)
         assert len({id(module) for module, _ in parts}) == len(parts)

@@ -102,6 +102,11 @@ def test_a_precision_repeats_its_bits_and_is_near_fp32(tmp_path: Path, model: st
     assert precision == "tf32" or losses[0] != losses[1]
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_compiled_training_goes_on_with_the_same_bits(tmp_path: Path, precision: str) -> None:
+    stop_and_go_on(tmp_path, "gpt", 5, {}, device="cuda", compile=True, precision=precision)
+
+
 @pytest.mark.parametrize("shape", [(3, 64, 64), (2, 64, 256)])
 def test_muon_on_a_graphics_card_is_muon_on_the_processor(shape: tuple[int, ...]) -> None:
     """To the rounding of fp32, which five iterations make a few hundred times larger. In bf16, the singular values are

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from worldbench.baselines.attention import Pieces
 from worldbench.baselines.objective import Objective
 from worldbench.core.errors import InputError, RunError
 
@@ -52,7 +53,7 @@ class Compiled:
                     # A cached graph may have been compiled by another run that saw other sizes first.
                     options={"fx_graph_cache": not varies},
                 )
-            self._forwards.append((module, functools.partial(made[key], module)))
+            self._forwards.append((module, functools.partial(_call, made[key], module)))
 
     @contextlib.contextmanager
     def used(self) -> Iterator[None]:
@@ -74,6 +75,13 @@ class Compiled:
         finally:
             for module, _ in self._forwards:
                 module.__dict__.pop("forward", None)
+
+
+def _call(compiled: Callable[..., Any], module: nn.Module, *inputs: Any) -> Any:
+    for pieces in inputs:
+        if isinstance(pieces, Pieces):  # The number of documents in the rows varies from step to step.
+            torch._dynamo.maybe_mark_dynamic(pieces.starts, 0)
+    return compiled(module, *inputs)
 
 
 def require_compiler(device: str) -> None:
