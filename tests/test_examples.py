@@ -10,8 +10,10 @@ from sample_records import ceiling_of, result_of
 from tiny_runs import SMALL_EVAL
 
 from worldbench.cli.main import main
+from worldbench.core.errors import InputError
+from worldbench.core.model import refuse_impossible
 from worldbench.core.plugins import load_plugin
-from worldbench.core.registry import worlds
+from worldbench.core.registry import models, worlds
 from worldbench.metrics.evaluation import truth
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -55,6 +57,34 @@ def test_ring_documents_follow_its_law() -> None:
     assert (column[moved] == 1).mean() == pytest.approx(0.3, abs=0.01)
     assert known.law[row, t].sum(1) == pytest.approx(1)
     assert np.array_equal(world.sample(0, "train", 100, 50).tokens, d.tokens[100:150])
+
+
+def test_a_world_with_labels(tmp_path: Path) -> None:
+    plugin = ["--plugin", str(EXAMPLES / "parity.py"), "--out", str(tmp_path)]
+    load_plugin(EXAMPLES / "parity.py")
+    world = worlds["parity"].load()()
+    d = world.sample(0, "train", 0, 100)
+    assert ((d.tokens == 2).cumsum(axis=1)[:, :10] % 2 + 3 == d.labels[:, :10]).all()
+    assert main(["run", "parity", "--model", "gpt", *plugin, *TINY]) == 0
+    folder = next(tmp_path.glob("parity-gpt-*"))
+    assert ceiling_of(folder, "label_accuracy", "accuracy") == 1
+    result = result_of(folder)
+    assert {"excess_loss", "label_accuracy", "effective_rank"} <= set(result.scores)
+    assert "asks for labels" in result.not_applicable["next_token"]
+    with pytest.raises(InputError, match="labels"):
+        refuse_impossible(models["bst"].load(), world)
+
+
+def test_a_world_without_a_law(tmp_path: Path) -> None:
+    plugin = ["--plugin", str(EXAMPLES / "chaos.py"), "--out", str(tmp_path)]
+    assert main(["run", "chaos", "--model", "nextlat", *plugin, *TINY, "--env.length", "20"]) == 0
+    result = result_of(next(tmp_path.glob("chaos-nextlat-*")))
+    assert set(result.scores) == {"ahead_probe", "effective_rank"}
+    assert (result.scores["ahead_probe"].value("ahead_1") or 0) > (result.scores["ahead_probe"].value("ahead_10") or 1)
+    assert "no states" in result.not_applicable["next_token"]
+    world = worlds["chaos"].load()(worlds["chaos"].load_config()(rate=4.0))
+    assert world.sample(0, "test", 0, 3000).tokens.max() == 10
+    assert len(world.prompts(0, 30)[0]) == 30
 
 
 def test_a_function_scored(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
