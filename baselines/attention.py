@@ -113,7 +113,9 @@ def attend(
         cache.k[:, :, step.start : stop], cache.v[:, :, step.start : stop] = k, v
         k, v, mask = cache.k[:, :, :stop], cache.v[:, :, :stop], step.mask
         causal = mask is None and step.start == 0
-    if q.device.type == "cpu" and not _AS_ON_A_CARD.get() and torch.is_autocast_enabled("cpu"):
+    # The compiler cannot read a context variable; nothing that it compiles is counted as on a card.
+    here = torch.compiler.is_compiling() or not _AS_ON_A_CARD.get()
+    if q.device.type == "cpu" and here and torch.is_autocast_enabled("cpu"):
         # In fp32: torch's gradient of attention on the CPU takes ten times as long in bf16.
         with torch.autocast("cpu", enabled=False):
             q, k, v = unrounded(q), unrounded(k), unrounded(v)

@@ -1,6 +1,7 @@
 """`train.compile`: losses and weights of compiled training, exact resume, what stays eager, and what is refused.
 
-Everything that is compiled is tested in slow tests: the first compiled function of a machine takes 20 s.
+Code is generated in slow tests alone: the first compiled function of a machine takes 20 s. By default, the parts of
+every objective are read by the compiler, which then runs them as they are.
 """
 
 from __future__ import annotations
@@ -51,6 +52,27 @@ def compiled_and_eager(folder: Path, model: str, **options: object) -> tuple[Tra
         )
     assert graphs() == made
     return fast, eager
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("model", [m for m in TRAINED if m not in NOTHING])
+def test_the_compiler_can_read_every_part(
+    model: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of each part in one graph, with its gradients; without a C++ compiler."""
+    real = torch.compile
+
+    def reads(function: Any, **options: Any) -> Any:
+        return real(function, backend="aot_eager", **{k: v for k, v in options.items() if k != "options"})
+
+    monkeypatch.setattr(torch, "compile", reads)
+    before = graphs()
+    losses = []
+    for compile_ in (False, True):
+        t = trainer(tmp_path / str(compile_), model, MORE.get(model), compile=compile_, precision=precision)
+        losses.append({k: float(v) for k, v in t.step(0).items()})
+    assert graphs() > before
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5 if precision == "fp32" else 1e-3)
 
 
 @pytest.mark.slow
