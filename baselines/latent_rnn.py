@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from worldbench.baselines.attention import Pieces
 from worldbench.baselines.cached import SwappableDecoder
 from worldbench.baselines.nextlat import NextLat
 from worldbench.core.model import refuse_condition
@@ -31,7 +32,7 @@ class LatentRNN(NextLat):
         """The states [.., D] of documents of one token each, from their embeddings [.., D]."""
         return self.trunk(embedded.flatten(0, -2)[:, None], None, None).view_as(embedded)
 
-    def encode(self, tokens: Tensor, document: Tensor | None = None, position: Tensor | None = None) -> Tensor:
+    def encode(self, tokens: Tensor, document: Tensor | Pieces | None = None, position: Tensor | None = None) -> Tensor:
         """States [B, T, D], one step after the other. document, position: of packed rows; a document starts afresh."""
         embedded = self.embed(tokens)
         afresh = self.first(embedded[:, :1] if position is None else embedded)

@@ -71,7 +71,8 @@ class MTP(Objective):
 
     def compiled_parts(self) -> list[tuple[nn.Module, bool]]:
         """All blocks, those of the heads included."""
-        return [*super().compiled_parts(), *((head.block, False) for head in self.heads)]
+        blocks = [head.block for head in self.heads if isinstance(head, Ahead)]
+        return [*super().compiled_parts(), *((block, False) for block in blocks)]
 
     def counts(self, batch: Batch) -> dict[str, Count]:
         return tokens_ahead(batch, self.config.horizon)

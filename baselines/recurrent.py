@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from worldbench.baselines.attention import Pieces
 from worldbench.baselines.batch import Batch, on_device
 from worldbench.baselines.cached import SwappableDecoder
 from worldbench.baselines.objective import Count, NextToken, matrices
@@ -100,7 +101,7 @@ class Recurrent(NextToken):
     def embed(self, tokens: Tensor) -> Tensor:
         return self.embedding(tokens)
 
-    def encode(self, tokens: Tensor, document: Tensor | None = None, position: Tensor | None = None) -> Tensor:
+    def encode(self, tokens: Tensor, document: Tensor | Pieces | None = None, position: Tensor | None = None) -> Tensor:
         if document is None:
             return list(self.layers(tokens).values())[-1]
         assert position is not None

@@ -87,7 +87,7 @@ class Decisions(Metric):
         others = asked & ~decides
         scores = {
             "elsewhere": Score.share((right & others).sum(axis=1), others.sum(axis=1), "documents"),
-            "all_right": Score.rate((right | ~asked).all(axis=1), "documents"),
+            "all_right": Score.rate(np.asarray((right | ~asked).all(axis=1)), "documents"),
         }
         found = int(decides.any(axis=1).sum())
         if found >= FEWEST:

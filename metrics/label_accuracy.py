@@ -72,7 +72,7 @@ class LabelAccuracy(Metric):
         scores = {
             "accuracy": Score.share(right.sum(axis=1), asked.sum(axis=1), "documents"),
             "last": Score.rate(right[row, last], "documents"),
-            "all_right": Score.rate((right | ~asked).all(axis=1), "documents"),
+            "all_right": Score.rate(np.asarray((right | ~asked).all(axis=1)), "documents"),
         }
         seen = np.arange(asked.shape[1])
         if (reason := lacking((HasLonger,), world)) is None:

@@ -57,7 +57,7 @@ class LabelStructure(Metric):
         within = min(getattr(world, "trained_length", world.context), world.context)
         suffix = max(0, min(SUFFIX, within - 2))
         spans = {"": (1, within - suffix)}
-        if isinstance(world, HasLonger) and within < world.context:
+        if lacking((HasLonger,), world) is None and within < world.context:
             spans["_beyond"] = (max(1, within - suffix + 1), world.context - suffix)
         for name, (low, high) in spans.items():
             draws = streams.uniform(0, n, 8 + 2 * world.context + suffix, "evaluation", seed, "label structure", name)

@@ -93,7 +93,7 @@ def _sample(
     for t in range(limit):
         law = probabilities(decoder.leading())
         allowed = np.where(law[:nodes] > eps, law[:nodes], 0.0)
-        some = allowed.any(axis=1)[node] & (t < room[held])
+        some = np.asarray(allowed.any(axis=1))[node] & (t < room[held])
         held, node = held[some], node[some]
         chosen = draw(allowed[node], uniform[held, t])
         tokens[held, t] = chosen

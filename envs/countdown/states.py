@@ -130,7 +130,7 @@ class Equations(Automaton[CountdownStates]):
             row, k = np.nonzero(allowed & where[:, None])
             out[row, values[row, k]] = True
 
-        mark(place == FIRST, s.left, possible.any(axis=(2, 3)))
+        mark(place == FIRST, s.left, np.asarray(possible.any(axis=(2, 3))))
         for k in range(len(OPERATIONS)):
             fits = (possible[:, :, k].any(axis=2) & (s.left == s.a[:, None])).any(axis=1)
             out[:, self._sign[FIRST_OPERATION + k]] = (place == OPERATION) & fits

@@ -6,8 +6,7 @@ Shape letters: N documents, T tokens, L tokens of an answer.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -53,13 +52,12 @@ class CountdownWorld(Equations):
 
     name = "countdown"
     version = 1
-    exceptions: ClassVar[Mapping[str, str]] = {
-        "arrival_calibration.always references": "without a law there is no exact model, and no other always arrives"
-    }
 
     def __init__(self, config: CountdownConfig | None = None) -> None:
         super().__init__(config or CountdownConfig())
         self.source = Source(self.config)
+        nobody = "without a law there is no exact model, and no other always arrives"
+        self.exceptions = {"arrival_calibration.always references": nobody}
 
     # Documents
 

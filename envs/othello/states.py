@@ -105,7 +105,7 @@ class OthelloRules(Automaton[OthelloStates]):
     def legal(self, states: OthelloStates) -> np.ndarray:
         """The legal moves of the player to move; the end where neither player has one."""
         squares = self.board.spread(self.board.legal(*self._position(states)))[:, self.square_of_move]
-        over = ~squares.any(axis=1)
+        over = ~np.asarray(squares.any(axis=1))
         return np.concatenate([squares, over[:, None]], axis=1) & (states.status == OPEN)[:, None]
 
     def outcome(self, states: OthelloStates) -> np.ndarray:

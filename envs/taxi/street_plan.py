@@ -77,8 +77,8 @@ def _crossings() -> dict[int, dict[float, str]]:
     for street in range(BROADWAY[0][0], BROADWAY[-1][0] + 1):
         across = broadway_at(street)
         assert across is not None
-        near = min(out[street], key=lambda x: abs(x - across), default=None)
-        if near is not None and abs(near - across) < ONE:
+        gap, near = min(((abs(x - across), x) for x in out[street]), default=(ONE, 0.0))
+        if gap < ONE:
             out[street][near] = _joined("Broadway", out[street][near])
         elif not _inside(street, across):
             out[street][round(across)] = "Broadway"
@@ -112,7 +112,7 @@ def streets() -> Streets:
             edges += [(*ends, f"{east}StTransverse"), (*ends[::-1], f"{east}StTransverse")]
     row = {name: i for i, name in enumerate(where)}
     position = _degrees(np.array(list(where.values()), float))
-    source, target = (np.array([row[name_of[edge[i]]] for edge in edges]) for i in (0, 1))
+    source, target = np.array([(row[name_of[a]], row[name_of[b]]) for a, b, _ in edges]).T
     feet = _feet(np.array(list(where.values()), float))
     length = np.hypot(*(feet[target] - feet[source]).T) * FEET
     report: dict[str, int | str] = {
@@ -162,9 +162,9 @@ def _broadway(name_of: dict[Place, str]) -> list[Edge]:
     for street in range(BROADWAY[0][0], BROADWAY[-1][0] + 1):
         across = broadway_at(street)
         assert across is not None
-        here = [p for p in name_of if p[0] == street and abs(p[1] - across) < ONE]
+        here = [(abs(p[1] - across), p) for p in name_of if p[0] == street and abs(p[1] - across) < ONE]
         if here:
-            line.append(min(here, key=lambda p: abs(p[1] - across)))
+            line.append(min(here)[1])
     both = [p for p in line if p[0] >= BROADWAY_BOTH_FROM]
     down = [p for p in line if p[0] <= BROADWAY_BOTH_FROM]
     # Where Broadway follows an avenue for some blocks, the avenue has the street.

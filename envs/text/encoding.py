@@ -100,7 +100,13 @@ def _make(corpus: Corpus, size: int, record: Path, data: Path) -> None:
     """Trains the BPE, encodes all files, and writes the tokens and then their record."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     try:
-        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+        from tokenizers import (  # pyright: ignore[reportMissingImports]
+            Tokenizer,
+            decoders,
+            models,
+            pre_tokenizers,
+            trainers,
+        )
     except ImportError as error:
         raise InputError(
             f"--env.tokens bpe needs the package tokenizers ({error}); install it with pip install 'worldbench[text]', "

@@ -45,7 +45,7 @@ class Compiled:
         for module, varies in parts:
             key = type(module), varies
             if key not in made:
-                made[key] = torch.compile(
+                made[key] = torch.compile(  # pyright: ignore[reportCallIssue]
                     type(module).forward,
                     fullgraph=True,
                     dynamic=varies,
@@ -109,7 +109,7 @@ def require_compiler(device: str) -> None:
 def toolchain(device: str) -> str:
     """The compiler behind torch.compile and the instructions that it compiles for, on which the last digits depend."""
     if device == "cuda":
-        import triton
+        import triton  # pyright: ignore[reportMissingImports]
 
         return f"triton {triton.__version__} {torch.cuda.get_device_capability()}"
     from torch._inductor.cpp_builder import get_compiler_version_info, get_cpp_compiler
