@@ -104,6 +104,7 @@ class Recurrent(NextToken):
     def encode(self, tokens: Tensor, document: Tensor | Pieces | None = None, position: Tensor | None = None) -> Tensor:
         if document is None:
             return list(self.layers(tokens).values())[-1]
+        assert isinstance(document, Tensor)
         assert position is not None
         return self._encode_documents(tokens, on_device(_own_rows(document.cpu(), position.cpu()), tokens.device))
 
