@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.core.abilities import HasHistories, HasLaw, HasLonger
+from worldbench.core.abilities import HasHistories, HasLaw, HasLonger, lacking
 from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.states import Replay
 from worldbench.core.text import counted
