@@ -29,16 +29,8 @@ from worldbench.studies.bench.timing import build, measure_apart, rows_of
 from worldbench.studies.bench.ways import Way, forward_backward, ways
 
 B, T, V, LAYERS, HEADS, D = 3, 24, 40, 2, 2, 16
-TINY = {
-    "layers": LAYERS,
-    "heads": HEADS,
-    "width": D,
-    "vocabulary": V,
-    "tokens": T,
-    "batch": B,
-    "shortest": 4,
-    "longest": 15,
-}
+SHAPE = {"layers": LAYERS, "heads": HEADS, "width": D, "vocabulary": V}
+TINY = SHAPE | {"tokens": T, "batch": B, "shortest": 4, "longest": 15}
 WORDS = [word for name, value in TINY.items() for word in (f"--{name}", str(value))]
 TRAINED = [e.name for e in models if e.trained]
 
