@@ -24,6 +24,9 @@ SHOWN = (1, 2, 5, 10, 20)
 PLACES = 32
 """Most positions of a document, evenly spread."""
 
+RIDGES = 10.0 ** np.arange(-6, 3)
+"""Ridge penalties to choose from, as multiples of the mean variance along a direction."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AheadOptions:
@@ -60,24 +63,29 @@ def read(x: np.ndarray, tokens: np.ndarray, scored: np.ndarray) -> np.ndarray:
     """What the probes read from hidden states `scored` [S, D]: tokens int [S, K]. The probes are fitted on hidden
     states x [M, D] and the tokens int [M, K] that follow.
 
-    One probe for each distance: Fisher's linear discriminant, as `linear_probe.fit_discriminant` has it. The products
-    of all rows are computed once for all distances.
+    One probe for each distance: least squares of the one-hot code of the token, whose largest value is read. The ridge
+    penalty is the one in RIDGES with the smallest generalized cross-validation error (Golub, Heath & Wahba 1979). With
+    a large penalty the probe reads the most frequent token. The products of all rows are computed once for all
+    distances.
     """
     from scipy.sparse import csr_array
 
     m, center = len(x), x.mean(axis=0)
-    total = x.T @ x / m
-    ridge = 1e-4 * max(float(np.trace(total) - center @ center) / x.shape[1], 1e-30)
-    out, scored = np.empty((len(scored), tokens.shape[1]), np.int64), scored.astype(np.float32)
+    a = x - center
+    size, direction = np.linalg.eigh(a.T @ a)
+    size = np.maximum(size, 0)
+    shrunk = 1 / (size + RIDGES[:, None] * max(float(size.mean()), 1e-30))
+    left = 1 - (1 + (size * shrunk).sum(axis=1)) / m
+    out, along = np.empty((len(scored), tokens.shape[1]), np.int64), ((scored - center) @ direction).astype(np.float32)
     for k, column in enumerate(tokens.T):
         classes, label, count = np.unique(column, return_inverse=True, return_counts=True)
         member = csr_array((np.ones(m), (label, np.arange(m))), shape=(len(classes), m))
-        mean = (member @ x) / count[:, None]
-        within = total - (mean * (count / m)[:, None]).T @ mean
-        within[np.diag_indices_from(within)] += ridge
-        weight = np.linalg.solve(within, mean.T)
-        bias = np.log(count / m) - 0.5 * (mean.T * weight).sum(axis=0)
-        value = scored @ weight.astype(np.float32) + bias.astype(np.float32)
+        moment, share = (member @ a) @ direction, count / m
+        explained = (2 * shrunk - size * shrunk**2) @ (moment**2).sum(axis=0)
+        missed = np.maximum(m * (1 - share @ share) - explained, 0)
+        error = np.where(left > 0, missed / np.maximum(left, 1e-9) ** 2, np.inf)
+        weight = moment * shrunk[len(error) - 1 - error[::-1].argmin()]
+        value = along @ weight.T.astype(np.float32) + share.astype(np.float32)
         out[:, k] = classes[value.argmax(axis=1)]
     return out
 
@@ -89,7 +97,8 @@ def most_frequent(tokens: np.ndarray) -> np.ndarray:
 
 class AheadProbe(Metric):
     """The share of tokens k ahead that a linear probe of the hidden state predicts, for k = 1 .. 20: the probes of
-    NextLat (Teoh et al. 2025, arXiv 2511.05963), who fit them by gradient descent on TinyStories.
+    NextLat (Teoh et al. 2025, arXiv 2511.05963), who fit them by gradient descent on TinyStories. Here they are least
+    squares, which have a closed form.
 
     The hidden state after t tokens is the one from which the model predicts token t + 1, the token 1 ahead. `ahead_1`
     .. `ahead_20`: the accuracy at these distances. `mean` (primary): over all distances. Controls: `mean_untrained`,

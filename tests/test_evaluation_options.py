@@ -56,6 +56,8 @@ BASE_EVAL = eval_config(
     reconstruction_decoding="sampled",
     reconstruction_orders=2,
     rank_tokens=50,
+    ahead=5,
+    ahead_documents=20,
 )
 
 

@@ -19,7 +19,6 @@ from worldbench.envs.text.world import TextWorld
 from worldbench.figures import ahead_probe as figure
 from worldbench.metrics import ahead_probe, bits_per_byte
 from worldbench.metrics.evaluation import Evaluation
-from worldbench.metrics.linear_probe import fit_discriminant
 
 SETTINGS = eval_config(documents=60, ahead_documents=40, ahead=3)
 
@@ -124,14 +123,34 @@ def test_a_state_that_holds_one_token_gives_that_token(world: TextWorld) -> None
     assert noisy["ahead_2"] < held["ahead_2"] - 0.2
 
 
-def test_probes_are_discriminants_of_each_distance() -> None:
+def test_probes_are_least_squares_at_each_distance() -> None:
     rng = np.random.default_rng(0)
     x, y, scored = rng.normal(size=(300, 7)), rng.integers(0, 9, (300, 3)), rng.normal(size=(80, 7))
     x[:, 0] += y[:, 1]
     x[:, 1] -= y[:, 2] == 4
+    x[:, 2] *= 1e-3
     found = ahead_probe.read(x, y, scored)
+    a = np.concatenate([np.ones((300, 1)), x], axis=1)
+    spread = np.linalg.eigvalsh(np.cov(x.T, bias=True) * 300).mean()
     for k in range(3):
-        assert (found[:, k] == fit_discriminant(x, y[:, k], 9)(scored).argmax(axis=1)).mean() > 0.98
+        code = np.eye(9)[y[:, k]]
+        errors, said = [], []
+        for ridge in ahead_probe.RIDGES:
+            penalty = np.diag([0, *[ridge * spread] * 7])
+            hat = a @ np.linalg.solve(a.T @ a + penalty, a.T)
+            errors.append(((code - hat @ code) ** 2).sum() / (1 - np.trace(hat) / 300) ** 2)
+            weight = np.linalg.solve(a.T @ a + penalty, a.T @ code)
+            said.append((np.concatenate([np.ones((80, 1)), scored], axis=1) @ weight).argmax(axis=1))
+        assert (found[:, k] == said[int(np.argmin(errors))]).mean() > 0.98
+
+
+def test_without_anything_to_read_the_most_frequent_token_is_read() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(3000, 20)), rng.choice(30, (3000, 1), p=[0.13, *[0.03] * 29])
+    assert (ahead_probe.read(x, y, rng.normal(size=(500, 20))) == 0).mean() > 0.95
+    assert (ahead_probe.read(np.zeros((9, 4)), y[:9], np.zeros((3, 4))) == np.bincount(y[:9, 0]).argmax()).all()
+    few = ahead_probe.read(x[:9], y[:9], x[:3])
+    assert few.shape == (3, 1)
 
 
 def test_positions_have_all_their_tokens_ahead(world: TextWorld, monkeypatch: pytest.MonkeyPatch) -> None:
