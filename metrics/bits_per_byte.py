@@ -14,13 +14,15 @@ from worldbench.metrics.evaluation import Evaluation, chunks
 
 CELLS = 1 << 21
 """Log probabilities computed together, to limit memory."""
+COPIES = 8
+"""Arrays of logits of one chunk that memory is kept for: the model's own, and copies in double precision."""
 
 
 def predicted(world: Able, model: SequenceModel, documents: Documents) -> dict[str, np.ndarray]:
     """Sums over the predicted tokens of each document, float64 [N] each: `bits` (-log2 of their probability), `bytes`,
     `tokens`, and `right` (where the token is the likeliest one)."""
     size, parts = world.token_bytes(), []
-    for part in chunks(documents, len(world.vocabulary)):
+    for part in chunks(documents, COPIES * len(world.vocabulary)):
         row, t = np.nonzero(part.targets >= 0)
         target = part.targets[row, t].astype(np.int64)
         logits, bits, right = model.logits(part.inputs), np.empty(len(row)), np.empty(len(row), bool)
