@@ -28,6 +28,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     untrained = arrays.get("by_untrained", np.full(len(distance), np.nan))
     with paper_style():
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(3.4, 2.4), layout="constrained", facecolor="white")
         axis = figure.subplots()
@@ -37,6 +38,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             axis.plot(distance, untrained, color=BLUE, linewidth=0.9, label="untrained network")
         axis.plot(distance, constant, color=INK, linewidth=0.9, linestyle=(0, (4, 2)), label="most frequent token")
         axis.set_ylim(bottom=0)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_xlabel("tokens ahead")
         axis.set_ylabel("accuracy of a linear probe")
         axis.legend(loc="upper right", fontsize=6)
