@@ -13,7 +13,7 @@ import numpy as np
 from worldbench.core.abilities import Able, HasBoards
 from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden
-from worldbench.core.options import small
+from worldbench.core.options import LATER, small
 from worldbench.core.world import Automaton, Documents
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import Positions, hidden_at, layers_at, positions
@@ -29,7 +29,7 @@ SHOWN = 6
 class BoardOptions:
     """What the board probe is fitted and scored on."""
 
-    board_documents: int = field(default=400, metadata=small(100))
+    board_documents: int = field(default=400, metadata={**LATER, **small(100)})
     """Number of held-out games for the board probe. Each half is scored by the probe that is fitted on the other."""
 
     def __post_init__(self) -> None:

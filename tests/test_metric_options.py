@@ -78,7 +78,7 @@ def test_every_option_has_an_owner_and_is_declared_once() -> None:
     assert set(names) == {f.name for f in dataclasses.fields(CommonOptions)} | set(owners())
     assert owners()["suffixes"] == ("sequence_compression", "sequence_distinction")
     assert owners()["structure_trials"] == (
-        "sequence_compression", "sequence_distinction", "retelling", "minimal_pairs",
+        "label_structure", "sequence_compression", "sequence_distinction", "retelling", "minimal_pairs",
     )  # fmt: skip
     assert isinstance(eval_config(), (SuffixOptions, StructureOptions))
     assert eval_config_type() is eval_config_type()
