@@ -16,6 +16,7 @@ from pathlib import Path
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import read_regular
+from worldbench.core.text import counted
 
 MOST_BYTES = 1 << 28
 """Most bytes of all files together: 256 MiB, so that the world stays below 1 GB of memory."""
@@ -97,8 +98,8 @@ def load(pattern: str, share: float) -> Corpus:
             left -= len(raw)
     if len(contents) < 2:
         raise InputError(
-            f"env.files {pattern!r} gives {len(contents)} different file with text, and files are held out as a whole; "
-            "give at least two, for example the parts of a large file that `split -C 1M FILE part-` makes"
+            f"env.files {pattern!r} gives {counted(len(contents), 'different file')} with text, and files are held out as a "
+            "whole; give at least two, for example the parts of a large file that `split -C 1M FILE part-` makes"
         )
     digests = sorted(contents)
     by_lot = sorted(digests, key=lambda digest: hashlib.sha256(SALT + digest).digest())
