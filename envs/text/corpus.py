@@ -98,8 +98,8 @@ def load(pattern: str, share: float) -> Corpus:
             left -= len(raw)
     if len(contents) < 2:
         raise InputError(
-            f"env.files {pattern!r} gives {counted(len(contents), 'different file')} with text, and files are held out as a "
-            "whole; give at least two, for example the parts of a large file that `split -C 1M FILE part-` makes"
+            f"env.files {pattern!r} gives {counted(len(contents), 'different file')} with text, and files are held out "
+            "as a whole; give at least two, for example the parts of a large file that `split -C 1M FILE part-` makes"
         )
     digests = sorted(contents)
     by_lot = sorted(digests, key=lambda digest: hashlib.sha256(SALT + digest).digest())
