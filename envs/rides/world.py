@@ -47,7 +47,7 @@ C = TypeVar("C", bound=RideConfig)
 LARGE_MAP = 1000
 """From this number of places on, statements of LARGE are not claimed."""
 _SELDOM = "on a large map, a ride hardly ever passes a place where the likeliest token of such a driver is an end"
-LARGE = dict.fromkeys(("next_token.top1_legal wrong_goal", "next_token.top1_legal blind"), _SELDOM)
+LARGE: dict[str, str] = dict.fromkeys(("next_token.top1_legal wrong_goal", "next_token.top1_legal blind"), _SELDOM)
 """Statements of metrics that do not hold on large maps (`World.exceptions`)."""
 
 
@@ -73,7 +73,8 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             end=END,
             actions=(*range(FIRST_DIRECTION, self.first_place), END),
         )
-        self.exceptions = LARGE if graph.n_places >= LARGE_MAP else {}
+        if graph.n_places >= LARGE_MAP:
+            self.exceptions = LARGE
         self.prompt_length = 2
         self.longest = config.max_moves + 1
         self.context = self.prompt_length + self.longest
