@@ -36,7 +36,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             axis.legend(loc="lower left", fontsize=6)
         axis.plot(position, right, color=RED, linewidth=1.0, marker="o", markersize=2.4)
         axis.set_ylim(-0.03, 1.03)
-        axis.set_xlabel("tokens seen")
+        axis.set_xlabel("tokens after the prompt")
         axis.set_ylabel("share of labels that are right")
         axis.grid(True, color=GRAY, linewidth=0.3, alpha=0.4)
         if title:

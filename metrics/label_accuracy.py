@@ -40,8 +40,8 @@ class LabelAccuracy(Metric):
 
     `within` and `beyond`: the same at the places that training documents have, and at later places. `last`: at the last
     place of each document. `all_right`: the share of documents without a wrong label. `reach`: the largest number of
-    tokens up to which the accuracy is at least 0.95 at every place; 0 if it is lower at the first. (Teoh et al. 2025,
-    arXiv 2511.05963, train on 12 elements of A5 and test to 36.)
+    tokens after the prompt up to which the accuracy is at least 0.95 at every place; 0 if it is lower at the first.
+    (Teoh et al. 2025, arXiv 2511.05963, train on 12 elements of A5 and test to 36.)
 
     Sees: whether the state is tracked, and how far. Cannot see: what a model computes in place of the state where both
     give the same label.
@@ -75,17 +75,18 @@ class LabelAccuracy(Metric):
             "all_right": Score.rate(np.asarray((right | ~asked).all(axis=1)), "documents"),
         }
         seen = np.arange(asked.shape[1])
+        place = np.broadcast_to(seen, asked.shape) - documents.prompt_length[:, None]
         if (reason := lacking((HasLonger,), world)) is None:
             for name, inside in {"within": seen <= world.trained_length, "beyond": seen > world.trained_length}.items():
                 scores[name] = Score.share((right & inside).sum(axis=1), (asked & inside).sum(axis=1), "documents")
         else:
             scores |= dict.fromkeys(("within", "beyond"), Score.missing(reason))
-        curve = by_place(np.broadcast_to(seen, asked.shape), asked, {"right": right})
+        curve = by_place(place, asked, {"right": right})
         lost = np.flatnonzero(curve["right"] < REACHED)
         reach = int(curve["position"][-1] if not len(lost) else curve["position"][lost[0]] - 1)
         scores["reach"] = Score(float(reach), len(documents))
         arrays = {"right": right.sum(axis=1), "asked": asked.sum(axis=1)} | {f"by_{k}": x for k, x in curve.items()}
-        arrays["trained_length"] = np.array(getattr(world, "trained_length", 0))
+        arrays["trained_length"] = np.array(max(getattr(world, "trained_length", 0) - world.prompt_length, 0))
         return Report(scores, {"by_position": {name: x.tolist() for name, x in curve.items()}}, arrays)
 
 

@@ -54,16 +54,17 @@ class LabelStructure(Metric):
     def measure(self, evaluation: Evaluation) -> Report:
         world, seed, n = evaluation.world, evaluation.seed, evaluation.settings.structure_trials
         report = Report({})
-        within = min(getattr(world, "trained_length", world.context), world.context)
+        longest = world.context - world.prompt_length
+        within = min(getattr(world, "trained_length", world.context) - world.prompt_length, longest)
         suffix = max(0, min(SUFFIX, within - 2))
         spans = {"": (1, within - suffix)}
-        if lacking((HasLonger,), world) is None and within < world.context:
-            spans["_beyond"] = (max(1, within - suffix + 1), world.context - suffix)
+        if lacking((HasLonger,), world) is None and within < longest:
+            spans["_beyond"] = (max(1, within - suffix + 1), longest - suffix)
         for name, (low, high) in spans.items():
             draws = streams.uniform(0, n, 8 + 2 * world.context + suffix, "evaluation", seed, "label structure", name)
-            longest = low + (draws[:, 0] * (high - low + 1)).astype(np.int64)
-            shorter = 1 + (draws[:, 1] * longest).astype(np.int64)
-            moves = np.where(draws[:, 2:3] < 0.5, np.stack([longest, shorter], 1), np.stack([shorter, longest], 1))
+            most = low + (draws[:, 0] * (high - low + 1)).astype(np.int64)
+            shorter = 1 + (draws[:, 1] * most).astype(np.int64)
+            moves = np.where(draws[:, 2:3] < 0.5, np.stack([most, shorter], 1), np.stack([shorter, most], 1))
             states = [world.draw_states(draws[:, 3:7]), world.draw_states(draws[:, 4:8])]
             histories = draws[:, 8 : 8 + 2 * world.context].reshape(n, 2, world.context)
             for kind, second in (("compression", states[0]), ("distinction", states[1])):

@@ -64,7 +64,7 @@ def test_labels_are_running_products() -> None:
     assert d.labels is not None
     for tokens, labels in zip(d.tokens, d.labels):
         state = "01234"
-        for token, label in zip(tokens, labels):
+        for token, label in zip(tokens[1:], labels[1:]):
             word = w.vocabulary.words[token]
             state = "".join(state[int(x)] for x in word)
             assert w.vocabulary.words[label] == state
@@ -73,20 +73,20 @@ def test_labels_are_running_products() -> None:
 def test_training_is_shorter_than_the_test() -> None:
     w = world()
     train, test = (w.sample(0, split, 0, 30) for split in ("train", "test"))
-    assert (train.length == 5).all()
-    assert (test.length == 11).all()
+    assert (train.length == 6).all()
+    assert (test.length == 12).all()
     assert train.tokens.shape == test.tokens.shape
     assert train.labels is not None
-    assert (train.labels[:, 5:] == -1).all()
-    assert w.trained_length == 5
+    assert (train.labels[:, 6:] == -1).all()
+    assert w.trained_length == 6
     assert (w.sample(0, "test", 10, 5).tokens == test.tokens[10:15]).all()
 
 
 def test_elements_and_labels_are_uniform() -> None:
     d = world().sample(0, "train", 0, 4000)
     assert d.labels is not None
-    assert chisquare(np.bincount(d.tokens[:, :5].ravel())[1:]).pvalue > 1e-3
-    assert chisquare(np.bincount(d.labels[:, 4])[1:]).pvalue > 1e-3
+    assert chisquare(np.bincount(d.tokens[:, 1:6].ravel())[2:]).pvalue > 1e-3
+    assert chisquare(np.bincount(d.labels[:, 5])[2:]).pvalue > 1e-3
 
 
 def test_the_law_is_the_label() -> None:
@@ -96,7 +96,7 @@ def test_the_law_is_the_label() -> None:
     for seen, rows, here in replay(w, d, ends=True):
         law = w.law(here)
         assert np.allclose(law.sum(axis=1), 1)
-        if seen:
+        if seen > 1:
             assert (law.argmax(axis=1) == d.labels[rows, seen - 1] - FIRST).all()
     assert (w.after(d).status == ARRIVED).all()
 
@@ -116,15 +116,15 @@ def test_histories_lead_to_their_state() -> None:
     states, moves = w.draw_states(u), np.random.default_rng(1).integers(0, 12, 500)
     h = w.histories(states, moves, u[:, 4:])
     some = moves > 0
-    assert (h.length == moves).all()
+    assert (h.length == np.where(some, 1 + moves, 0)).all()
     assert (w.after(h).product == states.product)[some].all()
-    assert len(np.unique(h.tokens[some][:, 0])) > 8
+    assert len(np.unique(h.tokens[some][:, 1])) > 8
 
 
-def test_there_is_one_prompt_and_it_is_empty() -> None:
+def test_there_is_one_prompt() -> None:
     tokens, lengths = world().prompts(0, 7)
-    assert tokens.shape == (1, 0)
-    assert lengths.tolist() == [0]
+    assert world().vocabulary.text(tokens[0]) == "start"
+    assert lengths.tolist() == [1]
     assert world().outcome(world().start(tokens, lengths)).tolist() == [OPEN]
 
 

@@ -31,7 +31,8 @@ class Labels:
         self.rule = rule
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:
-        labels = self.rule(np.clip(tokens - FIRST, 0, WORLD.size - 1))
+        labels = self.rule(np.clip(tokens[:, 1:] - FIRST, 0, WORLD.size - 1))
+        labels = np.concatenate([np.zeros((len(tokens), 1), np.int64), labels], axis=1)
         return np.eye(len(WORLD.vocabulary), dtype=np.float32)[labels + FIRST]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worldbench.core.presets import Preset
 
-SMALL = {"batch": 64, "row_tokens": 36, "optimizer": "muon", "warmup": 100}
+SMALL = {"batch": 64, "row_tokens": 39, "optimizer": "muon", "warmup": 100}
 PAPER = {
     "batch": 1024,
     "schedule": "constant",

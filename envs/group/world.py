@@ -18,7 +18,7 @@ from worldbench.core.world import ARRIVED, ILLEGAL, OPEN, Automaton, Documents, 
 from worldbench.envs.group.config import GroupConfig
 from worldbench.envs.group.tables import group
 
-PAD, FIRST = 0, 1
+PAD, START, FIRST = 0, 1, 2
 
 
 @dataclass
@@ -35,8 +35,10 @@ class GroupWorld(Automaton[ProductStates]):
     """Running products in a finite group (Merrill, Petty & Sabharwal 2024, arXiv 2404.08819; Teoh et al. 2025, arXiv
     2511.05963).
 
-    A document is a row of uniformly random elements. A model is asked for a label after each element: the product of
-    all elements so far, in the order in which they are written. The next element is random and is never asked for.
+    A document is `start`, then uniformly random elements. A model is asked for a label after each element: the product
+    of all elements so far, in the order in which they are written. The next element is random and is never asked for.
+    (Without a first token that differs from the elements, a transformer with rotary positions gives the same answer
+    after x, x x, x x x ..: every value that it attends to is the same.)
     Training documents have `length` elements, held-out documents `test_length`.
 
     State: the product. Ground truth: the label, which is certain. Products in a group that is not solvable (A5, S5)
@@ -44,24 +46,24 @@ class GroupWorld(Automaton[ProductStates]):
     the controls.
 
     Two documents of Z5, with the labels after each element:
-        3 4 1   labels 3 2 3
-        0 2 2   labels 0 2 4
+        start 3 4 1   labels 3 2 3
+        start 0 2 2   labels 0 2 4
     """
 
     name = "group"
     version = 1
     labelled = True
-    prompt_length = 0
+    prompt_length = 1
 
     def __init__(self, config: GroupConfig | None = None) -> None:
         self.config = c = config or GroupConfig()
         self.group = group(c.group)
         self.size = len(self.group)
         elements = tuple(range(FIRST, FIRST + self.size))
-        words = ("<pad>", *self.group.words)
+        words = ("<pad>", "start", *self.group.words)
         self.vocabulary = Vocabulary(words, pad=PAD, end=None, actions=elements, labels=elements)
-        self.context = self.longest = c.test_length
-        self.trained_length = c.length
+        self.longest, self.context = c.test_length, 1 + c.test_length
+        self.trained_length = 1 + c.length
         self._product = self.group.product.astype(np.int64)
         self._flat = self._product.ravel()
 
@@ -75,8 +77,9 @@ class GroupWorld(Automaton[ProductStates]):
         u = streams.uniform(start, count, length, "group", self.group.name, seed, split)
         tokens, labels = (np.full((count, self.context), empty, np.int32) for empty in (PAD, -1))
         elements = (u * self.size).astype(np.int64)
-        tokens[:, :length], labels[:, :length] = FIRST + elements, FIRST + self.products(elements)
-        return Documents(tokens, np.full(count, length, np.int32), np.zeros(count, np.int32), labels)
+        tokens[:, 0], inside = START, slice(1, 1 + length)
+        tokens[:, inside], labels[:, inside] = FIRST + elements, FIRST + self.products(elements)
+        return Documents(tokens, np.full(count, 1 + length, np.int32), np.ones(count, np.int32), labels)
 
     def products(self, elements: np.ndarray) -> np.ndarray:
         """The running products of elements int64 [N, T]: int64 [N, T]."""
@@ -87,15 +90,15 @@ class GroupWorld(Automaton[ProductStates]):
         return out.T
 
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The one prompt, which is empty."""
+        """The one prompt, the start."""
         count = min(count, 1)
-        return np.zeros((count, 0), np.int32), np.zeros(count, np.int32)
+        return np.full((count, 1), START, np.int32), np.ones(count, np.int32)
 
     # States
 
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> ProductStates:
-        zeros = np.zeros(len(tokens), np.int64)
-        return ProductStates(zeros, zeros.copy(), np.full(len(tokens), OPEN))
+        zeros, begun = np.zeros(len(tokens), np.int64), (np.asarray(lengths) == 1) & (np.asarray(tokens)[:, 0] == START)
+        return ProductStates(zeros, zeros.copy(), np.where(begun, OPEN, ILLEGAL))
 
     def step(self, states: ProductStates, tokens: np.ndarray) -> ProductStates:
         element, going = np.asarray(tokens).astype(np.int64) - FIRST, states.status == OPEN
@@ -153,8 +156,8 @@ class GroupWorld(Automaton[ProductStates]):
             before = self.products(elements)[:, -1]  # later elements are the identity
             needed = self._product[self.group.inverse[before], states.product]
             elements[row, last] = np.where(some, needed, 0)
-        tokens = np.where(inside, FIRST + elements, PAD).astype(np.int32)
-        return Documents(tokens, np.where(some, moves, 0).astype(np.int32), np.zeros(n, np.int32))
+        tokens = np.concatenate([np.full((n, 1), START), np.where(inside, FIRST + elements, PAD)], axis=1)
+        return Documents(tokens.astype(np.int32), np.where(some, 1 + moves, 0).astype(np.int32), np.ones(n, np.int32))
 
     # Identity, and texts for people
 
