@@ -5,7 +5,15 @@ from __future__ import annotations
 from worldbench.core.presets import Preset
 
 STAR = {"arms": 2, "length": 4, "labels": 12}
-SMALL = {"batch": 128, "schedule": "constant", "learning_rate": 2e-3, "warmup": 100, "weight_decay": 0.1}
+SMALL = {
+    "batch": 128,
+    "optimizer": "muon",
+    "muon_rate": 0.01,
+    "learning_rate": 2e-3,
+    "schedule": "constant",
+    "warmup": 100,
+    "weight_decay": 0.1,
+}
 PAPER = {
     "steps": 20_000,
     "batch": 512,
