@@ -22,7 +22,7 @@ from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace
 
 ROOT = Path(__file__).resolve().parent.parent
-PUBLISHED = sorted((ROOT / "results").rglob("result.json"))
+PUBLISHED = sorted(path for name in ("result.json", "result-*.json") for path in (ROOT / "results").rglob(name))
 TRACES = sorted((ROOT / "results").rglob("trace*.json"))
 
 
@@ -36,7 +36,7 @@ def test_published_result_loads(path: Path) -> None:
     assert record.world_name in worlds.names()
     assert record.model.name in models.names()
     assert set(record.scores) <= set(metrics.names())
-    assert record.command.startswith("worldbench run ")
+    assert record.command.startswith(("worldbench run ", "worldbench eval "))
     assert "/" not in record.config["env"].get("map", "")
     assert not record.environment.dirty
     for name, metric in record.scores.items():
@@ -65,8 +65,9 @@ def test_published_trace_loads(path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "results").rglob("metrics.jsonl")), ids=lambda p: p.parent.name)
 def test_published_learning_curve_loads(path: Path) -> None:
-    training = read(path.parent / "result.json", Result).training
-    assert training is None or training.curve == [line for line in read_lines(path) if isinstance(line, EvalLine)]
+    for result in (other for other in PUBLISHED if other.parent == path.parent):
+        training = read(result, Result).training
+        assert training is None or training.curve == [line for line in read_lines(path) if isinstance(line, EvalLine)]
 
 
 BLOCK = re.compile(r"<!-- (worldbench leaderboard [^>]*?) -->\n((?:(?:\|.*|missing: .*|)\n)+)")
