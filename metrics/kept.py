@@ -19,7 +19,10 @@ class Kept(Generic[T]):
 
     def get(self, world: World, about: Hashable, make: Callable[[], T]) -> T:
         """The answer that `make` gives. about: what it depends on beside the world. Nobody may change the answer."""
-        last = self._last.get(world)
+        try:
+            last = self._last.get(world)
+        except TypeError:  # an object that cannot be held weakly (a stand-in for a world) is asked every time
+            return make()
         if last is None or last[0] != about:
             last = self._last[world] = about, make()
         return last[1]

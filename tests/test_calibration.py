@@ -12,8 +12,9 @@ from tiny_runs import tiny_env
 
 from worldbench.baselines.from_states import FromStates
 from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.references import Oracle, RandomLegal
+from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.baselines.untrained import make_untrained
+from worldbench.core.abilities import HasLaw
 from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Metric, Score
 from worldbench.core.model import SequenceModel
@@ -116,7 +117,8 @@ def test_every_score_that_a_metric_speaks_of_is_one_that_it_gives() -> None:
     configs |= {"hmm": HMMConfig(process="mixture(rrxor, z1r)")}  # a process with components
     for name, config in configs.items():
         world = worlds[name].load()(config)
-        for model in (Oracle(world), make_untrained(world, GPTConfig(layers=1, heads=2, width=16))):
+        exact = Oracle(world) if isinstance(world, HasLaw) else Uniform(world)
+        for model in (exact, make_untrained(world, GPTConfig(layers=1, heads=2, width=16))):
             for entry in metrics:
                 metric: Metric = entry.load()
                 if metric.not_applicable(world, model) is None:

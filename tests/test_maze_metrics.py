@@ -186,6 +186,23 @@ def test_solved_paths_literally(world: SolveWorld) -> None:
         assert np.dot(rows["n"], rows["exact"]) == pytest.approx(exact)
 
 
+class Silent(StateDecoder):
+    """Gives every token the same logit in the rows that are silent."""
+
+    silent: np.ndarray
+
+    @property
+    def logits(self) -> np.ndarray:  # type: ignore[override]
+        return np.where(self.silent[:, None], np.float32(0), self.model.all_tokens(self._leading))
+
+    def leading(self) -> np.ndarray:
+        return np.where(self.silent[:, None], np.float32(0), super().leading())
+
+    def select(self, rows: np.ndarray) -> None:
+        super().select(rows)
+        self.silent = self.silent[rows]
+
+
 class Forgetful(Oracle):
     """The oracle, except for prompts whose first entry names the southern or the eastern cell first. There it makes
     no move."""
@@ -194,7 +211,7 @@ class Forgetful(Oracle):
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> StateDecoder:
         out = super().decoder(prompts, lengths)
-        out.logits = np.where((prompts[:, 1] > prompts[:, 3])[:, None], 0.0, out.logits).astype(np.float32)
+        out.__class__, out.silent = Silent, prompts[:, 1] > prompts[:, 3]  # type: ignore[attr-defined]
         return out
 
     def logits(self, tokens: np.ndarray) -> np.ndarray:

@@ -169,7 +169,7 @@ def test_an_edited_loss_is_another_run(tmp_path: Path, capsys: pytest.CaptureFix
     before, second = run(tmp_path, *named)
     assert before == first
     curves = [json.loads(next(f.glob("result*.json")).read_text())["training"]["curve"] for f in (first, second)]
-    assert curves[0][-1]["loss"] < curves[1][-1]["loss"]
+    assert curves[0][-1]["loss"] != curves[1][-1]["loss"]
     written(file, LOSS)
     assert run(tmp_path, *named) == [first, second]
 

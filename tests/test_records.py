@@ -112,7 +112,7 @@ def without_bounds(content: dict[str, Any]) -> dict[str, Any]:
             for which in ("floor", "ceiling"):
                 bound = metric.pop(which, {})
                 if isinstance(bound, str):
-                    metric[which] = (bound, recorded[bound])
+                    metric[which] = (bound, recorded.get(bound))  # schema 3 and later do not record the scores
                 else:
                     values = bound.get("scores", {k: v for k, v in bound.items() if k != "model"})
                     metric[which] = (bound.get("model"), values)
