@@ -11,16 +11,20 @@ PYTEST := OMP_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -n 2 --dist
 
 OUT ?= runs/gpu-$(shell date +%Y-%m-%d-%H%M%S)
 
-.PHONY: run test slow gpu lint ruff types wheel clean FORCE
+.PHONY: run test slow long gpu lint ruff types wheel clean FORCE
 
 run: $(VENV)/.run
 	@$(BIN)/python -m worldbench run taxi $(ARGS)
 
 test: $(VENV)/.dev
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow and not long" $(ARGS)
 
 slow: $(VENV)/.dev
-	@$(PYTEST) -m slow $(ARGS) || { status=$$?; test $$status -eq 5 || exit $$status; }
+	@$(PYTEST) -m "slow and not long" $(ARGS) || { status=$$?; test $$status -eq 5 || exit $$status; }
+
+# Many minutes: the coverage of intervals in every world, and every compiled objective. .ci/run leaves them out.
+long: $(VENV)/.dev
+	@$(PYTEST) -m long $(ARGS)
 
 # If PYTHON is named, its packages are used as they are, and nothing is installed: a CUDA build of torch may be there.
 ifeq ($(origin PYTHON),file)

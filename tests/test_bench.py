@@ -239,7 +239,7 @@ def test_which_ways() -> None:
             ways(products, precisions, device)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("no_processes")
 def test_compiled_ways(tmp_path: Path) -> None:
     """Each way also with compiled parts; a GRU has no such parts."""

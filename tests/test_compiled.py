@@ -95,7 +95,7 @@ def assert_same_weights(fast: Trainer, eager: Trainer) -> None:
         assert float((p - q).detach().norm()) <= 1e-3 * float(q.detach().norm()), name
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("row_tokens", [30, 0], ids=["packed", "single"])
 @pytest.mark.parametrize("model", [m for m in TRAINED if m not in NOTHING])
 def test_every_compiled_objective(model: str, row_tokens: int, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_every_compiled_objective(model: str, row_tokens: int, tmp_path: Path) -
     assert_same_weights(fast, eager)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("model", [m for m in TRAINED if m not in NOTHING])
 def test_a_resumed_run_has_the_same_bits(model: str, precision: str, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_resumed_run_has_the_same_bits(model: str, precision: str, tmp_path: P
     stop_and_go_on(tmp_path, model, 5, MORE.get(model, {}), compile=True, precision=precision, accumulate=2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("model", [m for m in TRAINED if m not in NOTHING])
 def test_compiled_bf16_is_near_fp32(model: str, tmp_path: Path) -> None:
     losses = []

@@ -32,8 +32,13 @@ def measured(case: Case) -> dict[str, Covered]:
     return found | {score: coverage(scores) for score, scores in (case.scores(MORE, short) if short else {}).items()}
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("process", "mixture") else pytest.mark.long)
+        for name in CASES
+    ],
+)
 def test_every_interval_covers(name: str) -> None:
     wrong, rare, judged = [], [], 0
     for score, found in measured(CASES[name]).items():

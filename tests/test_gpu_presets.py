@@ -98,7 +98,7 @@ def test_the_operations_follow_from_the_preset(preset: str, model: str) -> None:
     assert stated(preset, model)[0] * 1e12 == pytest.approx(by_formula(preset, model), rel=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("model", MODELS)
 def test_the_operations_are_those_that_are_dispatched(preset: str, model: str) -> None:

@@ -61,7 +61,7 @@ def held(objective: Objective, batch: Batch, precision: str) -> int:
     ("name", "precision"),
     [("gpt", "bf16")]
     + [(name, "fp32") for name in TRAINED]
-    + [pytest.param(name, "bf16", marks=pytest.mark.slow) for name in TRAINED if name not in ("gpt", "gru", "lstm")]
+    + [pytest.param(name, "bf16", marks=pytest.mark.long) for name in TRAINED if name not in ("gpt", "gru", "lstm")]
     + [("gru", "bf16"), ("lstm", "bf16")],
 )
 def test_the_count_is_what_a_step_holds(name: str, precision: str) -> None:
@@ -196,7 +196,7 @@ def automatic_parts_of(j: Job) -> memory.Fit:
     return memory.automatic_parts(world, objective, j.groups["data"], j.groups["train"], j.seed)
 
 
-@pytest.mark.parametrize("name", ["gpt", *(pytest.param(n, marks=pytest.mark.slow) for n in ("nextlat", "bst"))])
+@pytest.mark.parametrize("name", ["gpt", *(pytest.param(n, marks=pytest.mark.long) for n in ("nextlat", "bst"))])
 def test_more_rows_lie_on_a_line(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """48 rows, from counts of 8 and 16 rows."""
     j = job(name, changes={"train": {"batch": 48}})

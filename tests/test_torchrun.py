@@ -126,7 +126,7 @@ def test_a_run_of_two_processes(tmp_path: Path) -> None:
     assert code == 0, said
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["launcher", "killed"])
 def test_stopped_and_the_same_command_goes_on(how: str, tmp_path: Path) -> None:
     more = ("--train.steps", "400", "--train.save_every", "0.1")
