@@ -77,7 +77,7 @@ def small(tmp_path: Path, model: str) -> tuple[Trainer, Any, Any]:
 @pytest.mark.parametrize("choice", ["greedy", "sampled"])
 @pytest.mark.parametrize("model", DRAFTERS)
 def test_drafted_continuations_on_the_card(tmp_path: Path, model: str, choice: str) -> None:
-    """Greedy: the tokens of plain decoding, on the card as on the processor, but for rows with a tie. Sampled: plain
+    """Greedy: the tokens of plain decoding, on the card and on the processor, except in rows with a tie. Sampled: plain
     decoding draws the same tokens on both, and drafting draws valid tokens."""
     t, here, there = small(tmp_path, model)
     prompts, lengths = t.world.prompts(0, 16)

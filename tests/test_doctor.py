@@ -253,7 +253,7 @@ def test_products_and_their_errors(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_processes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Each check finds something good but for CUDA. Returns the devices that are checked."""
+    """Each check finds something good; only CUDA is missing. Returns the devices that are checked."""
     where: list[str] = []
 
     def found(plan: Sequence[Check]) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from worldbench.core.sampling import distinct_prompts
 from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, Documents
 from worldbench.envs.countdown.arithmetic import Problems, Source, results
@@ -27,10 +28,6 @@ from worldbench.envs.countdown.states import (
 
 BLOCK = 8192
 """Problems drawn together, to limit memory. Results do not depend on it."""
-PROMPT_BLOCK = 512
-"""Test documents that are drawn together when prompts are collected."""
-FRUITLESS = 20
-"""Blocks in a row without a new prompt after which `prompts` stops."""
 
 
 class CountdownWorld(Equations):
@@ -84,15 +81,8 @@ class CountdownWorld(Equations):
 
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The distinct problems of the test documents of `seed`; the same numbers in another order are another one."""
-        found, block, fruitless = np.zeros((0, self.prompt_length), np.int32), 0, 0
-        while len(found) < count and fruitless < FRUITLESS:
-            more = self.sample(seed, "test", block * PROMPT_BLOCK, PROMPT_BLOCK).tokens[:, : self.prompt_length]
-            found = np.concatenate([found, more])
-            first = np.sort(np.unique(found, axis=0, return_index=True)[1])
-            fruitless = fruitless + 1 if first[-1] < len(found) - PROMPT_BLOCK else 0
-            found, block = found[first], block + 1
-        found = found[:count]
-        return found, np.full(len(found), self.prompt_length, np.int32)
+        size = self.prompt_length
+        return distinct_prompts(lambda start, n: self.sample(seed, "test", start, n).tokens[:, :size], count)
 
     # Checkers
 

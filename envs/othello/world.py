@@ -13,6 +13,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.hashing import hashed
+from worldbench.core.sampling import distinct_prompts
 from worldbench.core.text import counted
 from worldbench.core.world import Documents
 from worldbench.envs.othello.config import OthelloConfig
@@ -21,10 +22,6 @@ from worldbench.envs.othello.states import BLACK, END, PAD, START, WHITE, Othell
 
 BLOCK = 8192
 """Games drawn together, to limit memory. Results do not depend on it."""
-PROMPT_BLOCK = 512
-"""Test games that are drawn together when prompts are collected."""
-FRUITLESS = 20
-"""Blocks in a row without a new prompt after which `prompts` stops."""
 POSITIONS, HISTORIES, PROPOSALS = 1024, 8, 16
 """Positions of held-out games among which states are drawn; orders of moves that are looked for to each; proposals
 between two of them."""
@@ -92,15 +89,8 @@ class OthelloWorld(OthelloRules):
 
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The distinct openings of the test games of `seed`."""
-        found, block, fruitless = np.zeros((0, self.prompt_length), np.int32), 0, 0
-        while len(found) < count and fruitless < FRUITLESS:
-            games = self.sample(seed, "test", block * PROMPT_BLOCK, PROMPT_BLOCK)
-            found = np.concatenate([found, games.tokens[:, : self.prompt_length]])
-            first = np.sort(np.unique(found, axis=0, return_index=True)[1])
-            fruitless = fruitless + 1 if first[-1] < len(found) - PROMPT_BLOCK else 0
-            found, block = found[first], block + 1
-        found = found[:count]
-        return found, np.full(len(found), self.prompt_length, np.int32)
+        size = self.prompt_length
+        return distinct_prompts(lambda start, n: self.sample(seed, "test", start, n).tokens[:, :size], count)
 
     # Transpositions
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from worldbench.core import streams
+from worldbench.core.sampling import distinct_prompts
 from worldbench.core.text import counted
 from worldbench.core.world import Documents
 from worldbench.envs.path_star.config import PathStarConfig
@@ -19,10 +20,6 @@ from worldbench.envs.path_star.states import PathStarStates
 
 BLOCK = 8192
 """Graphs drawn together, to limit memory. Results do not depend on it."""
-PROMPT_BLOCK = 512
-"""Test documents that are drawn together when prompts are collected."""
-FRUITLESS = 20
-"""Blocks in a row without a new prompt after which `prompts` stops."""
 
 
 _EVERY_ARM = "the rule allows every arm, and its end; the goal alone says which arm is right"
@@ -93,20 +90,13 @@ class PathStarWorld(PathStarStates):
 
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The distinct prompts of the test documents of `seed`. A graph in another order of edges is not a new one."""
-        found, asked = np.zeros((0, self.prompt_length), np.int32), np.zeros((0, self.config.nodes + 1), np.int64)
-        block = fruitless = 0
-        while len(found) < count and fruitless < FRUITLESS:
-            graphs = self.source.draw(seed, "test", block * PROMPT_BLOCK, PROMPT_BLOCK)
-            order = streams.uniform(
-                block * PROMPT_BLOCK, PROMPT_BLOCK, self.config.edges, "path-star order", seed, "test"
-            )
-            questions = np.concatenate([graphs.same_graph(), graphs.goal[:, None]], axis=1)
-            found, asked = np.concatenate([found, written(graphs, order)]), np.concatenate([asked, questions])
-            first = np.sort(np.unique(asked, axis=0, return_index=True)[1])
-            fruitless = fruitless + 1 if first[-1] < len(found) - PROMPT_BLOCK else 0
-            found, asked, block = found[first], asked[first], block + 1
-        found = found[:count]
-        return found, np.full(len(found), self.prompt_length, np.int32)
+        size = self.prompt_length
+
+        def asked(prompts: np.ndarray) -> np.ndarray:
+            graphs = self._read(prompts, np.full(len(prompts), size))
+            return np.concatenate([graphs.same_graph(), graphs.goal[:, None]], axis=1)
+
+        return distinct_prompts(lambda start, n: self.sample(seed, "test", start, n).tokens[:, :size], count, asked)
 
     # Other tellings, and changed graphs
 

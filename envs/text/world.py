@@ -11,6 +11,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
+from worldbench.core.sampling import distinct_prompts
 from worldbench.core.text import counted
 from worldbench.core.world import Documents, Vocabulary, World
 from worldbench.envs.text.config import TextConfig
@@ -20,10 +21,6 @@ from worldbench.envs.text.encoding import as_bytes, as_pairs, word
 PAD = 0
 PROMPT = 32
 """Most tokens of a prompt."""
-PROMPT_BLOCK = 512
-"""Test documents that are drawn together when prompts are collected."""
-FRUITLESS = 20
-"""Blocks in a row without a new prompt after which `prompts` stops."""
 
 
 class Split:
@@ -102,15 +99,12 @@ class TextWorld(World):
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The distinct beginnings of the test documents of `seed`."""
         size = self.prompt_length
-        found, block, fruitless = np.zeros((0, size), np.int32), 0, 0
-        while len(found) < count and fruitless < FRUITLESS:
-            documents = self.sample(seed, "test", block * PROMPT_BLOCK, PROMPT_BLOCK)
-            more = np.concatenate([found, documents.tokens[documents.length > size, :size]])
-            first = np.sort(np.unique(more, axis=0, return_index=True)[1])
-            fruitless = fruitless + 1 if len(first) == len(found) else 0
-            found, block = more[first], block + 1
-        found = found[:count]
-        return found, np.full(len(found), size, np.int32)
+
+        def beginnings(start: int, count: int) -> np.ndarray:
+            documents = self.sample(seed, "test", start, count)
+            return documents.tokens[documents.length > size, :size]
+
+        return distinct_prompts(beginnings, count)
 
     def token_bytes(self) -> np.ndarray:
         return np.array([len(content) for content in self._words], np.int64)

@@ -1,17 +1,23 @@
-"""Draws from distributions: one index per row, and whole continuations of prompts from the exact law of a world.
+"""Draws from distributions: one index per row, whole continuations of prompts from the exact law of a world, and
+distinct prompts.
 
 Shape letters: N rows, K weights, P prompt tokens, L tokens of a continuation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from worldbench.core.abilities import Able
 from worldbench.core.documents import Documents
 from worldbench.core.states import OPEN
+
+PROMPT_BLOCK = 512
+"""Test documents that are drawn together when prompts are collected."""
+FRUITLESS = 20
+"""Blocks in a row without a new prompt after which the search for more stops."""
 
 
 def draw(weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
@@ -67,3 +73,22 @@ def documents_by_law(world: Able, prompts: np.ndarray, lengths: np.ndarray, unif
     out[:, : prompts.shape[1]] = np.where(given, prompts, world.vocabulary.pad)
     out[np.arange(n)[:, None], lengths[:, None] + np.arange(tokens.shape[1])] = tokens
     return Documents(out[:, : world.context], (lengths + length).astype(np.int32), lengths.astype(np.int32))
+
+
+def distinct_prompts(
+    prompts: Callable[[int, int], np.ndarray], count: int, asked: Callable[[np.ndarray], np.ndarray] = lambda x: x
+) -> tuple[np.ndarray, np.ndarray]:
+    """At most `count` distinct prompts of one length, in the order in which they occur: tokens int32 [N, P], and their
+    lengths int32 [N]. A larger `count` gives the same prompts first.
+
+    prompts: (start, count) -> the prompts int32 [count, P] of consecutive test documents (fewer rows, where some
+    documents have none). asked: what prompts ask for, int [N, K]; prompts with equal rows are the same.
+    """
+    found, block, fruitless = prompts(0, 0), 0, 0
+    while len(found) < count and fruitless < FRUITLESS:
+        more = np.concatenate([found, prompts(block * PROMPT_BLOCK, PROMPT_BLOCK)])
+        first = np.sort(np.unique(asked(more), axis=0, return_index=True)[1])
+        fruitless = fruitless + 1 if len(first) == len(found) else 0
+        found, block = more[first], block + 1
+    found = found[:count]
+    return found, np.full(len(found), found.shape[1], np.int32)

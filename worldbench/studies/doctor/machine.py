@@ -17,7 +17,7 @@ MEMORY = Path("/proc/meminfo")
 
 
 def checks() -> list[Check]:
-    """The checks of the machine but for CUDA."""
+    """The checks of the machine, without those of CUDA."""
     folder = "set TMPDIR to a folder that can be written to, on a disk with free space"
     install = "install the packages of worldbench again: docs/installing.md"
     return [
