@@ -40,7 +40,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
         axis.set_ylabel("share that is right")
         if len(position) <= 12:
             axis.set_xticks(position)
-        axis.legend(loc="best", fontsize=6)
+        axis.legend(loc="lower right", fontsize=6)
         axis.grid(True, axis="y", color=BLUE, linewidth=0.3, alpha=0.2)
         if title:
             figure.suptitle(literal(title), fontsize=9, color=INK)

@@ -28,14 +28,16 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     trained = int(arrays.get("trained_length", np.array(0)))
     with paper_style():
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
         figure = Figure(figsize=(3.4, 2.4), layout="constrained", facecolor="white")
         axis = figure.subplots()
         if 0 < trained < int(position[-1]):
             axis.axvline(trained, color=INK, linewidth=0.8, linestyle=(0, (4, 2)), label="length of training")
-            axis.legend(loc="lower left", fontsize=6)
+            axis.legend(loc="upper right", fontsize=6)
         axis.plot(position, right, color=RED, linewidth=1.0, marker="o", markersize=2.4)
         axis.set_ylim(-0.03, 1.03)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set_xlabel("tokens after the prompt")
         axis.set_ylabel("share of labels that are right")
         axis.grid(True, color=GRAY, linewidth=0.3, alpha=0.4)
