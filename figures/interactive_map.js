@@ -318,8 +318,9 @@
   }
   function choose(what) {
     chosen = what;
-    for (const old of document.querySelectorAll("#list [aria-current]")) old.removeAttribute("aria-current");
-    if (what && what.edge !== undefined) document.querySelector(`#list [data-edge="${what.edge}"]`)?.setAttribute("aria-current", "true");
+    for (const old of document.querySelectorAll(".list [aria-current]")) old.removeAttribute("aria-current");
+    const listed = what && (what.edge !== undefined ? `#list [data-edge="${what.edge}"]` : `#ends [data-place="${what.place}"]`);
+    if (listed) document.querySelector(listed)?.setAttribute("aria-current", "true");
     find("said").textContent = what ? tipLines(what).map((l) => l.textContent).join(", ") : "";
     redraw(false);
   }
@@ -447,6 +448,29 @@
       fly(...along(e, 0.5), 0.45 * Math.min(size.width / w, size.height / h));
     });
     search();
+  }
+
+  // ---- the list of places where rides end elsewhere ----
+  const ended = find("ends");
+  if (ended) {
+    for (const [v, rides] of [...endsAt].sort((a, b) => b[1] - a[1] || a[0] - b[0])) {
+      const item = document.createElement("li"), button = element("button", "");
+      button.type = "button";
+      button.dataset.place = v;
+      button.append(element("span", placeName(v)), element("span", `${number(rides)} ×`));
+      if (corner(v)) button.append(element("span", corner(v), "soft"));
+      item.append(button);
+      ended.append(item);
+    }
+    ended.addEventListener("click", (event) => {
+      const button = event.target.closest("button");
+      if (!button) return;
+      const v = Number(button.dataset.place);
+      if (!shown.ends) { find("show-ends").checked = shown.ends = true; redraw(); }
+      hovered = null;
+      choose({ place: v });
+      fly(px[v], py[v], 0.2 * Math.min(size.width, size.height) / typical);
+    });
   }
 
   // ---- start ----

@@ -22,8 +22,6 @@ from worldbench.core.text import counted, visible
 from worldbench.figures import street_map, wrong_ends
 from worldbench.figures.style import LONGEST
 
-FAILED = 2
-"""Value in `status` of a ride that could not be explained."""
 PER_METRE = 10
 """Positions are whole numbers of tenths of a meter, which makes the file five times smaller than decimals."""
 
@@ -48,7 +46,7 @@ def page(data: dict[str, np.ndarray], title: str = "") -> str:
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     name = str(data["map"].reshape(-1)[0]) if "map" in data else ""
     used, true, red = int(data["black"].sum()), len(data["edges"]), len(data["red"])
-    ends = wrong_ends.wrong_ends(data)
+    rides = wrong_ends.Counts.of(data)
     return environment.from_string(_asset("html.j2")).render(
         title=visible(title, LONGEST) or "A model's street map",
         map=name,
@@ -57,10 +55,11 @@ def page(data: dict[str, np.ndarray], title: str = "") -> str:
             "used": used,
             "unused": true - used,
             "red": red,
-            "rides": len(data["status"]),
-            "failed": int((data["status"] == FAILED).sum()),
-            "places": len(data["places"]),
-            "ends": None if ends is None else ends.total,
+            "rides": rides.rides,
+            "turned": rides.turned,
+            "ends": rides.elsewhere,
+            "never": rides.never,
+            "failed": rides.unexplained,
         },
         red_words=wrong_ends.red_words(data)[0],
         precision=f"{used / (used + red):.4f}" if used + red else "undefined",

@@ -17,7 +17,7 @@ import numpy as np
 from worldbench.core.text import counted
 from worldbench.figures import street_map, wrong_ends
 from worldbench.figures.street_map import Drawn
-from worldbench.figures.style import BLUE, GRAY, INK, RED, paper_style, save, write_csv
+from worldbench.figures.style import GRAY, INK, RED, paper_style, save, write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -86,15 +86,13 @@ def draw(evidence: Path, out: Path, *, title: str = "") -> list[Path]:
         ("through a wall", red.take(through)),
         ("elsewhere", elsewhere),
     )
-    ends, rides = wrong_ends.wrong_ends(data), len(data["status"])
-    failed = f"{int((data['status'] == 2).sum()):,} of {counted(rides, 'ride')} not explained"
+    ends, rides = wrong_ends.wrong_ends(data), wrong_ends.Counts.of(data)
     forced = "" if wrong_ends.moves_alone(data) else " (forced end)"
     legend = (
         (f"passages used: {int(used.sum()):,} of {counted(len(edges), 'move')}", INK),
         (f"never used: {int((~used).sum()):,}", UNUSED),
         (f"through walls: {int(through.sum()):,}; to other cells: {int((~through).sum()):,}{forced}", RED),
-        (failed, None),
-        (wrong_ends.legend(ends, rides), BLUE),
+        *reversed(rides.lines()),
     )
     with paper_style():
         figure = _picture(grid, kinds, ends, title, legend)

@@ -48,6 +48,8 @@ OPTIONAL: Named = {
     "lonlat": Array("float", ("N+", 2)),
     "wrong_ends": Array("int", ("w",), index="N"),
 }
+MOVES, MOVES_IN_ONE = Array("int", ("n", "L")), Array("int", ("W",))
+"""The array `moves`: a row for each ride, or the moves of all rides one after another (`worldbench reconstruct`)."""
 COMPASS = {w: np.radians(45.0 * i) for i, w in enumerate(("N", "NE", "E", "SE", "S", "SW", "W", "NW"))}
 BEND = 0.55
 """Distance of the control point of a red street from its start, as a share of the distance between its ends."""
@@ -98,14 +100,12 @@ def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) 
     black, red = _black(data), red_streets(data)
     whole = _padded(np.concatenate([metres, red.points()]))
     part = box or _densest(metres, red, whole)
-    ends, rides = wrong_ends.wrong_ends(data), len(data["status"])
-    failed = f"{int((data['status'] == 2).sum()):,} of {counted(rides, 'ride')} not explained"
+    ends, rides = wrong_ends.wrong_ends(data), wrong_ends.Counts.of(data)
     words, (red_words, _) = (data["places"], data["directions"]), wrong_ends.red_words(data)
     legend = [
         (f"true streets used: {len(black.ends):,} of {len(data['edges']):,}", INK),
-        (f"{red_words}: {len(red.ends):,}", RED),
-        (wrong_ends.legend(ends, rides), BLUE),
-        (failed, None),
+        (f"{red_words}: {len(red.ends):,}, by {counted(rides.turned, 'ride')}", RED),
+        *rides.lines(),
     ]
     kinds = wrong_ends.red_words(data)[1]
     paths = _picture(Picture(black, red, ends, legend, kinds), whole, out, title, words, mark=part)
@@ -135,7 +135,8 @@ class Picture:
 
 def load(path: Path) -> dict[str, np.ndarray]:
     """The arrays of the evidence of a map reconstruction. InputError where the file holds something else."""
-    return files.read(path, NEEDED, OPTIONAL)
+    moves = MOVES_IN_ONE if "move_counts" in files.names(path) else MOVES
+    return files.read(path, NEEDED, {**OPTIONAL, "moves": moves})
 
 
 def _black(data: dict[str, np.ndarray]) -> Drawn:

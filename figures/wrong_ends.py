@@ -1,5 +1,6 @@
-"""Rides that end elsewhere than at their destination, for the figures of a reconstructed map: a ring around each place
-where such rides end, the larger the more rides. Also the words for red edges, which depend on the mode of the map.
+"""The two kinds of errors in the figures of a reconstructed map. Illegal turns imply streets: red edges. Rides of legal
+moves that end elsewhere than at their destination: a ring around each place where they end, the larger the more rides.
+Both kinds, rides that never end and rides that cannot be explained are counted apart.
 
 Evidence from version 3 of the metric on has these places, and the map from moves alone. Older evidence has the map with
 the forced end, in which wrong ends are red edges.
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 SMALLEST, LARGEST = 2.6, 8.0
 """Radii of rings, in points, on a map whose streets are long on paper."""
+NO_END = -3
+"""Value in `moves` that ends a ride which never ends."""
+WITH_RED, FAILED = 1, 2
+"""Values in `status`: a ride that needs red edges, and a ride that cannot be explained."""
 KIND = "ends elsewhere"
 """The kind of these rows in the CSV file."""
 
@@ -63,9 +68,34 @@ def red_words(data: dict[str, np.ndarray]) -> tuple[str, str]:
     return "invented streets (forced end)", "invented"
 
 
-def legend(ends: WrongEnds | None, rides: int) -> str:
-    """The line of the legend; "" if the evidence does not hold where rides end."""
-    return "" if ends is None else f"{ends.total:,} of {counted(rides, 'ride')} end elsewhere (rings)"
+@dataclass(frozen=True)
+class Counts:
+    """How many rides are of which kind. turned: have an illegal turn, and are explained by red edges. elsewhere: have
+    legal moves alone and end elsewhere. never: spend their budget without an end. unexplained: draw nothing, because no
+    streets explain them. elsewhere, never: None where the evidence does not hold them. A ride that never ends may also
+    be one of `turned` or `unexplained`."""
+
+    rides: int
+    turned: int
+    elsewhere: int | None
+    never: int | None
+    unexplained: int
+
+    @classmethod
+    def of(cls, data: dict[str, np.ndarray]) -> Counts:
+        """The counts of the evidence of a map reconstruction."""
+        status = data["status"]
+        never = int((data["moves"] == NO_END).sum()) if moves_alone(data) and "moves" in data else None
+        elsewhere = len(data["wrong_ends"]) if moves_alone(data) else None
+        return cls(len(status), int((status == WITH_RED).sum()), elsewhere, never, int((status == FAILED).sum()))
+
+    def lines(self) -> list[tuple[str, str | None]]:
+        """Lines of a legend about rides, each with the color of its mark."""
+        never = "" if self.never is None else f"{self.never:,} never end; "
+        out: list[tuple[str, str | None]] = []
+        if self.elsewhere is not None:
+            out.append((f"{self.elsewhere:,} of {counted(self.rides, 'ride')} end elsewhere (rings)", BLUE))
+        return [*out, (f"{never}{self.unexplained:,} of {counted(self.rides, 'ride')} not explained", None)]
 
 
 def draw_rings(axes: Axes, ends: WrongEnds, scale: float) -> None:

@@ -14,7 +14,7 @@ from small_maps import small_map
 from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
-from worldbench.figures import learning_curves, street_map
+from worldbench.figures import learning_curves, street_map, wrong_ends
 from worldbench.metrics.reconstruction import reconstruct
 from worldbench.metrics.routes import from_table
 from worldbench.records.lines import Line
@@ -79,6 +79,27 @@ def test_wrong_ends_are_rings_and_rows_apart_from_red_streets(tmp_path: Path) ->
     assert ends == [(str(arrays["places"][3]), "", "2"), (str(arrays["places"][7]), "", "1")]
     kinds = {name: {r["kind"] for r in table(tmp_path / f"{name}.csv")} for name in pictures}
     assert kinds == {"old": {"true", "invented"}, "new": {"true", "implied", "ends elsewhere"}}
+
+
+def test_the_two_kinds_of_errors_are_counted_apart(tmp_path: Path) -> None:
+    """In both forms of evidence: a row of moves for each ride, and all moves one after another."""
+    arrays = evidence(tmp_path / "old.npz", small_map(20, 1, 20), 0.2)
+    rides = len(arrays["status"])
+    moves = np.full((rides, 7), -1)
+    moves[:, 0], moves[:3, 4] = 2, -3
+    forms = {"rows": {"moves": moves}, "one": {"moves": moves[moves != -1], "move_counts": (moves != -1).sum(1)}}
+    turned, lost = (int((arrays["status"] == kind).sum()) for kind in (1, 2))
+    assert turned
+    for name, form in forms.items():
+        new = {**arrays, **form, "wrong_ends": np.array([3, 7, 3])}
+        np.savez(tmp_path / f"{name}.npz", **new)  # pyright: ignore[reportArgumentType]
+        counts = wrong_ends.Counts.of(street_map.load(tmp_path / f"{name}.npz"))
+        assert counts == wrong_ends.Counts(rides, turned, 3, 3, lost)
+    words = [text for text, _ in counts.lines()]
+    assert words == [f"3 of {rides} rides end elsewhere (rings)", f"3 never end; {lost} of {rides} rides not explained"]
+    old = wrong_ends.Counts.of(street_map.load(tmp_path / "old.npz"))
+    assert (old.elsewhere, old.never) == (None, None)
+    assert [text for text, _ in old.lines()] == [f"{lost} of {rides} rides not explained"]
 
 
 def test_an_invented_street_sets_out_in_the_direction_that_the_rides_name() -> None:

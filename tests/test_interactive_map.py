@@ -173,6 +173,8 @@ class TestInABrowser:
         ends = len(data["wrong_ends"])
         assert page.inner_text("#n-ends") == str(ends)
         assert page.inner_text("#n-failed") == str((data["status"] == 2).sum())
+        assert page.inner_text("#n-turned") == str((data["status"] == 1).sum())
+        assert page.inner_text("#n-never") == str((data["moves"] == -3).sum())
         settled(page)
         red, black = coloured(page)
         assert red > 200
@@ -223,6 +225,20 @@ class TestInABrowser:
         page.mouse.move(*point(page, data["metres"][places[most]]))
         settled(page)
         assert expected not in page.inner_text("#tip")
+
+    def test_list_of_wrong_ends(self, page: Page, evidence: Path) -> None:
+        data = arrays(evidence)
+        places, rides = np.unique(data["wrong_ends"], return_counts=True)
+        first = places[np.lexsort((places, -rides))[0]]
+        rows = page.locator("#ends button")
+        assert rows.count() == len(places)
+        page.uncheck("#show-ends")
+        rows.first.click()
+        settled(page)
+        assert page.is_checked("#show-ends")
+        assert rows.first.get_attribute("aria-current") == "true"
+        assert str(data["places"][first]) in page.inner_text("#tip")
+        assert f"{rides.max()} rides end here" in page.inner_text("#tip")
 
     def test_list_of_red_streets(self, page: Page, evidence: Path) -> None:
         data = arrays(evidence)
