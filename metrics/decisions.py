@@ -46,6 +46,7 @@ class Decisions(Metric):
     primary = "accuracy"
     beside = ("chance",)
     directions: ClassVar[dict[str, Direction]] = {"elsewhere": "higher", "all_right": "higher", "solved": "higher"}
+    outcomes = ("solved",)
     needs = (Automaton, HasLaw, HasGoals)
     serves_labels = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {

@@ -68,6 +68,7 @@ class ExcessLoss(Metric):
     name, version, direction = "excess_loss", 1, "lower"
     primary = "kl"
     directions: ClassVar[dict[str, Direction]] = {"loss": "lower"}
+    same_for_all = ("bayes", "exact_bayes")
     needs = (Automaton, HasLaw)
     serves_labels = True
     floor = None

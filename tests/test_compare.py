@@ -55,9 +55,9 @@ def test_a_pair_is_scipys_test(tmp_path: Path) -> None:
     assert row.interval == pytest.approx((ends.low, ends.high))
     assert (row.mean_a, row.mean_b, row.difference) == pytest.approx((0.616, 0.718, -0.102))
     assert (row.score, row.better, row.seeds, row.unpaired, row.arm) == ("m.x", "higher", (0, 1, 2, 3, 4), (), "scarce")
-    assert row.verdict == "nextlat higher"
+    assert row.verdict == "nextlat better"
     (turned,) = compare("nextlat", "gpt", [tmp_path])
-    assert (turned.verdict, turned.p) == ("nextlat higher", row.p)
+    assert (turned.verdict, turned.p) == ("nextlat better", row.p)
     assert turned.difference == pytest.approx(0.102)
 
 
@@ -77,7 +77,7 @@ def test_the_whole_table_is_corrected(tmp_path: Path) -> None:
         holm([equivalence(*tables[s.removesuffix(".x")], margin=0.01) for s in rows])
     )
     assert {s: r.verdict for s, r in rows.items()} == {
-        "m.x": "nextlat higher", "n.x": "not separable", "o.x": "equivalent (margin 0.01)", "kl.x": "gpt higher",
+        "m.x": "nextlat better", "n.x": "not separable", "o.x": "equivalent (margin 0.01)", "kl.x": "nextlat better",
     }  # fmt: skip
     assert rows["kl.x"].better == "lower"
     assert {r.verdict for r in compare("gpt", "nextlat", [tmp_path], ["o"])} == {"not separable"}
@@ -86,7 +86,7 @@ def test_the_whole_table_is_corrected(tmp_path: Path) -> None:
 def test_a_small_sure_difference_is_equivalent_too(tmp_path: Path) -> None:
     pair(tmp_path, A, [x + 0.003 + 0.0001 * i for i, x in enumerate(A)])
     (row,) = compare("gpt", "nextlat", [tmp_path], margin=0.05)
-    assert row.verdict == "nextlat higher, but equivalent (margin 0.05)"
+    assert row.verdict == "nextlat better, but equivalent (margin 0.05)"
 
 
 def test_two_seeds_decide_nothing(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_several_settings_are_paired_by_training_options_or_refused(tmp_path: Pa
     pair(tmp_path, A, B)
     pair(tmp_path, B, A, config={"train": {"steps": 99}})
     rows = compare("gpt", "nextlat", [tmp_path])
-    assert [r.verdict for r in rows] == ["nextlat higher", "gpt higher"]
+    assert [r.verdict for r in rows] == ["nextlat better", "gpt better"]
     for seed in range(3):
         write(tmp_path, "gpt", seed, {"m": 0.5}, config={"model": {"width": 8}})
     with pytest.raises(InputError, match="more than one setting"):

@@ -182,6 +182,9 @@ class Metric(abc.ABC):
         direction: which way the primary is better; "none" where neither is.
         directions: which way other scores are better, by name or by a pattern such as "arrives_*". The first one that
         fits counts. `direction_of` also knows the scores of `damage`.
+        same_for_all: scores that do not depend on the trained weights, by name or by pattern. Comparisons leave them
+        out.
+        outcomes: scores that are 0 or 1 for a whole run. Comparisons count the runs in which they are 1.
         floor, ceiling: the reference models whose scores bound the primary from below and above.
         expects: by reference model, the bounds that its scores must keep. `check` and the tests compare them with
         measurements.
@@ -202,6 +205,8 @@ class Metric(abc.ABC):
     beside: ClassVar[tuple[str, ...]] = ()
     direction: ClassVar[Direction]
     directions: ClassVar[dict[str, Direction]] = {}
+    same_for_all: ClassVar[tuple[str, ...]] = ("chance", "*_untrained", "*_constant")
+    outcomes: ClassVar[tuple[str, ...]] = ()
     floor: ClassVar[str | None] = "random-legal"
     ceiling: ClassVar[str | None] = "oracle"
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {}

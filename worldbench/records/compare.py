@@ -1,27 +1,25 @@
 """Compares two models, score by score, on the training seeds that both have.
 
 Only results with the same world, data, evaluation and metric versions are paired. Both models see the same data in the
-same order for a seed, so a paired test is used. p values are corrected for all comparisons of the table (Holm). With
-fewer than three shared seeds there is no verdict. A model with infinite scores is worse (for a loss), in words and
-without a test. Comparison at equal loss is in `matched.py`.
+same order for a seed, so a paired test is used. The tests and verdicts are in `compare_verdicts.py`. With fewer than
+three shared seeds there is no verdict. A model with infinite scores is worse (for a loss), in words and without a test.
+Scores that do not depend on the trained weights are left out. Comparison at equal loss is in `matched.py`.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash
-from worldbench.core.statistics import equivalence, holm, paired_t
 from worldbench.core.text import counted
 from worldbench.records import budget, leaderboard
+from worldbench.records.compare_verdicts import Draft, judged
 from worldbench.records.comparison import Comparison
-from worldbench.records.directions import direction_of
+from worldbench.records.directions import direction_of, is_outcome, same_for_all
 from worldbench.records.extremes import verdict as in_words
 from worldbench.records.finding import find
 from worldbench.records.matched import Matched, at_matched_loss, load_traces
@@ -30,19 +28,8 @@ from worldbench.records.runs import Result
 from worldbench.records.scores import value_of
 from worldbench.records.variant import Variant, distinct_labels
 
-LEVEL = 0.05
-"""Significance level of a verdict."""
 FEWEST_SEEDS = 3
 """Smallest number of shared seeds for a verdict."""
-
-
-@dataclass
-class _Draft:
-    """A comparison before the correction: its fields, and the values by shared seed."""
-
-    fields: dict[str, Any]
-    a: list[float]
-    b: list[float]
 
 
 def compare(
@@ -84,9 +71,8 @@ def compare(
     if any({id(r) for r in ours.values()} & {id(r) for r in theirs.values()} for ours, theirs in both):
         raise InputError(f"{a!r} and {b!r} name the same runs; name an option in which they differ")
     paired = [r for ours, theirs in both for r in (*ours.values(), *theirs.values())]
-    wanted = leaderboard.primary_scores(paired)
-    if columns:
-        wanted = [leaderboard.whole_name(paired, c) for c in columns]
+    wanted = [leaderboard.whole_name(paired, c) for c in columns] if columns else _shown(paired)
+    left_out = {c: "it does not depend on the trained weights" for c in wanted if same_for_all(c)}
     pairs = [Matched(ours, theirs, "") for ours, theirs in both]
     if matched is not None and traces is not None:
         loss = leaderboard.whole_name(paired, matched)
@@ -96,13 +82,38 @@ def compare(
             ours, theirs = ({seed: of[id(r)] for seed, r in mine.items()} for mine in both_runs)
             pairs.append(at_matched_loss(ours, theirs, loss))
         wanted = [c for c in wanted if c != loss]
+        left_out |= {c: f"models are compared at equal {loss}" for c in wanted if _same_loss(c, loss, paired)}
+    for column, reason in left_out.items():
+        if columns:
+            say(f"{column} is left out: {reason}")
+    wanted = [c for c in wanted if c not in left_out]
+    if not wanted:
+        raise InputError(f"no score is left to compare: {'; '.join(f'{c}: {why}' for c, why in left_out.items())}")
     drafts = [
         draft
         for pair, arm in zip(pairs, _arms(pairs))
         for column in wanted
         if (draft := _draft(two, pair, arm, column)) is not None
     ]
-    return sorted(_judged(drafts, margin), key=lambda r: (r.world, r.arm))
+    return sorted(judged(drafts, margin), key=lambda r: (r.world, r.arm))
+
+
+def _shown(records: list[Result]) -> list[str]:
+    """The primary score of every metric, and the outcomes of whole runs."""
+    out: dict[str, None] = {}
+    for column in leaderboard.primary_scores(records):
+        name = column.partition(".")[0]
+        scores = {f"{name}.{score}" for r in records if name in r.scores for score in r.scores[name].scores}
+        out |= dict.fromkeys((column, *sorted(filter(is_outcome, scores))))
+    return list(out)
+
+
+def _same_loss(column: str, loss: str, records: list[Result]) -> bool:
+    """Whether the score is the matched loss in other units: a score of the same metric for which lower is better."""
+    name = loss.partition(".")[0]
+    holder = next((r.scores[name] for r in records if name in r.scores), None)
+    same = column.partition(".")[0] == name
+    return same and holder is not None and direction_of(column, holder) == "lower"
 
 
 def _alike(two: tuple[Variant, Variant], records: list[Result]) -> list[list[Result]]:
@@ -159,7 +170,7 @@ def _arms(pairs: list[Matched]) -> list[str]:
     return out
 
 
-def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -> _Draft | None:
+def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -> Draft | None:
     """The values of one score on the shared seeds; None if neither model has the metric."""
     ours, theirs, name = pair.ours, pair.theirs, column.partition(".")[0]
     holders = [r.scores[name] for r in (*ours.values(), *theirs.values()) if name in r.scores]
@@ -195,47 +206,5 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         names, sides = (two[0].label, two[1].label), ([x for x, _ in values], [y for _, y in values])
         if (words := in_words(names, sides, fields["better"], "shared seed")) is not None:
             fields["verdict"] = words
-    return _Draft(fields, [x for x, _ in values], [y for _, y in values])
-
-
-def _judged(drafts: list[_Draft], margin: float | None) -> list[Comparison]:
-    """The comparisons with their verdicts, with p values adjusted over all of them."""
-    decided = [d for d in drafts if "verdict" not in d.fields]
-    tests = [paired_t(d.a, d.b) for d in decided]
-    adjusted = holm([t.p for t in tests])
-    alike = holm([equivalence(d.a, d.b, margin) for d in decided]) if margin is not None else [None] * len(decided)
-    done = {id(d): (t, p, e) for d, t, p, e in zip(decided, tests, adjusted, alike)}
-    out = []
-    for d in drafts:
-        means: dict[str, Any] = {
-            "mean_a": _mean(d.a),
-            "mean_b": _mean(d.b),
-            "difference": _mean([x - y for x, y in zip(d.a, d.b)]),
-        }
-        if id(d) not in done:
-            out.append(
-                Comparison(**d.fields, **means, interval=None, p=None, p_holm=None, margin=margin, p_equivalent=None)
-            )
-            continue
-        test, p_holm, p_equivalent = done[id(d)]
-        verdict = "not separable"
-        if p_holm < LEVEL:
-            verdict = f"{d.fields['a'] if test.difference > 0 else d.fields['b']} higher"
-        if p_equivalent is not None and p_equivalent < LEVEL:
-            within = f"equivalent (margin {margin:g})"
-            verdict = within if p_holm >= LEVEL else f"{verdict}, but {within}"
-        judged: dict[str, Any] = {
-            "interval": test.interval,
-            "p": test.p,
-            "p_holm": p_holm,
-            "p_equivalent": p_equivalent,
-            "verdict": verdict,
-        }
-        out.append(Comparison(**d.fields, **means, margin=margin, **judged))
-    return out
-
-
-def _mean(values: list[float]) -> float | None:
-    """The mean; None without values, and where the values are infinite in both directions."""
-    mean = sum(values) / len(values) if values else math.nan
-    return None if math.isnan(mean) else mean
+    outcome = is_outcome(column) and all(v in (0, 1) for both in values for v in both)
+    return Draft(fields, [x for x, _ in values], [y for _, y in values], outcome)

@@ -7,15 +7,28 @@ from typing import Any
 
 from worldbench.core import cells, tables
 from worldbench.core.errors import InputError
+from worldbench.core.text import counted
 from worldbench.records import versions
 from worldbench.records.parts import marked
+
+
+@dataclass(frozen=True)
+class Solved:
+    """In how many of n seeds an outcome was 1, with Wilson's interval of the share."""
+
+    hits: int
+    n: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One score of models a and b on their shared seeds.
 
-    better: "higher", "lower" or "none". mean_a, mean_b, difference (a - b), interval (95%, paired t), p, p_holm: None
+    better: "higher", "lower" or "none". mean_a, mean_b, difference (a - b), interval (95%), p, p_holm: None without a
+    verdict. test: "paired t", or "Fisher" for outcomes that are 0 or 1; then solved_a, solved_b have the seeds.
+    detectable: the smallest true difference that these seeds show with probability 80%; None if they show none, and
     without a verdict. p_equivalent: p value of the hypothesis that the models differ by `margin` or more,
     Holm-adjusted. unpaired: seeds that only one model has. matched: the loss at which the models are compared. levels:
     its value for each shared seed. steps_a, steps_b: training steps at which the runs reach it. tuned_a, tuned_b:
@@ -48,10 +61,28 @@ class Comparison:
     tuned_b: str = "-"
     version: int | None = None
     missing: dict[str, str] = field(default_factory=dict)
+    test: str = "paired t"
+    detectable: float | None = None
+    solved_a: Solved | None = None
+    solved_b: Solved | None = None
+
+    @property
+    def words(self) -> str:
+        """The verdict, and beside "not separable" what these seeds could have seen."""
+        if self.verdict != "not separable" or self.detectable is None:
+            return self.verdict
+        return f"{self.verdict} (no power below {_number(self.detectable)})"
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _mean(value: float | None, solved: Solved | None) -> str:
+    """A mean; for an outcome the seeds in which it is 1, with the interval of their share."""
+    if solved is None:
+        return _number(value)
+    return f"{solved.hits} of {solved.n} ({_number(solved.low)} .. {_number(solved.high)})"
 
 
 def _p(value: float | None) -> str:
@@ -74,15 +105,15 @@ def render(rows: list[Comparison], form: str) -> str:
     body = [
         [
             *(r.world, r.arm, r.score, r.better, str(len(r.seeds))),
-            *(_number(r.mean_a), _number(r.mean_b), _number(r.difference)),
+            *(_mean(r.mean_a, r.solved_a), _mean(r.mean_b, r.solved_b), _number(r.difference)),
             "" if r.interval is None else f"{_number(r.interval[0])} .. {_number(r.interval[1])}",
             *(_p(r.p), _p(r.p_holm)),
             *([_p(r.p_equivalent)] if asked else []),
-            r.verdict,
+            r.words,
         ]
         for r in rows
     ]
-    notes = [*_levels(rows), *_budgets(rows), *_versions(rows), *_missing(rows)]
+    notes = [*_levels(rows), *_power(rows), *_budgets(rows), *_versions(rows), *_missing(rows)]
     if form == "markdown":
         return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in notes)])
     return "\n".join([tables.terminal(head, body, 3), *map(tables.note, notes)])
@@ -107,6 +138,17 @@ def _levels(rows: list[Comparison]) -> list[str]:
         least = f"matched at the least {r.matched} that both reach"
         out.setdefault(f"{_where(r)}: {least}: {', '.join(seeds)}{mean}")
     return list(out)
+
+
+def _power(rows: list[Comparison]) -> list[str]:
+    """What the words beside the verdicts mean."""
+    tests, out = sum(r.p is not None for r in rows), []
+    if any(r.words != r.verdict for r in rows):
+        level = f"at level .05 / {counted(tests, 'test')}" if tests > 1 else "at level .05"
+        out.append(f"no power below x: these seeds show a true difference of x with probability 80% ({level})")
+    if any(r.test == "Fisher" for r in rows):
+        out.append("k of n: seeds whose run has this outcome, with Wilson's interval; p is of Fisher's exact test")
+    return out
 
 
 def _where(row: Comparison) -> str:
@@ -145,6 +187,8 @@ def _flat(row: Comparison) -> dict[str, Any]:
             out["low"], out["high"] = value or ("", "")
         elif key in ("seeds", "unpaired", "levels", "steps_a", "steps_b"):
             out[key] = " ".join("-" if v is None else str(v) for v in value)
+        elif key in ("solved_a", "solved_b"):
+            out[key] = "" if value is None else f"{value['hits']} of {value['n']}"
         elif key == "missing":
             out[key] = "; ".join(f"{label}: {reason}" for label, reason in value.items())
         else:

@@ -1,11 +1,25 @@
-"""Which way a score is better."""
+"""What a metric states about its scores: which way a score is better, which scores do not depend on the trained
+weights, and which are outcomes of whole runs.
+
+Of a metric of a plugin that is not loaded, only what its records state is known.
+"""
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
+
 from worldbench.core.errors import InputError
 from worldbench.core.metric import Direction
+from worldbench.core.metric import Metric as Registered
 from worldbench.core.registry import metrics
 from worldbench.records.scores import Metric
+
+
+def _registered(name: str) -> Registered | None:
+    try:
+        return metrics[name].load()
+    except InputError:
+        return None
 
 
 def direction_of(column: str, metric: Metric) -> Direction:
@@ -15,7 +29,21 @@ def direction_of(column: str, metric: Metric) -> Direction:
     name, _, score = column.partition(".")
     if score == metric.primary:
         return metric.direction
-    try:
-        return metrics[name].load().direction_of(score)
-    except InputError:
-        return "none"
+    found = _registered(name)
+    return "none" if found is None else found.direction_of(score)
+
+
+def same_for_all(column: str) -> bool:
+    """Whether the score does not depend on the trained weights: the chance level, an untrained network .."""
+    return _fits(column, "same_for_all")
+
+
+def is_outcome(column: str) -> bool:
+    """Whether the score is 0 or 1 for a whole run, such as "the run solved the task"."""
+    return _fits(column, "outcomes")
+
+
+def _fits(column: str, attribute: str) -> bool:
+    name, _, score = column.partition(".")
+    found = _registered(name)
+    return found is not None and any(fnmatchcase(score, pattern) for pattern in getattr(found, attribute))
