@@ -1,44 +1,47 @@
-"""Manhattan by its street plan: a map without a network, from the facts of `plan_facts.py`.
+"""Manhattan by its street plan: a map without a network, from the facts of `plan_facts.py`, `plan_village.py` and
+`plan_old_city.py`.
 
-The grid of 1811 with today's avenues, Broadway, superblocks and one-way directions. It is not a survey: intersections
-lie where the plan puts them, within some tens of meters of the real ones, and no street south of Houston Street or in
-the West Village is on it. Intersections are named after what crosses, such as `5Av&42St`.
+The grid of 1811 with today's avenues, Broadway, superblocks and one-way directions, and the bent or older streets of
+Greenwich Village, of the city below Houston Street, and of the heights above 155th Street. It is not a survey:
+intersections lie within some tens of meters of the real ones, and small streets are left out. Nothing in it comes from
+OpenStreetMap. Intersections are named after what crosses, such as `5Av&W42St`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 
+from worldbench.envs.taxi.crossings import Line, draw, named
 from worldbench.envs.taxi.plan_facts import (
+    ACROSS,
+    AGAINST,
     ANCHOR,
     AVENUES,
     BLOCK,
     BROADWAY,
     BROADWAY_BOTH_FROM,
     CLOSED,
+    EAST_END,
     FEET,
     LAST_STREET,
     STREET_WIDTH,
     TILT,
     TRANSVERSES,
     TWO_WAY,
+    WEST_END,
     WIDE_STREET,
 )
+from worldbench.envs.taxi.plan_heights import HEIGHTS
+from worldbench.envs.taxi.plan_old_city import OLD_CITY
+from worldbench.envs.taxi.plan_village import VILLAGE
 from worldbench.envs.taxi.streets import EARTH_RADIUS, Streets
 
 NAME = "manhattan-plan"
-ONE = 130.0
-"""Feet: an avenue and Broadway that cross a street nearer to each other than this make one intersection."""
-
-Place = tuple[int, float]
-"""A street, and feet east of Fifth Avenue."""
-Edge = tuple[Place, Place, str]
-"""A piece of street from one place to the next, and its name."""
+WEST, EAST = -6500.0, 6500.0
+"""Feet east of Fifth Avenue: how far a street may run from river to river. It ends at its last avenue."""
 
 
 @lru_cache(maxsize=1)
@@ -52,139 +55,90 @@ def along() -> np.ndarray:
     return at - at[42]
 
 
-def broadway_at(street: int) -> float | None:
-    """Feet east of Fifth Avenue of Broadway at a street; None where the plan does not have it."""
-    streets, across = zip(*BROADWAY)
-    if not streets[0] <= street <= streets[-1]:
-        return None
-    return float(np.interp(along()[street], along()[list(streets)], across))
-
-
-def _inside(street: float, across: float) -> bool:
-    """Is a point strictly inside a superblock?"""
-    return any(c.south < street < c.north and c.west < across < c.east for c in CLOSED)
-
-
-def _crossings() -> dict[int, dict[float, str]]:
-    """By street: feet east of Fifth Avenue of every avenue that crosses there, and its name; Broadway included, merged
-    with an avenue that is near."""
-    out: dict[int, dict[float, str]] = defaultdict(dict)
-    for avenue in AVENUES:
-        for first, last, _ in avenue.stretches:
-            for street in range(first, last + 1):
-                if not _inside(street, avenue.across):
-                    out[street][avenue.across] = _joined(out[street].get(avenue.across), avenue.name)
-    for street in range(BROADWAY[0][0], BROADWAY[-1][0] + 1):
-        across = broadway_at(street)
-        assert across is not None
-        gap, near = min(((abs(x - across), x) for x in out[street]), default=(ONE, 0.0))
-        if gap < ONE:
-            out[street][near] = _joined("Broadway", out[street][near])
-        elif not _inside(street, across):
-            out[street][round(across)] = "Broadway"
-    return out
-
-
-def _joined(one: str | None, other: str) -> str:
-    return other if one is None or one == other else f"{one}&{other}"
-
-
 def streets() -> Streets:
     """The streets of the plan."""
-    crossing = _crossings()
-    where: dict[str, Place] = {}
-    name_of: dict[Place, str] = {}
-    for street in sorted(crossing):
-        for across, what in sorted(crossing[street].items()):
-            name_of[street, across] = f"{what}&{street}St"
-            where[name_of[street, across]] = street, across
-    edges: list[Edge] = []
-    for street, places in crossing.items():
-        edges += _street(street, sorted(places))
-    for avenue in AVENUES:
-        for first, last, way in avenue.stretches:
-            found = [(s, avenue.across) for s in range(first, last + 1) if (s, avenue.across) in name_of]
-            edges += _line(found, avenue.name, way, lambda a, b: not _through(a, b))
-    edges += _broadway(name_of)
-    for east, west in TRANSVERSES:
-        ends = (east, 0.0), (west, -2440.0)
-        if all(end in name_of for end in ends):
-            edges += [(*ends, f"{east}StTransverse"), (*ends[::-1], f"{east}StTransverse")]
-    row = {name: i for i, name in enumerate(where)}
-    position = _degrees(np.array(list(where.values()), float))
-    source, target = np.array([(row[name_of[a]], row[name_of[b]]) for a, b, _ in edges]).T
-    feet = _feet(np.array(list(where.values()), float))
-    length = np.hypot(*(feet[target] - feet[source]).T) * FEET
+    drawing = draw(list(lines()), closed)
     report: dict[str, int | str] = {
-        "nodes_read": len(where),
-        "edges_read": len(edges),
-        "notes": "drawn from the street plan of 1811 and today's directions, not surveyed; north of Houston Street",
+        "nodes_read": len(drawing.names),
+        "edges_read": len(drawing.source),
+        "notes": "drawn from public facts about the street plan, not from OpenStreetMap and not surveyed",
     }
+    length = np.hypot(*(drawing.position[drawing.target] - drawing.position[drawing.source]).T) * FEET
     return Streets(
         name=NAME,
-        places=list(where),
-        position=position,
+        places=drawing.names,
+        position=degrees(drawing.position),
         globe=True,
-        source=source,
-        target=target,
+        source=drawing.source,
+        target=drawing.target,
         length=np.round(length, 1),
-        street=[edge[2] for edge in edges],
+        street=drawing.street,
         report=report,
     )
 
 
-def _street(street: int, across: list[float]) -> list[Edge]:
-    """A street from west to east, cut where superblocks lie."""
-    way = "both" if street in TWO_WAY else "up" if street % 2 == 0 else "down"  # up: to the east
-    places = [(street, x) for x in across]
-    return _line(places, f"{street}St", way, lambda a, b: not _inside(street, (a[1] + b[1]) / 2))
+def lines() -> Iterator[Line]:
+    """Every street of the plan, in the order in which they name an intersection: Broadway, the avenues, the older
+    streets, the numbered streets."""
+    at = along()
+    for way, part in (("down", _broadway(0, BROADWAY_BOTH_FROM)), ("both", _broadway(BROADWAY_BOTH_FROM, LAST_STREET))):
+        yield Line(named("Broadway"), way, part, opens=True)
+    for avenue in AVENUES:
+        for first, last, way in avenue.stretches:
+            yield Line(named(avenue.name), way, np.array([(avenue.across, at[first]), (avenue.across, at[last])]))
+    for table in (VILLAGE, OLD_CITY, HEIGHTS):
+        yield from parse(table)
+    for east, west in TRANSVERSES:
+        ends = np.array([(ACROSS["8Av"], at[west]), (ACROSS["5Av"], at[east])])
+        yield Line(named(f"{east}StTransverse"), "both", ends, opens=True)
+    for street in range(1, LAST_STREET + 1):
+        eastbound = (street % 2 == 0) != (street in AGAINST)
+        way = "both" if street in TWO_WAY else "up" if eastbound else "down"
+        ends = WEST_END.get(street, WEST), EAST_END.get(street, EAST)
+        yield Line(_numbered(street), way, np.array([(x, at[street]) for x in ends]))
 
 
-def _through(a: Place, b: Place) -> bool:
-    """Does a piece of an avenue lie inside a superblock?"""
-    return _inside((a[0] + b[0]) / 2, a[1])
+def parse(table: str) -> Iterator[Line]:
+    """The lines of a table of older streets (see `plan_village.py`). A line that starts with a space continues the line
+    before it."""
+    for row in table.strip().replace("\n ", " ").splitlines():
+        name, way, *points = row.split()
+        degrees_north_first = np.array([[float(number) for number in point.split(",")] for point in points])
+        yield Line(named(name), way, feet(degrees_north_first[:, ::-1]))
 
 
-def _line(places: list[Place], name: str, way: str, free: Callable[[Place, Place], bool]) -> list[Edge]:
-    """The pieces between neighbors of places in order. way: up is the order of the places. free: may a piece be?"""
-    out: list[Edge] = []
-    for a, b in pairwise(places):
-        if not free(a, b):
-            continue
-        out += [(a, b, name)] if way in ("up", "both") else []
-        out += [(b, a, name)] if way in ("down", "both") else []
-    return out
+def closed(points: np.ndarray) -> np.ndarray:
+    """bool [N]: is a point float64 [N, 2], feet across and along, strictly inside a superblock?"""
+    box = np.array([[c.west, c.east, along()[int(c.south)], along()[int(c.north)]] for c in CLOSED])
+    across, up = points[:, :1], points[:, 1:]
+    return ((across > box[:, 0]) & (across < box[:, 1]) & (up > box[:, 2] + 1) & (up < box[:, 3] - 1)).any(1)
 
 
-def _broadway(name_of: dict[Place, str]) -> list[Edge]:
-    """The pieces of Broadway, from one street to the next."""
-    line = []
-    for street in range(BROADWAY[0][0], BROADWAY[-1][0] + 1):
-        across = broadway_at(street)
-        assert across is not None
-        here = [(abs(p[1] - across), p) for p in name_of if p[0] == street and abs(p[1] - across) < ONE]
-        if here:
-            line.append(min(here)[1])
-    both = [p for p in line if p[0] >= BROADWAY_BOTH_FROM]
-    down = [p for p in line if p[0] <= BROADWAY_BOTH_FROM]
-    # Where Broadway follows an avenue for some blocks, the avenue has the street.
-    return [
-        edge
-        for part, way in ((down, "down"), (both, "both"))
-        for edge in _line(part, "Broadway", way, lambda a, b: a[1] != b[1] or a[1] == broadway_at(a[0]))
-    ]
+def _broadway(first: int, last: int) -> np.ndarray:
+    """Broadway between two streets: float64 [K, 2], feet."""
+    return np.array([(across, along()[street]) for street, across in BROADWAY if first <= street <= last], float)
 
 
-def _feet(places: np.ndarray) -> np.ndarray:
-    """Feet across and along the island, float64 [N, 2], of places (street, feet across)."""
-    return np.stack([places[:, 1], along()[places[:, 0].astype(int)]], axis=1)
+def _numbered(street: int) -> Callable[[float, float], str]:
+    """The name of a numbered street: west of Fifth Avenue, and on it, `W42St`; east of it `E42St`."""
+    return lambda across, _along: f"{'W' if across <= 1 else 'E'}{street}St"
 
 
-def _degrees(places: np.ndarray) -> np.ndarray:
-    """Longitude and latitude of places, float64 [N, 2], in degrees to six decimals."""
-    across, up = _feet(places).T * FEET
+def degrees(points: np.ndarray) -> np.ndarray:
+    """Longitude and latitude float64 [N, 2], in degrees to six decimals, of points in feet across and along."""
+    across, up = np.asarray(points, float).T * FEET
     tilt = np.radians(TILT)
     east, north = across * np.cos(tilt) + up * np.sin(tilt), up * np.cos(tilt) - across * np.sin(tilt)
     latitude = ANCHOR[0] + np.degrees(north / EARTH_RADIUS)
     longitude = ANCHOR[1] + np.degrees(east / EARTH_RADIUS) / np.cos(np.radians(ANCHOR[0]))
     return np.round(np.stack([longitude, latitude], axis=1), 6)
+
+
+def feet(position: np.ndarray) -> np.ndarray:
+    """Feet across and along, float64 [N, 2], of longitudes and latitudes in degrees: the inverse of `degrees`."""
+    longitude, latitude = np.asarray(position, float).T
+    east = np.radians((longitude - ANCHOR[1]) * np.cos(np.radians(ANCHOR[0]))) * EARTH_RADIUS
+    north = np.radians(latitude - ANCHOR[0]) * EARTH_RADIUS
+    tilt = np.radians(TILT)
+    across, up = east * np.cos(tilt) - north * np.sin(tilt), east * np.sin(tilt) + north * np.cos(tilt)
+    return np.stack([across, up], axis=1) / FEET
