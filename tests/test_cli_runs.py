@@ -199,12 +199,16 @@ def test_the_village_is_where_the_map_holds_it(village_map: Path) -> None:
 def test_auto_without_a_network_is_announced_and_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from worldbench.envs.taxi.config import VILLAGE
+
     monkeypatch.setattr("worldbench.envs.taxi.download.fetch_soon", lambda: "there is no network")
     short = ["--eval.trials", "5", "--eval.documents", "5", "--eval.reconstruction_rides", "5", "--out", str(tmp_path)]
     assert main(["run", "taxi", "--model", "oracle", *short]) == 0
     message = capsys.readouterr().err
-    assert "city:48, a generated city, because there is no network" in message
+    assert "map: manhattan-plan" in message
+    assert "from public facts about its streets, not from OpenStreetMap, because there is no network" in message
     record = result_of(next(tmp_path.glob("taxi-oracle-*")))
-    assert record.config["env"]["map"] == "city:48"
-    assert "--env.map city:48" in record.command
-    assert "--env.region all" in record.command
+    assert record.config["env"]["map"] == "manhattan-plan"
+    assert record.config["env"]["region"] == VILLAGE
+    assert "--env.map manhattan-plan" in record.command
+    assert record.card["counter_accuracy"] < 0.3

@@ -14,9 +14,9 @@ import pytest
 from graphml_files import document, load, saved
 
 from worldbench.core.errors import InputError
-from worldbench.envs.taxi import download, maps
-from worldbench.envs.taxi.config import TaxiConfig
-from worldbench.envs.taxi.maps import load_map, manhattan_ready, resolve_auto
+from worldbench.envs.taxi import download
+from worldbench.envs.taxi.config import VILLAGE, TaxiConfig
+from worldbench.envs.taxi.maps import load_map, manhattan_ready, resolve_auto, settle
 
 # The download, with a stand-in for osmnx
 
@@ -84,7 +84,7 @@ def test_no_network_is_one_sentence(cache: Path, osmnx: Any, monkeypatch: pytest
 
     monkeypatch.setattr(osmnx, "graph_from_place", unreachable)
     with pytest.raises(
-        InputError, match=r"could not be downloaded.*--env.map FILE.*city:500 needs no network"
+        InputError, match=r"could not be downloaded.*--env.map FILE.*manhattan-plan needs no network"
     ) as caught:
         load_map(TaxiConfig(map="manhattan"))
     assert "\n" not in str(caught.value)
@@ -110,30 +110,29 @@ def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_auto_downloads_where_it_can(cache: Path, osmnx: Any) -> None:
-    config, line = resolve_auto(TaxiConfig(), region_on_manhattan="3@40.7005,-73.9995", city="city:50")
+    config, line = resolve_auto(TaxiConfig(region="3@40.7005,-73.9995"))
     assert (config.map, config.region) == ("manhattan", "3@40.7005,-73.9995")
     assert "downloaded now" in line
-    config, line = resolve_auto(
-        TaxiConfig(region="4@40.7005,-73.9995"), region_on_manhattan="3@40.7005,-73.9995", city="city:50"
-    )
+    config, line = settle(TaxiConfig(region="village"))
+    assert (config.map, config.region) == ("manhattan", VILLAGE)
+    config, line = resolve_auto(TaxiConfig(region="4@40.7005,-73.9995"))
     assert config.region == "4@40.7005,-73.9995"
     assert "downloaded before" in line
     assert load_map(config).n_places == 4
 
 
-def test_auto_falls_back_to_a_city(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_falls_back_to_the_street_plan(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "_answers", lambda: False)
-    config, line = resolve_auto(TaxiConfig(city_seed=2), region_on_manhattan="50@40.7,-74", city="city:50")
-    assert (config.map, config.region, config.city_seed) == ("city:50", "all", 2)
-    assert line.startswith("map: city:50, a generated city, because OpenStreetMap does not answer")
+    config, line = settle(TaxiConfig(region="village"))
+    assert (config.map, config.region) == ("manhattan-plan", VILLAGE)
+    assert line.startswith(f"map: manhattan-plan, region {VILLAGE}: Manhattan generated from public facts")
+    assert "not from OpenStreetMap, because OpenStreetMap does not answer" in line
     assert "\n" not in line
-    config, line = resolve_auto(TaxiConfig(region="50@40.7,-74"), city="city:50")
-    assert config.region == "all"
-    assert "the region 50@40.7,-74 does not apply" in line
     with pytest.raises(InputError, match="not understood"):
-        resolve_auto(TaxiConfig(region="here"), city="city:50")
-    graph = load_map(TaxiConfig(region="50@40.7,-74"))
-    assert graph.name == maps.CITY_OF_VILLAGE
+        resolve_auto(TaxiConfig(region="here"))
+    graph = load_map(TaxiConfig(region="20@40.7535,-73.9808"))
+    assert graph.name == "manhattan-plan"
+    assert "5Av&W42St" in graph.places
     assert "does not answer" in str(graph.report["announcement"])
 
 
@@ -141,11 +140,11 @@ def test_auto_does_not_wait_for_ever(cache: Path, osmnx: Any, monkeypatch: pytes
     monkeypatch.setattr(download, "PROBE_SECONDS", 0.05)
     monkeypatch.setattr(download, "DOWNLOAD_SECONDS", 0.05)
     monkeypatch.setattr(osmnx, "graph_from_place", lambda *_, **__: time.sleep(0.3))
-    config, line = resolve_auto(TaxiConfig(), city="city:50")
-    assert config.map == "city:50"
+    config, line = resolve_auto(TaxiConfig())
+    assert config.map == "manhattan-plan"
     assert "took more than" in line
     monkeypatch.setattr(download, "_answers", lambda: time.sleep(0.3))
-    assert "does not answer" in resolve_auto(TaxiConfig(), city="city:50")[1]
+    assert "does not answer" in resolve_auto(TaxiConfig())[1]
 
 
 def test_auto_after_a_failed_download(cache: Path, osmnx: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,8 +152,8 @@ def test_auto_after_a_failed_download(cache: Path, osmnx: Any, monkeypatch: pyte
         raise ValueError("no such place")
 
     monkeypatch.setattr(osmnx, "graph_from_place", broken)
-    config, line = resolve_auto(TaxiConfig(), city="city:50")
-    assert config.map == "city:50"
+    config, line = resolve_auto(TaxiConfig())
+    assert config.map == "manhattan-plan"
     assert "download of Manhattan failed" in line
 
 

@@ -16,10 +16,10 @@ class TaxiConfig(RideConfig):
     """Rides over a street map."""
 
     map: str = field(default="auto", metadata=FILE)
-    """`manhattan`: Manhattan, downloaded once. `manhattan-plan`: Manhattan drawn from its street plan, without a
-    network. `city:N`: a generated city with N intersections. `auto`: Manhattan, or a generated city if Manhattan is not
-    available. Or a file: a street map in GraphML as osmnx writes it (.graphml, also packed: .gz, .xz, .bz2), or a table
-    (.csv, .json)."""
+    """`manhattan`: Manhattan, downloaded once. `manhattan-plan`: Manhattan generated from public facts about its street
+    plan, without a network. `auto`: `manhattan` if this map is available, otherwise `manhattan-plan`. `city:N`: a
+    generated city with N intersections. Or a file: a street map in GraphML as osmnx writes it (.graphml, also packed:
+    .gz, .xz, .bz2), or a table (.csv, .json)."""
     region: str = "all"
     """The part of the map to use. `all`: the whole map. `N@lat,lon`: the N intersections nearest to a point (on a
     generated city or a map in meters: `N@east,north`). `south,west,north,east`: a box in degrees. `village`: Greenwich

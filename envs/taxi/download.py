@@ -27,7 +27,7 @@ PROBE_SECONDS = 4.0
 """Seconds that `auto` waits for a first answer of the OpenStreetMap server."""
 DOWNLOAD_SECONDS = 180.0
 """Seconds that `auto` then waits for the map."""
-INSTEAD = "--env.map FILE takes a GraphML file, and --env.map city:500 needs no network"
+INSTEAD = "--env.map FILE takes a GraphML file, and --env.map manhattan-plan needs no network"
 
 
 def _paths() -> tuple[Path, Path]:

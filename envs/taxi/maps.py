@@ -17,13 +17,6 @@ from worldbench.envs.taxi.reading import quoted
 from worldbench.envs.taxi.regions import Nearest, parse_region
 from worldbench.envs.taxi.streets import Streets
 
-CITY_OF_ALL, CITY_OF_VILLAGE = "city:4500", "city:48"
-"""The cities that `auto` uses if Manhattan is not available: instead of the whole map, and instead of a part."""
-
-
-PLAN_VILLAGE = "50@40.7360,-73.9908"
-"""The region `village` of the street plan: around Union Square, where Broadway cuts the grid."""
-
 
 def load_map(config: TaxiConfig, *, whole: bool = False, positions: Path | None = None) -> Graph:
     """The map that `config.map` names, reduced to `config.region`. A table is never reduced to a region.
@@ -56,25 +49,20 @@ def load_map(config: TaxiConfig, *, whole: bool = False, positions: Path | None 
 def settle(config: TaxiConfig) -> tuple[TaxiConfig, str]:
     """The options with an explicit map and region, and a sentence for people on what was chosen ("" for nothing).
 
-    The map `auto` becomes Manhattan or a generated city (see `resolve_auto`). The region `village` becomes Greenwich
-    Village if the map contains it; `all` for a city, a table or a small map; and else a region around the middle of
-    the map. Raises InputError for a malformed region, and for a map that must be read for this but cannot be read.
+    The map `auto` becomes Manhattan or its street plan (see `resolve_auto`). The region `village` becomes Greenwich
+    Village if the map contains it; `all` for a generated city, a table or a small map; and else a region around the
+    middle of the map. Raises InputError for a malformed region, and for a map that must be read for this but cannot be
+    read.
     """
-    if config.region.strip() != "village":
+    asked = config.region.strip() == "village"
+    if not asked:
         parse_region(config.region)  # refuse a misspelled region before a download
-        return resolve_auto(config, city=CITY_OF_ALL if config.region.strip() == "all" else CITY_OF_VILLAGE)
-    config, announcement = resolve_auto(
-        replace(config, region="all"), region_on_manhattan=VILLAGE, city=CITY_OF_VILLAGE
-    )
-    if announcement or config.map.startswith("city:") or table_maps.is_table(config.map):
+        return resolve_auto(config)
+    config, announcement = resolve_auto(replace(config, region=VILLAGE))
+    if announcement or config.map in ("manhattan", street_plan.NAME):
         return config, announcement
-    if config.map == "manhattan":
-        return replace(config, region=VILLAGE), ""
-    if config.map == street_plan.NAME:
-        return replace(config, region=PLAN_VILLAGE), (
-            f"map: the street plan leaves out Greenwich Village, so the region 'village' is Union Square "
-            f"(--env.region {PLAN_VILLAGE})"
-        )
+    if config.map.startswith("city:") or table_maps.is_table(config.map):
+        return replace(config, region="all"), ""
     streets = _streets(config)
     region = village(streets, VILLAGE)
     return replace(config, region=region), "" if region == VILLAGE else _village_elsewhere(streets.name, region)
@@ -143,30 +131,23 @@ def manhattan_ready() -> bool:
     return cached()
 
 
-def resolve_auto(
-    config: TaxiConfig, region_on_manhattan: str = "all", city: str = CITY_OF_ALL
-) -> tuple[TaxiConfig, str]:
+def resolve_auto(config: TaxiConfig) -> tuple[TaxiConfig, str]:
     """Replaces the map `auto`, and returns a line that says which map was taken and why.
 
-    `auto` becomes Manhattan if the map is in the cache or can be downloaded soon, else a generated city.
-    region_on_manhattan: the region of Manhattan, unless the user named one other than `all`. city: the `city:N` to
-    use. A region of the user does not apply to the city, because it is in degrees; only its form is checked. For a map
-    other than `auto`, the options are returned unchanged, with an empty line.
+    `auto` becomes Manhattan if the map is in the cache or can be downloaded soon, else the street plan of Manhattan. A
+    region applies to both. For a map other than `auto`, the options are returned unchanged, with an empty line.
     """
     if config.map != "auto":
         return config, ""
-    asked = parse_region(config.region)
-    parse_region(region_on_manhattan)
-    city_size(city)
+    where = "" if parse_region(config.region) is None else f", region {config.region}"
     from worldbench.envs.taxi.download import fetch_soon
 
     ready = manhattan_ready()
     reason = "" if ready else fetch_soon()
     if not reason:
-        region = config.region if asked is not None else region_on_manhattan
         how = "downloaded before" if ready else "downloaded now"
-        where = "" if region == "all" else f", region {region}"
-        return replace(config, map="manhattan", region=region), f"map: Manhattan, {how}{where}"
-    left = f", and the region {config.region} does not apply to it" if asked is not None else ""
-    line = f"map: {city}, a generated city, because {reason}{left}; use --env.map FILE for your own map"
-    return replace(config, map=city, region="all"), line
+        return replace(config, map="manhattan"), f"map: Manhattan, {how}{where}"
+    return replace(config, map=street_plan.NAME), (
+        f"map: {street_plan.NAME}{where}: Manhattan generated from public facts about its streets, not from "
+        f"OpenStreetMap, because {reason}; use --env.map FILE for your own map"
+    )

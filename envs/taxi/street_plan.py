@@ -3,8 +3,8 @@
 
 The grid of 1811 with today's avenues, Broadway, superblocks and one-way directions, and the bent or older streets of
 Greenwich Village, of the city below Houston Street, and of the heights above 155th Street. It is not a survey:
-intersections lie within some tens of meters of the real ones, and small streets are left out. Nothing in it comes from
-OpenStreetMap. Intersections are named after what crosses, such as `5Av&W42St`.
+intersections lie within some tens of meters of the real ones, and small streets are left out. No map data is copied.
+Intersections are named after what crosses, such as `5Av&W42St`.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def lines() -> Iterator[Line]:
         yield from parse(table)
     for east, west in TRANSVERSES:
         ends = np.array([(ACROSS["8Av"], at[west]), (ACROSS["5Av"], at[east])])
-        yield Line(named(f"{east}StTransverse"), "both", ends, opens=True)
+        yield Line(_transverse(east, west), "both", ends, opens=True)
     for street in range(1, LAST_STREET + 1):
         eastbound = (street % 2 == 0) != (street in AGAINST)
         way = "both" if street in TWO_WAY else "up" if eastbound else "down"
@@ -122,6 +122,16 @@ def _broadway(first: int, last: int) -> np.ndarray:
 def _numbered(street: int) -> Callable[[float, float], str]:
     """The name of a numbered street: west of Fifth Avenue, and on it, `W42St`; east of it `E42St`."""
     return lambda across, _along: f"{'W' if across <= 1 else 'E'}{street}St"
+
+
+def _transverse(east: int, west: int) -> Callable[[float, float], str]:
+    """The name of a road through Central Park, which has the names of its streets at its two ends."""
+
+    def name(across: float, _along: float) -> str:
+        at_end = f"W{west}St" if across < ACROSS["8Av"] + 100 else f"W{east}St" if across > ACROSS["5Av"] - 100 else ""
+        return at_end or f"{east}StTransverse"
+
+    return name
 
 
 def degrees(points: np.ndarray) -> np.ndarray:
