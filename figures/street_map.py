@@ -98,7 +98,7 @@ def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) 
     data = load(evidence)
     metres = data["metres"]
     black, red = _black(data), red_streets(data)
-    whole = _padded(np.concatenate([metres, red.points()]))
+    whole = padded(np.concatenate([metres, red.points()]))
     part = box or _densest(metres, red, whole)
     ends, rides = wrong_ends.wrong_ends(data), wrong_ends.Counts.of(data)
     words, (red_words, _) = (data["places"], data["directions"]), wrong_ends.red_words(data)
@@ -159,7 +159,8 @@ def red_streets(data: dict[str, np.ndarray]) -> Drawn:
     return Drawn(red[:, :2], red[:, 2], data["red_uses"], start, control, stop)
 
 
-def _padded(metres: np.ndarray) -> Box:
+def padded(metres: np.ndarray) -> Box:
+    """The rectangle around positions [N, 2], with a margin."""
     low, high = metres.min(0), metres.max(0)
     pad = max(0.03 * float((high - low).max()), 10.0)
     return float(low[0] - pad), float(low[1] - pad), float(high[0] + pad), float(high[1] + pad)

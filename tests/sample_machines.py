@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from worldbench.records import bench, doctor, forecast
+from worldbench.records import bench, data, doctor, forecast
 from worldbench.records.parts import Environment
 
 ENVIRONMENT = Environment(worldbench="0.1.0", python="3.11.7", torch="2.13.0", numpy="2.4.6", processor="some")
@@ -102,3 +102,24 @@ def foreseen() -> forecast.Forecast:
         memory=bench.Memory(bytes=1 << 30, what="some"),
         seconds=2048.0,
     )
+
+
+def counted() -> data.Data:
+    split = data.Split(documents=4, distinct=3, tokens=40, asked=32, least=8, median=10.0, most=12, prompt=2.0)
+    return data.Data(
+        environment=ENVIRONMENT,
+        command="worldbench data taxi --preset quick --seed 0",
+        world={"world": "taxi", "map_digest": "0123456789"},
+        preset="quick",
+        seed=0,
+        fixed=True,
+        train=split,
+        held_out=split,
+        both=1,
+        words=data.Words(vocabulary=9, seen=8, entropy=1.5),
+        card={"map": "a map", "out_degree": {"2": 7}},
+        coverage=data.Coverage(
+            places=3, streets=4, pairs=9, streets_seen=3, pairs_seen=2, moves=30, per_street=(0, 1.5, 4), shortest=None,
+            off=0,
+        ),
+    )  # fmt: skip

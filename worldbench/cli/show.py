@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 LINE = "print the record of a run: settings, learning curve, scores, and the metrics that do not apply"
 
-STUDIES = ("tuning.json", "check.json", "faults.json", "reconstruction.json", "bench.json")
+STUDIES = ("tuning.json", "check.json", "faults.json", "reconstruction.json", "bench.json", "data.json")
 """The records of folders that are not run folders."""
 
 
@@ -24,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.add_argument(
         "path", type=Path, metavar="RUN",
-        help="a run folder, or a record: a result, trace, tuning, check, faults, decoding, bench or reconstruction",
+        help="a run folder, or a record: a result, trace, tuning, check, faults, decoding, bench, reconstruction, data",
     )  # fmt: skip
     parser.add_argument("--all", action="store_true", help="print every score, and every point of the learning curve")
     parser.add_argument("--json", action="store_true", help="print the whole record as JSON, and nothing else")
@@ -91,6 +91,7 @@ def show(path: Path, record: Record, *, every: bool) -> None:
     from worldbench.records.bench import Bench
     from worldbench.records.bounds import bounds_beside
     from worldbench.records.check import Check
+    from worldbench.records.data import Data
     from worldbench.records.decoding import Decoding
     from worldbench.records.doctor import Doctor
     from worldbench.records.faults import Faults
@@ -136,6 +137,10 @@ def show(path: Path, record: Record, *, every: bool) -> None:
             print(render(record, "table"))
         case Forecast():
             from worldbench.studies.forecast import show
+
+            show(record)
+        case Data():
+            from worldbench.studies.data.report import show
 
             show(record)
         case Doctor():

@@ -24,6 +24,7 @@ VERBS = {
     "compare": "worldbench.cli.compare",
     "leaderboard": "worldbench.cli.leaderboard",
     "figures": "worldbench.cli.figures",
+    "data": "worldbench.cli.data",
     "ls": "worldbench.cli.ls",
     "doctor": "worldbench.cli.doctor",
     "validate": "worldbench.cli.validate",

@@ -39,6 +39,7 @@ PATTERNS = {
     "bench": "bench.json",
     "doctor": "doctor*.json",
     "forecast": "forecast*.json",
+    "data": "data.json",
 }
 """The names of each kind's files."""
 

@@ -14,6 +14,7 @@ from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import read_regular, to_json, write_atomic
 from worldbench.records.bench import Bench
 from worldbench.records.check import Check, Measurement
+from worldbench.records.data import Data
 from worldbench.records.decoding import Decoding
 from worldbench.records.doctor import Doctor
 from worldbench.records.faults import Faults
@@ -47,6 +48,7 @@ KINDS: tuple[type[Record], ...] = (
     Faults,
     Doctor,
     Forecast,
+    Data,
     Result,
 )
 """In the order in which a file of schema 1, which does not say what it is, is recognized."""

@@ -6,6 +6,7 @@ from worldbench.core.text import counted
 from worldbench.records import versions
 from worldbench.records.bench import Bench
 from worldbench.records.check import Check, Measurement
+from worldbench.records.data import Data
 from worldbench.records.decoding import Decoding
 from worldbench.records.doctor import Doctor
 from worldbench.records.folder import Arithmetic, Config, Manifest
@@ -52,6 +53,8 @@ def _about(record: Record) -> str:
             return counted(len(record.models), "model")
         case Forecast():
             return f"{record.model} in {record.world['world']}, {counted(record.measured.steps, 'step')} timed"
+        case Data():
+            return f"{record.world['world']}, {counted(record.train.documents, 'training document')}"
         case Doctor():
             return f"{counted(len(record.findings), 'check')}, {'ready' if record.ready else 'not ready'}"
     return "read"

@@ -86,20 +86,25 @@ def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
     from worldbench.training.arithmetic import set_up
 
     set_up(job.threads)
-    entry = worlds[job.world]
-    cls = entry.load()
-    if "env" in job.groups:
-        env, announcement = cls.settle(job.groups["env"])
-        if announcement:
-            display.say(announcement)
-        job = dataclasses.replace(job, groups={**job.groups, "env": env}, given={**job.given, **_changed(job, env)})
+    job, world = load_world(job, display)
     job = on_this_machine(job)
-    world = cls(job.groups["env"]) if "env" in job.groups else cls()
     if reading is not None:
         _require_reading(job, reading)
     if job.trained:
         refuse_impossible(models[reading or job.model].load(), world)
     return identify(in_parts(job, world, display), world, reading)
+
+
+def load_world(job: Job, display: Display) -> tuple[Job, World]:
+    """The world of a job; and the job with the automatic options of the world decided, which are announced."""
+    cls = worlds[job.world].load()
+    if "env" not in job.groups:
+        return job, cls()
+    env, announcement = cls.settle(job.groups["env"])
+    if announcement:
+        display.say(announcement)
+    job = dataclasses.replace(job, groups={**job.groups, "env": env}, given={**job.given, **_changed(job, env)})
+    return job, cls(env)
 
 
 def on_this_machine(job: Job) -> Job:
