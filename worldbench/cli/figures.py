@@ -21,6 +21,11 @@ def add_arguments(parser: Parser) -> None:
         help="draw the traces of all runs in one figure, in FOLDER, instead of the figures of each run",
     )  # fmt: skip
     parser.add_argument(
+        "--density", type=Path, metavar="FOLDER",
+        help="draw the scores of all results below the folders against training rides per pair of places, in one "
+        "figure, in FOLDER",
+    )  # fmt: skip
+    parser.add_argument(
         "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
         help="a file that registers figures of your own; a plugin is run only if you name it",
     )  # fmt: skip
@@ -33,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.figures.run_figures import drawable, drawn
 
     load_plugins(arguments.plugin)
+    if arguments.density is not None:
+        return _density(arguments)
     if arguments.together is not None:
         from worldbench.runs.trace import draw_together
 
@@ -52,4 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
         if nothing:
             what = f"{str(folder)!r} holds nothing to draw: neither metrics.jsonl nor evidence"
             raise InputError(f"{what}; name a run folder")
+    return 0
+
+
+def _density(arguments: argparse.Namespace) -> int:
+    from worldbench.figures.density import draw_density
+    from worldbench.runs.display import Display
+
+    if arguments.together is not None:
+        raise InputError("--density and --together draw different figures; name one of them")
+    for path in draw_density(arguments.runs, arguments.density, Display().say):
+        put_path(path)
     return 0
