@@ -173,8 +173,8 @@ def _line(axis: Axes, points: list[Point], score: str, color: str, aside: float)
     for p, m in finite:
         low, high = m.interval or (m.value, m.value)
         axis.errorbar(
-            [p.density * aside], [m.value], [[m.value - low], [high - m.value]], color=color, capsize=1.5, elinewidth=0.7,
-            marker="o", markersize=3.6, markerfacecolor="white" if p.fresh else color, zorder=4,
+            [p.density * aside], [m.value], [[m.value - low], [high - m.value]], color=color, capsize=1.5,
+            elinewidth=0.7, marker="o", markersize=3.6, markerfacecolor="white" if p.fresh else color, zorder=4,
         )  # fmt: skip
     for side, value in (("up", math.inf), ("down", -math.inf)):
         at = [p.density * aside for p, m in means if m is not None and m.value == value]
