@@ -70,6 +70,18 @@ def _own_rows(document: Tensor, position: Tensor) -> OwnRows:
     return OwnRows(row, column, which, place, int(which.max()) + 1, int(place.max()) + 1)
 
 
+def outputs(layer: nn.GRU | nn.LSTM, x: Tensor) -> Tensor:
+    """The outputs of a recurrent layer, [B, T, D].
+
+    On CUDA, autocast computes recurrent layers in fp16, also where it was asked for bf16. So there they compute in
+    fp32, or tf32, in every precision of training.
+    """
+    if x.is_cuda and torch.is_autocast_enabled("cuda"):
+        with torch.autocast("cuda", enabled=False):
+            return layer(x.float())[0]
+    return layer(x)[0]
+
+
 class Recurrent(NextToken):
     """A stack of recurrent layers. The hidden state is the output of the top layer."""
 
@@ -138,7 +150,7 @@ class Recurrent(NextToken):
         x = self.embed(tokens)
         out = {"embedding": x}
         for i, layer in enumerate(self.recurrent, start=1):
-            x, _ = layer(x)
+            x = outputs(layer, x)
             out[self.hidden_name if i == self.config.layers else f"layer {i}"] = x
         return out
 

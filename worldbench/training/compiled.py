@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +25,11 @@ from worldbench.baselines.objective import Objective
 from worldbench.core.errors import InputError, RunError
 
 WITHOUT = "use --train.compile False"
+_ISOLATED: dict[str, Any] = (
+    {"isolate_recompiles": True} if "isolate_recompiles" in inspect.signature(torch.compile).parameters else {}
+)
+"""torch 2.11 and older lack this option. There, the functions compiled from one `forward` in one process count together
+towards the limit of recompilations."""
 
 
 class Compiled:
@@ -45,11 +51,11 @@ class Compiled:
         for module, varies in parts:
             key = type(module), varies
             if key not in made:
-                made[key] = torch.compile(  # pyright: ignore[reportCallIssue]
+                made[key] = torch.compile(
                     type(module).forward,
                     fullgraph=True,
                     dynamic=varies,
-                    isolate_recompiles=True,
+                    **_ISOLATED,
                     # A cached graph may have been compiled by another run that saw other sizes first.
                     options={"fx_graph_cache": not varies},
                 )
