@@ -28,6 +28,8 @@ BASE_TRAIN = TrainConfig(
 OTHER: dict[str, dict[str, Any]] = {
     "taxi.map": {"map": "city:30"},
     "taxi.region": {"region": "14@0,0"},
+    "taxi.rides": {"rides": "shortest"},
+    "taxi.weightings": {"rides": "noisy", "weightings": 7},
     "taxi.held_out_share": {"held_out_share": 0.35},
     "maze.generator": {"generator": "wilson", "percolation": None},
     "maze.held_out_share": {"held_out_share": 0.35},

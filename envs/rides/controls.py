@@ -10,10 +10,10 @@ from __future__ import annotations
 import numpy as np
 
 from worldbench.core import streams
-from worldbench.envs.rides.walker import Walker
+from worldbench.envs.rides.source import RideSource
 
 
-def counter_accuracy(walker: Walker, rides: int = 20_000) -> float:
+def counter_accuracy(walker: RideSource, rides: int = 20_000) -> float:
     """How often counting the moves in each direction is enough to find the place where a ride ends, from 0 to 1.
 
     A linear function of the counts predicts the displacement from the origin; the prediction is the place nearest to
@@ -34,7 +34,7 @@ def counter_accuracy(walker: Walker, rides: int = 20_000) -> float:
     return float((nearest == destination[half:]).mean())
 
 
-def beeline_arrival(walker: Walker, rides: int = 10_000) -> float:
+def beeline_arrival(walker: RideSource, rides: int = 10_000) -> float:
     """How often a driver who knows all positions but no streets reaches the destination, from 0 to 1.
 
     The average is over the distinct (origin, destination) pairs of `rides` test rides. After every move the driver

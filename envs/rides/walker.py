@@ -100,7 +100,11 @@ class Walker:
     def rides(
         self, seed: int, split: str, start: int, count: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Rides start .. start + count - 1 of the split ("train" or "test").
+        """Rides start .. start + count - 1 of the split, as `of` returns them."""
+        return self.of(seed, split, np.arange(start, start + count))
+
+    def of(self, seed: int, split: str, items: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The rides `items`, int [n], ascending, of the split ("train" or "test").
 
         Returns origin, destination and number of moves, int64 [n] each, and directions, uint8 [n, L]. Directions after
         the last move have no meaning. Raises InputError, with the reason, if the split has no rides, or too few for
@@ -108,6 +112,7 @@ class Walker:
         """
         if split not in ("train", "test"):
             raise InputError(f"unknown split {split!r}; the splits are 'train' and 'test'")
+        count = len(items)
         origin, destination, moves = (np.empty(count, np.int64) for _ in range(3))
         directions = np.empty((count, self.max_moves), np.uint8)
         for low in range(0, count, CHUNK):
@@ -115,7 +120,7 @@ class Walker:
             attempt = walks = rides = 0
             while len(rows):
                 ahead = min(attempt, max(AHEAD // len(rows), 1)) or 1
-                o, m, d, steps, good = self._attempts(rows + start, seed, split, attempt, ahead)
+                o, m, d, steps, good = self._attempts(items[rows], seed, split, attempt, ahead)
                 if good.all():
                     kept, columns = rows, steps
                 else:
@@ -134,7 +139,7 @@ class Walker:
         """Should drawing stop with an error? before, attempt: attempts before and after the last draw; walks, rides:
         how many walks the current block has drawn, and how many of them were rides of the split."""
         if before < SUSPICIOUS <= attempt and not rides and self.graph.n_places <= MOST_PLACES:
-            return not drawable(self.graph, self.min_moves, self.max_moves, self.held_out, split).any()
+            return not self.drawable(split).any()
         return attempt > MAX_ATTEMPTS or (walks >= ENOUGH_WALKS and rides < FEWEST_RIDES)
 
     def _attempts(self, items: np.ndarray, seed: int, split: str, attempt: int, ahead: int) -> tuple[np.ndarray, ...]:
@@ -157,6 +162,10 @@ class Walker:
             return origin, moves, destination, steps, good
         first = np.arange(n) * ahead + good.reshape(n, ahead).argmax(1)
         return origin[first], moves[first], destination[first], steps[:, first], good[first]
+
+    def drawable(self, split: str) -> np.ndarray:
+        """bool [N, N]: is there a ride of the split from this origin (row) to this destination (column)?"""
+        return drawable(self.graph, self.min_moves, self.max_moves, self.held_out, split)
 
     def check(self) -> None:
         """Raises InputError, with the reason, if random walks find too few rides of the train or the test split."""

@@ -18,8 +18,9 @@ from worldbench.envs.rides import controls
 from worldbench.envs.rides.config import RideConfig
 from worldbench.envs.rides.distances import Distances
 from worldbench.envs.rides.goals import Goals
-from worldbench.envs.rides.held_out import HeldOut, drawable
+from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.law import LawTable, blind_weights
+from worldbench.envs.rides.source import RideSource
 from worldbench.envs.rides.walker import Walker
 
 PAD, END, FIRST_DIRECTION = 0, 1, 2
@@ -73,18 +74,21 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             end=END,
             actions=(*range(FIRST_DIRECTION, self.first_place), END),
         )
-        if graph.n_places >= LARGE_MAP:
-            self.exceptions = LARGE
+        self.exceptions = LARGE if graph.n_places >= LARGE_MAP else {}
         self.prompt_length = 2
         self.longest = config.max_moves + 1
         self.context = self.prompt_length + self.longest
         self.held_out = held_out or HeldOut.of(graph, config.held_out, config.held_out_share)
-        self.walker = Walker(graph, config.min_moves, config.max_moves, self.held_out)
+        self.walker = self._source(self.held_out)
         if held_out is None:
             self.walker.check()
         self._column = self.vocabulary.action_of_token
         # By seed: pairs found so far, blocks of rides drawn, and how many of the last blocks added no pair.
         self._found: dict[int, tuple[np.ndarray, int, int]] = {}
+
+    def _source(self, held_out: HeldOut) -> RideSource:
+        """What draws the rides of the map."""
+        return Walker(self._graph, self.config.min_moves, self.config.max_moves, held_out)
 
     @cached_property
     def _law(self) -> LawTable:
@@ -116,8 +120,7 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             _, first = np.unique(both, return_index=True)
             fruitless = fruitless + 1 if len(first) == len(found) else 0
             if fruitless == 1 and n <= MOST_COUNTED:  # do not search for pairs that have no ride
-                c = self.config
-                wanted = min(wanted, int(drawable(self._graph, c.min_moves, c.max_moves, self.held_out, "test").sum()))
+                wanted = min(wanted, int(self.walker.drawable("test").sum()))
             found = both[np.sort(first)]
             block += 1
         self._found = {seed: (found, block, fruitless)}
@@ -219,11 +222,16 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         going = np.flatnonzero((states.status == OPEN) & (states.moves <= self.config.max_moves))
         for some, possible in self._goals.sets(states.place[going], states.moves[going]):
             rows = going[some]
-            possible[np.arange(len(rows)), states.destination[rows]] = False
-            count = np.cumsum(possible, axis=1, dtype=np.int64)
-            chosen = np.argmax(count > (uniform[rows] * count[:, -1]).astype(np.int64)[:, None], axis=1)
-            out[rows] = np.where(count[:, -1] > 0, chosen, -1)
+            out[rows] = self._one_of(possible, states.destination[rows], uniform[rows])
         return out
+
+    @staticmethod
+    def _one_of(possible: np.ndarray, own: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+        """A uniform choice among the goals possible bool [R, N] other than `own` int [R]: int [R], -1 where none is."""
+        possible[np.arange(len(own)), own] = False
+        count = np.cumsum(possible, axis=1, dtype=np.int64)
+        chosen = np.argmax(count > (uniform * count[:, -1]).astype(np.int64)[:, None], axis=1)
+        return np.where(count[:, -1] > 0, chosen, -1)
 
     def with_goals(self, states: RideStates, goals: np.ndarray) -> RideStates:
         """An ended ride arrives where its place is the new destination, and has a misplaced end elsewhere."""
@@ -248,7 +256,11 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         return weights / weights.sum(axis=1, keepdims=True)
 
     def law(self, states: RideStates) -> np.ndarray:
-        weights = self._law.weights(states.place, states.destination, states.moves)
+        return self._shares(states, self._law.weights(states.place, states.destination, states.moves))
+
+    def _shares(self, states: RideStates, weights: np.ndarray) -> np.ndarray:
+        """The weights [N, A] divided by their sum. A row without any weight becomes uniform over the legal actions, or
+        over all where none is legal."""
         weights[states.status != OPEN] = 0
         none = weights.sum(1) == 0
         if none.any():
@@ -315,10 +327,13 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             f"; {counted(documents, 'ride')}, {documents / self._graph.n_places**2:.2g} per pair" if documents else ""
         )
 
+    def _mean_moves(self) -> float:
+        """The mean number of moves of a ride, for the card."""
+        return (self.config.min_moves + self.config.max_moves) / 2
+
     def card(self, documents: int) -> dict[str, Any]:
         g, (low, high) = self._graph, (self.config.min_moves, self.config.max_moves)
         degree = (g.successor >= 0).sum(1)
-        mean_moves = (low + high) / 2
         rule = {"pairs": "(origin, destination) pairs", "states": f"({self.place_words[0]}, destination) states"}[
             self.held_out.kind
         ]
@@ -333,7 +348,7 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             "held_out": f"{self.held_out.share:.3g} of the {rule}, by a salted hash of the map and the pair",
             "rides": documents,
             "rides_per_pair": documents / g.n_places**2,
-            "visits_per_state": documents * (mean_moves + 1) / g.n_places**2,
+            "visits_per_state": documents * (self._mean_moves() + 1) / g.n_places**2,
             "counter_accuracy": controls.counter_accuracy(self.walker),
             "beeline_arrival": controls.beeline_arrival(self.walker),
             "map_report": g.report,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from worldbench.core.graph import Graph
 from worldbench.envs.rides.held_out import HeldOut
+from worldbench.envs.rides.path_world import PathWorld
 from worldbench.envs.rides.world import RideWorld
 from worldbench.envs.taxi.config import TaxiConfig
 
 
 class TaxiWorld(RideWorld[TaxiConfig]):
-    """Rides over a street map (Vafa et al. 2024, arXiv 2406.03689; random-walk data).
+    """Rides over a street map (Vafa et al. 2024, arXiv 2406.03689).
 
     State: (intersection, destination, moves so far). Words: padding, `end`, the map's directions, one word per
     intersection.
-    Rides: see `rides/walker.py`. Ground truth: legal moves, the exact law (`rides/law.py`), distances, the map.
+    Rides: `env.rides` names their kind; see `rides/walker.py` and `rides/path_rides.py`. Ground truth: legal moves, the
+    exact law (`rides/law.py`, `rides/path_world.py`), distances, the map.
 
     On a square of four one-way streets, a -E-> b -S-> c -W-> d -N-> a, two rides of 2 to 5 moves read
         a c E S end                (two moves)
@@ -45,6 +47,10 @@ class TaxiWorld(RideWorld[TaxiConfig]):
         ),
     }
 
+    def __new__(cls, config: TaxiConfig, *args: Any, **kwargs: Any) -> TaxiWorld:
+        """`TaxiWorld(config)` is a world of the class for the kind of rides that the options name."""
+        return super().__new__(TaxiPaths if cls is TaxiWorld and config.rides != "random" else cls)
+
     def __init__(self, config: TaxiConfig, graph: Graph | None = None, held_out: HeldOut | None = None) -> None:
         """graph: None reads the map that the options name.
 
@@ -68,3 +74,13 @@ class TaxiWorld(RideWorld[TaxiConfig]):
         """The line of every world of rides, then the notes of the map reader for people."""
         notes = self._graph.report.get("notes")
         return super().summary(documents) + (f"; {notes}" if notes else "")
+
+
+class TaxiPaths(PathWorld[TaxiConfig], TaxiWorld):
+    """The taxi world with rides on shortest paths, or on shortest paths of random weightings of the map.
+
+    On the square of `TaxiWorld`, the ride from a to c is always `a c E S end`.
+    """
+
+    def weighting_count(self) -> int:
+        return self.config.weightings if self.config.rides == "noisy" else 0

@@ -1,0 +1,190 @@
+"""Worlds of rides on shortest paths, whose law is exact: the state holds the weightings that explain the ride so far.
+
+Shape letters: N rows, K weightings, A actions (the directions of the map, then `end`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from worldbench.core import streams
+from worldbench.core.world import OPEN
+from worldbench.envs.rides import weightings
+from worldbench.envs.rides.config import RideConfig
+from worldbench.envs.rides.held_out import HeldOut
+from worldbench.envs.rides.next_moves import next_moves
+from worldbench.envs.rides.path_rides import PathRides
+from worldbench.envs.rides.path_trees import PathTrees
+from worldbench.envs.rides.world import RideStates, RideWorld
+
+COUNTED = 5000
+ROWS = 1 << 18
+"""Paths that are followed together, to limit memory."""
+
+
+@dataclass
+class PathStates(RideStates):
+    """As RideStates. weightings: uint64 [N], bit k is 1 if weighting k explains the ride so far (see `PathLaw`)."""
+
+    weightings: np.ndarray
+
+
+class PathLaw:
+    """The exact law of the rides of `PathRides`.
+
+    Given its pair, the weighting of a ride is uniform over those whose path is a ride. After some moves, it is uniform
+    over those of them whose path begins with these moves. So the law is the share of these weightings whose path goes
+    on in each direction.
+
+    Where no ride goes (after a detour; or between a pair whose paths are too short or too long), the law is the law of
+    a ride that begins at the place, on a path of any length. This rule makes the law a driver that finds its way from
+    everywhere. A later move again leaves the weightings whose path from there begins with the moves since then.
+    """
+
+    def __init__(self, rides: PathRides) -> None:
+        self.rides = rides
+        self.count = len(rides.table)
+        self._bit = np.uint64(1) << np.arange(self.count, dtype=np.uint64)
+        self.all = np.bitwise_or.reduce(self._bit)
+
+    def start(self, place: np.ndarray, destination: np.ndarray) -> np.ndarray:
+        """The weightings whose path is a ride, for pairs int64 [N]: uint64 [N]. All, if none is."""
+        out = np.empty(len(place), np.uint64)
+        for low in range(0, len(place), step := max(1, ROWS // self.count)):
+            part = slice(low, low + step)
+            pairs = len(out[part])
+            which = np.tile(np.arange(self.count), pairs)
+            paths = self.rides.paths(
+                which, np.repeat(place[part], self.count), np.repeat(destination[part], self.count)
+            )
+            out[part] = self._mask(self.rides.good(paths).reshape(pairs, self.count))
+        return np.where(out == 0, self.all, out)
+
+    def _mask(self, which: np.ndarray) -> np.ndarray:
+        """bool [N, K] as uint64 [N]."""
+        return np.bitwise_or.reduce(np.where(which, self._bit, np.uint64(0)), axis=1)
+
+    def _next(self, place: np.ndarray, destination: np.ndarray) -> np.ndarray:
+        """The next move of each weighting, uint8 [N, K]."""
+        return self.rides.table[np.arange(self.count)[None, :], destination[:, None], place[:, None]]
+
+    def narrowed(
+        self, mask: np.ndarray, place: np.ndarray, destination: np.ndarray, direction: np.ndarray
+    ) -> np.ndarray:
+        """The weightings of `mask` uint64 [N] that take `direction` int [N] at `place`; all, if none does."""
+        out = mask & self._mask(self._next(place, destination) == direction[:, None])
+        return np.where(out == 0, self.all, out)
+
+    def weights(self, mask: np.ndarray, place: np.ndarray, destination: np.ndarray) -> np.ndarray:
+        """How many weightings of the mask take each action: float64 [N, A]."""
+        n, actions = len(place), self.rides.none + 1
+        following = self._next(place, destination)
+        inside = (mask[:, None] & self._bit) != 0
+        # The code for the end is also that of a place from which no path leads to the destination.
+        inside &= (following != self.rides.none) | (place == destination)[:, None]
+        cell = np.arange(n)[:, None] * actions + following
+        return np.bincount(cell[inside], minlength=n * actions).astype(float).reshape(n, actions)
+
+
+C = TypeVar("C", bound=RideConfig)
+
+
+class PathWorld(RideWorld[C], Generic[C]):
+    """Rides on shortest paths. A subclass says how many weightings of the lengths of the map there are."""
+
+    def weighting_count(self) -> int:
+        """The number of random weightings. 0: the lengths themselves."""
+        raise NotImplementedError
+
+    def _source(self, held_out: HeldOut) -> PathRides:
+        plain = weightings.lengths(self._graph)
+        count = self.weighting_count()
+        some = [weightings.noisy(plain, k, held_out.salt) for k in range(count)] or [plain]
+        self._lengths = weightings.digest(self._graph, plain)
+        c = self.config
+        return PathRides(self._graph, next_moves(self._graph, some), c.min_moves, c.max_moves, held_out)
+
+    @cached_property
+    def _paths(self) -> PathLaw:
+        assert isinstance(self.walker, PathRides)
+        return PathLaw(self.walker)
+
+    @cached_property
+    def _trees(self) -> PathTrees:
+        assert isinstance(self.walker, PathRides)
+        return PathTrees(self.walker)
+
+    def _begun(self, states: RideStates) -> PathStates:
+        """The states before the first move, with the weightings whose path is a ride."""
+        mask = np.full(len(states), self._paths.all)
+        going = np.flatnonzero(states.status == OPEN)
+        mask[going] = self._paths.start(states.place[going], states.destination[going])
+        return PathStates(states.place, states.destination, states.moves, states.status, mask)
+
+    def start(self, tokens: np.ndarray, lengths: np.ndarray) -> PathStates:
+        return self._begun(super().start(tokens, lengths))
+
+    def draw_states(self, uniform: np.ndarray) -> PathStates:
+        return self._begun(super().draw_states(uniform))
+
+    def step(self, states: RideStates, tokens: np.ndarray) -> PathStates:
+        assert isinstance(states, PathStates)
+        after, mask = super().step(states, tokens), states.weightings.copy()
+        moved = np.flatnonzero(after.moves > states.moves)
+        mask[moved] = self._paths.narrowed(
+            mask[moved], states.place[moved], states.destination[moved], self._column[tokens[moved]]
+        )
+        return PathStates(after.place, after.destination, after.moves, after.status, mask)
+
+    def key(self, states: RideStates) -> tuple[np.ndarray, np.ndarray]:
+        """(place, destination, outcome) for the rule. The law depends on the weightings too."""
+        assert isinstance(states, PathStates)
+        structural, _ = super().key(states)
+        return structural, np.concatenate([structural, states.weightings.view(np.int64)[:, None]], axis=1)
+
+    def law(self, states: RideStates) -> np.ndarray:
+        assert isinstance(states, PathStates)
+        return self._shares(states, self._paths.weights(states.weightings, states.place, states.destination))
+
+    def other_goals(self, states: RideStates, uniform: np.ndarray) -> np.ndarray:
+        """Uniform over the other destinations of rides, of either split, that are at the place after as many moves. The
+        ride can have any origin. On large maps, only the rides of some weightings count (`path_trees.py`)."""
+        out = np.full(len(states), -1, np.int64)
+        going = np.flatnonzero((states.status == OPEN) & (states.moves <= self.config.max_moves))
+        n = self._graph.n_places
+        for low in range(0, len(going), step := max(1, ROWS * 16 // n)):
+            rows = going[low : low + step]
+            possible = self._trees.goals(states.place[rows], states.moves[rows])
+            out[rows] = self._one_of(possible, states.destination[rows], uniform[rows])
+        return out
+
+    def with_goals(self, states: RideStates, goals: np.ndarray) -> PathStates:
+        """As for every ride. After the first move, all weightings may explain the ride to the new destination."""
+        after = self._begun(super().with_goals(states, goals))
+        after.weightings[after.moves > 0] = self._paths.all
+        return after
+
+    def blind_law(self, states: RideStates) -> np.ndarray:
+        """The average over all paths between two places that pass the place, after any number of moves, as if nothing
+        were held out. On large maps, over the paths of some weightings (`path_trees.py`)."""
+        return self._shares(states, self._trees.blind[states.place].copy())
+
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity(), "lengths": self._lengths, **self._kind()}
+
+    def _mean_moves(self) -> float:
+        """The mean of COUNTED training rides."""
+        *_, moves, _ = self.walker.rides(streams.integer("moves of rides"), "train", 0, COUNTED)
+        return float(moves.mean())
+
+    def _kind(self) -> dict[str, Any]:
+        """The kind of rides, by name and number of weightings."""
+        count = self.weighting_count()
+        return {"rides": "noisy", "weightings": count} if count else {"rides": "shortest"}
+
+    def card(self, documents: int) -> dict[str, Any]:
+        return {**super().card(documents), "kind_of_rides": self._kind()}
