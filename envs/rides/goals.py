@@ -80,6 +80,15 @@ class Goals:
             yield part, _bits(packed[part], n)
 
 
+def one_of(possible: np.ndarray, own: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """A uniform choice among the goals possible, bool [R, N], other than `own` int [R]: int [R], -1 where none is. A
+    goal `own` is removed from `possible`. uniform: random numbers [R] in [0, 1)."""
+    possible[np.arange(len(own)), own] = False
+    count = np.cumsum(possible, axis=1, dtype=np.int64)
+    chosen = np.argmax(count > (uniform * count[:, -1]).astype(np.int64)[:, None], axis=1)
+    return np.where(count[:, -1] > 0, chosen, -1)
+
+
 def _taken(table: list[np.ndarray], place: np.ndarray, moves: np.ndarray) -> np.ndarray:
     """Row `place` of the table of `moves`, for each state."""
     out = np.empty((len(place), table[0].shape[1]), np.uint8)

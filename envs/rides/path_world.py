@@ -15,6 +15,7 @@ from worldbench.core import streams
 from worldbench.core.world import OPEN
 from worldbench.envs.rides import weightings
 from worldbench.envs.rides.config import RideConfig
+from worldbench.envs.rides.goals import one_of
 from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.next_moves import next_moves
 from worldbench.envs.rides.path_rides import PathRides
@@ -159,7 +160,7 @@ class PathWorld(RideWorld[C], Generic[C]):
         for low in range(0, len(going), step := max(1, ROWS * 16 // n)):
             rows = going[low : low + step]
             possible = self._trees.goals(states.place[rows], states.moves[rows])
-            out[rows] = self._one_of(possible, states.destination[rows], uniform[rows])
+            out[rows] = one_of(possible, states.destination[rows], uniform[rows])
         return out
 
     def with_goals(self, states: RideStates, goals: np.ndarray) -> PathStates:

@@ -17,7 +17,7 @@ from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automat
 from worldbench.envs.rides import controls
 from worldbench.envs.rides.config import RideConfig
 from worldbench.envs.rides.distances import Distances
-from worldbench.envs.rides.goals import Goals
+from worldbench.envs.rides.goals import Goals, one_of
 from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.law import LawTable, blind_weights
 from worldbench.envs.rides.source import RideSource
@@ -222,16 +222,8 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         going = np.flatnonzero((states.status == OPEN) & (states.moves <= self.config.max_moves))
         for some, possible in self._goals.sets(states.place[going], states.moves[going]):
             rows = going[some]
-            out[rows] = self._one_of(possible, states.destination[rows], uniform[rows])
+            out[rows] = one_of(possible, states.destination[rows], uniform[rows])
         return out
-
-    @staticmethod
-    def _one_of(possible: np.ndarray, own: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """A uniform choice among the goals possible bool [R, N] other than `own` int [R]: int [R], -1 where none is."""
-        possible[np.arange(len(own)), own] = False
-        count = np.cumsum(possible, axis=1, dtype=np.int64)
-        chosen = np.argmax(count > (uniform * count[:, -1]).astype(np.int64)[:, None], axis=1)
-        return np.where(count[:, -1] > 0, chosen, -1)
 
     def with_goals(self, states: RideStates, goals: np.ndarray) -> RideStates:
         """An ended ride arrives where its place is the new destination, and has a misplaced end elsewhere."""

@@ -49,7 +49,8 @@ class TaxiWorld(RideWorld[TaxiConfig]):
 
     def __new__(cls, config: TaxiConfig, *args: Any, **kwargs: Any) -> TaxiWorld:
         """`TaxiWorld(config)` is a world of the class for the kind of rides that the options name."""
-        return super().__new__(TaxiPaths if cls is TaxiWorld and config.rides != "random" else cls)
+        chosen: type[Any] = TaxiPaths if cls is TaxiWorld and config.rides != "random" else cls
+        return object.__new__(chosen)
 
     def __init__(self, config: TaxiConfig, graph: Graph | None = None, held_out: HeldOut | None = None) -> None:
         """graph: None reads the map that the options name.
