@@ -22,6 +22,7 @@ VERBS = {
     "forecast": "worldbench.cli.forecast",
     "reconstruct": "worldbench.cli.reconstruct",
     "compare": "worldbench.cli.compare",
+    "claims": "worldbench.cli.claims",
     "leaderboard": "worldbench.cli.leaderboard",
     "figures": "worldbench.cli.figures",
     "data": "worldbench.cli.data",

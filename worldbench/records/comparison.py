@@ -71,21 +71,21 @@ class Comparison:
         """The verdict, and beside "not separable" what these seeds could have seen."""
         if self.verdict != "not separable" or self.detectable is None:
             return self.verdict
-        return f"{self.verdict} (no power below {_number(self.detectable)})"
+        return f"{self.verdict} (no power below {number(self.detectable)})"
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def _mean(value: float | None, solved: Solved | None) -> str:
     """A mean; for an outcome the seeds in which it is 1, with the interval of their share."""
     if solved is None:
-        return _number(value)
-    return f"{solved.hits} of {solved.n} ({_number(solved.low)} .. {_number(solved.high)})"
+        return number(value)
+    return f"{solved.hits} of {solved.n} ({number(solved.low)} .. {number(solved.high)})"
 
 
-def _p(value: float | None) -> str:
+def p_value(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}" if value >= 0.001 else f"{value:.0e}"
 
 
@@ -105,10 +105,10 @@ def render(rows: list[Comparison], form: str) -> str:
     body = [
         [
             *(r.world, r.arm, r.score, r.better, str(len(r.seeds))),
-            *(_mean(r.mean_a, r.solved_a), _mean(r.mean_b, r.solved_b), _number(r.difference)),
-            "" if r.interval is None else f"{_number(r.interval[0])} .. {_number(r.interval[1])}",
-            *(_p(r.p), _p(r.p_holm)),
-            *([_p(r.p_equivalent)] if asked else []),
+            *(_mean(r.mean_a, r.solved_a), _mean(r.mean_b, r.solved_b), number(r.difference)),
+            "" if r.interval is None else f"{number(r.interval[0])} .. {number(r.interval[1])}",
+            *(p_value(r.p), p_value(r.p_holm)),
+            *([p_value(r.p_equivalent)] if asked else []),
             r.words,
         ]
         for r in rows

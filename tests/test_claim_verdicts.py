@@ -1,0 +1,302 @@
+"""The verdicts on claims from made-up records and values: each verdict, its error rates, and which records decide."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sample_records import metric, result
+
+from worldbench.cli.main import main
+from worldbench.core.budget import Budget
+from worldbench.core.errors import InputError
+from worldbench.core.registry import metrics, models, worlds
+from worldbench.records import reading
+from worldbench.records.claim_decisions import Sample, decide
+from worldbench.records.claim_pairs import lookup_value
+from worldbench.records.claim_table import summary
+from worldbench.records.claim_verdicts import Judged, judge_records
+from worldbench.records.claims import Arm, Claim, load
+from worldbench.records.runs import Result
+from worldbench.records.variant import Variant
+
+SCORE = "valid_trajectories.arrives_sampled"
+
+
+def claim(expects: Any = "a higher", margin: float = 0.05, **changes: Any) -> Claim:
+    fields: dict[str, Any] = {
+        "name": "c", "claim": "A is better than B.", "source": "a paper", "score": SCORE, "world": "taxi",
+        "a": Arm(model="nextlat"), "b": Arm(model="gpt"), "expects": expects, "margin": margin, "sweep": "s",
+    }  # fmt: skip
+    return Claim(**fields | changes)
+
+
+def run(model: str, seed: int | None, value: float | None, **changes: Any) -> Result:
+    name, _, score = changes.pop("score", SCORE).partition(".")
+    bounds = {"floor": "random-legal", "ceiling": "oracle"}
+    return result(model, seed, {name: metric({score: value}, **bounds)}, **changes)
+
+
+def both(a: list[float], b: list[float], **changes: Any) -> list[Result]:
+    return [run(m, s, v, **changes) for m, mine in (("nextlat", a), ("gpt", b)) for s, v in enumerate(mine)]
+
+
+def verdicts(claims: list[Claim], records: list[Result]) -> list[str]:
+    return [row.verdict for row in judge_records(claims, records)]
+
+
+HIGH, LOW = [0.80, 0.82, 0.81, 0.83, 0.79], [0.60, 0.61, 0.63, 0.60, 0.62]
+NEAR = [0.801, 0.818, 0.812, 0.829, 0.791]
+WIDE = [0.70, 0.95, 0.60, 0.99, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("expects", "a", "b", "margin", "verdict"),
+    [
+        ("a higher", HIGH, LOW, 0.05, "reproduced"),
+        ("a lower", HIGH, LOW, 0.05, "opposite at this scale"),
+        ("a higher", LOW, HIGH, 0.05, "opposite at this scale"),
+        ("a higher", NEAR, HIGH, 0.05, "equivalent"),
+        ("equal", NEAR, HIGH, 0.05, "reproduced"),
+        ("equal", HIGH, LOW, 0.05, "opposite at this scale"),
+        ("a higher", WIDE, HIGH, 0.05, "no power"),
+        ("a higher", WIDE, HIGH, 0.50, "equivalent"),
+        ("a higher", HIGH[:2], LOW[:2], 0.05, "no power"),
+    ],
+)
+def test_every_verdict(expects: str, a: list[float], b: list[float], margin: float, verdict: str) -> None:
+    (row,) = judge_records([claim(expects, margin)], both(a, b))
+    assert row.verdict == verdict
+    assert (row.a, row.b) == pytest.approx((np.mean(a), np.mean(b)))
+
+
+def test_the_published_size_tells_no_power_from_not_separable() -> None:
+    """A difference of the published size would have been seen; one of the margin would not."""
+    records = both(WIDE, HIGH)
+    assert verdicts([claim(published={"a": 0.9, "b": 0.5})], records) == ["not separable"]
+    assert verdicts([claim(published={"a": 0.9, "b": 0.85})], records) == ["no power"]
+
+
+def test_not_run_says_what_to_do() -> None:
+    (row,) = judge_records([claim()], [run("gpt", s, 0.5) for s in range(3)])
+    assert row.verdict == "not run"
+    assert row.reason == "there is no run of nextlat in taxi; make it with 'worldbench sweep s'"
+    (row,) = judge_records([claim(score="excess_loss.kl")], both(HIGH, LOW))
+    assert (row.verdict, row.reason) == (
+        "not run", "no run of nextlat has excess_loss.kl: the evaluation did not include excess_loss",
+    )  # fmt: skip
+    other = [*both(HIGH, [], preset="small"), *both([], LOW, preset="quick")]
+    (row,) = judge_records([claim()], other)
+    assert row.reason == "no runs of nextlat and gpt agree in world, data, preset and evaluation"
+
+
+def test_a_difference_below_the_margin_is_never_reproduced() -> None:
+    steady = [x + 0.01 for x in HIGH]
+    (row,) = judge_records([claim()], both(steady, HIGH))
+    assert (row.verdict, row.reason) == ("equivalent", "a difference is there, but it is smaller than the margin")
+
+
+def test_infinite_values_decide_nothing() -> None:
+    (row,) = judge_records([claim(score="excess_loss.kl")], both([*LOW[:4], np.inf], HIGH, score="excess_loss.kl"))
+    assert row.verdict == "not separable"
+    assert "infinite in 1 of 5" in row.reason
+
+
+def test_outcomes_are_compared_by_the_share_of_seeds() -> None:
+    solved = claim(score="decisions.solved", margin=0.2, published={"a": 1.0, "b": 0.1})
+    (row,) = judge_records([solved], both([1.0] * 9 + [0.0], [0.0] * 10, score="decisions.solved"))
+    assert (row.verdict, row.decision.test) == ("reproduced", "Fisher")
+    (row,) = judge_records([solved], both([1.0] * 3, [0.0] * 3, score="decisions.solved"))
+    assert row.verdict == "no power"
+
+
+# error rates
+
+
+def test_without_true_differences_one_table_in_twenty_has_a_verdict_at_most() -> None:
+    """600 tables of 8 claims and five seeds, some claims with correlated noise, all without a difference."""
+    rng, wrong, tables = np.random.default_rng(0), 0, 600
+    for _ in range(tables):
+        noise = rng.normal(0.5, 0.1, (8, 2, 5)) + rng.normal(0, 0.1, (1, 2, 5))
+        found = decide([Sample(claim(margin=0.001), tuple(a), tuple(b)) for a, b in noise])
+        wrong += any(d.verdict in ("reproduced", "opposite at this scale") for d in found)
+    assert wrong / tables < 0.05 + 2 * (0.05 * 0.95 / tables) ** 0.5
+
+
+def test_true_differences_of_the_margin_are_rarely_called_equivalent() -> None:
+    rng, wrong, tables = np.random.default_rng(1), 0, 600
+    for _ in range(tables):
+        noise = rng.normal(0.5, 0.02, (8, 2, 5))
+        noise[:, 0] += 0.05
+        found = decide([Sample(claim(margin=0.05), tuple(a), tuple(b)) for a, b in noise])
+        wrong += any(d.verdict == "equivalent" for d in found)
+    assert 0.01 < wrong / tables < 0.05 + 2 * (0.05 * 0.95 / tables) ** 0.5
+
+
+def test_true_differences_and_true_equality_are_found() -> None:
+    """The tests have power: where the noise is small, nearly every table has every verdict right."""
+    rng, right = np.random.default_rng(2), 0
+    for _ in range(100):
+        noise = rng.normal(0.5, 0.01, (8, 2, 5))
+        noise[:4, 0] += 0.2
+        found = decide([Sample(claim(margin=0.1), tuple(a), tuple(b)) for a, b in noise])
+        right += [d.verdict for d in found] == ["reproduced"] * 4 + ["equivalent"] * 4
+    assert right > 95
+
+
+# which records decide
+
+
+def test_arms_in_two_worlds_are_told_apart_by_the_world() -> None:
+    random, shortest = (
+        Arm(model="gpt", world={"rides": ["random", "absent"]}),
+        Arm(model="gpt", world={"rides": "shortest"}),
+    )
+    data = claim(a=random, b=shortest)
+    records = [run("gpt", s, v) for s, v in enumerate(HIGH)]
+    records += [run("gpt", s, v, world={"rides": "shortest"}) for s, v in enumerate(LOW)]
+    records += [run("gpt", s, 0.0, world={"rides": "shortest", "max_moves": 99}) for s in range(5)]
+    (row,) = judge_records([data], records)
+    assert (row.verdict, row.b) == ("reproduced", pytest.approx(np.mean(LOW)))
+
+
+def test_an_arm_that_is_a_number_and_one_that_is_another_score() -> None:
+    legal = claim(a=Arm(model="gpt"), b=Arm(value=0.7), where={"map_digest": "0123456789"})
+    assert verdicts([legal], both([], HIGH)) == ["reproduced"]
+    assert verdicts([legal], both([], LOW)) == ["opposite at this scale"]
+    probe = [
+        result("gpt", s, {"board_probe": metric({"mover": x, "mover_untrained": y})}, world={"world": "othello"})
+        for s, (x, y) in enumerate(zip(HIGH, LOW))
+    ]
+    twin = Arm(model="gpt", score="board_probe.mover_untrained", label="untrained")
+    own = claim(score="board_probe.mover", world="othello", a=Arm(model="gpt"), b=twin)
+    assert verdicts([own], probe) == ["reproduced"]
+
+
+def test_several_settings_are_paired_by_the_size_of_the_network_or_named() -> None:
+    records = both(HIGH, LOW)
+    records += [run("gpt", s, 0.9, config={"model": {"layers": 8}}) for s in range(5)]  # of a study of depth
+    assert verdicts([claim()], records) == ["reproduced"]
+    deep = claim(a=Arm(model="gpt[layers=8]"), b=Arm(model="gpt[layers=2]"))
+    assert verdicts([deep], records) == ["reproduced"]
+    records += [run("nextlat", s, 0.9, config={"model": {"horizon": 8}}) for s in range(5)]
+    (row,) = judge_records([claim()], records)
+    assert row.verdict == "not run"
+    assert "nextlat comes with several settings (nextlat, nextlat[horizon=8])" in row.reason
+
+
+def test_tuned_runs_are_paired_with_tuned_runs() -> None:
+    tuned = Budget(24, 2, "excess_loss.kl", "0" * 16)
+    records = both(HIGH, LOW)
+    records += both(LOW, HIGH, tuning=tuned, config={"train": {"learning_rate": 0.004}})
+    rows = judge_records([claim()], records)
+    assert {(row.tuned_a, row.tuned_b, row.verdict) for row in rows} == {
+        ("-", "-", "reproduced"), ("24x2", "24x2", "opposite at this scale"),
+    }  # fmt: skip
+
+
+def test_the_same_runs_under_two_evaluations_count_once() -> None:
+    again = both(HIGH, LOW, evaluation="other")
+    assert len(judge_records([claim()], both(HIGH, LOW) + again)) == 1
+    changed = both([x + 0.001 for x in HIGH], LOW, evaluation="other")
+    rows = judge_records([claim()], both(HIGH, LOW) + changed)
+    assert len({row.place for row in rows}) == 2
+
+
+def test_the_room_is_that_of_the_references() -> None:
+    limits = [run("random-legal", None, 0.2), run("oracle", None, 1.0)]
+    (row,) = judge_records([claim()], both(HIGH, LOW) + limits)
+    assert (row.floor, row.ceiling) == (0.2, 1.0)
+    assert (row.room_a, row.room_b) == pytest.approx(((0.81 - 0.2) / 0.8, (0.612 - 0.2) / 0.8))
+    (row,) = judge_records([claim("equal")], both([0.999] * 5, [0.998] * 5) + limits)
+    assert row.reason.endswith("both arms are at the ceiling: there is no room for a difference")
+
+
+@pytest.mark.parametrize(("loss", "expected"), [(0.1, 0.2), (0.01, 0.6), (0.0316227766, 0.4), (0.5, 0.2), (0.001, 0.6)])
+def test_the_table_at_equal_loss(loss: float, expected: float) -> None:
+    lookup = {"lookup": {"k": [1, 2], "r2": [0.2, 0.6], "excess": [0.1, 0.01]}}
+    scores = {"excess_loss": metric({"kl": loss}), "belief_probe": metric({"r2": 0.5}, series=lookup)}
+    assert lookup_value(result("gpt", 0, scores), "belief_probe.r2") == pytest.approx(expected)
+
+
+# the claims that come with worldbench, and the command
+
+
+def test_shipped_claims_name_what_exists() -> None:
+    claims = load()
+    assert len(claims) >= 40
+    for c in claims:
+        assert c.world in worlds.names()
+        for arm in (c.a, c.b):
+            name, _, score = (arm.score or c.score).partition(".")
+            assert metrics[name].load() is not None
+            assert arm.value is not None or Variant.parse(arm.model).model in models.names()
+            undirected = c.expects == "equal" or arm.score or score in ("rank", "precision_map")
+            if not undirected:
+                assert metrics[name].load().direction_of(score) != "none", c.name
+        assert (c.effect is None) or c.expects == "equal" or (c.effect > 0) == (c.expects == "a higher"), c.name
+        assert c.claim.endswith(".")
+    sources = {c.source.partition(" (")[0] for c in claims}
+    assert {"NextLat", "Vafa et al. 2024", "Li et al. 2023", "Shai et al. 2024", "BST"} <= sources
+    assert {c.world for c in claims} == {"taxi", "hmm", "path-star", "group", "countdown", "othello", "text"}
+
+
+def test_the_page_lists_the_claims() -> None:
+    page = (Path(__file__).resolve().parent.parent / "docs" / "claims.md").read_text(encoding="utf-8")
+    assert f"<!-- claims -->\n{summary(load())}\n<!-- end of claims -->" in page
+
+
+def test_the_command_prints_every_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i, record in enumerate(both(HIGH, LOW)):
+        reading.write(tmp_path / f"result-{i}.json", record)
+    printed = {}
+    for form in ("table", "markdown", "csv", "json"):
+        assert main(["claims", str(tmp_path), "--claims", "nextlat-valid", "text-bits", "--format", form]) == 0
+        printed[form] = capsys.readouterr().out
+        assert "nextlat-valid" in printed[form]
+        assert "reproduced" in printed[form]
+        assert "not run" in printed[form]
+    row = json.loads(printed["json"])[0]
+    (flat, other) = csv.DictReader(io.StringIO(printed["csv"]))
+    assert (row["verdict"], row["seeds"], row["published"]) == ("reproduced", [0, 1, 2, 3, 4], {"a": 0.987, "b": 0.97})
+    assert float(flat["p_holm"]) == row["p_holm"]
+    assert (flat["seeds"], other["seeds"], flat["published_a"]) == ("0 1 2 3 4", "", "0.987")
+    assert main(["claims", "--list", "--claims", "nextlat-valid"]) == 0
+    assert "worldbench sweep claims-taxi" in capsys.readouterr().out
+
+
+def test_what_is_shown_does_not_change_the_correction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i, seed in enumerate(range(5)):
+        for model, x in (("nextlat", HIGH[i]), ("gpt", WIDE[i])):
+            scores = {"valid_trajectories": metric({"arrives_sampled": x}), "effective_rank": metric({"rank": 1 + x})}
+            reading.write(tmp_path / f"result-{model}-{seed}.json", result(model, seed, scores))
+
+    def p_values(*names: str) -> list[float]:
+        assert main(["claims", str(tmp_path), "--format", "json", *names]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        return [row["p_holm"] for row in rows if row["name"] == "nextlat-valid"]
+
+    assert p_values() == p_values("--claims", "nextlat-valid")
+
+
+def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        (["claims"], "name result files"),
+        (["claims", "--list", "--claims", "nextlat-vald"], "did you mean 'nextlat-valid'"),
+        (["claims", "--list", str(tmp_path)], "--list needs no result files"),
+    ):
+        assert main(words) == 2
+        assert message in capsys.readouterr().err
+    path = tmp_path / "mine.toml"
+    path.write_text('[[claim]]\nname = "x"\n')
+    with pytest.raises(InputError, match="cannot be used: Object missing required field"):
+        load([path])
+    path.write_text("[[claim")
+    with pytest.raises(InputError, match="cannot be used"):
+        load([path])
+    assert isinstance(judge_records([claim()], [])[0], Judged)

@@ -1,0 +1,58 @@
+"""`worldbench claims RUNS`: the claims of papers, with the verdict of the records on each."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from worldbench.cli.parser import Parser
+
+LINE = "compare the claims of papers with records: reproduced, opposite, equivalent, not separable, no power, not run"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb."""
+    add = parser.add_argument
+    add("results", nargs="*", type=Path, metavar="RUNS", help="result files, or folders that hold them")
+    add("--list", action="store_true", help="print the claims, and the command that makes the records of each")
+    add(
+        "--claims",
+        nargs="+",
+        metavar="NAME",
+        help="show only these claims (default: all); p values are corrected for all claims in any case",
+    )
+    add(
+        "--file", nargs="+", type=Path, metavar="FILE.toml",
+        help="claims of your own instead of those that come with worldbench (docs/claims.md has the format)",
+    )  # fmt: skip
+    add("--format", choices=("table", "markdown", "csv", "json"), default="table", help="how to print (default table)")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the claims with their verdicts, and the files that were left out."""
+    from worldbench.core.errors import InputError, nearest
+    from worldbench.records.claim_table import listed, render
+    from worldbench.records.claim_verdicts import judge
+    from worldbench.records.claims import load
+    from worldbench.runs.display import Display
+
+    claims = load(arguments.file)
+    if arguments.claims is not None:
+        names = [claim.name for claim in claims]
+        for name in arguments.claims:
+            if name not in names:
+                raise InputError(f"no claim is named {name!r}{nearest(name, names)}")
+    shown = [claim for claim in claims if arguments.claims is None or claim.name in arguments.claims]
+    if arguments.list:
+        if arguments.results:
+            raise InputError("--list needs no result files; leave out --list to compare the claims with them")
+        print(listed(shown, arguments.format))
+        return 0
+    if not arguments.results:
+        raise InputError("name result files, or folders that hold them; --list prints the claims without any")
+    left_out = list[str]()
+    rows = judge(claims, arguments.results, left_out.append)  # the correction is over all claims, whatever is shown
+    print(render([row for row in rows if row.claim in shown], arguments.format))
+    for line in left_out:
+        Display().say(line)
+    return 0

@@ -1,0 +1,135 @@
+"""Tables of claims: with their verdicts, or (`listed`) with the commands that make their records."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worldbench.core import cells, tables
+from worldbench.core.proportions import wilson
+from worldbench.core.text import counted
+from worldbench.records.board import MISSING
+from worldbench.records.claim_decisions import VERDICTS, Decision
+from worldbench.records.claim_verdicts import Judged
+from worldbench.records.claims import Claim
+from worldbench.records.comparison import number, p_value
+from worldbench.records.parts import marked
+
+HEAD = (
+    "claim", "verdict", "score", "where", "seeds", "a", "b", "a - b", "95% over seeds", "p (Holm)", "p equivalent",
+    "margin", "published", "room",
+)  # fmt: skip
+
+
+def render(rows: list[Judged], form: str) -> str:
+    """The claims with their verdicts as a terminal table, Markdown, CSV or JSON (the last two unrounded)."""
+    if form == "json":
+        return cells.json(marked([_as_json(row) for row in rows]))
+    if form == "csv":
+        flat = [_flat(row) for row in rows]
+        return tables.csv(list(flat[0]), [list(row.values()) for row in flat])
+    body = [_cells(row) for row in rows]
+    if form == "markdown":
+        sentences = [[row[0], r.claim.claim, r.claim.source, *row[1:]] for row, r in zip(body, rows)]
+        head = [HEAD[0], "sentence", "source", *HEAD[1:]]
+        notes = [f"\n{cells.markdown_line(line)}" for line in _notes(rows)]
+        return "\n".join([tables.markdown(head, sentences), *notes])
+    return "\n".join([tables.terminal(HEAD, body, 2), *map(tables.note, _notes(rows))])
+
+
+def listed(claims: list[Claim], form: str) -> str:
+    """The claims, where they were published, and the command that makes the records of each."""
+    if form == "json":
+        return cells.json(marked([_claim(claim) for claim in claims]))
+    head = ("claim", "sentence", "source", "score", "world", "a", "b", "expects", "margin", "published", "command")
+    body = [
+        [
+            *(c.name, c.claim, c.source, c.score, c.world, c.a.name, c.b.name),
+            *(c.expects, f"{c.margin:g}", _published(c), c.command),
+        ]
+        for c in claims
+    ]
+    if form == "csv":
+        return tables.csv(head, body)
+    if form == "markdown":
+        return tables.markdown(head, body)
+    lines = []
+    for c in claims:
+        published = f" Published: {_published(c)}." if c.published else ""
+        how = f"{c.score} in {c.world}: a = {c.a.name}, b = {c.b.name}; expected: {c.expects} (margin {c.margin:g})."
+        lines += [f"{c.name}: {c.claim}", f"  {c.source}.{published}", f"  {how}", f"  {c.command}"]
+    return "\n".join(map(tables.note, lines))
+
+
+def summary(claims: list[Claim]) -> str:
+    """The claims as a short Markdown table, for docs/claims.md."""
+    head = ("name", "claim", "source", "published", "sweep")
+    return tables.markdown(head, [[c.name, c.claim, c.source, _published(c), c.sweep] for c in claims])
+
+
+def _cells(row: Judged) -> list[str]:
+    """The cells of a row for people. The names of the arms stand beside their scores."""
+    c = row.claim
+    if row.verdict == "not run":
+        return [c.name, row.verdict, c.score, *[""] * 8, f"{c.margin:g}", _published(c), ""]
+    room, d = [row.room_a, row.room_b], row.decision
+    return [
+        *(c.name, row.verdict, c.score, row.place, str(len(row.seeds))),
+        *(f"{c.a.name} {_mean(row, row.a)}", f"{c.b.name} {_mean(row, row.b)}", number(row.difference)),
+        "" if d.interval is None else f"{number(d.interval[0])} .. {number(d.interval[1])}",
+        *(p_value(d.p_holm), p_value(d.p_equivalent), f"{c.margin:g}", _published(c)),
+        "" if None in room else " and ".join(f"{x:.0%}" for x in room if x is not None),
+    ]
+
+
+def _mean(row: Judged, value: float | None) -> str:
+    """A mean; for an outcome the seeds that have it, with the interval of their share."""
+    if row.decision.test != "Fisher" or value is None:
+        return number(value) or MISSING
+    n = len(row.seeds)
+    low, high = wilson(round(value * n), n)
+    return f"{round(value * n)} of {n} ({number(low)} .. {number(high)})"
+
+
+def _published(c: Claim) -> str:
+    return " and ".join(f"{c.published[side]:g}" for side in ("a", "b") if side in c.published)
+
+
+def _notes(rows: list[Judged]) -> list[str]:
+    """How many claims have which verdict, what columns mean, and the reasons of rows."""
+    counts = {v: sum(r.verdict == v for r in rows) for v in VERDICTS}
+    found = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
+    out = [
+        f"{counted(len(rows), 'row')}: {found}",
+        "p (Holm): of no difference, corrected for all tests of the table; p equivalent: of a difference of the "
+        "margin or more, corrected likewise; room: where a and b lie between the floor (0%) and the ceiling (100%)",
+        "no power below x: these seeds show a true difference of x with probability 80%",
+    ]
+    reasons: dict[str, list[str]] = {}
+    for r in rows:
+        if r.reason:
+            reasons.setdefault(r.reason, []).append(" ".join(filter(None, (r.claim.name, r.place))))
+    return out + [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def _claim(c: Claim) -> dict[str, Any]:
+    return {
+        "name": c.name, "claim": c.claim, "source": c.source, "setting": c.setting, "published": dict(c.published),
+        "score": c.score, "world": c.world, "arm_a": c.a.name, "arm_b": c.b.name, "expects": c.expects,
+        "margin": c.margin, "command": c.command,
+    }  # fmt: skip
+
+
+def _as_json(row: Judged) -> dict[str, Any]:
+    decided = {name: getattr(row.decision, name) for name in Decision.__dataclass_fields__ if name != "reason"}
+    fields = {name: getattr(row, name) for name in Judged.__dataclass_fields__ if name not in ("claim", "decision")}
+    return _claim(row.claim) | fields | decided
+
+
+def _flat(row: Judged) -> dict[str, Any]:
+    """One CSV row: the interval and the published numbers in two columns each, seeds in one."""
+    out = _as_json(row)
+    out["seeds"] = " ".join(map(str, row.seeds))
+    published, interval = out.pop("published"), out.pop("interval")
+    out |= {f"published_{side}": published.get(side) for side in ("a", "b")}
+    out["low"], out["high"] = interval or (None, None)
+    return out
