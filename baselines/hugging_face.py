@@ -5,13 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from worldbench.baselines.digests import weights_digest
 from worldbench.baselines.hugging_face_model import HuggingFaceModel
 from worldbench.baselines.word_ids import Tokens, word_ids
 from worldbench.core.errors import InputError, describe
@@ -19,14 +17,14 @@ from worldbench.core.world import World
 
 PACKAGE = "transformers"
 INSTALL = "pip install 'worldbench[hf]'"
+SAVE = "save the whole causal language model with model.save_pretrained(FOLDER)"
 READ = ("config.json", "model.safetensors.index.json")
 """Files whose content decides what the network computes, beside the weights."""
 
 
 def hugging_face(
-    model: Any, world: World, *, tokens: Tokens = None, name: str | None = None, batch_limit: int | None = None,
-    device: str = "cpu",
-) -> HuggingFaceModel:  # fmt: skip
+    model: Any, world: World, *, tokens: Tokens = None, batch_limit: int | None = None, device: str = "cpu"
+) -> HuggingFaceModel:
     """A causal language model as a model of a world.
 
     model: a folder with `config.json` and safetensors files; the name of a model that was downloaded before; or a
@@ -37,11 +35,13 @@ def hugging_face(
     """
     transformers = _package()
     if isinstance(model, (str, Path)):
-        folder = _folder(str(model))
-        network, tokenizer = _network(transformers, folder).to(device), _tokenizer(folder)
-        digest, name = _digest_of(folder), name or str(model).rstrip("/").rpartition("/")[2]
+        folder, short = _folder(str(model)), str(model).rstrip("/").rpartition("/")[2] or "model"
+        network, tokenizer, digest = _network(transformers, folder).to(device), _tokenizer(folder), _digest_of(folder)
+        words = ["--hf", str(model) if "/" in str(model) and not Path(model).exists() else short]
+        words += [] if tokens is None else ["--tokens", Path(str(tokens)).name]
+        words = words if tokens is None or isinstance(tokens, (str, Path)) else []
     elif isinstance(model, transformers.PreTrainedModel):
-        network, tokenizer, name = model, None, name or type(model).__name__
+        network, tokenizer, short, words = model, None, type(model).__name__, []
         digest = weights_digest(model) + model.config.to_json_string()
     else:
         raise InputError(
@@ -51,19 +51,24 @@ def hugging_face(
     _require_length(network, world)
     ids = word_ids(world.vocabulary, tokens, tokenizer, int(network.config.vocab_size))
     sha256 = hashlib.sha256(f"{digest}{ids.tolist()}".encode()).hexdigest()
-    return HuggingFaceModel(network, world.vocabulary, ids, name, rows=batch_limit, sha256=sha256)
+    made = HuggingFaceModel(
+        network, world.vocabulary, ids, f"hf:{short}", rows=batch_limit, sha256=sha256, words=tuple(words)
+    )
+    made.remarks = _remarks(made, world)
+    return made
 
 
-def weights_digest(network: Any) -> str:
-    """The SHA-256 of the names, types, shapes and values of a network's parameters and buffers."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        flat = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {flat.dtype} {tuple(flat.shape)}\n".encode())
-        digest.update(flat.reshape(-1).view(torch.uint8).numpy().tobytes() if flat.numel() else b"")
-    return digest.hexdigest()
+def _remarks(model: HuggingFaceModel, world: World) -> list[str]:
+    """What a person should know before the scores."""
+    remarks = []
+    if (reason := model.check_cache(world, 0)) is not None:
+        remarks.append(f"{model.name} decodes without a cache, which takes longer: {reason}")
+    if (left_out := model.left_out(world, 0)) > 0:
+        remarks.append(
+            f"{model.name} gives {left_out:.2%} of the probability to ids that are no word of the world; scores are of "
+            "the probabilities of the words, divided by their sum"
+        )
+    return remarks
 
 
 def _package() -> Any:
@@ -94,11 +99,11 @@ def _folder(place: str) -> Path:
 def _network(transformers: Any, folder: Path) -> Any:
     """The network of a folder in float32, from safetensors files alone. Code in the folder is not run."""
     if not (folder / "config.json").is_file():
-        raise InputError(f"--hf {str(folder)!r} has no config.json; save a model there with model.save_pretrained(FOLDER)")
+        raise InputError(f"--hf {str(folder)!r} has no config.json; {SAVE}")
     if not list(folder.glob("*.safetensors")):
         raise InputError(
-            f"--hf {str(folder)!r} has no *.safetensors file; other files of weights can run code when they are read, so "
-            "they are refused: save the model again with model.save_pretrained(FOLDER)"
+            f"--hf {str(folder)!r} has no *.safetensors file; other files of weights can run code when they are read, "
+            f"so they are refused; {SAVE}"
         )
     import torch
 
@@ -109,13 +114,15 @@ def _network(transformers: Any, folder: Path) -> Any:
                 dtype=torch.float32, output_loading_info=True,
             )  # fmt: skip
     except Exception as error:
-        raise InputError(f"--hf {str(folder)!r} cannot be read as a causal language model: {describe(error)}") from error
+        raise InputError(
+            f"--hf {str(folder)!r} cannot be read as a causal language model: {describe(error)}"
+        ) from error
     for what, names in (("are missing", found["missing_keys"]), ("have another shape", found["mismatched_keys"])):
         if names:
             first = sorted(map(str, names))[0]
             raise InputError(
-                f"--hf {str(folder)!r}: {len(names)} of the weights {what}, such as {first}, so the model would be partly "
-                "random; save the whole causal language model with model.save_pretrained(FOLDER)"
+                f"--hf {str(folder)!r}: {len(names)} of the weights {what}, such as {first}, so the model would be "
+                f"partly random; {SAVE}"
             )
     return network
 

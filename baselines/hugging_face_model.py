@@ -35,17 +35,19 @@ class HuggingFaceModel(CallableModel):
 
     network: the model (PreTrainedModel), which is put into evaluation mode. ids: the model's id of each word, int64
     [V], from `word_ids`. Ids without a word are left out, so the probabilities of the words sum to 1. rows: largest
-    number of rows in one call. sha256: the digest of the weights, the configuration and `ids`. cached: whether decoding
-    uses the model's cache of keys and values (`check_cache` decides).
+    number of rows in one call. sha256: the digest of the weights, the configuration and `ids`. words: the options of
+    `worldbench score` that name the model. cached: whether decoding uses the model's cache of keys and values
+    (`check_cache` decides). remarks: what a person should know before the scores.
     """
 
     hidden_name = "input of the head"
 
     def __init__(
         self, network: Any, vocabulary: Vocabulary, ids: np.ndarray, name: str, *, rows: int | None = None,
-        sha256: str | None = None,
+        sha256: str | None = None, words: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
-        self.lm, self.ids, self.sha256 = network.eval(), ids, sha256
+        self.lm, self.ids, self.sha256, self.words = network.eval(), ids, sha256, words
+        self.remarks: list[str] = []
         self.device: torch.device = next(network.parameters()).device
         self.size = int(network.config.vocab_size)
         self.arguments = frozenset(inspect.signature(network.forward).parameters)

@@ -42,8 +42,8 @@ def word_ids(vocabulary: Vocabulary, tokens: Tokens, tokenizer: Mapping[str, int
         )
     if tokenizer is None and tokens == WORDS:
         raise InputError(
-            "the model has no tokenizer (tokenizer.json), so its tokens cannot be found by the words of the world; give "
-            f"--tokens FILE.json, {FORM}, or --tokens ids if the model has the ids of the world"
+            "the model has no tokenizer (tokenizer.json), so its tokens cannot be found by the words of the world; "
+            f"give --tokens FILE.json, {FORM}, or --tokens ids if the model has the ids of the world"
         )
     ids = np.full(len(vocabulary), NO_ID, np.int64)
     for place, word in enumerate(vocabulary.words):
@@ -60,8 +60,8 @@ def word_ids(vocabulary: Vocabulary, tokens: Tokens, tokenizer: Mapping[str, int
 def _same(vocabulary: Vocabulary, size: int) -> np.ndarray:
     if size != len(vocabulary):
         raise InputError(
-            f"the model has {counted(size, 'id')} and the world {counted(len(vocabulary), 'word')}, so their ids are not "
-            f"the same; give --tokens words if the model has a tokenizer with the words of the world, or --tokens "
+            f"the model has {counted(size, 'id')} and the world {counted(len(vocabulary), 'word')}, so their ids are "
+            f"not the same; give --tokens words if the model has a tokenizer with the words of the world, or --tokens "
             f"FILE.json, {FORM}"
         )
     return np.arange(size, dtype=np.int64)
@@ -82,7 +82,11 @@ def _given(tokens: Any) -> Mapping[str, Any]:
 def _id(word: str, value: Any, tokenizer: Mapping[str, int] | None, size: int) -> int:
     if isinstance(value, str):
         if tokenizer is None or value not in tokenizer:
-            have = "the model has no tokenizer (tokenizer.json)" if tokenizer is None else "the tokenizer has no such token"
+            have = (
+                "the model has no tokenizer (tokenizer.json)"
+                if tokenizer is None
+                else "the tokenizer has no such token"
+            )
             raise InputError(f"the word {word!r} of the world is mapped to the token {value!r}, and {have}; give an id")
         value = tokenizer[value]
     if isinstance(value, bool) or not isinstance(value, int):

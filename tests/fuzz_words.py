@@ -36,7 +36,7 @@ class Understood(WorldbenchError):
 
 WORK = (
     "runs.run.run",
-    "runs.run.score_callable",
+    "runs.own.named_function",
     "runs.prepared.prepare",
     "studies.tune.tuning.tune",
     "studies.bench.timing.measure",

@@ -11,6 +11,7 @@ A call that computes sets the number of threads of torch and switches to determi
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from worldbench.core import registry
 from worldbench.core.errors import InputError
 from worldbench.core.plugins import load_plugins
 from worldbench.core.process import set_environment
+from worldbench.settings.called import PathLike, Settings, job_of, model_of, paths_of, words_of
 
 if TYPE_CHECKING:
     from worldbench.core.model import SequenceModel
@@ -34,9 +36,8 @@ if TYPE_CHECKING:
 
 set_environment()
 
-Settings = Mapping[str, Any]
-"""Options of one group by name, such as `{"steps": 200}`. Values: numbers, strings, paths, or lists of these."""
-PathLike = str | Path
+_JOBS: weakref.WeakKeyDictionary[World, tuple[Job, tuple[Path, ...]]] = weakref.WeakKeyDictionary()
+"""The job and the plugin files of each world that `world` made, so that `score` can record the options."""
 
 
 @dataclass(frozen=True)
@@ -69,31 +70,65 @@ def run(
     """
     from worldbench.runs import run as runs
 
-    name, options = _model(model)
+    name, options = model_of(model)
     groups = {"env": env, "data": data, "model": options, "train": train, "eval": eval}
-    job = _job(world, name, groups, preset=preset, seed=seed, config=config, tuned=tuned, plugins=plugins)
+    job = job_of(world, name, groups, preset=preset, seed=seed, config=config, tuned=tuned, plugins=plugins)
     return _finished(runs.run(job, Path(out), _display(verbose)))
 
 
 def score(
-    world: str, function: str, *, preset: str | None = None, out: PathLike = "runs", config: PathLike | None = None,
+    world: str | World, model: str | SequenceModel | Callable[..., Any], *, metrics: Sequence[str] | None = None,
+    name: str | None = None, preset: str | None = None, out: PathLike = "runs", config: PathLike | None = None,
     env: Settings | None = None, eval: Settings | None = None, batch_limit: int | None = None, threads: int = 1,
     plugins: Sequence[PathLike] = (), verbose: bool = False,
 ) -> Run:  # fmt: skip
-    """`worldbench score`: score a function from tokens [B, T] to logits [B, T, V] with every metric, and record it.
+    """`worldbench score`: score a model that worldbench did not train with every metric, and record the result.
 
-    function: `FILE.py:NAME` or `MODULE:NAME`; the digest of the file enters the record. For a function that is in no
-    file, use `measure`. batch_limit: the largest number of rows in one call of the function. threads: CPU threads of
-    torch.
+    world: a name, or a world from `world`, whose options are then used. model: `FILE.py:NAME` or `MODULE:NAME`; or an
+    object of this program, as for `measure`, or from `hugging_face`. The digest of its code and its weights enters the
+    record. metrics: names of metrics (None: all). name: for tables, for an object of this program. batch_limit: the
+    largest number of rows in one call of the model. threads: CPU threads of torch.
     """
+    from worldbench.runs import own
     from worldbench.runs import run as runs
 
     for option, value in {"batch_limit": batch_limit, "threads": threads}.items():
         if value is not None and value < 1:
             raise InputError(f"{option} must be at least 1, not {value}")
-    job = _job(world, "oracle", {"env": env, "eval": eval}, preset=preset, config=config, plugins=plugins)
-    display = _display(verbose)
-    return _finished(runs.score_callable(job, function, Path(out), display, rows=batch_limit, threads=threads))
+    if metrics is not None:
+        if eval is not None and "metrics" in eval:
+            raise InputError("metrics is given twice; leave `metrics` out of eval")
+        eval = {**(eval or {}), "metrics": list(metrics)}
+    if isinstance(model, str):
+        if name is not None:
+            raise InputError(f"{model!r} is the name of the model in tables; leave out name={name!r}")
+        make = own.named_function(model, batch_limit)
+    else:
+        make = own.python_object(model, name, batch_limit)
+    if isinstance(world, str):
+        job = job_of(world, "oracle", {"env": env, "eval": eval}, preset=preset, config=config, plugins=plugins)
+    else:
+        job = _job_in(world, eval, {"preset": preset, "config": config, "env": env, "plugins": plugins})
+    return _finished(runs.score(job, make, Path(out), _display(verbose), threads=threads))
+
+
+def hugging_face(
+    model: Any, world: World, *, tokens: str | Path | Mapping[str, Any] | None = None, batch_limit: int | None = None,
+    device: str = "auto",
+) -> SequenceModel:  # fmt: skip
+    """A causal language model of Hugging Face as a model of a world, for `score` and `measure`.
+
+    model: a folder with `config.json` and safetensors files, the name of a model that was downloaded before, or a
+    PreTrainedModel. tokens: how words of the world become ids: "ids" (the model has the ids of the world), "words"
+    (each word is a token of the model's tokenizer), or a mapping or JSON file from words to ids or tokens. None:
+    "words" if the model has a tokenizer, else "ids". batch_limit: the largest number of rows in one call of the model.
+    device: cpu, cuda or auto, for a folder or a name.
+    Raises InputError, with the word, if a word of the world has no id, and for a model that cannot be read.
+    """
+    from worldbench.baselines.hugging_face import hugging_face
+    from worldbench.runs.own import device_of
+
+    return hugging_face(model, world, tokens=tokens, batch_limit=batch_limit, device=device_of(device))
 
 
 def evaluate(
@@ -107,8 +142,8 @@ def evaluate(
     """
     from worldbench.runs import run as runs
 
-    words = [*_words("env", env), *_words("eval", eval)]
-    return _finished(runs.evaluate(_folder(run), words, _display(verbose), _paths(plugins), reading))
+    words = [*words_of("env", env), *words_of("eval", eval)]
+    return _finished(runs.evaluate(_folder(run), words, _display(verbose), paths_of(plugins), reading))
 
 
 def load(run: PathLike) -> Run:
@@ -142,7 +177,7 @@ def model(
     from worldbench.runs.weights import at_step, points
 
     folder = _folder(run)
-    prepared = reopen(folder, _words("env", env), _display(), _paths(plugins))
+    prepared = reopen(folder, words_of("env", env), _display(), paths_of(plugins))
     if not prepared.job.trained:
         if step is not None:
             raise InputError(f"{prepared.job.model} is not trained, so it has no step {step}")
@@ -169,9 +204,12 @@ def world(
     if isinstance(name, Run):
         if preset is not None:
             raise InputError(f"the run {str(name.folder)!r} already has a preset; leave out preset={preset!r}")
-        return prepare(load_job(name.folder, _words("env", options), _paths(plugins)), _display(verbose)).world
-    job = _job(name, "oracle", {"env": options}, preset=preset, plugins=plugins)
-    return prepare(job, _display(verbose)).world
+        job = load_job(name.folder, words_of("env", options), paths_of(plugins))
+    else:
+        job = job_of(name, "oracle", {"env": options}, preset=preset, plugins=plugins)
+    made = prepare(job, _display(verbose)).world
+    _JOBS[made] = (job, tuple(paths_of(plugins)))
+    return made
 
 
 def measure(
@@ -195,7 +233,7 @@ def measure(
     _ = registry.metrics[metric]
     if eval is not None and "metrics" in eval:
         raise InputError("the first argument of measure names the metric; leave `metrics` out of eval")
-    words = ["--eval.metrics", metric, *_words("eval", eval)]
+    words = ["--eval.metrics", metric, *words_of("eval", eval)]
     kind = eval_config_type()
     settings = parse_options({"eval": kind}, {"eval": kind()}, words, "worldbench eval RUN")["eval"]
     require_used(settings, words)
@@ -214,7 +252,7 @@ def leaderboard(paths: PathLike | Sequence[PathLike], *, columns: Sequence[str] 
     """
     from worldbench.records.leaderboard import build
 
-    return build(_paths(paths), list(columns) if columns else None, _warn)
+    return build(paths_of(paths), list(columns) if columns else None, _warn)
 
 
 def compare(
@@ -230,7 +268,7 @@ def compare(
     """
     from worldbench.records.compare import compare
 
-    return compare(a, b, _paths(paths), list(columns) if columns else None, margin, matched, _warn)
+    return compare(a, b, paths_of(paths), list(columns) if columns else None, margin, matched, _warn)
 
 
 def world_names(plugins: Sequence[PathLike] = ()) -> dict[str, str]:
@@ -249,65 +287,34 @@ def metric_names(plugins: Sequence[PathLike] = ()) -> dict[str, str]:
 
 
 def _names(entries: registry.Registry, plugins: Sequence[PathLike]) -> dict[str, str]:
-    load_plugins(_paths(plugins))
+    load_plugins(paths_of(plugins))
     return {entry.name: entry.line for entry in entries}
 
 
-def _job(
-    world: str | None, model: str | None, groups: Mapping[str, Settings | None], *, preset: str | None = None,
-    seed: int | None = None, config: PathLike | None = None, tuned: str | None = None,
-    plugins: Sequence[PathLike] = (),
-) -> Job:  # fmt: skip
-    """The job for some settings. Raises InputError for a world, model or metric whose code is in no file: a record
-    could not name the code."""
-    from worldbench.settings.choice import choose
-
-    file = None if config is None else Path(config)
-    words = [word for group, settings in groups.items() for word in _words(group, settings)]
-    choice = choose(world, preset=preset, config=file, plugins=_paths(plugins), options=words)
-    job = choice.job(choice.model(model), words, seed=seed, tuned=tuned)
-    chosen = job.groups["eval"].metrics or registry.metrics.names()
-    parts = [registry.worlds[job.world], registry.models[job.model], *(registry.metrics[name] for name in chosen)]
-    for entry in parts:
-        if not entry.plugin and not isinstance(entry.target, str):
-            what = f"{entry.name} was registered by code that is in no plugin file, so a record could not name the code"
-            raise InputError(f"{what}; put the code into a file and name the file: plugins=['FILE.py']")
-    return job
-
-
-def _model(model: str | Settings | None) -> tuple[str | None, Settings]:
-    if model is None or isinstance(model, str):
-        return model, {}
-    return model.get("name"), {name: value for name, value in model.items() if name != "name"}
-
-
-def _words(group: str, settings: Settings | None) -> list[str]:
-    """Settings as words of a command line, because the command line checks them."""
-    words: list[str] = []
-    for name, value in (settings or {}).items():
-        if isinstance(value, (list, tuple)):
-            words += [f"--{group}.{name}", *map(str, value)]
-        else:
-            words.append(f"--{group}.{name}={value}")
-    return words
+def _job_in(world: World, eval: Settings | None, beside: Mapping[str, Any]) -> Job:
+    """The job of a world that `world` made. beside: arguments that such a world has already."""
+    if world not in _JOBS:
+        raise InputError(
+            f"score takes the name of a world, or a world from wb.world(..), not a {type(world).__name__} made "
+            "otherwise: a record names the options of its world"
+        )
+    if given := [name for name, value in beside.items() if value]:
+        raise InputError(f"the world has its options already; leave out {given[0]}, or give the name of the world")
+    job, plugins = _JOBS[world]
+    options = {key.removeprefix("env."): value for key, value in job.given.items() if key.startswith("env.")}
+    return job_of(job.world, "oracle", {"env": options, "eval": eval}, preset=job.preset, plugins=plugins)
 
 
 def _sequence_model(
     model: SequenceModel | Callable[..., Any], world: World, seed: int, rows: int | None
 ) -> SequenceModel:
-    from worldbench.baselines.callable import CallableModel
     from worldbench.baselines.causality import require_next_token_model
-    from worldbench.baselines.user_code import user_function
-    from worldbench.core.model import SequenceModel
+    from worldbench.runs.own import sequence_model
 
-    if isinstance(model, SequenceModel):
-        return model
-    if not callable(model):
-        raise InputError(f"a model must be a function, an nn.Module or a SequenceModel, not {type(model).__name__}")
-    user = user_function(model, getattr(model, "__name__", type(model).__name__))
-    own = CallableModel(user.call, world.vocabulary, user.name, rows, user.network)
-    require_next_token_model(own, world, seed)
-    return own
+    made = sequence_model(model, world, rows)
+    if made is not model:
+        require_next_token_model(made, world, seed)
+    return made
 
 
 def _finished(file: Path) -> Run:
@@ -319,10 +326,6 @@ def _finished(file: Path) -> Run:
 
 def _folder(run: Run | PathLike) -> Path:
     return run.folder if isinstance(run, Run) else Path(run)
-
-
-def _paths(paths: PathLike | Sequence[PathLike]) -> list[Path]:
-    return [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
 
 
 def _display(verbose: bool = False) -> Display:

@@ -3,17 +3,15 @@ repeated does only what is missing."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldbench.core.errors import Interrupted
-from worldbench.core.files import identity_hash, lock, make_folder
-from worldbench.core.model import SequenceModel
-from worldbench.records.finding import result_path
+from worldbench.core.files import make_folder
 from worldbench.runs.display import Display
-from worldbench.runs.one_run import draw, one_evaluation, one_reference, one_run, one_training, reopen, score_and_write
+from worldbench.runs.one_run import one_evaluation, one_reference, one_run, one_training, reopen
+from worldbench.runs.own import Make, prepare_own, score_own
 from worldbench.runs.pool import Cell, Here, Pool
 from worldbench.runs.prepared import Prepared, prepare
 from worldbench.runs.references import references
@@ -75,42 +73,11 @@ def evaluate(
     return _planned(prepared, cell, folder.absolute().parent, display, pool)
 
 
-def score_callable(
-    job: Job, spec: str, out: Path, display: Display, *, rows: int | None = None, threads: int = 1
-) -> Path:
-    """Scores a user's function in a world, together with the references. It is always scored again, because its
-    computation is not known.
-
-    rows: the most rows per call. threads: CPU threads of torch. The name of the function and the digest of its file
-    are the training identity, so an edited function has another identity.
-    """
-    from worldbench.baselines.callable import CallableModel
-    from worldbench.baselines.causality import require_next_token_model
-    from worldbench.baselines.user_code import load_callable
-    from worldbench.training.arithmetic import set_up
-
-    user = load_callable(spec)
-    prepared = prepare(job, display)
-    set_up(threads)
-    world = prepared.world
-    model = CallableModel(user.call, world.vocabulary, user.name, rows, user.network)
-    require_next_token_model(model, world, job.groups["eval"].seed)
-    content = {**prepared.content, "model": user.name, "file": user.sha256}
-    job = dataclasses.replace(prepared.job, model=user.name)
-    prepared = dataclasses.replace(prepared, job=job, content=content, training=identity_hash(content))
-    return _planned(prepared, Cell(JOB, _score, (prepared, model, out, display, threads)), out, display, None)
-
-
-def _score(prepared: Prepared, model: SequenceModel, out: Path, display: Display, threads: int) -> Path:
-    from worldbench.training.arithmetic import set_up
-
-    set_up(threads)
-    folder = make_folder(make_folder(out) / f"{prepared.job.world}-callable-{prepared.training[:10]}")
-    with lock(folder):
-        result = result_path(folder, prepared.identity)
-        score_and_write(prepared, model, folder, result, display)
-        draw(folder, display, result)
-    return result
+def score(job: Job, make: Make, out: Path, display: Display, *, threads: int = 1) -> Path:
+    """Scores a model of the user in a world, together with the references. make: makes the model for the world
+    (`own.py`). threads: CPU threads of torch."""
+    prepared, own = prepare_own(job, make, display, threads)
+    return _planned(prepared, Cell(JOB, score_own, (prepared, own, out, display, threads)), out, display, None)
 
 
 def plan(prepared: Prepared, cell: Cell, out: Path, display: Display) -> list[Cell]:

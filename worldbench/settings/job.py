@@ -12,13 +12,17 @@ from worldbench.core.options import named_files
 from worldbench.core.plugins import Plugin
 from worldbench.core.registry import models
 
+PYTHON = "python"
+"""Stands for the words of a model that is an object of a Python program, which no command line can name."""
+
 
 @dataclass(frozen=True)
 class Job:
     """A world, a model and all settings.
 
     groups: option group -> dataclass. given: `group.field` -> value, for settings that differ from the preset. tuned:
-    the budget with which the settings were tuned; None if they were not tuned.
+    the budget with which the settings were tuned; None if they were not tuned. own: for a model of the user, which is
+    scored without training: the words after `worldbench score WORLD` that name the model, or (PYTHON,).
     """
 
     world: str
@@ -29,6 +33,7 @@ class Job:
     given: dict[str, Any]
     plugins: tuple[Plugin, ...] = ()
     tuned: Budget | None = None
+    own: tuple[str, ...] = ()
 
     def replace(self, group: str, **values: Any) -> Job:
         return dataclasses.replace(
@@ -60,23 +65,38 @@ class Job:
     @property
     def seeded(self) -> bool:
         """Whether the model depends on the seed."""
-        return self.trained or (self.model in models.names() and models[self.model].seeded)
+        return self.trained or (not self.own and self.model in models.names() and models[self.model].seeded)
 
     def command(self) -> str:
         """The command that repeats this job (files by their names alone)."""
-        own = ":" in self.model
+        if self.own == (PYTHON,):
+            return self._call()
         processes = self.value("train.processes") if self.trained else 1
         words = [
             *(("torchrun", "--nproc-per-node", str(processes), "-m") if processes > 1 else ()),
             "worldbench",
-            *(("score", self.world, "--callable") if own else ("run", self.world, "--model")),
-            self.model,
+            *(
+                ("score", self.world, *map(_shell, self.own))
+                if self.own
+                else ("run", self.world, "--model", self.model)
+            ),
             "--preset",
             self.preset,
         ]
         words += ["--seed", str(self.seed)] if self.seeded else []
         words += ["--tuned", _shell(self.tuned)] if self.tuned is not None else []
         return " ".join([*words, *self.options()])
+
+    def _call(self) -> str:
+        """The call from Python that repeats this job."""
+        groups: dict[str, dict[str, Any]] = {}
+        for key, value in sorted(self.given.items()):
+            group, _, name = key.partition(".")
+            files = named_files(self.groups[group])
+            groups.setdefault(group, {})[name] = files[name].name if name in files else value
+        settings = "".join(f", {group}={values!r}" for group, values in groups.items())
+        plugins = f", plugins={[plugin.name for plugin in self.plugins]!r}" if self.plugins else ""
+        return f"wb.score({self.world!r}, {self.model}, preset={self.preset!r}{settings}{plugins})"
 
     def options(self) -> list[str]:
         """The words that pass what differs from the preset (files by their names alone), without the options of metrics
