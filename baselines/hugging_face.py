@@ -1,5 +1,6 @@
 """Reads a causal language model of the package transformers from a folder: weights from safetensors files alone, and
 nothing from the network."""
+
 from __future__ import annotations
 
 import contextlib
