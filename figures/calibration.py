@@ -1,13 +1,15 @@
 """Calibration curves: what damage of each kind does to each metric, between its references; one panel a metric, from
 `check.json`.
 
-A panel's height is that of the references and of the damage that the metric claims something about; a curve that it
-claims nothing about is dotted, and cut. A triangle at the edge of a panel is an infinite value.
+A metric without a value of any reference or damage has no panel, and is named below the panels. A panel's height is
+that of the references and of the damage that the metric claims something about; a curve that it claims nothing about is
+dotted, and cut. A triangle at the edge of a panel is an infinite value.
 """
 
 from __future__ import annotations
 
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,10 @@ LINES = {
 }
 
 
+LINE = 0.13
+"""Height of a line of text below the panels, in inches."""
+
+
 def curve(ladder: list[Severity], metric: str, score: str) -> list[tuple[float, float, float, float]]:
     """(size, mean, low, high) at each severity that has the score; t intervals over corruptions. A mean with an
     infinite value is infinite."""
@@ -53,20 +59,32 @@ def curve(ladder: list[Severity], metric: str, score: str) -> list[tuple[float, 
     return out
 
 
+def _has_values(record: Check, metric: str, score: str) -> bool:
+    """Whether a panel has a line or a curve: a value of a reference, or two severities of a kind of damage."""
+    of_references = (record.references[metric].get(model, {}).get(score) for model in LINES)
+    return any(value is not None for value in of_references) or any(
+        len(curve(ladder, metric, score)) > 1 for ladder in record.ladders.values()
+    )
+
+
 def draw(record_path: Path, stem: Path) -> list[Path]:
     """Write `stem`.png, `stem`.svg and `stem`-curves.csv."""
     record = read(record_path, Check)
     judged = {name: m for name, m in record.metrics.items() if m.direction != "none"}
-    panels = [(name, m.primary) for name, m in judged.items() if name in record.references]
+    primary = [(name, m.primary) for name, m in judged.items() if name in record.references]
+    panels = [panel for panel in primary if _has_values(record, *panel)]
     if not panels:
         return []
+    empty = [f"{name}.{score}" for name, score in primary if (name, score) not in panels]
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     written: list[tuple[Any, ...]] = []
     with paper_style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(2.2 * columns, 1.75 * rows + 0.8))
+        without = textwrap.wrap(f"no value here: {', '.join(empty)}", 36 * columns) if empty else []
+        below = LINE * len(without)
+        figure = Figure(figsize=(2.2 * columns, 1.75 * rows + 0.8 + below))
         axes = figure.subplots(rows, columns, squeeze=False)
         handles: dict[str, Any] = {}
         for k, axis in enumerate(axes.ravel()):
@@ -123,9 +141,9 @@ def draw(record_path: Path, stem: Path) -> list[Path]:
             [f"{n} {sizes[n]}" if n in sizes else n for n in order],
             loc="lower center",
             ncols=min(4, len(order)),
-            title="across: severity of damage, from none (0) to the largest",
+            title="\n".join(["across: severity of damage, from none (0) to the largest", *without]),
         )
-        figure.tight_layout(rect=(0, 0.85 / (1.75 * rows + 0.8), 1, 1))
+        figure.tight_layout(rect=(0, (0.85 + below) / (1.75 * rows + 0.8 + below), 1, 1))
         paths = save(figure, stem)
     paths.append(
         write_csv(

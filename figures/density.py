@@ -114,9 +114,8 @@ def points_of(results: Sequence[Result]) -> list[Point]:
 
 
 def _density(record: Result) -> float | None:
-    value = record.card.get(DENSITY)
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
-    return float(value) if good else None
+    value: Any = record.card.get(DENSITY)
+    return float(value) if type(value) in (int, float) and 0 < value < math.inf else None
 
 
 def _without_documents(record: Result) -> Result:
@@ -136,7 +135,7 @@ def _draw(points: list[Point], panels: dict[str, str], beside: Bounds, stem: Pat
         from matplotlib.lines import Line2D
 
         figure = Figure(figsize=(3.1 * columns, 2.2 * rows + 0.5), layout="constrained", facecolor="white")
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+        axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel().tolist()
         names: dict[str, Any] = {}
         for axis, (score, name) in zip(axes, panels.items()):
             for i, label in enumerate(labels):
@@ -176,9 +175,9 @@ def _line(axis: Axes, points: list[Point], score: str, color: str, aside: float)
             [p.density * aside], [m.value], [[m.value - low], [high - m.value]], color=color, capsize=1.5,
             elinewidth=0.7, marker="o", markersize=3.6, markerfacecolor="white" if p.fresh else color, zorder=4,
         )  # fmt: skip
-    for side, value in (("up", math.inf), ("down", -math.inf)):
-        at = [p.density * aside for p, m in means if m is not None and m.value == value]
-        mark_infinite(axis, at, color, side=side)
+    high, low = ([p.density * aside for p, m in means if m and m.value == v] for v in (math.inf, -math.inf))
+    mark_infinite(axis, high, color)
+    mark_infinite(axis, low, color, side="down")
     return [
         (score, p.label, "new documents" if p.fresh else "fixed documents", p.density,
          p.results[0].number("data", "documents") or None, len(p.results), m and m.value,

@@ -80,7 +80,7 @@ def draw_words(
             axis.plot([], [], linestyle="none", label=f"words that do not occur: {never:,}")
         figure.legend(loc="outside lower center", ncols=1)
         most = np.argsort(-after, kind="stable")[:NAMED]
-        names = " ".join(words[i] for i in most.tolist() if after[i] and i != pad)
+        names = " ".join(words[int(i)] for i in most if after[i] and i != pad)
         if names:
             text = literal(f"most frequent: {names}")
             axis.text(0.02, 0.02, text, transform=axis.transAxes, fontsize=5.5, color=INK, wrap=True)

@@ -109,3 +109,16 @@ def test_calibration(tmp_path: Path, marks: Marks) -> None:
     calibration.draw(tmp_path / "check.json", tmp_path / "calibration")
     assert panels == [[("v", [0], [0.0]), ("^", [1], [1.0]), ("v", [3], [0.0])]]  # the first one: uniform's
     assert [r["mean"] for r in rows(tmp_path / "calibration-curves.csv")] == ["1.0", "inf", "0.5", "-inf"]
+
+
+def test_a_metric_without_values_has_no_panel_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[Any] = []
+    monkeypatch.setattr(calibration, "save", lambda figure, stem: drawn.append(figure) or [])
+    record, none = checked(), {"oracle": {"y": None}, "untrained": {"y": None}}
+    other = msgspec.structs.replace(record.metrics["m"], primary="y")
+    changed = {"metrics": {**record.metrics, "n": other}, "references": {**record.references, "n": none}}
+    write(tmp_path / "check.json", msgspec.structs.replace(record, **changed))
+    calibration.draw(tmp_path / "check.json", tmp_path / "calibration")
+    (figure,) = drawn
+    assert [axis.get_title() for axis in figure.axes] == ["m\nx"]
+    assert figure.legends[0].get_title().get_text().endswith("\nno value here: n.y")
