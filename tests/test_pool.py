@@ -15,7 +15,8 @@ import pytest
 
 from worldbench.core.errors import InputError, Interrupted, RunError
 from worldbench.core.plugins import load_plugin
-from worldbench.runs.pool import Cell, Here, Pool, Processes
+from worldbench.runs.pool import Cell, Here, Pool
+from worldbench.runs.processes import Processes
 
 
 def double(x: int) -> int:
@@ -98,7 +99,8 @@ def test_a_plan_that_cannot_be_run_is_refused(pool: Pool, cells: list[Cell], say
 STOPPED = """
 import sys, time, signal
 from worldbench.core.errors import Interrupted
-from worldbench.runs.pool import Cell, Processes
+from worldbench.runs.pool import Cell
+from worldbench.runs.processes import Processes
 
 def save_and_stop(path):
     def stop(number, frame):
@@ -170,7 +172,8 @@ def test_the_first_failure_stops_what_runs(tmp_path: Path) -> None:
 
 ORPHAN = """
 import os, sys, time
-from worldbench.runs.pool import Cell, Processes
+from worldbench.runs.pool import Cell
+from worldbench.runs.processes import Processes
 
 def note(path):
     open(path, "w").write(str(os.getpid()))

@@ -203,6 +203,6 @@ def test_ls_lists_them_without_torch(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout.splitlines()
     assert lines[-1] == "False"
-    message = lines[lines.index("recipes") + 1 : -1]
+    message = lines[lines.index("recipes") + 1 : lines.index("sweeps")]
     assert [line.split()[0] for line in message] == NAMES
     assert all(line.endswith(shipped.line(name)) for line, name in zip(message, NAMES))

@@ -53,7 +53,7 @@ def add_workers(parser: Parser, what: str, default: int | None = 1) -> None:
 
 def workers_of(arguments: argparse.Namespace) -> int:
     """The number of workers that the command line asks for. Raises InputError if it is below 1."""
-    from worldbench.runs.pool import usable_cores
+    from worldbench.runs.processes import usable_cores
 
     workers = min(2, usable_cores()) if arguments.workers is None else arguments.workers
     if workers < 1:

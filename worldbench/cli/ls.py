@@ -1,4 +1,4 @@
-"""`worldbench ls`: list the worlds, models, metrics, figures, presets and recipes."""
+"""`worldbench ls`: list the worlds, models, metrics, figures, presets, recipes and sweeps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli.parser import Parser
 from worldbench.core.text import visible
 
-LINE = "list the worlds, models, metrics, figures, presets and recipes"
+LINE = "list the worlds, models, metrics, figures, presets, recipes and sweeps"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -27,6 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
         "figures": {e.name: e.line for e in figures},
         "presets": {f"{e.name} {name}": preset.line for e in worlds for name, preset in presets_of(e.name).items()},
         "recipes": {name: shipped.line(name) for name in shipped.names()},
+        "sweeps": {name: shipped.line(name, "sweep") for name in shipped.names("sweep")},
     }.items():
         print(title)
         wide = min(max(20, *map(len, lines)), 40)

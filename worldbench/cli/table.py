@@ -12,6 +12,7 @@ VERBS = {
     "run": "worldbench.cli.run",
     "eval": "worldbench.cli.eval",
     "show": "worldbench.cli.show",
+    "sweep": "worldbench.cli.sweep",
     "tune": "worldbench.cli.tune",
     "trace": "worldbench.cli.trace",
     "decode": "worldbench.cli.decode",

@@ -115,6 +115,13 @@ def score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, resu
     write(result, record(prepared, model, folder, scored, display))
 
 
+def nothing_left(prepared: Prepared, folder: Path) -> bool:
+    """True if a run is trained, scored and drawn, so that `one_run` would only repeat figures. Raises RunError as
+    `done` does."""
+    trained = not prepared.job.trained or complete(prepared, folder) or removed(prepared, folder)
+    return trained and done(result_path(folder, prepared.identity), prepared) and ended(folder)
+
+
 def done(result: Path, prepared: Prepared) -> bool:
     """True if a result file already answers the job. Raises RunError if the file is the result of another run."""
     if not result.exists():

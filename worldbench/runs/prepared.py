@@ -107,6 +107,17 @@ def load_world(job: Job, display: Display) -> tuple[Job, World]:
     return job, cls(env)
 
 
+def prepare_beside(first: Prepared, job: Job, display: Display) -> Prepared:
+    """Another job in a world that is already loaded, with the settled options of that world. Raises InputError as
+    `prepare` does."""
+    env = first.job.groups.get("env")
+    settled = {f"env.{f.name}": getattr(env, f.name) for f in dataclasses.fields(env)} if env is not None else {}
+    job = on_this_machine(job.changed(settled))
+    if job.trained:
+        refuse_impossible(models[job.model].load(), first.world)
+    return identify(in_parts(job, first.world, display), first.world)
+
+
 def on_this_machine(job: Job) -> Job:
     """The job with the device and the products that this machine chooses where they are `auto`. Raises InputError for
     what the machine does not have."""

@@ -24,8 +24,9 @@ from worldbench.records.scores import NO_REASON
 from worldbench.runs.config_file import sorted_words
 from worldbench.runs.display import Display, number, print_notes
 from worldbench.runs.one_run import about, draw, reopen
-from worldbench.runs.pool import Cell, pool_of
+from worldbench.runs.pool import Cell
 from worldbench.runs.prepared import Prepared, identify
+from worldbench.runs.processes import pool_of
 from worldbench.runs.weights import at_step, gone, points
 from worldbench.training.curve import named
 

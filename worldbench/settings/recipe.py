@@ -32,24 +32,31 @@ KEYS: dict[str, tuple[type, ...]] = {
 }
 
 
-def load_recipe(path: Path) -> dict[str, Any]:
-    """Read a TOML recipe, and check its keys and the types of its values.
-
-    At the top: `world`, `preset`, `seed`, `plugin`, `tuned`. Tables: [model], with the model's `name`, and [env],
-    [data], [train], [eval], whose values `resolve` checks. Raises InputError with the key and the value.
-    """
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file of settings. Raises InputError for what is not TOML, is nested too deeply, or holds a
+    number that is too large."""
     text = read_text(path, LIMIT)
     try:
-        recipe = tomllib.loads(text)
+        content = tomllib.loads(text)
     except RecursionError as error:
         raise InputError(f"the recipe {str(path)!r} is not TOML: its lists and tables are nested too deeply") from error
     except ValueError as error:
         what = str(error) if "digits" not in str(error) else "a number has too many digits"
         raise InputError(f"the recipe {str(path)!r} is not TOML: {what}") from error
     try:
-        require_bounded(recipe, "recipe")
+        require_bounded(content, "recipe")
     except ValueError as error:
         raise InputError(f"the recipe {str(path)!r} cannot be used: {error}") from error
+    return content
+
+
+def load_recipe(path: Path) -> dict[str, Any]:
+    """Read a TOML recipe, and check its keys and the types of its values.
+
+    At the top: `world`, `preset`, `seed`, `plugin`, `tuned`. Tables: [model], with the model's `name`, and [env],
+    [data], [train], [eval], whose values `resolve` checks. Raises InputError with the key and the value.
+    """
+    recipe = read_toml(path)
     for key, value in recipe.items():
         if key not in KEYS:
             raise InputError(f"{path}: unknown key {key!r}{nearest(key, KEYS)}")

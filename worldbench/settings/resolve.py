@@ -56,19 +56,22 @@ def resolve(
     options: list[str] | None = None,
     plugins: tuple[Plugin, ...] = (),
     tuned: str | None = None,
+    changes: dict[str, dict[str, Any]] | None = None,
 ) -> Job:
     """Put a job together.
 
-    recipe: as `load_recipe` returns it. options: words of the command line. tuned: the budget with which the settings
+    recipe: as `load_recipe` returns it. options: words of the command line. changes: option group -> option -> value,
+    of a sweep; they win over the recipe, as options of the command line do. tuned: the budget with which the settings
     were tuned, from the command line. Raises InputError for unknown options, and for values out of range.
     """
-    recipe = recipe or {}
-    register_metrics(options or [], recipe.get("eval", {}))
+    recipe, changes = recipe or {}, changes or {}
+    register_metrics(options or [], {**recipe.get("eval", {}), **changes.get("eval", {})})
     types_ = group_types(world, model)
     base = preset_groups(types_, world, model, preset)
     merged = {group: _overlay(group, base[group], recipe.get(group, {})) for group in types_}
     final = parse_options(types_, merged, options or [], f"worldbench run {world} --model {model}")
-    require_used(final["eval"], options or [])
+    final = {group: _overlay(group, final[group], changes.get(group, {})) for group in types_}
+    require_used(final["eval"], [*(options or []), *(f"--eval.{name}" for name in changes.get("eval", {}))])
     if "train" in final:
         final["train"] = used_rates(final["train"], base["train"])
     given = {

@@ -21,7 +21,8 @@ from worldbench.core.world import World
 from worldbench.records import check as records
 from worldbench.records.check import Check, CheckedMetric
 from worldbench.runs.display import Display
-from worldbench.runs.pool import Pool, pool_of
+from worldbench.runs.pool import Pool
+from worldbench.runs.processes import pool_of
 from worldbench.studies.check import report
 from worldbench.studies.check.calibration import Severity, judge
 from worldbench.studies.check.damage import (

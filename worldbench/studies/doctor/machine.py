@@ -52,7 +52,7 @@ def processor() -> Outcome:
     """The processor, its instructions, and the cores that this process may use."""
     import torch
 
-    from worldbench.runs.pool import usable_cores
+    from worldbench.runs.processes import usable_cores
     from worldbench.training.environment import processor as name
 
     usable, cores = usable_cores(), os.cpu_count() or 1

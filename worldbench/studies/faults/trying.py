@@ -23,7 +23,8 @@ from worldbench.records.check import Measurement
 from worldbench.records.faults import EXACT, Faults, TriedMetric
 from worldbench.records.reading import write
 from worldbench.runs.display import Display
-from worldbench.runs.pool import Pool, pool_of
+from worldbench.runs.pool import Pool
+from worldbench.runs.processes import pool_of
 from worldbench.studies.check.measuring import measure_all
 from worldbench.studies.faults.models import FAULTS, left_out
 

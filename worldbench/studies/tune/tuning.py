@@ -27,8 +27,9 @@ from worldbench.records.tuning import Trial, TrialRun
 from worldbench.runs.config_file import write_config
 from worldbench.runs.display import Display
 from worldbench.runs.manifest import manifest
-from worldbench.runs.pool import Cell, pool_of
-from worldbench.runs.prepared import Prepared, identify, in_parts, on_this_machine, prepare
+from worldbench.runs.pool import Cell
+from worldbench.runs.prepared import Prepared, identify, prepare, prepare_beside
+from worldbench.runs.processes import pool_of
 from worldbench.runs.weights import build, train
 from worldbench.settings.job import Job
 from worldbench.studies.tune.criterion import Criterion
@@ -61,7 +62,7 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
     pool = pool_of(workers, [Path(plugin.path) for plugin in jobs[0].plugins])
     make_folder(out)
     first = prepare(jobs[0], display)
-    prepared = [first, *(_beside(first, job, display) for job in jobs[1:])]
+    prepared = [first, *(prepare_beside(first, job, display) for job in jobs[1:])]
     world = first.world
     display.say(world.summary(first.documents()))
     criterion = Criterion.parse(settings.criterion, world)
@@ -115,13 +116,6 @@ def _say_trial(tuned: Tuned, cell: str, attempts: dict[str, TrialRun], criterion
 def _trial_of(tuned: Tuned, number: int, attempts: dict[str, TrialRun], criterion: Criterion) -> Trial:
     runs = [attempts[tuned.cell(number, run)] for run in tuned.runs[number]]
     return _trial(number, tuned.drawn[number], runs, criterion)
-
-
-def _beside(first: Prepared, job: Job, display: Display) -> Prepared:
-    """The job of another model in a world that is already loaded, with the settled options of the first job."""
-    env = first.job.groups.get("env")
-    settled = {f"env.{f.name}": getattr(env, f.name) for f in dataclasses.fields(env)} if env is not None else {}
-    return identify(in_parts(on_this_machine(job.changed(settled)), first.world, display), first.world)
 
 
 def _untrained(prepared: Prepared) -> Any:

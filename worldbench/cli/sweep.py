@@ -1,0 +1,72 @@
+"""`worldbench sweep RECIPE`: many runs from one file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from worldbench.cli import jobs
+from worldbench.cli.parser import Parser
+from worldbench.core.console import put_path
+from worldbench.core.errors import InputError, RunError
+from worldbench.core.text import counted, visible
+
+LINE = "do all runs of a sweep recipe that are missing, several at a time, and write its tables"
+
+
+def add_arguments(parser: Parser) -> None:
+    """The options of the verb."""
+    add = parser.add_argument
+    add("recipe", type=Path, metavar="RECIPE", help="a TOML file (docs/sweeps.md), or a sweep that worldbench ls lists")
+    add("--out", type=Path, default=None, metavar="FOLDER", help="the folder of the run folders (default sweeps/NAME)")
+    add(
+        "--workers", type=int, default=None, metavar="N",
+        help="number of runs at a time, each in a process of its own (default: the number of cores, or 1 if training "
+        "uses a graphics card); does not change the results",
+    )  # fmt: skip
+    add("--dry-run", action="store_true", help="print the cells and how long they may take, and run nothing")
+    add(
+        "--seconds", type=float, default=2.0, metavar="N",
+        help="with --dry-run: how long to time the first training steps of each configuration that has no finished "
+        "run yet (default 2; 0: time nothing)",
+    )  # fmt: skip
+    add("--quiet", action="store_true", help="print results only")
+    add("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help=jobs.PLUGIN)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run what is missing, write the tables, and print the counts. Raises RunError if a cell failed."""
+    workers = arguments.workers
+    if workers is not None and workers < 1:
+        raise InputError(f"--workers must be 1 or more, not {workers}")
+    if not 0 <= arguments.seconds < float("inf"):
+        raise InputError(f"--seconds must be a number from 0, not {arguments.seconds}")
+    from worldbench.runs.display import Display
+    from worldbench.runs.processes import Processes
+    from worldbench.settings import shipped
+    from worldbench.settings.sweep import load_sweep
+    from worldbench.settings.sweep_jobs import jobs_of
+    from worldbench.studies.sweep.plan import cells_of
+    from worldbench.studies.sweep.sweeping import default_workers, sweep
+    from worldbench.studies.sweep.tables import write_tables
+
+    recipe = load_sweep(shipped.find(arguments.recipe, "sweep"))
+    out = arguments.out or Path("sweeps") / recipe.path.stem
+    display = Display(quiet=arguments.quiet)
+    cells = cells_of(jobs_of(recipe, arguments.plugin), out, display)
+    workers = workers or default_workers(cells)
+    if arguments.dry_run:
+        from worldbench.studies.sweep.estimate import show
+
+        show(cells, workers, arguments.seconds, display)
+        return 0
+    swept = sweep(cells, out, display, lambda watch: Processes(workers, arguments.plugin, watch=watch))
+    for path in write_tables(recipe.tables, cells, out, display):
+        put_path(path)
+    for name, reason in swept.failed.items():
+        print(visible(f"failed: {name}: {reason}"))
+    print(swept.line())
+    if swept.failed:
+        count = f"{len(swept.failed)} of {counted(len(cells), 'cell')} failed"
+        raise RunError(f"{count}, for the reasons above; the same command tries them again")
+    return 0

@@ -1,0 +1,1 @@
+"""`worldbench sweep`: many runs from one file."""

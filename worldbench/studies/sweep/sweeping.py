@@ -1,0 +1,120 @@
+"""Runs the cells of a sweep that are missing, and reports each cell that fails.
+
+Every cell is one run in its own folder below the output folder, as `worldbench run` makes it. A cell is done when it is
+trained, scored and drawn, so a sweep that was stopped goes on, and a sweep that is done does nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worldbench.core.errors import Interrupted, RunError, WorldbenchError
+from worldbench.core.files import make_folder
+from worldbench.core.text import counted
+from worldbench.runs.display import Display
+from worldbench.runs.one_run import one_run
+from worldbench.runs.pool import Cell, Pool, Watch
+from worldbench.runs.prepared import Prepared
+from worldbench.runs.processes import Processes, usable_cores
+from worldbench.studies.sweep.plan import SweepCell
+from worldbench.studies.sweep.progress import progress
+
+
+@dataclass
+class Swept:
+    """What a sweep did. before: names of cells that were done already. now: names of cells that were run. failed: name
+    -> reason."""
+
+    before: list[str] = field(default_factory=list)
+    now: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def line(self) -> str:
+        """The counts in one line."""
+        total = len(self.before) + len(self.now) + len(self.failed)
+        parts = [(len(self.before), "done already"), (len(self.now), "done now"), (len(self.failed), "failed")]
+        said = ", ".join(f"{count} {what}" for count, what in parts if count)
+        return f"{counted(total, 'cell')}: {said or 'nothing to do'}"
+
+
+def sweep(
+    cells: Sequence[SweepCell], out: Path, display: Display, pool_with: Callable[[Watch], Pool] | None = None
+) -> Swept:
+    """Run the cells that are missing.
+
+    pool_with: makes the pool, given what it calls while cells run (None: local processes, `default_workers` at a time).
+    Raises Interrupted once the work was asked to stop. A cell that fails stops no other cell, but those that need its
+    weights.
+    """
+    make_folder(out)
+    swept, left = Swept(), list[SweepCell]()
+    for cell in cells:
+        try:
+            done = cell.done()
+        except WorldbenchError as error:
+            _failed(swept, cell.name, error, display)
+            continue
+        if done:
+            swept.before.append(cell.name)
+        else:
+            left.append(cell)
+    if swept.before:
+        display.say(f"{len(swept.before)} of {counted(len(cells), 'cell')} are done already")
+    names = {cell.name for cell in left}
+    plan = [
+        Cell(cell.name, score_cell, (cell.prepared, out), (cell.after,) if cell.after in names else ())
+        for cell in left
+        if cell.after not in swept.failed
+    ]
+    for cell in left:
+        if cell.after in swept.failed:
+            _failed(swept, cell.name, RunError(f"it was not run, because {cell.after} failed"), display)
+    if plan:
+        _load_what_cells_share()
+    with progress(left, display) as shown:
+        pool = (pool_with or (lambda watch: Processes(default_workers(cells), watch=watch)))(shown.watch)
+        for outcome in pool.run(plan):
+            name, error = outcome.cell.name, outcome.error
+            if isinstance(error, Interrupted):
+                raise error
+            shown.end(name, error is not None)
+            if error is None:
+                swept.now.append(name)
+                display.say(f"done ({shown.ended} of {len(plan)}): {out / outcome.value}")
+            else:
+                _failed(swept, name, error, display)
+    return swept
+
+
+def score_cell(prepared: Prepared, out: Path) -> str:
+    """Train and score one cell, in whatever process. Returns the path of the result below `out`.
+
+    It waits where another process works in the folder: a sweep that was killed may still be saving its state.
+    """
+    return str(one_run(prepared, out, Display(quiet=True), wait=True, redraw=False).relative_to(out))
+
+
+def default_workers(cells: Sequence[SweepCell]) -> int:
+    """As many processes as cores, divided by the threads of a training; 1 if trainings use a graphics card."""
+    jobs = [cell.prepared.job for cell in cells]
+    if any(job.trained and job.groups["train"].device == "cuda" for job in jobs):
+        return 1
+    return max(1, usable_cores() // max((job.threads for job in jobs), default=1))
+
+
+def _load_what_cells_share() -> None:
+    """Import what the cells need, so that forked processes share it: each would spend a second or two on that."""
+    modules = ["scoring", "weights"], ["trainer", "curve"], ["run_figures", "learning_curves", "position_loss"]
+    for room, names in zip(("runs", "training", "figures"), modules):
+        for name in names:
+            importlib.import_module(f"worldbench.{room}.{name}")
+    importlib.import_module("torch._dynamo")  # torch imports it at the first step of an optimizer
+    importlib.import_module("matplotlib.backends.backend_agg")
+
+
+def _failed(swept: Swept, name: str, error: WorldbenchError, display: Display) -> None:
+    swept.failed[name] = str(error)
+    display.say(f"failed: {name}: {error}")
