@@ -120,7 +120,7 @@ def test_what_fails_what_is_made_and_what_a_second_run_does(tmp_path: Path, monk
     draw_nothing(monkeypatch)
     out = tmp_path / "out"
     good = TINY.replace('["gpt", "nextlat"]', '"gpt"').replace("[0, 1]", "0").replace("[eval]", "warmup = 0\n[eval]")
-    bad = good.replace("[[table]]", '[vary]\n"train.learning_rate" = [1e30, 2e-3]\n[[table]]')
+    bad = good.replace("[[table]]", '[vary]\n"train.learning_rate" = [1e30, 1e-3]\n[[table]]')
     code, said, errors = printed("sweep", recipe(tmp_path, bad), "--out", out, "--workers", "2")
     assert code == 1
     (line,) = [line for line in said.splitlines() if line.startswith("failed: ")]
