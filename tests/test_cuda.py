@@ -26,9 +26,9 @@ pytestmark = pytest.mark.gpu
 TRAINED = [name for name in models.names() if models[name].trained]
 STEPS = 12
 OPTIMIZERS, PRECISIONS = ("adamw", "muon"), ("fp32", "tf32", "bf16")
-NEAR = {"tf32": 1e-2, "bf16": 2e-2}
+NEAR = {"tf32": 2e-2, "bf16": 2e-2}
 """Largest relative difference of a loss of the first steps from the one in fp32. The divergence of NextLat is a small
-difference of logarithms: on an H200 it differed by .0055 in tf32."""
+difference of logarithms: on an H200 it differed by .011 in tf32."""
 
 
 def trained(out: Path, world: str, model: str, *more: str) -> Path:

@@ -15,9 +15,12 @@ from worldbench.baselines.nextlat import NextLat, NextLatConfig
 from worldbench.baselines.static_shapes import without_numbers
 from worldbench.core.registry import models
 from worldbench.core.world import Documents
+from worldbench.records.forecast import Forecast
+from worldbench.records.reading import read
 from worldbench.settings.presets import preset_values
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "one-gpu.md").read_text(encoding="utf-8")
+RESULTS = Path(__file__).resolve().parent.parent / "results" / "gpu"
 PEAK = 989e12
 """Operations per second of an H100 (SXM) in bf16, dense, as its data sheet states."""
 V, T, ROWS = 4590, 256, 16
@@ -106,7 +109,25 @@ def test_the_operations_are_those_that_are_dispatched(preset: str, model: str) -
 
 
 def test_an_hour_and_eight_minutes() -> None:
-    """NextLat at horizon 8 trains for an hour in `standard`; in `gpu-quick` for half of eight minutes or less."""
-    assert preset_values("taxi", "nextlat", "standard")["model"]["horizon"] == 8
-    assert 54 <= stated("standard", "nextlat")[2] <= 66
+    """NextLat at horizon 8 trains for an hour in `standard`, as measured; in `gpu-quick` for half of eight minutes."""
+    values = preset_values("taxi", "nextlat", "standard")
+    record = read(RESULTS / "forecast-nextlat-compiled.json", Forecast)
+    assert values["model"]["horizon"] == 8
+    assert (record.preset, record.model) == ("standard", "nextlat")
+    assert 54 <= record.measured.step * values["train"]["steps"] / 60 <= 66
     assert stated("gpu-quick", "nextlat")[3] <= 4
+
+
+@pytest.mark.parametrize("name", ["gpt", "nextlat", "gpt-compiled", "nextlat-compiled"])
+def test_the_measured_times_are_those_of_the_records(name: str) -> None:
+    record = read(RESULTS / f"forecast-{name}.json", Forecast)
+    model, how = (name.split("-") + ["plain"])[:2]
+    row = next(line for line in PAGE.splitlines() if line.startswith(f"| {model}, {how}"))
+    step, rate, share, memory, minutes = (float(cell.split()[0].rstrip("%")) for cell in row.split("|")[2:-1])
+    measured, steps = record.measured, preset_values("taxi", model, "standard")["train"]["steps"]
+    assert record.memory.bytes is not None
+    assert step == pytest.approx(measured.step * 1e3, rel=0.005)
+    assert rate == pytest.approx(measured.tokens_per_second / 1e3, rel=0.005)
+    assert share == pytest.approx(100 * measured.operations_per_second / PEAK, abs=0.5)
+    assert memory == pytest.approx(record.memory.bytes / 2**30, abs=0.1)
+    assert minutes == pytest.approx(measured.step * steps / 60, abs=1)

@@ -30,7 +30,15 @@ PRESETS = {
         line="all of Manhattan; about an hour on one GPU (docs/one-gpu.md)",
         env=MANHATTAN,
         model={"layers": 24, "heads": 6, "width": 384},
-        train={"steps": 45_000, "batch": 256, "row_tokens": 256, "muon_rate": 0.012, "warmup": 1000, **GPU},
+        train={
+            "steps": 17_500,
+            "batch": 256,
+            "row_tokens": 256,
+            "muon_rate": 0.012,
+            "warmup": 1000,
+            "compile": True,
+            **GPU,
+        },
         sizes="long",
     ),
     "gpu-quick": Preset(
