@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import Preset
+from worldbench.core.presets import CONSTANT, SMALL_NETWORK, Preset
 
 THREE = {"numbers": 3, "largest": 15, "least_target": 5, "most_target": 40, "largest_result": 60, "pauses": 4}
 SMALL = {"batch": 128, "warmup": 100, "weight_decay": 0.1}
-PAPER = {
-    "steps": 100_000,
-    "batch": 1024,
-    "schedule": "constant",
-    "learning_rate": 3e-4,
-    "warmup": 0,
-    "weight_decay": 0.1,
-    "precision": "bf16",
-    "accumulate": 0,
-}
+PAPER = {**CONSTANT, "steps": 100_000, "batch": 1024, "learning_rate": 3e-4, "weight_decay": 0.1}
 DEEP = {"layers": 12, "heads": 12, "width": 768}
 
 PRESETS = {
     "quick": Preset(
         line="three numbers up to 15 and targets from 5 to 40, every problem new; takes minutes on two CPU cores",
         env=THREE,
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={**SMALL, "steps": 4000},
         sizes="countdown",
     ),
     "small": Preset(
         line="the problems of quick, with fewer steps, for tables of many runs",
         env=THREE,
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={**SMALL, "steps": 2000},
         sizes="countdown",
     ),

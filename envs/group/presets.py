@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import Preset
+from worldbench.core.presets import CONSTANT, SMALL_NETWORK, Preset
 
 SMALL = {"batch": 64, "row_tokens": 39, "optimizer": "muon", "warmup": 100}
-PAPER = {
-    "batch": 1024,
-    "schedule": "constant",
-    "learning_rate": 1e-4,
-    "warmup": 0,
-    "weight_decay": 0.01,
-    "precision": "bf16",
-    "accumulate": 0,
-}
+PAPER = {**CONSTANT, "batch": 1024, "learning_rate": 1e-4, "weight_decay": 0.01}
+WIDE = {"layers": 2, "heads": 8, "width": 512}
 
 PRESETS = {
     "quick": Preset(
         line="A5, trained on 12 elements and tested on 36; takes minutes on two CPU cores",
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={**SMALL, "steps": 4000},
         sizes="group",
     ),
     "small": Preset(
         line="the group of quick, with half the steps, for tables of many runs",
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={**SMALL, "steps": 2000},
         sizes="group",
     ),
     "standard": Preset(
         line="A5, a wider network and more steps; needs one GPU",
-        model={"layers": 2, "heads": 8, "width": 512},
+        model=WIDE,
         train={**PAPER, "steps": 50_000, "learning_rate": 3e-4},
         sizes="group",
     ),
     "paper": Preset(
         line="A5, the published recipe of NextLat (arXiv 2511.05963, Table 5); needs one GPU",
-        model={"layers": 2, "heads": 8, "width": 512},
+        model=WIDE,
         train={**PAPER, "steps": 400_000},
         sizes="group",
     ),

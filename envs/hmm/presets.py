@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import Preset
+from worldbench.core.presets import LARGE_TRAINING, SMALL_NETWORK, Preset
 
 PRESETS = {
     "quick": Preset(
         line="the process rrxor, 16 tokens; takes minutes on two CPU cores",
         env={"process": "rrxor", "length": 16},
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={"steps": 3000, "batch": 256, "learning_rate": 1e-3},
         sizes="short",
     ),
@@ -23,7 +23,7 @@ PRESETS = {
         line="the process rrxor, 32 tokens; needs one GPU",
         env={"process": "rrxor", "length": 32},
         model={"layers": 6, "heads": 8, "width": 256},
-        train={"steps": 20_000, "batch": 512, "learning_rate": 5e-4, "warmup": 1000},
+        train={"steps": 20_000, "batch": 512, **LARGE_TRAINING},
         sizes="long",
     ),
     "paper": Preset(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import Preset
+from worldbench.core.presets import LARGE_NETWORK, LARGE_TRAINING, SMALL_NETWORK, Preset
 
 LOOPS = {"generator": "depth-first-percolation", "min_moves": 2, "max_moves": 20}
 
@@ -19,7 +19,7 @@ NAV = {
         line="the maze of quick; about three minutes on one CPU core, for tables of many runs",
         env=LOOPS,
         data={"documents": 10_000},
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={"steps": 1200, "batch": 38, "row_tokens": 64},
         sizes="middle",
     ),
@@ -27,7 +27,7 @@ NAV = {
         line="a maze of 30 x 30 cells; needs one GPU",
         env={"generator": "depth-first-percolation", "rows": 30, "columns": 30, "min_moves": 2, "max_moves": 199},
         model={"layers": 12, "heads": 8, "width": 256},
-        train={"steps": 50_000, "batch": 128, "row_tokens": 512, "learning_rate": 5e-4, "warmup": 1000},
+        train={"steps": 50_000, "batch": 128, "row_tokens": 512, **LARGE_TRAINING},
         sizes="long",
     ),
 }
@@ -35,22 +35,22 @@ SOLVE = {
     "quick": Preset(
         line="mazes of 5 x 5 cells; takes minutes on two CPU cores",
         env={"rows": 5},
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={"steps": 3000, "batch": 32},
         sizes="middle",
     ),
     "small": Preset(
         line="the mazes of quick, with half the steps, for tables of many runs",
         env={"rows": 5},
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={"steps": 1500, "batch": 32},
         sizes="middle",
     ),
     "standard": Preset(
         line="mazes of 10 x 10 cells; needs one GPU",
         env={"rows": 10},
-        model={"layers": 8, "heads": 8, "width": 256},
-        train={"steps": 50_000, "batch": 256, "learning_rate": 5e-4, "warmup": 1000},
+        model=LARGE_NETWORK,
+        train={"steps": 50_000, "batch": 256, **LARGE_TRAINING},
         sizes="long",
     ),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import Preset
+from worldbench.core.presets import LARGE_NETWORK, LARGE_TRAINING, MIXED, SMALL_NETWORK, Preset
 
 SMALL = {"batch": 64, "optimizer": "muon", "warmup": 100}
 
@@ -17,29 +17,22 @@ PRESETS = {
     "small": Preset(
         line="the games of quick, a smaller network and fewer steps, for tables of many runs",
         env={"size": 6},
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={**SMALL, "steps": 1500},
         sizes="middle",
     ),
     "standard": Preset(
         line="games on 8 x 8 squares, every game new; needs one GPU",
         env={"size": 8},
-        model={"layers": 8, "heads": 8, "width": 256},
-        train={"steps": 40_000, "batch": 512, "learning_rate": 5e-4, "warmup": 1000, "precision": "bf16"},
+        model=LARGE_NETWORK,
+        train={"steps": 40_000, "batch": 512, **LARGE_TRAINING, "precision": "bf16"},
         sizes="long",
     ),
     "paper": Preset(
         line="8 x 8 squares, the network of Othello-GPT (arXiv 2210.13382) on 20 million new games; needs one GPU",
         env={"size": 8},
         model={"layers": 8, "heads": 8, "width": 512},
-        train={
-            "steps": 39_000,
-            "batch": 512,
-            "learning_rate": 5e-4,
-            "warmup": 1000,
-            "precision": "bf16",
-            "accumulate": 0,
-        },
+        train={**LARGE_TRAINING, **MIXED, "steps": 39_000, "batch": 512},
         sizes="long",
     ),
 }

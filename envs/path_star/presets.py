@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import Preset
+from worldbench.core.presets import CONSTANT, SMALL_NETWORK, Preset
 
 STAR = {"arms": 2, "length": 4, "labels": 12}
 SMALL = {
@@ -14,31 +14,21 @@ SMALL = {
     "warmup": 100,
     "weight_decay": 0.1,
 }
-PAPER = {
-    "steps": 20_000,
-    "batch": 512,
-    "schedule": "constant",
-    "learning_rate": 5e-4,
-    "warmup": 0,
-    "weight_decay": 0.1,
-    "clip": 100.0,
-    "precision": "bf16",
-    "accumulate": 0,
-}
+PAPER = {**CONSTANT, "steps": 20_000, "batch": 512, "learning_rate": 5e-4, "weight_decay": 0.1, "clip": 100.0}
 DEEP = {"layers": 12, "heads": 6, "width": 384}
 
 PRESETS = {
     "quick": Preset(
         line="G(2,4) with 12 labels, every graph new; takes minutes on two CPU cores",
         env=STAR,
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={**SMALL, "steps": 4000},
         sizes="star",
     ),
     "small": Preset(
         line="the graphs of quick, with half the steps, for tables of many runs",
         env=STAR,
-        model={"layers": 4, "heads": 4, "width": 64},
+        model=SMALL_NETWORK,
         train={**SMALL, "steps": 2000},
         sizes="star",
     ),

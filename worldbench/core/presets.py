@@ -27,5 +27,17 @@ class Preset:
     sizes: str = ""
 
 
+SMALL_NETWORK: Values = {"layers": 4, "heads": 4, "width": 64}
+"""Options of `model`: a network that two CPU cores train in minutes."""
+LARGE_NETWORK: Values = {"layers": 8, "heads": 8, "width": 256}
+"""Options of `model`: a network for one GPU."""
+LARGE_TRAINING: Values = {"learning_rate": 5e-4, "warmup": 1000}
+"""Options of `train` for networks that need a GPU."""
+MIXED: Values = {"precision": "bf16", "accumulate": 0}
+"""Options of `train`: bf16, and as many parts of a batch as the memory of the GPU needs."""
+CONSTANT: Values = {"schedule": "constant", "warmup": 0, **MIXED}
+"""Options of `train` that the published recipes of NextLat share (arXiv 2511.05963, Table 5): a constant learning rate
+in bf16."""
+
 NONE = {"default": Preset(line="every option at its own default")}
 """The presets of a world that declares none."""
