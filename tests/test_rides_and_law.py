@@ -26,7 +26,7 @@ def every_ride(w: TaxiWorld, split: str) -> dict[tuple[int, int], list[tuple[tup
     """All rides of the split by literal enumeration: pair -> [(tokens after the prompt, probability)]."""
     g, held = w.graph(), w.held_out
     low, high = w.config.min_moves, w.config.max_moves
-    rides = defaultdict(list)
+    rides, number = defaultdict(list), (1 - w.config.stop) ** np.arange(high + 1)
 
     def walk(origin: int, at: int, turns: tuple[int, ...], visited: tuple[int, ...], p: float) -> None:
         if len(turns) >= low:
@@ -37,7 +37,10 @@ def every_ride(w: TaxiWorld, split: str) -> dict[tuple[int, int], list[tuple[tup
                 shown = not any(later) and first == (split == "test")
             if shown:
                 rides[origin, at].append(
-                    ((*(w.vocabulary.actions[a] for a in turns), w.vocabulary.end), p / (high - low + 1))
+                    (
+                        (*(w.vocabulary.actions[a] for a in turns), w.vocabulary.end),
+                        p * number[len(turns)] / number[low:].sum(),
+                    )
                 )
         if len(turns) < high:
             out = np.flatnonzero(g.successor[at] >= 0)
@@ -53,8 +56,9 @@ def every_ride(w: TaxiWorld, split: str) -> dict[tuple[int, int], list[tuple[tup
 
 @pytest.mark.parametrize("kind", ["pairs", "states"])
 @pytest.mark.parametrize("seed", range(3))
-def test_law_equals_enumeration(kind: str, seed: int) -> None:
-    w = world(seed=seed, held_out=kind, held_out_share=0.2 if kind == "pairs" else 0.12)
+@pytest.mark.parametrize("stop", [0.0, 0.4])
+def test_law_equals_enumeration(kind: str, seed: int, stop: float) -> None:
+    w = world(seed=seed, stop=stop, held_out=kind, held_out_share=0.2 if kind == "pairs" else 0.12)
     worst = 0.0
     for split in ("train", "test"):
         for (origin, destination), rides in every_ride(w, split).items():
@@ -75,11 +79,12 @@ def test_law_equals_enumeration(kind: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["pairs", "states"])
-def test_rides_follow_the_law(kind: str) -> None:
+@pytest.mark.parametrize("stop", [0.0, 0.3])
+def test_rides_follow_the_law(kind: str, stop: float) -> None:
     """Chi-square of sampled rides, both splits, against enumeration."""
     from scipy.stats import chisquare
 
-    w = world(n=4, low=1, high=4, held_out=kind, held_out_share=0.25)
+    w = world(n=4, low=1, high=4, stop=stop, held_out=kind, held_out_share=0.25)
     for split in ("train", "test"):
         exact = {(*pair, *tokens): p for pair, rides in every_ride(w, split).items() for tokens, p in rides}
         total = sum(exact.values())

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from worldbench.core.errors import InputError
+from worldbench.core.options import LATER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,10 @@ class RideConfig:
     """Share of the pairs or states that is held out. Default on maps with fewer than 200 places: 0.2 of the
     pairs, 0.05 of the states; on larger maps: 0.01 of the pairs, 0.005 of the states."""
 
+    stop: float = field(default=0.0, metadata=LATER)
+    """How much rarer longer random walks are: with one more move, a ride is 1 - stop times as likely. 0: all numbers of
+    moves are equally likely."""
+
     def __post_init__(self) -> None:
         if not 1 <= self.min_moves <= self.max_moves:
             raise InputError(
@@ -33,5 +38,7 @@ class RideConfig:
             raise InputError(f"env.max_moves must be at most 1000, not {self.max_moves}")
         if self.held_out_share is not None and not 0 < self.held_out_share < 1:
             raise InputError(f"env.held_out_share must lie between 0 and 1, not {self.held_out_share}")
+        if not 0 <= self.stop < 1:
+            raise InputError(f"env.stop must be at least 0 and below 1, not {self.stop}")
         if self.held_out not in ("pairs", "states"):
             raise InputError(f"env.held_out must be 'pairs' or 'states', not {self.held_out!r}")

@@ -10,6 +10,7 @@ t' in max(t, min_moves) .. L at which a walk that is at v at time t is at d. The
 As the number of moves of a ride is uniform, Bayes' rule gives these weights of the next token: 1 for `end` if v = d
 and t >= min_moves, else 0; and S[t + 1, v', d] / degree(v) for a move to v'. The law is the weights divided by their
 sum. With held-out states, S is 0 at these states, so that no ride passes through one; a test ride may start at one.
+If the numbers of moves are not equally likely (`stopping.py`), the weight of each takes the place of 1.
 The law is exact for every number of moves and every destination; tests compare it with enumeration.
 
 `recursion.py` computes S at some times, and `windows.py` the times between them.
@@ -26,6 +27,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from worldbench.core.graph import Graph
+from worldbench.envs.rides import stopping
 from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.recursion import Cone, Dense, Recursion
 from worldbench.envs.rides.windows import Window, window
@@ -78,10 +80,10 @@ class LawTable:
     states ask for it later, it is computed for all states.
     """
 
-    def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
+    def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut, stop: float = 0.0) -> None:
         self.graph, self.min_moves, self.max_moves = graph, min_moves, max_moves
         self.degree = (graph.successor >= 0).sum(1)
-        self.recursion = Recursion(graph, min_moves, max_moves, held_out)
+        self.recursion = Recursion(graph, min_moves, max_moves, held_out, stop)
         self.far: Kept[Dense | Cone] = Kept(graph.n_places, CACHE_BYTES)
         self.near: Kept[Window] = Kept(
             0 if self.recursion.whole else graph.n_places * len(self.recursion.times), WINDOW_BYTES
@@ -94,7 +96,9 @@ class LawTable:
         once, even if not all destinations fit into the table.
         """
         out = np.zeros((len(place), self.graph.successor.shape[1] + 1))
-        out[:, -1] = (place == destination) & (moves >= self.min_moves) & (moves <= self.max_moves)
+        stops = self.recursion.stops
+        ends = (place == destination) & (moves <= self.max_moves)
+        out[ends, -1] = stops[moves[ends]]
         rows = np.flatnonzero(moves < self.max_moves)
         v, d, t = place[rows], destination[rows], moves[rows]
         later = self.graph.successor[v]
@@ -172,18 +176,19 @@ def _groups(key: np.ndarray, rows: np.ndarray) -> list[tuple[int, np.ndarray]]:
     return list(zip(keys.tolist(), np.split(rows[order], first[1:])))
 
 
-def blind_weights(graph: Graph, min_moves: int, max_moves: int, place: np.ndarray, moves: np.ndarray) -> np.ndarray:
+def blind_weights(
+    graph: Graph, min_moves: int, max_moves: int, place: np.ndarray, moves: np.ndarray, stop: float = 0.0
+) -> np.ndarray:
     """The law of a reader who does not know the destination, before normalization: float64 [N, A].
 
-    The sum of the weights above over all destinations, without what is held out. At t moves, max_moves + 1 -
-    max(t, min_moves) numbers of moves of the whole ride are still possible, and all are equally likely.
+    The sum of the weights above over all destinations, without what is held out. A move is as likely as all numbers of
+    moves above t together.
     place, moves: int [N]. A row whose moves exceed L is all zero.
     """
-
-    def possible(t: np.ndarray) -> np.ndarray:
-        return np.maximum(max_moves + 1 - np.maximum(t, min_moves), 0)
-
+    stops = stopping.weights(min_moves, max_moves, stop)
+    after = np.append(np.cumsum(stops[::-1])[::-1], 0.0)  # [L + 2], the weight of all numbers of moves from t on
+    late = moves > max_moves
     leaves = graph.successor[place] >= 0
-    going = possible(moves + 1) / leaves.sum(axis=1)
-    ending = (moves >= min_moves) & (moves <= max_moves)
+    going = after[np.minimum(moves, max_moves) + 1] / leaves.sum(axis=1)
+    ending = np.where(late, 0.0, stops[np.minimum(moves, max_moves)])
     return np.concatenate([leaves * going[:, None], ending[:, None]], axis=1)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worldbench.core.graph import Graph
+from worldbench.envs.rides import stopping
 from worldbench.envs.rides.held_out import HeldOut
 
 if TYPE_CHECKING:
@@ -106,12 +107,16 @@ class Cone:
 
 
 class Recursion:
-    """Makes the blocks of one map. times: int [C], the kept times, ascending; the last is L + 1, where S is 0."""
+    """Makes the blocks of one map.
 
-    def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
+    stops: float64 [L + 1], the weight of each number of moves. times: int [C], the kept times, ascending; the last is L + 1, where S is 0.
+    """
+
+    def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut, stop: float = 0.0) -> None:
         from scipy.sparse import csr_matrix
 
         self.graph, self.min_moves, self.max_moves, self.held_out = graph, min_moves, max_moves, held_out
+        self.stops = stopping.weights(min_moves, max_moves, stop)
         n, source, target = graph.n_places, graph.edges[:, 0], graph.edges[:, 1]
         degree = (graph.successor >= 0).sum(1)
         self.transition = csr_matrix((1.0 / degree[source], (source, target)), shape=(n, n))
@@ -222,7 +227,7 @@ class Recursion:
         for t in range(self.max_moves, int(self.times[0]) - 1, -1):
             ahead = self.transition @ ahead
             if t >= self.min_moves:
-                ahead[goal] += 1
+                ahead[goal] += self.stops[t]
             if held is not None:
                 ahead[held] = 0
             if t == self.times[kept]:
@@ -248,7 +253,7 @@ class Recursion:
             rows = int(np.searchsorted(hops[codes], limit - t, side="right"))
             walk.back(ahead, rows)
             if t >= self.min_moves:
-                ahead[goal] += 1
+                ahead[goal] += self.stops[t]
             if t == self.times[kept]:
                 values[offset[kept] : offset[kept] + rows] = ahead[:rows]
                 kept -= 1

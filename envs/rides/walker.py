@@ -1,6 +1,7 @@
 """Rides over a map, drawn as random walks (the random-walk data of Vafa et al. 2024).
 
-The origin of a ride is a uniform random place. The number of moves m is uniform in min_moves .. max_moves. Each move
+The origin of a ride is a uniform random place. The number of moves m is uniform in min_moves .. max_moves, or
+geometric within these bounds (`stopping.py`). Each move
 is uniform over the moves that the map allows. The place after the last move is the destination.
 
 Ride i depends only on (seed, split, i): its random numbers are a fixed block of a counter-based stream. Each walk is
@@ -20,6 +21,7 @@ from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
 from worldbench.core.text import counted
+from worldbench.envs.rides import stopping
 from worldbench.envs.rides.held_out import MOST_PLACES, HeldOut, drawable, no_rides
 
 CHUNK = 2048
@@ -47,12 +49,13 @@ class Walker:
     Raises InputError if some place of the map has no move out of it.
     """
 
-    def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
+    def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut, stop: float = 0.0) -> None:
         degree = (graph.successor >= 0).sum(1)
         if (degree == 0).any():
             stuck = counted(int((degree == 0).sum()), f"place of {graph.name} has", f"places of {graph.name} have")
             raise InputError(f"{stuck} no move that leaves; use the largest strongly connected part of the map")
         self.graph, self.min_moves, self.max_moves, self.held_out = graph, min_moves, max_moves, held_out
+        self.stop = stop
         # One table lookup per move. `choices` is a common multiple of all out-degrees, so a uniform integer below
         # `choices` selects each move of a place with the same probability, whatever the out-degree of the place.
         self.choices = lcm(*np.unique(degree).tolist())
@@ -74,7 +77,7 @@ class Walker:
         """
         n, longest = len(uniform), self.max_moves
         origin = (uniform[:, 0] * self.graph.n_places).astype(np.int64)
-        moves = self.min_moves + (uniform[:, 1] * (longest - self.min_moves + 1)).astype(np.int64)
+        moves = stopping.numbers(uniform[:, 1], self.min_moves, longest, self.stop)
         choice = np.ascontiguousarray(
             (uniform[:, 2:] * self.choices).astype(np.int16 if self.choices < 32000 else np.int32).T
         )

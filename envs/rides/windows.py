@@ -78,7 +78,7 @@ def window(
         rows, begin = int(upto[t - first]), int(offset[t - first])
         walk.back(ahead, rows)
         if t >= low:
-            ahead[goal[goal < rows]] += 1
+            ahead[goal[goal < rows]] += recursion.stops[t]
         ahead[held] = 0
         values[begin : begin + rows] = ahead[:rows]
     order = np.argsort(codes)

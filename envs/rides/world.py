@@ -14,7 +14,7 @@ import numpy as np
 from worldbench.core.graph import Graph
 from worldbench.core.text import counted
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton, Documents, States, Vocabulary
-from worldbench.envs.rides import controls
+from worldbench.envs.rides import controls, stopping
 from worldbench.envs.rides.config import RideConfig
 from worldbench.envs.rides.distances import Distances
 from worldbench.envs.rides.goals import Goals, one_of
@@ -88,11 +88,11 @@ class RideWorld(Automaton[RideStates], Generic[C]):
 
     def _source(self, held_out: HeldOut) -> RideSource:
         """What draws the rides of the map."""
-        return Walker(self._graph, self.config.min_moves, self.config.max_moves, held_out)
+        return Walker(self._graph, self.config.min_moves, self.config.max_moves, held_out, self.config.stop)
 
     @cached_property
     def _law(self) -> LawTable:
-        return LawTable(self._graph, self.config.min_moves, self.config.max_moves, self.held_out)
+        return LawTable(self._graph, self.config.min_moves, self.config.max_moves, self.held_out, self.config.stop)
 
     def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
         origin, destination, moves, directions = self.walker.rides(seed, split, start, count)
@@ -241,7 +241,7 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         """The average over destinations is over all random walks, as if nothing were held out. After more than
         `max_moves` moves, uniform over the moves that leave the place."""
         c = self.config
-        weights = blind_weights(self._graph, c.min_moves, c.max_moves, states.place, states.moves)
+        weights = blind_weights(self._graph, c.min_moves, c.max_moves, states.place, states.moves, c.stop)
         late = states.moves > c.max_moves
         weights[late, :-1] = self._graph.successor[states.place[late]] >= 0
         weights[states.status != OPEN] = 1
@@ -307,6 +307,7 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             "max_moves": self.config.max_moves,
             "held_out": self.held_out.kind,
             "held_out_share": self.held_out.share,
+            **({"stop": self.config.stop} if self.config.stop else {}),
         }
 
     def summary(self, documents: int) -> str:
@@ -321,7 +322,8 @@ class RideWorld(Automaton[RideStates], Generic[C]):
 
     def _mean_moves(self) -> float:
         """The mean number of moves of a ride, for the card."""
-        return (self.config.min_moves + self.config.max_moves) / 2
+        c = self.config
+        return stopping.mean(c.min_moves, c.max_moves, c.stop)
 
     def card(self, documents: int) -> dict[str, Any]:
         g, (low, high) = self._graph, (self.config.min_moves, self.config.max_moves)
