@@ -33,6 +33,8 @@ def lengthy(n: int, seed: int, extra: int) -> Graph:
 
 
 def world(graph: Graph, rides: str = "noisy", low: int = 1, high: int = 9, **options: object) -> PathWorld:
+    if rides == "shortest":
+        options.pop("weightings", None)
     made = TaxiWorld(TaxiConfig(map="city:8", min_moves=low, max_moves=high, rides=rides, **options), graph)
     assert isinstance(made, PathWorld)
     return made
@@ -99,7 +101,8 @@ def every_ride(w: PathWorld, split: str) -> dict[Ride, float]:
     """The probability of each ride of the split, by enumeration of weightings and pairs with networkx."""
     graph, c, out = w.graph(), w.config, defaultdict(float)
     plain = weightings.lengths(graph)
-    noisy = [weightings.noisy(plain, k, w.held_out.salt) for k in range(w.weighting_count())] or [plain]
+    count = c.weightings if c.rides == "noisy" else 0
+    noisy = [weightings.noisy(plain, k, w.held_out.salt) for k in range(count)] or [plain]
     for weights in noisy:
         for origin in range(graph.n_places):
             for goal in set(range(graph.n_places)) - {origin}:
@@ -255,9 +258,23 @@ def test_large_tables_are_kept_and_checked(
     assert path.read_bytes() == raw
 
 
-@pytest.mark.parametrize("options", [{"rides": "shrotest"}, {"weightings": 0}, {"weightings": 65}])
-def test_options_out_of_range_are_refused(options: dict) -> None:
-    with pytest.raises(InputError, match=r"rides|weightings"):
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"rides": "shrotest"}, "'shortest'"),
+        ({"rides": "noisy", "weightings": 0}, "1 to 64, not 0"),
+        ({"rides": "noisy", "weightings": 65}, "1 to 64, not 65"),
+        ({"weightings": 7}, "no effect on rides of the kind 'random'"),
+        ({"rides": "shortest", "stop": 0.5}, "used by random rides"),
+        ({"trips": "trips.csv"}, "used by shortest and noisy rides"),
+        ({"rides": "random:0.5"}, "different kinds with shares"),
+        ({"rides": "random:0.5,random:0.5"}, "different kinds with shares"),
+        ({"rides": "random:half,noisy:0.5"}, "different kinds with shares"),
+        ({"rides": "random:0.5,noisy:0.6"}, "add up to 1.1"),
+    ],
+)
+def test_options_out_of_range_are_refused(options: dict, text: str) -> None:
+    with pytest.raises(InputError, match=text):
         TaxiConfig(**options)
 
 

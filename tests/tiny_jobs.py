@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from pathlib import Path
 from typing import Any
 
 from tiny_runs import tiny_env, tiny_model
@@ -28,7 +29,8 @@ BASE_TRAIN = TrainConfig(
 OTHER: dict[str, dict[str, Any]] = {
     "taxi.map": {"map": "city:30"},
     "taxi.region": {"region": "14@0,0"},
-    "taxi.rides": {"rides": "shortest"},
+    "taxi.rides": {"rides": "random:0.4,shortest:0.6"},
+    "taxi.trips": {"rides": "noisy", "trips": str(Path(__file__).with_name("trips.csv"))},
     "taxi.weightings": {"rides": "noisy", "weightings": 7},
     "taxi.held_out_share": {"held_out_share": 0.35},
     "maze.generator": {"generator": "wilson", "percolation": None},

@@ -1,6 +1,7 @@
 """Rides on shortest paths, and on shortest paths of randomly weighted maps (Vafa et al. 2024).
 
-A ride draws a weighting, an origin and a destination, each uniformly and independently, and takes the shortest path
+A ride draws a weighting, an origin and a destination, each uniformly and independently (or one trip of a list of
+trips), and takes the shortest path
 of its weighting. If the path has too few or too many moves, or if the split may not contain it, all three are drawn
 again, as the next attempt. So given its pair (origin, destination), the weighting of a ride is uniform over the
 weightings whose path is a ride.
@@ -20,7 +21,9 @@ from worldbench.core import streams
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
 from worldbench.core.text import counted
+from worldbench.envs.rides import weightings
 from worldbench.envs.rides.held_out import HeldOut
+from worldbench.envs.rides.next_moves import next_moves
 
 CHUNK = 8192
 """Rides drawn in one block."""
@@ -48,9 +51,18 @@ class Paths:
 class PathRides:
     """Draws the rides of a map, given the next move [K, N, N] of each weighting (see `next_moves.py`)."""
 
-    def __init__(self, graph: Graph, table: np.ndarray, min_moves: int, max_moves: int, held_out: HeldOut) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        table: np.ndarray,
+        min_moves: int,
+        max_moves: int,
+        held_out: HeldOut,
+        trips: np.ndarray | None = None,
+    ) -> None:
+        """trips: the pairs (origin, destination) of which an attempt draws one, int64 [T, 2]. None: all pairs."""
         self.graph, self.table, self.held_out = graph, table, held_out
-        self.min_moves, self.max_moves = min_moves, max_moves
+        self.min_moves, self.max_moves, self.trips = min_moves, max_moves, trips
         n, self.none = graph.successor.shape
         self._flat = table.reshape(-1)
         # Column A leads from a place to itself, so that a ride that has arrived stays.
@@ -138,7 +150,10 @@ class PathRides:
 
     def draw_ends(self, uniform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The origin and the destination of each attempt, int64 [n], from random numbers [n, 2]."""
-        ends = (uniform * self.graph.n_places).astype(np.int64)
+        if self.trips is not None:
+            ends = self.trips[(uniform[:, 0] * len(self.trips)).astype(np.int64)]
+        else:
+            ends = (uniform * self.graph.n_places).astype(np.int64)
         return ends[:, 0], ends[:, 1]
 
     def good(self, paths: Paths) -> np.ndarray:
@@ -156,6 +171,10 @@ class PathRides:
                 origin, destination = np.repeat(some, n), np.tile(place, len(some))
                 paths = self.paths(np.full(len(origin), k), origin, destination)
                 out[some] |= self.good(paths).reshape(len(some), n)
+        if self.trips is not None:
+            drawn = np.zeros((n, n), bool)
+            drawn[self.trips[:, 0], self.trips[:, 1]] = True
+            out &= drawn
         held = self.held_out.holds(place[:, None], place[None, :])
         return out & (held if split == "test" else ~held)
 
@@ -166,9 +185,22 @@ class PathRides:
 
     def _no_rides(self, split: str, tried: int, found: int) -> InputError:
         low, high = self.min_moves, self.max_moves
+        ends = "random places" if self.trips is None else "the ends of the trips"
         return InputError(
-            f"{self.graph.name}: of {tried:,} shortest paths between random places, {found or 'none'} "
+            f"{self.graph.name}: of {tried:,} shortest paths between {ends}, {found or 'none'} "
             f"{'is a ride' if found == 1 else 'are rides'} of the {split} split, with "
             f"{counted(low, 'move') if low == high else f'{low} to {high} moves'} and env.held_out_share "
             f"{self.held_out.share:g}; change env.min_moves and env.max_moves, or env.held_out_share"
         )
+
+
+def path_rides(
+    graph: Graph, noisy: int, min_moves: int, max_moves: int, held_out: HeldOut, trips: np.ndarray | None = None
+) -> PathRides:
+    """Rides on the shortest paths of `noisy` random weightings of a map; 0: of its lengths.
+
+    trips: the pairs of ends, int64 [T, 2]; None: all pairs of places.
+    """
+    plain = weightings.lengths(graph)
+    some = [weightings.noisy(plain, k, held_out.salt) for k in range(noisy)] or [plain]
+    return PathRides(graph, next_moves(graph, some), min_moves, max_moves, held_out, trips)

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 
-from worldbench.core import streams
 from worldbench.core.world import OPEN
-from worldbench.envs.rides import weightings
 from worldbench.envs.rides.config import RideConfig
 from worldbench.envs.rides.goals import one_of
 from worldbench.envs.rides.held_out import HeldOut
-from worldbench.envs.rides.next_moves import next_moves
 from worldbench.envs.rides.path_rides import PathRides
 from worldbench.envs.rides.path_trees import PathTrees
 from worldbench.envs.rides.world import RideStates, RideWorld
 
-COUNTED = 5000
 ROWS = 1 << 18
 """Paths that are followed together, to limit memory."""
 
@@ -95,19 +91,10 @@ C = TypeVar("C", bound=RideConfig)
 
 
 class PathWorld(RideWorld[C], Generic[C]):
-    """Rides on shortest paths. A subclass says how many weightings of the lengths of the map there are."""
-
-    def weighting_count(self) -> int:
-        """The number of random weightings. 0: the lengths themselves."""
-        raise NotImplementedError
+    """Rides on shortest paths. A subclass makes their source (`path_rides`)."""
 
     def _source(self, held_out: HeldOut) -> PathRides:
-        plain = weightings.lengths(self._graph)
-        count = self.weighting_count()
-        some = [weightings.noisy(plain, k, held_out.salt) for k in range(count)] or [plain]
-        self._lengths = weightings.digest(self._graph, plain)
-        c = self.config
-        return PathRides(self._graph, next_moves(self._graph, some), c.min_moves, c.max_moves, held_out)
+        raise NotImplementedError
 
     @cached_property
     def _paths(self) -> PathLaw:
@@ -173,19 +160,3 @@ class PathWorld(RideWorld[C], Generic[C]):
         """The average over all paths between two places that pass the place, after any number of moves, as if nothing
         were held out. On large maps, over the paths of some weightings (`path_trees.py`)."""
         return self._shares(states, self._trees.blind[states.place].copy())
-
-    def identity(self) -> dict[str, Any]:
-        return {**super().identity(), "lengths": self._lengths, **self._kind()}
-
-    def _mean_moves(self) -> float:
-        """The mean of COUNTED training rides."""
-        *_, moves, _ = self.walker.rides(streams.integer("moves of rides"), "train", 0, COUNTED)
-        return float(moves.mean())
-
-    def _kind(self) -> dict[str, Any]:
-        """The kind of rides, by name and number of weightings."""
-        count = self.weighting_count()
-        return {"rides": "noisy", "weightings": count} if count else {"rides": "shortest"}
-
-    def card(self, documents: int) -> dict[str, Any]:
-        return {**super().card(documents), "kind_of_rides": self._kind()}

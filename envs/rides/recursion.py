@@ -109,7 +109,8 @@ class Cone:
 class Recursion:
     """Makes the blocks of one map.
 
-    stops: float64 [L + 1], the weight of each number of moves. times: int [C], the kept times, ascending; the last is L + 1, where S is 0.
+    stops: float64 [L + 1], the weight of each number of moves. times: int [C], the kept times, ascending; the last is
+    L + 1, where S is 0.
     """
 
     def __init__(self, graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut, stop: float = 0.0) -> None:

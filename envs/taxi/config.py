@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from worldbench.core.errors import InputError, unknown
 from worldbench.core.options import FILE, LATER
@@ -33,15 +32,49 @@ class TaxiConfig(RideConfig):
     generated or a table: the whole map."""
     city_seed: int = 0
     """Seed of the generated city. Used by `city:N` only."""
-    rides: Literal["random", "shortest", "noisy"] = field(default="random", metadata=LATER)
-    """The kind of rides. "random": random walks; the destination is where the walk stops. "shortest": the shortest path
-    in meters between two random intersections. "noisy": the same after a random weighting of all lengths."""
+    rides: str = field(default="random", metadata=LATER)
+    """The kind of rides. `random`: random walks; the destination is where the walk stops. `shortest`: the shortest path
+    in meters between two random intersections. `noisy`: the same after a random weighting of all lengths. Or several
+    kinds with their shares, such as `random:0.5,noisy:0.5`."""
     weightings: int = field(default=50, metadata=LATER)
-    """How many random weightings of the map `noisy` rides use, 1 to 64. Used by `noisy` only."""
+    """How many random weightings of the map `noisy` rides use, 1 to 64."""
+    trips: str = field(default="", metadata=FILE | LATER)
+    """A CSV file of trips: each `shortest` or `noisy` ride goes between the ends of one trip, at the nearest
+    intersections. The columns are origin_lon, origin_lat, destination_lon, destination_lat, in degrees; on a map in
+    meters origin_x, origin_y, destination_x, destination_y. Empty: rides go between any two intersections."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.rides not in KINDS:
-            raise unknown("kind of rides", self.rides, KINDS)
+        kinds = dict(self.shares)
         if not 1 <= self.weightings <= MOST:
             raise InputError(f"env.weightings must be 1 to {MOST}, not {self.weightings}")
+        for option, used_by in (("stop", ("random",)), ("weightings", ("noisy",)), ("trips", ("shortest", "noisy"))):
+            value, default = getattr(self, option), type(self).__dataclass_fields__[option].default
+            if value != default and not kinds.keys() & set(used_by):
+                raise InputError(
+                    f"env.{option} {value!r} has no effect on rides of the kind {self.rides!r}; it is used by "
+                    f"{' and '.join(used_by)} rides (--env.rides)"
+                )
+
+    @property
+    def shares(self) -> tuple[tuple[str, float], ...]:
+        """The kinds of rides, each with its share. Raises InputError for an unknown kind and for bad shares."""
+        parts = [part.strip().partition(":") for part in self.rides.split(",")]
+        for kind, _, _ in parts:
+            if kind not in KINDS:
+                raise unknown("kind of rides", kind, KINDS)
+        if len(parts) == 1 and not parts[0][1]:
+            return ((parts[0][0], 1.0),)
+        try:
+            shares = [float(share) for _, _, share in parts]
+        except ValueError:
+            shares = [0.0]
+        kinds = [kind for kind, _, _ in parts]
+        if len(kinds) < 2 or len(set(kinds)) < len(kinds) or not all(0 < s < 1 for s in shares):
+            raise InputError(
+                f"env.rides {self.rides!r} must be one kind, or different kinds with shares between 0 and 1, such as "
+                "'random:0.5,noisy:0.5'"
+            )
+        if abs(sum(shares) - 1) > 1e-9:
+            raise InputError(f"the shares of env.rides {self.rides!r} add up to {sum(shares):g}; they must add up to 1")
+        return tuple(zip(kinds, shares))

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from worldbench.core.graph import Graph
 from worldbench.envs.rides.held_out import HeldOut
-from worldbench.envs.rides.path_world import PathWorld
 from worldbench.envs.rides.world import RideWorld
 from worldbench.envs.taxi.config import TaxiConfig
 
@@ -49,7 +48,11 @@ class TaxiWorld(RideWorld[TaxiConfig]):
 
     def __new__(cls, config: TaxiConfig, *args: Any, **kwargs: Any) -> TaxiWorld:
         """`TaxiWorld(config)` is a world of the class for the kind of rides that the options name."""
-        chosen: type[Any] = TaxiPaths if cls is TaxiWorld and config.rides != "random" else cls
+        chosen: type[Any] = cls
+        if cls is TaxiWorld and config.rides != "random":
+            from worldbench.envs.taxi.kinds import TaxiMixture, TaxiPaths
+
+            chosen = TaxiPaths if len(config.shares) == 1 else TaxiMixture
         return object.__new__(chosen)
 
     def __init__(self, config: TaxiConfig, graph: Graph | None = None, held_out: HeldOut | None = None) -> None:
@@ -75,13 +78,3 @@ class TaxiWorld(RideWorld[TaxiConfig]):
         """The line of every world of rides, then the notes of the map reader for people."""
         notes = self._graph.report.get("notes")
         return super().summary(documents) + (f"; {notes}" if notes else "")
-
-
-class TaxiPaths(PathWorld[TaxiConfig], TaxiWorld):
-    """The taxi world with rides on shortest paths, or on shortest paths of random weightings of the map.
-
-    On the square of `TaxiWorld`, the ride from a to c is always `a c E S end`.
-    """
-
-    def weighting_count(self) -> int:
-        return self.config.weightings if self.config.rides == "noisy" else 0
