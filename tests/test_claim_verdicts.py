@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from worldbench.records.claims import Arm, Claim, load
 from worldbench.records.runs import Result
 from worldbench.records.variant import Variant
 
+SWEEPS = Path(__file__).resolve().parent.parent / "worldbench" / "settings" / "sweeps"
 SCORE = "valid_trajectories.arrives_sampled"
 
 
@@ -159,8 +161,8 @@ def test_arms_in_two_worlds_are_told_apart_by_the_world() -> None:
     )
     data = claim(a=random, b=shortest)
     records = [run("gpt", s, v) for s, v in enumerate(HIGH)]
-    records += [run("gpt", s, v, world={"rides": "shortest"}) for s, v in enumerate(LOW)]
-    records += [run("gpt", s, 0.0, world={"rides": "shortest", "max_moves": 99}) for s in range(5)]
+    records += [run("gpt", s, v, world={"rides": "shortest", "lengths": "0123"}) for s, v in enumerate(LOW)]
+    records += [run("gpt", s, 0.0, world={"rides": "shortest", "min_moves": 9}) for s in range(5)]
     (row,) = judge_records([data], records)
     assert (row.verdict, row.b) == ("reproduced", pytest.approx(np.mean(LOW)))
 
@@ -227,6 +229,10 @@ def test_the_table_at_equal_loss(loss: float, expected: float) -> None:
 # the claims that come with worldbench, and the command
 
 
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
 def test_shipped_claims_name_what_exists() -> None:
     claims = load()
     assert len(claims) >= 40
@@ -241,6 +247,14 @@ def test_shipped_claims_name_what_exists() -> None:
                 assert metrics[name].load().direction_of(score) != "none", c.name
         assert (c.effect is None) or c.expects == "equal" or (c.effect > 0) == (c.expects == "a higher"), c.name
         assert c.claim.endswith(".")
+        recipe = tomllib.loads((SWEEPS / f"{c.sweep}.toml").read_text(encoding="utf-8"))
+        grids = [recipe, *recipe.get("grid", [])]
+        trained = {name for grid in grids for name in _listed(grid.get("models", []))}
+        scored = {(arm.score or c.score).partition(".")[0] for arm in (c.a, c.b) if arm.model}
+        scored |= {"excess_loss"} if c.b.lookup else set()
+        assert recipe["worlds"] == c.world
+        assert scored <= set(recipe["eval"]["metrics"]), c.name
+        assert {Variant.parse(arm.model).model for arm in (c.a, c.b) if arm.model} - {"nextlat-rnn"} <= trained, c.name
     sources = {c.source.partition(" (")[0] for c in claims}
     assert {"NextLat", "Vafa et al. 2024", "Li et al. 2023", "Shai et al. 2024", "BST"} <= sources
     assert {c.world for c in claims} == {"taxi", "hmm", "path-star", "group", "countdown", "othello", "text"}

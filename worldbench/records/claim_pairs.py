@@ -62,16 +62,27 @@ def paired(claim: Claim, records: list[Result]) -> Paired:
             reason = why(of_arm(arm, inside), arm.score or claim.score) or "it has no table of the last tokens"
             out.reasons.append(f"no run of {arm.name} has {arm.score or claim.score}: {reason}")
             return out
-    varied = a.world.keys() | b.world.keys()
+    shared = _shared(claim, [scored[id(arm)] for arm in (a, b)])
     groups: dict[str, list[Result]] = defaultdict(list)
     for record in {id(r): r for arm in (a, b) for r in scored[id(arm)]}.values():
-        world = {k: v for k, v in record.world.items() if k not in varied}
+        world = record.world if shared is None else {k: record.world.get(k) for k in shared}
         groups[_key([world, record.config.get("data"), record.preset, record.identity.evaluation])].append(record)
     for group in groups.values():
         _split(claim, group, [budget.spent, lambda r: r.config.get("train"), _shape(claim)], out)
     if not out.pairs and not out.reasons:
         out.reasons.append(f"no runs of {a.name} and {b.name} agree in world, data, preset and evaluation")
     return out
+
+
+def _shared(claim: Claim, arms: list[list[Result]]) -> list[str] | None:
+    """The parts of the world's identity in which both arms agree: all (None), or, where the claim varies the world, the
+    parts that occur in both arms, but for the varied ones. Other parts belong to one of the worlds, such as the number
+    of weightings to noisy rides."""
+    varied = claim.a.world.keys() | claim.b.world.keys()
+    if not varied:
+        return None
+    ours, theirs = ({k for r in mine for k in r.world} for mine in arms)
+    return sorted((ours & theirs) - varied)
 
 
 def _split(claim: Claim, group: list[Result], keys: list[Callable[[Result], Any]], out: Paired) -> None:
