@@ -29,6 +29,7 @@ from worldbench.runs.prepared import Prepared, config_of, prepare
 from worldbench.runs.references import references
 from worldbench.runs.weights import at_step, complete, finished, fit, points, removed, train
 from worldbench.training.environment import environment
+from worldbench.training.loggers import NONE, opened, require
 
 if TYPE_CHECKING:
     from worldbench.runs.scoring import Scored
@@ -40,6 +41,8 @@ def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False,
 
     wait: waits for another process that works in the folder. redraw: draws the figures of a run that is done again.
     """
+    if prepared.job.trained:
+        require(prepared.job.groups["train"].log)
     job, folder = prepared.job, make_folder(prepared.folder(make_folder(out)))
     with lock(folder, wait=wait):
         result = result_path(folder, prepared.identity)
@@ -59,8 +62,18 @@ def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False,
                 model = train(prepared, folder, display) if job.trained else reference(prepared)
                 if not scored:
                     score_and_write(prepared, model, folder, result, display)
+                    send_scores(prepared, folder, result, display)
                 draw(folder, display, result)
     return result
+
+
+def send_scores(prepared: Prepared, folder: Path, result: Path, display: Display) -> None:
+    """Sends the scores of a trained run to the logger of its training."""
+    if not prepared.job.trained or prepared.job.groups["train"].log == NONE:
+        return
+    train = prepared.job.groups["train"]
+    with opened(train.log, folder, config_of(prepared.job), display.say) as logger:
+        logger.scores(read(result, Result).scores, train.steps)
 
 
 def one_training(prepared: Prepared, out: Path, display: Display, together: Together) -> None:

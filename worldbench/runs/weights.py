@@ -12,7 +12,7 @@ from worldbench.core.errors import Interrupted
 from worldbench.core.model import SequenceModel
 from worldbench.core.text import counted
 from worldbench.runs.display import Display
-from worldbench.runs.prepared import Prepared, make_objective
+from worldbench.runs.prepared import Prepared, config_of, make_objective
 from worldbench.settings.choice import in_processes
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def fit(prepared: Prepared, folder: Path, display: Display, together: Together |
     """Train what is missing of a run, alone or together with other processes. Returns the trained model."""
     from worldbench.baselines.trained import TrainedModel
     from worldbench.training.curve import named
+    from worldbench.training.loggers import NONE, opened
     from worldbench.training.parallel import ALONE
     from worldbench.training.trainer import Trainer
 
@@ -68,10 +69,15 @@ def fit(prepared: Prepared, folder: Path, display: Display, together: Together |
             f"train.row_tokens {config.row_tokens} is less than the longest document has input tokens "
             f"({world.input_length}): what is behind the end of a row is not trained on"
         )
-    with display.training(config.steps) as report:
+    sends = config.log if together.leads else NONE
+    with (
+        opened(sends, folder, config_of(job), display.say) as logger,
+        display.training(config.steps) as report,
+    ):
         trainer = Trainer(
-            world, objective, job.groups["data"], config, job.seed, folder, report=report, together=together
-        )
+            world, objective, job.groups["data"], config, job.seed, folder, report=report, together=together,
+            logger=logger,
+        )  # fmt: skip
         with stop_signals(trainer, ends=together.size > 1):
             trainer.train()
     return TrainedModel(objective, config.device)

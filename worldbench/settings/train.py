@@ -82,6 +82,9 @@ class TrainConfig:
     needs a C++ compiler on the CPU, or Triton on cuda."""
     log_every: int = field(default=10, metadata=EXECUTION)
     """Number of steps between the training losses in metrics.jsonl."""
+    log: Literal["none", "tensorboard", "wandb"] = field(default="none", metadata=EXECUTION)
+    """Also send training losses, learning curve and final scores to TensorBoard or Weights & Biases, in the folder of
+    the run. Each needs its package (extras `tensorboard`, `wandb`)."""
     save_every: float = field(default=30.0, metadata=EXECUTION)
     """Seconds between saves of the whole training state, from which a killed run continues."""
 
@@ -115,7 +118,7 @@ class TrainConfig:
             )
         if self.device == "mps":
             raise InputError("train.device 'mps' is refused: nobody has tested it yet; use cpu")
-        for name in ("optimizer", "schedule", "device", "products", "precision"):
+        for name in ("optimizer", "schedule", "device", "products", "precision", "log"):
             allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
             if getattr(self, name) not in allowed:
                 raise not_among(f"train.{name}", getattr(self, name), allowed)

@@ -23,12 +23,13 @@ from worldbench.core.files import make_folder, remove
 from worldbench.core.model import refuse_impossible
 from worldbench.core.text import counted
 from worldbench.core.world import Documents, World
-from worldbench.records.lines import EvalLine, TrainLine
+from worldbench.records.lines import EvalLine, Line, TrainLine
 from worldbench.settings.train import DataConfig, TrainConfig
 from worldbench.training import checkpoint, curve, training_log
 from worldbench.training.ahead import Ahead
 from worldbench.training.arithmetic import guard, resolve_device, resolve_products, set_up
 from worldbench.training.compiled import Compiled, toolchain
+from worldbench.training.loggers import Logger
 from worldbench.training.memory import automatic_parts
 from worldbench.training.optimizer import apply_gradients, learning_rate, make_optimizer, set_rates
 from worldbench.training.parallel import ALONE, Lost, Together
@@ -44,7 +45,7 @@ class Trainer:
     """Trains one objective in one run folder. It continues where an earlier process stopped.
 
     report: called at each logged step with (steps done, steps, losses, tokens, seconds). together: the processes that
-    train together; only one of them works in the folder.
+    train together; only one of them works in the folder, and sends to `logger`.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Trainer:
         *,
         report: Any = None,
         together: Together = ALONE,
+        logger: Logger | None = None,
     ) -> None:
         refuse_impossible(objective, world)
         self.device = resolve_device(config.device)
@@ -67,6 +69,7 @@ class Trainer:
             settled = replace(config, device=self.device)
             config = replace(config, accumulate=automatic_parts(world, objective, data, settled, seed).parts)
         self.world, self.config, self.folder, self.report, self.together = world, config, folder, report, together
+        self.logger = logger
         self.objective = objective.to(self.device)
         self.products = resolve_products(config.products, self.device, config.precision)
         use_products(self.objective, self.products)
@@ -172,6 +175,8 @@ class Trainer:
             done = self.together.share(done, self.objective, self.optimizer)
             if self.compiled:
                 self._compile()
+            if self.logger is not None:
+                self.logger.begin(done)
             started = saved = time.monotonic()
             for step in range(done, c.steps):
                 try:
@@ -187,7 +192,8 @@ class Trainer:
                     values = {name: float(v) for name, v in losses.items()}
                     self._check_finite(values, done)
                     if done % c.log_every == 0 or done == 1:
-                        log.write(TrainLine(step=done, loss=values, learning_rate=learning_rate(c, step)))
+                        rate = learning_rate(c, step)
+                        self._write(log, TrainLine(step=done, loss=values, learning_rate=rate))
                     if self.report is not None:
                         self.report(done, c.steps, values, self.tokens, now - started)
                 if point and not lost and not self.together.same(self.objective):
@@ -197,7 +203,7 @@ class Trainer:
                     )
                 if point and leads:
                     self._check_weights(done)
-                    log.write(self.evaluate(done))
+                    self._write(log, self.evaluate(done))
                     log.flush()
                     about = checkpoint.About(done, curve=log.curve)
                     checkpoint.save_weights(self.folder, about, self.objective)
@@ -213,6 +219,12 @@ class Trainer:
                     )
         if leads:
             remove(checkpoint.state_path(self.folder))
+
+    def _write(self, log: TrainingLog, line: Line) -> None:
+        """A line to metrics.jsonl, and then to the logger."""
+        log.write(line)
+        if self.logger is not None and self.together.leads:
+            self.logger.line(line)
 
     def _save(self, done: int, log: TrainingLog) -> None:
         """Save the whole training state after a step."""
