@@ -182,7 +182,7 @@ def test_one_process_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_village_is_where_the_map_holds_it(village_map: Path) -> None:
-    from worldbench.envs.taxi.config import VILLAGE
+    from worldbench.envs.taxi.regions import VILLAGE
     from worldbench.envs.taxi.world import TaxiWorld
     from worldbench.settings.resolve import resolve
 
@@ -199,7 +199,7 @@ def test_the_village_is_where_the_map_holds_it(village_map: Path) -> None:
 def test_auto_without_a_network_is_announced_and_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from worldbench.envs.taxi.config import VILLAGE
+    from worldbench.envs.taxi.regions import VILLAGE
 
     monkeypatch.setattr("worldbench.envs.taxi.download.fetch_soon", lambda: "there is no network")
     short = ["--eval.trials", "5", "--eval.documents", "5", "--eval.reconstruction_rides", "5", "--out", str(tmp_path)]

@@ -121,7 +121,7 @@ def test_an_hour_and_eight_minutes() -> None:
 @pytest.mark.parametrize("name", ["gpt", "nextlat", "gpt-compiled", "nextlat-compiled"])
 def test_the_measured_times_are_those_of_the_records(name: str) -> None:
     record = read(RESULTS / f"forecast-{name}.json", Forecast)
-    model, how = (name.split("-") + ["plain"])[:2]
+    model, how = [*name.split("-"), "plain"][:2]
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| {model}, {how}"))
     step, rate, share, memory, minutes = (float(cell.split()[0].rstrip("%")) for cell in row.split("|")[2:-1])
     measured, steps = record.measured, preset_values("taxi", model, "standard")["train"]["steps"]

@@ -15,8 +15,9 @@ from graphml_files import document, load, saved
 
 from worldbench.core.errors import InputError
 from worldbench.envs.taxi import download
-from worldbench.envs.taxi.config import VILLAGE, TaxiConfig
+from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map, manhattan_ready, resolve_auto, settle
+from worldbench.envs.taxi.regions import VILLAGE
 
 # The download, with a stand-in for osmnx
 

@@ -8,9 +8,10 @@ import pytest
 from worldbench.core.graph import Graph
 from worldbench.envs.rides.controls import counter_accuracy
 from worldbench.envs.taxi import plan_facts, street_plan
-from worldbench.envs.taxi.config import VILLAGE, TaxiConfig
+from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.crossings import Line, draw, named
 from worldbench.envs.taxi.maps import load_map, settle
+from worldbench.envs.taxi.regions import VILLAGE
 from worldbench.envs.taxi.streets import DIRECTIONS, distance
 from worldbench.envs.taxi.world import TaxiWorld
 

@@ -11,9 +11,10 @@ from sample_records import result_of
 
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
-from worldbench.envs.taxi.config import VILLAGE, TaxiConfig
+from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map, settle
 from worldbench.envs.taxi.moves import village
+from worldbench.envs.taxi.regions import VILLAGE
 from worldbench.envs.taxi.streets import Streets
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.runs.display import Display

@@ -9,9 +9,6 @@ from worldbench.core.options import FILE, LATER
 from worldbench.envs.rides.config import RideConfig
 from worldbench.envs.rides.weightings import MOST
 
-VILLAGE = "50@40.7355,-74.0000"
-"""Greenwich Village. On the map of March 2025, 43 of its intersections, with 75 moves, can all reach each other."""
-
 KINDS = ("random", "shortest", "noisy")
 """The kinds of rides."""
 
@@ -29,7 +26,7 @@ class TaxiConfig(RideConfig):
     """The part of the map to use. `all`: the whole map. `N@lat,lon`: the N intersections nearest to a point (on a
     generated city or a map in meters: `N@east,north`). `south,west,north,east`: a box in degrees. `village`: Greenwich
     Village if the map contains it, otherwise about 50 intersections around the middle of the map; if the map is small,
-    generated or a table: the whole map."""
+    generated or a table: the whole map. `village:N`: the same with N instead of 50 intersections."""
     city_seed: int = 0
     """Seed of the generated city. Used by `city:N` only."""
     rides: str = field(default="random", metadata=LATER)

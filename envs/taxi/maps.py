@@ -10,11 +10,11 @@ from pathlib import Path
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
 from worldbench.envs.taxi import street_plan, table_maps
-from worldbench.envs.taxi.config import VILLAGE, TaxiConfig
+from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.moves import build, village
 from worldbench.envs.taxi.positions import read_positions
 from worldbench.envs.taxi.reading import quoted
-from worldbench.envs.taxi.regions import Nearest, parse_region
+from worldbench.envs.taxi.regions import Nearest, named_village, parse_region
 from worldbench.envs.taxi.streets import Streets
 
 
@@ -54,18 +54,18 @@ def settle(config: TaxiConfig) -> tuple[TaxiConfig, str]:
     middle of the map. Raises InputError for a malformed region, and for a map that must be read for this but cannot be
     read.
     """
-    asked = config.region.strip() == "village"
-    if not asked:
+    greenwich = named_village(config.region)
+    if greenwich is None:
         parse_region(config.region)  # refuse a misspelled region before a download
         return resolve_auto(config)
-    config, announcement = resolve_auto(replace(config, region=VILLAGE))
+    config, announcement = resolve_auto(replace(config, region=greenwich))
     if announcement or config.map in ("manhattan", street_plan.NAME):
         return config, announcement
     if config.map.startswith("city:") or table_maps.is_table(config.map):
         return replace(config, region="all"), ""
     streets = _streets(config)
-    region = village(streets, VILLAGE)
-    return replace(config, region=region), "" if region == VILLAGE else _village_elsewhere(streets.name, region)
+    region = village(streets, greenwich)
+    return replace(config, region=region), "" if region == greenwich else _village_elsewhere(streets.name, region)
 
 
 def _village_elsewhere(name: str, region: str) -> str:

@@ -25,7 +25,15 @@ import numpy as np
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph, largest_component
 from worldbench.core.text import counted
-from worldbench.envs.taxi.regions import FEWEST_PLACES, FEWEST_WHOLE, Part, around_the_middle, cut, parse_region
+from worldbench.envs.taxi.regions import (
+    FEWEST_PLACES,
+    FEWEST_WHOLE,
+    Nearest,
+    Part,
+    around_the_middle,
+    cut,
+    parse_region,
+)
 from worldbench.envs.taxi.streets import DIRECTIONS, Streets, bearing, project, sector
 
 WHOLE_RULE = "the shorter street of one sector stays, then the smaller target"
@@ -108,14 +116,15 @@ def village(streets: Streets, known: str) -> str:
     streets = _ordered(streets)
     part, _ = _connected(streets, resolve(streets)[0], whole=False)
     wanted = parse_region(known)
-    if wanted is not None and streets.globe:
+    assert isinstance(wanted, Nearest)
+    if streets.globe:
         try:
             cut(part, wanted, known)
         except InputError:  # the map does not cover the region, or has too few intersections there
             pass
         else:
             return known
-    return around_the_middle(part)
+    return around_the_middle(part, wanted.count)
 
 
 def _connected(streets: Streets, kept: np.ndarray, whole: bool) -> tuple[Part, dict[str, int | str]]:

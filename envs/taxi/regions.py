@@ -22,12 +22,13 @@ FEWEST_WHOLE = 2
 """Fewest places of a map that is read `whole`, not reduced to its strongly connected part."""
 OUTSIDE_METRES = 1_000.0
 """Largest distance of the point of a region from the bounding box of the map, in meters."""
-REGION_FORMS = (
-    "'all', 'village', 'N@lat,lon' (on a city or a map in meters 'N@east,north') or 'south,west,north,east' in degrees"
-)
-VILLAGE_HOLDS, VILLAGE_KEEPS = 50, 40
-"""Number of intersections of a village around the middle of a map, and how many of them must be able to reach each
-other. For Greenwich Village these numbers are 50 and 43."""
+REGION_FORMS = "'all', 'village', 'village:N', 'N@lat,lon' (on a city or a map in meters 'N@east,north') or 'south,west,north,east' in degrees"
+VILLAGE_HOLDS, VILLAGE_KEEPS = 50, 0.8
+"""Number of intersections of a village around the middle of a map, and which share of them must be able to reach each
+other. For Greenwich Village these are 50, and 43 of 50."""
+VILLAGE_POINT = "40.7355,-74.0000"
+VILLAGE = f"{VILLAGE_HOLDS}@{VILLAGE_POINT}"
+"""Greenwich Village. On the map of March 2025, 43 of its intersections, with 75 moves, can all reach each other."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,12 @@ class Part:
         if len(rows):
             held[held] = largest_component(len(rows), row[self.source[both]], row[self.target[both]])
         return held
+
+
+def named_village(text: str) -> str | None:
+    """The region in Greenwich Village that `village` or `village:N` names, as `N@lat,lon`; None for another text."""
+    match = re.fullmatch(r"village(?::([0-9]{1,9}))?", text.strip(), re.ASCII)
+    return f"{int(match[1] or VILLAGE_HOLDS)}@{VILLAGE_POINT}" if match else None
 
 
 def parse_region(text: str) -> Nearest | Box | None:
@@ -151,14 +158,14 @@ def _nearest(streets: Streets, where: np.ndarray, region: Nearest, text: str) ->
     return np.argsort(away, kind="stable")[: region.count]
 
 
-def around_the_middle(part: Part) -> str:
-    """The text of a region of about 50 intersections around the middle of the map; `all` for a small map.
+def around_the_middle(part: Part, holds: int) -> str:
+    """The text of a region of about `holds` intersections around the middle of the map; `all` for a small map.
 
     The middle is the mean of the positions, rounded to about 11 meters. The region grows in steps of a tenth until
-    at least 40 of its intersections can all reach each other. The result depends on the map alone.
+    `VILLAGE_KEEPS` of `holds` intersections can all reach each other. The result depends on the map alone.
     """
     streets, where = part.streets, np.flatnonzero(part.inside)
-    if len(where) <= VILLAGE_HOLDS:
+    if len(where) <= holds:
         return "all"
     east, north = streets.position[where].T
     middle_north = math.fsum(north) / len(where)
@@ -172,9 +179,9 @@ def around_the_middle(part: Part) -> str:
         point = np.array([[float(first), float(second)]])
     position = streets.position[where]
     order = np.argsort(distance(np.broadcast_to(point, position.shape), position, globe=streets.globe), kind="stable")
-    count = VILLAGE_HOLDS
+    count = holds
     while count < len(where):
-        if part.largest(where[order[:count]]).sum() >= VILLAGE_KEEPS:
+        if part.largest(where[order[:count]]).sum() >= VILLAGE_KEEPS * holds:
             return f"{count}@{first},{second}"
         count += max(5, count // 10)
     return "all"
