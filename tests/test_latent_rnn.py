@@ -195,7 +195,7 @@ METRICS = [entry.name for entry in metrics]
 
 
 def nextlat_of(out: Path) -> Path:
-    (folder,) = out.glob("taxi-nextlat-quick-*")
+    (folder,) = out.glob("taxi-nextlat-small-*")
     return folder
 
 

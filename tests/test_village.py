@@ -134,6 +134,6 @@ def test_the_default_preset_runs_on_a_map_from_elsewhere(tmp_path: Path, capsys:
     assert "--env.region 50@52.5055,13.4055" in record.command
 
     asked = ["--env.map", str(path), "--env.region", "50@52.5055,13.4055", *short]
-    prepared = prepare(resolve("taxi", "oracle", preset="quick", seed=0, options=asked), Display())
+    prepared = prepare(resolve("taxi", "oracle", preset="small", seed=0, options=asked), Display())
     assert record.identity.training == prepared.training
     assert "Greenwich" not in capsys.readouterr().err

@@ -22,7 +22,10 @@ FEWEST_WHOLE = 2
 """Fewest places of a map that is read `whole`, not reduced to its strongly connected part."""
 OUTSIDE_METRES = 1_000.0
 """Largest distance of the point of a region from the bounding box of the map, in meters."""
-REGION_FORMS = "'all', 'village', 'village:N', 'N@lat,lon' (on a city or a map in meters 'N@east,north') or 'south,west,north,east' in degrees"
+REGION_FORMS = (
+    "'all', 'village', 'village:N', 'N@lat,lon' (on a city or a map in meters 'N@east,north') or "
+    "'south,west,north,east' in degrees"
+)
 VILLAGE_HOLDS, VILLAGE_KEEPS = 50, 0.8
 """Number of intersections of a village around the middle of a map, and which share of them must be able to reach each
 other. For Greenwich Village these are 50, and 43 of 50."""
