@@ -24,8 +24,9 @@ def add_arguments(parser: Parser) -> None:
         help="result files (with --matched: trace files), or folders that hold them",
     )  # fmt: skip
     add(
-        "--matched", metavar="LOSS",
-        help="compare both models at the same loss, such as excess_loss.kl: the lowest that both reach in their traces",
+        "--matched", metavar="LOSS|steps|tokens|compute",
+        help="compare both models, from their traces, at the same loss, such as excess_loss.kl: the lowest that both "
+        "reach; or after equal steps, tokens or operations of training: the most that both have",
     )  # fmt: skip
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",

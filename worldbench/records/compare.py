@@ -3,7 +3,8 @@
 Only results with the same world, data, evaluation and metric versions are paired. Both models see the same data in the
 same order for a seed, so a paired test is used. The tests and verdicts are in `compare_verdicts.py`. With fewer than
 three shared seeds there is no verdict. A model with infinite scores is worse (for a loss), in words and without a test.
-Scores that do not depend on the trained weights are left out. Comparison at equal loss is in `matched.py`.
+Scores that do not depend on the trained weights are left out. Comparison at equal loss is in `matched.py`,
+after equal training in `matched_amount.py`.
 """
 
 from __future__ import annotations
@@ -23,8 +24,16 @@ from worldbench.records.directions import direction_of, is_outcome, same_for_all
 from worldbench.records.extremes import verdict as in_words
 from worldbench.records.finding import find
 from worldbench.records.matched import Matched, at_matched_loss, load_traces
+from worldbench.records.matched_amount import (
+    AMOUNTS,
+    at_matched_amount,
+    counted_operations,
+    same_rows,
+    steps,
+    tokens,
+)  # fmt: skip
 from worldbench.records.missing import why
-from worldbench.records.runs import Result
+from worldbench.records.runs import Result, Trace
 from worldbench.records.scores import value_of
 from worldbench.records.variant import Variant, distinct_labels
 
@@ -46,8 +55,9 @@ def compare(
     a, b: names of models, with options if the results have several variants (`Variant`). columns: `metric` or
     `metric.score`; None: the primary score of every metric. margin: also test whether the models are equivalent within
     this margin, in units of the score. matched: a loss, such as `excess_loss.kl`, at which the models are compared,
-    from the traces of their runs. say: called with a line for each file below a folder that could not be read and was
-    left out. Raises InputError if there is nothing to pair, or if it is not clear what to pair.
+    from the traces of their runs; or "steps", "tokens" or "compute", after equal amounts of training. say: called with
+    a line for each file below a folder that could not be read and was left out. Raises InputError if there is nothing
+    to pair, or if it is not clear what to pair.
     """
     if a == b:
         raise InputError(f"a comparison needs two models, not {a!r} twice")
@@ -74,7 +84,10 @@ def compare(
     wanted = [leaderboard.whole_name(paired, c) for c in columns] if columns else _shown(paired)
     left_out = {c: "it does not depend on the trained weights" for c in wanted if same_for_all(c)}
     pairs = [Matched(ours, theirs, "") for ours, theirs in both]
-    if matched is not None and traces is not None:
+    if matched in AMOUNTS and traces is not None:
+        of = {id(record): trace for record, trace in zip(records, traces)}
+        pairs = [_at_amount(both_runs, of, matched, paths) for both_runs in both]
+    elif matched is not None and traces is not None:
         loss = leaderboard.whole_name(paired, matched)
         of = {id(record): trace for record, trace in zip(records, traces)}
         pairs = []
@@ -96,6 +109,18 @@ def compare(
         if (draft := _draft(two, pair, arm, column)) is not None
     ]
     return sorted(judged(drafts, margin), key=lambda r: (r.world, r.arm))
+
+
+def _at_amount(
+    both: tuple[dict[int, Result], dict[int, Result]], of: dict[int, Trace], what: str, paths: list[Path]
+) -> Matched:
+    """Both models after equal steps, tokens or operations."""
+    ours, theirs = ({seed: of[id(r)] for seed, r in mine.items()} for mine in both)
+    if what == "tokens":
+        for seed in ours.keys() & theirs.keys():
+            same_rows(ours[seed], theirs[seed])
+    per_step = {"steps": steps, "tokens": tokens}.get(what) or counted_operations(paths)
+    return at_matched_amount(ours, theirs, what, per_step)
 
 
 def _shown(records: list[Result]) -> list[str]:
@@ -193,7 +218,8 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         fields["version"] = None
         fields["verdict"], values = f"not paired: different versions of the metric {name}", []
     elif len(values) < len(seeds):
-        unmatched = " at the matched loss" if None in fields.get("levels", ()) else ""
+        of = pair.column if "." not in pair.column else "loss"
+        unmatched = f" at the matched {of}" if None in fields.get("levels", ()) else ""
         if not unmatched:
             sides = ((two[0], ours), (two[1], theirs))
             reasons = {variant.label: why([mine[s] for s in seeds], column) for variant, mine in sides}

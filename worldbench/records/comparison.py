@@ -30,10 +30,10 @@ class Comparison:
     verdict. test: "paired t", or "Fisher" for outcomes that are 0 or 1; then solved_a, solved_b have the seeds.
     detectable: the smallest true difference that these seeds show with probability 80%; None if they show none, and
     without a verdict. p_equivalent: p value of the hypothesis that the models differ by `margin` or more,
-    Holm-adjusted. unpaired: seeds that only one model has. matched: the loss at which the models are compared. levels:
-    its value for each shared seed. steps_a, steps_b: training steps at which the runs reach it. tuned_a, tuned_b:
-    trials x seeds of tuning, "-" for none. version: of the metric; None if the models have different ones. missing:
-    model -> why it lacks the score.
+    Holm-adjusted. unpaired: seeds that only one model has. matched: the loss at which the models are compared, or
+    "steps", "tokens" or "compute". levels: its value for each shared seed. steps_a, steps_b: training steps at which
+    the runs reach it. tuned_a, tuned_b: trials x seeds of tuning, "-" for none. version: of the metric; None if the
+    models have different ones. missing: model -> why it lacks the score.
     """
 
     world: str
@@ -126,18 +126,26 @@ def _levels(rows: list[Comparison]) -> list[str]:
     for r in rows:
         if not r.matched:
             continue
+        amount = "." not in r.matched
         lost = "one of them is below the other's least loss from its first checkpoint, or has no finite loss"
+        lost = "the first checkpoint of one of them is beyond the end of the other" if amount else lost
         seeds = [
             f"seed {seed} not matched ({lost})"
             if level is None or at is None or bt is None
-            else f"seed {seed} {level:.3g} (steps {at:.0f} and {bt:.0f})"
+            else f"seed {seed} {_level(level, amount)} (steps {at:.0f} and {bt:.0f})"
             for seed, level, at, bt in zip(r.seeds, r.levels, r.steps_a, r.steps_b)
         ]
         known = [level for level in r.levels if level is not None]
-        mean = f"; mean {sum(known) / len(known):.3g}" if known else ""
+        mean = f"; mean {sum(known) / len(known):.3g}" if known and not amount else ""
+        named = {"steps": "steps", "tokens": "tokens", "compute": "operations of training"}
         least = f"matched at the least {r.matched} that both reach"
+        least = f"matched at the most {named[r.matched]} that both have" if amount else least
         out.setdefault(f"{_where(r)}: {least}: {', '.join(seeds)}{mean}")
     return list(out)
+
+
+def _level(level: float, amount: bool) -> str:
+    return f"{level:,.0f}" if amount and level < 1e9 else f"{level:.3g}"
 
 
 def _power(rows: list[Comparison]) -> list[str]:

@@ -77,8 +77,8 @@ def at_matched_loss(ours: dict[int, Trace], theirs: dict[int, Trace], column: st
         level = max(min(a), min(b))
         places = (crossing(a, level), crossing(b, level))
         both = None not in places
-        out.ours[seed], first = _at(ours[seed], places[0] if both else None)
-        out.theirs[seed], second = _at(theirs[seed], places[1] if both else None)
+        out.ours[seed], first = scores_at(ours[seed], places[0] if both else None)
+        out.theirs[seed], second = scores_at(theirs[seed], places[1] if both else None)
         out.levels[seed], out.steps[seed] = level if both else None, (first, second)
     return out
 
@@ -114,7 +114,7 @@ def crossing(loss: list[float], level: float) -> tuple[int, float] | None:
     return i, math.log(loss[i - 1] / level) / math.log(loss[i - 1] / loss[i])
 
 
-def _at(record: Trace, place: tuple[int, float] | None) -> tuple[Result, float | None]:
+def scores_at(record: Trace, place: tuple[int, float] | None) -> tuple[Result, float | None]:
     """The scores at a place between two checkpoints, without intervals, and the step; no values for no place."""
     points = record.trace
     if place is None:
