@@ -97,10 +97,12 @@ def test_every_metric_answers_or_says_why_not(name: str) -> None:
         answers_of(world, Oracle(world))
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize("name", [*WORLDS, "taxi shortest"])
 def test_every_exception_names_a_statement(name: str) -> None:
     chosen = {metric: metrics[metric].load() for metric in metrics.names()}
-    for key in made(name, tiny_env(name)).exceptions:
+    name, *kind = name.split()
+    env = dataclasses.replace(tiny_env(name), rides=kind[0]) if kind else tiny_env(name)
+    for key in made(name, env).exceptions:
         statement, subject = key.split(" ")
         metric, score = statement.split(".", 1)
         about = {d.score for d in chosen[metric].damage if d.effect(subject) != "any"}

@@ -60,6 +60,11 @@ class HeldOut:
         """bool, of the broadcast shape: is (place, destination) held out?"""
         return (self.threshold(place, destination) < self.share) & (place != destination)
 
+    def count(self, n: int) -> int:
+        """How many pairs of n places are held out."""
+        place = np.arange(n)
+        return sum(int(self.holds(place[low : low + ROWS, None], place[None, :]).sum()) for low in range(0, n, ROWS))
+
 
 def goals_ahead(
     graph: Graph, min_moves: int, max_moves: int, held_out: HeldOut, low: int = 0, high: int | None = None
@@ -151,10 +156,7 @@ def no_rides(
     change = "change env.min_moves and env.max_moves, or env.held_out_share"
     what = "pair (origin, destination)" if held_out.kind == "pairs" else "state (place, destination)"
     if n <= MOST_PLACES:
-        place = np.arange(n)
-        held = sum(
-            int(held_out.holds(place[low : low + ROWS, None], place[None, :]).sum()) for low in range(0, n, ROWS)
-        )
+        held = held_out.count(n)
         possible = int(drawable(graph, min_moves, max_moves, held_out, split).sum())
         if split == "test" and not held:
             return InputError(

@@ -17,7 +17,7 @@ from worldbench.core.graph import Graph
 MILLIMETERS = 1000.0
 NO_MOVE = -1
 MOST = 64
-"""Most weightings of one world: the state of a ride marks weightings as bits of a uint64."""
+"""Most weightings of one world: the key of a state has one bit of 64 for each."""
 
 
 def lengths(graph: Graph) -> np.ndarray:

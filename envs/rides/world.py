@@ -58,10 +58,12 @@ class RideWorld(Automaton[RideStates], Generic[C]):
     Attributes:
         place_words: the singular and the plural for a place of the map, for people.
         dropped: by key of the map's report, the singular and the plural of what reading the map left out.
+        kind_exceptions: statements of metrics that do not hold for this kind of rides (`World.exceptions`).
     """
 
     place_words: ClassVar[tuple[str, str]]
     dropped: ClassVar[dict[str, tuple[str, str]]]
+    kind_exceptions: ClassVar[dict[str, str]] = {}
 
     def __init__(self, config: C, graph: Graph, held_out: HeldOut | None = None) -> None:
         """held_out: None makes the rule from the options and the map."""
@@ -74,7 +76,7 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             end=END,
             actions=(*range(FIRST_DIRECTION, self.first_place), END),
         )
-        self.exceptions = LARGE if graph.n_places >= LARGE_MAP else {}
+        self.exceptions = self.kind_exceptions | (LARGE if graph.n_places >= LARGE_MAP else {})
         self.prompt_length = 2
         self.longest = config.max_moves + 1
         self.context = self.prompt_length + self.longest
@@ -97,10 +99,10 @@ class RideWorld(Automaton[RideStates], Generic[C]):
     def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
         origin, destination, moves, directions = self.walker.rides(seed, split, start, count)
         tokens = np.zeros((count, self.context), np.int32)
-        tokens[:, 0] = origin + self.first_place
-        tokens[:, 1] = destination + self.first_place
-        step = np.arange(self.config.max_moves)[None, :]
-        tokens[:, 2:-1] = np.where(step < moves[:, None], directions + np.int32(FIRST_DIRECTION), PAD)
+        tokens[:, :2] = np.stack([origin, destination], axis=1) + self.first_place
+        tokens[:, 2:-1] = np.where(
+            np.arange(self.config.max_moves)[None, :] < moves[:, None], directions + np.int32(FIRST_DIRECTION), PAD
+        )
         tokens[np.arange(count), 2 + moves] = END
         return Documents(tokens, (moves + 3).astype(np.int32), np.full(count, 2, np.int32))
 
@@ -109,18 +111,16 @@ class RideWorld(Automaton[RideStates], Generic[C]):
 
         Returns tokens int32 [N, 2] and lengths int32 [N]; N is below `count` if there are no more pairs.
         """
-        n = self._graph.n_places
-        place = np.arange(n)
-        held = int(self.held_out.holds(place[:, None], place[None, :]).sum()) if n <= MOST_COUNTED else n * n
-        wanted = min(count, held)
+        n, counted_pairs = self._graph.n_places, self._graph.n_places <= MOST_COUNTED
+        wanted = min(count, self.held_out.count(n)) if counted_pairs else count
         found, block, fruitless = self._found.get(seed, (np.empty(0, np.int64), 0, 0))
         while len(found) < wanted and fruitless < 50:
+            if fruitless and counted_pairs and len(found) >= self._test_pairs:
+                break  # the other pairs have no ride
             origin, destination, _, _ = self.walker.rides(seed, "test", block * PROMPT_BLOCK, PROMPT_BLOCK)
             both = np.concatenate([found, origin * n + destination])
             _, first = np.unique(both, return_index=True)
             fruitless = fruitless + 1 if len(first) == len(found) else 0
-            if fruitless == 1 and n <= MOST_COUNTED:  # do not search for pairs that have no ride
-                wanted = min(wanted, int(self.walker.drawable("test").sum()))
             found = both[np.sort(first)]
             block += 1
         self._found = {seed: (found, block, fruitless)}
@@ -128,14 +128,17 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         tokens = np.stack([pairs // n, pairs % n], axis=1) + self.first_place
         return tokens.astype(np.int32), np.full(len(pairs), 2, np.int32)
 
+    @cached_property
+    def _test_pairs(self) -> int:
+        """The number of possible prompts."""
+        return int(self.walker.drawable("test").sum())
+
     def start(self, tokens: np.ndarray, lengths: np.ndarray) -> RideStates:
         n = self._graph.n_places
         ends = tokens[:, :2].astype(np.int64) - self.first_place
         good = ((ends >= 0) & (ends < n)).all(1) & (lengths == 2)
-        ends = np.where(good[:, None], ends, 0)
-        return RideStates(
-            ends[:, 0], ends[:, 1], np.zeros(len(tokens), np.int64), np.where(good, OPEN, ILLEGAL).astype(np.int8)
-        )
+        ends, status = np.where(good[:, None], ends, 0), np.where(good, OPEN, ILLEGAL).astype(np.int8)
+        return RideStates(ends[:, 0], ends[:, 1], np.zeros(len(tokens), np.int64), status)
 
     def step(self, states: RideStates, tokens: np.ndarray) -> RideStates:
         column = self._column[tokens]
@@ -328,9 +331,9 @@ class RideWorld(Automaton[RideStates], Generic[C]):
     def card(self, documents: int) -> dict[str, Any]:
         g, (low, high) = self._graph, (self.config.min_moves, self.config.max_moves)
         degree = (g.successor >= 0).sum(1)
-        rule = {"pairs": "(origin, destination) pairs", "states": f"({self.place_words[0]}, destination) states"}[
-            self.held_out.kind
-        ]
+        held = "(origin, destination) pairs"
+        if self.held_out.kind == "states":
+            held = f"({self.place_words[0]}, destination) states"
         return {
             "map": g.name,
             "map_digest": g.digest,
@@ -339,7 +342,7 @@ class RideWorld(Automaton[RideStates], Generic[C]):
             "out_degree": {str(k): int((degree == k).sum()) for k in np.unique(degree)},
             "ride_moves": [low, high],
             "vocabulary": len(self.vocabulary),
-            "held_out": f"{self.held_out.share:.3g} of the {rule}, by a salted hash of the map and the pair",
+            "held_out": f"{self.held_out.share:.3g} of the {held}, by a salted hash of the map and the pair",
             "rides": documents,
             "rides_per_pair": documents / g.n_places**2,
             "visits_per_state": documents * (self._mean_moves() + 1) / g.n_places**2,
