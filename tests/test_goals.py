@@ -13,7 +13,7 @@ from test_rides_and_law import every_ride, world
 from worldbench.core.abilities import HasGoals
 from worldbench.core.streams import generator
 from worldbench.core.world import Documents, States
-from worldbench.envs.rides.world import RideStates
+from worldbench.envs.rides.states import RideStates
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.goal_pairs import with_goals

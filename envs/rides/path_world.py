@@ -17,8 +17,9 @@ from worldbench.envs.rides.goals import one_of
 from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.path_rides import PathRides
 from worldbench.envs.rides.path_trees import PathTrees
+from worldbench.envs.rides.states import RideStates
 from worldbench.envs.rides.weightings import MOST
-from worldbench.envs.rides.world import RideStates, RideWorld
+from worldbench.envs.rides.world import RideWorld
 
 ROWS = 1 << 18
 """Paths that are followed together, to limit memory."""

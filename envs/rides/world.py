@@ -5,7 +5,7 @@ Shape letters: N rows, P prompt tokens, A actions (the directions of the map, th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from worldbench.core.graph import Graph
 from worldbench.core.text import counted
-from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton, Documents, States, Vocabulary
+from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Automaton, Documents, Vocabulary
 from worldbench.envs.rides import controls, stopping
 from worldbench.envs.rides.config import RideConfig
 from worldbench.envs.rides.distances import Distances
@@ -21,6 +21,7 @@ from worldbench.envs.rides.goals import Goals, one_of
 from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.law import LawTable, blind_weights
 from worldbench.envs.rides.source import RideSource
+from worldbench.envs.rides.states import RideStates
 from worldbench.envs.rides.walker import Walker
 
 PAD, END, FIRST_DIRECTION = 0, 1, 2
@@ -28,19 +29,6 @@ PROMPT_BLOCK = 4096
 """Test rides that are drawn together when prompts are collected."""
 MOST_COUNTED = 2000
 """Largest map, in places, on which the number of possible prompts is computed."""
-
-
-@dataclass
-class RideStates(States):
-    """place, destination, moves (made so far): int64 [N]; status (the outcome): int8 [N].
-
-    After `end` or an illegal token, a state does not change any more.
-    """
-
-    place: np.ndarray
-    destination: np.ndarray
-    moves: np.ndarray
-    status: np.ndarray
 
 
 C = TypeVar("C", bound=RideConfig)
@@ -100,9 +88,8 @@ class RideWorld(Automaton[RideStates], Generic[C]):
         origin, destination, moves, directions = self.walker.rides(seed, split, start, count)
         tokens = np.zeros((count, self.context), np.int32)
         tokens[:, :2] = np.stack([origin, destination], axis=1) + self.first_place
-        tokens[:, 2:-1] = np.where(
-            np.arange(self.config.max_moves)[None, :] < moves[:, None], directions + np.int32(FIRST_DIRECTION), PAD
-        )
+        step = np.arange(self.config.max_moves)[None, :]
+        tokens[:, 2:-1] = np.where(step < moves[:, None], directions + np.int32(FIRST_DIRECTION), PAD)
         tokens[np.arange(count), 2 + moves] = END
         return Documents(tokens, (moves + 3).astype(np.int32), np.full(count, 2, np.int32))
 
