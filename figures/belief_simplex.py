@@ -75,7 +75,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             axis.set_aspect("equal")
         if plane == "components":
             axes[0].set_ylabel("second principal component")
-        _frame(axes[0], true, probed, plane)
+        frame(axes[0], true, probed, plane)
         if title:
             figure.suptitle(literal(title), fontsize=9, color=INK)
         paths = save(figure, stem)
@@ -91,7 +91,7 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     ]
 
 
-def _frame(axis: Any, true: np.ndarray, probed: np.ndarray, plane: str) -> None:
+def frame(axis: Any, true: np.ndarray, probed: np.ndarray, plane: str) -> None:
     """Limits of the axes: all true points, and probed points except the outermost hundredth, so that a single distant
     prefix does not shrink the picture."""
     low, high = np.quantile(probed, 0.01, axis=0), np.quantile(probed, 0.99, axis=0)

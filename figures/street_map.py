@@ -97,7 +97,7 @@ def draw(evidence: Path, out: Path, *, title: str = "", box: Box | None = None) 
     """
     data = load(evidence)
     metres = data["metres"]
-    black, red = _black(data), red_streets(data)
+    black, red = black_streets(data), red_streets(data)
     whole = padded(np.concatenate([metres, red.points()]))
     part = box or _densest(metres, red, whole)
     ends, rides = wrong_ends.wrong_ends(data), wrong_ends.Counts.of(data)
@@ -139,7 +139,8 @@ def load(path: Path) -> dict[str, np.ndarray]:
     return files.read(path, NEEDED, {**OPTIONAL, "moves": moves})
 
 
-def _black(data: dict[str, np.ndarray]) -> Drawn:
+def black_streets(data: dict[str, np.ndarray]) -> Drawn:
+    """The true streets that rides use."""
     edges = data["edges"][data["black"]]
     start, stop = data["metres"][edges[:, 0]], data["metres"][edges[:, 1]]
     return Drawn(edges[:, :2], edges[:, 2], data["uses"][data["black"]], start, (start + stop) / 2, stop)
@@ -267,7 +268,7 @@ def draw_lines(axes: Axes, edges: Drawn, color: str, width: float) -> None:
     )
 
 
-def draw_curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
+def draw_curves(axes: Axes, edges: Drawn, width: float, head: float, color: str = RED) -> None:
     """Red streets as one path of quadratic curves, each with an arrowhead of `head` meters at its end."""
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Outline
@@ -277,7 +278,7 @@ def draw_curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
     points = np.stack([edges.start, edges.control, edges.stop], axis=1).reshape(-1, 2)
     codes = np.tile([Outline.MOVETO, Outline.CURVE3, Outline.CURVE3], len(edges.ends))
     axes.add_patch(
-        PathPatch(Outline(points, codes), fill=False, edgecolor=RED, linewidth=width, capstyle="round", zorder=3)
+        PathPatch(Outline(points, codes), fill=False, edgecolor=color, linewidth=width, capstyle="round", zorder=3)
     )
     along = edges.stop - edges.control  # a quadratic curve arrives along this line
     size = np.hypot(*along.T)[:, None]
@@ -288,7 +289,7 @@ def draw_curves(axes: Axes, edges: Drawn, width: float, head: float) -> None:
         [edges.stop, back + across * head * 0.38, back - across * head * 0.38, edges.stop], axis=1
     ).reshape(-1, 2)
     codes = np.tile([Outline.MOVETO, Outline.LINETO, Outline.LINETO, Outline.CLOSEPOLY], len(edges.ends))
-    axes.add_patch(PathPatch(Outline(corners, codes), facecolor=RED, edgecolor="none", zorder=4))
+    axes.add_patch(PathPatch(Outline(corners, codes), facecolor=color, edgecolor="none", zorder=4))
 
 
 def legend_line(figure: Figure, left: float, y: float, text: str, color: str | None) -> None:

@@ -39,6 +39,7 @@ _RC: dict[Any, Any] = {
     "legend.frameon": False,
     "savefig.dpi": 200,
     "svg.hashsalt": "worldbench",
+    "pdf.fonttype": 42,  # TrueType, which publishers take
 }
 
 
@@ -113,12 +114,20 @@ def save(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
-def picture(figure: Figure, kind: Literal["png", "svg"]) -> bytes:
-    """The file of a figure, without a date and the name of a program."""
-    buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format=kind, metadata={"Software": None} if kind == "png" else {"Date": None, "Creator": None}
-    )
+UNDATED: dict[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""Metadata of each kind of file that are left out."""
+
+
+def picture(figure: Figure, kind: Literal["png", "svg", "pdf"], *, dpi: float | None = None) -> bytes:
+    """The file of a figure, without a date and the name of a program. dpi: dots per inch; None: those of the style."""
+    from matplotlib import rcParams
+
+    buffer, dots = io.BytesIO(), rcParams["savefig.dpi"] if dpi is None else dpi
+    figure.savefig(buffer, format=kind, metadata=UNDATED[kind], dpi=dots)
     return buffer.getvalue()
 
 

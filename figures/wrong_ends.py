@@ -98,13 +98,13 @@ class Counts:
         return [*out, (f"{never}{self.unexplained:,} of {counted(self.rides, 'ride')} not explained", None)]
 
 
-def draw_rings(axes: Axes, ends: WrongEnds, scale: float) -> None:
+def draw_rings(axes: Axes, ends: WrongEnds, scale: float, color: str = BLUE) -> None:
     """Draw the rings. scale: 1 where streets are long on paper, less where they are short."""
     if not len(ends.place):
         return
     radius = np.clip(SMALLEST * np.sqrt(ends.rides), None, LARGEST) * (0.5 + 0.5 * scale)
     axes.scatter(
-        *ends.at.T, s=(2 * radius) ** 2, facecolors="none", edgecolors=BLUE, linewidths=0.5 + 0.7 * scale, zorder=6
+        *ends.at.T, s=(2 * radius) ** 2, facecolors="none", edgecolors=color, linewidths=0.5 + 0.7 * scale, zorder=6
     )
 
 

@@ -66,7 +66,9 @@ def _pictures() -> Iterator[None]:
 
     real = style.picture
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(style, "picture", lambda figure, kind: (real if _draws else no_picture)(figure, kind))
+        patch.setattr(
+            style, "picture", lambda figure, kind, **more: (real if _draws else no_picture)(figure, kind, **more)
+        )
         yield
 
 

@@ -78,7 +78,7 @@ def draw_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(style, "picture", no_picture)
 
 
-def no_picture(figure: Any, kind: str) -> bytes:
+def no_picture(figure: Any, kind: str, *, dpi: float | None = None) -> bytes:
     """What stands in a figure's file in place of a picture."""
     return f"a {kind} of {len(figure.axes)} axes, which this test did not ask for".encode()
 

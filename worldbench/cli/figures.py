@@ -1,4 +1,4 @@
-"""`worldbench figures RUN..`: draw the figures of finished runs again."""
+"""`worldbench figures RUN..`: draw the figures of finished runs again. `--paper FOLDER..`: the figures of a paper."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from worldbench.cli.parser import Parser
 from worldbench.core.console import put_path
 from worldbench.core.errors import InputError
 
-LINE = "draw the figures of finished runs again"
+LINE = "draw the figures of finished runs again, or the figures of a paper over many runs"
+OUT = Path("paper")
 
 
 def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folders")
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders")
     parser.add_argument(
         "--together", type=Path, metavar="FOLDER",
         help="draw the traces of all runs in one figure, in FOLDER, instead of the figures of each run",
@@ -26,6 +27,19 @@ def add_arguments(parser: Parser) -> None:
         "figure, in FOLDER",
     )  # fmt: skip
     parser.add_argument(
+        "--paper", nargs="+", type=Path, metavar="FOLDER",
+        help="draw several models in one picture, from all records below these folders: maps, detours, structure, "
+        "spectra, excess loss, matched loss, beliefs",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="DIR", help=f"with --paper: where the files go (default {OUT})")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="FIGURE", help="with --paper: the figures to draw (default: all)"
+    )
+    parser.add_argument(
+        "--width", choices=("1col", "2col", "both"), default="both",
+        help="with --paper: the width of one column (3.25 inches), of two columns (6.75 inches), or both (default)",
+    )  # fmt: skip
+    parser.add_argument(
         "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
         help="a file that registers figures of your own; a plugin is run only if you name it",
     )  # fmt: skip
@@ -33,11 +47,16 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw the figures, and print the path of every file."""
-    from worldbench.core.files import lock
     from worldbench.core.plugins import load_plugins
-    from worldbench.figures.run_figures import drawable, drawn
 
     load_plugins(arguments.plugin)
+    if arguments.paper is not None:
+        return _paper(arguments)
+    for name, value in (("--out", arguments.out), ("--only", arguments.only)):
+        if value:
+            raise InputError(f"{name} belongs to --paper FOLDER; add --paper, or leave {name} out")
+    if not arguments.runs:
+        raise InputError("worldbench figures needs run folders, or --paper FOLDER; see worldbench figures --help")
     if arguments.density is not None:
         return _density(arguments)
     if arguments.together is not None:
@@ -46,7 +65,35 @@ def run(arguments: argparse.Namespace) -> int:
         for path in draw_together(arguments.runs, arguments.together):
             put_path(path)
         return 0
-    for folder in arguments.runs:
+    return _runs(arguments.runs)
+
+
+def _paper(arguments: argparse.Namespace) -> int:
+    from worldbench.figures.paper.draw import draw_paper
+    from worldbench.figures.paper.plate import WIDTHS
+    from worldbench.runs.display import Display
+
+    if arguments.runs or arguments.together is not None or arguments.density is not None:
+        what = "leave out the run folders before it, --together and --density"
+        raise InputError(f"--paper draws the folders after it; {what}")
+    widths = tuple(WIDTHS) if arguments.width == "both" else (arguments.width,)
+    lines: list[str] = []
+    try:
+        for path in draw_paper(
+            arguments.paper, arguments.out or OUT, names=arguments.only, widths=widths, say=lines.append
+        ):
+            put_path(path)
+    finally:
+        for line in lines:
+            Display().say(line)
+    return 0
+
+
+def _runs(folders: list[Path]) -> int:
+    from worldbench.core.files import lock
+    from worldbench.figures.run_figures import drawable, drawn
+
+    for folder in folders:
         if not os.path.isdir(folder):
             what = f"{str(folder)!r} is not a run folder: there is no such folder"
             raise InputError(f"{what}; name a folder that worldbench run printed")

@@ -1,0 +1,54 @@
+"""Draws the figures of a paper from the records below folders, and says which records are missing for the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from worldbench.core.errors import InputError, unknown
+from worldbench.core.files import make_folder, write_atomic
+from worldbench.core.text import visible
+from worldbench.figures.paper import FIGURES, plates_of
+from worldbench.figures.paper.groups import gather
+from worldbench.figures.paper.plate import WIDTHS
+
+CAPTIONS = "captions.md"
+
+
+def draw_paper(
+    folders: list[Path],
+    out: Path,
+    *,
+    names: Sequence[str] = (),
+    widths: Sequence[str] = tuple(WIDTHS),
+    say: Callable[[str], None] = lambda line: None,
+) -> Iterator[Path]:
+    """Draw each figure as PDF, SVG and PNG in each width, with its data as CSV; yields each file once it is written.
+
+    names: the figures; empty: all of them. widths: of WIDTHS. say: called with a sentence for each figure that is not
+    drawn, or that is drawn without a model, and for each file that is left out. `captions.md` has a caption for each
+    picture. Raises InputError if there are no records, and if no figure could be drawn.
+    """
+    for name in names:
+        if name not in FIGURES:
+            raise unknown("figure of a paper", name, FIGURES)
+    material = gather(folders)
+    make_folder(out, "choose another folder with --out")
+    captions: dict[str, str] = {}
+    absent: list[str] = []
+    for name in names or FIGURES:
+        for plate in plates_of(name)(material):
+            if isinstance(plate, str):
+                absent.append(plate)
+                continue
+            captions[plate.name] = plate.caption
+            yield from plate.write(out, widths)
+    for line in dict.fromkeys([*absent, *material.left_out]):
+        say(line)
+    if not captions:
+        where = ", ".join(repr(str(folder)) for folder in folders)
+        raise InputError(f"no figure can be drawn from the records below {where}; {'; '.join(absent)}")
+    text = "".join(f"**{visible(name)}**: {visible(caption)}\n\n" for name, caption in captions.items())
+    path = out / CAPTIONS
+    write_atomic(path, text)
+    yield path
