@@ -100,17 +100,19 @@ def points_of(results: Sequence[Result]) -> list[Point]:
         if len(values) > 1:
             raise InputError(f"the results are of {len(values)} {what}; name runs of one world and one evaluation")
     alike = [_without_documents(r) for r in trained]
-    groups: dict[tuple[str, float, bool], list[Result]] = defaultdict(list)
+    groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     for record, label in zip(trained, distinct_labels(alike)):
-        density = _density(record)
-        assert density is not None
-        groups[label, density, not record.number("data", "documents")].append(record)
-    for (label, density, _), records in groups.items():
+        groups[label, record.number("data", "documents") or 0].append(record)
+    points = []
+    for (label, documents), records in groups.items():
+        densities = [value for r in records if (value := _density(r)) is not None]
+        density = sum(densities) / len(densities)  # with new documents alone, it differs a little between seeds
         if len({r.seed for r in records}) < len(records):
             raise InputError(
                 f"{label}: a seed comes more than once at {density:.3g} rides per pair; name each run once"
             )
-    return [Point(*key, tuple(groups[key])) for key in sorted(groups)]
+        points.append(Point(label, density, not documents, tuple(records)))
+    return sorted(points, key=lambda p: (p.label, p.density, p.fresh))
 
 
 def _density(record: Result) -> float | None:

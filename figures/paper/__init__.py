@@ -23,6 +23,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "spectra": ("singular values of the hidden states", "spectra"),
     "excess": ("the excess loss over the training steps", "excess"),
     "matched": ("scores plotted against the excess loss, through the kept checkpoints", "matched"),
+    "density": ("scores against the number of training documents for each pair of places", "density"),
     "beliefs": ("exact beliefs and the beliefs that probes predict, on the simplex", "beliefs"),
 }
 """Name of a figure -> what it shows, and its module here."""
