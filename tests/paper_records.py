@@ -78,9 +78,11 @@ def write_run(folder: Path, model: str, seed: int | None, wrong: float, **change
     fields = {name: getattr(record, name) for name in Result.__struct_fields__}
     curve = [EvalLine(step=s, loss=1 + 2 / s, bayes=1.0, excess=(1 + wrong + 0.01 * (seed or 0)) / s) for s in STEPS]
     fields["training"] = None if seed is None else Training(curve=curve)
+    fields["card"] = {**record.card, "rides_per_pair": (record.number("data", "documents") or 64000) / 1000}
     if seed is None:
         fields["config"] = {group: values for group, values in record.config.items() if group in ("env", "eval")}
-    path = folder / f"{model}-{seed}" / "result-0123456789.json"
+    documents = changes.get("config", {}).get("data", {}).get("documents", "")
+    path = folder / f"{model}{documents}-{seed}" / "result-0123456789.json"
     path.parent.mkdir(parents=True)
     write(path, Result(**fields))
     for name, raw in files.items():

@@ -27,6 +27,8 @@ from worldbench.figures.paper.draw import draw_paper
 from worldbench.figures.paper.groups import gather
 
 SLUG = "taxi-01234567-quick-scarce"
+DRAWN = [name for name in FIGURES if name != "density"]
+"""The figures that the records of `write_all` allow: all models have one number of training documents."""
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +51,10 @@ def out(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every figure, with or without pictures in the files."""
     folder = tmp_path_factory.mktemp("paper")
     paths, said = drawn(runs, folder)
-    assert said == []
+    assert said == ["density: not drawn, because no model was trained with two or more numbers of --data.documents"]
     kinds = [f"{width}.{kind}" for width in ("1col", "2col") for kind in ("pdf", "svg", "png")]
-    expected = {f"{name}-{SLUG}-{kind}" for name in FIGURES for kind in kinds}
-    assert {p.name for p in paths} == expected | {f"{name}-{SLUG}.csv" for name in FIGURES} | {"captions.md"}
+    expected = {f"{name}-{SLUG}-{kind}" for name in DRAWN for kind in kinds}
+    assert {p.name for p in paths} == expected | {f"{name}-{SLUG}.csv" for name in DRAWN} | {"captions.md"}
     return folder
 
 
@@ -88,8 +90,8 @@ def test_every_picture_in_every_form(runs: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         drawn(runs, tmp_path)
-    check_files(tmp_path, FIGURES)
-    assert (tmp_path / "captions.md").read_text(encoding="utf-8").count("**") == 2 * len(FIGURES)
+    check_files(tmp_path, DRAWN)
+    assert (tmp_path / "captions.md").read_text(encoding="utf-8").count("**") == 2 * len(DRAWN)
 
 
 def test_what_is_drawn_is_in_the_records(runs: Path, out: Path) -> None:
@@ -110,6 +112,19 @@ def test_what_is_drawn_is_in_the_records(runs: Path, out: Path) -> None:
     assert {r["seed"] for r in table(out / f"maps-{SLUG}.csv") if r["model"] == "gpt"} == {"0"}, "the lower median"
     steps = {(r["model"], r["step"]) for r in table(out / f"excess-{SLUG}.csv")}
     assert steps == {(m, s) for m in MODELS for s in ("1", "10", "100")}
+
+
+def test_density_joins_the_numbers_of_documents(tmp_path: Path) -> None:
+    for documents in (2000, 8000, 0):
+        for seed in (0, 1):
+            write_run(tmp_path / "runs", "gpt", seed, 0.3, config={"data": {"documents": documents}})
+    paths, said = drawn(tmp_path / "runs", tmp_path, names=["density"], widths=["2col"])
+    assert said == []
+    assert len(paths) == 5
+    rows = [r for r in table(tmp_path / "density-taxi-01234567-quick.csv") if r["score"] == "excess_loss.kl"]
+    assert [(float(r["density"]), r["fresh"], r["seeds"]) for r in rows] == [
+        (2.0, "False", "2"), (8.0, "False", "2"), (64.0, "True", "2"),
+    ]  # fmt: skip
 
 
 def test_models_differ_in_color_marker_and_hatch() -> None:

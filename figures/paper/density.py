@@ -12,7 +12,7 @@ from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash
 from worldbench.figures import density
 from worldbench.figures.density import SCORES, Point
-from worldbench.figures.paper.groups import Material
+from worldbench.figures.paper.groups import Material, place_of, slug_of
 from worldbench.figures.paper.plate import Look, Plate, label_outside, legend_below, looks, rows_for
 from worldbench.figures.style import literal
 from worldbench.records.runs import Result
@@ -28,22 +28,22 @@ Curves = dict[str, list[Point]]
 def plates(material: Material) -> list[Plate | str]:
     """A picture for each world and preset whose models were trained at two densities or more."""
     together: dict[str, list[Result]] = defaultdict(list)
-    slugs: dict[str, str] = {}
     for group in material.results:
         for series in group.series:
             for _, record in series.runs:
                 key = identity_hash([record.world, record.preset, record.identity.evaluation])
                 if not series.reference:
                     together[key].append(record)
-                    slugs.setdefault(key, group.slug.removesuffix("-scarce").removesuffix("-stream"))
     out: list[Plate | str] = []
-    for key, records in together.items():
+    for records in together.values():
         try:
             points = density.points_of(records)
         except InputError:  # this world counts no documents per pair of places
             continue
         if len({point.density for point in points}) > 1:
-            out += _plate(points, slugs[key])
+            words = place_of(records[0])
+            again = sum(place_of(mine[0]) == words for mine in together.values()) > 1
+            out += _plate(points, slug_of(f"{words} {records[0].identity.evaluation[:6]}" if again else words))
     return out or ["density: not drawn, because no model was trained with two or more numbers of --data.documents"]
 
 

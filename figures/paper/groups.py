@@ -120,19 +120,43 @@ def _grouped(found: list[tuple[Path, S]], say: Callable[[str], None]) -> list[Gr
             references[world].append((path, record))
         else:
             by_key[identity_hash([world, record.preset, record.config.get("data")])].append((path, record))
-    groups = []
-    for runs in by_key.values():
+    groups: list[tuple[list[str], tuple[Series[S], ...]]] = []
+    for key, runs in by_key.items():
         first = runs[0][1]
         theirs = references[identity_hash([first.world, first.identity.evaluation])]
-        where, arm = leaderboard.place(_as_result(first))
         series = (*_series(runs, reference=False), *_series(theirs, reference=True))
-        groups.append((" ".join(filter(None, (where, arm))), first.identity.evaluation, series))
-    times = Counter(words for words, _, _ in groups)
-    out = []
-    for words, evaluation, series in sorted(groups, key=lambda g: g[:2]):
-        name = f"{words} evaluation {evaluation[:6]}" if times[words] > 1 else words
-        out.append(Group(name, re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-")[:80], series))
-    return out
+        groups.append(([*_words(first), key[:6]], series))
+    names = _distinct([words for words, _ in groups])
+    out = [Group(name, slug_of(name), series) for name, (_, series) in zip(names, groups)]
+    return sorted(out, key=lambda group: group.words)
+
+
+def slug_of(words: str) -> str:
+    """Words as a part of a file name."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:80]
+
+
+def place_of(record: Scored) -> str:
+    """World and preset of a record, in words."""
+    return leaderboard.place(_as_result(record))[0]
+
+
+def _words(record: Scored) -> list[str]:
+    """What distinguishes a group from others, the plainest first: the world, preset and arm; the number of documents;
+    the evaluation."""
+    where, arm = leaderboard.place(_as_result(record))
+    documents = record.number("data", "documents")
+    more = [] if documents is None else [f"{documents} documents" if documents else "new documents"]
+    return [" ".join(filter(None, (where, arm))), *more, f"evaluation {record.identity.evaluation[:6]}"]
+
+
+def _distinct(words: list[list[str]]) -> list[str]:
+    """The shortest beginnings of the lists of words in which they differ."""
+    names = [mine[0] for mine in words]
+    for depth in range(1, max(map(len, words), default=0)):
+        times = Counter(names)
+        names = [" ".join(mine[: depth + 1]) if times[name] > 1 else name for name, mine in zip(names, words)]
+    return names
 
 
 def _once(found: list[tuple[Path, S]], say: Callable[[str], None]) -> list[tuple[Path, S]]:
