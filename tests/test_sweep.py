@@ -106,6 +106,7 @@ def test_two_evaluations_of_one_training_wait_for_it(tmp_path: Path) -> None:
         (("[train]", '[vary]\n"train.warmup" = 1\n[train]'), "must be a list of values, not 1"),
         (("seeds =", 'configs = "nextlat-kl"\nseeds ='), "names the model nextlat, and models of the grid are gpt, n"),
         (('["gpt", "nextlat"]', '"oracle"'), "does not apply: no world and no model of the sweep has options"),
+        (('ci.md"', 'ci.md"\ncolumns = "next_tokne"'), "unknown metric 'next_tokne'; did you mean 'next_token'"),
         (("[[table]]", '[[grid]]\nmodels = "gpt"\nmodel.horizon = 2\n[[table]]'), "unknown option model.horizon"),
         (("seeds =", 'plugin = "ring.py"\nseeds ='), r"needs the plugin ring.py, .* --plugin .*ring.py"),
     ],
@@ -144,10 +145,34 @@ def test_what_fails_what_is_made_and_what_a_second_run_does(tmp_path: Path, monk
     assert tree(out, ()) == whole, "a dry run changes nothing"
 
 
+def test_a_sweep_that_includes_others_keeps_their_tables_apart(tmp_path: Path) -> None:
+    one = TINY.replace("[0, 1]", "0").replace('"gpt", "nextlat"', '"gpt"')
+    (tmp_path / "one.toml").write_text(one, encoding="utf-8")
+    (tmp_path / "two.toml").write_text(
+        one.replace('"gpt"', '"gru"').replace("heads = 1", "").replace("ci.md", "b.md"), encoding="utf-8"
+    )
+    path = recipe(tmp_path, 'include = ["one.toml", "two.toml"]')
+    words = ["--train.steps", "5", "--model.layers", "2", "--model.heads", "1"]
+    jobs = jobs_of(load_sweep(path), words=words, seeds=[3])
+    cells = cells_of(jobs, tmp_path, Display(quiet=True))
+    shown = {cell.prepared.job.model: cell.parts for cell in cells}
+    assert shown == {"oracle": {"one", "two"}, "uniform": {"one", "two"}, "gpt": {"one"}, "gru": {"two"}}
+    trained = [cell.prepared.job for cell in cells if cell.prepared.job.trained]
+    assert {(job.seed, job.value("train.steps"), job.value("model.layers")) for job in trained} == {(3, 5, 2)}
+    with pytest.raises(InputError, match=r"unknown option --train.setps; did you mean '--train.steps'"):
+        jobs_of(load_sweep(path), words=["--train.setps", "5"])
+    (tmp_path / "two.toml").write_text(one, encoding="utf-8")
+    with pytest.raises(InputError, match=r"two of the sweeps that it includes write the table ci.md"):
+        load_sweep(path)
+    with pytest.raises(InputError, match="holds nothing else; take seeds out of it"):
+        load_sweep(recipe(tmp_path, 'include = "one.toml"\nseeds = 1'))
+
+
 def test_the_sweeps_that_come_with_worldbench_can_be_read() -> None:
     assert "ci" in shipped.names("sweep")
     for name in shipped.names("sweep"):
-        assert len(jobs_of(load_sweep(shipped.find(Path(name), "sweep")))) > 1
+        sweep = load_sweep(shipped.find(Path(name), "sweep"))
+        assert len(sweep.parts) > 1 or len(jobs_of(sweep)) > 1
         assert 10 < len(shipped.line(name, "sweep")) < 120
     with pytest.raises(InputError, match="there is neither a sweep nor a file 'cii'; did you mean 'ci'"):
         shipped.find(Path("cii"), "sweep")

@@ -15,28 +15,40 @@ LINE = "do all runs of a sweep recipe that are missing, several at a time, and w
 
 
 def add_arguments(parser: Parser) -> None:
-    """The options of the verb."""
+    """The options of the verb. Typed options win over the recipe."""
+    parser.groups = ("env", "data", "model", "train", "eval")
+    parser.usage = (
+        "worldbench sweep RECIPE [--out FOLDER] [--workers N] [--seeds N..] [--dry-run] [options of run, such as "
+        "--train.steps 200]"
+    )
     add = parser.add_argument
-    add("recipe", type=Path, metavar="RECIPE", help="a TOML file (docs/sweeps.md), or a sweep that worldbench ls lists")
-    add("--out", type=Path, default=None, metavar="FOLDER", help="the folder of the run folders (default sweeps/NAME)")
+    add(
+        "--out", type=Path, default=Path("sweeps"), metavar="FOLDER",
+        help="the folder that holds the run folders (default sweeps)",
+    )  # fmt: skip
     add(
         "--workers", type=int, default=None, metavar="N",
         help="number of runs at a time, each in a process of its own (default: the number of cores, or 1 if training "
         "uses a graphics card); does not change the results",
     )  # fmt: skip
+    add("--seeds", type=int, nargs="+", metavar="N", help="other seeds than those of the recipe")
     add("--dry-run", action="store_true", help="print the cells and how long they may take, and run nothing")
     add(
         "--seconds", type=float, default=2.0, metavar="N",
         help="with --dry-run: how long to time the first training steps of each configuration that has no finished "
         "run yet (default 2; 0: time nothing)",
     )  # fmt: skip
-    add("--quiet", action="store_true", help="print results only")
-    add("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help=jobs.PLUGIN)
+    jobs.add_common(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run what is missing, write the tables, and print the counts. Raises RunError if a cell failed."""
-    workers = arguments.workers
+    workers, seeds = arguments.workers, arguments.seeds
+    if arguments.help:
+        jobs.print_help(arguments)
+        return 0
+    if not arguments.names:
+        raise InputError("which recipe? name a TOML file (docs/sweeps.md), or a sweep that worldbench ls lists")
     if workers is not None and workers < 1:
         raise InputError(f"--workers must be 1 or more, not {workers}")
     if not 0 <= arguments.seconds < float("inf"):
@@ -50,10 +62,9 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.studies.sweep.sweeping import default_workers, sweep
     from worldbench.studies.sweep.tables import write_tables
 
-    recipe = load_sweep(shipped.find(arguments.recipe, "sweep"))
-    out = arguments.out or Path("sweeps") / recipe.path.stem
-    display = Display(quiet=arguments.quiet)
-    cells = cells_of(jobs_of(recipe, arguments.plugin), out, display)
+    recipe = load_sweep(shipped.find(Path(arguments.names[0]), "sweep"))
+    out, display = arguments.out, Display(quiet=arguments.quiet)
+    cells = cells_of(jobs_of(recipe, arguments.plugin, arguments.options, seeds), out, display)
     workers = workers or default_workers(cells)
     if arguments.dry_run:
         from worldbench.studies.sweep.estimate import show
@@ -61,12 +72,15 @@ def run(arguments: argparse.Namespace) -> int:
         show(cells, workers, arguments.seconds, display)
         return 0
     swept = sweep(cells, out, display, lambda watch: Processes(workers, arguments.plugin, watch=watch))
-    for path in write_tables(recipe.tables, cells, out, display):
+    tables, lost = write_tables(recipe, cells, out, display)
+    for path in tables:
         put_path(path)
-    for name, reason in swept.failed.items():
+    for name, reason in {**swept.failed, **{f"the table {name}": reason for name, reason in lost.items()}}.items():
         print(visible(f"failed: {name}: {reason}"))
     print(swept.line())
     if swept.failed:
         count = f"{len(swept.failed)} of {counted(len(cells), 'cell')} failed"
         raise RunError(f"{count}, for the reasons above; the same command tries them again")
+    if lost:
+        raise RunError(f"{counted(len(lost), 'table')} could not be written, for the reasons above")
     return 0

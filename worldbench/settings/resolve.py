@@ -60,8 +60,8 @@ def resolve(
 ) -> Job:
     """Put a job together.
 
-    recipe: as `load_recipe` returns it. options: words of the command line. changes: option group -> option -> value,
-    of a sweep; they win over the recipe, as options of the command line do. tuned: the budget with which the settings
+    recipe: as `load_recipe` returns it. changes: option group -> option -> value, of a sweep; they win over the recipe.
+    options: words of the command line, which win over both. tuned: the budget with which the settings
     were tuned, from the command line. Raises InputError for unknown options, and for values out of range.
     """
     recipe, changes = recipe or {}, changes or {}
@@ -69,8 +69,8 @@ def resolve(
     types_ = group_types(world, model)
     base = preset_groups(types_, world, model, preset)
     merged = {group: _overlay(group, base[group], recipe.get(group, {})) for group in types_}
-    final = parse_options(types_, merged, options or [], f"worldbench run {world} --model {model}")
-    final = {group: _overlay(group, final[group], changes.get(group, {})) for group in types_}
+    swept = {group: _overlay(group, merged[group], changes.get(group, {})) for group in types_}
+    final = parse_options(types_, swept, options or [], f"worldbench run {world} --model {model}")
     require_used(final["eval"], [*(options or []), *(f"--eval.{name}" for name in changes.get("eval", {}))])
     if "train" in final:
         final["train"] = used_rates(final["train"], base["train"])

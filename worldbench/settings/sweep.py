@@ -4,6 +4,7 @@ seeds and options. `sweep_jobs.py` makes the jobs. docs/sweeps.md describes the 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any
 
 from worldbench.core.content import quoted
 from worldbench.core.errors import InputError, nearest
+from worldbench.settings import shipped
 from worldbench.settings.recipe import TABLES, read_toml
 
 NAMES = ("worlds", "presets", "models", "configs")
 GRID_KEYS = (*NAMES, "seeds", "vary", *TABLES)
 """What a grid may hold. The same keys at the top of the file apply to every grid."""
-TOP_KEYS = (*GRID_KEYS, "plugin", "grid", "table")
+TOP_KEYS = (*GRID_KEYS, "plugin", "include", "grid", "table")
 TABLE_KEYS = ("file", "columns", "worlds", "models")
 FORMATS = {".md": "markdown", ".csv": "csv", ".json": "json"}
 """Ending of a table's file -> format of the leaderboard."""
@@ -57,25 +59,59 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """A sweep recipe. path: its file. plugins: the plugin files that it needs."""
+class Part:
+    """The content of one file. plugins: the plugin files that it needs."""
 
     path: Path
     grids: tuple[Grid, ...]
     tables: tuple[Table, ...]
     plugins: tuple[str, ...]
 
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep recipe: its own content, or that of the sweep recipes that it includes."""
+
+    path: Path
+    parts: tuple[Part, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
 
 def load_sweep(path: Path) -> Sweep:
-    """Read a sweep recipe, and check its keys and the types of its values. Raises InputError with the key and the
-    value."""
+    """Read a sweep recipe and those that it includes, and check their keys and the types of their values. Raises
+    InputError with the key and the value."""
     content = read_toml(path)
+    _require_keys(str(path), content, TOP_KEYS)
+    if "include" not in content:
+        return Sweep(path, (_part(path, content),))
+    if beside := [key for key in content if key != "include"]:
+        raise InputError(f"{path}: a sweep that includes others holds nothing else; take {beside[0]} out of it")
+    parts = []
+    for name in _texts(str(path), "include", content["include"]):
+        file = shipped.find(Path(name) if not Path(name).suffix else path.parent / name, "sweep")
+        inside = read_toml(file)
+        if "include" in inside:
+            raise InputError(f"{path}: include names {name}, which includes others itself; name those instead")
+        parts.append(_part(file, inside))
+    if twice := [table for table, count in Counter(t.file for part in parts for t in part.tables).items() if count > 1]:
+        raise InputError(f"{path}: two of the sweeps that it includes write the table {twice[0]}")
+    return Sweep(path, tuple(parts))
+
+
+def _part(path: Path, content: dict[str, Any]) -> Part:
     _require_keys(str(path), content, TOP_KEYS)
     common = {key: value for key, value in content.items() if key in GRID_KEYS}
     blocks = _blocks(path, content, "grid")
     grids = [_grid(f"{path}: {name}", common, block) for name, block in blocks] or [_grid(str(path), common, {})]
     tables = [_table(f"{path}: {name}", block) for name, block in _blocks(path, content, "table")]
-    return Sweep(path, tuple(grids), tuple(tables), _texts(str(path), "plugin", content.get("plugin", [])))
+    return Part(path, tuple(grids), tuple(tables), _texts(str(path), "plugin", content.get("plugin", [])))
 
 
 def _blocks(path: Path, content: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:

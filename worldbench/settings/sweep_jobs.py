@@ -9,20 +9,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worldbench.core.budget import refuse_seed
 from worldbench.core.errors import InputError
 from worldbench.core.plugins import Plugin, load_plugins
-from worldbench.core.registry import models, worlds
+from worldbench.core.registry import metrics, models, worlds
 from worldbench.settings import shipped
 from worldbench.settings.job import Job
 from worldbench.settings.options import register_metrics
 from worldbench.settings.presets import default_preset
-from worldbench.settings.recipe import load_recipe, require_plugins
+from worldbench.settings.recipe import LARGEST, load_recipe, require_plugins
 from worldbench.settings.renamed import hint
 from worldbench.settings.resolve import group_types, resolve
-from worldbench.settings.sweep import Grid, Sweep
+from worldbench.settings.several import applying
+from worldbench.settings.sweep import Grid, Part, Sweep
 
 Options = dict[str, dict[str, Any]]
 """Option group -> option -> value."""
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """A job of a sweep. part: the name of the file whose grids hold it."""
+
+    job: Job
+    part: str
 
 
 @dataclass(frozen=True)
@@ -34,39 +44,59 @@ class _Point:
     model: str
     recipe: dict[str, Any]
     options: Options
+    part: str
 
 
-def jobs_of(sweep: Sweep, plugins: Sequence[Path] = ()) -> list[Job]:
+def jobs_of(
+    sweep: Sweep, plugins: Sequence[Path] = (), words: Sequence[str] = (), seeds: Sequence[int] | None = None
+) -> list[SweepJob]:
     """The jobs of a sweep: all grids with their first seeds, then all grids with their second seeds, and so on. A sweep
     that is stopped has then whole comparisons.
 
-    plugins: plugin files named on the command line. An option applies to every world or model of the grid that has this
+    plugins: plugin files named on the command line. words: typed options of the command line, which win over the
+    recipe. seeds: None: those of the recipe. An option applies to every world or model of the grid that has this
     option. Raises InputError for an option that none of them has, and as `resolve` does.
     """
-    require_plugins(sweep.path, {"plugin": list(sweep.plugins)}, list(plugins))
+    for part in sweep.parts:
+        require_plugins(part.path, {"plugin": list(part.plugins)}, list(plugins))
     loaded = load_plugins(plugins)
-    numbered = []
-    expanded = [list(_points(grid, sweep.path.parent, plugins)) for grid in sweep.grids]
-    for grid, points in zip(sweep.grids, expanded):
-        everywhere = [name for name in grid.named() if name not in grid.own]
-        _require_known(everywhere, [point for points in expanded for point in points], "sweep")
-        _require_known(sorted(grid.own), points, "grid")
-        numbered += [(i, seed, point) for i, seed in enumerate(grid.seeds) for point in points]
+    register_metrics(list(words), {})
+    numbered: list[tuple[int, int, _Point]] = []
+    for column in (column for part in sweep.parts for table in part.tables for column in table.columns):
+        _ = metrics[column.partition(".")[0]]  # raises for an unknown metric
+    for part in sweep.parts:
+        expanded = [list(_points(grid, part, plugins)) for grid in part.grids]
+        for grid, points in zip(part.grids, expanded):
+            everywhere = [name for name in grid.named() if name not in grid.own]
+            _require_known(everywhere, [point for points in expanded for point in points], "sweep")
+            _require_known(sorted(grid.own), points, "grid")
+            numbered += [(i, seed, point) for i, seed in enumerate(seeds or grid.seeds) for point in points]
     numbered.sort(key=lambda entry: entry[0])
-    return [_job(point, seed, loaded) for _, seed, point in numbered]
+    types_ = {(point.world, point.model): group_types(point.world, point.model) for _, _, point in numbered}
+    options = dict(zip(types_, applying(list(words), list(types_.values()))))
+    resolved: dict[int, Job] = {}  # a job depends on its seed in nothing but the seed
+    out = []
+    for _, seed, point in numbered:
+        if id(point) not in resolved:
+            resolved[id(point)] = _job(point, seed, loaded, options[point.world, point.model])
+        if not 0 <= seed < LARGEST:
+            raise InputError(f"seeds must be from 0 to below 2^63, not {seed}")
+        refuse_seed("seed", seed)
+        out.append(SweepJob(dataclasses.replace(resolved[id(point)], seed=seed), point.part))
+    return out
 
 
-def _job(point: _Point, seed: int, plugins: tuple[Plugin, ...]) -> Job:
+def _job(point: _Point, seed: int, plugins: tuple[Plugin, ...], words: list[str]) -> Job:
     serving = tuple(plugin for plugin in plugins if plugin.serves(point.world, point.model))
     return resolve(
-        point.world, point.model, preset=point.preset, seed=seed, recipe=point.recipe, plugins=serving,
+        point.world, point.model, preset=point.preset, seed=seed, recipe=point.recipe, plugins=serving, options=words,
         changes=point.options,
     )  # fmt: skip
 
 
-def _points(grid: Grid, folder: Path, plugins: Sequence[Path]) -> Iterator[_Point]:
+def _points(grid: Grid, part: Part, plugins: Sequence[Path]) -> Iterator[_Point]:
     """The combinations of a grid: models change fastest, then the options that vary, presets, worlds."""
-    recipes = [_recipe(config, folder, plugins) for config in grid.configs] or [{}]
+    recipes = [_recipe(config, part.path.parent, plugins) for config in grid.configs] or [{}]
     for table in ({}, *recipes):
         register_metrics([], {**table.get("eval", {}), **grid.options.get("eval", {})})
     several: list[tuple[str, str, str, dict[str, Any]]] = []
@@ -89,7 +119,7 @@ def _points(grid: Grid, folder: Path, plugins: Sequence[Path]) -> Iterator[_Poin
                 options = {group: dict(values) for group, values in grid.options.items()}
                 for name, value in chosen:
                     options.setdefault(name.partition(".")[0], {})[name.partition(".")[2]] = value
-                yield _Point(world, preset, model, recipe, _applying(options, types_[world, model]))
+                yield _Point(world, preset, model, recipe, _applying(options, types_[world, model]), part.name)
 
 
 def _recipe(config: str, folder: Path, plugins: Sequence[Path]) -> dict[str, Any]:

@@ -40,7 +40,10 @@ def show(cells: Sequence[SweepCell], workers: int, seconds: float, display: Disp
     print(f"{counted(len(cells), 'cell')}, {len(left)} of them missing")
     if left:
         unknown = sum(known.seconds is None for known in found.values())
-        besides = f", besides {counted(unknown, 'cell')} whose time is not known" if unknown else ""
+        besides = f"; the time of {counted(unknown, 'cell')} is not known" if unknown else ""
+        if unknown == len(left):
+            print("no time is known")
+            return
         print(
             f"about {duration(total)} of work: about {duration(total / workers)} with "
             f"{counted(workers, 'worker')}, if each has a processor core to itself{besides}"

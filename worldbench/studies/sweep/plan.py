@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldbench.core.errors import InputError
@@ -12,19 +12,21 @@ from worldbench.runs.display import Display
 from worldbench.runs.one_run import nothing_left
 from worldbench.runs.prepared import Prepared, prepare, prepare_beside
 from worldbench.runs.references import references
-from worldbench.settings.job import Job
+from worldbench.settings.sweep_jobs import SweepJob
 
 
 @dataclass(frozen=True)
 class SweepCell:
     """One run of a sweep. name: unique in the sweep. after: the cell that trains the weights, where this cell scores
-    them under another evaluation. reference: a run that a metric names as floor or ceiling, and no grid."""
+    them under another evaluation. reference: a run that a metric names as floor or ceiling, and no grid. parts: the
+    files of the sweep whose tables show it."""
 
     name: str
     prepared: Prepared
     out: Path
     after: str | None = None
     reference: bool = False
+    parts: set[str] = field(default_factory=set)
 
     @property
     def folder(self) -> Path:
@@ -39,7 +41,7 @@ class SweepCell:
         return nothing_left(self.prepared, self.folder)
 
 
-def cells_of(jobs: Iterable[Job], out: Path, display: Display) -> list[SweepCell]:
+def cells_of(jobs: Iterable[SweepJob], out: Path, display: Display) -> list[SweepCell]:
     """The cells of jobs, in their order; the references of a job come before the first job that names them. Jobs with
     the same identities are one cell. Each world is loaded once.
 
@@ -50,15 +52,17 @@ def cells_of(jobs: Iterable[Job], out: Path, display: Display) -> list[SweepCell
     first_in: dict[str, str] = {}
     said: set[str] = set()
 
-    def add(prepared: Prepared, reference: bool) -> None:
+    def add(prepared: Prepared, reference: bool, part: str) -> None:
         folder, key = prepared.folder(out).name, prepared.identity.file_key
         known = cells.get((folder, key))
         if known is None:
             name = folder if folder not in first_in else f"{folder} {key}"
-            cells[folder, key] = SweepCell(name, prepared, out, first_in.get(folder), reference)
+            known = cells[folder, key] = SweepCell(name, prepared, out, first_in.get(folder), reference)
             first_in.setdefault(folder, name)
+        known.parts.add(part)
 
-    for job in jobs:
+    for one in jobs:
+        job = one.job
         where = repr((job.world, job.groups.get("env"), sorted(plugin.sha256 for plugin in job.plugins)))
         try:
             if where in loaded:
@@ -67,14 +71,12 @@ def cells_of(jobs: Iterable[Job], out: Path, display: Display) -> list[SweepCell
                 loaded[where] = prepared = prepare(job, display)
         except InputError as error:
             raise InputError(f"the sweep cannot run {job.model} in {job.world}: {error}") from error
-        if (prepared.folder(out).name, prepared.identity.file_key) in cells:
-            continue
         beside = references(prepared)
         for name, reason in beside.impossible.items():
             if (line := f"no {name} beside the scores in {job.world}: {reason}") not in said:
                 said.add(line)
                 display.say(line)
         for run in beside.runs.values():
-            add(run, reference=True)
-        add(prepared, reference=False)
+            add(run, True, one.part)
+        add(prepared, False, one.part)
     return list(cells.values())
