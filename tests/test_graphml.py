@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldbench.core.errors import InputError
-from worldbench.envs.taxi import containers, graphml, graphml_columns, graphml_parser
+from worldbench.envs.taxi import containers, graphml, graphml_columns, graphml_parser, map_files
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
 from worldbench.envs.taxi.world import TaxiWorld
@@ -61,13 +61,13 @@ def test_square(tmp_path: Path) -> None:
 
 def test_a_map_is_parsed_once_until_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[int] = []
-    parse = graphml.parse
+    parse = map_files.parse
 
     def counted(*of: Any) -> Any:
         parsed.append(1)
         return parse(*of)
 
-    monkeypatch.setattr(graphml, "parse", counted)
+    monkeypatch.setattr(map_files, "parse", counted)
     path = saved(tmp_path, document(edges=SQUARE_EDGES))
     config = TaxiConfig(map=str(path), region="village", min_moves=1, max_moves=5)
     world = TaxiWorld(config)  # looks for the region in the map, and then builds it
@@ -324,7 +324,7 @@ def test_the_reader_agrees_with_networkx(tmp_path_factory: pytest.TempPathFactor
         written.add_edge(f"n{rng.integers(n)}", f"n{rng.integers(n)}", **kept)
     path = tmp_path_factory.mktemp("agrees") / "map.graphml"
     nx.write_graphml(written, path)
-    known, streets = nx.read_graphml(path, force_multigraph=True), graphml.read(path)
+    known, streets = nx.read_graphml(path, force_multigraph=True), map_files.read(path)
     assert {p: tuple(at) for p, at in zip(streets.places, streets.position)} == {
         p: (float(d["x"]), float(d["y"])) for p, d in known.nodes(data=True)
     }

@@ -47,21 +47,20 @@ SPELLED = [
     "EPSG:4979",
     " epsg:4326\n",
 ]
-OTHER = [
+PROJECTED = [
     "epsg:32618",
     "epsg:3857",
-    "epsg:4269",
     "+proj=utm +zone=18 +datum=WGS84",
-    "{'init': 'epsg:32633'}",
+    "{'init': 'epsg:32618'}",
     "32618",
+    'PROJCS["x",GEOGCS["WGS 84",AUTHORITY["EPSG","4326"]],AUTHORITY["EPSG","32618"]]',
+]
+UNREADABLE = [
     "nonsense",
     "{1: 2}",
     "{",
     "[4326]",
-    WKT1.replace("0.0174532925199433", "0.01570796326794897").replace("4326", "9999"),
-    "+proj=longlat +datum=WGS84 +pm=paris",
     "x" * 20_000,
-    'PROJCS["x",GEOGCS["WGS 84",AUTHORITY["EPSG","4326"]],AUTHORITY["EPSG","32618"]]',
     'PROJCS["x",GEOGCS["WGS 84",AUTHORITY["EPSG","4326"]]]',
 ]
 
@@ -74,10 +73,34 @@ def test_every_spelling_of_degrees_is_the_same_map(tmp_path: Path, crs: str) -> 
     assert graph.lonlat is not None
 
 
-@pytest.mark.parametrize("crs", OTHER)
-def test_another_crs_is_refused_with_the_way_back(tmp_path: Path, crs: str) -> None:
-    with pytest.raises(InputError, match=r"its crs is .* but must be EPSG:4326 .degrees..*to_latlong=True"):
+@pytest.mark.parametrize("crs", UNREADABLE)
+def test_a_crs_that_nobody_knows_is_refused_with_the_way_back(tmp_path: Path, crs: str) -> None:
+    with pytest.raises(InputError, match=r"its crs is .* could not be turned into degrees.*to_latlong=True"):
         load(saved(tmp_path, document(crs=escape(crs))))
+
+
+@pytest.mark.parametrize("crs", PROJECTED)
+def test_a_projected_map_is_turned_into_degrees(tmp_path: Path, crs: str) -> None:
+    """The square in meters of the crs, as pyproj projects it, is the square in degrees. Degrees under such a crs are
+    refused."""
+    from pyproj import Transformer
+
+    plane = Transformer.from_crs(4326, 3857 if "3857" in crs else 32618, always_xy=True)
+    nodes = {name: plane.transform(*at) for name, at in SQUARE_NODES.items()}
+    graph = load(saved(tmp_path, document(nodes, crs=escape(crs))))
+    assert graph.digest == load(saved(tmp_path, document(), "usual.graphml")).digest
+    assert "positions turned into degrees from the crs" in str(graph.report["notes"])
+    with pytest.raises(InputError, match=r"its crs is .*, but its positions look like degrees; say in the file"):
+        load(saved(tmp_path, document(crs=escape(crs)), "degrees.graphml"))
+
+
+def test_degrees_of_another_crs_are_turned_into_usual_degrees(tmp_path: Path) -> None:
+    """Longitudes from Paris: 2.337 degrees to the east."""
+    usual = load(saved(tmp_path, document(), "usual.graphml"))
+    paris = load(saved(tmp_path, document(crs="+proj=longlat +datum=WGS84 +pm=paris")))
+    assert usual.lonlat is not None
+    assert paris.lonlat is not None
+    assert np.abs(paris.lonlat - usual.lonlat - [2.33722917, 0]).max() < 1e-6
 
 
 def renamed(east: str, north: str, **options: Any) -> str:

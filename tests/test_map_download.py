@@ -170,3 +170,71 @@ def test_reading_needs_no_osmnx(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(InputError, match="not installed"):
         load_map(TaxiConfig(map="manhattan"))
     shutil.rmtree(tmp_path / "cache")
+
+
+# Places by name
+
+
+def test_a_place_is_downloaded_once_with_its_date_and_digest(cache: Path, osmnx: Any) -> None:
+    graph = load_map(TaxiConfig(map="Lisbon, Portugal"))
+    assert graph.name == "Lisbon, Portugal"
+    assert graph.n_places == 4
+    assert osmnx.asked == [("Lisbon, Portugal", "drive", download.OVERPASS, False)]
+    (path,) = (cache / "places").glob("*.graphml.gz")
+    assert path.name.startswith("lisbon-portugal-")
+    record = json.loads(path.with_name(path.name.replace(".graphml.gz", ".json")).read_text())
+    assert (record["place"], record["date"]) == ("Lisbon, Portugal", "2024-05-05T00:00:00Z")
+    assert record["downloaded"].endswith("Z")
+    assert load_map(TaxiConfig(map="Lisbon,  Portugal ")).digest == graph.digest  # spaces do not matter
+    assert len(osmnx.asked) == 1
+    assert not manhattan_ready()
+    path.write_bytes(b"other")
+    with pytest.raises(InputError, match="delete it to download it again"):
+        load_map(TaxiConfig(map="Lisbon, Portugal"))
+
+
+def test_the_village_of_a_place_is_its_middle(cache: Path, osmnx: Any) -> None:
+    config, line = settle(TaxiConfig(map="Lisbon, Portugal", region="village"))
+    assert (config.map, config.region) == ("Lisbon, Portugal", "all")
+    assert line.startswith("map: Lisbon, Portugal does not contain Greenwich Village")
+
+
+@pytest.mark.parametrize("text", ["manhatan", "Lisbon", "map,1.graphml", "none/map, 2", "what.graphml"])
+def test_what_is_no_place(cache: Path, osmnx: Any, text: str) -> None:
+    with pytest.raises(InputError, match=r"is not a file|does not exist") as caught:
+        load_map(TaxiConfig(map=text))
+    assert ("did you mean 'manhattan'" in str(caught.value)) == (text == "manhatan")
+    assert ("'Lisbon, Portugal'" in str(caught.value)) == ("." not in text and "/" not in text)
+    assert not osmnx.asked
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ("nobody", "no place 'Nowhere, Atlantis' with a border.*check the spelling"),
+        ("offline", r"there is no connection to it .ConnectionError.*manhattan-plan needs no network"),
+    ],
+)
+def test_osmnx_itself_without_a_place_or_a_network(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, answer: str, expected: str
+) -> None:
+    """The real osmnx, whose requests do not leave this machine."""
+    real = pytest.importorskip("osmnx")
+    import requests
+
+    def get(url: str, **_: Any) -> Any:
+        if answer == "offline":
+            raise requests.exceptions.ConnectionError("name resolution failed")
+        reply = requests.Response()
+        reply.status_code, reply._content, reply.url = 200, b"[]", url
+        return reply
+
+    monkeypatch.setattr(requests, "get", get)
+    monkeypatch.setattr(requests, "post", get)
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # osmnx waits a second before each request
+    monkeypatch.setattr(real.settings, "use_cache", True)
+    with pytest.raises(InputError, match=expected) as caught:
+        load_map(TaxiConfig(map="Nowhere, Atlantis"))
+    assert "\n" not in str(caught.value)
+    assert real.settings.use_cache is True
+    assert not list(cache.rglob("*.graphml.gz"))

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worldbench.core.errors import InputError
-from worldbench.envs.taxi import graphml
+from worldbench.envs.taxi import map_files
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
 from worldbench.envs.taxi.moves import build
@@ -177,7 +177,7 @@ def test_metres_are_right_also_across_the_date_line() -> None:
 
 @pytest.fixture(scope="module")
 def city(village_map: Path) -> Streets:
-    return graphml.read(village_map)
+    return map_files.read(village_map)
 
 
 def test_counts_of_the_rules_add_up(city: Streets) -> None:
@@ -193,7 +193,7 @@ def test_counts_of_the_rules_add_up(city: Streets) -> None:
 
 
 def test_numbers_of_the_real_map(manhattan_map: Path) -> None:
-    graph = build(graphml.read(manhattan_map))
+    graph = build(map_files.read(manhattan_map))
     assert (graph.n_places, len(graph.edges)) == (4490, 9576)
     expected = {
         "nodes_read": 4519,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import street_map
 
-from worldbench.envs.taxi import graphml
+from worldbench.envs.taxi import map_files
 
 
 def test_it_is_the_same_at_each_call(generated_map: Path) -> None:
@@ -18,7 +18,7 @@ def test_it_is_the_same_at_each_call(generated_map: Path) -> None:
 
 
 def test_it_has_the_features_of_a_city(generated_map: Path) -> None:
-    streets = graphml.read(generated_map)
+    streets = map_files.read(generated_map)
     pairs = Counter(zip(streets.source.tolist(), streets.target.tolist()))
     one_way = sum((v, u) not in pairs for u, v in pairs)
     assert 0.4 < one_way / len(pairs) < 0.7
@@ -32,13 +32,13 @@ def test_it_has_the_features_of_a_city(generated_map: Path) -> None:
     assert [float(np.median(side)) for side in (west, east)] == pytest.approx(tilts, abs=2)
 
 
-def ends_of(streets: graphml.Streets) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+def ends_of(streets: map_files.Streets) -> list[tuple[tuple[float, float], tuple[float, float]]]:
     moving = streets.source != streets.target
     start, end = streets.position[streets.source[moving]], streets.position[streets.target[moving]]
     return [((*a,), (*b,)) for a, b in zip(start.tolist(), end.tolist())]
 
 
-def sides(streets: graphml.Streets) -> list[np.ndarray]:
+def sides(streets: map_files.Streets) -> list[np.ndarray]:
     """bool [streets] for each grid: does the street begin on its side of the seam, away from the seam?"""
     moving = streets.source != streets.target
     lon, lat = streets.position[streets.source[moving]].T

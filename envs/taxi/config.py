@@ -20,8 +20,9 @@ class TaxiConfig(RideConfig):
     map: str = field(default="auto", metadata=FILE)
     """`manhattan`: Manhattan, downloaded once. `manhattan-plan`: Manhattan generated from public facts about its street
     plan, without a network. `auto`: `manhattan` if this map is available, otherwise `manhattan-plan`. `city:N`: a
-    generated city with N intersections. Or a file: a street map in GraphML as osmnx writes it (.graphml, also packed:
-    .gz, .xz, .bz2), or a table (.csv, .json)."""
+    generated city with N intersections. A place with its country, such as `Lisbon, Portugal`: downloaded once from
+    OpenStreetMap. Or a file: a street map (GraphML as osmnx writes it, OpenStreetMap XML, a GeoPackage, or a file of
+    `worldbench map`; also packed: .gz, .xz, .bz2), or a table (.csv, .json)."""
     region: str = "all"
     """The part of the map to use. `all`: the whole map. `N@lat,lon`: the N intersections nearest to a point (on a
     generated city or a map in meters: `N@east,north`). `south,west,north,east`: a box in degrees. `village`: Greenwich

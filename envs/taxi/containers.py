@@ -1,4 +1,4 @@
-"""Recognizes the format of a street map file. GraphML, packed or not, is read; other formats are refused with advice.
+"""Unpacks the file of a street map, and recognizes formats that are not read, which are refused with advice.
 
 A packed file (gzip, xz, bzip2) is unpacked piece by piece, up to a limit, so that a small file cannot fill the memory.
 """
@@ -23,6 +23,8 @@ PIECE = 1 << 18
 LZMA_MEMORY = 1 << 28
 """Most bytes of memory that xz may use. The strongest setting of xz needs 65 million."""
 ENDINGS = {".gz": "gzip", ".xz": "xz", ".bz2": "bzip2"}
+SQLITE = b"SQLite format 3\x00"
+"""The first bytes of a GeoPackage, which is an SQLite database."""
 PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"BZh": "bzip2"}
 
 SAVE = "osmnx.save_graphml(G, 'map.graphml')"
@@ -44,7 +46,6 @@ NODE_LINK = (
     f"G = networkx.node_link_graph(json.load(open('map.json')), directed=True, multigraph=True), then {SAVE}",
 )
 MAGIC: tuple[tuple[bytes, tuple[str, str]], ...] = (
-    (b"SQLite format 3\x00", ("is an SQLite database, such as a GeoPackage", WITH_GEOPANDAS)),
     (b"\x00\x00\x27\x0a", ("is a shapefile", WITH_GEOPANDAS)),
     (b"PAR1", ("is a Parquet file", WITH_GEOPANDAS)),
     (b"ARROW1", ("is an Arrow file", WITH_GEOPANDAS)),
@@ -64,7 +65,6 @@ SUFFIXES: dict[tuple[str, ...], tuple[str, str]] = {
 }
 """Endings of file names, with the same two texts, for content that is not XML and whose first bytes are not known."""
 ROOTS: dict[str, tuple[str, str]] = {
-    "osm": ("is OpenStreetMap XML", WITH_OSMNX),
     "osmchange": ("is a change file of OpenStreetMap, not a map", "apply it to a map with osmium"),
     "gexf": ("is GEXF", AS_GRAPH),
     "kml": ("is KML", WITH_GEOPANDAS),
@@ -83,20 +83,19 @@ def packed(path: Path) -> bytes:
     return content(path, LARGEST_BYTES)
 
 
-def pieces(raw: bytes, path: Path) -> Iterator[bytes]:
-    """The bytes `raw` of the file, unpacked, piece by piece.
+def inner_name(path: Path) -> Path:
+    """The path without the ending of a packed file."""
+    return path.with_suffix("") if path.suffix.lower() in ENDINGS else path
 
-    Raises Refused if the file is too large, damaged, or of another format.
-    """
+
+def unpacked(raw: bytes, path: Path) -> Iterator[bytes]:
+    """The bytes `raw` of the file, unpacked, piece by piece. Raises Refused if the file is too large or damaged."""
     method = next((name for magic, name in PACKED.items() if raw.startswith(magic)), None)
     named = ENDINGS.get(path.suffix.lower())
     if method is None and named is not None:
         raise Refused(f"is named {path.suffix} but is not {named}", "rename it to match its content")
-    inner = path.with_suffix("") if named else path
     done = 0
     for piece in _plain(raw) if method is None else _unpacked(raw, method):
-        if not done:
-            refuse_foreign(piece, inner)
         done += len(piece)
         if done > LARGEST_BYTES:
             raise Refused(

@@ -1,7 +1,7 @@
 """The positions of the nodes of a GraphML map: which attributes hold them, and the unit of the numbers.
 
-Positions are longitude and latitude in degrees of WGS 84 (EPSG:4326, in any of its spellings). If the map says so, they
-are meters on a plane instead.
+Positions are longitude and latitude in degrees of WGS 84 (EPSG:4326, in any of its spellings), or in another crs that
+pyproj knows, and are then turned into degrees. If the map says so, they are meters on a plane instead.
 Letters: N nodes, E edges.
 """
 
@@ -11,6 +11,7 @@ import ast
 import re
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -33,7 +34,8 @@ LONGEST_MEDIAN = 10_000.0
 """If the numbers of a map without a crs, read as degrees, make the median street longer than this many meters, they are
 not degrees. The median street of Manhattan has 100 meters."""
 TO_DEGREES = (
-    "project it back and save it again: osmnx.save_graphml(osmnx.project_graph(G, to_latlong=True), 'map.graphml')"
+    "name the crs so that pyproj reads it, such as EPSG:32618, or project the map back and save it again: "
+    "osmnx.save_graphml(osmnx.project_graph(G, to_latlong=True), 'map.graphml')"
 )
 SAY_WHICH = (
     "say in the file what they are and save it again: G.graph['crs'] = 'epsg:4326' for degrees, "
@@ -73,22 +75,55 @@ def _is_wgs84(text: str) -> bool:
     """Does pyproj read the text as EPSG:4326, in either order of the axes?"""
     from pyproj import CRS
 
+    wgs84 = CRS.from_epsg(4326)
+    return any(crs.to_2d().equals(wgs84, ignore_axis_order=True) for crs in _read_by_pyproj(text))
+
+
+@lru_cache(maxsize=4)
+def _read_by_pyproj(text: str) -> list[Any]:
+    """What the text can mean: the whole of it, then the code at its end. Empty if pyproj reads neither, which
+    takes it seconds."""
+    from pyproj import CRS
+
     value: Any = text
     if text.startswith("{"):  # a dict as Python writes it, or JSON, which pyproj reads itself
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             value = text
-    wgs84 = CRS.from_epsg(4326)
+    out = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pyproj warns about old spellings, which are accepted here
         for candidate in filter(None, (value, _code_of_text(text))):
             try:
-                if CRS.from_user_input(candidate).to_2d().equals(wgs84, ignore_axis_order=True):
-                    return True
+                out.append(CRS.from_user_input(candidate))
             except Exception:  # a malformed dict or text can raise any error in pyproj
                 continue
-    return False
+    return out
+
+
+def _on_a_plane(crs: str) -> bool:
+    """Does pyproj read the text as a projected crs, whose positions are lengths and not degrees?"""
+    read = _read_by_pyproj(crs) if len(crs) <= LONGEST_CRS else []
+    return bool(read) and bool(read[0].is_projected)
+
+
+def _to_degrees(crs: str, at: np.ndarray) -> np.ndarray | None:
+    """Longitude and latitude float64 [N, 2] of positions in another crs, to nine decimals (0.1 mm); None if pyproj does
+    not read the crs, or cannot turn every finite position into degrees."""
+    from pyproj import Transformer
+
+    finite = np.isfinite(at).all(1)
+    for read in _read_by_pyproj(crs) if len(crs) <= LONGEST_CRS else []:
+        out = np.full(at.shape, np.nan)
+        try:
+            turned = Transformer.from_crs(read, 4326, always_xy=True).transform(*at[finite].T, errcheck=True)
+        except Exception:  # pyproj has no way from this crs to degrees, or a position lies outside its domain
+            continue
+        out[finite] = np.round(np.stack(turned, axis=1), 9)
+        if np.isfinite(out[finite]).all():
+            return out
+    return None
 
 
 def _code_of_text(text: str) -> str | None:
@@ -108,10 +143,15 @@ def positions(document: Document) -> Positions:
     """The positions of the N declared nodes of a document, and everything that is wrong with them."""
     ids = [node for node, there in zip(document.ids, document.declared.tolist()) if there]
     what, plain, in_degrees = frame(document.crs), _plain(document), _in_degrees(document)
-    doubt, remedy = "", ""
+    doubt, remedy, turned = "", "", ""
     if what == "other":
         crs = (document.crs or "").strip()
-        doubt, remedy = f"its crs is {quoted(crs)} but must be EPSG:4326 (degrees)", TO_DEGREES
+        doubt, remedy = f"its crs is {quoted(crs)}, and its positions could not be turned into degrees", TO_DEGREES
+        if plain is not None and _on_a_plane(crs) and (np.nanmax(np.abs(plain[1]), axis=0) <= [180, 90]).all():
+            doubt, remedy = f"its crs is {quoted(crs)}, but its positions look like degrees", SAY_WHICH
+        elif plain is not None and in_degrees is None and (at := _to_degrees(crs, plain[1])) is not None:
+            plain, doubt = (plain[0], at), ""
+            turned = f"positions turned into degrees from the crs {quoted(crs)}"
     elif what == "unknown" and plain is not None and (why := _no_degrees(document, plain[1])):
         doubt, remedy = f"it names no crs, and {why}", SAY_WHICH
     found = _fullest([None if doubt else plain, None if what == "metres" else in_degrees])
@@ -126,6 +166,7 @@ def positions(document: Document) -> Positions:
     where = "beyond a million kilometers" if what == "metres" else "outside -180..180, -90..90 degrees"
     problems += some(f"positions {where}", (ids[k] for k in np.flatnonzero(beyond)))
     note = "" if names == "x and y" else f"positions are the nodes' {names}" + (f", because {doubt}" if doubt else "")
+    note = "; ".join(filter(None, [note, turned]))
     return Positions(at, what != "metres", problems, note)
 
 

@@ -1,4 +1,4 @@
-"""Reads a street map from GraphML as osmnx writes it, plain or packed (.gz, .xz, .bz2).
+"""The streets of a document: GraphML as osmnx writes it, or another file that was put into the same columns.
 
 Nodes need positions (see `coordinates.py`); edges may have a `length` in meters and a `name`.
 """
@@ -6,52 +6,26 @@ Nodes need positions (see `coordinates.py`); edges may have a `length` in meters
 from __future__ import annotations
 
 import ast
-import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from worldbench.core.errors import InputError
-from worldbench.envs.taxi.containers import packed, pieces
-from worldbench.envs.taxi.coordinates import PAIRS, SINGLE, pair, positions
-from worldbench.envs.taxi.graphml_columns import ABSENT, Columns, Document
-from worldbench.envs.taxi.graphml_parser import parse
+from worldbench.envs.taxi.coordinates import positions
+from worldbench.envs.taxi.graphml_columns import ABSENT, Document
 from worldbench.envs.taxi.reading import Refused, counted, some
 from worldbench.envs.taxi.streets import DIRECTIONS, Streets, distance
 
-FORM = "env.map takes GraphML as osmnx.save_graphml writes it"
 RESERVED = (*DIRECTIONS, "end", "pad", "<pad>")
 """Words with a meaning in a ride, which cannot be the id of an intersection."""
 LONGEST_NAME = 200
 """Characters of a street name that are kept."""
 
-_last: dict[tuple[str, str], Streets] = {}
-"""The map that was read last, by its path and the digest of the file. A region is looked for in the map that is then
-built from it."""
 
-
-def read(path: Path) -> Streets:
-    """The streets of a GraphML file: nodes with positions, edges with `length` in meters and `name`.
-
-    An edge without a length, or with length 0, gets the distance between its ends. The positions of a file without
-    `crs` are read as degrees if they can be degrees. An undirected edge is a street in both directions. The file that
-    was read last is not parsed again unless it has changed. Raises InputError with all that is wrong, in one sentence.
-    """
-    try:
-        raw = packed(path)
-        key = str(path), hashlib.sha256(raw).hexdigest()
-        if key not in _last:
-            streets = _streets(path, parse(pieces(raw, path), Columns(SINGLE, PAIRS, pair)))
-            _last.clear()
-            _last[key] = streets
-        return _last[key]
-    except Refused as reason:
-        raise InputError(f"the map {str(path)!r} {reason}; {reason.remedy or FORM}") from reason
-
-
-def _streets(path: Path, document: Document) -> Streets:
-    """The streets of a document. Raises Refused with everything that is wrong with it."""
+def streets_of(path: Path, document: Document, remarks: Sequence[str] = ()) -> Streets:
+    """The streets of a document. remarks: further notes for people. Raises Refused with everything that is wrong with
+    it."""
     source, target, ids = document.source, document.target, document.ids
     found = positions(document)
     places = [node for node, there in zip(ids, document.declared.tolist()) if there]
@@ -62,7 +36,7 @@ def _streets(path: Path, document: Document) -> Streets:
         problems.append(f"{counted(document.repeated, 'node')} with the id of another")
     unknown = (node for node, there in zip(ids, document.declared.tolist()) if not there)
     problems += some("ends of edges that are not nodes", sorted(unknown))
-    problems += _unusable_words(places)
+    problems += unusable_words(places)
     if repeats := _repeated(document):
         problems.append(f"{counted(repeats, 'edge')} with the source, target and id of another")
     wrong = np.flatnonzero(~np.isfinite(document.length) | (document.length < 0))
@@ -78,7 +52,7 @@ def _streets(path: Path, document: Document) -> Streets:
     street = names[np.where(document.street == ABSENT, len(names) - 1, document.street)]
     back = np.flatnonzero(document.both_ways & (source != target))
     report: dict[str, int | str] = {"nodes_read": len(places), "edges_read": len(source)}
-    notes = [found.note] if found.note else []
+    notes = [*remarks, *filter(None, [found.note])]
     if document.both_ways.any():
         undirected = int(document.both_ways.sum())
         report["undirected_edges"] = undirected
@@ -86,7 +60,8 @@ def _streets(path: Path, document: Document) -> Streets:
     if notes:
         report["notes"] = "; ".join(notes)
     return Streets(
-        name=re.sub(r"(\.graphml)?(\.gz|\.xz|\.bz2)?$", "", path.name, flags=re.IGNORECASE) or path.name,
+        name=re.sub(r"(\.graphml|\.osm|\.xml|\.gpkg)?(\.gz|\.xz|\.bz2)?$", "", path.name, flags=re.IGNORECASE)
+        or path.name,
         places=places,
         position=found.position,
         globe=found.globe,
@@ -98,7 +73,8 @@ def _streets(path: Path, document: Document) -> Streets:
     )
 
 
-def _unusable_words(places: list[str]) -> list[str]:
+def unusable_words(places: list[str]) -> list[str]:
+    """What is wrong with ids that are to be words of a ride, in words; [] if all can be used."""
     reserved = frozenset(RESERVED)
     bad = (p for p in places if not p or not p.isprintable() or " " in p or p in reserved)
     rule = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from dataclasses import replace
@@ -16,6 +17,13 @@ from worldbench.envs.taxi.positions import read_positions
 from worldbench.envs.taxi.reading import quoted
 from worldbench.envs.taxi.regions import Nearest, named_village, parse_region
 from worldbench.envs.taxi.streets import Streets
+
+FORMS = (
+    "a street map or a table in a file, 'manhattan', 'manhattan-plan', 'city:N' (such as city:500), 'auto', or the "
+    "name of a place with its country, such as 'Lisbon, Portugal'"
+)
+ENDINGS = r"\.(graphml|osm|xml|gpkg|npz|csv|json|txt|pbf|gz|xz|bz2|zip|shp|pkl|pickle|geojson)$"
+"""Endings of the names of files."""
 
 
 def load_map(config: TaxiConfig, *, whole: bool = False, positions: Path | None = None) -> Graph:
@@ -80,7 +88,7 @@ def _village_elsewhere(name: str, region: str) -> str:
 def _streets(config: TaxiConfig) -> Streets:
     if config.map == "manhattan":
         from worldbench.envs.taxi.download import manhattan
-        from worldbench.envs.taxi.graphml import read
+        from worldbench.envs.taxi.map_files import read
 
         return read(manhattan())
     if config.map == street_plan.NAME:
@@ -90,19 +98,26 @@ def _streets(config: TaxiConfig) -> Streets:
 
         return generate(city_size(config.map), config.city_seed)
     if not config.map.strip():
-        raise InputError(
-            "env.map is empty; it takes a GraphML file, a CSV or JSON table, 'manhattan', 'manhattan-plan', 'city:N' "
-            "or 'auto'"
-        )
-    path = _path(config.map)
-    if not os.path.exists(path) and not re.search(r"[./\\]", config.map):
-        raise InputError(
-            f"env.map {quoted(config.map)} is neither a file nor one of 'manhattan', "
-            "'manhattan-plan', 'city:N' (such as city:500) and 'auto'"
-        )
-    from worldbench.envs.taxi.graphml import read
+        raise InputError(f"env.map is empty; it takes {FORMS}")
+    from worldbench.envs.taxi.map_files import read
 
+    path = _path(config.map)
+    if os.path.exists(path) or re.search(r"[/\\]", config.map):
+        return read(path)
+    if is_place(config.map):
+        from worldbench.envs.taxi.download import fetched
+
+        return replace(read(fetched(config.map)), name=" ".join(config.map.split()))
+    if "." not in config.map:
+        close = difflib.get_close_matches(config.map, ("manhattan", street_plan.NAME, "auto", "city:500"), 1)
+        meant = f" (did you mean {close[0]!r}?)" if close else ""
+        raise InputError(f"env.map {quoted(config.map)} is not a file{meant}; it takes {FORMS}")
     return read(path)
+
+
+def is_place(text: str) -> bool:
+    """Is the text the name of a place, such as `Lisbon, Portugal`, and not the name of a file?"""
+    return "," in text and not re.search(r"[/\\\0]", text) and not re.search(ENDINGS, text, re.IGNORECASE)
 
 
 def _path(text: str) -> Path:

@@ -31,7 +31,7 @@ def read_positions(path: Path) -> Positions:
     """The positions in a file. Raises InputError with all that is wrong, in one sentence."""
     if path.name.lower().endswith(SUFFIXES):
         return _csv(path)
-    from worldbench.envs.taxi.graphml import read
+    from worldbench.envs.taxi.map_files import read
 
     streets = read(path)
     if not streets.globe:
