@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +83,14 @@ def test_geopackage_of_osmnx(tmp_path: Path) -> None:
         assert read.digest == expected.digest
         assert ("3 streets of the file read in both directions" in str(read.report.get("notes"))) == (not directed)
     path.write_bytes(path.read_bytes()[:3000])
-    with pytest.raises(InputError, match=r"cannot be read by osmnx .*save_graphml") as caught:
+    with pytest.raises(InputError, match=r"is not a whole GeoPackage .*save_graphml") as caught:
+        load(path)
+    assert "\n" not in str(caught.value)
+    path.unlink()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("create table nodes (osmid)")
+        database.commit()
+    with pytest.raises(InputError, match="without the layer edges; save the map with") as caught:
         load(path)
     assert "\n" not in str(caught.value)
 

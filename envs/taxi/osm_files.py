@@ -7,6 +7,8 @@ OpenStreetMap XML holds everything that was mapped, so only the streets for cars
 from __future__ import annotations
 
 import contextlib
+import importlib
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -27,12 +29,13 @@ NO_CARS = frozenset(
 """Values of `highway` that are no streets for cars: those of the network type "drive" of osmnx."""
 PRIVATE, CLOSED = frozenset({"private"}), frozenset({"no"})
 TAGS_OF_WAYS = ("highway", "name", "oneway", "area", "access", "motor_vehicle", "motorcar", "length")
+SAVE_GEOPACKAGE = "save the map with osmnx.save_graph_geopackage(G, 'map.gpkg') or osmnx.save_graphml(G, 'map.graphml')"
 GRAPHML = "osmnx.save_graphml(G, 'map.graphml') writes a map that is read without osmnx"
 
 
 def xml(content: bytes) -> tuple[Document, list[str]]:
     """The streets for cars of OpenStreetMap XML, and notes for people. Raises Refused."""
-    with _osmnx() as osmnx, _file(content, "map.osm") as path:
+    with _file(content, "map.osm") as path, _library("osmnx") as osmnx:
         before = osmnx.settings.useful_tags_way
         try:
             osmnx.settings.useful_tags_way = sorted({*before, *TAGS_OF_WAYS})
@@ -55,36 +58,49 @@ def geopackage(content: bytes) -> tuple[Document, list[str]]:
     Unless it is asked for both directions, osmnx writes a two-way street once, and the direction of traffic in the
     columns `from` and `to`. So a street that is not one-way and that the file holds in one direction is read in both.
     """
+    with _file(content, "map.gpkg") as path:
+        missing = [layer for layer in ("nodes", "edges") if layer not in _tables(path)]
+        if missing:
+            raise Refused(f"is an SQLite database without the layer {' and '.join(missing)}", SAVE_GEOPACKAGE)
+        with _library("geopandas") as geopandas:
+            nodes, edges = (geopandas.read_file(path, layer=layer) for layer in ("nodes", "edges"))
+            return _layers(nodes, edges)
+
+
+def _tables(path: Path) -> set[str]:
+    """The names of the tables of an SQLite database. Raises Refused if it is none."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return {str(name) for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
+    except sqlite3.Error as error:
+        raise Refused(f"is not a whole GeoPackage ({shown(error)})", f"copy it again; or {GRAPHML}") from error
+
+
+def _layers(nodes: Any, edges: Any) -> tuple[Document, list[str]]:
+    """The streets of the two layers, and notes for people. Raises Refused."""
     import networkx as nx
 
-    with _osmnx(), _file(content, "map.gpkg") as path:
-        import geopandas
-
-        tables = {layer: geopandas.read_file(path, layer=layer) for layer in ("nodes", "edges")}
-        nodes, edges = tables["nodes"], tables["edges"]
-        missing = [f"nodes.{name}" for name in ("osmid",) if name not in nodes]
-        missing += [f"edges.{name}" for name in ("u", "v") if name not in edges]
-        if missing:
-            raise Refused(
-                f"lacks the columns {', '.join(missing)}", f"save it with osmnx.save_graph_geopackage; or {GRAPHML}"
-            )
-        graph = nx.MultiDiGraph(crs=str(nodes.crs or ""))
-        for node, at in zip(nodes["osmid"], nodes.geometry):
-            graph.add_node(node, x=at.x, y=at.y)
-        ends = ("from", "to") if "from" in edges and "to" in edges else ("u", "v")
-        source, target = (edges[name].tolist() for name in ends)
-        held = set(zip(source, target))
-        absent = [None] * len(edges)
-        names, lengths, one_way = (edges.get(c, absent) for c in ("name", "length", "oneway"))
-        doubled = 0
-        for u, v, name, length, single in zip(source, target, names, lengths, one_way):
-            tags = {key: value for key, value in (("name", name), ("length", length)) if value is not None}
-            graph.add_edge(u, v, **tags)
-            if single is not None and not _true(single) and (v, u) not in held:
-                graph.add_edge(v, u, **tags)
-                doubled += 1
-        notes = [f"{counted(doubled, 'street')} of the file read in both directions"] if doubled else []
-        return document(graph), notes
+    missing = [f"nodes.{name}" for name in ("osmid",) if name not in nodes]
+    missing += [f"edges.{name}" for name in ("u", "v") if name not in edges]
+    if missing:
+        raise Refused(f"lacks the columns {', '.join(missing)}", SAVE_GEOPACKAGE)
+    graph = nx.MultiDiGraph(crs=str(nodes.crs or ""))
+    for node, at in zip(nodes["osmid"], nodes.geometry):
+        graph.add_node(node, x=at.x, y=at.y)
+    ends = ("from", "to") if "from" in edges and "to" in edges else ("u", "v")
+    source, target = (edges[name].tolist() for name in ends)
+    held = set(zip(source, target))
+    wanted = ("name", "length", "oneway")
+    names, lengths, one_way = ((edges[c] if c in edges else [None] * len(edges)) for c in wanted)
+    doubled = 0
+    for u, v, name, length, single in zip(source, target, names, lengths, one_way):
+        tags = {key: value for key, value in (("name", name), ("length", length)) if value is not None}
+        graph.add_edge(u, v, **tags)
+        if single is not None and not _true(single) and (v, u) not in held:
+            graph.add_edge(v, u, **tags)
+            doubled += 1
+    notes = [f"{counted(doubled, 'street')} of the file read in both directions"] if doubled else []
+    return document(graph), notes
 
 
 def document(graph: Any) -> Document:
@@ -126,21 +142,21 @@ def _true(value: Any) -> bool:
 
 
 @contextlib.contextmanager
-def _osmnx() -> Iterator[Any]:
-    """osmnx; inside, every error of the libraries becomes Refused."""
+def _library(name: str) -> Iterator[Any]:
+    """The library; inside, every error of the libraries becomes Refused."""
     try:
-        import osmnx
+        library = importlib.import_module(name)
     except ImportError as error:
-        raise Refused(f"needs osmnx, which is not installed ({error})", f"install osmnx; or {GRAPHML}") from error
+        raise Refused(f"needs {name}, which is not installed ({error})", f"install osmnx; or {GRAPHML}") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            yield osmnx
+            yield library
     except (Refused, MemoryError):
         raise
     except Exception as error:  # the libraries for geometry and files raise many types
         raise Refused(
-            f"cannot be read by osmnx ({type(error).__name__}: {shown(error)})", f"check the file; {GRAPHML}"
+            f"cannot be read by {name} ({type(error).__name__}: {shown(error)})", f"check the file; {GRAPHML}"
         ) from error
 
 

@@ -111,7 +111,8 @@ def closed(points: np.ndarray) -> np.ndarray:
     """bool [N]: is a point float64 [N, 2], feet across and along, strictly inside a superblock?"""
     box = np.array([[c.west, c.east, along()[int(c.south)], along()[int(c.north)]] for c in CLOSED])
     across, up = points[:, :1], points[:, 1:]
-    return ((across > box[:, 0]) & (across < box[:, 1]) & (up > box[:, 2] + 1) & (up < box[:, 3] - 1)).any(1)
+    inside = (across > box[:, 0]) & (across < box[:, 1]) & (up > box[:, 2] + 1) & (up < box[:, 3] - 1)
+    return np.asarray(inside.any(1))
 
 
 def _broadway(first: int, last: int) -> np.ndarray:
