@@ -5,7 +5,7 @@ says how much room the score leaves between floor and ceiling.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from worldbench.records import budget, leaderboard
@@ -14,13 +14,10 @@ from worldbench.records.claim_decisions import Decision, Sample, decide
 from worldbench.records.claim_pairs import Pair, paired, value
 from worldbench.records.claims import Claim
 from worldbench.records.compare_verdicts import mean
-from worldbench.records.directions import is_outcome
+from worldbench.records.directions import direction_of, is_outcome
 from worldbench.records.finding import find
 from worldbench.records.runs import Result
 from worldbench.records.scores import finite
-
-FULL = 0.98
-"""Where both arms lie beyond this share of the way from floor to ceiling, there is no room for a difference."""
 
 
 @dataclass(frozen=True)
@@ -124,14 +121,32 @@ def _judged(found: _Found, place: str, decision: Decision, records: list[Result]
     floor, ceiling = _bounds(claim, found.pair, records)
     room_a, room_b = (_room(x, floor, ceiling) for x in (a, b))
     reasons = [decision.reason] if decision.reason else []
-    if room_a is not None and room_b is not None and min(room_a, room_b) > FULL:
-        reasons.append("both arms are at the ceiling: there is no room for a difference")
+    if (end := _without_room(found, a, b, floor, ceiling)) is not None:
+        reasons.append(f"both arms are at the {end}: there is no room for a difference")
+        alike = decision.verdict == "equivalent" or (end == "floor" and claim.expects == "equal")
+        if alike:  # for a reason that says nothing about them; at the ceiling, a claim of equality holds
+            decision = replace(decision, verdict="no power")
     if budget.spent(first) != budget.spent(other):
         reasons.append("the budgets of tuning are not equal, so a difference may be that of tuning")
     return Judged(
         claim, decision, place, found.seeds, a, b, mean([x - y for x, y in zip(sample.a, sample.b)]), floor, ceiling,
         room_a, room_b, budget.cell(first), budget.cell(other), "; ".join(reasons),
     )  # fmt: skip
+
+
+def _without_room(
+    found: _Found, a: float | None, b: float | None, floor: float | None, ceiling: float | None
+) -> str | None:
+    """ "ceiling" if both arms are within the margin of the ceiling or beyond it, "floor" likewise; else None."""
+    claim = found.sample.claim
+    column = claim.a.score or claim.score
+    direction = direction_of(column, found.pair.first.scores[column.partition(".")[0]])
+    if direction == "none" or a is None or b is None:
+        return None
+    sign = 1 if direction == "higher" else -1
+    if ceiling is not None and min(sign * a, sign * b) >= sign * ceiling - claim.margin:
+        return "ceiling"
+    return "floor" if floor is not None and max(sign * a, sign * b) <= sign * floor + claim.margin else None
 
 
 def _bounds(claim: Claim, pair: Pair, records: list[Result]) -> tuple[float | None, float | None]:
