@@ -222,6 +222,8 @@ def test_the_room_is_that_of_the_references() -> None:
         assert row.reason.endswith(f"both arms are at the {end}: there is no room for a difference")
     (row,) = judge_records([claim("equal")], both([0.999] * 5, [0.998] * 5) + limits)
     assert row.verdict == "reproduced"
+    (row,) = judge_records([claim("equal")], both([0.1] * 5, [0.11] * 5) + limits)
+    assert row.verdict == "no power"
 
 
 @pytest.mark.parametrize(("loss", "expected"), [(0.1, 0.2), (0.01, 0.6), (0.0316227766, 0.4), (0.5, 0.2), (0.001, 0.6)])

@@ -123,8 +123,10 @@ def _judged(found: _Found, place: str, decision: Decision, records: list[Result]
     reasons = [decision.reason] if decision.reason else []
     if (end := _without_room(found, a, b, floor, ceiling)) is not None:
         reasons.append(f"both arms are at the {end}: there is no room for a difference")
-        alike = decision.verdict == "equivalent" or (end == "floor" and claim.expects == "equal")
-        if alike:  # for a reason that says nothing about them; at the ceiling, a claim of equality holds
+        equal = decision.verdict == "reproduced" and claim.expects == "equal"
+        if decision.verdict == "equivalent" or (
+            equal and end == "floor"
+        ):  # for a reason that says nothing about them; at the ceiling, a claim of equality holds
             decision = replace(decision, verdict="no power")
     if budget.spent(first) != budget.spent(other):
         reasons.append("the budgets of tuning are not equal, so a difference may be that of tuning")
