@@ -27,6 +27,7 @@ VERBS = {
     "leaderboard": "worldbench.cli.leaderboard",
     "figures": "worldbench.cli.figures",
     "data": "worldbench.cli.data",
+    "push": "worldbench.cli.push",
     "ls": "worldbench.cli.ls",
     "doctor": "worldbench.cli.doctor",
     "validate": "worldbench.cli.validate",

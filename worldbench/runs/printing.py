@@ -20,33 +20,36 @@ if TYPE_CHECKING:
 
 CURVE_ROWS = 7
 """Number of points in the short table of a learning curve: the first, the last, and some in between."""
+SCORE_HEAD = ("metric (better)", "floor", "score", "95% interval over n", "ceiling", "n")
 BETTER = {"higher": "up", "lower": "down", "none": "-"}
 
 
 def print_scores(record: Result, bounds: Bounds, *, every: bool = False) -> None:
     """Print a result as a table: floor, score, interval, ceiling. every: all scores, not only the primary scores and
     those beside them."""
-    body: list[list[str]] = []
-    styles: list[str] = []
-    for name, metric in record.scores.items():
-        better = f"({BETTER[metric.direction]})"
-        if not every:
-            body.append([f"{name}.{metric.primary} {better}", *_cells(name, metric, metric.primary, bounds)])
-            styles.append("")
-            for key in metric.beside:
-                body.append([f"  beside it: {key}", *_cells(name, metric, key, bounds)])
-                styles.append("dim")
-            continue
-        body.append([f"{name} {better}", *[""] * 5])
-        styles.append("bold")
-        for key in sorted(metric.scores, key=lambda k: k != metric.primary):
-            body.append([f"  {key}", *_cells(name, metric, key, bounds)])
-            styles.append("bold" if key == metric.primary else "dim")
-    head = ["metric (better)", "floor", "score", "95% interval over n", "ceiling", "n"]
+    rows, head = score_rows(record, bounds, every=every), SCORE_HEAD
+    body, styles = [cells for cells, _ in rows], [style for _, style in rows]
     used = [i for i in range(len(head)) if i in (0, 2) or any(row[i] for row in body)]
     body = [[row[i] for i in used] for row in body]
     right = range(1, len(used))
     print(tables.terminal([head[i] for i in used], body, 1, title=_title(record), right=right, styles=styles))
+
+
+def score_rows(record: Result, bounds: Bounds, *, every: bool = False) -> list[tuple[list[str], str]]:
+    """The rows of the table of scores under SCORE_HEAD, each with its style."""
+    rows: list[tuple[list[str], str]] = []
+    for name, metric in record.scores.items():
+        better = f"({BETTER[metric.direction]})"
+        if not every:
+            rows.append(([f"{name}.{metric.primary} {better}", *_cells(name, metric, metric.primary, bounds)], ""))
+            for key in metric.beside:
+                rows.append(([f"  beside it: {key}", *_cells(name, metric, key, bounds)], "dim"))
+            continue
+        rows.append(([f"{name} {better}", *[""] * 5], "bold"))
+        for key in sorted(metric.scores, key=lambda k: k != metric.primary):
+            style = "bold" if key == metric.primary else "dim"
+            rows.append(([f"  {key}", *_cells(name, metric, key, bounds)], style))
+    return rows
 
 
 def _title(record: Head) -> str:
@@ -118,7 +121,12 @@ def print_result(record: Result, bounds: Bounds, *, every: bool = False) -> None
 
 
 def print_head(record: Head) -> None:
-    """Print the settings of a record: run, command, world, model, identities and environment."""
+    """Print the settings of a record."""
+    print_facts(facts_of(record))
+
+
+def facts_of(record: Head) -> dict[str, str]:
+    """The settings of a record: run, command, world, model, identities and environment."""
     facts = {"run": f"{_title(record)}, preset {record.preset}", "command": record.command}
     others = {name: value for name, value in record.world.items() if name != "world"}
     facts["world"] = ", ".join([record.world_name, *([_pairs(others)] if others else [])])
@@ -130,7 +138,7 @@ def print_head(record: Head) -> None:
         facts["weights"] = f"those of the {record.model.reads} run"
     facts["identity"] = f"training {record.identity.training}, evaluation {record.identity.evaluation}"
     facts["environment"] = _environment(record.environment)
-    print_facts(facts)
+    return facts
 
 
 def print_config(config: Config) -> None:

@@ -30,6 +30,8 @@ from worldbench.training.training_log import Prefix
 
 HEADER = 1 << 24
 """Largest header of a file (names, shapes and metadata) in bytes: 16 MiB."""
+LARGEST = 1 << 36
+"""Largest file of weights in bytes that is verified: 64 GiB."""
 KEY = "worldbench"
 AGAIN = "run the same command again"
 
@@ -86,9 +88,14 @@ def load_weights(path: Path, module: torch.nn.Module, again: str = AGAIN) -> Abo
         if about.step != step:
             raise ValueError(f"it holds weights of step {about.step}")
 
-    tensors, about = _read(path, expected, check, f"delete it and {again}")
+    tensors, about = _read(path, _bytes(expected), check, f"delete it and {again}")
     module.load_state_dict(tensors)
     return about
+
+
+def verify(path: Path) -> None:
+    """Raises Damaged unless a file of weights is what was saved: its digest fits its content."""
+    _read(path, LARGEST, lambda tensors, about: None, f"delete it and {AGAIN}")
 
 
 def read_about(path: Path) -> About:
@@ -129,7 +136,8 @@ def load_state(folder: Path, module: torch.nn.Module, optimizer: torch.optim.Opt
         if None in (about.log, about.sha256):
             raise ValueError("an older worldbench saved it, without a digest")
 
-    tensors, about = _read(path, everything, check, f"delete it and {AGAIN}, which then trains from the first step on")
+    way = f"delete it and {AGAIN}, which then trains from the first step on"
+    tensors, about = _read(path, _bytes(everything), check, way)
     module.load_state_dict({name.removeprefix("weights."): tensors[name] for name in weights})
     fused = {p for group in optimizer.param_groups if group.get("fused") for p in group["params"]}
     keys = kept(optimizer)
@@ -163,14 +171,17 @@ def _write(path: Path, tensors: Tensors, about: About) -> None:
     write_atomic(path, save(tensors, {KEY: msgspec.json.encode(signed).decode()}))
 
 
-def _read(path: Path, expected: Tensors, check: Callable[[Tensors, About], None], way: str) -> tuple[Tensors, About]:
-    """Tensors and metadata of a file. check: raises ValueError for tensors that cannot be used. way: what to do about a
-    damaged file, for the error.
+def _bytes(expected: Tensors) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in expected.values())
+
+
+def _read(path: Path, size: int, check: Callable[[Tensors, About], None], way: str) -> tuple[Tensors, About]:
+    """Tensors and metadata of a file. size: the most bytes of its tensors. check: raises ValueError for tensors that
+    cannot be used. way: what to do about a damaged file, for the error.
 
     Raises Damaged if the file cannot be read, its digest is wrong, or the check fails.
     """
     try:
-        size = sum(tensor.numel() * tensor.element_size() for tensor in expected.values())
         raw = read_regular(path, 8 + HEADER + size)
         about = _about(_metadata(raw))
         tensors = load(raw)
