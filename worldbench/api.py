@@ -169,12 +169,12 @@ def record(file: PathLike) -> Record:
 def model(
     run: Run | PathLike, *, step: int | None = None, env: Settings | None = None, plugins: Sequence[PathLike] = ()
 ) -> SequenceModel:
-    """The model of a finished run, with the weights of `step` (None: the last step).
+    """The model of a finished run, with the weights of `step` (None: the weights that were scored).
 
     env: the new path of a file of the run that has moved. Raises InputError for a step whose weights are not kept.
     """
     from worldbench.runs.one_run import reference, reopen
-    from worldbench.runs.weights import at_step, points
+    from worldbench.runs.weights import at_step, points, scored_step
 
     folder = _folder(run)
     prepared = reopen(folder, words_of("env", env), _display(), paths_of(plugins))
@@ -186,7 +186,7 @@ def model(
     if step is not None and step not in kept:
         steps = ", ".join(map(str, kept))
         raise InputError(f"{str(folder)!r} keeps no weights of step {step}; it keeps those of the steps {steps}")
-    return at_step(prepared, folder, kept[-1] if step is None else step)
+    return at_step(prepared, folder, scored_step(prepared, folder, _display().say) if step is None else step)
 
 
 def world(

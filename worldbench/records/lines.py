@@ -24,13 +24,15 @@ class TrainLine(Part, frozen=True, kw_only=True, tag_field="kind", tag="train"):
 
 class EvalLine(Part, frozen=True, kw_only=True, tag_field="kind", tag="eval"):
     """A point of the learning curve, in nats per token. loss: the held-out loss. bayes: the loss of the exact law on
-    the same documents. excess: their difference.
+    the same documents. excess: their difference. choice: the loss on the held-out documents that choose the weights to
+    score (`train.scored_step least_loss`).
     """
 
     step: Count
     loss: Real | None
     bayes: Real | None = None
     excess: Real | None = None
+    choice: Real | None = None
 
 
 Line = TrainLine | EvalLine

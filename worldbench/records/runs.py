@@ -13,9 +13,12 @@ from worldbench.records.scores import Scores
 
 
 class Training(Part, frozen=True, kw_only=True):
-    """The training of a run. curve: the learning curve, in the order of its steps."""
+    """The training of a run. curve: the learning curve, in the order of its steps. scored_step: the step whose weights
+    were scored; None for the last one.
+    """
 
     curve: list[EvalLine]
+    scored_step: Count | None = None
 
 
 class Result(Record, Head, frozen=True, kw_only=True):

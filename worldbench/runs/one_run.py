@@ -7,7 +7,7 @@ them before the job.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ from worldbench.core.files import lock, make_folder
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import models
 from worldbench.records.finding import evidence_folder, result_path
-from worldbench.records.lines import EvalLine
 from worldbench.records.parts import Model, Parameters
 from worldbench.records.reading import read, write
 from worldbench.records.runs import Result, Training
@@ -27,7 +26,7 @@ from worldbench.runs.display import Display
 from worldbench.runs.manifest import ended, manifest
 from worldbench.runs.prepared import Prepared, config_of, prepare
 from worldbench.runs.references import references
-from worldbench.runs.weights import at_step, complete, finished, fit, points, removed, train
+from worldbench.runs.weights import at_step, complete, finished, fit, learning_curve, removed, scored_step, train
 from worldbench.training.environment import environment
 from worldbench.training.loggers import NONE, opened, require
 
@@ -110,7 +109,8 @@ def one_evaluation(prepared: Prepared, folder: Path, display: Display) -> Path:
     with lock(folder):
         done(result, prepared)  # raises if the file is the result of another run
         job = prepared.job
-        model = at_step(prepared, folder, job.groups["train"].steps) if job.trained else reference(prepared)
+        step = scored_step(prepared, folder, display.say) if job.trained else 0
+        model = at_step(prepared, folder, step) if job.trained else reference(prepared)
         score_and_write(prepared, model, folder, result, display)
         if is_own(folder, prepared.identity):
             draw(folder, display, result)
@@ -159,7 +159,10 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: Score
     """The result. It depends only on the run, and names the references of its metrics."""
     training, by_metric = None, references(prepared).by_metric
     if prepared.job.trained and prepared.reading is None:
-        training = Training(curve=learning_curve(prepared, folder, display.say))
+        chosen, last = scored_step(prepared, folder, display.say), prepared.job.groups["train"].steps
+        training = Training(
+            curve=learning_curve(prepared, folder, display.say), scored_step=None if chosen == last else chosen
+        )
     return Result(
         **about(prepared, model),
         training=training,
@@ -169,20 +172,6 @@ def record(prepared: Prepared, model: SequenceModel, folder: Path, scored: Score
         },
         not_applicable=scored.not_applicable,
     )
-
-
-def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> list[EvalLine]:
-    """The learning curve of a finished training: as training wrote it, or computed again from the kept weights."""
-    from worldbench.training import checkpoint, curve
-
-    config = prepared.job.groups["train"]
-    about = checkpoint.read_about(checkpoint.weights_path(folder, config.steps))
-
-    def compute(step: int) -> EvalLine:
-        held_out = curve.documents(prepared.world, config.curve_documents)
-        return curve.point(prepared.world, at_step(prepared, folder, step), held_out, step)
-
-    return curve.of_run(folder / "metrics.jsonl", points(prepared), about.curve, compute, say)
 
 
 def about(prepared: Prepared, model: SequenceModel) -> dict[str, Any]:

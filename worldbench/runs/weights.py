@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from worldbench.core.errors import Interrupted
 from worldbench.core.model import SequenceModel
 from worldbench.core.text import counted
+from worldbench.records.lines import EvalLine
 from worldbench.runs.display import Display
 from worldbench.runs.prepared import Prepared, config_of, make_objective
 from worldbench.settings.choice import in_processes
@@ -34,13 +35,13 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
     config = prepared.job.groups["train"]
     set_up(config.threads)
     if complete(prepared, folder):
-        return at_step(prepared, folder, config.steps)
+        return at_step(prepared, folder, scored_step(prepared, folder, display.say))
     in_processes(prepared.job, 1)
     return fit(prepared, folder, display)
 
 
 def fit(prepared: Prepared, folder: Path, display: Display, together: Together | None = None) -> SequenceModel:
-    """Train what is missing of a run, alone or together with other processes. Returns the trained model."""
+    """Train what is missing of a run, alone or together with other processes. Returns the model that is scored."""
     from worldbench.baselines.trained import TrainedModel
     from worldbench.training.curve import named
     from worldbench.training.loggers import NONE, opened
@@ -80,6 +81,8 @@ def fit(prepared: Prepared, folder: Path, display: Display, together: Together |
         )  # fmt: skip
         with stop_signals(trainer, ends=together.size > 1):
             trainer.train()
+    if together.leads and config.scored_step != "last":
+        return at_step(prepared, folder, scored_step(prepared, folder, display.say))
     return TrainedModel(objective, config.device)
 
 
@@ -112,6 +115,33 @@ def points(prepared: Prepared) -> list[int]:
 
     config = prepared.job.groups["train"]
     return log_spaced(config.steps, config.checkpoints)
+
+
+def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> list[EvalLine]:
+    """The learning curve of a finished training: as training wrote it, or computed again from the kept weights."""
+    from worldbench.training import checkpoint, curve
+
+    config = prepared.job.groups["train"]
+    about = checkpoint.read_about(checkpoint.weights_path(folder, config.steps))
+
+    def compute(step: int) -> EvalLine:
+        held_out = curve.documents(prepared.world, config.curve_documents)
+        chooses = config.scored_step == "least_loss"
+        choosing = curve.choosing(prepared.world, config.curve_documents) if chooses else None
+        return curve.point(prepared.world, at_step(prepared, folder, step), held_out, step, choosing)
+
+    return curve.of_run(folder / "metrics.jsonl", points(prepared), about.curve, compute, say)
+
+
+def scored_step(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> int:
+    """The step of a finished training whose weights are scored (`train.scored_step`). Raises RunError if there is
+    none."""
+    from worldbench.training import curve
+
+    config = prepared.job.groups["train"]
+    if config.scored_step == "last":
+        return config.steps
+    return curve.least(learning_curve(prepared, folder, say))
 
 
 def at_step(prepared: Prepared, folder: Path, step: int) -> SequenceModel:

@@ -80,6 +80,9 @@ class TrainConfig:
     compile: bool = field(default=False, metadata=LATER)
     """Compile the blocks of the network by torch.compile, for training alone. It takes time before the first step, and
     needs a C++ compiler on the CPU, or Triton on cuda."""
+    scored_step: Literal["last", "least_loss"] = field(default="last", metadata=LATER)
+    """The step whose weights are scored. last: the last step. least_loss: of the steps whose weights are kept, the step
+    with the least loss on held-out documents that no metric scores; for training data that repeat themselves."""
     log_every: int = field(default=10, metadata=EXECUTION)
     """Number of steps between the training losses in metrics.jsonl."""
     log: Literal["none", "tensorboard", "wandb"] = field(default="none", metadata=EXECUTION)
@@ -118,7 +121,7 @@ class TrainConfig:
             )
         if self.device == "mps":
             raise InputError("train.device 'mps' is refused: nobody has tested it yet; use cpu")
-        for name in ("optimizer", "schedule", "device", "products", "precision", "log"):
+        for name in ("optimizer", "schedule", "device", "products", "precision", "scored_step", "log"):
             allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
             if getattr(self, name) not in allowed:
                 raise not_among(f"train.{name}", getattr(self, name), allowed)

@@ -28,7 +28,7 @@ from worldbench.records.decoding import Asked, Decoding, Identical
 from worldbench.records.reading import read, write
 from worldbench.runs.display import Display, print_notes
 from worldbench.runs.one_run import about, reopen
-from worldbench.runs.weights import at_step
+from worldbench.runs.weights import at_step, scored_step
 from worldbench.studies.decode_arms import Arm, suggested_threshold, summary
 
 LENGTHS = (1, 2, 4, 8, 12)
@@ -107,7 +107,7 @@ def decode(
     words = options.words()
     path = folder / (f"decode-{identity_hash(words)[:10]}.json" if words else "decode.json")
     with lock(folder):
-        model: Any = at_step(prepared, folder, train.steps)
+        model: Any = at_step(prepared, folder, scored_step(prepared, folder, display.say))
         drafter = drafter_of(model.objective)
         lengths = _lengths(options, drafter.longest, prepared.job.model)
         set_up(options.threads or train.threads)

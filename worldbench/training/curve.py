@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from worldbench.core import streams
 from worldbench.core.abilities import HasLaw
-from worldbench.core.errors import InputError
+from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import read_regular
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import Documents, World
@@ -30,6 +31,24 @@ def documents(world: World, count: int) -> Documents:
     return world.sample(SEED, "test", 0, count)
 
 
+def choosing(world: World, count: int) -> Documents:
+    """The `count` held-out documents that choose the weights to score. No metric scores them: their seed is a hash of
+    63 bits, which no evaluation has."""
+    return world.sample(streams.integer("documents that choose weights"), "test", 0, count)
+
+
+def least(points: list[EvalLine]) -> int:
+    """The step with the least loss on the documents that choose; of equal ones the earliest. Raises RunError if no
+    loss is a number."""
+    defined = [(line.choice, line.step) for line in points if line.choice is not None]
+    if not defined:
+        raise RunError(
+            "no kept weights have a loss that is a number, so train.scored_step least_loss cannot choose; the training "
+            "diverged: repeat it with a smaller learning rate"
+        )
+    return min(defined)[1]
+
+
 def log_spaced(steps: int, count: int) -> list[int]:
     """At most `count` different steps from about steps / 200 to `steps`, evenly spaced in their logarithm. The last one
     is always `steps`."""
@@ -40,19 +59,23 @@ def log_spaced(steps: int, count: int) -> list[int]:
     return sorted(points | {steps})
 
 
-def point(world: World, model: SequenceModel, documents: Documents, step: int) -> EvalLine:
+def point(
+    world: World, model: SequenceModel, documents: Documents, step: int, choosing: Documents | None = None
+) -> EvalLine:
     """The held-out loss, the loss of the exact law on the same documents (`bayes`), and their difference (`excess`), in
-    nats per token.
+    nats per token. choosing: the documents of `choice`.
 
     In a world without an exact law only the held-out loss is there. A value that is NaN is None; infinite values stay.
     """
     from worldbench.metrics.excess_loss import divergences
 
+    choice = None if choosing is None else _defined(mean_loss(model, choosing))
     if not isinstance(world, HasLaw):
-        return EvalLine(step=step, loss=_defined(mean_loss(model, documents)))
+        return EvalLine(step=step, loss=_defined(mean_loss(model, documents)), choice=choice)
     _, _, kl, entropy, loss = divergences(world, model, documents)
     losses = {"loss": loss, "bayes": entropy, "excess": kl}
-    return EvalLine(step=step, **{name: _defined(float(values.mean())) for name, values in losses.items()})
+    means = {name: _defined(float(values.mean())) for name, values in losses.items()}
+    return EvalLine(step=step, choice=choice, **means)
 
 
 def _defined(value: float) -> float | None:

@@ -77,6 +77,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.objective, config)
         self.stream = TrainingStream(world, data, config, seed)
         self.held_out: Documents = curve.documents(world, config.curve_documents)
+        self.choosing = curve.choosing(world, config.curve_documents) if config.scored_step == "least_loss" else None
         self.points = curve.log_spaced(config.steps, config.checkpoints)
         self.interrupted = False
         self.tokens = 0
@@ -245,7 +246,8 @@ class Trainer:
 
     def evaluate(self, step: int) -> EvalLine:
         """The point of the learning curve for the present weights, on documents that training never draws."""
-        return curve.point(self.world, TrainedModel(self.objective, self.device), self.held_out, step)
+        model = TrainedModel(self.objective, self.device)
+        return curve.point(self.world, model, self.held_out, step, self.choosing)
 
     # Files
 

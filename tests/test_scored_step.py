@@ -1,0 +1,83 @@
+"""`train.scored_step least_loss`: which of the kept weights are scored, and where the record says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sample_records import result_of
+
+import worldbench as wb
+from worldbench.cli.main import main
+from worldbench.core.errors import RunError
+from worldbench.records.lines import EvalLine
+from worldbench.training import curve
+
+OVERTRAINED = [
+    "--env.process", "rrxor", "--env.length", "16",
+    "--data.documents", "6", "--model.layers", "1", "--model.width", "32",
+    "--model.heads", "2", "--train.steps", "60", "--train.batch", "6", "--train.checkpoints", "6",
+    "--train.curve_documents", "64", "--train.learning_rate", "0.02", "--train.warmup", "0",
+    "--train.schedule", "constant", "--eval.metrics", "next_token", "excess_loss", "--eval.documents", "50",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on six documents, which it knows by heart at the end."""
+    out = tmp_path_factory.mktemp("runs")
+    words = ["run", "hmm", *OVERTRAINED, "--out", str(out), "--quiet"]
+    for rule in ("last", "least_loss"):
+        assert main([*words, "--train.scored_step", rule]) == 0
+    return out
+
+
+def folder(out: Path, rule: str) -> Path:
+    (found,) = [f for f in out.glob("hmm-gpt-*") if result_of(f).config["train"].get("scored_step", "last") == rule]
+    return found
+
+
+def test_the_weights_of_least_held_out_loss_are_scored(run: Path) -> None:
+    record = result_of(folder(run, "least_loss"))
+    assert record.training is not None
+    losses = {line.step: line.choice for line in record.training.curve}
+    step = record.training.scored_step
+    assert None not in losses.values()
+    assert step == min(losses, key=lambda s: (losses[s], s))
+    assert step < 60
+    assert "--train.scored_step least_loss" in record.command
+    last = result_of(folder(run, "last"))
+    assert last.training is not None
+    assert last.training.scored_step is None
+    assert all(line.choice is None for line in last.training.curve)
+    assert last.identity.training != record.identity.training
+    assert record.scores["excess_loss"].value("kl") < last.scores["excess_loss"].value("kl")
+
+
+def test_the_same_weights_are_loaded_again(run: Path) -> None:
+    path = folder(run, "least_loss")
+    record = result_of(path)
+    assert record.training is not None
+    model, chosen = wb.model(path), wb.model(path, step=record.training.scored_step)
+    last = wb.model(path, step=60)
+    tokens = np.zeros((1, 4), dtype=np.int64)
+    np.testing.assert_array_equal(model.logits(tokens), chosen.logits(tokens))
+    assert not np.array_equal(model.logits(tokens), last.logits(tokens))
+    assert main(["eval", str(path), "--eval.seed", "1", "--quiet"]) == 0
+    again = [r for p in path.glob("result-*.json") if (r := wb.record(p)).identity != record.identity]
+    assert [r.training.scored_step for r in again] == [record.training.scored_step]
+
+
+def test_the_documents_that_choose_are_those_of_no_evaluation() -> None:
+    world = wb.world("hmm", process="rrxor")
+    choosing = curve.choosing(world, 50)
+    for seed in range(3):
+        assert not np.array_equal(choosing.tokens, world.sample(seed, "test", 0, 50).tokens)
+
+
+def test_ties_and_numbers_that_are_missing() -> None:
+    lines = [EvalLine(step=s, loss=1.0, choice=c) for s, c in ((1, 2.0), (2, 1.0), (3, 1.0), (4, None))]
+    assert curve.least(lines) == 2
+    with pytest.raises(RunError, match="diverged"):
+        curve.least([EvalLine(step=1, loss=None)])
