@@ -10,7 +10,8 @@ from sample_records import metric, result, trace
 
 from worldbench.cli.main import main
 from worldbench.core.registry import metrics
-from worldbench.records.leaderboard import build, shown_scores
+from worldbench.records.board_building import build
+from worldbench.records.leaderboard import shown_scores
 from worldbench.records.parts import Record
 from worldbench.records.reading import read, write
 from worldbench.records.runs import Result, Trace
@@ -25,10 +26,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def columns_of(folder: Path, *asked: str) -> list[str]:
+    (group,) = build([folder], list(asked) or None).groups
+    assert list(group.rows[0].cells) == [column.name for column in group.columns]
+    return [column.name for column in group.columns]
+
+
 def test_boards_have_a_column_for_it(folder: Path) -> None:
-    assert list(build([folder])[0].cells) == ["map.precision", "map.failed", "loss.kl"]
-    assert list(build([folder], ["loss", "map"])[0].cells) == ["loss.kl", "map.precision", "map.failed"]
-    assert list(build([folder], ["map.precision", "map.precision"])[0].cells) == ["map.precision"]
+    assert columns_of(folder) == ["map.precision", "map.failed", "loss.kl"]
+    assert columns_of(folder, "loss", "map") == ["loss.kl", "map.precision", "map.failed"]
+    assert columns_of(folder, "map.precision", "map.precision") == ["map.precision"]
     older = result(seed=1, scores={"map": metric({"old": 0.5, "precision": 0.5})})
     assert shown_scores([older, result(scores={"map": MAP})]) == ["map.old", "map.precision", "map.failed"]
 

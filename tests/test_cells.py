@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import pytest
 from hostile import STRINGS, acting, check_csv, check_markdown
@@ -40,6 +41,17 @@ def test_csv_keeps_its_columns_and_runs_nothing(text: str) -> None:
     assert rows[1][0].removeprefix("'") == visible(text)
     assert rows[1:][0][1] == "-1.5"
     assert rows[2] == ["", "3"]
+
+
+@ALL
+def test_latex_prints_every_character_and_runs_none(text: str) -> None:
+    table = tables.latex(["name", text], [[text, "[x]"]], 1, title=f"x{text}")
+    lines = table.splitlines()
+    assert len(lines) == 8
+    for line in (lines[0].removeprefix("% "), lines[3].removesuffix(r" \\"), lines[5].removesuffix(r" \\")):
+        plain = re.sub(r"\\[&%$#_{}]|\\text\w+\{\}|\$\\pm\$|\{[\[\]]\}", "", line)
+        assert not re.search(r"[\\%$#_{}~^]", plain), plain[:200]
+        assert plain.count("&") == (line != lines[0].removeprefix("% "))
 
 
 @ALL

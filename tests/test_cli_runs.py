@@ -58,14 +58,14 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
             path.unlink()
 
     capsys.readouterr()
-    for form in ("table", "markdown", "csv", "json"):
+    for form in ("table", "markdown", "csv", "latex", "json"):
         assert main(["leaderboard", str(tmp_path / "runs"), "--format", form]) == 0
         board = capsys.readouterr().out
         assert all(model in board for model in ("oracle", "nextlat", "random-legal"))
-    rows = {row["model"]: row for row in json.loads(board)}
+    rows = {row["model"]: row for group in json.loads(board)["groups"] for row in group["rows"]}
     assert rows["nextlat"]["seeds"] == [0, 1]
     assert rows["nextlat"]["scores"]["valid_trajectories.arrives_sampled"]["interval"] is not None
-    assert rows["random-legal"]["scores"]["effective_rank.rank"] is None
+    assert "hidden states" in rows["random-legal"]["scores"]["effective_rank.rank"]["missing"]
     assert "did you mean" in refused(
         capsys, "leaderboard", str(tmp_path / "runs"), "--columns", "detours.arrives_p0.55"
     )

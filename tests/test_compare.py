@@ -18,9 +18,10 @@ from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.statistics import equivalence, holm
 from worldbench.records import reading
+from worldbench.records.board_building import board_of, build
 from worldbench.records.compare import compare
 from worldbench.records.comparison import render
-from worldbench.records.leaderboard import build, distinct_settings
+from worldbench.records.leaderboard import distinct_settings
 from worldbench.records.variant import distinct_labels
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,17 +165,16 @@ def test_rows_say_what_tells_them_apart(tmp_path: Path) -> None:
     write(tmp_path, "mtp", 0, {"m": 0.5}, config={"eval": {"trials": 7}}, evaluation="seven")
     write(tmp_path, "jtp", 0, {"m": 0.5})
     write(tmp_path, "jtp", 0, {"m": 0.5}, evaluation="other")
-    names = [identity(evaluation=name).evaluation[:10] for name in ("e", "other")]
-    assert sorted(row.label for row in build([tmp_path])) == sorted(
-        f"{model} {message}"
-        for model, both in {
-            "gpt": ["model.layers=2", "model.layers=4"],
-            "nextlat": ["m.version=1", "m.version=2"],
-            "mtp": ["eval.trials=50", "eval.trials=7"],
-            "jtp": [f"evaluation={name}" for name in names],
-        }.items()
-        for message in both
-    )
+    groups = {group.evaluation: group for group in build([tmp_path]).groups}
+    of = {name: groups[identity(evaluation=name).evaluation] for name in ("e", "two", "seven", "other")}
+    assert len(of) == len(groups)
+    labels = {name: [row.label for row in group.rows] for name, group in of.items()}
+    assert labels["e"] == ["gpt model.layers=2", "gpt model.layers=4", "jtp", "mtp", "nextlat"]
+    assert (labels["two"], labels["seven"], labels["other"]) == (["nextlat"], ["mtp"], ["jtp"])
+    assert set(of["two"].protocol) == {"eval.trials=50", "m.version=2"}
+    assert set(of["seven"].protocol) == {"eval.trials=7", "m.version=1"}
+    assert of["e"].protocol == of["other"].protocol  # nothing but the identity, which the caption has
+    assert of["e"].caption != of["other"].caption
 
 
 def calls_of(work: Callable[[], Any]) -> int:
@@ -196,11 +196,12 @@ def calls_of(work: Callable[[], Any]) -> int:
 def test_a_board_of_many_different_rows_takes_work_in_proportion() -> None:
     """Told apart by a setting each: the work on the board, without reading the files, grows with the rows."""
     calls = []
-    for count in (250, 1000):
+    for count in (100, 400):
         records = [result(scores={}, config={"model": {"width": i}}) for i in range(count)]
         assert distinct_settings(records)[7] == ["model.width=7"]
         assert distinct_labels(records)[7] == "gpt[width=7]"
-        calls.append(calls_of(lambda r=records: (distinct_settings(r), distinct_labels(r))))
+        sources = [(Path("result.json"), record) for record in records]
+        calls.append(calls_of(lambda r=records, s=sources: (board_of(s), distinct_settings(r), distinct_labels(r))))
     assert calls[1] < 5 * calls[0]
 
 

@@ -79,11 +79,12 @@ def test_figures_are_those_of_the_last_run(copy: Path, monkeypatch: pytest.Monke
 
 
 def test_a_board_tells_them_apart(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from worldbench.records.leaderboard import build
+    from worldbench.records.board_building import build
 
     assert tiny_runs.call("eval", tiny_runs.folder(copy), "--eval.documents", "13")[0] == 0
-    labels = [row.label for row in build([copy], ["excess_loss"]) if row.label.startswith("gpt")]
-    assert labels == ["gpt eval.documents=12", "gpt eval.documents=13"]
+    groups = [g for g in build([copy], ["excess_loss"]).groups if any(row.label == "gpt" for row in g.rows)]
+    assert [group.protocol for group in groups] == [("eval.documents=12",), ("eval.documents=13",)]
+    assert [group.caption.endswith(f" (eval.documents={n})") for group, n in zip(groups, (12, 13))] == [True, True]
 
 
 def test_the_end_of_another_evaluation_names_its_own_figures(copy: Path) -> None:

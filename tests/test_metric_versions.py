@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from pathlib import Path
 
 import msgspec
@@ -14,11 +13,11 @@ from sample_records import checked, metric, reconstructed, result
 from worldbench.cli.main import main
 from worldbench.core.registry import metrics
 from worldbench.records import reading, versions
-from worldbench.records.board import render
+from worldbench.records.board_building import build
+from worldbench.records.board_text import render
 from worldbench.records.check import CheckedMetric
 from worldbench.records.compare import compare
 from worldbench.records.comparison import render as render_comparison
-from worldbench.records.leaderboard import build
 
 NOW = metrics["excess_loss"].load().version
 
@@ -33,29 +32,30 @@ def write(folder: Path, model: str, version: int, seeds: int = 3) -> None:
         reading.write(folder / f"result-{model}-{version}-{seed}.json", result(model, seed, scores))
 
 
-def test_a_column_that_mixes_versions_says_so_in_its_cells_and_below(tmp_path: Path) -> None:
+def test_versions_of_a_metric_are_in_different_groups(tmp_path: Path) -> None:
     write(tmp_path, "gpt", NOW)
     write(tmp_path, "nextlat", NOW + 1)
-    rows = build([tmp_path])
+    board = build([tmp_path])
+    of = {group.rows[0].label: group for group in board.groups}
+    for model, version in (("gpt", NOW), ("nextlat", NOW + 1)):
+        assert len(of[model].rows) == 1
+        assert of[model].protocol == (f"excess_loss.version={version}",)
+        assert {column.name: column.version for column in of[model].columns} == {"excess_loss.kl": version, "mine.x": 7}
     for form in ("table", "markdown"):
-        text = " ".join(render(rows, form).split())
-        assert f"0.110 ±0.025 (v{NOW})" in text
-        assert f"0.110 ±0.025 (v{NOW + 1})" in text
-        assert f"excess_loss was scored under versions {NOW} and {NOW + 1} (v in its cells), which cannot be" in text
+        text = " ".join(render(board, form).split())
+        assert text.count("0.110 ±0.025") == 2
         assert f"other versions of metrics than this worldbench has: excess_loss {NOW + 1} (now {NOW})" in text
         assert "mine" not in text.partition("scored under")[2]  # the plugin is not loaded: its version is not known
-    table = {r["model"]: r for r in csv.DictReader(io.StringIO(render(rows, "csv")))}
+    table = {r["model"]: r for r in csv.DictReader(io.StringIO(render(board, "csv")))}
     assert [table[m]["kl version"] for m in ("gpt", "nextlat")] == [str(NOW), str(NOW + 1)]
-    assert [r["versions"]["excess_loss"] for r in json.loads(render(rows, "json"))] == [NOW, NOW + 1]
 
 
 def test_one_version_is_said_where_it_is_not_the_present_one(tmp_path: Path) -> None:
     write(tmp_path, "gpt", NOW)
-    assert "version" not in render(build([tmp_path]), "markdown")
+    assert "versions" not in render(build([tmp_path]), "markdown")
     (tmp_path / "old").mkdir()
     write(tmp_path / "old", "gpt", NOW + 1)
     text = render(build([tmp_path / "old"]), "markdown")
-    assert "(v" not in text
     assert text.endswith(f"than this worldbench has: excess_loss {NOW + 1} (now {NOW})")
     write(tmp_path / "old", "nextlat", NOW + 1)
     compared = compare("gpt", "nextlat", [tmp_path / "old"], ["excess_loss"])

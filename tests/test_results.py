@@ -14,9 +14,8 @@ import pytest
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics, models, worlds
-from worldbench.records.board import notes
+from worldbench.records.board_building import build
 from worldbench.records.finding import evidence_folder
-from worldbench.records.leaderboard import build
 from worldbench.records.lines import EvalLine, read_lines
 from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace
@@ -70,8 +69,8 @@ def test_published_learning_curve_loads(path: Path) -> None:
         assert training is None or training.curve == [line for line in read_lines(path) if isinstance(line, EvalLine)]
 
 
-BLOCK = re.compile(r"<!-- (worldbench leaderboard [^>]*?) -->\n((?:(?:\|.*|missing: .*|)\n)+)")
-"""A table in a page: the command that prints it, the table, and why scores are missing."""
+BLOCK = re.compile(r"<!-- (worldbench leaderboard [^>]*?) -->\n((?:(?:\|.*|missing: .*|.*; evaluation .*|)\n)+)")
+"""A table in a page: the command that prints it, the caption, the table, and why scores are missing."""
 
 
 def test_tables_of_pages_are_the_leaderboards(
@@ -95,16 +94,15 @@ def test_pages_say_that_their_scores_are_of_older_versions(page: str, monkeypatc
     monkeypatch.chdir(ROOT)
     text = Path(page).read_text(encoding="utf-8")
     folders = [Path(word) for command, _ in BLOCK.findall(text) for word in command.split() if "results/" in word]
-    old = any("scored under other versions" in note for folder in folders for note in notes(build([folder])))
+    old = any("scored under other versions" in note for folder in folders for note in build([folder]).notes())
     assert old == ("under older versions of the metrics" in text)
 
 
 def test_a_score_that_some_results_lack_is_missing_there() -> None:
     """The oracle has no untrained twin; a score that nobody has is refused."""
     folder = [ROOT / "results" / "taxi-village" / "small-all"]
-    cells = {
-        row.label: row.cells["state_probe.node_untrained"] for row in build(folder, ["state_probe.node_untrained"])
-    }
+    column = "state_probe.node_untrained"
+    cells = {row.label: row.cells[column].value for row in build(folder, [column])}
     assert cells["oracle"] is None
     assert cells["gpt"] is not None
     with pytest.raises(InputError, match=r"no score 'node_untrian'.*node_untrained"):

@@ -15,9 +15,9 @@ from tune_runs import TINY, TYPED, recipe, results, tunings
 from worldbench.cli.main import main
 from worldbench.core.budget import TUNING_SEEDS, Budget
 from worldbench.core.errors import InputError, RunError
+from worldbench.records.board_building import build
 from worldbench.records.compare import compare
 from worldbench.records.comparison import render
-from worldbench.records.leaderboard import build
 from worldbench.records.reading import read
 from worldbench.records.tuning import Tuning
 from worldbench.studies.tune.report import require_equal
@@ -66,7 +66,7 @@ def test_the_preset_tuned_and_untuned_are_two_results(tmp_path: Path) -> None:
 def test_the_budget_is_a_column_where_there_is_one(
     reported: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    rows = build([reported])
+    rows = list(build([reported]))
     assert {(r.label.split()[0], len(r.seeds), r.tuned) for r in rows} >= {
         ("gpt", 1, "-"),
         ("gpt", 2, "3x2"),
@@ -75,8 +75,8 @@ def test_the_budget_is_a_column_where_there_is_one(
     }
     untuned = [p for p in reported.glob("hmm-*/result-*.json") if "tuned" not in p.parent.name]
     for form, head in (
-        ("markdown", "| world | arm | model | seeds | tuned | kl |"),
-        ("csv", "world,arm,model,seeds,tuned,kl mean"),
+        ("markdown", "| arm | model | seeds | tuned | kl |"),
+        ("latex", r"arm & model & seeds & tuned & kl \\"),
         ("table", "tuned"),
     ):
         assert main(["leaderboard", str(reported), "--format", form]) == 0
@@ -84,7 +84,7 @@ def test_the_budget_is_a_column_where_there_is_one(
         assert main(["leaderboard", *map(str, untuned), "--format", form]) == 0
         assert "tuned" not in capsys.readouterr().out
     assert main(["leaderboard", str(reported), "--format", "json"]) == 0
-    assert {row["tuned"] for row in json.loads(capsys.readouterr().out)} == {"-", "3x2"}
+    assert {row["tuned"] for row in json.loads(capsys.readouterr().out)["groups"][0]["rows"]} == {"-", "3x2"}
 
 
 def test_a_comparison_tells_the_budgets(reported: Path) -> None:

@@ -80,7 +80,11 @@ def test_several_names_and_values_of_their_own() -> None:
             ["taxi", "gpt"],
             "what is 'gpt'? worldbench run takes one name, then options; to choose a model, write --model gpt",
         ),
-        ("leaderboard", ["a", "--format", "html"], "--format must be one of table, markdown, csv, json, not 'html'"),
+        (
+            "leaderboard",
+            ["a", "--format", "h"],
+            "--format must be one of table, markdown, csv, json, latex, not 'h'",
+        ),
         ("compare", ["a", "b", "c", "--margin"], "--margin needs a value; see worldbench compare --help"),
         ("run", ["taxi", "--sed", "1"], "did you mean '--seed'"),
         ("run", ["taxi", "--train.step", "1", "--stesp", "1"], "did you mean '--train.steps'"),

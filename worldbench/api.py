@@ -26,8 +26,8 @@ from worldbench.settings.called import PathLike, Settings, job_of, model_of, pat
 if TYPE_CHECKING:
     from worldbench.core.model import SequenceModel
     from worldbench.core.world import World
+    from worldbench.records.board import Board
     from worldbench.records.comparison import Comparison
-    from worldbench.records.leaderboard import Row
     from worldbench.records.parts import Record
     from worldbench.records.runs import Result
     from worldbench.records.scores import Metric
@@ -244,15 +244,19 @@ def measure(
     return scored.scores[metric]
 
 
-def leaderboard(paths: PathLike | Sequence[PathLike], *, columns: Sequence[str] | None = None) -> list[Row]:
-    """`worldbench leaderboard`: one row per world, model and settings, with means over seeds.
+def leaderboard(paths: PathLike | Sequence[PathLike], *, columns: Sequence[str] | None = None) -> Board:
+    """`worldbench leaderboard`: groups of one world and one evaluation, with a row per model and settings, and means
+    over seeds. To iterate over a board gives its rows.
 
     columns: names of the form METRIC or METRIC.SCORE. A file in a folder that cannot be read is left out, with a
     warning.
     """
-    from worldbench.records.leaderboard import build
+    from worldbench.records.board_building import build
 
-    return build(paths_of(paths), list(columns) if columns else None, _warn)
+    board = build(paths_of(paths), list(columns) if columns else None)
+    for line in board.left_out:
+        _warn(line)
+    return board
 
 
 def compare(

@@ -7,6 +7,7 @@ Shape letters: N rows, S states of the process, V tokens of the process.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -148,6 +149,11 @@ class HMM(Automaton[HMMStates]):
             "matrices": digest.hexdigest(),
             "length": self.longest,
         }
+
+    @classmethod
+    def in_words(cls, identity: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+        """The process, and the length of its documents."""
+        return f"{identity.get('process')}, documents of {identity.get('length')} tokens"
 
     def summary(self, documents: int) -> str:
         p = self.process

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from worldbench.core.graph import Graph, largest_component
 from worldbench.envs.maze.config import PERCOLATION, MazeConfig
 from worldbench.envs.maze.generators import generate
 from worldbench.envs.maze.grid import DIRECTIONS, neighbors
+from worldbench.envs.rides import words
 from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.world import RideWorld
 
@@ -92,6 +94,11 @@ class MazeWorld(RideWorld[MazeConfig]):
         """
         config, _ = self.settle(config or MazeConfig())
         super().__init__(config, graph or self._maze(config), held_out)
+
+    @classmethod
+    def in_words(cls, identity: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+        """The generator of the maze with its options, and the number of its cells."""
+        return words.in_words(identity, card, cls.place_words)
 
     @classmethod
     def settle(cls, config: MazeConfig) -> tuple[MazeConfig, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from worldbench.core.graph import Graph
+from worldbench.envs.rides import words
 from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.world import RideWorld
 from worldbench.envs.taxi.config import TaxiConfig
+from worldbench.envs.taxi.regions import VILLAGE
 
 
 class TaxiWorld(RideWorld[TaxiConfig]):
@@ -78,3 +81,13 @@ class TaxiWorld(RideWorld[TaxiConfig]):
         """The line of every world of rides, then the notes of the map reader for people."""
         notes = self._graph.report.get("notes")
         return super().summary(documents) + (f"; {notes}" if notes else "")
+
+    @classmethod
+    def in_words(cls, identity: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+        """The map with its region, or Greenwich Village, and the number of its intersections."""
+        place = words.region(card)
+        if place == VILLAGE:
+            place = "Greenwich Village"
+        elif place != "all":
+            place = f"{card.get('map')}, region {place}"
+        return words.in_words(identity, card, cls.place_words, "" if place == "all" else place)

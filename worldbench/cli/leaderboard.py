@@ -14,7 +14,12 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     add = parser.add_argument
     add("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that hold them")
-    add("--format", choices=("table", "markdown", "csv", "json"), default="table", help="how to print (default table)")
+    add(
+        "--format",
+        choices=("table", "markdown", "csv", "json", "latex"),
+        default="table",
+        help="how to print (default table)",
+    )
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",
         help="the scores to show (default: the primary score of every metric)",
@@ -23,12 +28,12 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the table, and the files that were left out."""
-    from worldbench.records.board import render
-    from worldbench.records.leaderboard import build
+    from worldbench.records.board_building import build
+    from worldbench.records.board_text import render
     from worldbench.runs.display import Display
 
-    left_out = list[str]()
-    print(render(build(arguments.results, arguments.columns, left_out.append), arguments.format))
-    for line in left_out:
+    board = build(arguments.results, arguments.columns)
+    print(render(board, arguments.format))
+    for line in board.left_out:
         Display().say(line)
     return 0

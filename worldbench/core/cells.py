@@ -26,6 +26,10 @@ _MARKDOWN = re.compile(
 )
 _BLOCK = re.compile(r"[-+=>]|\d+[.)]")
 """What begins a list, a quotation or a heading at the start of a line."""
+_LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", "±": r"$\pm$", '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}",
+} | {character: f"\\{character}" for character in "&%$#_{}"}  # fmt: skip
 _NUMBER = re.compile(r"[-+]?\d[\d,]*(\.\d+)?([eE][-+]?\d+)?%?|[-+]?(inf|nan)|[-+]")
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
@@ -48,6 +52,12 @@ def markdown_line(text: str) -> str:
     """A line between tables: like a cell, and never a list, a quotation or a heading."""
     cell = markdown(text)
     return f"`{cell}`" if _BLOCK.match(cell) else cell
+
+
+def latex(value: Any) -> str:
+    """A cell of a LaTeX table. Every character that LaTeX could interpret is written as a command that prints it. A
+    bracket is put into a group, because `\\\\` before a bracket would read an option."""
+    return "".join(_LATEX.get(character, character) for character in visible(_text(value)))
 
 
 def csv(value: Any) -> Any:

@@ -162,6 +162,16 @@ def markdown(head: Sequence[Any], body: Iterable[Sequence[Any]], *, right: Colle
     return "\n".join([rows[0], f"|{rule}", *rows[1:]])
 
 
+def latex(head: Sequence[Any], body: Iterable[Sequence[Any]], fixed: int, *, title: str = "") -> str:
+    """A LaTeX table for the package booktabs. fixed: how many columns at the left are text; the others are centered.
+    title: a comment above the table, in LaTeX a line that is not printed."""
+    rows = [" & ".join(map(cells.latex, row)) + r" \\" for row in body]
+    columns = "l" * fixed + "c" * (len(head) - fixed)
+    top = [f"% {cells.latex(title)}"] if title else []
+    top += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", " & ".join(map(cells.latex, head)) + r" \\", r"\midrule"]
+    return "\n".join([*top, *rows, r"\bottomrule", r"\end{tabular}"])
+
+
 def csv(head: Sequence[Any], body: Iterable[Sequence[Any]]) -> str:
     """A CSV file without its last line end. Every row has as many columns as the head."""
     out = io.StringIO()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import re
 import types
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
@@ -23,6 +24,18 @@ from worldbench.core.states import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, States
 __all__ = ["ARRIVED", "ILLEGAL", "MISPLACED_END", "OPEN", "Automaton", "Documents", "States", "Vocabulary", "World"]
 
 S = TypeVar("S", bound=States)
+_DIGEST = re.compile("[0-9a-f]{16,}")
+
+
+def _plain_words(identity: Mapping[str, Any]) -> str:
+    """The numbers and words of the identity of a world, without its name, version and digests: "size 4, greed 0"."""
+    parts = []
+    for name, value in identity.items():
+        number = isinstance(value, (int, float))
+        if name in ("world", "version") or not (number or isinstance(value, str)) or _DIGEST.fullmatch(str(value)):
+            continue
+        parts.append(f"{name.replace('_', ' ')} {f'{value:g}' if type(value) is float else value}")
+    return ", ".join(parts)
 
 
 class World(abc.ABC):
@@ -82,6 +95,13 @@ class World(abc.ABC):
     def summary(self, documents: int) -> str:
         """One line that a person reads when a run starts."""
         return self.name
+
+    @classmethod
+    def in_words(cls, identity: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+        """What tables call a world of this class, without its name: "Greenwich Village, 43 intersections". The identity
+        and the card are those of a record, which anyone may have written: any field may be absent, or of any type.
+        Default: the numbers and words of the identity."""
+        return _plain_words(identity)
 
     @abc.abstractmethod
     def card(self, documents: int) -> dict[str, Any]:

@@ -1,142 +1,135 @@
-"""Prints the rows of a leaderboard, and below them what a reader must know of its cells: which scores are missing and
-why, and which metrics were scored under other versions.
+"""The leaderboard as data: groups of rows that can be compared, rows of models, cells of scores.
+
+Results of different worlds, versions of worlds or evaluations are never in one group. `leaderboard.py` makes a board
+from records, and `board_text.py` prints it. A page is drawn by `figures/board_page.py`.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
-from worldbench.core import cells, tables
-from worldbench.core.errors import InputError
-from worldbench.core.statistics import Mean
+from worldbench.core.metric import Direction
 from worldbench.records import versions
-from worldbench.records.leaderboard import Row
-from worldbench.records.parts import marked
+from worldbench.records.extremes import Extremes
+from worldbench.records.runs import Result
 
 MISSING = "missing"
-OVER = "training seeds"
-"""The units of every interval of a leaderboard."""
+SEEDS = "training seeds"
+"""The units of an interval over several training runs."""
 
 
-def cell(mean: Mean | None) -> str:
-    """The mean with half its interval."""
-    if mean is None:
-        return MISSING
-    digits = 3 if abs(mean.value) < 10 else 1
-    text = f"{mean.value:.{digits}f}" if abs(mean.value) < 1e15 else f"{mean.value:.3g}"
-    if mean.interval is not None:
-        text += f" ±{mean.interval[1] - mean.value:.{digits}f}"
-    return text
+@dataclass(frozen=True)
+class Column:
+    """A score. name: `metric.score`. label: the name in the head of a table. better: which values are better. version:
+    of the metric; None if no result of the group has the metric."""
+
+    name: str
+    label: str
+    better: Direction
+    version: int | None
 
 
-def _cell_of(row: Row, column: str, mixed: dict[str, list[int]]) -> str:
-    """The cell of a row: the mean, the number of seeds with an infinite score, and the version of the metric where
-    rows differ in it."""
-    text, name = cell(row.cells[column]), column.partition(".")[0]
-    extreme = row.extremes.get(column)
-    if extreme is not None and extreme.n > 1:
-        text += f" ({extreme.share('seed')})"
-    return f"{text} (v{row.versions[name]})" if name in mixed and name in row.versions else text
+@dataclass(frozen=True)
+class Cell:
+    """A score of a row.
+
+    value: the mean over the seeds, infinite if a seed is infinite; None if the score is missing. reason: why it is
+    missing, else "". interval: the 95% interval, None without one. n, over: the number of units of the interval and
+    what the units are: "training seeds" for a row of several seeds, else the units of the score, such as "prompts".
+    trials: the number of units in the first seed. extremes: in how many seeds the score is infinite.
+    """
+
+    value: float | None
+    reason: str = ""
+    interval: tuple[float, float] | None = None
+    n: int = 0
+    over: str = ""
+    trials: int = 0
+    extremes: Extremes | None = None
 
 
-def notes(rows: list[Row]) -> list[str]:
-    """Sentences about the cells of a board."""
-    mixed = versions.mixed(row.versions for row in rows)
-    out = [
-        f"{name} was scored under versions {' and '.join(map(str, found))} (v in its cells), which cannot be compared"
-        for name, found in mixed.items()
-    ]
-    out += versions.sentence(row.versions for row in rows)
-    return out + _missing(rows)
+@dataclass(frozen=True)
+class Row:
+    """Results that differ only in their training seed.
+
+    label: the name of the model, and the settings that distinguish the row from others. arm: "scarce", "stream", or ""
+    for a model without training data. seeds: the training seeds; none for a model that does not depend on a seed.
+    tuned: trials x seeds of tuning, "-" without tuning. reference: a model that is not trained. command: repeats the
+    first run. cells: one for each column of the group, by its name. sources: the files of the results, and the results,
+    in the order of the seeds.
+    """
+
+    label: str
+    arm: str
+    preset: str
+    seeds: tuple[int, ...]
+    tuned: str
+    reference: bool
+    command: str
+    cells: dict[str, Cell]
+    sources: tuple[tuple[Path, Result], ...]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The versions of the metrics in the row."""
+        return {name: metric.version for name, metric in self.sources[0][1].scores.items()}
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Column -> why its score is missing."""
+        return {name: cell.reason for name, cell in self.cells.items() if cell.value is None}
 
 
-def _missing(rows: list[Row]) -> list[str]:
-    """A sentence for each reason why scores are missing: the columns, and the rows."""
-    by_row: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for row in rows:
-        name = _name(row, rows)
-        for column, reason in row.missing.items():
-            if column not in by_row[name, reason]:
-                by_row[name, reason].append(column)
-    by_reason: dict[tuple[str, tuple[str, ...]], list[str]] = defaultdict(list)
-    for (name, reason), columns in by_row.items():
-        by_reason[reason, tuple(columns)].append(name)
-    return [
-        f"missing: {', '.join(columns)} of {', '.join(names)}: {reason}"
-        for (reason, columns), names in by_reason.items()
-    ]
+@dataclass(frozen=True)
+class Group:
+    """Rows of one world under one evaluation.
+
+    world: the world in words. world_name: the name under which it is registered. world_key: eight hex digits of its
+    identity. world_version: as the record states it; "" if it states none. evaluation: the identity of the evaluation.
+    protocol: what distinguishes the evaluation from others of the same world on this board.
+    """
+
+    world: str
+    world_name: str
+    world_key: str
+    world_version: str
+    evaluation: str
+    protocol: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """The presets of the trained models, or else of all rows."""
+        trained = [row.preset for row in self.rows if not row.reference]
+        return tuple(dict.fromkeys(trained or [row.preset for row in self.rows]))
+
+    @property
+    def caption(self) -> str:
+        """The line above the table of the group."""
+        version = f"version {self.world_version}, " if self.world_version else ""
+        preset = f"preset {self.presets[0]}; " if len(self.presets) == 1 else ""
+        protocol = f" ({', '.join(self.protocol)})" if self.protocol else ""
+        return f"{self.world} ({version}{self.world_key}); {preset}evaluation {self.evaluation[:10]}{protocol}"
 
 
-def _name(row: Row, rows: list[Row]) -> str:
-    """The label of a row, with its arm and world where another row of this label lacks other scores."""
-    parts: tuple[str, ...] = (row.label,)
-    for parts in ((row.label,), (row.label, row.arm), (row.label, row.arm, row.world)):
-        alike = [r for r in rows if (r.label, r.arm, r.world)[: len(parts)] == parts]
-        if all(r.missing == row.missing for r in alike):
-            break
-    return " ".join(filter(None, parts))
+@dataclass(frozen=True)
+class Board:
+    """All groups, and a sentence for each file or result that was left out."""
+
+    groups: tuple[Group, ...]
+    left_out: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Row]:
+        return (row for group in self.groups for row in group.rows)
+
+    def notes(self) -> list[str]:
+        """Sentences about the whole board."""
+        return versions.sentence(_shown_versions(group, row) for group in self.groups for row in group.rows)
 
 
-def _row_as_json(row: Row, any_tuned: bool) -> dict[str, Any]:
-    return {
-        "world": row.world,
-        "arm": row.arm,
-        "model": row.label,
-        "seeds": row.seeds,
-        **({"tuned": row.tuned} if any_tuned else {}),
-        "command": row.command,
-        "scores": {
-            c: None
-            if m is None
-            else {"mean": m.value, "seeds": m.n, "interval": m.interval, "over": OVER, "trials": row.n[c]}
-            for c, m in row.cells.items()
-        },
-        "missing": row.missing,
-        "infinite": {c: extreme.count for c, extreme in row.extremes.items()},
-        "versions": row.versions,
-    }
-
-
-def render(rows: list[Row], form: str) -> str:
-    """The leaderboard as a terminal table, Markdown, CSV or JSON."""
-    if not rows:
-        raise InputError("there are no results to show")
-    columns, any_tuned = list(rows[0].cells), any(r.tuned != "-" for r in rows)
-    if form == "json":
-        return cells.json(marked([_row_as_json(r, any_tuned) for r in rows]))
-    names = ["world", "arm", "model", "seeds", *(["tuned"] if any_tuned else [])]
-    head = [*names, *(c.partition(".")[2] or c for c in columns)]
-    mixed = versions.mixed(row.versions for row in rows)
-    body = [
-        [
-            r.world,
-            r.arm,
-            r.label,
-            str(len(r.seeds)) if r.seeds else "-",
-            *([r.tuned] if any_tuned else []),
-            *(_cell_of(r, c, mixed) for c in columns),
-        ]
-        for r in rows
-    ]
-    if form == "csv":
-        return _csv(rows, names, [row[: len(names)] for row in body], head[len(names) :])
-    if form == "markdown":
-        return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in notes(rows))])
-    several = any(mean is not None and mean.interval is not None for r in rows for mean in r.cells.values())
-    below = [*([f"±: 95%, over {OVER}"] if several else []), *notes(rows)]
-    return "\n".join([tables.terminal(head, body, len(names)), *map(tables.note, below)])
-
-
-def _csv(rows: list[Row], names: list[str], body: list[list[str]], scores: list[str]) -> str:
-    """Four columns for each score, the reasons why scores are missing, and the command."""
-    lines = []
-    for r, row in zip(rows, body):
-        numbers: list[Any] = []
-        for c, m in r.cells.items():
-            version = r.versions.get(c.partition(".")[0], "")
-            numbers += ["", "", "", version] if m is None else [m.value, *(m.interval or ("", "")), version]
-        reasons = "; ".join(f"{c}: {reason}" for c, reason in r.missing.items())
-        lines.append([*row, *numbers, reasons, r.command])
-    parts = [f"{h} {part}" for h in scores for part in ("mean", f"low over {OVER}", f"high over {OVER}", "version")]
-    return tables.csv([*names, *parts, MISSING, "command"], lines)
+def _shown_versions(group: Group, row: Row) -> dict[str, int]:
+    shown = {column.name.partition(".")[0] for column in group.columns}
+    return {name: version for name, version in row.versions.items() if name in shown}

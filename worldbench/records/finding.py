@@ -49,10 +49,11 @@ R = TypeVar("R", bound=Record)
 @dataclass
 class Found(Generic[R]):
     """The records that were found. records: (file, record). left_out: (file, reason) for files below a folder that
-    could not be read."""
+    could not be read. named: the files that were named themselves."""
 
     records: list[tuple[Path, R]] = field(default_factory=list)
     left_out: list[tuple[Path, str]] = field(default_factory=list)
+    named: set[Path] = field(default_factory=set)
 
     def messages(self) -> list[str]:
         """A line for each file that was left out."""
@@ -117,6 +118,8 @@ def find(paths: list[Path], *kinds: type[R]) -> Found[R]:
     """
     found: Found[R] = Found()
     for path, named in files(paths, tuple(kind.kind for kind in kinds)):
+        if named:
+            found.named.add(path)
         try:
             found.records.append((path, _one_of(path, kinds)))
         except InputError as error:

@@ -1,86 +1,25 @@
-"""The leaderboard: a table with a row for each world, model and settings, with means and t intervals over training
-seeds.
+"""Which results share a row of the leaderboard, what the columns are, and how rows are told apart.
 
-Results that differ in world, version, data, evaluation, metric version or budget of tuning never share a row. A score
-that a row does not have is missing, with the reason. `board.py` prints the rows.
+Results that differ in world, version, data, evaluation, metric version or budget of tuning never share a row. The types
+of a board are in `board.py`; `board_building.py` makes one, and `board_text.py` prints it.
 """
 
 from __future__ import annotations
 
 import functools
-import math
-from collections import Counter, defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections import Counter
 from typing import Any
 
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import identity_hash
 from worldbench.core.options import later_defaults
 from worldbench.core.registry import models
-from worldbench.core.statistics import Mean, mean_interval
 from worldbench.records import budget
 from worldbench.records.differences import differing, plain
-from worldbench.records.extremes import Extremes
-from worldbench.records.finding import find
-from worldbench.records.missing import score_of, why
 from worldbench.records.runs import Result
+from worldbench.records.world_words import world_key
 from worldbench.settings.renamed import hint
 from worldbench.settings.train import TrainConfig
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of the leaderboard.
-
-    label: name of the model, and settings that distinguish the row. seeds: training seeds. cells: column -> mean; None
-    if a score is missing in a seed. n: column -> number of trials. command: repeats one of the runs. tuned: trials x
-    seeds. missing: column -> why its score is missing. extremes: column -> how many seeds have an infinite score.
-    versions: metric -> its version.
-    """
-
-    world: str
-    arm: str
-    label: str
-    seeds: tuple[int, ...]
-    cells: dict[str, Mean | None]
-    n: dict[str, int]
-    command: str
-    tuned: str = "-"
-    missing: dict[str, str] = field(default_factory=dict)
-    extremes: dict[str, Extremes] = field(default_factory=dict)
-    versions: dict[str, int] = field(default_factory=dict)
-
-
-def build(
-    paths: list[Path], columns: list[str] | None = None, say: Callable[[str], None] = lambda line: None
-) -> list[Row]:
-    """The rows over result files and folders. Results that differ only in their training seed share a row.
-
-    columns: `metric` (its primary score, and the scores beside it) or `metric.score`; None: every metric. say: called
-    with a line for each file below a folder that could not be read and was left out. Raises InputError for a seed that
-    occurs twice in a row.
-    """
-    found = find(paths, Result)
-    groups: dict[str, list[Result]] = defaultdict(list)
-    for _, record in found.records:
-        budget.refuse_reporting(record)
-        groups[settings_key(record)].append(record)
-    everything = [record for _, record in found.records]
-    wanted = shown_scores(everything, columns)
-    rows = []
-    for records in groups.values():
-        records.sort(key=lambda r: (r.seed is None, r.seed or 0))
-        seeds = [r.seed for r in records if r.seed is not None]
-        if len(set(seeds)) != len(records) and seeds:
-            raise InputError(f"{records[0].command}: seed {twice(seeds)} comes more than once; name each result once")
-        rows.append(_row(records[: None if seeds else 1], tuple(seeds), wanted))
-    rows = _with_distinct_labels(rows, [records[0] for records in groups.values()])
-    for line in found.messages():
-        say(line)
-    order = {"uniform": 0, "random-legal": 1, "ngram": 2, "untrained": 3, "corrupted": 8, "oracle": 9}
-    return sorted(rows, key=lambda r: (r.world, r.arm, order.get(r.label.partition(" ")[0], 5), r.label, r.tuned))
 
 
 def twice(seeds: list[int]) -> int:
@@ -153,22 +92,9 @@ def whole_name(records: list[Result], column: str) -> str:
 def place(record: Result) -> tuple[str, str]:
     """The columns `world` and `arm` of a result: world and preset; "scarce", "stream", or "" for a model without
     training data."""
-    world, documents = record.world, record.number("data", "documents")
-    where = f"{record.world_name} {world.get('map_digest', identity_hash(world))[:8]} {record.preset}"
+    documents = record.number("data", "documents")
+    where = f"{record.world_name} {world_key(record)} {record.preset}"
     return where, "" if documents is None else ("stream" if documents == 0 else "scarce")
-
-
-def _with_distinct_labels(rows: list[Row], records: list[Result]) -> list[Row]:
-    """Rows whose labels were equal, with the settings or the evaluation in which they differ added to the label."""
-    labels = [row.label for row in rows]
-    for words_of in (distinct_settings, distinct_evaluations):
-        alike: dict[tuple[str, ...], list[int]] = defaultdict(list)
-        for i, row in enumerate(rows):
-            alike[row.world, row.arm, labels[i], "" if words_of is distinct_settings else row.tuned].append(i)
-        for places in alike.values():
-            for i, words in zip(places, words_of([records[i] for i in places])):
-                labels[i] = " ".join([labels[i], *words])
-    return [replace(row, label=label) for row, label in zip(rows, labels)]
 
 
 def distinct_settings(records: list[Result]) -> list[list[str]]:
@@ -198,28 +124,3 @@ def _settings(record: Result) -> dict[str, Any]:
     chosen_by = {name: v for name, v in budget.spent(record).items() if name == "criterion"}  # the rest is a column
     groups = record.training_settings() | {"eval": record.config.get("eval", {}), "tuning": chosen_by}
     return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
-
-
-def _row(records: list[Result], seeds: tuple[int, ...], columns: list[str]) -> Row:
-    first = records[0]
-    cells: dict[str, Mean | None] = {}
-    trials: dict[str, int] = {}
-    reasons: dict[str, str] = {}
-    extremes: dict[str, Extremes] = {}
-    for column in columns:
-        scores = [score_of(r, column) for r in records]
-        trials[column] = next((s.n for s in scores if s is not None), 0)
-        known = [s.value for s in scores if s is not None and s.value is not None]
-        mean = mean_interval(known) if len(known) == len(records) else None
-        cells[column] = None if mean is None or math.isnan(mean.value) else mean
-        if cells[column] is None:
-            both = len(known) == len(records)
-            reasons[column] = "it is infinite in both directions" if both else why(records, column)
-        elif (extreme := Extremes.of(known)).count:
-            extremes[column] = extreme
-    named = {column.partition(".")[0] for column in columns}
-    versions = {name: metric.version for name, metric in first.scores.items() if name in named}
-    budgets = budget.cell(first)
-    return Row(
-        *place(first), first.model.name, seeds, cells, trials, first.command, budgets, reasons, extremes, versions
-    )

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from worldbench.core.errors import WorldbenchError
 from worldbench.core.files import make_folder, read_regular, write_atomic
-from worldbench.records.board import render
-from worldbench.records.leaderboard import build
+from worldbench.records.board_building import build
+from worldbench.records.board_text import render
 from worldbench.runs.display import Display
 from worldbench.settings.sweep import Sweep, Table
 from worldbench.studies.sweep.plan import SweepCell
@@ -33,7 +33,7 @@ def write_tables(
             continue
         path = out / FOLDER / table.file
         try:
-            text = render(build(found, list(table.columns) or None, display.say), table.format) + "\n"
+            text = render(build(found, list(table.columns) or None), table.format) + "\n"
             make_folder(path.parent)
             if not path.exists() or read_regular(path) != text.encode():
                 write_atomic(path, text)
