@@ -14,10 +14,10 @@ from shared_cases import CASES
 
 from worldbench.core.errors import InputError
 from worldbench.core.graph import Graph
+from worldbench.envs.rides import route_text
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
 from worldbench.metrics.routes import NO_END, NOT_A_DIRECTION
-from worldbench.studies import routes as reader
 from worldbench.studies.reconstruction import ReconstructionOptions, measure, reconstruct_file
 from worldbench.studies.routes import read_routes, with_directions
 
@@ -165,7 +165,7 @@ def test_a_file_read_in_pieces_is_the_same_as_line_by_line(
         codes = [graph.directions.index(w) if w in graph.directions else NOT_A_DIRECTION for w in moves]
         expected.append((number, words[0], words[1], codes + ([NOT_A_DIRECTION] if end is None else [])))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reader, "PIECE", piece)
+        patch.setattr(route_text, "PIECE", piece)
         read = read_routes(saved(folder, text), graph)
     found = [read.moves.words[i:j].tolist() for i, j in zip(read.moves.start, read.moves.start[1:])]
     places = [(graph.places[o], graph.places[d]) for o, d in zip(read.origin, read.destination)]

@@ -15,12 +15,8 @@ A file is read in pieces of bounded size. Each word takes two bytes, however lon
 
 from __future__ import annotations
 
-import codecs
 import hashlib
-from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -28,25 +24,11 @@ import numpy as np
 from worldbench.core.errors import InputError
 from worldbench.core.files import read_regular
 from worldbench.core.graph import Graph
-from worldbench.core.text import counted
+from worldbench.envs.rides.route_reader import END, FORM, NO_END, PLACE, RouteReader
+from worldbench.envs.rides.route_text import joined
 from worldbench.envs.taxi.streets import DIRECTIONS
-from worldbench.metrics.routes import NO_END, NOT_A_DIRECTION, Moves
-
-END, PADDING = "end", ("pad", "<pad>")
-FORM = "A line reads: origin destination direction .. direction end"
-SHOWN = 3
-"""How many lines a message names."""
-PIECE = 1 << 20
-"""Bytes that are decoded at a time."""
-LONGEST_WORD = 1 << 12
-"""Most characters of a word that are kept. The rest of a longer word is dropped."""
-LINE_BREAKS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
-MARKS = (
-    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-)  # fmt: skip
-PLACE, PAD, UNKNOWN = NO_END - 1, NO_END - 2, NO_END - 3
-"""Codes of words that are not directions. The first two become NOT_A_DIRECTION when the file was read."""
+from worldbench.metrics import routes as codes
+from worldbench.metrics.routes import Moves
 
 
 @dataclass(frozen=True)
@@ -80,7 +62,7 @@ class Routes:
 
     def reasons(self) -> str:
         """What is wrong with the lines that were left out."""
-        return _joined(self.problems, self.skipped)
+        return joined(self.problems, self.skipped)
 
 
 def with_directions(graph: Graph, more: tuple[str, ...] = ()) -> Graph:
@@ -111,13 +93,9 @@ def read_routes(file: Path, graph: Graph, *, strict: bool = False) -> Routes:
     line has `end`.
     """
     raw = read_regular(file)
-    reader = _Reader(graph)
-    for line in _lines(raw):
-        reader.feed(line.split())
-        if line[-1] in LINE_BREAKS:
-            reader.finish()
-    reader.finish()
-    routes = reader.routes(hashlib.sha256(raw).hexdigest())
+    reader = RouteReader(graph)
+    reader.read(raw)
+    routes = _routes(reader, hashlib.sha256(raw).hexdigest())
     name = repr(str(file))
     if strict and routes.skipped:
         raise InputError(
@@ -134,148 +112,17 @@ def read_routes(file: Path, graph: Graph, *, strict: bool = False) -> Routes:
     return routes
 
 
-def _lines(raw: bytes) -> Iterator[str]:
-    """The lines of a text, with their line breaks. A long line comes in several parts, cut between words."""
-    encoding = next((name for mark, name in MARKS if raw.startswith(mark)), "utf-8-sig")
-    errors = "surrogateescape" if encoding == "utf-8-sig" else "replace"
-    decoder = codecs.getincrementaldecoder(encoding)(errors)
-    rest = ""
-    for low in range(0, len(raw), PIECE):
-        text = rest + decoder.decode(raw[low : low + PIECE], final=low + PIECE >= len(raw))
-        word = 0 if text[-1:].isspace() else len((text.rsplit(maxsplit=1) or [""])[-1])
-        cut = max(0, len(text) - word - 1)  # the next piece may continue the last word
-        cut -= text[max(0, cut - 1) : cut + 1] == "\r\n"
-        yield from text[:cut].splitlines(keepends=True)
-        rest = text[cut : cut + 1 + LONGEST_WORD]
-    yield from rest.splitlines(keepends=True)
-
-
-class _Reader:
-    """Collects the words of one line after another."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.place = {word: i for i, word in enumerate(graph.places)}
-        self.code = dict.fromkeys(graph.places, PLACE) | dict.fromkeys(PADDING, PAD)
-        self.code |= {word: a for a, word in enumerate(graph.directions)}
-        self.words, self.start = array("h"), array("q", [0])
-        self.origin, self.destination, self.line = array("q"), array("q"), array("q")
-        self.number = self.without_end = self.past_end = self.skipped = 0
-        self.problems: list[str] = []
-        self._begin()
-
-    def _begin(self) -> None:
-        self.head: list[str] = []  # the first two words of the line, at most
-        self.comment = self.ended = self.goes_on = False
-        self.unknown = ""
-
-    def feed(self, words: list[str]) -> None:
-        """Adds words to the current line."""
-        if not words or self.comment:
-            return
-        if not self.head and words[0].startswith("#"):
-            self.comment = True
-            return
-        if len(self.head) < 2:
-            missing = 2 - len(self.head)
-            self.head += words[:missing]
-            words = words[missing:]
-        if self.ended:
-            self.goes_on = self.goes_on or any(w not in PADDING for w in words)
-            return
-        if END in words:
-            at = words.index(END)
-            self.ended, self.goes_on = True, any(w not in PADDING for w in words[at + 1 :])
-            words = words[:at]
-        codes = list(map(self.code.get, words, repeat(UNKNOWN)))
-        if UNKNOWN in codes and not self.unknown:
-            self.unknown = words[codes.index(UNKNOWN)]
-        self.words.extend(codes)
-
-    def finish(self) -> None:
-        """Ends the current line."""
-        self.number += 1
-        begin = self.start[-1]
-        if not self.ended:
-            while len(self.words) > begin and self.words[-1] == PAD:
-                self.words.pop()
-            while len(self.words) == begin and self.head and self.head[-1] in PADDING:
-                self.head.pop()
-        if self.head:
-            problem = self._problem(self.words[begin] if len(self.words) > begin else UNKNOWN)
-            if problem:
-                del self.words[begin:]
-                self.skipped += 1
-                if len(self.problems) < SHOWN:
-                    self.problems.append(f"line {self.number:,}: {problem}")
-            else:
-                self._keep()
-        self._begin()
-
-    def _keep(self) -> None:
-        self.origin.append(self.place[self.head[0]])
-        self.destination.append(self.place[self.head[1]])
-        self.line.append(self.number)
-        if not self.ended:
-            self.words.append(NO_END)
-        self.without_end += not self.ended
-        self.past_end += self.goes_on
-        self.start.append(len(self.words))
-
-    def _problem(self, third: int) -> str:
-        """The reason why the line cannot be placed, or "". third: the code of the third word."""
-        if len(self.head) < 2:
-            first = self.head[0]
-            return f"an origin and a destination are needed, not only {_quoted(first)}{_way_out(first)}"
-        for word, what in zip(self.head, ("origin", "destination")):
-            if word not in self.place:
-                numbered = what == "origin" and third == PLACE and self.head[1] in self.place
-                way_out = "; are the lines numbered? remove the numbers" if numbered else _way_out(word)
-                a, b = map(_quoted, self.graph.places[:2])
-                return (
-                    f"the {what} {_quoted(word)} is not a node of the map {self.graph.name!r}, "
-                    f"whose nodes are {a}, {b} and so on{way_out}"
-                )
-        if self.unknown:
-            known = [w for w in (*self.graph.directions, END) if w.lower() == self.unknown.lower()]
-            way_out = f"; did you mean {known[0]!r}?" if known else _way_out(self.unknown)
-            directions = ", ".join(self.graph.directions)
-            return f"{_quoted(self.unknown)} is neither a direction ({directions}) nor 'end' nor a node{way_out}"
-        return ""
-
-    def routes(self, sha256: str) -> Routes:
-        """All routes that were read."""
-        words = np.array(self.words, np.int16)
-        start = np.array(self.start, np.int64)
-        moves = Moves(words, start, max(1, int(np.diff(start).max(initial=0))))
-        naming = len(np.unique(moves.row[words == PLACE]))
-        words[words < NO_END] = NOT_A_DIRECTION
-        origin, destination, line = (np.array(x, np.int64) for x in (self.origin, self.destination, self.line))
-        return Routes(
-            origin, destination, moves, line, sha256,
-            self.without_end, self.past_end, naming, self.skipped, tuple(self.problems),
-        )  # fmt: skip
-
-
-def _way_out(word: str) -> str:
-    """A hint at what may be wrong with the whole file, from one unknown word."""
-    if "\0" in word:
-        return "; is the text in UTF-16 without a byte order mark? save it as UTF-8"
-    if any(c == "\ufffd" or "\ud800" <= c <= "\udfff" for c in word):
-        return "; is the file not UTF-8? save it as UTF-8"
-    if word[0] in "[{":
-        return "; is the file JSON? write its words with spaces between them"
-    if word[0] in "\"'":
-        return "; remove the quotation marks"
-    if any(c in word for c in ",;|"):
-        return "; put spaces between the words"
-    return ""
-
-
-def _joined(problems: tuple[str, ...], count: int) -> str:
-    more = count - len(problems)
-    return "; ".join(problems) + (f"; and {counted(more, 'more line')}" if more else "")
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:40] + "..")
+def _routes(reader: RouteReader, sha256: str) -> Routes:
+    """All routes that were read."""
+    words = np.array(reader.words, np.int16)
+    start = np.array(reader.start, np.int64)
+    moves = Moves(words, start, max(1, int(np.diff(start).max(initial=0))))
+    place, no_end = words == PLACE, words == NO_END
+    naming = len(np.unique(moves.row[place]))
+    words[words < 0] = codes.NOT_A_DIRECTION
+    words[no_end] = codes.NO_END
+    origin, destination, line = (np.array(x, np.int64) for x in (reader.origin, reader.destination, reader.line))
+    return Routes(
+        origin, destination, moves, line, sha256,
+        reader.without_end, reader.past_end, naming, reader.skipped, tuple(reader.problems),
+    )  # fmt: skip
