@@ -31,6 +31,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "taxi.region": {"region": "14@0,0"},
     "taxi.rides": {"rides": "random:0.4,shortest:0.6"},
     "taxi.trips": {"rides": "noisy", "trips": str(Path(__file__).with_name("trips.csv"))},
+    "taxi.ride_file": {"ride_file": str(Path(__file__).with_name("rides.txt"))},
     "taxi.weightings": {"rides": "noisy", "weightings": 7},
     "taxi.held_out_share": {"held_out_share": 0.35},
     "maze.generator": {"generator": "wilson", "percolation": None},

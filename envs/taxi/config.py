@@ -40,18 +40,26 @@ class TaxiConfig(RideConfig):
     """A CSV file of trips: each `shortest` or `noisy` ride goes between the ends of one trip, at the nearest
     intersections. The columns are origin_lon, origin_lat, destination_lon, destination_lat, in degrees; on a map in
     meters origin_x, origin_y, destination_x, destination_y. Empty: rides go between any two intersections."""
+    ride_file: str = field(default="", metadata=FILE | LATER)
+    """A text file of rides (docs/routes.md), one a line. The documents are the rides of this file. Empty: rides are
+    drawn."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.ride_file and self.rides != "random":
+            raise InputError(
+                f"env.ride_file and env.rides {self.rides!r} exclude each other: rides are read or drawn; leave one out"
+            )
         kinds = dict(self.shares)
         if not 1 <= self.weightings <= MOST:
             raise InputError(f"env.weightings must be 1 to {MOST}, not {self.weightings}")
+        drawn = "rides of a file" if self.ride_file else f"rides of the kind {self.rides!r}"
         for option, used_by in (("stop", ("random",)), ("weightings", ("noisy",)), ("trips", ("shortest", "noisy"))):
             value, default = getattr(self, option), type(self).__dataclass_fields__[option].default
-            if value != default and not kinds.keys() & set(used_by):
+            if value != default and (self.ride_file or not kinds.keys() & set(used_by)):
                 raise InputError(
-                    f"env.{option} {value!r} has no effect on rides of the kind {self.rides!r}; it is used by "
-                    f"{' and '.join(used_by)} rides (--env.rides)"
+                    f"env.{option} {value!r} has no effect on {drawn}; it is used by {' and '.join(used_by)} rides "
+                    "(--env.rides)"
                 )
 
     @property

@@ -10,6 +10,7 @@ import numpy as np
 
 from worldbench.core import streams
 from worldbench.envs.rides import weightings
+from worldbench.envs.rides.file_rides import FileRides
 from worldbench.envs.rides.held_out import HeldOut
 from worldbench.envs.rides.mixed import MixedRides
 from worldbench.envs.rides.path_rides import PathRides, path_rides
@@ -22,8 +23,17 @@ from worldbench.envs.taxi.world import TaxiWorld
 COUNTED = 5000
 
 
-class _Kinds(TaxiWorld):
-    """What the kinds of rides share that are not random walks alone."""
+class _Measured(TaxiWorld):
+    """Rides whose mean number of moves is counted."""
+
+    def _mean_moves(self) -> float:
+        """The mean of COUNTED training rides."""
+        *_, moves, _ = self.walker.rides(streams.integer("moves of rides"), "train", 0, COUNTED)
+        return float(moves.mean())
+
+
+class _Kinds(_Measured):
+    """What the kinds of rides share that are drawn, and are not random walks alone."""
 
     @cached_property
     def _trips(self) -> Trips | None:
@@ -35,11 +45,6 @@ class _Kinds(TaxiWorld):
         count = c.weightings if kind == "noisy" else 0
         pairs = None if trips is None else trips.pairs
         return path_rides(self._graph, count, c.min_moves, c.max_moves, held_out, pairs)
-
-    def _mean_moves(self) -> float:
-        """The mean of COUNTED training rides."""
-        *_, moves, _ = self.walker.rides(streams.integer("moves of rides"), "train", 0, COUNTED)
-        return float(moves.mean())
 
     def _kind(self) -> dict[str, Any]:
         """What says which rides are drawn, for the identity and the card."""
@@ -85,8 +90,34 @@ class TaxiMixture(_Kinds):
     blind_law = None  # type: ignore[assignment]
 
     def _source(self, held_out: HeldOut) -> RideSource:
+        walks = super()._source
         parts = [
-            super(_Kinds, self)._source(held_out) if kind == "random" else self._paths_of(kind, held_out)
-            for kind, _ in self.config.shares
+            walks(held_out) if kind == "random" else self._paths_of(kind, held_out) for kind, _ in self.config.shares
         ]
         return MixedRides(parts, np.array([share for _, share in self.config.shares]).tolist())
+
+
+class TaxiFile(_Measured):
+    """The rides of a text file. Their law is not known, and no ride of theirs is known on a damaged map."""
+
+    law = None  # type: ignore[assignment]
+    blind_law = None  # type: ignore[assignment]
+    damaged = None  # type: ignore[assignment]
+
+    def _source(self, held_out: HeldOut) -> FileRides:
+        c = self.config
+        return FileRides(Path(c.ride_file), self._graph, c.min_moves, c.max_moves, held_out)
+
+    @property
+    def _file(self) -> FileRides:
+        assert isinstance(self.walker, FileRides)
+        return self.walker
+
+    def identity(self) -> dict[str, Any]:
+        return {**super().identity(), "ride_file": self._file.sha256}
+
+    def card(self, documents: int) -> dict[str, Any]:
+        return {**super().card(documents), "ride_file": self._file.summary()}
+
+    def summary(self, documents: int) -> str:
+        return f"{super().summary(documents)}; {self._file.summary()}"

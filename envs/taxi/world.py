@@ -52,10 +52,10 @@ class TaxiWorld(RideWorld[TaxiConfig]):
     def __new__(cls, config: TaxiConfig, *args: Any, **kwargs: Any) -> TaxiWorld:
         """`TaxiWorld(config)` is a world of the class for the kind of rides that the options name."""
         chosen: type[Any] = cls
-        if cls is TaxiWorld and config.rides != "random":
-            from worldbench.envs.taxi.kinds import TaxiMixture, TaxiPaths
+        if cls is TaxiWorld and (config.rides != "random" or config.ride_file):
+            from worldbench.envs.taxi.kinds import TaxiFile, TaxiMixture, TaxiPaths
 
-            chosen = TaxiPaths if len(config.shares) == 1 else TaxiMixture
+            chosen = TaxiFile if config.ride_file else TaxiPaths if len(config.shares) == 1 else TaxiMixture
         return object.__new__(chosen)
 
     def __init__(self, config: TaxiConfig, graph: Graph | None = None, held_out: HeldOut | None = None) -> None:

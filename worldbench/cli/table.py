@@ -28,6 +28,7 @@ VERBS = {
     "figures": "worldbench.cli.figures",
     "data": "worldbench.cli.data",
     "push": "worldbench.cli.push",
+    "export": "worldbench.cli.export",
     "ls": "worldbench.cli.ls",
     "doctor": "worldbench.cli.doctor",
     "validate": "worldbench.cli.validate",
