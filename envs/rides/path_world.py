@@ -104,6 +104,7 @@ EXCEPTIONS: dict[str, str] = {
     "sequence_distinction.recall_same_place_map blind": _CERTAIN,
     "sequence_compression.compression noise": _CERTAIN,
     "sequence_compression.jensen_shannon added": _CERTAIN,
+    "sequence_compression.compression added": _CERTAIN,
     "sequence_distinction.recall_law noise": _CERTAIN,
     "split_merge.split_strict noise": _CERTAIN,
 }
