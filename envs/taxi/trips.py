@@ -123,7 +123,7 @@ def _nearest(points: np.ndarray, graph: Graph) -> tuple[np.ndarray, np.ndarray]:
         distance, place = KDTree(graph.metres).query(points)
     else:
         distance, place = KDTree(on_sphere(graph.lonlat)).query(on_sphere(points))
-    return place.astype(np.int64), distance
+    return np.asarray(place, np.int64), np.asarray(distance)
 
 
 def _points(path: Path, form: Form) -> np.ndarray:
