@@ -10,7 +10,7 @@ from worldbench.core.files import make_folder, write_atomic
 from worldbench.core.text import visible
 from worldbench.figures.paper import FIGURES, plates_of
 from worldbench.figures.paper.groups import gather
-from worldbench.figures.paper.plate import WIDTHS
+from worldbench.figures.paper.plate import WIDTHS, Plate
 
 CAPTIONS = "captions.md"
 
@@ -29,26 +29,35 @@ def draw_paper(
     drawn, or that is drawn without a model, and for each file that is left out. `captions.md` has a caption for each
     picture. Raises InputError if there are no records, and if no figure could be drawn.
     """
+    make_folder(out, "choose another folder with --out")
+    captions: dict[str, str] = {}
+    lines: list[str] = []
+    for plate in plates(folders, names, lines.append):
+        captions[plate.name] = plate.caption
+        yield from plate.write(out, widths)
+    for line in lines:
+        say(line)
+    if not captions:
+        where = ", ".join(repr(str(folder)) for folder in folders)
+        raise InputError(f"no figure can be drawn from the records below {where}; {'; '.join(lines)}")
+    text = "".join(f"**{visible(name)}**: {visible(caption)}\n\n" for name, caption in captions.items())
+    path = out / CAPTIONS
+    write_atomic(path, text)
+    yield path
+
+
+def plates(folders: list[Path], names: Sequence[str], say: Callable[[str], None]) -> Iterator[Plate]:
+    """The pictures that the records below folders allow. names, say: as of `draw_paper`; `say` is called at the end."""
     for name in names:
         if name not in FIGURES:
             raise unknown("figure of a paper", name, FIGURES)
     material = gather(folders)
-    make_folder(out, "choose another folder with --out")
-    captions: dict[str, str] = {}
     absent: list[str] = []
     for name in names or FIGURES:
         for plate in plates_of(name)(material):
             if isinstance(plate, str):
                 absent.append(plate)
-                continue
-            captions[plate.name] = plate.caption
-            yield from plate.write(out, widths)
+            else:
+                yield plate
     for line in dict.fromkeys([*absent, *material.left_out]):
         say(line)
-    if not captions:
-        where = ", ".join(repr(str(folder)) for folder in folders)
-        raise InputError(f"no figure can be drawn from the records below {where}; {'; '.join(absent)}")
-    text = "".join(f"**{visible(name)}**: {visible(caption)}\n\n" for name, caption in captions.items())
-    path = out / CAPTIONS
-    write_atomic(path, text)
-    yield path

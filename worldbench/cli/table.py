@@ -26,6 +26,7 @@ VERBS = {
     "claims": "worldbench.cli.claims",
     "leaderboard": "worldbench.cli.leaderboard",
     "figures": "worldbench.cli.figures",
+    "paper": "worldbench.cli.paper",
     "data": "worldbench.cli.data",
     "push": "worldbench.cli.push",
     "export": "worldbench.cli.export",
