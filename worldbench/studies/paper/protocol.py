@@ -17,8 +17,8 @@ TRAIN = ("steps", "batch", "row_tokens", "optimizer", "learning_rate", "schedule
 """Options of training that have a place in the sentence about training; the others follow as name = value."""
 EXECUTION = ("checkpoints", "curve_documents", "device", "threads", "processes", "log_every", "save_every")
 """Options of training that change no weights, or that `software` states."""
-ROUNDED = 4
-"""Significant digits of a number that is computed from others."""
+AUTOMATIC = ("head_width", "mlp_width")
+"""Options of models that follow from others where they are 0."""
 
 
 def paragraphs(title: str, records: Sequence[Result]) -> str:
@@ -80,11 +80,13 @@ def _models(trained: Sequence[Result]) -> list[str]:
     for names, options in _alike(trained, "model"):
         of = [r for r in trained if r.model.name == names[0] and r.config.get("model", {}) == options]
         parameters = of[0].model.parameters
-        sizes = f" ({parameters.training:,} parameters in training, {parameters.inference:,} for predictions)"
-        shown = _options({k: v for k, v in options.items() if v not in (0, None)})
+        sizes = ""
+        if parameters is not None and len(names) == 1:
+            sizes = f" ({parameters.training:,} parameters in training, {parameters.inference:,} for predictions)"
+        shown = _options(options, *(name for name in AUTOMATIC if not options.get(name)))
         who = [f"{code(n)}{cited([n], OF_MODELS)}" for n in names]
         verb = "has" if len(names) == 1 else "have"
-        out.append(f"{joined(who)} {verb} {shown}{sizes if parameters and len(names) == 1 else ''}.")
+        out.append(f"{joined(who)} {verb} {shown}{sizes}.")
     return out
 
 
