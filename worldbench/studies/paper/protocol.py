@@ -7,6 +7,7 @@ from typing import Any
 
 from worldbench.core.eval_config import unused
 from worldbench.core.text import counted
+from worldbench.figures.paper.groups import is_reference
 from worldbench.records.differences import plain
 from worldbench.records.parts import Environment
 from worldbench.records.runs import Result
@@ -26,8 +27,8 @@ def paragraphs(title: str, records: Sequence[Result]) -> str:
 
     Everything comes from the records. Every name from a record is escaped.
     """
-    trained = [r for r in records if r.training is not None or r.seed is not None]
-    references = list(dict.fromkeys(r.model.name for r in records if r not in trained))
+    trained = [r for r in records if not is_reference(r.model.name)]
+    references = list(dict.fromkeys(r.model.name for r in records if is_reference(r.model.name)))
     first = (trained or list(records))[0]
     parts = [
         _world(first), _data(trained), *_models(trained), *_training(trained), _seeds(trained), _tuning(trained),
@@ -37,7 +38,8 @@ def paragraphs(title: str, records: Sequence[Result]) -> str:
 
 
 def _options(options: dict[str, Any], *without: str) -> str:
-    kept = {k: v for k, v in options.items() if k not in without and v is not None and not isinstance(v, (list, dict))}
+    """The options that have a value, but for some."""
+    kept = {name: value for name, value in options.items() if name not in without and value not in (None, "", [])}
     return ", ".join(option(name, value) for name, value in kept.items())
 
 
@@ -86,7 +88,7 @@ def _models(trained: Sequence[Result]) -> list[str]:
         shown = _options(options, *(name for name in AUTOMATIC if not options.get(name)))
         who = [f"{code(n)}{cited([n], OF_MODELS)}" for n in names]
         verb = "has" if len(names) == 1 else "have"
-        out.append(f"{joined(who)} {verb} {shown}{sizes}.")
+        out += [f"{joined(who)} {verb} {shown}{sizes}."] if shown else []
     return out
 
 
