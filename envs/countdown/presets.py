@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import CONSTANT, SMALL_NETWORK, Preset
+from worldbench.core.presets import CONSTANT, MUON, SMALL_NETWORK, Preset
 
 THREE = {"numbers": 3, "largest": 15, "least_target": 5, "most_target": 40, "largest_result": 60, "pauses": 4}
-SMALL = {"batch": 128, "warmup": 100, "weight_decay": 0.1}
+SMALL = {**MUON, "batch": 128, "warmup": 100, "weight_decay": 0.1}
 PAPER = {**CONSTANT, "steps": 100_000, "batch": 1024, "learning_rate": 3e-4, "weight_decay": 0.1}
 DEEP = {"layers": 12, "heads": 12, "width": 768}
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import LARGE_NETWORK, LARGE_TRAINING, MIXED, SMALL_NETWORK, Preset
+from worldbench.core.presets import LARGE_NETWORK, LARGE_TRAINING, MIXED, MUON, SMALL_NETWORK, Preset
 
-SMALL = {"batch": 64, "optimizer": "muon", "warmup": 100}
+SMALL = {**MUON, "batch": 64, "warmup": 100}
 
 PRESETS = {
     "quick": Preset(

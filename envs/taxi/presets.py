@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import Preset
+from worldbench.core.presets import MUON, Preset
 
 MANHATTAN = {"min_moves": 2, "max_moves": 99}
 # docs/one-gpu.md has the arithmetic of both presets for one graphics card, and tests compute it again.
-MUON = {"optimizer": "muon", "learning_rate": 4e-3}
 GPU = {"optimizer": "muon", "learning_rate": 1e-3, "precision": "bf16", "accumulate": 0}
 
 PRESETS = {
@@ -14,7 +13,7 @@ PRESETS = {
         line="Greenwich Village, 43 intersections, every ride new; about three minutes on one CPU core",
         env={"region": "village", "min_moves": 5, "max_moves": 28},
         model={"layers": 4, "heads": 4, "width": 64},
-        train={**MUON, "steps": 1200, "batch": 38, "row_tokens": 64, "muon_rate": 0.02},
+        train={**MUON, "steps": 1200, "batch": 38, "row_tokens": 64},
         sizes="middle",
     ),
     "quick": Preset(

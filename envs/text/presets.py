@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import LARGE_TRAINING, SMALL_NETWORK, Preset
+from worldbench.core.presets import LARGE_TRAINING, MUON, SMALL_NETWORK, Preset
 
 PRESETS = {
     "quick": Preset(
         line="bytes of the standard library in windows of 128; minutes on two CPU cores",
         env={"window": 128},
         model=SMALL_NETWORK,
-        train={"steps": 3000, "batch": 16, "row_tokens": 128, "warmup": 100},
+        train={**MUON, "steps": 3000, "batch": 16, "row_tokens": 128, "warmup": 100},
         sizes="middle",
     ),
     "small": Preset(
         line="the text of quick in windows of 64; about three minutes on one CPU core",
         env={"window": 64},
         model={"layers": 3, "heads": 4, "width": 64},
-        train={"steps": 1200, "batch": 16, "row_tokens": 64, "warmup": 100},
+        train={**MUON, "steps": 1200, "batch": 16, "row_tokens": 64, "warmup": 100},
         sizes="middle",
     ),
     "standard": Preset(

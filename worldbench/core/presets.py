@@ -31,6 +31,8 @@ SMALL_NETWORK: Values = {"layers": 4, "heads": 4, "width": 64}
 """Options of `model`: a network that two CPU cores train in minutes."""
 LARGE_NETWORK: Values = {"layers": 8, "heads": 8, "width": 256}
 """Options of `model`: a network for one GPU."""
+MUON: Values = {"optimizer": "muon", "muon_rate": 0.02, "learning_rate": 4e-3}
+"""Options of `train` for networks of width 64 that train for minutes. LOG.md (2026-11-26) says how they were found."""
 LARGE_TRAINING: Values = {"learning_rate": 5e-4, "warmup": 1000}
 """Options of `train` for networks that need a GPU."""
 MIXED: Values = {"precision": "bf16", "accumulate": 0}
