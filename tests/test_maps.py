@@ -108,15 +108,13 @@ def test_moves_follow_the_rules_whatever_the_order(n: int, extra: int, rng: rand
     assert first.digest == second.digest
     assert np.array_equal(first.street, second.street)
     assert nx.is_strongly_connected(nx.DiGraph((u, v) for u, _, v in moves(first)))
-    counts = {
-        key: int(first.report[key])
-        for key in ("loops_dropped", "parallel_dropped", "collisions_dropped", "moves_outside_largest_part")
-    }
+    rules = ("loops_dropped", "same_position_dropped", "parallel_dropped", "collisions_dropped")
+    counts = {key: int(first.report[key]) for key in (*rules, "moves_outside_largest_part")}
     assert len(edges) - sum(counts.values()) == len(first.edges)
 
 
 def test_what_the_rule_of_one_street_a_sector_cuts_off_is_counted_as_that(tmp_path: Path) -> None:
-    nodes = {**SQUARE_NODES, "5": (-74.0, 40.7015), "6": (-73.998, 40.702), "7": (-73.997, 40.702)}
+    nodes = {**SQUARE_NODES, "5": (-74.0, 40.7015), "6": (-73.998, 40.702), "7": (-73.997, 40.702), "8": (-74, 41)}
     edges = [
         *SQUARE_EDGES,
         ("1", "5", {"length": "150"}),
@@ -129,6 +127,7 @@ def test_what_the_rule_of_one_street_a_sector_cuts_off_is_counted_as_that(tmp_pa
     assert graph.report["collisions_dropped"] == 1  # 1 -> 2 and 1 -> 5 both lead north
     assert graph.report["places_cut_off_by_collisions"] == 1
     assert graph.report["places_outside_largest_part"] == 2  # 6 and 7 cannot be left in any case
+    assert graph.report["places_without_street"] == 1  # 8
     whole = load_map(TaxiConfig(map=str(tmp_path / "map.graphml")), whole=True)
     assert whole.report["places_cut_off_by_collisions"] == whole.report["places_outside_largest_part"] == 0
 
@@ -184,10 +183,10 @@ def test_counts_of_the_rules_add_up(city: Streets) -> None:
     graph = build(city)
     counts = {key: int(value) for key, value in graph.report.items() if isinstance(value, int)}
     assert min(counts[f"{rule}_dropped"] for rule in ("loops", "parallel", "collisions")) > 0
-    dropped = counts["loops_dropped"] + counts["parallel_dropped"] + counts["collisions_dropped"]
+    dropped = sum(count for key, count in counts.items() if key.endswith("_dropped"))
     assert counts["moves_resolved"] == counts["edges_read"] - dropped == len(city.source) - dropped
     assert len(graph.edges) == counts["moves_resolved"] - counts["moves_outside_largest_part"] == counts["moves"]
-    lost = counts["places_outside_largest_part"] + counts["places_cut_off_by_collisions"]
+    lost = sum(counts[f"places_{why}"] for why in ("without_street", "outside_largest_part", "cut_off_by_collisions"))
     assert graph.n_places == counts["nodes_read"] - lost == counts["places"]
     assert nx.is_strongly_connected(nx.DiGraph((int(u), int(v)) for u, v, _ in graph.edges))
 

@@ -24,6 +24,8 @@ from worldbench.envs.taxi.streets import DIRECTIONS, Streets
 VERSION = 1
 MARK = b"worldbench_map.npy"
 """The name of an array of every such file, which is in its bytes."""
+ENDING = ".map.npz"
+"""The end of the name of such a file."""
 AGAIN = "worldbench map MAP --write FILE makes it again"
 LONGEST_NOTES = 1000
 NEEDED: Named = {

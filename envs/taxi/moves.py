@@ -72,8 +72,10 @@ def resolve(streets: Streets) -> tuple[np.ndarray, np.ndarray, dict[str, int | s
     winner = rows[first][np.cumsum(first) - 1] if len(rows) else rows
     parallel = ~first & (streets.target[rows] == streets.target[winner])
     collision = ~first & ~parallel
+    loops = int((streets.source == streets.target).sum())
     counts: dict[str, int | str] = {
-        "loops_dropped": len(streets.source) - len(moving),
+        "loops_dropped": loops,
+        "same_position_dropped": len(streets.source) - len(moving) - loops,
         "parallel_dropped": int(parallel.sum()),
         "collisions_dropped": int(collision.sum()),
         "colliding_pairs": len(np.unique(slot[~first])),
@@ -96,12 +98,14 @@ def build(streets: Streets, region: str = "all", *, whole: bool = False) -> Grap
     report = {**streets.report, **counts, "moves_resolved": len(kept), **report}
     if whole:
         report["rule"] = WHOLE_RULE
+    connected = int((part.inside[part.source] & part.inside[part.target]).sum())
     if wanted is not None:
         inside, counted = cut(part, wanted, region, whole=whole)
         part, report = replace(part, inside=inside), report | counted
     stays = part.inside[part.source] & part.inside[part.target]
     report |= {
-        "moves_outside_largest_part": int(len(kept) - stays.sum()),
+        "moves_outside_largest_part": int(len(kept) - connected),
+        "moves_outside_region": int(connected - stays.sum()),
         "places": int(part.inside.sum()),
         "moves": int(stays.sum()),
     }
@@ -130,7 +134,8 @@ def village(streets: Streets, known: str) -> str:
 def _connected(streets: Streets, kept: np.ndarray, whole: bool) -> tuple[Part, dict[str, int | str]]:
     """Applies rule 3 to the moves `kept` (`whole`: keeps all places), and counts the places that each rule drops.
 
-    A place that would be in the largest part if all streets had stayed is counted as cut off by rule 2 (a collision).
+    A place that no street with a direction touches is counted apart. A place that would be in the largest part if all
+    streets had stayed is counted as cut off by rule 2 (a collision).
     """
     n, source, target = len(streets.places), streets.source[kept], streets.target[kept]
     if whole:
@@ -139,7 +144,8 @@ def _connected(streets: Streets, kept: np.ndarray, whole: bool) -> tuple[Part, d
                 f"the map {streets.name!r} has {counted(n, 'intersection')}, and at least {FEWEST_WHOLE} are needed; "
                 "choose a larger map"
             )
-        counts: dict[str, int | str] = {"places_outside_largest_part": 0, "places_cut_off_by_collisions": 0}
+        keys = ("places_without_street", "places_outside_largest_part", "places_cut_off_by_collisions")
+        counts: dict[str, int | str] = dict.fromkeys(keys, 0)
         return Part(streets, np.ones(n, dtype=bool), source, target), counts
     inside = largest_component(n, source, target) if n else np.zeros(0, dtype=bool)
     if inside.sum() < FEWEST_PLACES:
@@ -149,9 +155,12 @@ def _connected(streets: Streets, kept: np.ndarray, whole: bool) -> tuple[Part, d
             "by its one-way moves; choose a larger map"
         )
     every = has_direction(streets)
+    alone = np.ones(n, dtype=bool)
+    alone[streets.source[every]] = alone[streets.target[every]] = False
     before = largest_component(n, streets.source[every], streets.target[every])
     counts = {
-        "places_outside_largest_part": int((~inside & ~before).sum()),
+        "places_without_street": int(alone.sum()),
+        "places_outside_largest_part": int((~inside & ~before & ~alone).sum()),
         "places_cut_off_by_collisions": int((~inside & before).sum()),
     }
     return Part(streets, inside, source, target), counts

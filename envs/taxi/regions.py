@@ -133,7 +133,12 @@ def cut(
             + (f" ({extent})" if streets.globe else "")
         )
     lost = int(len(chosen) - kept.sum())
-    return kept, {"region": text, "places_in_region": len(chosen), "places_lost_in_region": lost}
+    return kept, {
+        "region": text,
+        "places_outside_region": len(where) - len(chosen),
+        "places_in_region": len(chosen),
+        "places_lost_in_region": lost,
+    }
 
 
 def _nearest(streets: Streets, where: np.ndarray, region: Nearest, text: str) -> np.ndarray:

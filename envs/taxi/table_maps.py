@@ -54,6 +54,10 @@ def is_table(spec: str) -> bool:
     return spec.lower().endswith(SUFFIXES)
 
 
+STUCK = "a place has no way out"
+LEAVE = "for a place without a way out, add a row with a move that leaves it, or leave out the rows that lead to it"
+
+
 def read(path: Path, *, whole: bool = False, lonlat: Mapping[str, tuple[float, float]] | None = None) -> Graph:
     """The map of a CSV or JSON table.
 
@@ -73,7 +77,7 @@ def _graph(name: str, table: Table, whole: bool, lonlat: Mapping[str, tuple[floa
     places = leaving | set(table.moves.values()) | set(table.position) | table.named
     words = {direction for _, direction in table.moves}
     for node in [] if whole else sorted((table.named | set(table.moves.values())) - leaving):
-        table.problem("a place has no way out", quoted(node))
+        table.problem(STUCK, quoted(node))
     for kind, these in (("place", places), ("direction", words)):
         for word in sorted(w for w in these if not w or not w.isprintable() or " " in w or w in RESERVED):
             table.problem(f"a {kind} cannot be a word (no spaces; not {', '.join(RESERVED)})", quoted(word))
@@ -94,7 +98,7 @@ def _graph(name: str, table: Table, whole: bool, lonlat: Mapping[str, tuple[floa
             f"{kind} ({first}{f', and {count - 1:,} more' if count > 1 else ''})"
             for kind, (first, count) in table.problems.items()
         )
-        raise Refused(f"cannot be used: {'; '.join(problems)}")
+        raise Refused(f"cannot be used: {'; '.join(problems)}", f"{LEAVE}; {FORM}" if STUCK in table.problems else "")
     return _cut(name, table, sorted(places), words, whole, lonlat)
 
 

@@ -42,11 +42,16 @@ class TaxiWorld(RideWorld[TaxiConfig]):
     place_words = ("intersection", "intersections")
     dropped: ClassVar[dict[str, tuple[str, str]]] = {
         "loops_dropped": ("loop", "loops"),
+        "same_position_dropped": (
+            "street between two intersections at one position",
+            "streets between two intersections at one position",
+        ),
         "parallel_dropped": ("parallel street", "parallel streets"),
         "collisions_dropped": (
             "street that shares a direction with a shorter one",
             "streets that share a direction with a shorter one",
         ),
+        "places_without_street": ("intersection without a street", "intersections without a street"),
         "places_outside_largest_part": (
             "intersection outside the largest strongly connected part",
             "intersections outside the largest strongly connected part",

@@ -22,6 +22,7 @@ VERBS = {
     "bench": "worldbench.cli.bench",
     "forecast": "worldbench.cli.forecast",
     "reconstruct": "worldbench.cli.reconstruct",
+    "map": "worldbench.cli.map",
     "compare": "worldbench.cli.compare",
     "claims": "worldbench.cli.claims",
     "leaderboard": "worldbench.cli.leaderboard",
