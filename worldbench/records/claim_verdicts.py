@@ -124,9 +124,8 @@ def _judged(found: _Found, place: str, decision: Decision, records: list[Result]
     if (end := _without_room(found, a, b, floor, ceiling)) is not None:
         reasons.append(f"both arms are at the {end}: there is no room for a difference")
         equal = decision.verdict == "reproduced" and claim.expects == "equal"
-        if decision.verdict == "equivalent" or (
-            equal and end == "floor"
-        ):  # for a reason that says nothing about them; at the ceiling, a claim of equality holds
+        # They are alike for a reason that says nothing about them. At the ceiling, a claim of equality holds.
+        if decision.verdict == "equivalent" or (equal and end == "floor"):
             decision = replace(decision, verdict="no power")
     if budget.spent(first) != budget.spent(other):
         reasons.append("the budgets of tuning are not equal, so a difference may be that of tuning")
