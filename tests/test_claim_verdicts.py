@@ -276,7 +276,7 @@ def test_the_command_prints_every_form(tmp_path: Path, capsys: pytest.CaptureFix
     for i, record in enumerate(both(HIGH, LOW)):
         reading.write(tmp_path / f"result-{i}.json", record)
     printed = {}
-    for form in ("table", "markdown", "csv", "json"):
+    for form in ("table", "markdown", "latex", "csv", "json"):
         assert main(["claims", str(tmp_path), "--claims", "nextlat-valid", "text-bits", "--format", form]) == 0
         printed[form] = capsys.readouterr().out
         assert "nextlat-valid" in printed[form]

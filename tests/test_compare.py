@@ -90,6 +90,14 @@ def test_a_small_sure_difference_is_equivalent_too(tmp_path: Path) -> None:
     assert row.verdict == "nextlat better, but equivalent (margin 0.05)"
 
 
+def test_unequal_training_is_said(tmp_path: Path) -> None:
+    for seed in range(3):
+        write(tmp_path, "gpt", seed, {"m": A[seed]}, config={"train": {"steps": 99, "batch": 8}})
+        write(tmp_path, "nextlat", seed, {"m": B[seed]}, config={"train": {"steps": 50, "batch": 8}})
+    text = render(compare("gpt", "nextlat", [tmp_path]), "markdown")
+    assert "gpt 99 steps of 8 rows, nextlat 50 steps of 8 rows; a difference may be that of training" in text
+
+
 def test_two_seeds_decide_nothing(tmp_path: Path) -> None:
     pair(tmp_path, A[:2], B)
     (row,) = compare("gpt", "nextlat", [tmp_path])

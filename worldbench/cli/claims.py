@@ -25,7 +25,10 @@ def add_arguments(parser: Parser) -> None:
         "--file", nargs="+", type=Path, metavar="FILE.toml",
         help="claims of your own instead of those that come with worldbench (docs/claims.md has the format)",
     )  # fmt: skip
-    add("--format", choices=("table", "markdown", "csv", "json"), default="table", help="how to print (default table)")
+    add(
+        "--format", choices=("table", "markdown", "latex", "csv", "json"), default="table",
+        help="how to print (default table)",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:

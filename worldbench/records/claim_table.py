@@ -21,13 +21,15 @@ HEAD = (
 
 
 def render(rows: list[Judged], form: str) -> str:
-    """The claims with their verdicts as a terminal table, Markdown, CSV or JSON (the last two unrounded)."""
+    """The claims with their verdicts as a terminal table, Markdown, LaTeX, CSV or JSON (the last two unrounded)."""
     if form == "json":
         return cells.json(marked([_as_json(row) for row in rows]))
     if form == "csv":
         flat = [_flat(row) for row in rows]
         return tables.csv(list(flat[0]), [list(row.values()) for row in flat])
     body = [_cells(row) for row in rows]
+    if form == "latex":
+        return "\n".join([tables.latex(HEAD, body, 4), *(f"% {cells.latex(line)}" for line in _notes(rows))])
     if form == "markdown":
         sentences = [[row[0], r.claim.claim, r.claim.source, *row[1:]] for row, r in zip(body, rows)]
         head = [HEAD[0], "sentence", "source", *HEAD[1:]]
@@ -52,6 +54,8 @@ def listed(claims: list[Claim], form: str) -> str:
         return tables.csv(head, body)
     if form == "markdown":
         return tables.markdown(head, body)
+    if form == "latex":
+        return tables.latex(head, body, len(head))
     lines = []
     for c in claims:
         published = f" Published: {_published(c)}." if c.published else ""
@@ -104,6 +108,7 @@ def _notes(rows: list[Judged]) -> list[str]:
         "margin or more, corrected likewise; room: where a and b lie between the floor (0%) and the ceiling (100%)",
         "no power below x: these seeds show a true difference of x with probability 80%",
     ]
+    out += dict.fromkeys(f"{r.place}: {r.world}" for r in rows if r.world)
     reasons: dict[str, list[str]] = {}
     for r in rows:
         if r.reason:
@@ -121,7 +126,8 @@ def _claim(c: Claim) -> dict[str, Any]:
 
 def _as_json(row: Judged) -> dict[str, Any]:
     decided = {name: getattr(row.decision, name) for name in Decision.__dataclass_fields__ if name != "reason"}
-    fields = {name: getattr(row, name) for name in Judged.__dataclass_fields__ if name not in ("claim", "decision")}
+    own = [name for name in Judged.__dataclass_fields__ if name not in ("claim", "decision", "world")]
+    fields = {name: getattr(row, name) for name in own} | {"world_in_words": row.world}
     return _claim(row.claim) | fields | decided
 
 

@@ -18,15 +18,17 @@ from worldbench.records.directions import direction_of, is_outcome
 from worldbench.records.finding import find
 from worldbench.records.runs import Result
 from worldbench.records.scores import finite
+from worldbench.records.world_words import in_words
 
 
 @dataclass(frozen=True)
 class Judged:
     """A claim with its verdict in one world, arm of the data and evaluation.
 
-    place: world, preset and arm of the data. a, b: means over the shared seeds, None if it is not run. floor, ceiling:
-    scores of the references. room_a, room_b: where the arms lie between them (0: floor, 1: ceiling). tuned_a, tuned_b:
-    trials x seeds of tuning, "-" for none. reason: why there is no more to say, or what to keep in mind.
+    place: world, preset and arm of the data. world: the world in words. a, b: means over the shared seeds, None if it
+    is not run. floor, ceiling: scores of the references. room_a, room_b: where the arms lie between them (0: floor, 1:
+    ceiling). tuned_a, tuned_b: trials x seeds of tuning, "-" for none. reason: why there is no more to say, or what to
+    keep in mind.
     """
 
     claim: Claim
@@ -43,6 +45,7 @@ class Judged:
     tuned_a: str = "-"
     tuned_b: str = "-"
     reason: str = ""
+    world: str = ""
 
     @property
     def verdict(self) -> str:
@@ -131,7 +134,7 @@ def _judged(found: _Found, place: str, decision: Decision, records: list[Result]
         reasons.append("the budgets of tuning are not equal, so a difference may be that of tuning")
     return Judged(
         claim, decision, place, found.seeds, a, b, mean([x - y for x, y in zip(sample.a, sample.b)]), floor, ceiling,
-        room_a, room_b, budget.cell(first), budget.cell(other), "; ".join(reasons),
+        room_a, room_b, budget.cell(first), budget.cell(other), "; ".join(reasons), in_words(first),
     )  # fmt: skip
 
 

@@ -181,6 +181,16 @@ def _nothing_to_pair(two: tuple[Variant, Variant], records: list[Result]) -> str
     return f"{both}; score both under the same options first"
 
 
+def _trained(record: Result) -> str:
+    """The steps and the batch of a training; "" if the record does not say."""
+    last, batch, row_tokens = (whole(record, name) for name in ("steps", "batch", "row_tokens"))
+    if last is None:
+        return ""
+    of = f" of {counted(row_tokens, 'token')}" if row_tokens else ""
+    rows = f" of {counted(batch, 'row')}{of}" if batch else ""
+    return f"{counted(last, 'step')}{rows}"
+
+
 def _arms(pairs: list[Matched]) -> list[str]:
     """The arm of each group, with the evaluation if a world and arm have several."""
     firsts = [next(iter(pair.ours.values())) for pair in pairs]
@@ -207,6 +217,7 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
         "world": leaderboard.place(first)[0], "arm": arm, "score": column, "better": direction_of(column, holders[0]),
         "a": two[0].label, "b": two[1].label, "seeds": seeds, "unpaired": tuple(sorted(ours.keys() ^ theirs.keys())),
         "tuned_a": budget.cell(first), "tuned_b": budget.cell(second),
+        "trained_a": _trained(first), "trained_b": _trained(second),
     }  # fmt: skip
     if seeds and pair.column:
         fields |= {"matched": pair.column, "levels": tuple(pair.levels[s] for s in seeds)}

@@ -32,8 +32,9 @@ class Comparison:
     without a verdict. p_equivalent: p value of the hypothesis that the models differ by `margin` or more,
     Holm-adjusted. unpaired: seeds that only one model has. matched: the loss at which the models are compared, or
     "steps", "tokens" or "compute". levels: its value for each shared seed. steps_a, steps_b: training steps at which
-    the runs reach it. tuned_a, tuned_b: trials x seeds of tuning, "-" for none. version: of the metric; None if the
-    models have different ones. missing: model -> why it lacks the score.
+    the runs reach it. tuned_a, tuned_b: trials x seeds of tuning, "-" for none. trained_a, trained_b: steps and batch
+    of training. version: of the metric; None if the models have different ones. missing: model -> why it lacks the
+    score.
     """
 
     world: str
@@ -65,6 +66,8 @@ class Comparison:
     detectable: float | None = None
     solved_a: Solved | None = None
     solved_b: Solved | None = None
+    trained_a: str = ""
+    trained_b: str = ""
 
     @property
     def words(self) -> str:
@@ -113,7 +116,7 @@ def render(rows: list[Comparison], form: str) -> str:
         ]
         for r in rows
     ]
-    notes = [*_levels(rows), *_power(rows), *_budgets(rows), *_versions(rows), *_missing(rows)]
+    notes = [*_levels(rows), *_power(rows), *_budgets(rows), *_training(rows), *_versions(rows), *_missing(rows)]
     if form == "markdown":
         return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in notes)])
     return "\n".join([tables.terminal(head, body, 3), *map(tables.note, notes)])
@@ -172,6 +175,13 @@ def _budgets(rows: list[Comparison]) -> list[str]:
             both = f"{r.a} {r.tuned_a}, {r.b} {r.tuned_b}"
             out.setdefault(f"{_where(r)}: tuned (trials x seeds): {both}{'' if r.tuned_a == r.tuned_b else unfair}")
     return list(out)
+
+
+def _training(rows: list[Comparison]) -> list[str]:
+    """A sentence for each world and arm where the models had unequal amounts of training, if they are not matched."""
+    unequal = [r for r in rows if r.trained_a != r.trained_b and not r.matched]
+    advice = "a difference may be that of training (--matched compares after equal amounts)"
+    return list(dict.fromkeys(f"{_where(r)}: {r.a} {r.trained_a}, {r.b} {r.trained_b}; {advice}" for r in unequal))
 
 
 def _versions(rows: list[Comparison]) -> list[str]:

@@ -57,19 +57,24 @@ def _reached(amounts: list[float], level: float) -> tuple[int, float] | None:
     return i, math.log(level / low) / math.log(high / low)
 
 
+def whole(record: Head, name: str) -> int | None:
+    """An option of training that is a whole number; None if the record does not have it."""
+    value = record.config.get("train", {}).get(name)
+    return value if type(value) is int else None
+
+
 def steps(record: Head) -> float:
     return 1.0
 
 
 def tokens(record: Head) -> float:
     """Tokens of a step. Rows of one document have no fixed number of tokens: then the rows are counted."""
-    train = record.config.get("train", {})
-    return float(train.get("batch", 1) * (train.get("row_tokens") or 1))
+    return float((whole(record, "batch") or 1) * (whole(record, "row_tokens") or 1))
 
 
 def same_rows(a: Head, b: Head) -> None:
     """Raises InputError if the tokens of two runs cannot be compared: one packs its rows, the other does not."""
-    if bool(a.config.get("train", {}).get("row_tokens")) != bool(b.config.get("train", {}).get("row_tokens")):
+    if bool(whole(a, "row_tokens")) != bool(whole(b, "row_tokens")):
         raise InputError(
             f"{a.model.name} and {b.model.name} cannot be matched on tokens: one packs documents into rows "
             "(train.row_tokens) and the other does not; match on steps or on a loss"
