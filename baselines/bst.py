@@ -239,7 +239,7 @@ class BSTDecoder(CachedDecoder):
     def read(self, h_BKD: Tensor, tokens_BK: Tensor) -> Tensor:
         return self.objective.conditioned(h_BKD, self._suffix[:, None])
 
-    def select(self, rows: np.ndarray) -> None:
-        super().select(rows)
+    def _keep(self, rows: np.ndarray, copied: bool = False) -> None:
+        super()._keep(rows, copied)
         if len(self._suffix) > 1:
             self._suffix = self._suffix[torch.from_numpy(np.ascontiguousarray(rows, dtype=np.int64)).to(self.device)]

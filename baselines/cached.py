@@ -6,6 +6,7 @@ Shape letters: B rows, P prompt tokens, K new tokens, S cached tokens, V vocabul
 from __future__ import annotations
 
 import abc
+import copy
 from typing import Any, Protocol
 
 import numpy as np
@@ -47,6 +48,8 @@ class CachedDecoder(SwappableDecoder):
     Prompts are aligned at their right ends, so that all rows append to the same columns. Where prompts differ in
     length, a mask hides the columns before the first token of each row.
     """
+
+    branches = True
 
     def __init__(self, objective: Readable, device: str, prompts: np.ndarray, lengths: np.ndarray) -> None:
         self.objective, self.device = objective, torch.device(device)
@@ -108,12 +111,22 @@ class CachedDecoder(SwappableDecoder):
         new = torch.from_numpy(np.ascontiguousarray(hidden))[:, None].to(self.device)
         self._forward(np.asarray(tokens)[:, None], (layer, new))
 
-    @torch.inference_mode()
+    def branch(self, rows: np.ndarray) -> CachedDecoder:
+        new = copy.copy(self)
+        new._caches = [copy.copy(cache) for cache in self._caches]
+        new._keep(rows, copied=True)
+        return new
+
     def select(self, rows: np.ndarray) -> None:
         """As `Decoder.select`. The first rows, in their order, are kept without a copy."""
+        self._keep(rows)
+
+    @torch.inference_mode()
+    def _keep(self, rows: np.ndarray, copied: bool = False) -> None:
+        """copied: the caches become copies in any case, and the old ones stay as they are."""
         rows = np.asarray(rows, np.int64)
         self.logits = self.logits[rows]
-        if len(rows) <= len(self._skip) and np.array_equal(rows, np.arange(len(rows))):
+        if not copied and len(rows) <= len(self._skip) and np.array_equal(rows, np.arange(len(rows))):
             self._skip = self._skip[: len(rows)]
             for cache in self._caches:
                 cache.first(len(rows))

@@ -14,8 +14,8 @@ from worldbench.core.abilities import Able
 from worldbench.core.sampling import draw
 from worldbench.core.world import OPEN, Automaton, States
 
-LAWS_AT_ONCE = 1 << 23
-"""Probabilities of next tokens held together while suffixes are drawn: bounds memory, changes no result."""
+LAWS_AT_ONCE = 1 << 21
+"""Probabilities of next tokens held together while suffixes are made: bounds memory, changes no result."""
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,28 @@ def suffixes_of(
 ) -> Suffixes:
     """All suffixes that are possible after either prefix, of at most `longest` [N] tokens, 1 or more for each pair. A
     pair with more than `limit` of them gets `limit` suffixes instead, half drawn from the law after each prefix."""
-    actions = np.array(world.vocabulary.actions)
-    n = len(first)
+    n, most = len(first), int(longest.max(initial=0))
     start = _Nodes(np.arange(n), np.zeros((n, 0), np.int64), [first, second], np.zeros((2, n)))
-    nodes, done, crowded = start, [], np.zeros(n, bool)
+    block = max(1, LAWS_AT_ONCE // (limit * len(world.vocabulary.actions)))
+    blocks = [start.take(np.arange(low, min(low + block, n))) for low in range(0, n, block)]
+    parts = [part for nodes in blocks for part in _parts(world, nodes, longest, most, limit, seed, name)]
+    width = max((d.tokens.shape[1] for d, _ in parts), default=0)
+    return Suffixes(
+        np.concatenate([d.owner for d, _ in parts]),
+        np.concatenate([np.pad(d.tokens, ((0, 0), (0, width - d.tokens.shape[1]))) for d, _ in parts]),
+        np.concatenate([np.full(len(d.owner), d.tokens.shape[1]) for d, _ in parts]),
+        np.concatenate([w for _, w in parts]),
+        np.concatenate([d.log_law for d, _ in parts], axis=1),
+    )
+
+
+def _parts(
+    world: Able, start: _Nodes, longest: np.ndarray, most: int, limit: int, seed: int, name: str
+) -> list[tuple[_Nodes, np.ndarray]]:
+    """The suffixes of some pairs, in parts, with their weights. longest: of all pairs, int [N]; most: the largest."""
+    actions, n = np.array(world.vocabulary.actions), len(longest)
+    nodes, done, crowded = start, list[_Nodes](), np.zeros(n, bool)
     ended = np.zeros(n, np.int64)
-    most = int(longest.max(initial=0))
     for level in range(most):
         log_law = _log_laws(world, nodes)
         row, action = np.nonzero(np.isfinite(log_law).any(axis=0))
@@ -89,20 +105,11 @@ def suffixes_of(
         nodes = nodes.take(np.flatnonzero(going))
     done = [d.take(np.flatnonzero(~crowded[d.owner])) for d in done]
     parts = [(d, 0.5 * np.exp(d.log_law).sum(axis=0)) for d in done if len(d.owner)]
-    many = np.flatnonzero(crowded)
-    block = max(1, LAWS_AT_ONCE // (limit * len(actions)))
-    for low in range(0, len(many), block):
-        rows = many[low : low + block]
-        drawn = _drawn(world, start.take(rows), longest[rows], most, limit, seed, name)
+    many = np.flatnonzero(crowded[start.owner])
+    if len(many):
+        drawn = _drawn(world, start.take(many), longest[start.owner[many]], most, limit, seed, name)
         parts += [(d, np.full(len(d.owner), 1 / limit)) for d in drawn]
-    width = max((d.tokens.shape[1] for d, _ in parts), default=0)
-    return Suffixes(
-        np.concatenate([d.owner for d, _ in parts]),
-        np.concatenate([np.pad(d.tokens, ((0, 0), (0, width - d.tokens.shape[1]))) for d, _ in parts]),
-        np.concatenate([np.full(len(d.owner), d.tokens.shape[1]) for d, _ in parts]),
-        np.concatenate([w for _, w in parts]),
-        np.concatenate([d.log_law for d, _ in parts], axis=1),
-    )
+    return parts
 
 
 def _drawn(

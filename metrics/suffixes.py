@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from worldbench.core.model import SequenceModel, log_softmax
+from worldbench.core.model import Decoder, SequenceModel, log_softmax
 from worldbench.core.world import Documents
 
 NODES = 16_384
 """Number of suffixes that are scored together. It limits the number of rows of the decoder."""
+BRANCH = 512
+"""Rows of a decoder at a level of the trie. More rows are decoded in branches one after another, if the decoder can
+branch. Bounds memory: on a CPU, the branches have the logits of all rows together to the last digit (a test)."""
 TOGETHER = 2048
 """Number of suffixes that are accepted or rejected together."""
 
@@ -78,8 +81,23 @@ def _score_part(
     chosen = take(prefixes, owners)
     decoder = model.decoder(chosen.tokens, chosen.length)
     out = np.zeros(tokens.shape)
-    going = np.flatnonzero(length > 0)
-    for k in range(tokens.shape[1]):
+    _follow(decoder, out, np.flatnonzero(length > 0), node, 0, tokens, length, least)
+    return out
+
+
+def _follow(
+    decoder: Decoder,
+    out: np.ndarray,
+    going: np.ndarray,
+    node: np.ndarray,
+    first: int,
+    tokens: np.ndarray,
+    length: np.ndarray,
+    least: float | None,
+) -> None:
+    """Score the suffixes `going` from their token `first` on, into `out` [M, K]. node: int [M], the row of the decoder
+    that has read the tokens before; the entries of other suffixes have no meaning."""
+    for k in range(first, tokens.shape[1]):
         law = log_softmax(decoder.leading())
         token = tokens[going, k]
         inside = token < law.shape[1]  # the other tokens have probability 0
@@ -92,8 +110,17 @@ def _score_part(
             break
         size = int(tokens.max()) + 1
         children, inverse = np.unique(node[longer] * size + tokens[longer, k], return_inverse=True)
+        if len(children) > BRANCH and decoder.branches:
+            low = 0
+            for block in np.array_split(children, -(-len(children) // BRANCH)):
+                branch = decoder.branch(block // size)
+                branch.advance(block % size)
+                inside = (inverse >= low) & (inverse < low + len(block))
+                node[longer[inside]] = inverse[inside] - low
+                _follow(branch, out, longer[inside], node, k + 1, tokens, length, least)
+                low += len(block)
+            return
         decoder.select(children // size)
         decoder.advance(children % size)
         node[longer] = inverse
         going = longer
-    return out

@@ -13,9 +13,13 @@ from sample_records import metric, result
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.statistics import mean_interval
-from worldbench.figures.density import draw_density, points_of
+from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.figures.density import SCORES, draw_density, points_of
 from worldbench.records.reading import write
 from worldbench.records.runs import Result
+from worldbench.settings import shipped
+from worldbench.settings.sweep import load_sweep
+from worldbench.settings.sweep_jobs import jobs_of
 
 PAIRS = 50
 
@@ -122,6 +126,17 @@ def test_a_point_without_a_value_in_one_seed_is_left_out_and_infinite_ones_are_m
 def test_what_cannot_be_drawn_together_is_refused(records: list[Result], said: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=said):
         draw_density([written(tmp_path / "runs", records)], tmp_path)
+
+
+def test_the_sweep_covers_4_to_300_rides_per_pair() -> None:
+    jobs = jobs_of(load_sweep(shipped.find(Path("density"), "sweep")))
+    env, _ = TaxiWorld.settle(jobs[0].groups["env"])
+    pairs = TaxiWorld(env).graph().n_places ** 2
+    densities = {job.value("data.documents") / pairs for job in jobs}
+    assert densities == {4, 8, 16, 32, 64, 128, 300}
+    assert {job.model for job in jobs} == {"gpt", "nextlat"}
+    metrics = {score.partition(".")[0] for score in SCORES}
+    assert metrics == set(jobs[0].value("eval.metrics"))
 
 
 @pytest.mark.pictures

@@ -155,6 +155,16 @@ def test_weights_are_a_law(world: World) -> None:
         assert np.bincount(s.owner, s.weight) == pytest.approx(np.ones(len(first)), abs=1e-9)
 
 
+def test_pairs_can_be_taken_in_blocks(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Corrupted(world, CorruptedConfig(rewired=0, noise=0.8, floor=1e-3), 1)
+    first, second = SplitMerge._random(world, 0, 30)
+    for limit in (12, 1024):
+        whole = errors(world, model, first, second, 5, limit, 0, "x")
+        with monkeypatch.context() as patch:
+            patch.setattr("worldbench.metrics.pair_suffixes.LAWS_AT_ONCE", 1)
+            assert np.array_equal(errors(world, model, first, second, 5, limit, 0, "x"), whole)
+
+
 def test_structure_and_noise_part_at_equal_loss() -> None:
     """On RRXOR, noise of .3 nat keeps split (.94) where a window of six tokens of the same loss
     (.017) loses it (.73)."""

@@ -29,10 +29,11 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
 class Decoder(abc.ABC):
     """Continues B rows at once and caches what it has computed.
 
-    `logits` float32 [B, V]: the logits of the next token of every row.
+    `logits` float32 [B, V]: the logits of the next token of every row. branches: whether `branch` can be called.
     """
 
     logits: np.ndarray
+    branches: ClassVar[bool] = False
 
     @abc.abstractmethod
     def extend(self, tokens: np.ndarray) -> np.ndarray:
@@ -41,6 +42,11 @@ class Decoder(abc.ABC):
     @abc.abstractmethod
     def select(self, rows: np.ndarray) -> None:
         """Keeps only the chosen rows (indices), in that order. An index may be repeated."""
+
+    def branch(self, rows: np.ndarray) -> Decoder:
+        """A new decoder of the chosen rows (indices), as after `select`. This decoder stays as it is. Only for decoders
+        with `branches`."""
+        raise NotImplementedError
 
     def leading(self) -> np.ndarray:
         """`logits` of the first W tokens, float32 [B, W]: all later tokens have probability 0 in every row.

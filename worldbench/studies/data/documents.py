@@ -5,6 +5,7 @@ Shape letters: N documents, T tokens, V words.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,7 +23,7 @@ BLOCK = 1 << 14
 class Counts:
     """Sums over documents. lengths, prompts: documents by their tokens, and by the tokens of their prompts: int
     [context + 1]. before, after: occurrences of each word in prompts and after them, int [V]. asked: answers that a
-    model is asked for. marks: a hash of each document, uint64 [N].
+    model is asked for. marks: a hash of each document, uint64 [N]. seconds: processor time of drawing the documents.
     """
 
     lengths: np.ndarray
@@ -31,6 +32,7 @@ class Counts:
     after: np.ndarray
     asked: int = 0
     marks: list[np.ndarray] = field(default_factory=list)
+    seconds: float = 0.0
 
     @classmethod
     def of(cls, world: World) -> Counts:
@@ -95,7 +97,9 @@ def count(
     block, and the block."""
     counts = Counts.of(world)
     for low in range(0, number, BLOCK):
+        started = time.process_time()
         documents = world.sample(seed, split, low, min(BLOCK, number - low))
+        counts.seconds += time.process_time() - started
         counts.add(documents)
         if also is not None:
             also(low, documents)

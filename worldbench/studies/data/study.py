@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import resource
+import sys
 from pathlib import Path
+
+import numpy as np
 
 from worldbench.core.abilities import HasMap
 from worldbench.core.errors import RunError
@@ -37,6 +41,7 @@ def describe(job: Job, out: Path, display: Display) -> tuple[Data, Path, list[Pa
     display.say(f"counting {counted(number, 'training document')} of {world.name}")
     routes = Routes.of(world) if isinstance(world, HasMap) else None
     train = count(world, job.seed, "train", number, None if routes is None else routes.add)
+    display.say(cost(train))
     held_out = count(world, job.seed, "test", min(number, HELD_OUT))
     distances = None if routes is None else Distances.of(routes, job.seed)
     options = " ".join(_options(job))
@@ -67,6 +72,17 @@ def describe(job: Job, out: Path, display: Display) -> tuple[Data, Path, list[Pa
     except OSError as error:
         raise RunError(f"cannot write into {str(folder)!r} ({error.strerror or error})") from error
     return record, path, paths
+
+
+def cost(counts: Counts) -> str:
+    """How fast documents were drawn. The processor time of all threads counts; worlds use one."""
+    rate = 1 / max(counts.seconds, 1e-9)
+    tokens = int(counts.lengths @ np.arange(len(counts.lengths)))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return (
+        f"drawn at {int(counts.lengths.sum()) * rate:,.0f} documents and {tokens * rate:,.0f} tokens per second of "
+        f"processor time; largest resident set {peak / 2**20:,.0f} MiB"
+    )
 
 
 def draw(world: World, train: Counts, held_out: Counts, folder: Path, title: str) -> list[Path]:
