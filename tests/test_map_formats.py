@@ -14,7 +14,7 @@ from graphml_files import SQUARE_EDGES, SQUARE_NODES, document, load, moves, sav
 
 from worldbench.core.arrays import npz, read_npz
 from worldbench.core.errors import InputError
-from worldbench.envs.taxi import compact
+from worldbench.envs.taxi import compact, map_files
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.maps import load_map
 
@@ -66,6 +66,17 @@ def test_openstreetmap_xml_is_the_map_of_its_streets_for_cars(tmp_path: Path) ->
     )
     with pytest.raises(InputError, match="without a street for cars"):
         load(tmp_path / "park.osm")
+
+
+def test_openstreetmap_xml_that_could_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "town.osm"
+    path.write_text(osm())
+    monkeypatch.setattr(map_files, "LARGEST_FOR_OSMNX", 1000)
+    with pytest.raises(InputError, match="the limit for files that osmnx reads; cut out a part"):
+        load(path)
+    path.write_text('<osm><!DOCTYPE x [<!ENTITY a "b">]></osm>')
+    with pytest.raises(InputError, match=r"document type declaration.*remove it"):
+        load(path)
 
 
 def test_geopackage_of_osmnx(tmp_path: Path) -> None:

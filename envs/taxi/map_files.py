@@ -28,6 +28,9 @@ FORM = (
 OSM = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*\?>)?\s*(<!--.*?-->\s*)*<osm[\s>]", re.DOTALL)
 """The start of OpenStreetMap XML."""
 
+LARGEST_FOR_OSMNX = 1 << 27
+"""Most bytes, after unpacking, of a file that osmnx or geopandas read: they take many times as much memory."""
+
 _last: dict[tuple[str, str], Streets] = {}
 """The map that was read last, by its path and the digest of the file. A region is looked for in the map that is then
 built from it."""
@@ -69,5 +72,11 @@ def _streets(path: Path, raw: bytes) -> Streets:
 def _through_osmnx(kind: str, pieces: Iterator[bytes], path: Path) -> Streets:
     from worldbench.envs.taxi import osm_files
 
-    document, notes = getattr(osm_files, kind)(b"".join(pieces))
+    content = b"".join(pieces)
+    if len(content) > LARGEST_FOR_OSMNX:
+        raise Refused(
+            f"holds more than {LARGEST_FOR_OSMNX >> 20:,} MiB, which is the limit for files that osmnx reads",
+            "cut out a part, for example with osmium extract, or save it as GraphML with osmnx.save_graphml",
+        )
+    document, notes = getattr(osm_files, kind)(content)
     return streets_of(path, document, notes)

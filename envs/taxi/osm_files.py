@@ -35,6 +35,10 @@ GRAPHML = "osmnx.save_graphml(G, 'map.graphml') writes a map that is read withou
 
 def xml(content: bytes) -> tuple[Document, list[str]]:
     """The streets for cars of OpenStreetMap XML, and notes for people. Raises Refused."""
+    if b"<!DOCTYPE" in content:
+        raise Refused(
+            "has a document type declaration, which a map does not need and which can hide entity attacks", "remove it"
+        )
     with _file(content, "map.osm") as path, _library("osmnx") as osmnx:
         before = osmnx.settings.useful_tags_way
         try:
