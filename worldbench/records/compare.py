@@ -31,6 +31,7 @@ from worldbench.records.matched_amount import (
     same_rows,
     steps,
     tokens,
+    whole,
 )  # fmt: skip
 from worldbench.records.missing import why
 from worldbench.records.runs import Result, Trace
