@@ -5,15 +5,15 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import browsers
 import numpy as np
 import pytest
+from browsers import settled
 from PIL import Image
 from small_maps import small_map
 
@@ -30,8 +30,6 @@ from worldbench.metrics.map_reconstruction import METRIC
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 @pytest.fixture(scope="module")
@@ -101,43 +99,18 @@ def test_street_names_come_with_the_evidence(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    program = next((p for p in map(shutil.which, NAMES) if p), None)
-    if program is None:
-        give_up = pytest.fail if os.environ.get("WORLDBENCH_NEEDS_BROWSER") else pytest.skip
-        give_up(f"no browser to look at the page with ({', '.join(NAMES)}; Debian and Ubuntu: apt install chromium)")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+    with browsers.launched() as chromium:
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture
 def page(browser: Any, drawn: Path) -> Iterator[Page]:
-    """The page, opened; at its end nothing may have been complained of or asked for."""
-    context = browser.new_context(viewport={"width": 1200, "height": 800}, reduced_motion="reduce")
-    opened = context.new_page()
-    complaints: list[str] = []
-    opened.on(
-        "console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
-    opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on(
-        "request",
-        lambda request: complaints.append(request.url) if not request.url.startswith(("file:", "data:")) else None,
-    )
-    opened.goto(drawn.as_uri())
-    yield opened
-    assert complaints == []
-    context.close()
+    with browsers.opened(browser, drawn) as page:
+        yield page
 
 
 def view(page: Page) -> dict[str, float]:
     return page.evaluate("streetMap.view()")
-
-
-def settled(page: Page) -> None:
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def point(page: Page, metres: np.ndarray) -> tuple[float, float]:

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 
 from worldbench.cli.parser import Parser
+from worldbench.core.errors import InputError
 
-LINE = "print one table of many results, with means and t intervals over seeds"
+LINE = "print tables of many results, with means and t intervals over seeds, or write them as an HTML page"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -15,11 +16,10 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that hold them")
     add(
-        "--format",
-        choices=("table", "markdown", "csv", "json", "latex"),
-        default="table",
-        help="how to print (default table)",
-    )
+        "--format", choices=("table", "markdown", "csv", "json", "latex", "html"), default="table",
+        help="how to print (default table); html is one page that needs no network",
+    )  # fmt: skip
+    add("--out", type=Path, metavar="FILE", help="write to this file instead of printing; html needs it")
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",
         help="the scores to show (default: the primary score of every metric)",
@@ -27,13 +27,28 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the table, and the files that were left out."""
+    """Print or write the board, and say which files were left out."""
+    from worldbench.core.console import put_path
+    from worldbench.core.files import make_folder, write_atomic
     from worldbench.records.board_building import build
     from worldbench.records.board_text import render
     from worldbench.runs.display import Display
 
+    if arguments.format == "html" and arguments.out is None:
+        raise InputError("--format html writes a page; name its file with --out FILE.html")
     board = build(arguments.results, arguments.columns)
-    print(render(board, arguments.format))
+    if arguments.format == "html":
+        from worldbench.figures.board_page import page
+
+        text = page(board)
+    else:
+        text = render(board, arguments.format)
+    if arguments.out is None:
+        print(text)
+    else:
+        make_folder(arguments.out.parent, "choose another file with --out")
+        write_atomic(arguments.out, text.rstrip("\n") + "\n")
+        put_path(arguments.out)
     for line in board.left_out:
         Display().say(line)
     return 0
