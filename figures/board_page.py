@@ -71,9 +71,16 @@ def _group(group: Group) -> dict[str, Any]:
     for i, row in enumerate(group.rows):
         cells = [_cell(row.cells[column.name], letters) for column in group.columns]
         named = [(name, values[i]) for name, values in names]
-        brief = ", ".join(f"{name} {value}" for name, value in named if value not in ("", "-"))
+        brief = ", ".join(_brief(name, value) for name, value in named if value not in ("", "-"))
         rows.append({"row": row, "names": [v for _, v in named], "brief": brief, "cells": cells, "panel": _panel(row)})
     return {"group": group, "heads": [name for name, _ in names], "rows": rows, "reasons": reasons}
+
+
+def _brief(name: str, value: str) -> str:
+    """What names a row, below its model on small screens, which have no room for more columns."""
+    if name == "seeds":
+        return counted(int(value), "seed")
+    return value if name == "arm" else f"{name} {value}"
 
 
 def _cell(cell: Cell, letters: dict[str, str]) -> dict[str, Any]:

@@ -206,11 +206,11 @@ def test_hostile_records_are_one_sentence_each_and_run_nothing(
     assert all(after.cells[c] == before.cells[c] for c in same)
     with browsers.opened(browser, out) as found:
         browsers.settled(found)
-        found.evaluate("() => { for (const e of document.querySelectorAll('.open')) e.click(); }")
-        found.evaluate("() => { for (const e of document.querySelectorAll('thead button')) e.click(); }")
-        found.evaluate(
-            "() => { for (const e of document.querySelectorAll('*')) e.dispatchEvent(new Event('mouseover')); }"
-        )
+        for what, act in ((".open", "click"), ("thead button", "click"), ("*", "mouseover"), ("*", "error")):
+            found.evaluate(
+                "([what, act]) => document.querySelectorAll(what).forEach(e => e.dispatchEvent(new Event(act)))",
+                [what, act],
+            )
         browsers.settled(found)
         assert found.evaluate("window.owned") is None
         assert found.locator("tr.row").count() == sum(1 for _ in board)
