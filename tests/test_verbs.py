@@ -83,7 +83,7 @@ def test_several_names_and_values_of_their_own() -> None:
         (
             "leaderboard",
             ["a", "--format", "h"],
-            "--format must be one of table, markdown, csv, json, latex, not 'h'",
+            "--format must be one of table, markdown, csv, json, latex, html, not 'h'",
         ),
         ("compare", ["a", "b", "c", "--margin"], "--margin needs a value; see worldbench compare --help"),
         ("run", ["taxi", "--sed", "1"], "did you mean '--seed'"),
