@@ -55,6 +55,11 @@ def main() -> None:
         f"{tokens / seconds(lambda: city.sample(0, 'train', 0, 16_384)) / 1e6:.1f} million "
         "tokens per second"
     )
+    for kind in ("shortest", "noisy"):
+        on_paths = TaxiWorld(TaxiConfig(map="city:500", min_moves=5, max_moves=60, rides=kind))
+        tokens = int(on_paths.sample(0, "train", 0, 65_536).length.sum())
+        rate = tokens / seconds(lambda w=on_paths: w.sample(0, "train", 0, 65_536)) / 1e6
+        print(f"taxi city:500, {kind} rides: {rate:.1f} million tokens per second")
     small = TaxiWorld(TaxiConfig(map="city:48", min_moves=2, max_moves=9))
     print(
         "taxi city:48, rides between held-out pairs: "

@@ -45,13 +45,20 @@ def spread(graph: Graph) -> Graph:
     return replace(graph, length=graph.length / 100)
 
 
-def by_networkx(graph: Graph, weights: np.ndarray, ride: tuple[int, int]) -> list[tuple[int, ...]]:
-    """All shortest paths as directions. weights: int64 [N, A]."""
+def net_of(graph: Graph, weights: np.ndarray) -> networkx.DiGraph:
+    """The map with weights int64 [N, A]; of several moves between two places, the shortest."""
     net = networkx.DiGraph()
     for v, a in np.argwhere(graph.successor >= 0).tolist():
         w, old = int(weights[v, a]), net.get_edge_data(v, int(graph.successor[v, a]))
         if old is None or w < old["weight"]:
             net.add_edge(v, int(graph.successor[v, a]), weight=w)
+    return net
+
+
+def by_networkx(
+    graph: Graph, weights: np.ndarray, net: networkx.DiGraph, ride: tuple[int, int]
+) -> list[tuple[int, ...]]:
+    """All shortest paths as directions, in the order of the directions."""
     found = set()
     for path in networkx.all_shortest_paths(net, *ride, weight="weight"):
         ways: list[tuple[int, ...]] = [()]
@@ -68,7 +75,7 @@ def test_next_moves_are_those_of_networkx(seed: int, ties: bool) -> None:
     """Of several shortest paths, the first in the order of the directions."""
     graph = small_map(11, seed, 25) if ties else lengthy(11, seed, 25)
     weights = weightings.lengths(graph)
-    table = next_moves(graph, [weights])[0]
+    table, net = next_moves(graph, [weights])[0], net_of(graph, weights)
     several = 0
     for origin in range(11):
         for goal in range(11):
@@ -76,7 +83,7 @@ def test_next_moves_are_those_of_networkx(seed: int, ties: bool) -> None:
             while table[goal, at] != 8:
                 way.append(int(table[goal, at]))
                 at = int(graph.successor[at, way[-1]])
-            exact = by_networkx(graph, weights, (origin, goal))
+            exact = by_networkx(graph, weights, net, (origin, goal))
             assert at == goal
             assert tuple(way) == exact[0]
             several += len(exact) > 1
@@ -104,9 +111,10 @@ def every_ride(w: PathWorld, split: str) -> dict[Ride, float]:
     count = c.weightings if c.rides == "noisy" else 0
     noisy = [weightings.noisy(plain, k, w.held_out.salt) for k in range(count)] or [plain]
     for weights in noisy:
+        net = net_of(graph, weights)
         for origin in range(graph.n_places):
             for goal in set(range(graph.n_places)) - {origin}:
-                way = by_networkx(graph, weights, (origin, goal))[0]
+                way = by_networkx(graph, weights, net, (origin, goal))[0]
                 visited = [origin]
                 for a in way:
                     visited.append(int(graph.successor[visited[-1], a]))
