@@ -78,7 +78,9 @@ class HasLaw(Protocol):
     def law(self, states: Any, /) -> np.ndarray:
         """The exact law of the data, float64 [N, A]: the distribution of the answer over the columns
         `Vocabulary.answers`. The answer is the next token, or the label where the world has labels. In a state that
-        no document reaches, the law is uniform over the legal actions, or over all columns where no action is legal."""
+        no document reaches, the law is uniform over the legal actions, or over all columns where no action is legal.
+        A world may define another law there, and then says which (rides on shortest paths: a ride that begins
+        there)."""
         ...
 
 
