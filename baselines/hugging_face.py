@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worldbench.baselines.digests import weights_digest
-from worldbench.baselines.hugging_face_model import HuggingFaceModel
+from worldbench.baselines.hugging_face_model import HuggingFaceModel, id_count
 from worldbench.baselines.word_ids import Tokens, word_ids
 from worldbench.core.errors import InputError, describe
 from worldbench.core.world import World
@@ -49,7 +49,11 @@ def hugging_face(
             "network use wb.score or wb.measure with the network"
         )
     _require_length(network, world)
-    ids = word_ids(world.vocabulary, tokens, tokenizer, int(network.config.vocab_size))
+    try:
+        size = id_count(network)
+    except Exception as error:
+        raise InputError(f"{short} cannot be called as a causal language model: {describe(error)}") from error
+    ids = word_ids(world.vocabulary, tokens, tokenizer, size)
     sha256 = hashlib.sha256(f"{digest}{ids.tolist()}".encode()).hexdigest()
     made = HuggingFaceModel(
         network, world.vocabulary, ids, f"hf:{short}", rows=batch_limit, sha256=sha256, words=tuple(words)
@@ -151,7 +155,7 @@ def _digest_of(folder: Path) -> str:
 
 
 def _require_length(network: Any, world: World) -> None:
-    most = getattr(network.config, "max_position_embeddings", None)
+    most = getattr(network.config.get_text_config(), "max_position_embeddings", None)
     if isinstance(most, int) and most < world.input_length:
         raise InputError(
             f"the model reads at most {most} tokens (max_position_embeddings), and documents of this world have "

@@ -30,6 +30,14 @@ SAME = 1e-3
 """Largest distance in total variation between the two: sums are computed in another order."""
 
 
+def id_count(network: Any) -> int:
+    """How many ids a network reads and predicts. (The size in its configuration may be that of another part.)"""
+    with torch.inference_mode():
+        first = torch.zeros((1, 1), dtype=torch.int64, device=next(network.parameters()).device)
+        predicted = network(input_ids=first, return_dict=True).logits.shape[-1]
+    return min(int(predicted), int(network.get_input_embeddings().weight.shape[0]))
+
+
 class HuggingFaceModel(CallableModel):
     """The predictions of a causal language model, over the words of a world.
 
@@ -49,7 +57,7 @@ class HuggingFaceModel(CallableModel):
         self.lm, self.ids, self.sha256, self.words = network.eval(), ids, sha256, words
         self.remarks: list[str] = []
         self.device: torch.device = next(network.parameters()).device
-        self.size = int(network.config.vocab_size)
+        self.size = id_count(network)
         self.arguments = frozenset(inspect.signature(network.forward).parameters)
         self.cache = next((name for name in CACHES if name in self.arguments), "")
         self.cached = self.cache != ""
@@ -70,7 +78,11 @@ class HuggingFaceModel(CallableModel):
         return {name: np.concatenate(parts) for name, parts in out.items()}
 
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
-        return self.layers(tokens)[self.hidden_name]
+        found = []
+        for part in self._chunks(tokens):
+            state = self._guarded(part, lambda part=part: self._run(part, output_hidden_states=True).hidden_states[-1])
+            found.append(self._hidden(state, part, part == self.vocabulary.pad))
+        return np.concatenate(found)
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> Decoder:
         refuse_condition(self.name, condition)
