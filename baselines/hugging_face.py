@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def hugging_face(
     if isinstance(model, (str, Path)):
         folder, short = _folder(str(model)), str(model).rstrip("/").rpartition("/")[2] or "model"
         network, tokenizer, digest = _network(transformers, folder).to(device), _tokenizer(folder), _digest_of(folder)
-        words = ["--hf", str(model) if "/" in str(model) and not Path(model).exists() else short]
+        words = ["--hf", str(model) if "/" in str(model) and not os.path.exists(model) else short]
         words += [] if tokens is None else ["--tokens", Path(str(tokens)).name]
         words = words if tokens is None or isinstance(tokens, (str, Path)) else []
     elif isinstance(model, transformers.PreTrainedModel):
@@ -85,9 +86,9 @@ def _package() -> Any:
 
 def _folder(place: str) -> Path:
     """The folder of a model: itself, or the folder of a name that was downloaded before."""
-    if Path(place).is_dir():
+    if os.path.isdir(place):
         return Path(place)
-    if place.startswith((".", "/", "~")) or place.count("/") > 1 or Path(place).exists():
+    if place.startswith((".", "/", "~")) or place.count("/") > 1 or os.path.exists(place):
         raise InputError(f"--hf {place!r}: there is no such folder; a model is a folder with config.json")
     from huggingface_hub import snapshot_download  # pyright: ignore[reportMissingImports]
 

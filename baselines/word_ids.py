@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def _given(tokens: Any) -> Mapping[str, Any]:
     """The mapping, from itself or from its file."""
     if isinstance(tokens, (str, Path)):
         path = Path(tokens)
-        if not path.exists():
+        if not os.path.exists(path):
             raise InputError(f"--tokens takes ids, words or a JSON file, and there is no file {str(path)!r}")
         tokens = read_json(path)
     if not isinstance(tokens, Mapping) or not all(isinstance(word, str) for word in tokens):

@@ -37,6 +37,7 @@ class Understood(WorldbenchError):
 WORK = (
     "runs.run.run",
     "runs.own.named_function",
+    "runs.own.hugging_face_model",
     "runs.prepared.prepare",
     "studies.tune.tuning.tune",
     "studies.bench.timing.measure",
@@ -55,6 +56,8 @@ LINES: tuple[list[str], ...] = (
     ["tune", "hmm", "--models", "gpt", "nextlat", "--trials", "2", "--criterion", "loss", "--train.steps", "5"],
     ["check", "taxi", "--corruptions", "2", "--severities", "1", "--workers", "1", "--env.map", "city:40"],
     ["score", "hmm", "--callable", "mine.py:f", "--batch-limit", "8", "--env.process", "mess3(x=0.15, a=0.6)"],
+    ["score", "hmm", "--hf", "a-model", "--tokens", "ids", "--device", "cpu", "--name", "mine", "--env.length", "8"],
+    ["push", "runs/a-run", "--dry-run", "--license", "mit", "--repo", "ada/taxi", "--out", "built"],
     ["bench", "--threads", "1", "--repeats", "2", "--models", "gpt"],
     ["eval", "runs/a-run", "--eval.trials", "6", "--env.map", "map.csv"],
     ["trace", "runs/a-run", "runs/another", "--eval.metrics", "next_token", "--quiet"],
