@@ -31,6 +31,11 @@ def add_arguments(parser: Parser) -> None:
         help="number of runs at a time, each in a process of its own (default: the number of cores, or 1 if training "
         "uses a graphics card); does not change the results",
     )  # fmt: skip
+    add(
+        "--ray", metavar="ADDRESS",
+        help="run the cells on a Ray cluster, such as 10.0.0.1:6379, or auto for the cluster of this machine "
+        "(needs worldbench[ray]); all its processor cores are used",
+    )  # fmt: skip
     add("--seeds", type=int, nargs="+", metavar="N", help="other seeds than those of the recipe")
     add("--dry-run", action="store_true", help="print the cells and how long they may take, and run nothing")
     add(
@@ -49,6 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if not arguments.names:
         raise InputError("which recipe? name a TOML file (docs/sweeps.md), or a sweep that worldbench ls lists")
+    if workers is not None and arguments.ray is not None:
+        raise InputError("--workers is for this machine, and --ray uses all cores of its cluster; leave one out")
     if workers is not None and workers < 1:
         raise InputError(f"--workers must be 1 or more, not {workers}")
     if not 0 <= arguments.seconds < float("inf"):
@@ -59,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.settings.sweep import load_sweep
     from worldbench.settings.sweep_jobs import jobs_of
     from worldbench.studies.sweep.plan import cells_of
-    from worldbench.studies.sweep.sweeping import default_workers, sweep
+    from worldbench.studies.sweep.sweeping import cores_and_cards, default_workers, sweep
     from worldbench.studies.sweep.tables import write_tables
 
     recipe = load_sweep(shipped.find(Path(arguments.names[0]), "sweep"))
@@ -71,7 +78,13 @@ def run(arguments: argparse.Namespace) -> int:
 
         show(cells, workers, arguments.seconds, display)
         return 0
-    swept = sweep(cells, out, display, lambda watch: Processes(workers, arguments.plugin, watch=watch))
+    if arguments.ray is None:
+        swept = sweep(cells, out, display, lambda watch: Processes(workers, arguments.plugin, watch=watch))
+    else:
+        from worldbench.runs.ray_pool import Ray
+
+        needs = cores_and_cards(cells)
+        swept = sweep(cells, out, display, lambda watch: Ray(arguments.ray, arguments.plugin, watch, *needs))
     tables, lost = write_tables(recipe, cells, out, display)
     for path in tables:
         put_path(path)

@@ -49,7 +49,9 @@ class Outcome:
 
 
 class Pool(abc.ABC):
-    """Runs the cells of a plan."""
+    """Runs the cells of a plan. here: whether cells run on this machine, and see its files."""
+
+    here: bool = True
 
     def run(self, cells: Sequence[Cell]) -> Iterator[Outcome]:
         """The outcome of every cell, in the order in which cells finish.

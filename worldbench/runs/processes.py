@@ -57,7 +57,7 @@ class Processes(Pool):
         left, ended = cells, Ended()
         running: dict[Connection, _Running] = {}
         try:
-            with _noted_signals() as stopped:
+            with noted_signals() as stopped:
                 while running or (left and not stopped):
                     for cell in [c for c in left if ended.ready(c)]:
                         if (blocked := ended.blocked(cell)) is not None:
@@ -186,7 +186,7 @@ def _signals_held() -> Iterator[None]:
 
 
 @contextmanager
-def _noted_signals() -> Iterator[list[int]]:
+def noted_signals() -> Iterator[list[int]]:
     """SIGINT and SIGTERM are added to the list, and do nothing else. Whoever has the list passes them on.
 
     A handler that passed them on itself could come between the start of a process and the note of that start.

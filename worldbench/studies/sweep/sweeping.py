@@ -19,6 +19,7 @@ from worldbench.runs.one_run import one_run
 from worldbench.runs.pool import Cell, Pool, Watch
 from worldbench.runs.prepared import Prepared
 from worldbench.runs.processes import Processes, usable_cores
+from worldbench.studies.sweep.elsewhere import Sent, bring_home, score_elsewhere, sweep_key
 from worldbench.studies.sweep.plan import SweepCell
 from worldbench.studies.sweep.progress import progress
 
@@ -63,46 +64,66 @@ def sweep(
             left.append(cell)
     if swept.before:
         display.say(f"{len(swept.before)} of {counted(len(cells), 'cell')} are done already")
-    names = {cell.name for cell in left}
-    plan = [
-        Cell(cell.name, score_cell, (cell.prepared, out), (cell.after,) if cell.after in names else ())
-        for cell in left
-        if cell.after not in swept.failed
-    ]
+    ready, by_name = list[SweepCell](), {cell.name: cell for cell in left}
     for cell in left:
         if cell.after in swept.failed:
             _failed(swept, cell.name, RunError(f"it was not run, because {cell.after} failed"), display)
-    if plan:
-        _load_what_cells_share()
+        else:
+            ready.append(cell)
+    if not ready:
+        return swept
     with progress(left, display) as shown:
         pool = (pool_with or (lambda watch: Processes(default_workers(cells), watch=watch)))(shown.watch)
-        for outcome in pool.run(plan):
+        if ready and pool.here:
+            _load_what_cells_share()
+        for outcome in pool.run([_planned(cell, out, pool, cell.after in by_name) for cell in ready]):
             name, error = outcome.cell.name, outcome.error
             if isinstance(error, Interrupted):
                 raise error
+            if error is None and not pool.here:
+                try:
+                    bring_home(by_name[name].prepared, outcome.value, out)
+                except WorldbenchError as lost:
+                    error = lost
             shown.end(name, error is not None)
             if error is None:
                 swept.now.append(name)
-                display.say(f"done ({shown.ended} of {len(plan)}): {out / outcome.value}")
+                display.say(f"done ({shown.ended} of {len(ready)}): {by_name[name].result}")
             else:
                 _failed(swept, name, error, display)
     return swept
 
 
-def score_cell(prepared: Prepared, out: Path) -> str:
-    """Train and score one cell, in whatever process. Returns the path of the result below `out`.
+def _planned(cell: SweepCell, out: Path, pool: Pool, waits: bool) -> Cell:
+    """The cell of a plan. waits: the cell that trains its weights is in the plan too."""
+    after = (cell.after,) if cell.after is not None and waits else ()
+    if pool.here:
+        return Cell(cell.name, score_cell, (cell.prepared, out), after)
+    prepared = cell.prepared
+    return Cell(
+        cell.name, score_elsewhere, (prepared, Sent(cell.folder), prepared.identity, sweep_key(out)), after
+    )  # fmt: skip
+
+
+def score_cell(prepared: Prepared, out: Path) -> Path:
+    """Train and score one cell, in a process of this machine. Returns the path of the result.
 
     It waits where another process works in the folder: a sweep that was killed may still be saving its state.
     """
-    return str(one_run(prepared, out, Display(quiet=True), wait=True, redraw=False).relative_to(out))
+    return one_run(prepared, out, Display(quiet=True), wait=True, redraw=False)
 
 
 def default_workers(cells: Sequence[SweepCell]) -> int:
     """As many processes as cores, divided by the threads of a training; 1 if trainings use a graphics card."""
+    cores, cards = cores_and_cards(cells)
+    return 1 if cards else max(1, usable_cores() // cores)
+
+
+def cores_and_cards(cells: Sequence[SweepCell]) -> tuple[int, int]:
+    """The processor cores and the graphics cards that a cell needs, as many as the cell that needs most."""
     jobs = [cell.prepared.job for cell in cells]
-    if any(job.trained and job.groups["train"].device == "cuda" for job in jobs):
-        return 1
-    return max(1, usable_cores() // max((job.threads for job in jobs), default=1))
+    cards = any(job.trained and job.groups["train"].device == "cuda" for job in jobs)
+    return max((job.threads for job in jobs), default=1), int(cards)
 
 
 def _load_what_cells_share() -> None:
