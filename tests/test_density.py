@@ -129,7 +129,7 @@ def test_what_cannot_be_drawn_together_is_refused(records: list[Result], said: s
 
 
 def test_the_sweep_covers_4_to_300_rides_per_pair() -> None:
-    jobs = jobs_of(load_sweep(shipped.find(Path("density"), "sweep")))
+    jobs = [each.job for each in jobs_of(load_sweep(shipped.find(Path("density"), "sweep")))]
     env, _ = TaxiWorld.settle(jobs[0].groups["env"])
     pairs = TaxiWorld(env).graph().n_places ** 2
     densities = {job.value("data.documents") / pairs for job in jobs}
