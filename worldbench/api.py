@@ -268,7 +268,7 @@ def compare(
 
     a, b: names of models; if the results have a model with several settings, the name with its options:
     `nextlat[horizon=4]`. margin: also test whether the models differ by less than this. matched: compare at equal loss,
-    from traces; the name of the loss, such as "excess_loss.kl".
+    from traces: the name of the loss, such as "excess_loss.kl"; or after equal "steps", "tokens" or "compute".
     """
     from worldbench.records.compare import compare
 
