@@ -166,7 +166,8 @@ class PathWorld(RideWorld[C], Generic[C]):
 
     def other_goals(self, states: RideStates, uniform: np.ndarray) -> np.ndarray:
         """Uniform over the other destinations of rides, of either split, that are at the place after as many moves. The
-        ride can have any origin. On large maps, only the rides of some weightings count (`path_trees.py`)."""
+        ride can have any origin, also where `env.trips` names the pairs. On large maps, only the rides of some
+        weightings count (`path_trees.py`)."""
         out = np.full(len(states), -1, np.int64)
         going = np.flatnonzero((states.status == OPEN) & (states.moves <= self.config.max_moves))
         n = self._graph.n_places
