@@ -89,6 +89,15 @@ class Counts:
         elsewhere = len(data["wrong_ends"]) if moves_alone(data) else None
         return cls(len(status), int((status == WITH_RED).sum()), elsewhere, never, int((status == FAILED).sum()))
 
+    def kinds(self) -> dict[str, int]:
+        """Words for each kind -> how many rides, for tables."""
+        found = {
+            "all rides": self.rides, "rides with illegal turns, explained": self.turned,
+            "rides that end elsewhere": self.elsewhere, "rides that never end": self.never,
+            "rides not explained": self.unexplained,
+        }  # fmt: skip
+        return {kind: n for kind, n in found.items() if n is not None}
+
     def lines(self) -> list[tuple[str, str | None]]:
         """Lines of a legend about rides, each with the color of its mark."""
         never = "" if self.never is None else f"{self.never:,} never end; "

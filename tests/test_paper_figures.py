@@ -106,7 +106,14 @@ def test_what_is_drawn_is_in_the_records(runs: Path, out: Path) -> None:
         assert (row["low"] == "") == (mean.interval is None)
     shares = [float(r["share"]) for r in table(out / f"spectra-{SLUG}.csv") if (r["model"], r["seed"]) == ("gpt", "0")]
     assert sum(shares) == pytest.approx(1)
-    kinds = {(r["model"], r["kind"]) for r in table(out / f"maps-{SLUG}.csv")}
+    rides = {
+        r["kind"]: int(r["uses"]) for r in table(out / f"maps-{SLUG}.csv") if r["model"] == "gpt" and not r["from"]
+    }
+    assert rides == {
+        "all rides": 5, "rides with illegal turns, explained": 1, "rides that end elsewhere": 6,
+        "rides that never end": 1, "rides not explained": 1,
+    }  # fmt: skip
+    kinds = {(r["model"], r["kind"]) for r in table(out / f"maps-{SLUG}.csv") if r["from"]}
     errors = {(m, kind) for m in MODELS for kind in ("implied", "ends elsewhere")}
     assert kinds == errors | {(m, "true") for m in (*MODELS, "oracle")}
     assert {r["seed"] for r in table(out / f"maps-{SLUG}.csv") if r["model"] == "gpt"} == {"0"}, "the lower median"
@@ -187,3 +194,16 @@ def test_a_users_file_of_settings_changes_nothing(runs: Path, tmp_path: Path, ca
     assert (done.returncode, done.stderr) == (0, "")
     for path in drawn(runs, tmp_path / "here", names=["structure"], widths=["1col"])[0]:
         assert (tmp_path / "p" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_names_differ_by_what_differs(tmp_path: Path) -> None:
+    """The same model under two evaluations and on two numbers of documents."""
+    for part, evaluation in (("a", "e"), ("b", "f")):
+        for documents in (2000, 8000):
+            config = {"data": {"documents": documents}}
+            write_run(tmp_path / part, "gpt", 0, 0.3, evaluation=evaluation, config=config)
+    names = [group.slug for group in gather([tmp_path]).results]
+    assert len(set(names)) == 4
+    assert all(re.fullmatch(rf"{SLUG}-[28]000-documents-evaluation-[0-9a-f]{{6}}", name) for name in names)
+    names = [group.slug for group in gather([tmp_path / "a"]).results]
+    assert sorted(names) == [f"{SLUG}-{n}-documents" for n in (2000, 8000)]

@@ -75,7 +75,7 @@ def _plate(group: Group[Result], clouds: list[Cloud], plane: str) -> Plate:
     where = "on the simplex of three states" if plane == "simplex" else "on their first two principal components"
     seeds = "; ".join(f"{c.name}: seed {c.seed}" for c in clouds[1:])
     caption = (
-        f"Exact beliefs, and beliefs that a linear probe predicts from the hidden states, {where} ({group.words}). A "
+        f"Exact beliefs, and beliefs that a linear probe predicts from the hidden states, {where} ({group.world}). A "
         f"color is an exact belief. Drawn is the seed with the median R² of those with evidence ({seeds})."
     )
     return Plate(

@@ -50,7 +50,7 @@ def _plate(group: Group[Result], known: dict[str, Look]) -> Plate | None:
     rows = [(kind or "random", label, *point) for (kind, label), curve in curves.items() for point in sorted(curve)]
     caption = (
         f"Share of greedy rides that arrive although each move is replaced, with a given probability, by another legal "
-        f"move ({group.words}; {seeds_of(having)})."
+        f"move ({group.world}; {seeds_of(having)})."
     )
     styles = {s.label: look_of(s, known) for s in having}
     return Plate(

@@ -65,7 +65,7 @@ def _plate(group: Group[Result], known: dict[str, Look]) -> Plate | None:
     rows: list[tuple] = [(label, *point) for label, curve in curves.items() for point in curve]
     rows += [(label, None, value, None, None, None) for label, value in floors.items()]
     caption = (
-        f"Held-out loss minus the loss of the exact law, over training steps ({group.words}; {seeds_of(shown)}). "
+        f"Held-out loss minus the loss of the exact law, over training steps ({group.world}; {seeds_of(shown)}). "
         "Horizontal lines: references."
     )
     return Plate(

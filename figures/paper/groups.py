@@ -7,20 +7,24 @@ References (models that are not trained) belong to every group of their world an
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from msgspec.structs import replace
 
 from worldbench.core.files import identity_hash
 from worldbench.core.registry import models
 from worldbench.core.statistics import Mean, mean_interval
+from worldbench.core.text import counted
 from worldbench.records import budget, leaderboard
 from worldbench.records.finding import find
 from worldbench.records.runs import Result, Scored, Trace
 from worldbench.records.scores import value_of
 from worldbench.records.variant import distinct_labels
+from worldbench.records.world_words import in_words
 
 S = TypeVar("S", Result, Trace)
 
@@ -58,11 +62,13 @@ class Series(Generic[S]):
 
 @dataclass(frozen=True)
 class Group(Generic[S]):
-    """Records that may share a picture. words: world, preset and training data. slug: the same, for names of files.
-    series: trained models in the order of the registry, then references."""
+    """Records that may share a picture. words: world, preset and training data, different for each group. slug: the
+    same, for names of files. world: world, preset and training data for captions. series: models in the order of the
+    registry, then references."""
 
     words: str
     slug: str
+    world: str
     series: tuple[Series[S], ...]
 
     def having(self, metric: str) -> list[Series[S]]:
@@ -97,7 +103,8 @@ def gather(folders: list[Path]) -> Material:
     for _, record in results:
         budget.refuse_reporting(record)
     left_out = found.messages()
-    return Material(_grouped(results, left_out.append), _grouped(traces, left_out.append), left_out)
+    cards = {identity_hash(record.world): record.card for _, record in results}
+    return Material(_grouped(results, cards, left_out.append), _grouped(traces, cards, left_out.append), left_out)
 
 
 def is_reference(name: str) -> bool:
@@ -110,7 +117,9 @@ def _place_of(name: str) -> int:
     return names.index(name) if name in names else len(names)
 
 
-def _grouped(found: list[tuple[Path, S]], say: Callable[[str], None]) -> list[Group[S]]:
+def _grouped(
+    found: list[tuple[Path, S]], cards: dict[str, dict[str, Any]], say: Callable[[str], None]
+) -> list[Group[S]]:
     """One group for each world, preset, data and evaluation of models that are no references."""
     by_key: dict[str, list[tuple[Path, S]]] = defaultdict(list)
     references: dict[str, list[tuple[Path, S]]] = defaultdict(list)
@@ -127,8 +136,19 @@ def _grouped(found: list[tuple[Path, S]], say: Callable[[str], None]) -> list[Gr
         series = (*_series(runs, reference=False), *_series(theirs, reference=True))
         groups.append(([*_words(first), key[:6]], series))
     names = _distinct([words for words, _ in groups])
-    out = [Group(name, slug_of(name), series) for name, (_, series) in zip(names, groups)]
+    out = [
+        Group(name, slug_of(name), _caption(series[0].first, cards), series) for name, (_, series) in zip(names, groups)
+    ]
     return sorted(out, key=lambda group: group.words)
+
+
+def _caption(record: Scored, cards: dict[str, dict[str, Any]]) -> str:
+    """The world, the preset and the training data of a record. cards: facts by the identity of the world; a trace holds
+    none."""
+    result = replace(_as_result(record), card=cards.get(identity_hash(record.world), {}))
+    documents = record.number("data", "documents")
+    data = "" if documents is None else counted(documents, "document") if documents else "new documents"
+    return ", ".join(filter(None, (in_words(result), f"preset {record.preset}", data)))
 
 
 def slug_of(words: str) -> str:
@@ -151,11 +171,18 @@ def _words(record: Scored) -> list[str]:
 
 
 def _distinct(words: list[list[str]]) -> list[str]:
-    """The shortest beginnings of the lists of words in which they differ."""
+    """A different name for each list of words: the first words, and of the others those in which lists with equal names
+    differ."""
     names = [mine[0] for mine in words]
     for depth in range(1, max(map(len, words), default=0)):
-        times = Counter(names)
-        names = [" ".join(mine[: depth + 1]) if times[name] > 1 else name for name, mine in zip(names, words)]
+        alike: dict[str, list[int]] = defaultdict(list)
+        for i, name in enumerate(names):
+            alike[name].append(i)
+        for name, places in alike.items():
+            parts = {i: words[i][depth] if depth < len(words[i]) else "" for i in places}
+            if len(set(parts.values())) > 1:
+                for i in places:
+                    names[i] = f"{name} {parts[i]}".strip()
     return names
 
 

@@ -78,7 +78,7 @@ def _plate(group: Group[Result], panels: list[Panel]) -> Plate:
     rings = "" if panels[0].ends is None else " Rings: places where rides of legal moves end elsewhere."
     seeds = "; ".join(f"{p.label}: seed {p.seed} of {counted(p.seeds, 'seed')}" for p in panels if p.seed is not None)
     caption = (
-        f"Street maps that the rides of each model imply ({group.words}). Black: true streets that rides use. Red: "
+        f"Street maps that the rides of each model imply ({group.world}). Black: true streets that rides use. Red: "
         f"streets that do not exist{forced}.{rings} Drawn is the seed with the median precision ({seeds})."
     )
     columns = (
@@ -101,6 +101,7 @@ def _plate(group: Group[Result], panels: list[Panel]) -> Plate:
             *street_map.edge_rows(panel.black, "true", panel.words),
             *street_map.edge_rows(panel.red, panel.kind, panel.words),
             *wrong_ends.rows(panel.ends, panel.words[0]),
+            *(("", "", "", kind, n, "", "", "", "") for kind, n in panel.rides.kinds().items()),
         )
     ]
     return Plate(f"maps-{group.slug}", caption, columns, rows, lambda width: _draw(panels, width))

@@ -88,7 +88,7 @@ def _plate(group: Group[Trace], lines: dict[str, list[Line]], known: dict[str, L
         for point in points
     ]
     caption = (
-        f"Scores over the excess loss, a line for each training seed through its checkpoints ({group.words}). Training "
+        f"Scores over the excess loss, a line for each training seed through its checkpoints ({group.world}). Training "
         "goes from right to left; the large mark is the last checkpoint. At one loss, the models predict equally well."
     )
     styles = {s.label: look_of(s, known) for s in shown}

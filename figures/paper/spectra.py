@@ -71,7 +71,7 @@ def _plate(material: Material, group: Group[Result], known: dict[str, Look]) -> 
     rows += [] if untrained is None else [("untrained network", None, i + 1, float(x)) for i, x in enumerate(untrained)]
     caption = (
         "Singular values of the hidden states, as shares of their sum, one line for each training seed "
-        f"({group.words}). In brackets: the effective rank, with its 95% t interval over seeds. A code of few "
+        f"({group.world}). In brackets: the effective rank, with its 95% t interval over seeds. A code of few "
         "dimensions falls off early."
     )
     return Plate(

@@ -67,7 +67,7 @@ def _plate(group: Group[Result], known: dict[str, Look]) -> Plate | None:
     ]
     caption = (
         "Compression: histories of one state are continued alike. Distinction: continuations that tell two states "
-        f"apart are found ({group.words}; {seeds_of(shown)})."
+        f"apart are found ({group.world}; {seeds_of(shown)})."
     )
     styles = {s.label: look_of(s, known) for s in shown}
     references = [s.label for s in shown if s.reference]

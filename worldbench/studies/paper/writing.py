@@ -73,6 +73,7 @@ def _whole(names: list[str]) -> str:
     return "\n".join([
         "% Made by worldbench paper. Compile: pdflatex paper; bibtex paper; pdflatex paper; pdflatex paper",
         r"\documentclass[10pt]{article}", r"\usepackage[T1]{fontenc}", r"\usepackage[utf8]{inputenc}",
+        r"\IfFileExists{lmodern.sty}{\usepackage{lmodern}}{}",
         r"\usepackage{textcomp,booktabs,graphicx}", r"\usepackage[margin=1in]{geometry}", r"\begin{document}",
         r"\section*{Protocol}", r"\input{protocol}", r"\section*{Results}",
         *(f"\\input{{{name.removesuffix('.tex')}}}" for name in names if name != "protocol.tex"),
