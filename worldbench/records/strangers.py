@@ -42,9 +42,13 @@ def accepted(found: Found[Result]) -> tuple[list[tuple[Path, Result]], list[str]
             except InputError as error:
                 raise InputError(f"{str(path)!r}: {error}") from error
             row = rows.setdefault(settings_key(record), {})
-            if not _known(path, record, row):
-                row[record.seed] = path, record
-                kept.append((path, record))
+            if record.seed is None and None in row:  # such as the exact law, scored beside several runs
+                if record.scores != row[None][1].scores:
+                    reasons.append(f"{str(path)!r} has other scores than {str(row[None][0])!r} of the same model")
+                continue
+            _refuse_repeated(path, record, row)
+            row[record.seed] = path, record
+            kept.append((path, record))
         except InputError as error:
             if path in found.named:
                 raise
@@ -52,11 +56,8 @@ def accepted(found: Found[Result]) -> tuple[list[tuple[Path, Result]], list[str]
     return kept, reasons
 
 
-def _known(path: Path, record: Result, row: dict[int | None, tuple[Path, Result]]) -> bool:
-    """Whether a result without a seed, such as one of the exact law, is in the row already. Raises InputError for a
-    seed that is in the row already, and for a row with seeds in which a result has none."""
-    if record.seed is None and None in row:
-        return True
+def _refuse_repeated(path: Path, record: Result, row: dict[int | None, tuple[Path, Result]]) -> None:
+    """Raises InputError for a seed that is in the row already, and for a row with seeds in which a result has none."""
     other = next(iter(row.values()), None)
     if record.seed in row:
         other_path, other_record = row[record.seed]
@@ -68,7 +69,6 @@ def _known(path: Path, record: Result, row: dict[int | None, tuple[Path, Result]
     if other is not None and (other[1].seed is None) != (record.seed is None):
         which = "has no seed" if record.seed is None else f"has the seed {record.seed}"
         raise InputError(f"{str(path)!r} {which}, unlike {str(other[0])!r} of the same settings; leave out this file")
-    return False
 
 
 def _refuse_large(record: Result) -> None:
