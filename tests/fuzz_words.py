@@ -41,6 +41,7 @@ WORK = (
     "runs.prepared.prepare",
     "studies.tune.tuning.tune",
     "studies.bench.timing.measure",
+    "studies.maps.write",
 )
 """Functions that would begin the work of a verb."""
 RUN = ["run", "hmm", "--model", "nextlat", "--preset", "quick", "--seed", "1", "--print-config"]
@@ -77,6 +78,7 @@ LINES: tuple[list[str], ...] = (
         *("reconstruct", "none.txt", "--map", "map.csv", "--degree", "3", "--orders", "1", "--directions", "up"),
         *("--seed", "1"),
     ],
+    ["map", "map.csv", "--region", "all", "--city-seed", "1"],
     ["ls"],
     ["--version"],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -58,10 +59,20 @@ def walk(path: Path) -> None:
     world.prompts(0, 8)
 
 
+def compact_map() -> bytes:
+    """A compact file of a small map."""
+    from worldbench.envs.taxi import compact
+
+    with tempfile.TemporaryDirectory() as folder:
+        compact.write(small_map(4, 0), Path(folder) / "town.map.npz")
+        return (Path(folder) / "town.map.npz").read_bytes()
+
+
 def maps() -> dict[str, Reader]:
     return {
         "map": Reader(encoded(GRAPHML), read_map, 1400),
         "packed map": Reader(encoded(PACKED), read_map, 200, packed=True),
+        "compact map": Reader({"town.map.npz": compact_map()}, read_map, 300, "npz"),
         "table": Reader(encoded({"map.csv": TABLE}), read_map, 300),
         "JSON table": Reader(encoded({"map.json": JSON_TABLE}), read_map, 300, "json"),
         "walked table": Reader(encoded({"map.csv": TABLE}), walk, 300),

@@ -25,14 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--map", required=True, metavar="MAP",
-        help="the true map: manhattan, city:N (generated, N intersections), a GraphML file, or a table: a CSV file "
+        help="the true map: a street map or a place as in worldbench map, or a table: a CSV file "
         "node,direction,to[,x,y], or a JSON file",
     )  # fmt: skip
     add(
         "--positions",
         type=Path,
         metavar="FILE",
-        help="positions of the nodes of a table: a CSV file node,lon,lat, or a GraphML file",
+        help="positions of the nodes of a table: a CSV file node,lon,lat, or a street map",
     )
     add("--region", default="all", metavar="REGION", help="the part of a street map to use (default: all of it)")
     add(
