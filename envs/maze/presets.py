@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import LARGE_NETWORK, LARGE_TRAINING, SMALL_NETWORK, Preset
+from worldbench.core.presets import LARGE_NETWORK, LARGE_TRAINING, MUON, SMALL_NETWORK, Preset
 
 LOOPS = {"generator": "depth-first-percolation", "min_moves": 2, "max_moves": 20}
 
 NAV = {
     "quick": Preset(
-        line="a maze of 7 x 7 cells with loops, 10,000 rides; takes minutes on two CPU cores",
+        line="a maze of 7 x 7 cells with loops, every ride new; takes minutes on two CPU cores",
         env=LOOPS,
-        data={"documents": 10_000},
         model={"layers": 6, "heads": 4, "width": 64},
-        train={"steps": 3000, "batch": 38, "row_tokens": 64},
+        train={**MUON, "muon_rate": 0.015, "steps": 3000, "batch": 38, "row_tokens": 64},
         sizes="middle",
     ),
     "small": Preset(
         line="the maze of quick; about three minutes on one CPU core, for tables of many runs",
         env=LOOPS,
-        data={"documents": 10_000},
         model=SMALL_NETWORK,
-        train={"steps": 1200, "batch": 38, "row_tokens": 64},
+        train={**MUON, "steps": 1200, "batch": 38, "row_tokens": 64},
         sizes="middle",
     ),
     "standard": Preset(
