@@ -53,7 +53,7 @@ class CallableModel(SequenceModel):
     def _layers(self, tokens: np.ndarray) -> dict[str, np.ndarray]:
         return {self.hidden_name: self._states(tokens)}
 
-    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> PlainDecoder:
+    def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> Decoder:
         refuse_condition(self.name, condition)
         return PlainDecoder(self, prompts, lengths)
 

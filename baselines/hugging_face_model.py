@@ -74,15 +74,20 @@ class HuggingFaceModel(CallableModel):
             states = self._guarded(part, lambda part=part: self._run(part, output_hidden_states=True).hidden_states)
             for place, state in enumerate(states):
                 name = self.hidden_name if place == len(states) - 1 else f"block {place}" if place else "embedding"
-                out.setdefault(name, []).append(self._hidden(state, part, part == self.vocabulary.pad))
+                out.setdefault(name, []).append(self._checked(state, part))
         return {name: np.concatenate(parts) for name, parts in out.items()}
 
     def hidden(self, tokens: np.ndarray) -> np.ndarray:
         found = []
         for part in self._chunks(tokens):
             state = self._guarded(part, lambda part=part: self._run(part, output_hidden_states=True).hidden_states[-1])
-            found.append(self._hidden(state, part, part == self.vocabulary.pad))
+            found.append(self._checked(state, part))
         return np.concatenate(found)
+
+    def _checked(self, state: Tensor, tokens: np.ndarray) -> np.ndarray:
+        found = self._hidden(state, tokens, tokens == self.vocabulary.pad)
+        assert found is not None  # None only where no state was given
+        return found
 
     def decoder(self, prompts: np.ndarray, lengths: np.ndarray, condition: np.ndarray | None = None) -> Decoder:
         refuse_condition(self.name, condition)
