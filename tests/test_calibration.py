@@ -109,6 +109,7 @@ FEW = eval_config(
 )
 
 
+@pytest.mark.slow
 def test_every_score_that_a_metric_speaks_of_is_one_that_it_gives() -> None:
     """Over every registered world: a misspelt expectation would never be judged."""
     given: dict[str, set[str]] = {}

@@ -221,6 +221,7 @@ def test_every_metric_is_calibrated_on_a_small_city(tmp_path: Path) -> None:
     assert read(folder / "check.json", Check).verdicts == record.verdicts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "process",
     [*(pytest.param(name, marks=pytest.mark.slow) for name in ("rrxor", "z1r")), "golden_mean"],

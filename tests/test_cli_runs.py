@@ -26,7 +26,7 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
         assert main(["run", "taxi", "--model", "nextlat", "--seed", seed, *TINY, *SHORT, *out]) == 0
     printed = capsys.readouterr().out
     assert "arrives_sampled" in printed
-    folders = sorted((tmp_path / "runs").glob("taxi-nextlat-quick-s0-*"))
+    folders = sorted((tmp_path / "runs").glob("taxi-nextlat-small-s0-*"))
     assert len(folders) == 1
     (result,) = folders[0].glob("result-*.json")
     before = result.read_bytes()
@@ -186,12 +186,12 @@ def test_the_village_is_where_the_map_holds_it(village_map: Path) -> None:
     from worldbench.envs.taxi.world import TaxiWorld
     from worldbench.settings.resolve import resolve
 
+    env = resolve("taxi", "gpt", preset="small", seed=0, options=["--env.map", str(village_map)]).groups["env"]
+    settled, announcement = TaxiWorld.settle(env)
+    assert (settled.region, announcement) == (VILLAGE, "")
+    graph = TaxiWorld(env).graph()
+    assert (graph.n_places, len(graph.edges)) == (43, 75 if graph.name == "manhattan" else 76)
     for preset in ("quick", "small"):
-        env = resolve("taxi", "gpt", preset=preset, seed=0, options=["--env.map", str(village_map)]).groups["env"]
-        settled, announcement = TaxiWorld.settle(env)
-        assert (settled.region, announcement) == (VILLAGE, "")
-        graph = TaxiWorld(env).graph()
-        assert (graph.n_places, len(graph.edges)) == (43, 75 if graph.name == "manhattan" else 76)
         city = resolve("taxi", "gpt", preset=preset, seed=0, options=["--env.map", "city:24"]).groups["env"]
         assert TaxiWorld.settle(city)[0].region == "all"
 

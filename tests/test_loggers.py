@@ -14,6 +14,7 @@ import tiny_runs
 from worldbench.records.lines import Line, TrainLine, read_lines
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
+from worldbench.runs import one_run
 from worldbench.training import loggers
 
 LOGGED = ("config.json", "tensorboard", "wandb")
@@ -152,7 +153,7 @@ def test_a_logger_that_fails_stops_nothing(tmp_path: Path, plain: Path, monkeypa
         return sinks[-1]
 
     monkeypatch.setattr(loggers, "TensorBoard", make)
-    monkeypatch.setattr(loggers, "require", lambda kind: None)
+    monkeypatch.setattr(one_run, "require", lambda kind: None)
     folder, said = logged(tmp_path, plain, "tensorboard", monkeypatch)
     assert said.count("train.log tensorboard failed and is switched off; the run goes on (OSError: no room on the") == 1
     assert [step for step, _ in sinks[0].got] == [1, 1]  # the loss and the point of the curve of step 1
@@ -167,7 +168,7 @@ def test_a_logger_that_cannot_begin_stops_nothing(tmp_path: Path, plain: Path, m
         raise SystemExit("no")
 
     monkeypatch.setattr(loggers, "WandB", fails)
-    monkeypatch.setattr(loggers, "require", lambda kind: None)
+    monkeypatch.setattr(one_run, "require", lambda kind: None)
     assert "train.log wandb failed and is switched off" in logged(tmp_path, plain, "wandb", monkeypatch)[1]
 
 

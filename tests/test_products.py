@@ -22,7 +22,7 @@ from worldbench.core.options import identity_fields, later_defaults
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.runs.config_file import load_job, write_config
 from worldbench.runs.display import Display
-from worldbench.runs.prepared import prepare
+from worldbench.runs.prepared import prepare, prepare_beside
 from worldbench.settings.train import DataConfig, TrainConfig
 from worldbench.training import arithmetic, environment
 from worldbench.training.trainer import Trainer
@@ -244,13 +244,11 @@ def test_identity_and_config(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_the_second_model_of_a_tuning_is_settled_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `auto` chooses does not depend on the order of the models."""
-    from worldbench.studies.tune.tuning import _beside
-
     monkeypatch.setattr(arithmetic, "amd", lambda: True)
     monkeypatch.setattr(arithmetic, "has_onednn", lambda: True)
     display = Display(quiet=True)
     alone = prepare(job("nextlat", changes={"train": {"device": "auto", "accumulate": 0}}), display)
-    beside = _beside(
+    beside = prepare_beside(
         prepare(job("gpt"), display), job("nextlat", changes={"train": {"device": "auto", "accumulate": 0}}), display
     )
     assert beside.training == alone.training

@@ -182,7 +182,7 @@ def test_options_and_files_that_cannot_be_used_are_reported(tmp_path: Path, line
             reconstruct_file(file, str(line), tmp_path, **options)
     with pytest.raises(InputError, match="No such file"):
         reconstruct_file(tmp_path / "none.txt", str(line), tmp_path)
-    with pytest.raises(InputError, match="neither a file nor one of"):
+    with pytest.raises(InputError, match="is not a file; it takes"):
         reconstruct_file(file, "nowhere", tmp_path)
     (tmp_path / "bytes.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="save it as UTF-8"):

@@ -81,6 +81,7 @@ def disturb(out: Path, how: signal.Signals, moments: list[float]) -> None:
         process.communicate(timeout=60)
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     disturb(tmp_path, signal.SIGKILL, [0.3, 0.5])
     assert finish(tmp_path) == undisturbed

@@ -230,6 +230,7 @@ def test_traces_are_validated(traced: Path, tmp_path: Path, capsys: pytest.Captu
         assert said in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_runs_are_drawn_and_compared(
     finished: Path, traced: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
