@@ -154,6 +154,7 @@ def test_a_logger_that_fails_stops_nothing(tmp_path: Path, plain: Path, monkeypa
 
     monkeypatch.setattr(loggers, "TensorBoard", make)
     monkeypatch.setattr(one_run, "require", lambda kind: None)
+    monkeypatch.setattr(loggers, "require", lambda kind: None)
     folder, said = logged(tmp_path, plain, "tensorboard", monkeypatch)
     assert said.count("train.log tensorboard failed and is switched off; the run goes on (OSError: no room on the") == 1
     assert [step for step, _ in sinks[0].got] == [1, 1]  # the loss and the point of the curve of step 1
@@ -169,6 +170,7 @@ def test_a_logger_that_cannot_begin_stops_nothing(tmp_path: Path, plain: Path, m
 
     monkeypatch.setattr(loggers, "WandB", fails)
     monkeypatch.setattr(one_run, "require", lambda kind: None)
+    monkeypatch.setattr(loggers, "require", lambda kind: None)
     assert "train.log wandb failed and is switched off" in logged(tmp_path, plain, "wandb", monkeypatch)[1]
 
 
