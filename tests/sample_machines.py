@@ -1,10 +1,10 @@
-"""Made-up records of what was measured on a machine: costs of training, checks, forecasts."""
+"""Made-up records of what was measured on a machine: costs of training, checks, forecasts, speedruns."""
 
 from __future__ import annotations
 
 import msgspec
 
-from worldbench.records import bench, data, doctor, forecast
+from worldbench.records import bench, data, doctor, forecast, speedrun
 from worldbench.records.parts import Environment
 
 ENVIRONMENT = Environment(worldbench="0.1.0", python="3.11.7", torch="2.13.0", numpy="2.4.6", processor="some")
@@ -123,3 +123,26 @@ def counted() -> data.Data:
             off=0,
         ),
     )  # fmt: skip
+
+
+def raced() -> speedrun.Speedrun:
+    target = speedrun.Target(score="next_token.top1_legal", value=0.95, direction="higher")
+    runs = [
+        speedrun.TimedRun(seed=0, training="0" * 16, parts=[2.0, 3.0], trained=True, score=0.97),
+        speedrun.TimedRun(seed=1, training="1" * 16, parts=[6.0], trained=True, score=0.98),
+    ]
+    return speedrun.Speedrun(
+        environment=ENVIRONMENT,
+        recipe="short",
+        task="0123456789abcdef",
+        target=target,
+        command="worldbench speedrun short --runs 2",
+        world={"world": "hmm"},
+        model="gpt",
+        preset="small",
+        config={"train": {"steps": 9}},
+        settings="0123456789abcdef",
+        parameters=9,
+        runs=runs,
+        outcome=speedrun.outcome_of(runs, target),
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sample_machines import ENVIRONMENT, benched, counted, examined, foreseen
+from sample_machines import ENVIRONMENT, benched, counted, examined, foreseen, raced
 
 from worldbench.core.budget import Budget
 from worldbench.core.files import identity_hash
@@ -254,7 +254,7 @@ def measured() -> check.Measurement:
 
 def every_kind() -> list[Record]:
     """One record of each kind."""
-    more = [reconstructed(), benched(), measured(), faulty(), examined(), foreseen(), counted()]
+    more = [reconstructed(), benched(), measured(), faulty(), examined(), foreseen(), counted(), raced()]
     return [result(), trace(), config(), manifest(), arithmetic(), tuned(), trial(), decode(), checked(), *more]
 
 

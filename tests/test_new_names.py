@@ -92,4 +92,5 @@ def test_there_is_a_file_of_schema_2_of_each_kind() -> None:
         "doctor",
         "forecast",
         "data",
+        "speedrun",
     }

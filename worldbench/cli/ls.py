@@ -1,4 +1,4 @@
-"""`worldbench ls`: list the worlds, models, metrics, figures, presets, recipes and sweeps."""
+"""`worldbench ls`: list the worlds, models, metrics, figures, presets, recipes, sweeps and speedruns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli.parser import Parser
 from worldbench.core.text import visible
 
-LINE = "list the worlds, models, metrics, figures, presets, recipes and sweeps"
+LINE = "list the worlds, models, metrics, figures, presets, recipes, sweeps and speedruns"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
         "presets": {f"{e.name} {name}": preset.line for e in worlds for name, preset in presets_of(e.name).items()},
         "recipes": {name: shipped.line(name) for name in shipped.names()},
         "sweeps": {name: shipped.line(name, "sweep") for name in shipped.names("sweep")},
+        "speedruns": {name: shipped.line(name, "speedrun") for name in shipped.names("speedrun")},
     }.items():
         print(title)
         wide = min(max(20, *map(len, lines)), 40)

@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 LINE = "print the record of a run: settings, learning curve, scores, and the metrics that do not apply"
 
-STUDIES = ("tuning.json", "check.json", "faults.json", "reconstruction.json", "bench.json", "data.json")
+STUDIES = (
+    "tuning.json",
+    "check.json",
+    "faults.json",
+    "reconstruction.json",
+    "bench.json",
+    "data.json",
+    "speedrun.json",
+)
 """The records of folders that are not run folders."""
 
 
@@ -98,6 +106,7 @@ def show(path: Path, record: Record, *, every: bool) -> None:
     from worldbench.records.forecast import Forecast
     from worldbench.records.reconstruction import Reconstruction
     from worldbench.records.runs import Result, Trace
+    from worldbench.records.speedrun import Speedrun
     from worldbench.records.tuning import Tuning
     from worldbench.runs import printing
 
@@ -141,6 +150,10 @@ def show(path: Path, record: Record, *, every: bool) -> None:
             show(record)
         case Data():
             from worldbench.studies.data.report import show
+
+            show(record)
+        case Speedrun():
+            from worldbench.records.speedrun_board import show
 
             show(record)
         case Doctor():

@@ -13,6 +13,7 @@ VERBS = {
     "eval": "worldbench.cli.eval",
     "show": "worldbench.cli.show",
     "sweep": "worldbench.cli.sweep",
+    "speedrun": "worldbench.cli.speedrun",
     "tune": "worldbench.cli.tune",
     "trace": "worldbench.cli.trace",
     "decode": "worldbench.cli.decode",

@@ -237,6 +237,22 @@ def paired_t(a: Sequence[float], b: Sequence[float]) -> Paired:
     return Paired(mean.value, mean.n, mean.interval, float(2 * stdtr(mean.n - 1, -abs(_t_of(differences, 0.0)))))
 
 
+def below_bound(values: Sequence[float], bound: float) -> float:
+    """The p value of the hypothesis that the true mean of independent values is below `bound`: Student's one-sided t
+    test. If p is small, the mean is at or above the bound.
+
+    If all values are equal, there is no spread: p is 0 for a value above the bound, 1/2 for the bound itself, else 1.
+    p is 1 if a value or the bound is beyond LARGEST_VALUE. Raises ValueError for fewer than two values.
+    """
+    if len(values) < 2:
+        raise ValueError(f"a t test needs at least two values, not {len(values)}")
+    from scipy.special import stdtr
+
+    if not all(map(finite_square, (*values, bound))):
+        return 1.0
+    return float(stdtr(len(values) - 1, -_t_of(values, bound)))
+
+
 def equivalence(a: Sequence[float], b: Sequence[float], margin: float) -> float:
     """The p value of the hypothesis that the paired means differ by `margin` or more: the larger p of two one-sided
     t tests.

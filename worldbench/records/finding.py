@@ -40,6 +40,7 @@ PATTERNS = {
     "doctor": "doctor*.json",
     "forecast": "forecast*.json",
     "data": "data.json",
+    "speedrun": "speedrun.json",
 }
 """The names of each kind's files."""
 

@@ -23,6 +23,7 @@ from worldbench.records.forecast import Forecast
 from worldbench.records.parts import Record, decoded, marked
 from worldbench.records.reconstruction import Reconstruction
 from worldbench.records.runs import Result, Trace
+from worldbench.records.speedrun import Speedrun
 from worldbench.records.tuning import TrialRun, Tuning
 from worldbench.records.upgrades import VERSION, upgraded
 
@@ -49,6 +50,7 @@ KINDS: tuple[type[Record], ...] = (
     Doctor,
     Forecast,
     Data,
+    Speedrun,
     Result,
 )
 """In the order in which a file of schema 1, which does not say what it is, is recognized."""

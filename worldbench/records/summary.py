@@ -14,6 +14,7 @@ from worldbench.records.forecast import Forecast
 from worldbench.records.parts import Head, Record
 from worldbench.records.reconstruction import Reconstruction
 from worldbench.records.runs import Result, Trace
+from worldbench.records.speedrun import Speedrun
 from worldbench.records.tuning import TrialRun, Tuning
 
 
@@ -55,6 +56,8 @@ def _about(record: Record) -> str:
             return f"{record.model} in {record.world['world']}, {counted(record.measured.steps, 'step')} timed"
         case Data():
             return f"{record.world['world']}, {counted(record.train.documents, 'training document')}"
+        case Speedrun():
+            return f"{record.model} in {record.world['world']}, {record.recipe}, {counted(len(record.runs), 'run')}"
         case Doctor():
             return f"{counted(len(record.findings), 'check')}, {'ready' if record.ready else 'not ready'}"
     return "read"

@@ -90,6 +90,14 @@ def choose(
     recipe = load_recipe(file) if file else {}
     if file:
         require_plugins(file, recipe, list(plugins))
+    return chosen(recipe, world, preset=preset, plugins=plugins, options=options)
+
+
+def chosen(
+    recipe: dict[str, Any], world: str | None = None, *, preset: str | None = None, plugins: Sequence[Path] = (),
+    options: Sequence[str] = (),
+) -> Choice:  # fmt: skip
+    """`choose`, with the settings of a recipe that was read already."""
     loaded = load_plugins(plugins)
     register_metrics(list(options), recipe.get("eval", {}))
     world = world if world is not None else recipe.get("world")

@@ -56,7 +56,11 @@ def load_recipe(path: Path) -> dict[str, Any]:
     At the top: `world`, `preset`, `seed`, `plugin`, `tuned`. Tables: [model], with the model's `name`, and [env],
     [data], [train], [eval], whose values `resolve` checks. Raises InputError with the key and the value.
     """
-    recipe = read_toml(path)
+    return checked(path, read_toml(path))
+
+
+def checked(path: Path, recipe: dict[str, Any]) -> dict[str, Any]:
+    """The content of a recipe, as `load_recipe` checks it. path: the file, for errors."""
     for key, value in recipe.items():
         if key not in KEYS:
             raise InputError(f"{path}: unknown key {key!r}{nearest(key, KEYS)}")

@@ -1,5 +1,5 @@
-"""The TOML files that come with worldbench: recipes (`--config NAME`) and sweeps (`worldbench sweep NAME`). `worldbench
-ls` lists them. The first line of a file is a comment that describes it."""
+"""The TOML files that come with worldbench: recipes (`--config NAME`), sweeps (`worldbench sweep NAME`) and speedruns
+(`worldbench speedrun NAME`). `worldbench ls` lists them. The first line of a file is a comment that describes it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Literal
 from worldbench.core.errors import InputError
 from worldbench.settings.renamed import hint
 
-Kind = Literal["recipe", "sweep"]
+Kind = Literal["recipe", "sweep", "speedrun"]
 FOLDERS: dict[Kind, Path] = {
     "recipe": Path(__file__).parent / "recipes",
     "sweep": Path(__file__).parent / "sweeps",
+    "speedrun": Path(__file__).parent / "speedruns",
 }
 
 
