@@ -70,8 +70,8 @@ def _own_rows(document: Tensor, position: Tensor) -> OwnRows:
     return OwnRows(row, column, which, place, int(which.max()) + 1, int(place.max()) + 1)
 
 
-def outputs(layer: nn.GRU | nn.LSTM, x: Tensor) -> Tensor:
-    """The outputs of a recurrent layer, [B, T, D].
+def outputs(layer: nn.Module, x: Tensor) -> Tensor:
+    """The outputs of a recurrent layer (GRU or LSTM), [B, T, D].
 
     On CUDA, autocast computes recurrent layers in fp16, also where it was asked for bf16. So there they compute in
     fp32, or tf32, in every precision of training.
