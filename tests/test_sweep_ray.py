@@ -1,4 +1,4 @@
-"""A sweep on a real Ray cluster of a head and two nodes, one of which is killed in mid-run."""
+"""A sweep on a real Ray cluster of a head and two nodes. A node, or a worker, is killed in mid-run."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class Cluster:
     def __init__(self, folder: Path) -> None:
         self.address = f"127.0.0.1:{free_port()}"
         self.groups: list[int] = []
+        self.folder = folder
         head = ["--head", "--num-cpus=0", "--include-dashboard=false", f"--temp-dir={folder}"]
         self._start(*head, f"--port={self.address.rpartition(':')[2]}")
 
@@ -64,9 +65,35 @@ class Cluster:
         self.groups.remove(group)
         os.killpg(group, signal.SIGKILL)
 
+    def kill_worker(self) -> None:
+        """Kill one process of this cluster that computes a cell. Waits for one."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for process in Path("/proc").glob("[0-9]*"):
+                if words_of(process).startswith(b"ray::run_cell") and self._owns(process):
+                    os.kill(int(process.name), signal.SIGKILL)
+                    return
+            time.sleep(0.02)
+        raise AssertionError("no worker computed a cell")
+
+    def _owns(self, process: Path) -> bool:
+        try:
+            parent = process.joinpath("stat").read_text().rpartition(")")[2].split()[1]
+        except OSError:
+            return False
+        return str(self.folder).encode() in words_of(Path("/proc") / parent)
+
     def close(self) -> None:
         for group in list(self.groups):
             self.kill(group)
+
+
+def words_of(process: Path) -> bytes:
+    """The command line of a process; empty if the process is gone."""
+    try:
+        return process.joinpath("cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 @pytest.fixture
@@ -90,7 +117,8 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
 
 @NEEDS_RAY
 @pytest.mark.long
-def test_a_node_that_is_killed_loses_nothing(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", ["node", "worker"])
+def test_a_node_or_a_worker_that_is_killed_loses_nothing(cluster: Cluster, tmp_path: Path, killed: str) -> None:
     text = shipped.find(Path("ci"), "sweep").read_text(encoding="utf-8")
     for old, new in {
         "steps = 4": f"steps = {STEPS}",
@@ -117,7 +145,10 @@ def test_a_node_that_is_killed_loses_nothing(cluster: Cluster, tmp_path: Path) -
         assert sweep.poll() is None, sweep.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    cluster.kill(doomed)
+    if killed == "node":
+        cluster.kill(doomed)
+    else:
+        cluster.kill_worker()
     said, errors = sweep.communicate(timeout=400)
     assert sweep.returncode == 0, errors
     assert said.splitlines()[-1] == "5 cells: 5 done now"
