@@ -245,5 +245,6 @@ def test_a_trace_prints_infinite_scores_and_reasons(tmp_path: Path, capsys: pyte
     reading.write(tmp_path / "trace.json", trace("gpt", 0, points))
     assert main(["show", str(tmp_path / "trace.json")]) == 0
     out = capsys.readouterr().out
-    assert [line.split("│")[2].strip() for line in out.splitlines() if line.startswith("│")] == ["inf", "-", "0.500"]
+    rows = [line for line in out.splitlines() if line.startswith("│")]
+    assert [row.split("│")[2].strip() for row in rows] == ["inf", "-", "0.500"]
     assert "missing: excess_loss.kl at step 2: the result states no reason" in out

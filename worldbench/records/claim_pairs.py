@@ -1,6 +1,6 @@
 """Which records decide a claim: the runs of both arms, paired by training seed.
 
-The two arms agree in the world (but for the parts that the claim varies), the data, the preset and the evaluation. If
+The two arms agree in the data, the preset, the evaluation, and all parts of the world that the claim does not vary. If
 an arm then still has several settings, runs are paired within equal tuning budgets, then within equal training options,
 then within equal sizes of the network.
 """
@@ -76,8 +76,8 @@ def paired(claim: Claim, records: list[Result]) -> Paired:
 
 def _shared(claim: Claim, arms: list[list[Result]]) -> list[str] | None:
     """The parts of the world's identity in which both arms agree: all (None), or, where the claim varies the world, the
-    parts that occur in both arms, but for the varied ones. Other parts belong to one of the worlds, such as the number
-    of weightings to noisy rides."""
+    parts that occur in both arms, without the varied ones. A part that occurs in one arm only belongs to its world:
+    only noisy rides have a number of weightings."""
     varied = claim.a.world.keys() | claim.b.world.keys()
     if not varied:
         return None

@@ -38,7 +38,7 @@ def paragraphs(title: str, records: Sequence[Result]) -> str:
 
 
 def _options(options: dict[str, Any], *without: str) -> str:
-    """The options that have a value, but for some."""
+    """The options that have a value, without those named in `without`."""
     kept = {name: value for name, value in options.items() if name not in without and value not in (None, "", [])}
     return ", ".join(option(name, value) for name, value in kept.items())
 
