@@ -78,7 +78,7 @@ def add_settings(parser: Parser) -> None:
         type=Path,
         default=Path("runs"),
         metavar="FOLDER",
-        help="the folder that holds the run folders (default runs)",
+        help="the folder below which the command writes (default runs)",
     )
 
 
