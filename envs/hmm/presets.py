@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import LARGE_TRAINING, SMALL_NETWORK, Preset
+from worldbench.core.presets import LARGE_TRAINING, MUON, SMALL_NETWORK, Preset
 
 PRESETS = {
     "quick": Preset(
         line="the process rrxor, 16 tokens; takes minutes on two CPU cores",
         env={"process": "rrxor", "length": 16},
         model=SMALL_NETWORK,
-        train={"steps": 3000, "batch": 256, "learning_rate": 1e-3},
+        train={**MUON, "steps": 3000, "batch": 256},
         sizes="short",
     ),
     "small": Preset(
         line="the process rrxor, 12 tokens; takes one or two minutes on one CPU core",
         env={"process": "rrxor", "length": 12},
         model={"layers": 3, "heads": 4, "width": 64},
-        train={"steps": 1500, "batch": 128, "learning_rate": 1e-3},
+        train={**MUON, "steps": 1500, "batch": 128},
         sizes="short",
     ),
     "standard": Preset(

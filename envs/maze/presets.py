@@ -34,14 +34,14 @@ SOLVE = {
         line="mazes of 5 x 5 cells; takes minutes on two CPU cores",
         env={"rows": 5},
         model=SMALL_NETWORK,
-        train={"steps": 3000, "batch": 32},
+        train={**MUON, "steps": 3000, "batch": 32},
         sizes="middle",
     ),
     "small": Preset(
         line="the mazes of quick, with half the steps, for tables of many runs",
         env={"rows": 5},
         model=SMALL_NETWORK,
-        train={"steps": 1500, "batch": 32},
+        train={**MUON, "steps": 1500, "batch": 32},
         sizes="middle",
     ),
     "standard": Preset(

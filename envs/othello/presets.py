@@ -21,6 +21,21 @@ PRESETS = {
         train={**SMALL, "steps": 1500},
         sizes="middle",
     ),
+    "gpu-quick": Preset(
+        line="the games of quick, a larger network; five minutes of training on one H200",
+        env={"size": 6},
+        model=LARGE_NETWORK,
+        train={
+            **MUON,
+            "learning_rate": 2e-3,
+            "steps": 6000,
+            "batch": 512,
+            "warmup": 100,
+            "precision": "bf16",
+            "compile": True,
+        },
+        sizes="middle",
+    ),
     "standard": Preset(
         line="games on 8 x 8 squares, every game new; needs one GPU",
         env={"size": 8},

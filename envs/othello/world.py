@@ -63,7 +63,7 @@ class OthelloWorld(OthelloRules):
     """
 
     name = "othello"
-    version = 1
+    version = 2
 
     def __init__(self, config: OthelloConfig | None = None) -> None:
         super().__init__(config or OthelloConfig())
@@ -74,18 +74,21 @@ class OthelloWorld(OthelloRules):
 
     def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
         parts = [
-            self._documents(self.source.draw(seed, split, low, min(BLOCK, start + count - low)))
+            self._documents(self.source.draw(seed, split, low, min(BLOCK, start + count - low)), split)
             for low in range(start, start + max(count, 1), BLOCK)
         ]
         return Documents.concat(parts)
 
-    def _documents(self, games: np.ndarray) -> Documents:
+    def _documents(self, games: np.ndarray, split: str) -> Documents:
+        """The opening of a test game is its prompt. Only openings that are held out occur there, so their moves are not
+        uniform over the legal ones, and are not scored. In training every move is learned."""
         n, moves = len(games), (games != NONE).sum(axis=1)
         tokens = np.full((n, self.context), PAD, np.int32)
         tokens[:, 0] = START
         tokens[:, 1:-1] = np.where(games != NONE, self.token_of_square[np.maximum(games, 0)], PAD)
         tokens[np.arange(n), 1 + moves] = END
-        return Documents(tokens, (2 + moves).astype(np.int32), np.ones(n, np.int32))
+        prompt = self.prompt_length if split == "test" else 1
+        return Documents(tokens, (2 + moves).astype(np.int32), np.full(n, prompt, np.int32))
 
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The distinct openings of the test games of `seed`."""
@@ -131,7 +134,7 @@ class OthelloWorld(OthelloRules):
         column = uniform[:, 0] if uniform.shape[1] else np.zeros(len(states))
         games = orders[at, (column * orders.shape[1]).astype(np.int64)]
         length = np.where(found, 1 + (games != NONE).sum(axis=1), 0)
-        whole = self._documents(games).tokens
+        whole = self._documents(games, "test").tokens
         tokens = np.where(np.arange(whole.shape[1])[None, :] < length[:, None], whole, PAD)
         tokens[tokens == END] = PAD
         return Documents(tokens, length.astype(np.int32), np.ones(len(states), np.int32))

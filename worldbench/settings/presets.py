@@ -31,6 +31,11 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "jtp": {"horizon": 1},
     },
     "group": {"nextlat": {"horizon": 1, "lambda_h": 1.0, "lambda_kl": 0.0, "dynamics_factor": 1.0}},
+    "group-small": {
+        "nextlat": {"horizon": 1, "lambda_h": 1.0, "lambda_kl": 0.0, "dynamics_factor": 1.0},
+        "gru": {"layers": 1, "width": 256},
+        "lstm": {"layers": 1, "width": 256},
+    },
     "middle": {
         "nextlat": {"horizon": 4, "lambda_kl": 0.1},
         "bst": {"pairs": 0.25},
