@@ -120,6 +120,7 @@ class AheadProbe(Metric):
     }
     needs_of_model = (HasHidden,)
     floor = ceiling = None
+    apart = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "untrained": (Expectation("mean", 0, 0.9), Expectation("mean_constant", 0, 0.9)),
     }

@@ -110,6 +110,7 @@ class BeliefProbe(Metric):
     needs, needs_of_model, serves_labels = (Automaton, HasBeliefs), (HasHidden,), True
     floor = None
     ceiling = "oracle"
+    apart = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
             Expectation("r2", 0.9999, 1),

@@ -88,6 +88,7 @@ class BoardProbe(Metric):
     needs, needs_of_model, serves_labels = (Automaton, HasBoards), (HasHidden,), True
     floor = None
     ceiling = "oracle"
+    apart = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("mover", 0.99, 1), Expectation("color", 0.99, 1)),
         "untrained": (Expectation("mover", 0, 0.9), Expectation("color", 0, 0.9)),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from worldbench.core.abilities import Able, HasLaw
+from worldbench.core.errors import InputError
 from worldbench.core.eval_config import CommonOptions, eval_config
 from worldbench.core.model import SequenceModel
 from worldbench.core.states import replay
@@ -21,13 +22,17 @@ MOST_LOGITS = 1 << 27
 
 
 class Evaluation:
-    """One model scored in one world. Draws nothing from any training stream."""
+    """One model scored in one world. Draws nothing from any training stream.
+
+    apart: whether the present metric says that it may be measured in a process of its own (`Metric.apart`).
+    """
 
     def __init__(self, world: World, model: SequenceModel, settings: CommonOptions | None = None) -> None:
         self.world: Able = world
         self.model: Able = model
         self.settings: Any = settings or eval_config()
         self.seed = self.settings.seed
+        self.apart = False
         self._rides: dict[tuple[str, float, str], Rides] = {}
         self._prompts, self._asked = (np.empty((0, 0), np.int32), np.empty(0, np.int32)), 0
 
@@ -40,7 +45,9 @@ class Evaluation:
 
     def rides(self, choice: Choice, count: int, detour: float = 0.0, kind: Kind = "random") -> Rides:
         """One decoded ride for each of the first `count` prompts, with detours of that probability and kind. What was
-        decoded is not decoded again."""
+        decoded is not decoded again. Raises InputError for a metric that says that it asks for none."""
+        if self.apart:
+            raise InputError("a metric with `apart = True` asks for rides, which metrics share; leave out `apart`")
         key = (choice, detour, kind if detour else "")
         have = self._rides.get(key)
         if have is not None and len(have) >= count:

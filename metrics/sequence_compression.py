@@ -44,6 +44,7 @@ class SequenceCompression(Metric):
     primary = "compression"
     needs = (Automaton, HasHistories)
     floor = None
+    apart = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
             Expectation("compression", 1, 1),

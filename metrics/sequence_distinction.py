@@ -142,6 +142,7 @@ class SequenceDistinction(Metric):
     primary, beside = "recall_map", ("recall_same_place_law",)
     needs = (Automaton, HasHistories)
     floor = "uniform"
+    apart = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
             Expectation("precision_law", 1, 1),

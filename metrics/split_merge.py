@@ -120,6 +120,7 @@ class SplitMerge(Metric):
     directions: ClassVar[dict[str, Direction]] = {"split*": "higher"}
     needs = (Automaton, HasLaw)
     floor = "uniform"
+    apart = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
             Expectation("split_strict", 1 - 1e-6, 1),

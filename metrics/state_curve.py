@@ -165,6 +165,7 @@ class StateCurve(Metric):
     primary = "earliest_layer"
     needs, needs_of_model, serves_labels = (Automaton,), (HasHidden,), True
     floor, ceiling = None, None
+    apart = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (Expectation("best", 0.999, 1), Expectation("earliest_layer", 0, 0)),
     }

@@ -41,6 +41,7 @@ class StateProbe(Metric):
     needs, needs_of_model, serves_labels = (Automaton,), (HasHidden,), True
     floor = None
     ceiling = "oracle"
+    apart = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
             Expectation("node", 0.999, 1),

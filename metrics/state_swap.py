@@ -104,6 +104,7 @@ class StateSwap(Metric):
     needs, needs_of_model = (Automaton, HasLaw, HasHistories), (HasHidden, HasSwap)
     floor = None
     ceiling = "oracle"
+    apart = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
             Expectation("donor_law", 1 - 1e-6, 1 + 1e-6), Expectation("donor_law_random", -1, 0.5),

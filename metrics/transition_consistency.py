@@ -188,6 +188,7 @@ class TransitionConsistency(Metric):
     needs, needs_of_model, serves_labels = (Automaton, HasLaw), (HasHidden, HasHead, FitsDynamics), True
     floor = None
     ceiling = "oracle"
+    apart = True
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {
         "oracle": (
             Expectation("normalized", 1 - 1e-6, 1 + 1e-6),

@@ -49,6 +49,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_process() -> Iterator[None]:
+    """A run that names no --workers is scored in this process: it is tiny, and what a test replaces is seen here."""
+    from worldbench.runs import processes
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "MOST_WORKERS", 1)
+        yield
+
+
 _draws = False
 
 

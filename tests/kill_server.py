@@ -28,7 +28,9 @@ LONGEST = 60
 def command(request: dict[str, Any], reply: int) -> None:
     """What the child does."""
     from worldbench.cli import main as cli
+    from worldbench.runs import processes
 
+    processes.MOST_WORKERS = 1  # only what this process writes is watched
     printed, said = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
     sys.stdout, sys.stderr = printed, said
     root = Path(request["root"])

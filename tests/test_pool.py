@@ -15,6 +15,7 @@ import pytest
 
 from worldbench.core.errors import InputError, Interrupted, RunError
 from worldbench.core.plugins import load_plugin
+from worldbench.runs.beside import Beside
 from worldbench.runs.pool import Cell, Here, Pool
 from worldbench.runs.processes import Processes
 
@@ -42,9 +43,10 @@ def note(folder: Path, name: str, after: str | None) -> str:
     return name
 
 
-@pytest.fixture(params=["here", "processes"])
+@pytest.fixture(params=["here", "processes", "beside"])
 def pool(request: pytest.FixtureRequest) -> Pool:
-    return Here() if request.param == "here" else Processes(2)
+    pools: dict[str, Pool] = {"here": Here(), "processes": Processes(2), "beside": Beside()}
+    return pools[request.param]
 
 
 def test_values_come_in_the_order_of_the_plan(pool: Pool) -> None:

@@ -14,9 +14,11 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb. Options of other groups than eval only give the new path of a file that has moved."""
     parser.groups, parser.suggested = ("eval", "env", "data", "model", "train"), ("eval",)
     parser.usage = (
-        "worldbench eval RUN [--as MODEL] [options below] [--plugin FILE.py] [--env.map FILE if the map has moved]"
+        "worldbench eval RUN [--as MODEL] [--workers N] [options below] [--plugin FILE.py] "
+        "[--env.map FILE if the map has moved]"
     )
     jobs.add_reading(parser)
+    jobs.add_scoring_workers(parser)
     jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
 
 
@@ -29,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.runs.display import Display
     from worldbench.runs.run import evaluate
 
-    display = Display(quiet=arguments.quiet)
-    path = evaluate(folders[0], arguments.options, display, arguments.plugin, arguments.reading)
+    display, workers = Display(quiet=arguments.quiet), jobs.scoring_workers_of(arguments)
+    path = evaluate(folders[0], arguments.options, display, arguments.plugin, arguments.reading, workers)
     print_ending(path, display)
     return 0

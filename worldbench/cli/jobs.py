@@ -51,6 +51,23 @@ def add_workers(parser: Parser, what: str, default: int | None = 1) -> None:
     )  # fmt: skip
 
 
+def add_scoring_workers(parser: Parser) -> None:
+    """--workers, of verbs that score one run."""
+    parser.add_argument(
+        "--workers", type=int, metavar="N",
+        help="score in N processes: the references in one process beside the run, the metrics in N at a time (default: "
+        "the number of cores, at most 4; 1 on a graphics card); does not change the results",
+    )  # fmt: skip
+
+
+def scoring_workers_of(arguments: argparse.Namespace) -> int | None:
+    """The number of processes that the command line asks for; None: it names none. Raises InputError if it is below
+    1."""
+    if arguments.workers is not None and arguments.workers < 1:
+        raise InputError(f"--workers must be 1 or more, not {arguments.workers}")
+    return arguments.workers
+
+
 def workers_of(arguments: argparse.Namespace) -> int:
     """The number of workers that the command line asks for. Raises InputError if it is below 1."""
     from worldbench.runs.processes import usable_cores

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
+from worldbench.core.errors import InputError
 from worldbench.core.process import Launch
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.groups = ("env", "data", "model", "train", "eval")
     parser.usage = (
-        "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] "
+        "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] [--workers N] "
         "[options below]"
     )
     parser.add_argument(
@@ -32,13 +33,14 @@ def add_arguments(parser: Parser) -> None:
         help="the budget with which these settings were tuned, written as in the best.toml of worldbench tune; the "
         "result records this budget",
     )  # fmt: skip
+    jobs.add_scoring_workers(parser)
     parser.add_argument("--print-config", action="store_true", help="print the value of every setting, and stop")
     jobs.add_common(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the parts of the job that are not done yet, and print the scores."""
-    launch = Launch.here()
+    launch, workers = Launch.here(), jobs.scoring_workers_of(arguments)
     if launch.size > 1 and not arguments.help and not arguments.print_config:
         return _run_in_processes(arguments, launch)
     job = _job(arguments, launch)
@@ -54,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.runs.run import run
 
     display = Display(quiet=arguments.quiet)
-    path = run(job, arguments.out, display)
+    path = run(job, arguments.out, display, workers)
     print_ending(path, display)
     return 0
 
@@ -65,6 +67,8 @@ def _run_in_processes(arguments: argparse.Namespace, launch: Launch) -> int:
     from worldbench.runs.run import run_in_processes
     from worldbench.training.parallel import several
 
+    if arguments.workers is not None and arguments.workers > 1:
+        raise InputError("--workers is for a run in one process; leave it out where torchrun starts several")
     with several(launch) as together:
         job = _job(arguments, launch)
         assert job is not None

@@ -190,6 +190,8 @@ class Metric(abc.ABC):
         measurements.
         damage: what each kind of damage to the oracle does to the scores; compared with measurements in the same way.
         blind: why no kind of damage makes any score worse; None where some kind does.
+        apart: may the metric be measured in a process of its own? Only where it asks for no rides of the evaluation
+        (`Evaluation.rides`), which metrics share. It pays off for a metric that takes seconds.
 
     The line of text about a metric, and its options, are registered with it: `metrics.add(name, line, METRIC,
     config=Options)`.
@@ -212,6 +214,7 @@ class Metric(abc.ABC):
     expects: ClassVar[dict[str, tuple[Expectation, ...]]] = {}
     damage: ClassVar[tuple[Damage, ...]] = ()
     blind: ClassVar[str | None] = None
+    apart: ClassVar[bool] = False
 
     def not_applicable(self, world: World, model: SequenceModel) -> str | None:
         """None, or the reason why this metric says nothing about that model in that world."""

@@ -33,10 +33,11 @@ class Display:
             print("\n".join(map(visible, sentences)), file=sys.stderr, flush=True)
 
     @contextmanager
-    def task(self, what: str, *, lines: bool = True) -> Iterator[Callable[[str], None]]:
+    def task(self, what: str, *, lines: bool = True, forks: bool = False) -> Iterator[Callable[[str], None]]:
         """Announce the parts of a task: in a terminal in one line that changes, elsewhere in one line per part.
 
-        lines: False: print nothing outside a terminal.
+        lines: False: print nothing outside a terminal. forks: the process forks during the task, so the line is drawn
+        in this thread, and nothing in it moves.
         """
         if self.quiet or not self.terminal:
             yield lambda part: self.say(f"{what}: {part}") if lines else None
@@ -44,6 +45,12 @@ class Display:
         from rich.console import Console
         from rich.text import Text
 
+        if forks:
+            from rich.live import Live
+
+            with Live(console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+                yield lambda part: live.update(Text(visible(f"{what}: {part}")), refresh=True)
+            return
         with Console(stderr=True).status(Text(visible(what))) as status:
             yield lambda part: status.update(Text(visible(f"{what}: {part}")))
 

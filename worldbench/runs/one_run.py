@@ -35,10 +35,13 @@ if TYPE_CHECKING:
     from worldbench.training.parallel import Together
 
 
-def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False, redraw: bool = True) -> Path:
+def one_run(
+    prepared: Prepared, out: Path, display: Display, wait: bool = False, redraw: bool = True, workers: int = 1
+) -> Path:
     """Does what is missing of one run. Returns the path of its result file.
 
     wait: waits for another process that works in the folder. redraw: draws the figures of a run that is done again.
+    workers: the number of processes in which metrics are measured at a time.
     """
     if prepared.job.trained:
         require(prepared.job.groups["train"].log)
@@ -60,7 +63,7 @@ def one_run(prepared: Prepared, out: Path, display: Display, wait: bool = False,
             with manifest(folder, display.say):
                 model = train(prepared, folder, display) if job.trained else reference(prepared)
                 if not scored:
-                    score_and_write(prepared, model, folder, result, display)
+                    score_and_write(prepared, model, folder, result, display, workers)
                     send_scores(prepared, folder, result, display)
                 draw(folder, display, result)
     return result
@@ -101,8 +104,9 @@ def one_reference(prepared: Prepared, out: Path, display: Display) -> Path:
     return one_run(prepared, out, display.quieter(), wait=True, redraw=False)
 
 
-def one_evaluation(prepared: Prepared, folder: Path, display: Display) -> Path:
-    """Scores a finished run again; `prepared` comes from `reopen`. Returns the path of the result file."""
+def one_evaluation(prepared: Prepared, folder: Path, display: Display, workers: int = 1) -> Path:
+    """Scores a finished run again; `prepared` comes from `reopen`. Returns the path of the result file. workers: as of
+    `one_run`."""
     from worldbench.figures.run_figures import drawn_beside
 
     result = result_path(folder, prepared.identity)
@@ -111,7 +115,7 @@ def one_evaluation(prepared: Prepared, folder: Path, display: Display) -> Path:
         job = prepared.job
         step = scored_step(prepared, folder, display.say) if job.trained else 0
         model = at_step(prepared, folder, step) if job.trained else reference(prepared)
-        score_and_write(prepared, model, folder, result, display)
+        score_and_write(prepared, model, folder, result, display, workers)
         if is_own(folder, prepared.identity):
             draw(folder, display, result)
         else:
@@ -119,12 +123,15 @@ def one_evaluation(prepared: Prepared, folder: Path, display: Display) -> Path:
     return result
 
 
-def score_and_write(prepared: Prepared, model: SequenceModel, folder: Path, result: Path, display: Display) -> None:
-    """Scores the model and writes the result."""
+def score_and_write(
+    prepared: Prepared, model: SequenceModel, folder: Path, result: Path, display: Display, workers: int = 1
+) -> None:
+    """Scores the model and writes the result. workers: as of `one_run`."""
     from worldbench.runs.scoring import score
 
-    with display.task("scoring") as announce:
-        scored = score(prepared.world, model, prepared.job.groups["eval"], evidence_folder(result), announce)
+    with display.task("scoring", forks=workers > 1) as announce:
+        settings, evidence = prepared.job.groups["eval"], evidence_folder(result)
+        scored = score(prepared.world, model, settings, evidence, announce, workers)
     write(result, record(prepared, model, folder, scored, display))
 
 

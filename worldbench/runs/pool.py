@@ -2,8 +2,9 @@
 
 A cell is one piece of work: a function at the top level of a module and its arguments. A plan is a list of cells, and a
 cell may name others that must succeed first. A pool runs a plan: `Here` in this process, one cell after the other;
-`Processes` (processes.py) in local processes, one process per cell. What a cell computes must depend on its arguments
-alone, so that every pool gives the same results. Pools know nothing of worlds, models and records.
+`Processes` (processes.py) in local processes, one process per cell; `Beside` (beside.py) in this process and one
+other. What a cell computes must depend on its arguments alone, so that every pool gives the same results. Pools know
+nothing of worlds, models and records.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Here(Pool):
 
     def _run(self, cells: list[Cell]) -> Iterator[Outcome]:
         left, ended = cells, Ended()
-        with _terminated_as_interrupted():
+        with terminated_as_interrupted():
             while left:
                 cell = next(c for c in left if ended.ready(c))
                 left = [c for c in left if c is not cell]
@@ -140,7 +141,7 @@ def attempt(cell: Cell) -> Outcome:
 
 
 @contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
+def terminated_as_interrupted() -> Iterator[None]:
     """SIGTERM raises KeyboardInterrupt, as SIGINT does, where nobody else has taken it."""
 
     def stop(number: int, frame: Any) -> None:

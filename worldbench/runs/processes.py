@@ -51,11 +51,8 @@ class Processes(Pool):
         self.plugins = [(path, read_plugin(path).sha256) for path in plugins]
 
     def _run(self, cells: list[Cell]) -> Iterator[Outcome]:
-        start = self.start or ("fork" if _fork_is_safe() else "spawn")
-        context: Any = multiprocessing.get_context(start)
-        plugins = self.plugins if start == "spawn" else []
         left, ended = cells, Ended()
-        running: dict[Connection, _Running] = {}
+        running: dict[Connection, Running] = {}
         try:
             with noted_signals() as stopped:
                 while running or (left and not stopped):
@@ -65,22 +62,15 @@ class Processes(Pool):
                             yield ended.add(blocked)
                         elif len(running) < self.workers and not stopped:
                             left = [c for c in left if c is not cell]
-                            ours, theirs = context.Pipe()
-                            args = (theirs, plugins, cell if start == "fork" else None)
-                            process = context.Process(target=_child, args=args, name=cell.name)
-                            with _signals_held():  # the new process lets them through when it can be stopped by them
-                                process.start()
-                            running[ours] = _Running(cell, process)
-                            theirs.close()
-                            if start == "spawn":
-                                ours.send(cell)
+                            connection, new = self.started(cell)
+                            running[connection] = new
                     for one in running.values():
                         one.pass_on(len(stopped))
                     self.watch([one.cell.name for one in running.values()])
                     for connection in wait(list(running), timeout=SECONDS_UNHEARD):
                         assert isinstance(connection, Connection)
-                        cell, process = (one := running.pop(connection)).cell, one.process
-                        outcome = _received(connection, cell, process)
+                        cell = (one := running.pop(connection)).cell
+                        outcome = one.outcome(connection)
                         if stopped and outcome.error is not None:  # it was stopped, in whatever way it said so
                             outcome = Outcome(cell, error=Interrupted(f"{cell.name} was stopped"))
                         ended.add(outcome)
@@ -94,10 +84,40 @@ class Processes(Pool):
             for one in running.values():
                 one.process.join()
 
+    def started(self, cell: Cell) -> tuple[Connection, Running]:
+        """A new process that runs a cell, and the connection through which its outcome comes."""
+        start = self.start or ("fork" if fork_is_safe() else "spawn")
+        context: Any = multiprocessing.get_context(start)
+        plugins = self.plugins if start == "spawn" else []
+        ours, theirs = context.Pipe()
+        args = (theirs, plugins, cell if start == "fork" else None)
+        process = context.Process(target=_child, args=args, name=cell.name)
+        with _signals_held():  # the new process lets them through when it can be stopped by them
+            process.start()
+        theirs.close()
+        if start == "spawn":
+            try:
+                ours.send(cell)
+            except BaseException:
+                process.terminate()
+                raise
+        return ours, Running(cell, process)
+
 
 def pool_of(workers: int, plugins: Sequence[Path] = ()) -> Pool:
     """`Here` for one worker, else `Processes`."""
     return Here() if workers == 1 else Processes(workers, plugins)
+
+
+MOST_WORKERS = 4
+"""Most processes that score a run by default: more save little, because the longest metric takes a quarter of the
+time, and each needs memory."""
+
+
+def default_workers(threads: int, device: str) -> int:
+    """The number of processes that score a run by default: one for each core, or for each group of as many cores as
+    torch has threads; 1 on a graphics card."""
+    return 1 if device == "cuda" else max(1, min(MOST_WORKERS, usable_cores() // threads))
 
 
 def usable_cores() -> int:
@@ -106,7 +126,7 @@ def usable_cores() -> int:
 
 
 @dataclass
-class _Running:
+class Running:
     """A cell whose process has been started. passed_on: the signals that the process was sent."""
 
     cell: Cell
@@ -119,6 +139,26 @@ class _Running:
             self.passed_on += 1
             if self.process.pid is not None and self.process.is_alive():
                 os.kill(self.process.pid, signal.SIGTERM)
+
+    def outcome(self, connection: Connection) -> Outcome:
+        """The outcome of the cell, once it has come through the connection. The process has then ended."""
+        cell = self.cell
+        try:
+            kind, value = connection.recv()
+        except EOFError:
+            kind, value = "died", None
+        connection.close()
+        self.process.join()
+        if kind == "value":
+            return Outcome(cell, value)
+        if kind == "error":
+            return Outcome(cell, error=value)
+        if kind == "interrupted":
+            return Outcome(cell, error=Interrupted(f"{cell.name} was stopped; the same command goes on with it"))
+        code = self.process.exitcode or 0
+        how = f"signal {-code}" if code < 0 else f"exit status {code}"
+        hint = "; the system may have run out of memory: try fewer --workers" if code == -signal.SIGKILL else ""
+        return Outcome(cell, error=RunError(f"the process of {cell.name} ended without an answer ({how}){hint}"))
 
 
 def _child(connection: Connection, plugins: list[tuple[Path, str]], cell: Cell | None) -> None:
@@ -156,25 +196,6 @@ def _stop_with_parent(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _received(connection: Connection, cell: Cell, process: BaseProcess) -> Outcome:
-    try:
-        kind, value = connection.recv()
-    except EOFError:
-        kind, value = "died", None
-    connection.close()
-    process.join()
-    if kind == "value":
-        return Outcome(cell, value)
-    if kind == "error":
-        return Outcome(cell, error=value)
-    if kind == "interrupted":
-        return Outcome(cell, error=Interrupted(f"{cell.name} was stopped; the same command goes on with it"))
-    code = process.exitcode or 0
-    how = f"signal {-code}" if code < 0 else f"exit status {code}"
-    hint = "; the system may have run out of memory: try fewer --workers" if code == -signal.SIGKILL else ""
-    return Outcome(cell, error=RunError(f"the process of {cell.name} ended without an answer ({how}){hint}"))
-
-
 @contextmanager
 def _signals_held() -> Iterator[None]:
     """SIGINT and SIGTERM wait until the block has ended. A process that is started within waits too (see `_child`)."""
@@ -204,7 +225,14 @@ def noted_signals() -> Iterator[list[int]]:
             signal.signal(s, handler)
 
 
-def _fork_is_safe() -> bool:
+def fork_is_safe() -> bool:
     """Is it safe to fork? CUDA does not survive a fork, nor do several threads of OpenMP: the child hangs."""
     torch = sys.modules.get("torch")
     return torch is None or not (torch.cuda.is_initialized() or torch.get_num_threads() > 1)
+
+
+def may_fork_after_work() -> bool:
+    """Is it safe to fork although torch may have computed gradients in this process? Where there is a graphics card,
+    torch computes gradients in threads, which do not survive a fork, on the processor too."""
+    torch = sys.modules.get("torch")
+    return fork_is_safe() and (torch is None or not torch.accelerator.is_available())

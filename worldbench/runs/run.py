@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 from worldbench.core.errors import Interrupted
 from worldbench.core.files import make_folder
+from worldbench.records.finding import result_path
+from worldbench.runs.beside import Beside
 from worldbench.runs.display import Display
 from worldbench.runs.one_run import one_evaluation, one_reference, one_run, one_training, reopen
 from worldbench.runs.own import Make, prepare_own, score_own
 from worldbench.runs.pool import Cell, Here, Pool
 from worldbench.runs.prepared import Prepared, prepare
+from worldbench.runs.processes import default_workers
 from worldbench.runs.references import references
 from worldbench.settings.job import Job
 
@@ -24,12 +27,14 @@ JOB = "job"
 """The name of the job's own cell, which comes after the references."""
 
 
-def run(job: Job, out: Path, display: Display, pool: Pool | None = None) -> Path:
+def run(job: Job, out: Path, display: Display, workers: int | None = 1) -> Path:
     """Does what is missing of a job and of the references of its metrics. Returns the path of the job's result file.
 
-    pool: runs the cells (None: in this process). If a reference fails, `display` reports it and the job still runs.
+    workers: with 2 or more, the references are scored in a process beside the job, and the metrics of the job in as
+    many processes; None: `default_workers`. The results do not depend on it. If a reference fails, `display` reports
+    it and the job still runs.
     """
-    return _scored(_announced(job, out, display), out, display, pool)
+    return _scored(_announced(job, out, display), out, display, workers)
 
 
 def run_in_processes(job: Job, out: Path, display: Display, together: Several) -> Path | None:
@@ -41,7 +46,7 @@ def run_in_processes(job: Job, out: Path, display: Display, together: Several) -
     together.join(prepared.job.groups["train"], prepared.training)
     one_training(prepared, out, display, together)
     together.close()
-    return _scored(prepared, out, display, None) if together.leads else None
+    return _scored(prepared, out, display, 1) if together.leads else None
 
 
 def _announced(job: Job, out: Path, display: Display) -> Prepared:
@@ -51,8 +56,17 @@ def _announced(job: Job, out: Path, display: Display) -> Prepared:
     return prepared
 
 
-def _scored(prepared: Prepared, out: Path, display: Display, pool: Pool | None) -> Path:
-    return _planned(prepared, Cell(JOB, one_run, (prepared, out, display)), out, display, pool)
+def _scored(prepared: Prepared, out: Path, display: Display, workers: int | None) -> Path:
+    workers = _workers(prepared, workers)
+    cell = Cell(JOB, one_run, (prepared, out, display, False, True, workers))
+    return _planned(prepared, cell, out, display, workers)
+
+
+def _workers(prepared: Prepared, workers: int | None) -> int:
+    if workers is not None:
+        return workers
+    job = prepared.job
+    return default_workers(job.threads, job.groups["train"].device if job.trained else "cpu")
 
 
 def evaluate(
@@ -61,38 +75,48 @@ def evaluate(
     display: Display,
     plugins: Sequence[Path] = (),
     reading: str | None = None,
-    pool: Pool | None = None,
+    workers: int | None = 1,
 ) -> Path:
     """Scores a finished run again, possibly with other evaluation options. Training is not repeated.
 
     Figures of the run's own evaluation go to `figures`, those of other evaluations to `figures-<evaluation>`.
-    reading: another model that is scored with the weights of the run.
+    reading: another model that is scored with the weights of the run. workers: as of `run`.
     """
     prepared = reopen(folder, changes, display, plugins, reading)
-    cell = Cell(JOB, one_evaluation, (prepared, folder, display))
-    return _planned(prepared, cell, folder.absolute().parent, display, pool)
+    workers = _workers(prepared, workers)
+    cell = Cell(JOB, one_evaluation, (prepared, folder, display, workers))
+    return _planned(prepared, cell, folder.absolute().parent, display, workers)
 
 
 def score(job: Job, make: Make, out: Path, display: Display, *, threads: int = 1) -> Path:
     """Scores a model of the user in a world, together with the references. make: makes the model for the world
     (`own.py`). threads: CPU threads of torch."""
     prepared, own = prepare_own(job, make, display, threads)
-    return _planned(prepared, Cell(JOB, score_own, (prepared, own, out, display, threads)), out, display, None)
+    return _planned(prepared, Cell(JOB, score_own, (prepared, own, out, display, threads)), out, display, 1)
 
 
-def plan(prepared: Prepared, cell: Cell, out: Path, display: Display) -> list[Cell]:
+def plan(prepared: Prepared, cell: Cell, out: Path, display: Display, workers: int = 1) -> tuple[list[Cell], Pool]:
     """The cells of a job: the runs of its references, with folders below `out`, then the job's own cell. Reports
-    references that cannot be built in the world."""
+    references that cannot be built in the world. Also the pool that runs the cells."""
     beside = references(prepared)
     for name, reason in beside.impossible.items():
         display.say(f"no {name} beside the scores: {reason}")
-    return [*(Cell(name, one_reference, (run, out, display)) for name, run in beside.runs.items()), cell]
+    missing = [name for name, run in beside.runs.items() if not result_path(run.folder(out), run.identity).exists()]
+    pool: Pool = Here()
+    shown = display
+    if workers > 1 and missing:
+        display.say(f"scoring {', '.join(missing)} on the same prompts, in a process beside this one")
+        plugins = [Path(plugin.path) for plugin in prepared.job.plugins]
+        pool = Beside(plugins, lambda _: display.say("waiting for the process beside this one"))
+        shown = display.quieter()
+    return [*(Cell(name, one_reference, (run, out, shown)) for name, run in beside.runs.items()), cell], pool
 
 
-def _planned(prepared: Prepared, cell: Cell, out: Path, display: Display, pool: Pool | None) -> Path:
+def _planned(prepared: Prepared, cell: Cell, out: Path, display: Display, workers: int) -> Path:
     """Runs the plan of a job. Returns the value of the job's own cell."""
     path: Path | None = None
-    for outcome in (pool or Here()).run(plan(prepared, cell, out, display)):
+    cells, pool = plan(prepared, cell, out, display, workers)
+    for outcome in pool.run(cells):
         if outcome.cell is cell:
             path = outcome.result()
         elif isinstance(outcome.error, Interrupted):
