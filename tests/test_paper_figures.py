@@ -25,10 +25,12 @@ from worldbench.figures.paper import FIGURES
 from worldbench.figures.paper import plate as plates
 from worldbench.figures.paper.draw import draw_paper
 from worldbench.figures.paper.groups import gather
+from worldbench.figures.paper.variants import variants_of
 
 SLUG = "taxi-01234567-quick-scarce"
-DRAWN = [name for name in FIGURES if name != "density"]
-"""The figures that the records of `write_all` allow: all models have one number of training documents."""
+DRAWN = [name for name in FIGURES if name not in ("density", "variants")]
+"""The figures that the records of `write_all` allow: all models have one number of training documents, and one
+setting."""
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +53,10 @@ def out(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Every figure, with or without pictures in the files."""
     folder = tmp_path_factory.mktemp("paper")
     paths, said = drawn(runs, folder)
-    assert said == ["density: not drawn, because no model was trained with two or more numbers of --data.documents"]
+    assert said == [
+        "density: not drawn, because no model was trained with two or more numbers of --data.documents",
+        "variants: not drawn, because no model has results with two settings in one world and evaluation",
+    ]
     kinds = [f"{width}.{kind}" for width in ("1col", "2col") for kind in ("pdf", "svg", "png")]
     expected = {f"{name}-{SLUG}-{kind}" for name in DRAWN for kind in kinds}
     assert {p.name for p in paths} == expected | {f"{name}-{SLUG}.csv" for name in DRAWN} | {"captions.md"}
@@ -132,6 +137,31 @@ def test_density_joins_the_numbers_of_documents(tmp_path: Path) -> None:
     assert [(float(r["density"]), r["fresh"], r["seeds"]) for r in rows] == [
         (2.0, "False", "2"), (8.0, "False", "2"), (64.0, "True", "2"),
     ]  # fmt: skip
+
+
+def test_variants_are_drawn_against_the_option_that_differs(tmp_path: Path) -> None:
+    """One number that differs is the axis; otherwise each variant has a place, with the options that are unusual."""
+    for horizon in (8, 1, 4):
+        for seed in (0, 1):
+            config = {"model": {"horizon": horizon, "lambda_h": 1.0}}
+            write_run(tmp_path / "runs" / str(horizon), "nextlat", seed, 0.3, config=config)
+    for seed in (0, 1):
+        write_run(tmp_path / "runs", "gpt", seed, 0.3)
+    (group,) = gather([tmp_path / "runs"]).results
+    (mine,) = variants_of(group)
+    assert (mine.model, mine.option, mine.at) == ("nextlat", "model.horizon", (1.0, 4.0, 8.0))
+    paths, said = drawn(tmp_path / "runs", tmp_path / "out", names=["variants"], widths=["1col"])
+    assert said == []
+    assert len(paths) == 5
+    (data,) = (tmp_path / "out").glob("variants-*.csv")
+    rows = [r for r in table(data) if r["score"] == "excess_loss.kl"]
+    assert [(r["at"], r["seeds"]) for r in rows] == [("1.0", "2"), ("4.0", "2"), ("8.0", "2"), ("", "2")]
+
+    write_run(tmp_path / "runs" / "0", "nextlat", 0, 0.3, config={"model": {"horizon": 4, "lambda_h": 0.0}})
+    (group,) = gather([tmp_path / "runs"]).results
+    (mine,) = variants_of(group)
+    assert (mine.option, sorted(mine.names)) == (None, ["horizon=1", "horizon=8", "lambda_h=0", "nextlat"])
+    assert len(drawn(tmp_path / "runs", tmp_path / "again", names=["variants"], widths=["2col"])[0]) == 5
 
 
 def test_models_differ_in_color_marker_and_hatch() -> None:

@@ -24,6 +24,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "excess": ("the excess loss over the training steps", "excess"),
     "matched": ("scores plotted against the excess loss, through the kept checkpoints", "matched"),
     "density": ("scores against the number of training documents for each pair of places", "density"),
+    "variants": ("scores of one model against the value of an option, or for each of its variants", "variants"),
     "beliefs": ("exact beliefs and the beliefs that probes predict, on the simplex", "beliefs"),
 }
 """Name of a figure -> what it shows, and its module here."""
