@@ -41,24 +41,28 @@ def test_all_steps_of_a_short_run_but_the_first_are_timed(tmp_path: Path) -> Non
 
 
 def test_operations_of_a_few_rows_stand_for_all(tmp_path: Path) -> None:
-    """64 rows, of which 16 are counted, against the count over all of them."""
+    """64 rows, of which 16 are counted, against the count over all of them; and against the count for a sweep, which
+    builds no network of 4 layers."""
     from worldbench.envs.taxi.world import TaxiWorld
     from worldbench.runs.display import Display
     from worldbench.runs.prepared import identify
     from worldbench.runs.weights import build
     from worldbench.studies.doctor.tiny import job
     from worldbench.studies.forecast import forecast
+    from worldbench.studies.sweep.cost import cost
     from worldbench.training.trainer import Trainer
 
-    j = job("nextlat", "cpu", 3).replace("train", batch=64)
+    j = job("nextlat", "cpu", 3).replace("train", batch=64).replace("model", layers=4)
     counted = forecast(j, 0.01, Display(quiet=True)).measured.operations
     world = TaxiWorld(j.groups["env"])
     trainer = Trainer(world, build(identify(j, world)), j.groups["data"], j.groups["train"], 0, tmp_path)
     assert counted == pytest.approx(count_operations(trainer.objective, trainer.batches(0)[0]).total, rel=0.05)
+    assert cost(identify(j, world)).step == pytest.approx(counted, rel=0.1)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(1.5, "1.5 seconds"), (120, "2.0 minutes"), (7200, "2.0 hours"), (259_200, "3.0 days")]
+    ("seconds", "words"),
+    [(1.5, "1.5 seconds"), (120, "2.0 minutes"), (7200, "2.0 hours"), (259_200, "3.0 days"), (1e11, "3,171.0 years")],
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert duration(seconds) == words

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from pathlib import Path
 
 import pytest
+import torch
 from tiny_runs import draw_nothing, tree
 
 from worldbench.cli.main import main
@@ -120,7 +122,11 @@ def test_a_wrong_recipe_is_refused_before_anything_runs(tmp_path: Path, change: 
 def test_what_fails_what_is_made_and_what_a_second_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_nothing(monkeypatch)
     out = tmp_path / "out"
-    good = TINY.replace('["gpt", "nextlat"]', '"gpt"').replace("[0, 1]", "0").replace("[eval]", "warmup = 0\n[eval]")
+    good = (
+        TINY.replace('["gpt", "nextlat"]', '"gpt"')
+        .replace("[0, 1]", "0")
+        .replace("[eval]", "warmup = 0\naccumulate = 0\n[eval]")
+    )
     bad = good.replace("[[table]]", '[vary]\n"train.learning_rate" = [1e30, 1e-3]\n[[table]]')
     code, said, errors = printed("sweep", recipe(tmp_path, bad), "--out", out, "--workers", "2")
     assert code == 1
@@ -140,9 +146,35 @@ def test_what_fails_what_is_made_and_what_a_second_run_does(tmp_path: Path, monk
     more = recipe(tmp_path, good.replace("seeds = 0", "seeds = [0, 1]"))
     code, said, _ = printed("sweep", more, "--out", out, "--dry-run", "--quiet")
     assert code == 0
-    assert said.count("the mean of 1 finished cell with other seeds") == 1
+    assert "  references oracle, uniform: 2 runs, done" in said
+    assert re.search(
+        r"^  gpt: 2 runs \(seeds 0 to 1\), 1 done; about .* seconds each, like its finished runs$", said, re.M
+    )
     assert "4 cells, 1 of them missing" in said
     assert tree(out, ()) == whole, "a dry run changes nothing"
+
+
+def test_a_plan_of_huge_networks_builds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from worldbench.baselines import objective
+
+    def trunk(vocabulary: int, width: int, layers: int, *more: int) -> Backbone:
+        assert layers <= 2
+        assert width == 256 or torch.get_default_device().type == "meta"
+        return Backbone(vocabulary, width, layers, *more)
+
+    Backbone = objective.Backbone
+    monkeypatch.setattr(objective, "Backbone", trunk)
+    huge = TINY.replace("[eval]", "accumulate = 0\n[eval]")
+    words = ["--model.layers", "4000", "--model.width", "4096", "--model.heads", "16", "--dry-run", "--quiet"]
+    code, said, _ = printed("sweep", recipe(tmp_path, huge), *words, "--seconds", "0.01", "--out", tmp_path)
+    assert code == 0
+    assert re.findall(r"^  (\w+): 2 runs \(seeds 0 to 1\); about .* each, from its operations$", said, re.M) == [
+        "gpt", "nextlat",
+    ]  # fmt: skip
+    assert "the true time may be three times shorter or longer" in said
+    monkeypatch.setattr(objective, "Backbone", None)
+    code, said, _ = printed("sweep", recipe(tmp_path, huge), *words, "--seconds", "0", "--out", tmp_path)
+    assert (code, said.count("not timed"), "no time is known" in said) == (0, 2, True)
 
 
 def test_a_sweep_that_includes_others_keeps_their_tables_apart(tmp_path: Path) -> None:

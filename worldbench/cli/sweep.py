@@ -37,11 +37,11 @@ def add_arguments(parser: Parser) -> None:
         "(needs worldbench[ray]); all its processor cores are used",
     )  # fmt: skip
     add("--seeds", type=int, nargs="+", metavar="N", help="other seeds than those of the recipe")
-    add("--dry-run", action="store_true", help="print the cells and how long they may take, and run nothing")
+    add("--dry-run", action="store_true", help="print the runs and how long they may take, and run nothing")
     add(
         "--seconds", type=float, default=2.0, metavar="N",
-        help="with --dry-run: how long to time the first training steps of each configuration that has no finished "
-        "run yet (default 2; 0: time nothing)",
+        help="with --dry-run: how long to time the first training steps of a configuration that has no finished run "
+        "yet (default 2; 0: time nothing)",
     )  # fmt: skip
     jobs.add_common(parser)
 
@@ -71,7 +71,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     recipe = load_sweep(shipped.find(Path(arguments.names[0]), "sweep"))
     out, display = arguments.out, Display(quiet=arguments.quiet)
-    cells = cells_of(jobs_of(recipe, arguments.plugin, arguments.options, seeds), out, display)
+    jobs_ = jobs_of(recipe, arguments.plugin, arguments.options, seeds)
+    cells = cells_of(jobs_, out, display, count_parts=not arguments.dry_run)
     workers = workers or default_workers(cells)
     if arguments.dry_run:
         from worldbench.studies.sweep.estimate import show

@@ -23,14 +23,19 @@ def world_key(record: Head) -> str:
 
 
 def in_words(record: Result) -> str:
-    """The world of a result in words, at most LONGEST characters. The words come from the class of the world, or from
-    the identity if the world is of a plugin that is not loaded."""
+    """The world of a result in words, as `words_of` has it."""
+    return words_of(record.world_name, record.world, record.card)
+
+
+def words_of(name: str, identity: dict[str, Any], card: dict[str, Any]) -> str:
+    """A world in words, at most LONGEST characters: "taxi, Greenwich Village, 43 intersections". The words come from
+    the class of the world, or from the identity if the world is of a plugin that is not loaded."""
     try:
-        kind: type[World] = worlds[record.world_name].load()
+        kind: type[World] = worlds[name].load()
     except InputError:
         kind = World
-    facts = kind.in_words(record.world, record.card)
-    return visible(f"{record.world_name}, {facts}" if facts else record.world_name, LONGEST)
+    facts = kind.in_words(identity, card)
+    return visible(f"{name}, {facts}" if facts else name, LONGEST)
 
 
 def distinct_words(records: Sequence[Result]) -> list[str]:

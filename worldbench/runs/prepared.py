@@ -77,11 +77,12 @@ def _prepared_again(job: Job, reading: str | None) -> Prepared:
     return prepare(job, Display(quiet=True), reading)
 
 
-def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
+def prepare(job: Job, display: Display, reading: str | None = None, *, count_parts: bool = True) -> Prepared:
     """Decides automatic options (and announces them), loads the world, and computes the identities.
 
     reading: another model that is scored with the weights of the job's model. Raises InputError if that model cannot
-    use them.
+    use them. count_parts: False: do not build a network to decide an automatic `train.accumulate`, which stays 0; the
+    training identity is then that of no run.
     """
     from worldbench.training.arithmetic import set_up
 
@@ -92,7 +93,7 @@ def prepare(job: Job, display: Display, reading: str | None = None) -> Prepared:
         _require_reading(job, reading)
     if job.trained:
         refuse_impossible(models[reading or job.model].load(), world)
-    return identify(in_parts(job, world, display), world, reading)
+    return identify(in_parts(job, world, display) if count_parts else job, world, reading)
 
 
 def load_world(job: Job, display: Display) -> tuple[Job, World]:
@@ -107,15 +108,15 @@ def load_world(job: Job, display: Display) -> tuple[Job, World]:
     return job, cls(env)
 
 
-def prepare_beside(first: Prepared, job: Job, display: Display) -> Prepared:
-    """Another job in a world that is already loaded, with the settled options of that world. Raises InputError as
-    `prepare` does."""
+def prepare_beside(first: Prepared, job: Job, display: Display, *, count_parts: bool = True) -> Prepared:
+    """Another job in a world that is already loaded, with the settled options of that world. count_parts: as for
+    `prepare`. Raises InputError as `prepare` does."""
     env = first.job.groups.get("env")
     settled = {f"env.{f.name}": getattr(env, f.name) for f in dataclasses.fields(env)} if env is not None else {}
     job = on_this_machine(job.changed(settled))
     if job.trained:
         refuse_impossible(models[job.model].load(), first.world)
-    return identify(in_parts(job, first.world, display), first.world)
+    return identify(in_parts(job, first.world, display) if count_parts else job, first.world)
 
 
 def on_this_machine(job: Job) -> Job:

@@ -18,7 +18,7 @@ from worldbench.core.text import counted
 from worldbench.records.bench import Memory
 from worldbench.records.forecast import Forecast, Measured
 from worldbench.runs.display import Display, print_notes
-from worldbench.runs.prepared import prepare
+from worldbench.runs.prepared import Prepared, prepare
 from worldbench.runs.weights import build
 from worldbench.settings.job import Job
 
@@ -36,6 +36,13 @@ def forecast(job: Job, seconds: float, display: Display) -> Forecast:
 
     Raises InputError for a model that is not trained, and whatever training raises.
     """
+    if not job.trained:
+        raise InputError(f"{job.model} is not trained, so it needs no time for training")
+    return forecast_prepared(prepare(job, display), seconds, display)
+
+
+def forecast_prepared(prepared: Prepared, seconds: float, display: Display) -> Forecast:
+    """`forecast` of a job that is trained and whose world is loaded."""
     import torch
 
     from worldbench.studies.bench.operations import count_operations
@@ -43,9 +50,6 @@ def forecast(job: Job, seconds: float, display: Display) -> Forecast:
     from worldbench.training.environment import environment, processor
     from worldbench.training.trainer import Trainer
 
-    if not job.trained:
-        raise InputError(f"{job.model} is not trained, so it needs no time for training")
-    prepared = prepare(job, display)
     job, config = prepared.job, prepared.job.groups["train"]
     with tempfile.TemporaryDirectory(prefix="worldbench-forecast-") as folder:
         objective = build(prepared)
@@ -149,7 +153,7 @@ def show(record: Forecast) -> None:
 
 def duration(seconds: float) -> str:
     """Seconds in words, in the unit that fits."""
-    for unit, size in (("days", 86_400), ("hours", 3600), ("minutes", 60)):
+    for unit, size in (("years", 365 * 86_400), ("days", 86_400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
+            return f"{seconds / size:,.1f} {unit}"
     return f"{seconds:.1f} seconds"

@@ -14,7 +14,13 @@ from typing import Any
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import (
+    FlopCounterMode,
+    flop_registry,
+    sdpa_backward_flop_count,
+    sdpa_flop_count,
+    shape_wrapper,
+)
 
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.objective import Objective
@@ -78,6 +84,23 @@ class _Largest(TorchDispatchMode):
         for x in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(x, torch.Tensor):
                 self.elements = max(self.elements, x.untyped_storage().nbytes() // x.element_size())
+        return out
+
+
+class CountedOperators(TorchDispatchMode):
+    """Counts the operations of the operators that are dispatched inside it, as `count_operations` does. Much faster
+    than torch's counter, because it neither follows modules nor takes operators apart. It serves tensors without
+    numbers too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+        self._of = {**flop_registry, **{k: shape_wrapper(count) for k, count in _unknown_to_torch().items()}}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if (count := self._of.get(func._overloadpacket)) is not None:
+            self.total += int(count(*args, **(kwargs or {}), out_val=out))
         return out
 
 

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from worldbench.core.errors import InputError
+from worldbench.core.files import clean
 from worldbench.records.finding import result_path
+from worldbench.runs.config_file import saved_config
 from worldbench.runs.display import Display
 from worldbench.runs.one_run import nothing_left
-from worldbench.runs.prepared import Prepared, prepare, prepare_beside
+from worldbench.runs.prepared import Prepared, identify, prepare, prepare_beside
 from worldbench.runs.references import references
 from worldbench.settings.sweep_jobs import SweepJob
 
@@ -19,7 +21,8 @@ from worldbench.settings.sweep_jobs import SweepJob
 class SweepCell:
     """One run of a sweep. name: unique in the sweep. after: the cell that trains the weights, where this cell scores
     them under another evaluation. reference: a run that a metric names as floor or ceiling, and no grid. parts: the
-    files of the sweep whose tables show it."""
+    files of the sweep whose tables show it. undecided: in a plan that is only printed, the job with its automatic
+    `train.accumulate`; None elsewhere."""
 
     name: str
     prepared: Prepared
@@ -27,6 +30,7 @@ class SweepCell:
     after: str | None = None
     reference: bool = False
     parts: set[str] = field(default_factory=set)
+    undecided: Prepared | None = None
 
     @property
     def folder(self) -> Path:
@@ -41,10 +45,12 @@ class SweepCell:
         return nothing_left(self.prepared, self.folder)
 
 
-def cells_of(jobs: Iterable[SweepJob], out: Path, display: Display) -> list[SweepCell]:
+def cells_of(jobs: Iterable[SweepJob], out: Path, display: Display, *, count_parts: bool = True) -> list[SweepCell]:
     """The cells of jobs, in their order; the references of a job come before the first job that names them. Jobs with
     the same identities are one cell. Each world is loaded once.
 
+    count_parts: False: build no network to decide an automatic `train.accumulate`. Such a cell has the number of the
+    run folder that holds its training otherwise, and 0 if there is none. This is for a plan that is only printed.
     Raises InputError for a job that cannot be run, before anything is run.
     """
     loaded: dict[str, Prepared] = {}
@@ -52,12 +58,14 @@ def cells_of(jobs: Iterable[SweepJob], out: Path, display: Display) -> list[Swee
     first_in: dict[str, str] = {}
     said: set[str] = set()
 
-    def add(prepared: Prepared, reference: bool, part: str) -> None:
+    def add(prepared: Prepared, reference: bool, part: str, undecided: Prepared | None = None) -> None:
         folder, key = prepared.folder(out).name, prepared.identity.file_key
         known = cells.get((folder, key))
         if known is None:
             name = folder if folder not in first_in else f"{folder} {key}"
-            known = cells[folder, key] = SweepCell(name, prepared, out, first_in.get(folder), reference)
+            known = cells[folder, key] = SweepCell(
+                name, prepared, out, first_in.get(folder), reference, undecided=undecided
+            )
             first_in.setdefault(folder, name)
         known.parts.add(part)
 
@@ -66,9 +74,9 @@ def cells_of(jobs: Iterable[SweepJob], out: Path, display: Display) -> list[Swee
         where = repr((job.world, job.groups.get("env"), sorted(plugin.sha256 for plugin in job.plugins)))
         try:
             if where in loaded:
-                prepared = prepare_beside(loaded[where], job, display)
+                prepared = prepare_beside(loaded[where], job, display, count_parts=count_parts)
             else:
-                loaded[where] = prepared = prepare(job, display)
+                loaded[where] = prepared = prepare(job, display, count_parts=count_parts)
         except InputError as error:
             raise InputError(f"the sweep cannot run {job.model} in {job.world}: {error}") from error
         beside = references(prepared)
@@ -78,5 +86,28 @@ def cells_of(jobs: Iterable[SweepJob], out: Path, display: Display) -> list[Swee
                 display.say(line)
         for run in beside.runs.values():
             add(run, True, one.part)
-        add(prepared, False, one.part)
+        if count_parts:
+            add(prepared, False, one.part)
+        else:
+            add(_in_parts_as_there(prepared, out), False, one.part, prepared)
     return list(cells.values())
+
+
+def _in_parts_as_there(prepared: Prepared, out: Path) -> Prepared:
+    """A prepared job whose number of parts was not decided, with the number of the run folder below `out` that holds
+    its training. As it is, if there is no such folder."""
+    job = prepared.job
+    if not job.trained or job.groups["train"].accumulate:
+        return prepared
+    content = clean(prepared.content)
+    for folder in sorted(out.glob(f"{job.world}-{job.model}-{job.preset}-s{job.seed}-*")):
+        try:
+            there = saved_config(folder).training or {}
+        except InputError:
+            continue
+        train = there.get("train")
+        if not isinstance(train, dict) or not isinstance(parts := train.get("accumulate"), int):
+            continue
+        if content == {**there, "train": {**train, "accumulate": 0}}:
+            return identify(job.replace("train", accumulate=parts), prepared.world)
+    return prepared
