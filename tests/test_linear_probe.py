@@ -15,6 +15,7 @@ from worldbench.metrics.linear_probe import (
     fourier_features,
     left_out,
     r_squared,
+    sum_by_class,
     top_components,
 )
 
@@ -149,3 +150,14 @@ def test_top_components_are_the_principal_ones() -> None:
     found = top_components(x, 2)
     _, _, v = np.linalg.svd(x - x.mean(0), full_matrices=False)
     assert np.abs(found.T @ v[:2].T).round(6).tolist() == np.eye(2).tolist()
+
+
+@given(st.integers(0, 20))
+def test_sums_by_class_have_every_bit_of_a_sum_row_by_row(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    m, classes = int(rng.integers(0, 200)), int(rng.integers(1, 9))
+    x = rng.normal(size=(m, 5)) * 10.0 ** rng.integers(-8, 8, (m, 1))
+    label = rng.integers(0, classes, m)
+    one_by_one = np.zeros((classes, 5))
+    np.add.at(one_by_one, label, x)
+    assert np.array_equal(sum_by_class(x, label, classes), one_by_one)
