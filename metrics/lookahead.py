@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any, ClassVar
 
 import numpy as np
 
 from worldbench.core.abilities import HasDistance, HasLaw
+from worldbench.core.files import identity_hash
 from worldbench.core.metric import Damage, Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import ARRIVED, OPEN, Automaton, World
@@ -19,13 +19,15 @@ WITHIN = (1, 5, 10, 50)
 LEAST = 0.1
 """Where a smaller share of the greedy rides of the exact law is shortest, the metric does not apply."""
 PROMPTS = 200
-_shares: weakref.WeakKeyDictionary[World, float | None] = weakref.WeakKeyDictionary()
+_shares: dict[tuple[type[World], str], float | None] = {}
+"""What `share_of_the_law` found, by the identity of the world: runs of one world do not draw its prompts again."""
 
 
 def share_of_the_law(world: Automaton) -> float | None:
     """The share of 200 held-out prompts for which the ride that always takes the likeliest token of the exact law is a
     shortest one. None: the world does not define the law."""
-    if world not in _shares:
+    which = type(world), identity_hash(world.identity())
+    if which not in _shares:
         share = None
         if isinstance(world, HasLaw) and isinstance(world, HasDistance):
             prompts, lengths = world.prompts(0, PROMPTS)
@@ -38,8 +40,8 @@ def share_of_the_law(world: Automaton) -> float | None:
                 moves += (world.outcome(states) == OPEN) & ~world.vocabulary.closes(token)
                 states = world.step(states, token)
             share = float(((world.outcome(states) == ARRIVED) & (moves == hops)).mean())
-        _shares[world] = share
-    return _shares[world]
+        _shares[which] = share
+    return _shares[which]
 
 
 class Lookahead(Metric):

@@ -8,6 +8,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when torch loads, so before any test
 os.environ["GOMP_SPINCOUNT"] = "0"
 os.environ["MPLBACKEND"] = "Agg"
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,6 +80,18 @@ def _pictures() -> Iterator[None]:
         patch.setattr(
             style, "picture", lambda figure, kind, **more: (real if _draws else no_picture)(figure, kind, **more)
         )
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting() -> Iterator[None]:
+    """Nobody cuts the power of tests, and git is asked for the commit once. (test_writing.py holds when files are
+    flushed; other processes flush theirs.)"""
+    from worldbench.training import environment
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        patch.setattr(environment, "commit", functools.cache(environment.commit))
         yield
 
 

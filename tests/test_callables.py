@@ -277,7 +277,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(value=ANYTHING)
 def test_whatever_is_returned_is_read_or_refused(value: Any) -> None:
     """In one sentence, whatever it is; what is read are finite numbers of the right shape."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-import resource
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import tiny_runs
 from command_lines import FEW, SHORT, TINY, refused, tell
 from sample_records import result_of
+from test_writing import limited
 
 from worldbench.cli.main import main
 from worldbench.records.bounds import bounds_beside
@@ -19,9 +19,12 @@ from worldbench.records.reading import read
 from worldbench.records.runs import Result
 from worldbench.records.upgrades import VERSION
 
+ASKED = ("valid_trajectories", "detours", "effective_rank", "map_reconstruction")
+"""Metrics with sampled rides, several primary scores, hidden states and a map. (Every metric: test_every_model.)"""
+
 
 def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    out = ["--out", str(tmp_path / "runs")]
+    out = ["--out", str(tmp_path / "runs"), "--eval.metrics", *ASKED]
     for seed in "01":
         assert main(["run", "taxi", "--model", "nextlat", "--seed", seed, *TINY, *SHORT, *out]) == 0
     printed = capsys.readouterr().out
@@ -119,21 +122,6 @@ def test_score_a_function_of_ones_own(
     assert "not a function" in refused(capsys, "score", "taxi", "--callable", "mine:answer", *tiny)
 
 
-def in_process(tmp_path: Path, *argv: str, limit: int | None = None) -> subprocess.CompletedProcess[str]:
-    def small_files() -> None:
-        if limit is not None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
-    return subprocess.run(
-        [sys.executable, "-m", "worldbench", *argv],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        preexec_fn=small_files,
-        check=False,
-    )
-
-
 def test_folders_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert "choose another with --out" in refused(capsys, "run", "taxi", *TINY, *SHORT, "--out", str(tmp_path / "file"))
@@ -142,15 +130,16 @@ def test_folders_that_cannot_be_written(capsys: pytest.CaptureFixture[str], tmp_
 
 def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
     """Writes fail beyond 3,000 bytes a file: one sentence, exit code 1; with room again, the same command finishes."""
-    argv = ["run", "taxi", *FEW, *SHORT]
-    failed = in_process(tmp_path, *argv, limit=3000)
-    assert failed.returncode == 1, failed.stderr
-    assert "Traceback" not in failed.stderr
-    assert "run the same command again" in failed.stderr.splitlines()[-1]
+    argv = ["run", "taxi", *FEW, *SHORT, "--out", str(tmp_path)]
+    with limited(3000):
+        code, message = tiny_runs.call(*argv)
+    assert code == 1, message
+    assert "Traceback" not in message
+    assert "run the same command again" in message.splitlines()[-1]
     assert not list(tmp_path.rglob("*.part"))
     assert not list(tmp_path.rglob("taxi-gpt*/result-*.json"))
-    done = in_process(tmp_path, *argv)
-    assert done.returncode == 0, done.stderr
+    code, message = tiny_runs.call(*argv)
+    assert code == 0, message
     assert list(tmp_path.rglob("taxi-gpt*/result-*.json"))
 
 
@@ -202,7 +191,7 @@ def test_auto_without_a_network_is_announced_and_named(
     from worldbench.envs.taxi.regions import VILLAGE
 
     monkeypatch.setattr("worldbench.envs.taxi.download.fetch_soon", lambda: "there is no network")
-    short = ["--eval.trials", "5", "--eval.documents", "5", "--eval.reconstruction_rides", "5", "--out", str(tmp_path)]
+    short = ["--eval.trials", "5", "--eval.documents", "5", "--eval.metrics", "next_token", "--out", str(tmp_path)]
     assert main(["run", "taxi", "--model", "oracle", *short]) == 0
     message = capsys.readouterr().err
     assert "map: manhattan-plan" in message

@@ -54,8 +54,14 @@ def compiled_and_eager(folder: Path, model: str, **options: object) -> tuple[Tra
     return fast, eager
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("model", [m for m in TRAINED if m not in NOTHING])
+READ = [
+    *((model, "fp32") for model in TRAINED if model not in NOTHING),
+    ("gpt", "bf16"),
+    *(pytest.param(m, "bf16", marks=pytest.mark.slow) for m in TRAINED if m not in (*NOTHING, "gpt")),
+]
+
+
+@pytest.mark.parametrize(("model", "precision"), READ)
 def test_the_compiler_can_read_every_part(
     model: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

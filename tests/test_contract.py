@@ -133,7 +133,11 @@ def test_every_reference_is_scored_by_every_metric_or_reports_why_not(toy: str) 
                 assert metric.measure(Evaluation(world, model, SMALL)).scores
 
 
-@pytest.mark.parametrize("toy", TOYS)
+SLOW = ("sums-4-shared-1",)
+"""Toys that differ from another one in the number of letters and in what the labels share."""
+
+
+@pytest.mark.parametrize("toy", [pytest.param(t, marks=pytest.mark.slow) if t in SLOW else t for t in TOYS])
 def test_check_goes_through(toy: str) -> None:
     settings = eval_config(**{name: getattr(SMALL, name) for name in small_values(eval_config_type())})
     record = check(

@@ -134,6 +134,5 @@ def test_the_metrics_that_are_named_are_scored() -> None:
 
 @pytest.mark.parametrize("metric", metrics.names())
 def test_every_metric_applies_somewhere_and_reports_the_same_twice(metric: str) -> None:
-    answers = [usual(metric, k) for k in range(len(asked()))]
-    place = next(k for k, text in enumerate(answers) if text)
-    assert answer(metric, place, BASE_EVAL) == answers[place]
+    place, first = next((k, text) for k in range(len(asked())) if (text := usual(metric, k)))
+    assert answer(metric, place, BASE_EVAL) == first

@@ -24,11 +24,17 @@ ELSEWHERE = ("gpt", "nextlat")
 CASES = [("hmm", e.name) for e in models if e.trained and e.name not in ELSEWHERE] + [("taxi", "bst"), ("taxi", "lstm")]
 
 
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for all runs, so that each reference is scored once."""
+    return tmp_path_factory.mktemp("runs")
+
+
 @pytest.mark.parametrize(("world", "model"), CASES)
-def test_a_run_from_end_to_end(world: str, model: str, tmp_path: Path) -> None:
+def test_a_run_from_end_to_end(world: str, model: str, out: Path) -> None:
     words = ["run", world, "--model", model, "--preset", "small", *WORLDS[world], *TINY]
-    assert main([*words, "--out", str(tmp_path), "--quiet"]) == 0
-    record = result_of(next(tmp_path.glob(f"{world}-{model}-*")))
+    assert main([*words, "--out", str(out), "--quiet"]) == 0
+    record = result_of(next(out.glob(f"{world}-{model}-*")))
     assert record.scores.keys() | record.not_applicable.keys() == set(metrics.names())
     hidden = {"state_probe", "transition_consistency", "effective_rank", "belief_probe", "state_swap"}
     absent = {name: reason for name, reason in record.not_applicable.items() if name in hidden}

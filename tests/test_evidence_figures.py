@@ -34,8 +34,6 @@ from worldbench.metrics import effective_rank, excess_loss
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.runs.scoring import score
 
-pytestmark = pytest.mark.pictures
-
 SETTINGS = eval_config(
     metrics=("belief_probe", "excess_loss", "effective_rank"), probe_documents=150, documents=60, rank_tokens=200
 )
@@ -47,29 +45,39 @@ def table(path: Path) -> dict[str, np.ndarray]:
     return {name: np.array([float(r[name]) if r[name] else np.nan for r in rows]) for name in rows[0]}
 
 
-@pytest.fixture(scope="module", params=["mess3", "rrxor", "coin", "bloch_walk"])
+WITH_PICTURES = ("mess3", "rrxor")
+"""Beliefs in the simplex, and in the plane of their components."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        *(pytest.param(name, marks=pytest.mark.pictures) for name in WITH_PICTURES),
+        *("coin", "bloch_walk"),
+    ],
+)
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a scored model, with its figures."""
     world = HMM(HMMConfig(process=request.param, length=8))
     folder = tmp_path_factory.mktemp(request.param)
     (folder / "process").write_text(request.param)
     scored = score(world, make_untrained(world, GPTConfig(layers=1, heads=1, width=16)), SETTINGS, folder / "evidence")
     assert set(scored.not_applicable) == ({"belief_probe"} if request.param == "coin" else set())
+    draw_run(folder)
     return folder
 
 
 def test_a_run_has_its_figures_and_they_are_the_same_again(run: Path) -> None:
-    paths = draw_run(run)
-    stems = {p.name for p in paths}
+    first = {p: p.read_bytes() for p in (run / "figures").iterdir()}
+    stems = {p.name for p in first}
     expected = ["position-loss", "spectra"] + (
         ["beliefs", "belief-distances"] if (run / "evidence/belief_probe.npz").exists() else []
     )
     assert stems == {f"{stem}.{kind}" for stem in expected for kind in ("png", "svg", "csv")}
-    first = {p: p.read_bytes() for p in paths}
     assert {p: p.read_bytes() for p in draw_run(run)} == first
 
 
 def test_spectra_and_losses_are_those_of_the_evidence(run: Path) -> None:
-    draw_run(run)
     with np.load(run / "evidence/effective_rank.npz") as arrays:
         s = arrays["singular_values"]
         assert table(run / "figures/spectra.csv")["singular_values"] == pytest.approx(s / s.sum())
@@ -160,6 +168,7 @@ def test_distances_are_those_of_the_evidence(tmp_path: Path) -> None:
     assert "distance_law" not in drawn
 
 
+@pytest.mark.pictures
 def test_arrival_is_drawn_with_distances_and_without(tmp_path: Path) -> None:
     plain = {"arrived": np.array([0, 3, 4]), "distance": np.array([1, 1, 2]), "rides": np.array([4])}
     np.savez(tmp_path / "plain.npz", **plain)

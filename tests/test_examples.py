@@ -19,14 +19,16 @@ from worldbench.metrics.evaluation import truth
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 TINY = [
     *("--train.steps", "60", "--train.batch", "32", "--train.curve_documents", "20", "--model.layers", "1"),
-    *("--model.width", "32", *SMALL_EVAL, "--eval.documents", "40"),
+    *("--model.width", "32", *SMALL_EVAL),
 ]
+MORE = ["--eval.documents", "40"]
+TINY += MORE
 
 
 def test_ring_world(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     plugin = ["--plugin", str(EXAMPLES / "ring.py"), "--out", str(tmp_path)]
     assert main(["run", "ring", "--model", "nextlat", *plugin, *TINY, "--env.size", "8"]) == 0
-    assert main(["run", "ring", "--model", "oracle", *plugin, *SMALL_EVAL, "--env.size", "8"]) == 0
+    assert main(["run", "ring", "--model", "oracle", *plugin, *SMALL_EVAL, *MORE, "--env.size", "8"]) == 0
     result = result_of(next(tmp_path.glob("ring-nextlat-*")))
     assert result.world["size"] == 8
     folder = next(tmp_path.glob("ring-nextlat-*"))
@@ -89,7 +91,8 @@ def test_a_world_without_a_law(tmp_path: Path) -> None:
 
 def test_a_function_scored(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLES)
-    options = ["--env.map", "city:40", "--env.region", "all", *SMALL_EVAL]
+    asked = ["--eval.metrics", "next_token", "valid_trajectories"]  # all metrics: test_cli_runs
+    options = ["--env.map", "city:40", "--env.region", "all", *SMALL_EVAL, *asked]
     assert main(["score", "taxi", "--callable", "my_model:logits", *options, "--out", str(tmp_path)]) == 0, (
         capsys.readouterr().err
     )

@@ -94,11 +94,18 @@ VERBS: dict[str, Verb] = {
 }
 
 
-@pytest.mark.parametrize("form", ["table", "markdown", "csv", "json"])
+FORMS = ("table", "markdown", "csv", "json")
+
+
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("verb", VERBS)
-def test_boards(verb: str, form: str, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_boards(verb: str, form: str, every: int, runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each text in a third of the places, by turns; in every place in slow tests."""
     shown = 0
-    for name, text in STRINGS.items():
+    turn = (list(VERBS).index(verb) + FORMS.index(form)) % every
+    strings = dict(list(STRINGS.items())[turn::every])
+    for name, text in strings.items():
         code = main(VERBS[verb](runs[name], text, form))
         out, message = capsys.readouterr()
         assert code in (0, 2), (name, message)
@@ -111,7 +118,7 @@ def test_boards(verb: str, form: str, runs: dict[str, Path], capsys: pytest.Capt
         else:
             {"table": check_table, "csv": check_csv, "json": check_json}[form](out)
         assert out.strip()
-    assert shown >= 0.9 * len(STRINGS)
+    assert shown >= 0.9 * len(strings)
 
 
 def check_markdown_tables(text: str) -> None:
@@ -132,23 +139,29 @@ def harmless_sentence(message: str, code: int) -> None:
         assert message.startswith("worldbench: ")
 
 
-@pytest.mark.parametrize("columns", [None, 40, 80])
+WIDTHS = (None, 40, 80)
+
+
+@pytest.mark.parametrize("widths", [WIDTHS, *(pytest.param((w,), marks=pytest.mark.slow) for w in WIDTHS)])
 def test_a_result_a_trace_and_a_list(
-    columns: int | None,
+    widths: tuple[int | None, ...],
     runs: dict[str, Path],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
+    """Each text at one width of the terminal, by turns; at every width in slow tests."""
     from worldbench.core.errors import InputError
     from worldbench.runs.printing import print_result
     from worldbench.runs.trace import show
 
-    if columns is not None:
-        monkeypatch.setenv("COLUMNS", str(columns))
     trace = json.loads(TRACE.read_text(encoding="utf-8"))
     shown = 0
-    for name, text in STRINGS.items():
+    for turn, (name, text) in enumerate(STRINGS.items()):
+        if (columns := widths[turn % len(widths)]) is None:
+            monkeypatch.delenv("COLUMNS", raising=False)
+        else:
+            monkeypatch.setenv("COLUMNS", str(columns))
         changed = {**trace, "model": {**trace["model"], "name": text}, "preset": text, "trace_command": text}
         changed["trace"] = [
             {

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
 import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import tiny_runs
 from hostile import acting
 
 from worldbench.cli import ls
@@ -126,17 +124,18 @@ models.add("quitter", "ends early", Quitter, trained=False)
 @pytest.mark.parametrize(
     ("body", "code", "said"), [("sys.exit(0)", 1, "sys.exit(0)"), ("raise KeyError('x')", 70, "KeyError")]
 )
-def test_a_plugin_that_ends_early_is_no_success(body: str, code: int, said: str, tmp_path: Path) -> None:
+def test_a_plugin_that_ends_early_is_no_success(
+    body: str, code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "quitter.py").write_text(PLUGIN.format(body=body))
-    argv = [sys.executable, "-m", "worldbench", "run", "hmm", "--model", "quitter", "--plugin", "quitter.py"]
-    argv += ["--eval.trials", "5", "--eval.documents", "20", "--eval.metrics", "next_token"]
-    done = subprocess.run(
-        argv, cwd=tmp_path, capture_output=True, text=True, check=False, env={**os.environ, "TMPDIR": str(tmp_path)}
-    )
-    assert done.returncode == code, done.stderr
-    last = done.stderr.splitlines()[-1]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    few = ["--eval.trials", "5", "--eval.documents", "20", "--eval.metrics", "next_token"]
+    got, message = tiny_runs.call("run", "hmm", "--model", "quitter", "--plugin", "quitter.py", *few)
+    assert got == code, message
+    last = message.splitlines()[-1]
     assert said in last
     assert "quitter.py:8" in last
     assert list(tmp_path.glob("worldbench-*.txt"))
     assert not list(tmp_path.glob("runs/*quitter*/result-*.json"))
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in message

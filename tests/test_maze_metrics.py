@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_runs import SIZES
 
 from worldbench.baselines.batch import pack
 from worldbench.baselines.corrupted import Corrupted
@@ -60,14 +61,13 @@ def ragged() -> SolveWorld:
 def models(world: SolveWorld) -> list[SequenceModel]:
     from worldbench.baselines.gpt import GPTConfig
 
+    return [Oracle(world), *others(world), make_untrained(world, GPTConfig(layers=1, heads=1, width=16), 0)]
+
+
+def others(world: SolveWorld) -> list[SequenceModel]:
+    """Models that test_registered_worlds does not score."""
     damaged = Corrupted(world, CorruptedConfig(deleted=1, added=1, rewired=1, noise=0.3), 2)
-    return [
-        Oracle(world),
-        RandomLegal(world),
-        damaged,
-        NGram(world),
-        make_untrained(world, GPTConfig(layers=1, heads=1, width=16), 0),
-    ]
+    return [RandomLegal(world), damaged, NGram(world)]
 
 
 # Prompts of many lengths
@@ -106,8 +106,8 @@ def test_only_paths_are_scored_in_training(ragged: SolveWorld) -> None:
 
 
 def test_every_metric_applies_or_says_why(ragged: SolveWorld, tmp_path: Path) -> None:
-    for model in models(ragged):
-        record = score(ragged, model, SMALL, tmp_path)
+    for model in others(ragged):
+        record = score(ragged, model, eval_config(**SIZES), tmp_path)
         assert set(record.scores) | set(record.not_applicable) == set(metrics.names())
         assert {
             "solved_paths",
@@ -267,8 +267,7 @@ def test_minimal_pairs_of_a_model_that_reads_one_maze_for_another(world: SolveWo
 # The gallery
 
 
-@pytest.mark.pictures
-@pytest.mark.parametrize("rewired", [0, 2])
+@pytest.mark.parametrize("rewired", [0, pytest.param(2, marks=pytest.mark.pictures)])
 def test_gallery(rewired: int, world: SolveWorld, tmp_path: Path) -> None:
     report = (
         metrics["solved_paths"]

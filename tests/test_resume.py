@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_runs
 import torch
 from tiny_jobs import job
 
@@ -42,16 +43,18 @@ OPTIONS += ["--eval.trials", "20", "--eval.documents", "20", "--eval.rank_tokens
 OPTIONS += ["--eval.dynamics_documents", "20", "--eval.dynamics_steps", "20"]
 
 
-def start(out: Path, model: str = "nextlat") -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", "worldbench", "run", "taxi", "--model", model, *OPTIONS, "--out", str(out), "--quiet"]
+RUN = ["run", "taxi", "--model", "nextlat", *OPTIONS, "--quiet", "--out"]
+
+
+def start(out: Path) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "worldbench", *RUN, str(out)]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(out: Path) -> dict[str, bytes]:
-    """Run to the end; what must not depend on the interruptions."""
-    process = start(out)
-    _, message = process.communicate(timeout=120)
-    assert process.returncode == 0, message
+    """Run to the end, in this process; what must not depend on the interruptions."""
+    code, message = tiny_runs.call(*RUN, out)
+    assert code == 0, message
     folder = next(out.glob("taxi-nextlat-*"))
     kept = {
         str(p.relative_to(folder)): p.read_bytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -43,15 +44,27 @@ def world(request: pytest.FixtureRequest) -> World:
     )
 
 
+@functools.cache
+def is_open(world: World, row: tuple[int, ...]) -> bool:
+    """Can the document go on after these tokens?"""
+    documents = Documents(np.array([row]), np.array([len(row)]), np.array([world.prompt_length]))
+    return bool((world.outcome(world.after(documents)) == 0).all())
+
+
+@functools.cache
+def next_logs(model: SequenceModel, row: tuple[int, ...]) -> np.ndarray:
+    """Log probabilities of the next token."""
+    return log_softmax(model.logits(np.array([row])))[0, -1]
+
+
 def literal_log(world: World, model: SequenceModel, prefix: list[int], suffix: tuple[int, ...]) -> float:
     """Sum of log probabilities; -inf also beyond the document's end."""
     total = 0.0
     for k, x in enumerate(suffix):
-        row = prefix + list(suffix[:k])
-        documents = Documents(np.array([row]), np.array([len(row)]), np.array([world.prompt_length]))
-        if not (world.outcome(world.after(documents)) == 0).all():
+        row = (*prefix, *suffix[:k])
+        if not is_open(world, row):
             return -np.inf
-        total += float(log_softmax(model.logits(np.array([row])))[0, -1, x])
+        total += float(next_logs(model, row)[x])
     return total
 
 
@@ -65,9 +78,7 @@ def literal_errors(
             lp, lq = literal_log(world, oracle, p, x), literal_log(world, oracle, q, x)
             over = False
             for prefix, log in ((p, lp), (q, lq)):
-                row = [*prefix, *x]
-                documents = Documents(np.array([row]), np.array([len(row)]), np.array([world.prompt_length]))
-                over |= bool(np.isfinite(log) and (world.outcome(world.after(documents)) != 0).all())
+                over |= bool(np.isfinite(log) and not is_open(world, (*prefix, *x)))
             if (
                 (np.isfinite(lp) or np.isfinite(lq))
                 and (k == longest or over)

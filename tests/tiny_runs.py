@@ -44,7 +44,7 @@ TINY_WORLDS: dict[str, dict[str, Any]] = {
         "numbers": 3, "largest": 9, "least_target": 5, "most_target": 30, "largest_result": 40, "pauses": 2,
     },
     "group": {"group": "S3", "length": 4, "test_length": 7},
-    "othello": {"size": 4, "opening": 4},
+    "othello": {"size": 4, "opening": 5},
     "text": {"files": str(Path(sysconfig.get_path("stdlib"), "email", "*.py")), "window": 24},
     "path-star": {"arms": 2, "length": 4, "labels": 12},
 }  # fmt: skip

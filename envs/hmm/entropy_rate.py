@@ -16,6 +16,7 @@ Shape letters: S states, M beliefs.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,9 @@ MOST_SOLVED = 500
 """Most beliefs of a process for which the entropy rate is computed exactly."""
 MOST_SEARCHED = 1_000_000
 """Most work of the search for a finite set of beliefs, counted by `entropy_bounds.work`."""
+_RATES: dict[bytes, Rate] = {}
+"""The rates that are known, by `_numbers`. Bounds take up to a second, and every run of a process has a world of its
+own."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,21 @@ def entropy_rate(process: Dynamics, share: float = 1.0) -> Rate:
 
 def _rate_of_part(process: Dynamics, share: float) -> Rate:
     """The rate of a process that starts in its stationary distribution, and, if it has hidden states, in one closed
-    class of them. Every start then has the same rate."""
+    class of them. Every start then has the same rate. It is computed once for equal processes of this program."""
+    if (numbers := _numbers(process, share)) not in _RATES:
+        _RATES[numbers] = _found(process, share)
+    return _RATES[numbers]
+
+
+def _numbers(process: Dynamics, share: float) -> bytes:
+    """A hash of all that the rate depends on."""
+    digest = hashlib.blake2b(repr((process.transition.shape, share)).encode(), digest_size=16)
+    for part in (process.transition, process.phi, process.start):
+        digest.update(np.ascontiguousarray(part))
+    return digest.digest()
+
+
+def _found(process: Dynamics, share: float) -> Rate:
     if process.hidden_markov and bool(((process.transition > 0).sum(axis=2) <= 1).all()):
         exact = float(process.start @ entropy(process.law(np.eye(process.n_states))))  # unifilar: the state stays known
         return Rate(exact, exact)
