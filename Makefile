@@ -6,8 +6,9 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 DIST ?= dist
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input --quiet -c constraints.txt
-# One thread each: two OpenMP threads beside another busy process are many times slower than one.
-PYTEST := OMP_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# One thread each: two OpenMP threads beside another busy process are many times slower than one. Byte code is kept, also
+# where the shell says otherwise: both processes would compile every test file again.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 OUT ?= runs/gpu-$(shell date +%Y-%m-%d-%H%M%S)
 

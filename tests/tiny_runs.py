@@ -29,6 +29,7 @@ SETTINGS = [
 ]
 SIZES = {
     "trials": 20, "documents": 20, "structure_trials": 20, "shift_trials": 10, "suffixes": 5,
+    "arrival_prompts": 20, "arrival_rides": 4, "planning_prompts": 20, "planning_documents": 20,
     "pairs": 20, "suffix_limit": 64,
     "probe_documents": 40, "dynamics_documents": 20, "dynamics_steps": 20, "horizon": 5, "swap_pairs": 10,
     "ahead_documents": 20, "reconstruction_rides": 20, "reconstruction_orders": 2, "rank_tokens": 40,
