@@ -7,8 +7,9 @@ from tiny_runs import SMALL_EVAL
 
 from worldbench.cli.main import main
 
-TINY = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9", *SMALL_EVAL]
-FEW = [*TINY[: -len(SMALL_EVAL)], "--eval.metrics", "next_token", "effective_rank", "--eval.documents", "20"]
+RIDES = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"]
+TINY = [*RIDES, *SMALL_EVAL]
+FEW = [*RIDES, "--eval.metrics", "next_token", "effective_rank", "--eval.documents", "20"]
 """The same rides, scored by two metrics."""
 SHORT = [
     *("--train.steps", "4", "--train.batch", "8", "--train.threads", "1", "--train.curve_documents", "20"),

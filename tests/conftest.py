@@ -9,6 +9,7 @@ os.environ["GOMP_SPINCOUNT"] = "0"
 os.environ["MPLBACKEND"] = "Agg"
 
 import functools
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,16 @@ def _pictures() -> Iterator[None]:
         patch.setattr(
             style, "picture", lambda figure, kind, **more: (real if _draws else no_picture)(figure, kind, **more)
         )
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_byte_code() -> Iterator[None]:
+    """Tests write a module, import it, and write it again within one second; byte code would then be out of date. (Byte
+    code of the tests themselves is written before, when they are collected.)"""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        patch.setenv("PYTHONDONTWRITEBYTECODE", "1")
         yield
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import tiny_runs
-from command_lines import FEW, SHORT, TINY, refused, tell
+from command_lines import FEW, RIDES, SHORT, TINY, refused, tell
 from sample_records import result_of
 from test_writing import limited
+from tiny_runs import small_eval
 
 from worldbench.cli.main import main
 from worldbench.records.bounds import bounds_beside
@@ -24,9 +25,9 @@ ASKED = ("valid_trajectories", "detours", "effective_rank", "map_reconstruction"
 
 
 def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    out = ["--out", str(tmp_path / "runs"), "--eval.metrics", *ASKED]
+    options = [*RIDES, *SHORT, "--out", str(tmp_path / "runs"), *small_eval(*ASKED)]
     for seed in "01":
-        assert main(["run", "taxi", "--model", "nextlat", "--seed", seed, *TINY, *SHORT, *out]) == 0
+        assert main(["run", "taxi", "--model", "nextlat", "--seed", seed, *options]) == 0
     printed = capsys.readouterr().out
     assert "arrives_sampled" in printed
     folders = sorted((tmp_path / "runs").glob("taxi-nextlat-small-s0-*"))
@@ -46,7 +47,7 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
     for name in ("map.png", "map.svg", "map.csv", "learning.png", "learning.csv"):
         assert (folders[0] / "figures" / name).stat().st_size > 20
 
-    assert main(["run", "taxi", "--model", "nextlat", "--seed", "0", *TINY, *SHORT, *out]) == 0
+    assert main(["run", "taxi", "--model", "nextlat", "--seed", "0", *options]) == 0
     assert "done already" in capsys.readouterr().err
     assert result.read_bytes() == before
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sample_records import ceiling_of, result_of
-from tiny_runs import SMALL_EVAL
+from tiny_runs import SMALL_EVAL, small_eval
 
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
@@ -91,8 +91,8 @@ def test_a_world_without_a_law(tmp_path: Path) -> None:
 
 def test_a_function_scored(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLES)
-    asked = ["--eval.metrics", "next_token", "valid_trajectories"]  # all metrics: test_cli_runs
-    options = ["--env.map", "city:40", "--env.region", "all", *SMALL_EVAL, *asked]
+    asked = small_eval("next_token", "valid_trajectories")  # all metrics: test_cli_runs
+    options = ["--env.map", "city:40", "--env.region", "all", *asked]
     assert main(["score", "taxi", "--callable", "my_model:logits", *options, "--out", str(tmp_path)]) == 0, (
         capsys.readouterr().err
     )

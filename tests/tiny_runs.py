@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from worldbench.cli import main as cli
-from worldbench.core.registry import models, worlds
+from worldbench.core.eval_config import CommonOptions
+from worldbench.core.registry import metrics, models, worlds
 
 RUN = ["run", "hmm", "--model", "gpt", "--preset", "small"]
 OPTIONS = {
@@ -36,6 +37,16 @@ SIZES = {
 }  # fmt: skip
 SMALL_EVAL = [word for name, value in SIZES.items() for word in (f"--eval.{name}", str(value))]
 """Sizes with which every metric answers, in a small part of the time of the defaults."""
+
+
+def small_eval(*names: str) -> list[str]:
+    """Some metrics as words of a command line, with those of the small sizes that are options of theirs."""
+    options = [metrics[name].load_config() for name in names if metrics[name].config is not None]
+    taken = {f.name for config in (CommonOptions, *options) for f in dataclasses.fields(config)}
+    sizes = [word for name, value in SIZES.items() if name in taken for word in (f"--eval.{name}", str(value))]
+    return [*sizes, "--eval.metrics", *names]
+
+
 TINY_WORLDS: dict[str, dict[str, Any]] = {
     "taxi": {"map": "city:24", "region": "all", "min_moves": 2, "max_moves": 9},
     "hmm": {"process": "mess3", "length": 6},
