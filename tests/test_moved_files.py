@@ -26,6 +26,7 @@ TINY = [
     *("--model.width", "16"),
 ]
 TINY += ["--model.heads", "1", "--eval.metrics", "next_token", "--eval.documents", "10", "--quiet"]
+SMALL = ["--train.batch", "8", "--model.layers", "1", "--model.width", "16", "--model.heads", "1"]
 PROCESS = {"transition": [[[0.5, 0.1], [0.0, 0.3]], [[0.2, 0.2], [0.6, 0.1]]]}
 MAZES = "<ADJLIST_START> (0,0) <--> (0,1) ; (0,1) <--> (1,1) ; (1,1) <--> (1,0) ; <ADJLIST_END>"
 
@@ -139,7 +140,7 @@ def case(name: str, folder: Path) -> Path:
 def test_the_case_moved_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = case("moved-map", tmp_path)
     words = [
-        *("run", "taxi", "--preset", "small", "--train.steps", "4", "--train.curve_documents", "10"),
+        *("run", "taxi", "--preset", "small", "--train.steps", "4", "--train.curve_documents", "10", *SMALL),
         *("--env.map", str(here / "town.graphml")),
     ]
     words += [
@@ -160,7 +161,7 @@ def test_the_case_plugin_edited(tmp_path: Path, capsys: pytest.CaptureFixture[st
     file = here / "mine.py"
     words = [
         *("run", "taxi", "--model", "mine", "--plugin", str(file), "--preset", "small", "--train.steps", "10"),
-        *("--train.curve_documents", "20"),
+        *("--train.curve_documents", "20", *SMALL),
     ]
     words += [
         *("--env.map", "city:40", "--env.region", "all", "--eval.trials", "5", "--eval.documents", "20"),

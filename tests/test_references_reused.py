@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tiny_jobs import job
+from tiny_runs import small_eval
 
 from worldbench.cli.main import main
 from worldbench.runs import one_run
@@ -14,7 +15,7 @@ from worldbench.runs.prepared import prepare
 from worldbench.runs.references import references
 
 WORLD = ["--env.map", "city:24", "--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"]
-CELL = [*WORLD, "--eval.metrics", "arrival_calibration", "--eval.trials", "20"]
+CELL = [*WORLD, *small_eval("arrival_calibration")]
 
 
 def test_metrics_of_worlds_with_labels_add_no_reference_to_other_worlds() -> None:

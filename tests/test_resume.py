@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +46,30 @@ OPTIONS += ["--eval.dynamics_documents", "20", "--eval.dynamics_steps", "20"]
 RUN = ["run", "taxi", "--model", "nextlat", *OPTIONS, "--quiet", "--out"]
 
 
-def start(out: Path) -> subprocess.Popen[str]:
-    argv = [sys.executable, "-m", "worldbench", *RUN, str(out)]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+class Started:
+    """The run in a process of its own, forked, so that it need not load everything again."""
+
+    def __init__(self, out: Path) -> None:
+        fork = multiprocessing.get_context("fork")
+        self._said, theirs = fork.Pipe(duplex=False)
+        self.process = fork.Process(target=self._run, args=(out, theirs))
+        self.process.start()
+        theirs.close()
+
+    @staticmethod
+    def _run(out: Path, said: Connection) -> None:
+        code, message = tiny_runs.call(*RUN, out)
+        said.send(message)
+        os._exit(code)
+
+    def ended(self) -> tuple[int | None, str]:
+        """Its exit code, and what it said on standard error; "" if it was killed."""
+        try:
+            message = self._said.recv() if self._said.poll(60) else ""
+        except EOFError:
+            message = ""
+        self.process.join(60)
+        return self.process.exitcode, message
 
 
 def finish(out: Path) -> dict[str, bytes]:
@@ -73,15 +94,18 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 def disturb(out: Path, how: signal.Signals, moments: list[float]) -> None:
     """Start the run again and again, each time ended by a signal some seconds after its folder is there."""
     for moment in moments:
-        process = start(out)
+        started = Started(out)
         until = time.monotonic() + 60
         while (
-            not list(out.glob("taxi-nextlat-*/metrics.jsonl")) and time.monotonic() < until and process.poll() is None
+            not list(out.glob("taxi-nextlat-*/metrics.jsonl"))
+            and time.monotonic() < until
+            and started.process.is_alive()
         ):
             time.sleep(0.01)
         time.sleep(moment)
-        process.send_signal(how)
-        process.communicate(timeout=60)
+        if started.process.is_alive():
+            os.kill(started.process.pid, how)
+        started.ended()
 
 
 @pytest.mark.slow
@@ -91,14 +115,14 @@ def test_killed_again_and_again(tmp_path: Path, undisturbed: dict[str, bytes]) -
 
 
 def test_asked_to_stop(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    process = start(tmp_path)
+    started = Started(tmp_path)
     while not list(tmp_path.glob("taxi-nextlat-*/metrics.jsonl")):
         time.sleep(0.01)
     time.sleep(0.2)
-    process.terminate()
-    _, message = process.communicate(timeout=60)
-    assert process.returncode in (0, 130), message
-    if process.returncode == 130:  # else it was done before the signal came
+    started.process.terminate()
+    code, message = started.ended()
+    assert code in (0, 130), message
+    if code == 130:  # else it was done before the signal came
         assert message.count("\n") == 1
         assert "the same command goes on" in message
         assert list(tmp_path.glob("taxi-nextlat-*/checkpoint/state.safetensors"))
@@ -143,7 +167,8 @@ def test_n_plus_m_steps_are_n_save_load_m(model: str, stop: int, optimizer: str,
 def stop_and_go_on(
     tmp_path: Path, model: str, stop: int, more: dict[str, dict[str, object]], **changes: object
 ) -> None:
-    """Train 12 steps, and again with a stop after step `stop`; weights and log must have the same bits."""
+    """Train 12 steps (or `steps`), and again with a stop after step `stop`; weights and log must have the same
+    bits."""
     options = {"steps": 12, "row_tokens": 25, "log_every": 1, **changes}
     whole = trainer(tmp_path / "whole", model, more, **options)
     whole.train()
@@ -156,7 +181,7 @@ def stop_and_go_on(
         return real(step)
 
     first.step = stopping  # type: ignore[method-assign]
-    with pytest.raises(Interrupted, match=f"step {stop} of 12"):
+    with pytest.raises(Interrupted, match=f"step {stop} of {options['steps']}"):
         first.train()
     second = trainer(tmp_path / "parts", model, more, **options)
     second.train()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import Any
 
@@ -43,6 +44,11 @@ def models(world: TaxiWorld) -> list[SequenceModel]:
 
 
 def next_law(model: SequenceModel, prefix: list[int]) -> np.ndarray:
+    return _law(model, tuple(prefix))
+
+
+@functools.cache
+def _law(model: SequenceModel, prefix: tuple[int, ...]) -> np.ndarray:
     return probabilities(model.logits(np.array([prefix])))[0, -1]
 
 
