@@ -52,6 +52,11 @@ def _law(model: SequenceModel, prefix: tuple[int, ...]) -> np.ndarray:
     return probabilities(model.logits(np.array([prefix])))[0, -1]
 
 
+@functools.cache
+def exact(world: TaxiWorld) -> Oracle:
+    return Oracle(world)
+
+
 def word(d: Documents, i: int) -> list[int]:
     return d.tokens[i, : d.length[i]].tolist()
 
@@ -63,7 +68,7 @@ def literal_accepts(model: SequenceModel, prefix: list[int], suffix: list[int]) 
 def literal_truth(world: TaxiWorld, kind: str, prefix: list[int], suffix: list[int]) -> bool:
     g, first = world.graph(), world.first_place
     at, goal, moves = prefix[0] - first, prefix[1] - first, 0
-    oracle = Oracle(world)
+    oracle = exact(world)
     for k, x in enumerate(prefix[2:] + suffix):
         in_suffix = k >= len(prefix) - 2
         if x == world.vocabulary.end:
