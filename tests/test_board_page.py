@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
-FOLDERS = [RESULTS / "taxi-village" / "quick", RESULTS / "first-verdicts" / "group"]
+FOLDERS = [RESULTS / "village-plan", RESULTS / "first-verdicts" / "group"]
 SCRIPTS = {
     "script": "<script>window.owned = 1</script>",
     "end of script": "</script><script>window.owned = 1</script>",
@@ -46,7 +46,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of two folders of published results, one infinite score, and one file that cannot be read."""
     folder = tmp_path_factory.mktemp("board")
     record = json.loads(RUN.read_text(encoding="utf-8"))
-    record["seed"], record["config"]["train"]["steps"] = 0, 2999
+    record["seed"], record["config"]["train"]["steps"] = 0, 1199
     record["scores"]["excess_loss"]["scores"]["kl"]["value"] = "inf"
     put(folder / "result-infinite.json", record)
     (folder / "result-broken.json").write_text("{")
@@ -141,10 +141,10 @@ class TestInABrowser:
             "Tuning",
             "seed 4",
             "training identity",
-            "f3cf86df5cfeca70",
+            "a7164f738f1eb618",
         ):
             assert part in words
-        file = next((RESULTS / "taxi-village" / "quick").glob("taxi-nextlat-quick-s0*/result.json"))
+        file = next((RESULTS / "village-plan").glob("taxi-nextlat-small-s0*/result-*.json"))
         assert hashlib.sha256(file.read_bytes()).hexdigest() in words
         cell = row.locator("td[data-v]:not(.naming)").first.inner_text()
         assert re.search(r"^[\d.]+\n±[\d.]+\nn = 5 seeds", cell)

@@ -76,8 +76,7 @@ def one(tmp_path: Path, text: str) -> Passage:
     return passages(tmp_path / "page.md")[0]
 
 
-SMALL = "results/taxi-village/small-all"
-SAMPLED = "valid_trajectories.arrives_sampled"
+RUNS = "results/village-plan"
 
 
 @pytest.mark.parametrize(
@@ -86,10 +85,10 @@ SAMPLED = "valid_trajectories.arrives_sampled"
         ("NextLat drives better than GPT.", "no comment supports"),
         ("The rides of BST arrive less often.", "no comment supports"),
         ("- NextLat minus GPT is .05.", "no comment supports"),
-        (f"MTP beats GPT. <!-- worldbench compare nextlat gpt {SMALL}: m.x nextlat better -->", "no comparison of mtp"),
-        (f"GPT beats NextLat. <!-- worldbench compare nextlat gpt {SMALL}: m.x not separable -->", "every comparison"),
-        (f"GPT <!-- worldbench compare nextlat gpt {SMALL}: m.x gpt better --> is fast.\n\nMTP is worse.", None),
-        (f"NextLat is not better than GPT. <!-- worldbench compare nextlat gpt {SMALL}: m.x not separable -->", None),
+        (f"MTP beats GPT. <!-- worldbench compare nextlat gpt {RUNS}: m.x nextlat better -->", "no comparison of mtp"),
+        (f"GPT beats NextLat. <!-- worldbench compare nextlat gpt {RUNS}: m.x not separable -->", "every comparison"),
+        (f"GPT <!-- worldbench compare nextlat gpt {RUNS}: m.x gpt better --> is fast.\n\nMTP is worse.", None),
+        (f"NextLat is not better than GPT. <!-- worldbench compare nextlat gpt {RUNS}: m.x not separable -->", None),
         ("NextLat beats GPT. <!-- no compare: one seed, so no verdict -->", None),
         ("NextLat was trained for 4 steps. A better driver arrives.", None),
         ("```\nNextLat beats GPT.\n```", None),
@@ -101,7 +100,7 @@ def test_what_a_claim_needs(text: str, said: str | None, tmp_path: Path) -> None
 
 
 def test_a_sentence_after_the_comment_is_not_supported_by_it(tmp_path: Path) -> None:
-    text = f"GPT is better. <!-- worldbench compare nextlat gpt {SMALL}: m.x gpt better --> NextLat is worse."
+    text = f"GPT is better. <!-- worldbench compare nextlat gpt {RUNS}: m.x gpt better --> NextLat is worse."
     (tmp_path / "page.md").write_text(text)
     first, second = passages(tmp_path / "page.md")
     assert first.unsupported() == []
@@ -118,12 +117,13 @@ def test_comments_that_state_nothing_are_refused(comment: str, tmp_path: Path) -
 
 def test_a_false_statement_is_found(tmp_path: Path, rows: Verdicts) -> None:
     stated = (
-        f"{SAMPLED} A better; state_probe.node A better; scarce excess_loss.kl A better; stream excess_loss.kl B better"
+        "split_merge.split_strict A better; state_probe.node A better; stream state_probe.node A better; "
+        "scarce excess_loss.kl B better"
     )
-    (passage,) = {one(tmp_path, f"<!-- worldbench compare 'nextlat|mtp' gpt {SMALL}: {stated} -->")}
+    (passage,) = {one(tmp_path, f"<!-- worldbench compare 'nextlat|mtp' gpt {RUNS}: {stated} -->")}
     nextlat, mtp = passage.supports
     assert wrong(nextlat, rows(nextlat.words)) == [
-        f"nextlat gpt {SMALL} says scarce {SAMPLED}: not separable, not nextlat better",
-        f"nextlat gpt {SMALL} has no stream excess_loss.kl",
+        f"nextlat gpt {RUNS} says stream split_merge.split_strict: not separable, not nextlat better",
+        f"nextlat gpt {RUNS} has no scarce excess_loss.kl",
     ]
-    assert wrong(mtp, rows(mtp.words)) == [f"mtp gpt {SMALL} has no stream excess_loss.kl"]
+    assert wrong(mtp, rows(mtp.words)) == [f"mtp gpt {RUNS} has no scarce excess_loss.kl"]

@@ -25,7 +25,7 @@ from worldbench.records.leaderboard import distinct_settings
 from worldbench.records.variant import distinct_labels
 
 ROOT = Path(__file__).resolve().parent.parent
-PUBLISHED = ROOT / "results" / "taxi-village" / "quick"
+PUBLISHED = ROOT / "results" / "village-plan"
 A, B = [0.61, 0.58, 0.66, 0.63, 0.60], [0.72, 0.70, 0.71, 0.77, 0.69]
 
 

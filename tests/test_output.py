@@ -21,7 +21,7 @@ from worldbench.core import console, tables
 from worldbench.runs.display import Display, Lines, number
 
 ROOT = Path(__file__).resolve().parent.parent
-BOARD = ROOT / "results" / "taxi-village" / "quick"
+BOARD = ROOT / "results" / "village-plan"
 TINY = [
     *("run", "hmm", "--model", "oracle", "--eval.trials", "5", "--eval.documents", "20"),
     *("--eval.metrics", "next_token"),
@@ -52,7 +52,7 @@ def test_any_encoding_holds_a_board(encoding: str, form: str, monkeypatch: pytes
         assert (" ±0." in message) == (encoding != "ascii")
     if form == "table":
         notes = message.splitlines()
-        assert notes.pop(0).startswith("taxi, Greenwich Village, 43 intersections")
+        assert notes.pop(0).startswith("taxi, Greenwich Village, 44 intersections")
         table = [notes.pop(0) for _ in range(notes.index(next(x for x in notes if "95%, over" in x)))]
         assert len({len(line) for line in table}) == 1, "columns are aligned"
         assert notes[0] in ("±: 95%, over training seeds", "+-: 95%, over training seeds")
@@ -199,7 +199,7 @@ def test_a_board_at_a_terminal(columns: int, tmp_path: Path) -> None:
     assert "arrives_sampled" in message
     assert "illegal_token" not in message
     assert ("┃" in message) == (columns > 40)
-    assert " ".join(message.split()).count("taxi, Greenwich Village, 43 intersections") == 1
+    assert " ".join(message.split()).count("taxi, Greenwich Village, 44 intersections") == 1
 
 
 # What is said without a terminal

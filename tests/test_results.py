@@ -100,7 +100,7 @@ def test_pages_say_that_their_scores_are_of_older_versions(page: str, monkeypatc
 
 def test_a_score_that_some_results_lack_is_missing_there() -> None:
     """The oracle has no untrained twin; a score that nobody has is refused."""
-    folder = [ROOT / "results" / "taxi-village" / "small-all"]
+    folder = [ROOT / "results" / "village-plan"]
     column = "state_probe.node_untrained"
     cells = {row.label: row.cells[column].value for row in build(folder, [column])}
     assert cells["oracle"] is None
@@ -110,11 +110,15 @@ def test_a_score_that_some_results_lack_is_missing_there() -> None:
 
 
 def test_results_from_before_an_option_share_a_row_with_those_at_its_default(tmp_path: Path) -> None:
-    """The published results have no option `control`. A result with `none` belongs to their row, and one with
-    `cut` to a row of its own."""
-    paths = sorted((ROOT / "results" / "taxi-village" / "small-all").glob("taxi-nextlat-small-s*/result.json"))
-    for i, (path, control) in enumerate(zip(paths, (None, "none", "none", "cut", None))):
-        record = json.loads(path.read_text())
+    """The published results of schema 1 have no option `control`. A result with `none` belongs to their row, and one
+    with `cut` to a row of its own."""
+    paths = (ROOT / "results" / "hmm-rrxor" / "small").glob("hmm-nextlat-small-s*/result.json")
+    records = sorted(map(json.loads, (path.read_text() for path in paths)), key=lambda record: record["seed"])
+    of_one_setting = [
+        r for r in records if (r["config"]["model"]["horizon"], r["config"]["model"]["lambda_kl"]) == (4, 0.1)
+    ]
+    assert all("control" not in record["config"]["model"] for record in records)
+    for i, (record, control) in enumerate(zip(of_one_setting, (None, "none", "none", "cut", None), strict=True)):
         record["config"]["model"] |= {"control": control} if control else {}
         (tmp_path / f"result-{i}.json").write_text(json.dumps(record))
     assert sorted(len(row.seeds) for row in build([tmp_path], ["excess_loss"])) == [1, 4]
