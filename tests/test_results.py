@@ -88,6 +88,30 @@ def test_tables_of_pages_are_the_leaderboards(
         assert "\n".join(lines).replace("\n\n\n", "\n\n").strip() == table.strip()
 
 
+CLAIMS = re.compile(r"<!-- (worldbench claims [^>]*?) -->\n\n?((?:\|.*\n)+)")
+"""A table of claims in a page: the command, and some columns of what it prints, without the claims that are not run."""
+
+
+def cells(line: str) -> list[str]:
+    """The cells of a line of a Markdown table."""
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def test_claims_of_pages_have_their_verdicts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    blocks = CLAIMS.findall((ROOT / "docs" / "results.md").read_text(encoding="utf-8"))
+    assert blocks
+    for command, table in blocks:
+        assert main(shlex.split(command)[1:]) == 0
+        printed = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+        columns = [printed[0].index(name) for name in cells(table.splitlines()[0])]
+        verdict = printed[0].index("verdict")
+        wanted = [[row[i] for i in columns] for row in printed if row[verdict] != "not run"]
+        assert [cells(line) for line in table.splitlines()] == wanted
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
 def test_pages_say_that_their_scores_are_of_older_versions(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as one of their tables is: and no longer."""
