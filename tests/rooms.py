@@ -7,6 +7,7 @@ top of a module, inside a function, or for types alone. Modules in a circle impo
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,8 +47,13 @@ def room_of(module: str) -> str:
     return room if room in ALLOWED else ""
 
 
-def imports(path: Path) -> Iterator[str]:
+@functools.cache
+def imports(path: Path) -> tuple[str, ...]:
     """Every name that a file imports, also inside functions and for types alone; `from a import b` gives `a.b`."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     module = module_of(path)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):

@@ -155,7 +155,7 @@ class TestInABrowser:
         assert "the model has no hidden states" in village(opened).locator(".reasons").inner_text()
         assert opened.locator("#left-out li").all_inner_texts()[0].startswith("left out: '")
 
-    @pytest.mark.parametrize("width", [400, 1280, 1920])
+    @pytest.mark.parametrize("width", [400, pytest.param(1280, marks=pytest.mark.slow), 1920])
     def test_fits_every_width_in_light_and_dark(self, browser: Any, drawn: Path, width: int) -> None:
         backgrounds = []
         for scheme in ("light", "dark"):

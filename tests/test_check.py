@@ -240,7 +240,7 @@ def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(p
 
 
 def test_workers_change_nothing() -> None:
-    chosen = eval_config(**{**SMALL.__dict__, "metrics": ("valid_trajectories", "excess_loss")})
+    chosen = eval_config(metrics=("valid_trajectories", "excess_loss"), trials=20, documents=20)
     one, two = (
         check(
             TaxiWorld(CITY), CheckSettings(chosen, corruptions=2, severities=1), Display(quiet=True), options, workers=w
@@ -251,7 +251,7 @@ def test_workers_change_nothing() -> None:
 
 
 def test_a_check_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = eval_config(**{**SMALL.__dict__, "metrics": ("valid_trajectories", "next_token")})
+    chosen = eval_config(metrics=("valid_trajectories", "next_token"), trials=20, documents=20)
     world, settings = TaxiWorld(CITY), CheckSettings(chosen, corruptions=2, severities=1)
     undisturbed, folder = check_in(tmp_path / "a", world, settings, Display(quiet=True), options, 1)
     calls: list[str] = []

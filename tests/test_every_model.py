@@ -21,7 +21,11 @@ TINY = [
 WORLDS = {"taxi": [*tiny_words("taxi"), "--train.row_tokens", "24"], "hmm": tiny_words("hmm")}
 ELSEWHERE = ("gpt", "nextlat")
 """Models that go this way in test_cli_runs and test_trace."""
-CASES = [("hmm", e.name) for e in models if e.trained and e.name not in ELSEWHERE] + [("taxi", "bst"), ("taxi", "lstm")]
+CASES = [
+    *(("hmm", e.name) for e in models if e.trained and e.name not in ELSEWHERE),
+    ("taxi", "bst"),
+    pytest.param("taxi", "lstm", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")

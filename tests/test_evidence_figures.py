@@ -45,16 +45,9 @@ def table(path: Path) -> dict[str, np.ndarray]:
     return {name: np.array([float(r[name]) if r[name] else np.nan for r in rows]) for name in rows[0]}
 
 
-WITH_PICTURES = ("mess3", "rrxor")
-"""Beliefs in the simplex, and in the plane of their components."""
-
-
 @pytest.fixture(
     scope="module",
-    params=[
-        *(pytest.param(name, marks=pytest.mark.pictures) for name in WITH_PICTURES),
-        *("coin", "bloch_walk"),
-    ],
+    params=[pytest.param("mess3", marks=pytest.mark.pictures), "rrxor", "coin", "bloch_walk"],
 )
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a scored model, with its figures."""

@@ -237,8 +237,10 @@ def infected(value: Any, text: str, keep: tuple[str, ...]) -> Any:
     return text if isinstance(value, str) else value
 
 
-def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """What decode, check, bench, tune and reconstruct print of their records."""
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_other_tables(every: int, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What decode, check, bench, tune and reconstruct print of their records. Each third text; each one in slow
+    tests."""
     from worldbench.cli import reconstruct
     from worldbench.studies import decode
     from worldbench.studies.bench import report as bench
@@ -246,7 +248,7 @@ def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
     from worldbench.studies.tune import report as tune
 
     checked = json.loads(CHECKED.read_text(encoding="utf-8"))
-    for text in map(encodable, STRINGS.values()):  # no record holds a lone surrogate
+    for text in map(encodable, list(STRINGS.values())[::every]):  # no record holds a lone surrogate
         kept = ("choice", "device", "training", "evaluation")
         put(tmp_path / "decode.json", infected(json.loads(DECODED.read_text(encoding="utf-8")), text, kept))
         decode.show(tmp_path / "decode.json")

@@ -37,7 +37,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The rides of a driver with a wrong map of a generated city, who sometimes takes another destination."""
     world = TaxiWorld(TaxiConfig(map="city:40", min_moves=3, max_moves=12))
     driver = Corrupted(world, CorruptedConfig(rewired=8, wrong_goal=0.2), 0)
-    report = METRIC.measure(Evaluation(world, driver, eval_config(reconstruction_rides=300, reconstruction_orders=2)))
+    report = METRIC.measure(Evaluation(world, driver, eval_config(reconstruction_rides=130, reconstruction_orders=2)))
     path = tmp_path_factory.mktemp("evidence") / "map_reconstruction.npz"
     path.write_bytes(npz(report.arrays))
     return path

@@ -191,7 +191,7 @@ def test_no_name_and_no_number_is_cut(columns: int, monkeypatch: pytest.MonkeyPa
         assert len({cell_len(line) for line in lines[1:]}) == 1
 
 
-@pytest.mark.parametrize("columns", [40, 200])
+@pytest.mark.parametrize("columns", [40, pytest.param(200, marks=pytest.mark.slow)])
 def test_a_board_at_a_terminal(columns: int, tmp_path: Path) -> None:
     code, message = terminals.run([sys.executable, "-m", "worldbench", "leaderboard", str(BOARD)], columns, tmp_path)
     assert code == 0

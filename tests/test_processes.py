@@ -124,6 +124,7 @@ def test_weights_that_drift_apart_are_noticed(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("gpt/checkpoint/step-00000006*"))
 
 
+@pytest.mark.slow
 def test_three_processes_give_the_same_bytes_again(tmp_path: Path) -> None:
     for name in "ab":
         assert start(one, tmp_path / name, 3) == [(0, "")] * 3

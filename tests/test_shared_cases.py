@@ -93,8 +93,18 @@ def test_a_foreign_file_below_a_folder_is_left_out(tmp_path: Path) -> None:
     assert tiny_runs.call("leaderboard", tmp_path / "result-1.json", foreign)[0] == 2
 
 
-@each("hmm/v*.json", "hmm/s70.json", "hmm-many-tokens/*.json")
+@each("hmm/v100.json", "hmm/s70.json", "hmm-many-tokens/*.json")
 def test_a_run_over_a_large_process(case: Path, tmp_path: Path) -> None:
+    run_over(case, tmp_path)
+
+
+@pytest.mark.slow
+@each("hmm/v*.json", without=("v100.json",))
+def test_a_run_over_a_process_of_many_tokens(case: Path, tmp_path: Path) -> None:
+    run_over(case, tmp_path)
+
+
+def run_over(case: Path, tmp_path: Path) -> None:
     """From the card to the figures."""
     started = time.process_time()
     words = ["run", "hmm", "--model", "oracle", "--env.process", case, "--env.length", "10", "--eval.documents", "20"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import glob
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,12 @@ def later(before: Any) -> dict[str, Any]:
     runs whose files lack the option.
     """
     return {"later": True, "before": before}
+
+
+@functools.cache
+def types_of(config: type) -> dict[str, Any]:
+    """The types of the options of a config dataclass, by name. Do not change it: it is made once."""
+    return typing.get_type_hints(config)
 
 
 def small(value: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import typing
 from typing import Any, Literal
 
 from worldbench.core.errors import not_among
+from worldbench.core.options import types_of
 
 KINDS = {int: "a whole number", float: "a number", str: "text", bool: "True or False", type(None): "None"}
 SEVERAL = {int: "whole numbers", float: "numbers", str: "names"}
@@ -47,7 +48,7 @@ def _without_frame(printed: str) -> str:
 def _hint(option: str, types_: dict[str, type]) -> Any:
     """The type of an option's field; None for an option that no group has."""
     group, _, name = option.removeprefix("--").partition(".")
-    return typing.get_type_hints(types_[group]).get(name) if group in types_ else None
+    return types_of(types_[group]).get(name) if group in types_ else None
 
 
 def _kind(hint: Any) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from worldbench.core.content import quoted, require_bounded
 from worldbench.core.errors import InputError, nearest
 from worldbench.core.files import INFINITE, read_text
-from worldbench.core.options import later_defaults
+from worldbench.core.options import later_defaults, types_of
 from worldbench.settings.job import Job, _shell
 from worldbench.settings.renamed import hint
 
@@ -90,7 +90,7 @@ def require_plugins(path: Path, recipe: dict[str, Any], named: list[Path]) -> No
 
 def _overlay(group: str, base: Any, values: dict[str, Any]) -> Any:
     """`base` with the values of a recipe, after a check of each value against the type of its field."""
-    hints = typing.get_type_hints(type(base))
+    hints = types_of(type(base))
     names = [f.name for f in dataclasses.fields(base)]
     checked = {}
     for key, value in values.items():
@@ -108,7 +108,7 @@ def from_json(group: str, cls: type, values: dict[str, Any]) -> dict[str, Any]:
 
     Raises InputError for an unknown option, for a value of the wrong type, and for a missing option without a default.
     """
-    hints = typing.get_type_hints(cls)
+    hints = types_of(cls)
     names = [f.name for f in dataclasses.fields(cls)]
     for key in values:
         if key not in names:

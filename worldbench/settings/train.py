@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from worldbench.core.errors import InputError, not_among
-from worldbench.core.options import EXECUTION, LATER, later
+from worldbench.core.options import EXECUTION, LATER, later, types_of
 
 FREE = ("accumulate", "threads", "processes", "device", "products", "checkpoints", "curve_documents")
 """Training options that may be changed after tuning: the other settings still count as tuned."""
@@ -122,7 +122,7 @@ class TrainConfig:
         if self.device == "mps":
             raise InputError("train.device 'mps' is refused: nobody has tested it yet; use cpu")
         for name in ("optimizer", "schedule", "device", "products", "precision", "scored_step", "log"):
-            allowed = typing.get_args(typing.get_type_hints(TrainConfig)[name])
+            allowed = typing.get_args(types_of(TrainConfig)[name])
             if getattr(self, name) not in allowed:
                 raise not_among(f"train.{name}", getattr(self, name), allowed)
         if self.products == "onednn" and self.device == "cuda":
