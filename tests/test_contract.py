@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_runs import SMALL_EVAL
 from toy_worlds import TOYS, Letters, Riddles, RiddleStates, Sums
 
 from worldbench.baselines.gpt import GPTConfig
@@ -303,9 +304,7 @@ def test_legal_tokens_are_no_answers_where_labels_are_asked_for() -> None:
 
 TINY = [
     "--train.steps", "2", "--train.batch", "4", "--train.checkpoints", "1", "--train.curve_documents", "8",
-    "--model.layers", "1", "--model.width", "16", "--eval.trials", "8", "--eval.documents", "12",
-    "--eval.structure_trials", "6", "--eval.pairs", "6", "--eval.dynamics_documents", "12",
-    "--eval.dynamics_steps", "3", "--eval.probe_documents", "30", "--eval.shift_trials", "6",
+    "--model.layers", "1", "--model.width", "16", *SMALL_EVAL,
 ]  # fmt: skip
 
 
