@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.objective import Count, Objective
+from worldbench.baselines.objective import Count, Objective, matrices
 from worldbench.studies.bench.plan import PLAIN
 
 
@@ -53,6 +53,10 @@ class PlainGPT(Objective):
             PlainBlock(c.width, c.heads, c.head_width or c.width // c.heads) for _ in range(c.layers)
         )
         self.norm = nn.LayerNorm(c.width, bias=False)
+
+    def inner_matrices(self) -> list[nn.Parameter]:
+        """Those of the blocks."""
+        return matrices(*self.blocks)
 
     def counts(self, batch: Batch) -> dict[str, Count]:
         return {"next_token": int((batch.following >= 0).sum())}
