@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from tiny_runs import call, tree
 
-from worldbench.core.errors import RunError
+import worldbench as wb
+from worldbench.core.errors import InputError, RunError
 from worldbench.metrics.split_merge import METRIC as SPLIT
 from worldbench.metrics.split_merge import SplitMerge
 from worldbench.metrics.valid_trajectories import METRIC as RIDES
@@ -48,6 +49,8 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(alone: Path, tmp_pat
     (code, said), nothing = call("eval", run, "--workers", "3"), "beside this one"
     assert (code, nothing in said) == (0, False)  # the references are there
     assert tree(tmp_path) == tree(alone)
+    with pytest.raises(InputError, match="number of workers must be at least 1, not 0"):
+        wb.evaluate(run, workers=0)
 
 
 @pytest.mark.parametrize("error", [RunError("these pairs cannot be had"), ZeroDivisionError("by nothing")])
@@ -122,7 +125,7 @@ def test_how_many_processes_score_a_run(monkeypatch: pytest.MonkeyPatch) -> None
     for cores, threads, device, most in [(2, 1, "cpu", 2), (2, 2, "cpu", 1), (64, 1, "cpu", 4), (64, 1, "cuda", 1)]:
         monkeypatch.setattr(processes, "usable_cores", lambda n=cores: n)
         assert processes.default_workers(threads, device) == most
-    assert call(*RUN, "--workers", "0") == (2, "worldbench: --workers must be 1 or more, not 0\n")
+    assert call(*RUN, "--workers", "0") == (2, "worldbench: the number of workers must be at least 1, not 0\n")
 
 
 def test_nothing_forks_where_torch_has_threads(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ def run(
     world: str | None = None, *, model: str | Settings | None = None, preset: str | None = None,
     seed: int | None = None, out: PathLike = "runs", config: PathLike | None = None, env: Settings | None = None,
     data: Settings | None = None, train: Settings | None = None, eval: Settings | None = None,
-    tuned: str | None = None, plugins: Sequence[PathLike] = (), verbose: bool = False,
+    tuned: str | None = None, plugins: Sequence[PathLike] = (), workers: int = 1, verbose: bool = False,
 ) -> Run:  # fmt: skip
     """`worldbench run`: train a model in a world and score the model. Parts that are done already are not repeated.
 
@@ -66,14 +66,15 @@ def run(
     world, model, preset, seed: None stands for the value in the recipe, else for gpt, the first preset of the world,
     and 0. model: a name, or a mapping with `name` and the options of the model, like [model] in a recipe. config: a
     recipe file, or the name of a recipe of `worldbench ls`; the other arguments take precedence. tuned: the budget with
-    which the settings were tuned.
+    which the settings were tuned. workers: as --workers; with more than 1 the program is forked, so it should have no
+    other threads.
     """
     from worldbench.runs import run as runs
 
     name, options = model_of(model)
     groups = {"env": env, "data": data, "model": options, "train": train, "eval": eval}
     job = job_of(world, name, groups, preset=preset, seed=seed, config=config, tuned=tuned, plugins=plugins)
-    return _finished(runs.run(job, Path(out), _display(verbose)))
+    return _finished(runs.run(job, Path(out), _display(verbose), workers))
 
 
 def score(
@@ -133,17 +134,17 @@ def hugging_face(
 
 def evaluate(
     run: Run | PathLike, *, eval: Settings | None = None, env: Settings | None = None,
-    plugins: Sequence[PathLike] = (), reading: str | None = None, verbose: bool = False,
+    plugins: Sequence[PathLike] = (), reading: str | None = None, workers: int = 1, verbose: bool = False,
 ) -> Run:  # fmt: skip
     """`worldbench eval`: score a finished run again, under other evaluation options. Training is not touched.
 
     reading: another model that reads the weights of the run, such as "nextlat-rnn" for a nextlat run (`--as`).
-    env: the new path of a file that has moved, such as `{"map": "maps/manhattan.graphml.gz"}`.
+    env: the new path of a file that has moved, such as `{"map": "maps/manhattan.graphml.gz"}`. workers: as of `run`.
     """
     from worldbench.runs import run as runs
 
     words = [*words_of("env", env), *words_of("eval", eval)]
-    return _finished(runs.evaluate(_folder(run), words, _display(verbose), paths_of(plugins), reading))
+    return _finished(runs.evaluate(_folder(run), words, _display(verbose), paths_of(plugins), reading, workers))
 
 
 def load(run: PathLike) -> Run:

@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.runs.display import Display
     from worldbench.runs.run import evaluate
 
-    display, workers = Display(quiet=arguments.quiet), jobs.scoring_workers_of(arguments)
-    path = evaluate(folders[0], arguments.options, display, arguments.plugin, arguments.reading, workers)
+    display = Display(quiet=arguments.quiet)
+    words, reading = arguments.options, arguments.reading
+    path = evaluate(folders[0], words, display, arguments.plugin, reading, arguments.workers)
     print_ending(path, display)
     return 0

@@ -60,14 +60,6 @@ def add_scoring_workers(parser: Parser) -> None:
     )  # fmt: skip
 
 
-def scoring_workers_of(arguments: argparse.Namespace) -> int | None:
-    """The number of processes that the command line asks for; None: it names none. Raises InputError if it is below
-    1."""
-    if arguments.workers is not None and arguments.workers < 1:
-        raise InputError(f"--workers must be 1 or more, not {arguments.workers}")
-    return arguments.workers
-
-
 def workers_of(arguments: argparse.Namespace) -> int:
     """The number of workers that the command line asks for. Raises InputError if it is below 1."""
     from worldbench.runs.processes import usable_cores

@@ -40,7 +40,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the parts of the job that are not done yet, and print the scores."""
-    launch, workers = Launch.here(), jobs.scoring_workers_of(arguments)
+    launch = Launch.here()
     if launch.size > 1 and not arguments.help and not arguments.print_config:
         return _run_in_processes(arguments, launch)
     job = _job(arguments, launch)
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.runs.run import run
 
     display = Display(quiet=arguments.quiet)
-    path = run(job, arguments.out, display, workers)
+    path = run(job, arguments.out, display, arguments.workers)
     print_ending(path, display)
     return 0
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worldbench.core.errors import Interrupted
+from worldbench.core.errors import InputError, Interrupted
 from worldbench.core.files import make_folder
 from worldbench.records.finding import result_path
 from worldbench.runs.beside import Beside
@@ -32,8 +32,9 @@ def run(job: Job, out: Path, display: Display, workers: int | None = 1) -> Path:
 
     workers: with 2 or more, the references are scored in a process beside the job, and the metrics of the job in as
     many processes; None: `default_workers`. The results do not depend on it. If a reference fails, `display` reports
-    it and the job still runs.
+    it and the job still runs. Raises InputError if `workers` is below 1.
     """
+    _require(workers)
     return _scored(_announced(job, out, display), out, display, workers)
 
 
@@ -62,6 +63,11 @@ def _scored(prepared: Prepared, out: Path, display: Display, workers: int | None
     return _planned(prepared, cell, out, display, workers)
 
 
+def _require(workers: int | None) -> None:
+    if workers is not None and workers < 1:
+        raise InputError(f"the number of workers must be at least 1, not {workers}")
+
+
 def _workers(prepared: Prepared, workers: int | None) -> int:
     if workers is not None:
         return workers
@@ -82,6 +88,7 @@ def evaluate(
     Figures of the run's own evaluation go to `figures`, those of other evaluations to `figures-<evaluation>`.
     reading: another model that is scored with the weights of the run. workers: as of `run`.
     """
+    _require(workers)
     prepared = reopen(folder, changes, display, plugins, reading)
     workers = _workers(prepared, workers)
     cell = Cell(JOB, one_evaluation, (prepared, folder, display, workers))
