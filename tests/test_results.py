@@ -22,6 +22,7 @@ from worldbench.records.runs import Result, Trace
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = sorted(path for name in ("result.json", "result-*.json") for path in (ROOT / "results").rglob(name))
+PAGES = [ROOT / "docs" / "results.md", ROOT / "docs" / "findings.md"]
 TRACES = sorted((ROOT / "results").rglob("trace*.json"))
 
 
@@ -79,7 +80,7 @@ def test_tables_of_pages_are_the_leaderboards(
     """Each table stands under a comment with the command that prints it. The sentence on versions of metrics is left
     out, because it changes with every version of a metric."""
     monkeypatch.chdir(ROOT)
-    pages = [ROOT / "README.md", ROOT / "docs" / "results.md"]
+    pages = [ROOT / "README.md", *PAGES]
     blocks = [b for page in pages for b in BLOCK.findall(page.read_text(encoding="utf-8"))]
     assert len(blocks) >= 4
     for command, table in blocks:
@@ -101,7 +102,7 @@ def test_claims_of_pages_have_their_verdicts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    blocks = CLAIMS.findall((ROOT / "docs" / "results.md").read_text(encoding="utf-8"))
+    blocks = [b for page in PAGES for b in CLAIMS.findall(page.read_text(encoding="utf-8"))]
     assert blocks
     for command, table in blocks:
         assert main(shlex.split(command)[1:]) == 0
