@@ -69,6 +69,20 @@ def test_the_same_records_give_the_same_bytes_and_nothing_is_fetched(drawn: Path
         assert f"{kind}-src 'sha256-{digest}'" in policy
 
 
+def test_the_published_board_is_made_from_the_published_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte for byte, by the command that results/README.md names."""
+    monkeypatch.chdir(RESULTS.parent)
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(
+        r"^worldbench (leaderboard .* --format html --out results/board\.html)$", text, re.MULTILINE
+    )
+    again = tmp_path / "board.html"
+    assert main([*command.split()[:-1], str(again)]) == 0
+    assert again.read_bytes() == (RESULTS / "board.html").read_bytes()
+
+
 def test_html_needs_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leaderboard", str(FOLDERS[0]), "--format", "html"]) == 2
     assert "--out FILE.html" in capsys.readouterr().err
