@@ -1,12 +1,15 @@
-"""A sweep on a real Ray cluster of a head and two nodes. A node, or a worker, is killed in mid-run."""
+"""A sweep on a real Ray cluster of a head and two nodes. A node, or a worker, is killed in mid-run; or the sweep is
+stopped."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,10 +20,11 @@ from test_sweep import printed, recipe
 from tiny_runs import tree
 
 from worldbench.settings import shipped
+from worldbench.studies.sweep.elsewhere import sweep_key
 
 HAVE_RAY = importlib.util.find_spec("ray") is not None
 NEEDS_RAY = pytest.mark.skipif(not HAVE_RAY, reason="the package ray is not installed (extra `ray`)")
-STEPS = 150
+STEPS, LONGER = 150, 1000
 PLUGIN = """
 from worldbench.core.registry import metrics
 from worldbench.metrics.next_token import NextToken
@@ -115,22 +119,27 @@ def test_without_the_package_the_error_names_the_extra(monkeypatch: pytest.Monke
     assert (code, "leave one out" in errors) == (2, True)
 
 
+def sweep_words(folder: Path, seeds: str, steps: int) -> list[str]:
+    """The command of a sweep of GPT that needs a plugin."""
+    text = shipped.find(Path("ci"), "sweep").read_text(encoding="utf-8")
+    for old, new in {
+        "steps = 4": f"steps = {steps}",
+        '["next_token"': '["mine", "next_token"',
+        '["gpt", "nextlat"]': '"gpt"',
+        "seeds = [0, 1]": f'{seeds}\nplugin = "mine.py"',
+    }.items():
+        assert old in text
+        text = text.replace(old, new)
+    plugin = folder / "mine.py"
+    plugin.write_text(PLUGIN, encoding="utf-8")
+    return [sys.executable, "-m", "worldbench", "sweep", str(recipe(folder, text)), "--plugin", str(plugin)]
+
+
 @NEEDS_RAY
 @pytest.mark.long
 @pytest.mark.parametrize("killed", ["node", "worker"])
 def test_a_node_or_a_worker_that_is_killed_loses_nothing(cluster: Cluster, tmp_path: Path, killed: str) -> None:
-    text = shipped.find(Path("ci"), "sweep").read_text(encoding="utf-8")
-    for old, new in {
-        "steps = 4": f"steps = {STEPS}",
-        '["next_token"': '["mine", "next_token"',
-        '["gpt", "nextlat"]': '"gpt"',
-        "seeds = [0, 1]": 'seeds = [0, 1, 2]\nplugin = "mine.py"',
-    }.items():
-        assert old in text
-        text = text.replace(old, new)
-    plugin = tmp_path / "mine.py"
-    plugin.write_text(PLUGIN, encoding="utf-8")
-    words = [sys.executable, "-m", "worldbench", "sweep", str(recipe(tmp_path, text)), "--plugin", str(plugin)]
+    words = sweep_words(tmp_path, "seeds = [0, 1, 2]", STEPS)
     whole = subprocess.run([*words, "--out", str(tmp_path / "whole")], capture_output=True, text=True, timeout=300)
     assert whole.returncode == 0, whole.stderr
 
@@ -156,3 +165,38 @@ def test_a_node_or_a_worker_that_is_killed_loses_nothing(cluster: Cluster, tmp_p
     assert tree(out) == tree(tmp_path / "whole")
     again = subprocess.run([*words, "--out", str(out), "--ray", "127.0.0.1:1"], capture_output=True, text=True)
     assert again.returncode == 0, "a sweep that is done needs no cluster"
+
+
+@NEEDS_RAY
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_sweep_that_is_stopped_brings_its_states_home(cluster: Cluster, tmp_path: Path, number: int) -> None:
+    words = sweep_words(tmp_path, "seeds = [0, 1]", LONGER)
+    whole = subprocess.run([*words, "--out", str(tmp_path / "whole")], capture_output=True, text=True, timeout=300)
+    assert whole.returncode == 0, whole.stderr
+
+    cluster.node()
+    cluster.node()
+    out = tmp_path / "ray"
+    there = Path(tempfile.gettempdir()) / f"worldbench-cells-{os.getuid()}" / sweep_key(out)
+    sweep = subprocess.Popen(
+        [*words, "--out", str(out), "--ray", cluster.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 200
+    while not list(there.glob("*/checkpoint/step-*")):
+        assert sweep.poll() is None, sweep.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    sweep.send_signal(number)
+    _, errors = sweep.communicate(timeout=200)
+    assert sweep.returncode == 130, errors
+    assert "the same command goes on with what is missing" in errors
+    assert list(out.glob("*/checkpoint/state*")), "the state of a training came back"
+    assert len(list(out.glob("*-gpt-*/result-*.json"))) < 2, "it was stopped in mid-run"
+    shutil.rmtree(there)  # the next machine has none of these files
+    where = ["--ray", cluster.address] if number == signal.SIGTERM else []
+    again = subprocess.run([*words, "--out", str(out), *where], capture_output=True, text=True, timeout=400)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[-1].startswith("4 cells: 2 done already, 2 done now"), again.stdout
+    assert tree(out) == tree(tmp_path / "whole")
+    assert not there.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from worldbench.core import cells, tables
@@ -35,7 +36,8 @@ def render(rows: list[Judged], form: str) -> str:
         head = [HEAD[0], "sentence", "source", *HEAD[1:]]
         notes = [f"\n{cells.markdown_line(line)}" for line in _notes(rows)]
         return "\n".join([tables.markdown(head, sentences), *notes])
-    return "\n".join([tables.terminal(HEAD, body, 2), *map(tables.note, _notes(rows))])
+    run = [row for row, r in zip(body, rows) if r.verdict != "not run"]  # the notes name the others, with the reason
+    return "\n".join([*([tables.terminal(HEAD, run, 2)] if run else []), *map(tables.note, _notes(rows))])
 
 
 def listed(claims: list[Claim], form: str) -> str:
@@ -108,11 +110,13 @@ def _notes(rows: list[Judged]) -> list[str]:
         "margin or more, corrected likewise; room: where a and b lie between the floor (0%) and the ceiling (100%)",
         "no power below x: these seeds show a true difference of x with probability 80%",
     ]
-    out += dict.fromkeys(f"{r.place}: {r.world}" for r in rows if r.world)
     reasons: dict[str, list[str]] = {}
+    places = Counter(r.claim.name for r in rows)
     for r in rows:
         if r.reason:
-            reasons.setdefault(r.reason, []).append(" ".join(filter(None, (r.claim.name, r.place))))
+            where = f" ({r.place})" if r.place and places[r.claim.name] > 1 else ""
+            before = "not run: " if r.verdict == "not run" else ""
+            reasons.setdefault(before + r.reason, []).append(r.claim.name + where)
     return out + [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 

@@ -18,7 +18,7 @@ from worldbench.records.directions import direction_of, is_outcome
 from worldbench.records.finding import find
 from worldbench.records.runs import Result
 from worldbench.records.scores import finite
-from worldbench.records.world_words import in_words
+from worldbench.records.world_words import in_words, places_in_words
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,11 @@ def _distinct(found: list[_Found]) -> list[_Found]:
 
 def _places(found: list[_Found]) -> list[str]:
     """World, preset and arm of the data of each comparison, with the evaluation where several would have one name."""
-    names = [" ".join(filter(None, leaderboard.place(f.pair.first))) for f in found]
-    words = leaderboard.distinct_evaluations([f.pair.first for f in found])
-    return [" ".join([name, *(mine if names.count(name) > 1 else [])]) for name, mine in zip(names, words)]
+    firsts = [f.pair.first for f in found]
+    arms = [leaderboard.place(first)[1] for first in firsts]
+    names = [", ".join(filter(None, both)) for both in zip(places_in_words(firsts), arms)]
+    words = leaderboard.distinct_evaluations(firsts)
+    return [", ".join([name, *(mine if names.count(name) > 1 else [])]) for name, mine in zip(names, words)]
 
 
 def _judged(found: _Found, place: str, decision: Decision, records: list[Result]) -> Judged:

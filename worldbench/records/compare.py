@@ -37,6 +37,7 @@ from worldbench.records.missing import why
 from worldbench.records.runs import Result, Trace
 from worldbench.records.scores import value_of
 from worldbench.records.variant import Variant, distinct_labels
+from worldbench.records.world_words import places_in_words, world_key
 
 FEWEST_SEEDS = 3
 """Smallest number of shared seeds for a verdict."""
@@ -105,9 +106,9 @@ def compare(
         raise InputError(f"no score is left to compare: {'; '.join(f'{c}: {why}' for c, why in left_out.items())}")
     drafts = [
         draft
-        for pair, arm in zip(pairs, _arms(pairs))
+        for pair, world, arm in zip(pairs, places_in_words(_firsts(pairs)), _arms(pairs))
         for column in wanted
-        if (draft := _draft(two, pair, arm, column)) is not None
+        if (draft := _draft(two, pair, world, arm, column)) is not None
     ]
     return sorted(judged(drafts, margin), key=lambda r: (r.world, r.arm))
 
@@ -192,9 +193,13 @@ def _trained(record: Result) -> str:
     return f"{counted(last, 'step')}{rows}"
 
 
+def _firsts(pairs: list[Matched]) -> list[Result]:
+    return [next(iter(pair.ours.values())) for pair in pairs]
+
+
 def _arms(pairs: list[Matched]) -> list[str]:
     """The arm of each group, with the evaluation if a world and arm have several."""
-    firsts = [next(iter(pair.ours.values())) for pair in pairs]
+    firsts = _firsts(pairs)
     places: dict[tuple[str, str], list[int]] = defaultdict(list)
     for i, first in enumerate(firsts):
         places[leaderboard.place(first)].append(i)
@@ -206,8 +211,8 @@ def _arms(pairs: list[Matched]) -> list[str]:
     return out
 
 
-def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -> Draft | None:
-    """The values of one score on the shared seeds; None if neither model has the metric."""
+def _draft(two: tuple[Variant, Variant], pair: Matched, world: str, arm: str, column: str) -> Draft | None:
+    """The values of one score on the shared seeds; None if neither model has the metric. world: in words."""
     ours, theirs, name = pair.ours, pair.theirs, column.partition(".")[0]
     holders = [r.scores[name] for r in (*ours.values(), *theirs.values()) if name in r.scores]
     if not holders:
@@ -215,7 +220,8 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, arm: str, column: str) -
     seeds = tuple(sorted(ours.keys() & theirs.keys()))
     first, second = next(iter(ours.values())), next(iter(theirs.values()))
     fields: dict[str, Any] = {
-        "world": leaderboard.place(first)[0], "arm": arm, "score": column, "better": direction_of(column, holders[0]),
+        "world": world, "world_key": world_key(first), "preset": first.preset, "arm": arm, "score": column,
+        "better": direction_of(column, holders[0]),
         "a": two[0].label, "b": two[1].label, "seeds": seeds, "unpaired": tuple(sorted(ours.keys() ^ theirs.keys())),
         "tuned_a": budget.cell(first), "tuned_b": budget.cell(second),
         "trained_a": _trained(first), "trained_b": _trained(second),

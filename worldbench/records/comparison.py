@@ -26,15 +26,15 @@ class Solved:
 class Comparison:
     """One score of models a and b on their shared seeds.
 
-    better: "higher", "lower" or "none". mean_a, mean_b, difference (a - b), interval (95%), p, p_holm: None without a
-    verdict. test: "paired t", or "Fisher" for outcomes that are 0 or 1; then solved_a, solved_b have the seeds.
-    detectable: the smallest true difference that these seeds show with probability 80%; None if they show none, and
-    without a verdict. p_equivalent: p value of the hypothesis that the models differ by `margin` or more,
-    Holm-adjusted. unpaired: seeds that only one model has. matched: the loss at which the models are compared, or
-    "steps", "tokens" or "compute". levels: its value for each shared seed. steps_a, steps_b: training steps at which
-    the runs reach it. tuned_a, tuned_b: trials x seeds of tuning, "-" for none. trained_a, trained_b: steps and batch
-    of training. version: of the metric; None if the models have different ones. missing: model -> why it lacks the
-    score.
+    world: world and preset, in words. world_key: eight hex digits that identify the world. better: "higher", "lower" or
+    "none". mean_a, mean_b, difference (a - b), interval (95%), p, p_holm: None without a verdict. test: "paired t", or
+    "Fisher" for outcomes that are 0 or 1; then solved_a, solved_b have the seeds. detectable: the smallest true
+    difference that these seeds show with probability 80%; None if they show none, and without a verdict. p_equivalent:
+    p value of the hypothesis that the models differ by `margin` or more, Holm-adjusted. unpaired: seeds that only one
+    model has. matched: the loss at which the models are compared, or "steps", "tokens" or "compute". levels: its value
+    for each shared seed. steps_a, steps_b: training steps at which the runs reach it. tuned_a, tuned_b: trials x seeds
+    of tuning, "-" for none. trained_a, trained_b: steps and batch of training. version: of the metric; None if the
+    models have different ones. missing: model -> why it lacks the score.
     """
 
     world: str
@@ -68,6 +68,8 @@ class Comparison:
     solved_b: Solved | None = None
     trained_a: str = ""
     trained_b: str = ""
+    world_key: str = ""
+    preset: str = ""
 
     @property
     def words(self) -> str:
@@ -102,24 +104,30 @@ def render(rows: list[Comparison], form: str) -> str:
         flat = [_flat(r) for r in rows]
         return tables.csv(list(flat[0]), [list(r.values()) for r in flat])
     a, b = rows[0].a, rows[0].b
-    head = ["world", "arm", "score", "better", "seeds", a, b, f"{a} - {b}", "95% over seeds", "p", "p (Holm)"]
     asked = rows[0].margin is not None
+    head = ["score", "better", "seeds", a, b, f"{a} - {b}", "95% over seeds", "p", "p (Holm)"]
     head += [*(["p equivalent"] if asked else []), "verdict"]
-    body = [
-        [
-            *(r.world, r.arm, r.score, r.better, str(len(r.seeds))),
-            *(_mean(r.mean_a, r.solved_a), _mean(r.mean_b, r.solved_b), number(r.difference)),
-            "" if r.interval is None else f"{number(r.interval[0])} .. {number(r.interval[1])}",
-            *(p_value(r.p), p_value(r.p_holm)),
-            *([p_value(r.p_equivalent)] if asked else []),
-            r.words,
-        ]
-        for r in rows
-    ]
+    places: dict[str, list[list[str]]] = {}
+    for r in rows:
+        places.setdefault(_where(r), []).append(_cells(r, asked))
     notes = [*_levels(rows), *_power(rows), *_budgets(rows), *_training(rows), *_versions(rows), *_missing(rows)]
     if form == "markdown":
-        return "\n".join([tables.markdown(head, body), *(f"\n{cells.markdown_line(line)}" for line in notes)])
-    return "\n".join([tables.terminal(head, body, 3), *map(tables.note, notes)])
+        parts = [f"{cells.markdown_line(where)}\n\n{tables.markdown(head, body)}" for where, body in places.items()]
+        return "\n\n".join([*parts, *(cells.markdown_line(line) for line in notes)])
+    shown = [tables.terminal(head, body, 1, title=where) for where, body in places.items()]
+    return "\n".join([*shown, *map(tables.note, notes)])
+
+
+def _cells(r: Comparison, asked: bool) -> list[str]:
+    """The cells of a row for people. asked: whether equivalence was asked for."""
+    return [
+        *(r.score, r.better, str(len(r.seeds))),
+        *(_mean(r.mean_a, r.solved_a), _mean(r.mean_b, r.solved_b), number(r.difference)),
+        "" if r.interval is None else f"{number(r.interval[0])} .. {number(r.interval[1])}",
+        *(p_value(r.p), p_value(r.p_holm)),
+        *([p_value(r.p_equivalent)] if asked else []),
+        r.words,
+    ]
 
 
 def _levels(rows: list[Comparison]) -> list[str]:
@@ -163,7 +171,7 @@ def _power(rows: list[Comparison]) -> list[str]:
 
 
 def _where(row: Comparison) -> str:
-    return " ".join(filter(None, (row.world, row.arm)))
+    return ", ".join(filter(None, (row.world, row.arm)))
 
 
 def _budgets(rows: list[Comparison]) -> list[str]:

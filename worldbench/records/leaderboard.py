@@ -90,8 +90,8 @@ def whole_name(records: list[Result], column: str) -> str:
 
 
 def place(record: Result) -> tuple[str, str]:
-    """The columns `world` and `arm` of a result: world and preset; "scarce", "stream", or "" for a model without
-    training data."""
+    """What results share that are compared: a key of world and preset (`world_words.places_in_words` has their words);
+    and the arm, "scarce", "stream", or "" for a model without training data."""
     documents = record.number("data", "documents")
     where = f"{record.world_name} {world_key(record)} {record.preset}"
     return where, "" if documents is None else ("stream" if documents == 0 else "scarce")

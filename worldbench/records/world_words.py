@@ -38,6 +38,16 @@ def words_of(name: str, identity: dict[str, Any], card: dict[str, Any]) -> str:
     return visible(f"{name}, {facts}" if facts else name, LONGEST)
 
 
+def places_in_words(records: Sequence[Result]) -> list[str]:
+    """World and preset of each result: "taxi, Greenwich Village, 43 intersections, preset small". If the words of two
+    worlds are equal, the key of the world is added."""
+    out = [f"{in_words(record)}, preset {record.preset}" for record in records]
+    keys: dict[str, set[str]] = defaultdict(set)
+    for words, record in zip(out, records):
+        keys[words].add(world_key(record))
+    return [words if len(keys[words]) == 1 else f"{words} ({world_key(r)})" for words, r in zip(out, records)]
+
+
 def distinct_words(records: Sequence[Result]) -> list[str]:
     """`in_words` for results of different worlds. If the words of two worlds are equal, the facts in which their
     identities differ are added."""

@@ -83,7 +83,10 @@ class Ray(Pool):
                             running[task.remote(self.plugins, [ray.put(cell)])] = cell
                     self.watch([cell.name for cell in running.values()])
                     if stopped:
-                        _stop(list(running))
+                        for reference in _stop(list(running)):
+                            outcome = _received(reference, running[reference])
+                            if outcome.error is None:
+                                yield ended.add(outcome)
                         raise Interrupted("stopped; the same command goes on with what is missing")
                     if not running:
                         time.sleep(SECONDS_UNHEARD)
@@ -164,10 +167,10 @@ def _received(reference: Any, cell: Cell) -> Outcome:
     return Outcome(cell, value) if kind == "value" else Outcome(cell, error=value)
 
 
-def _stop(running: list[Any]) -> None:
-    """Ask tasks to stop as Ctrl-C does, and wait until they have saved their state."""
+def _stop(running: list[Any]) -> list[Any]:
+    """Ask tasks to stop as Ctrl-C does, and wait until they have saved their state. Returns those that have ended."""
     import ray  # pyright: ignore[reportMissingImports]
 
     for reference in running:
         ray.cancel(reference, force=False)
-    ray.wait(running, num_returns=len(running), timeout=STOP)
+    return ray.wait(running, num_returns=len(running), timeout=STOP)[0] if running else []

@@ -7,6 +7,7 @@ continues there.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worldbench.core.errors import RunError
+from worldbench.core.errors import Interrupted, RunError
 from worldbench.core.files import identity_hash, lock, make_folder, read_regular, write_atomic
 from worldbench.records.parts import Identity
 from worldbench.runs.config_file import write_config
@@ -49,8 +50,16 @@ class Arrived:
     files: Files
 
 
-def score_elsewhere(prepared: Prepared, sent: Any, expected: Identity, sweep: str) -> Files:
-    """Train and score one cell on another machine. Returns the files of its folder.
+@dataclass(frozen=True)
+class Stopped:
+    """The files of the run folder of a cell that was stopped in mid-run, with its saved state."""
+
+    files: Files
+
+
+def score_elsewhere(prepared: Prepared, sent: Any, expected: Identity, sweep: str) -> Files | Stopped:
+    """Train and score one cell on another machine. Returns the files of its folder. If the cell was stopped, its files
+    also stay in the working folder, in case they do not arrive.
 
     sent: what has become of a `Sent`. sweep: names the working folder, so that two sweeps do not share one. Raises
     RunError if this machine computes another identity.
@@ -68,15 +77,20 @@ def score_elsewhere(prepared: Prepared, sent: Any, expected: Identity, sweep: st
         for name, content in sent.files.items():
             make_folder((folder / name).parent)
             write_atomic(folder / name, content)
-    one_run(prepared, out, Display(quiet=True), wait=True, redraw=False)
+    try:
+        one_run(prepared, out, Display(quiet=True), wait=True, redraw=False)
+    except (Interrupted, KeyboardInterrupt):
+        return Stopped(files_of(folder))
     files = files_of(folder)
     shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # other cells of the sweep work in this folder
+        out.rmdir()
     return files
 
 
 def bring_home(prepared: Prepared, files: Files, out: Path) -> Path:
-    """Write the files of a cell that was done elsewhere into its folder here, the result last. Returns the path of the
-    result.
+    """Write the files of a cell that was done or stopped elsewhere into its folder here, the result last. Returns the
+    path of the result.
 
     `config.json` is written anew, because it holds the paths of this machine.
     """
