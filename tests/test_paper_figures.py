@@ -187,7 +187,7 @@ def test_absent_records_cost_their_figure_and_no_other(tmp_path: Path) -> None:
     names = ["maps", "spectra", "matched", "beliefs"]
     files, said = drawn(folder, tmp_path / "out", widths=["1col"], names=names)
     assert {p.name.split("-")[0] for p in files} == {"maps", "captions.md"}
-    assert said[0].startswith("maps: taxi 01234567 quick scarce: drawn without the oracle")
+    assert said[0].startswith("maps: taxi, a map, preset quick, 8,000 documents: drawn without the oracle")
     assert "spectra: not drawn, because the records with the metric effective_rank have no usable evidence" in said[1]
     assert said[2].startswith("matched: not drawn, because there is no trace; worldbench trace")
     assert said[3].startswith("beliefs: not drawn")

@@ -24,7 +24,7 @@ from worldbench.studies.sweep.elsewhere import sweep_key
 
 HAVE_RAY = importlib.util.find_spec("ray") is not None
 NEEDS_RAY = pytest.mark.skipif(not HAVE_RAY, reason="the package ray is not installed (extra `ray`)")
-STEPS, LONGER = 150, 1000
+STEPS, LONGER = 150, 600
 PLUGIN = """
 from worldbench.core.registry import metrics
 from worldbench.metrics.next_token import NextToken
@@ -140,7 +140,7 @@ def sweep_words(folder: Path, seeds: str, steps: int) -> list[str]:
 @pytest.mark.parametrize("killed", ["node", "worker"])
 def test_a_node_or_a_worker_that_is_killed_loses_nothing(cluster: Cluster, tmp_path: Path, killed: str) -> None:
     words = sweep_words(tmp_path, "seeds = [0, 1, 2]", STEPS)
-    whole = subprocess.run([*words, "--out", str(tmp_path / "whole")], capture_output=True, text=True, timeout=300)
+    whole = subprocess.run([*words, "--out", str(tmp_path / "whole")], capture_output=True, text=True, timeout=900)
     assert whole.returncode == 0, whole.stderr
 
     cluster.node()
@@ -158,7 +158,7 @@ def test_a_node_or_a_worker_that_is_killed_loses_nothing(cluster: Cluster, tmp_p
         cluster.kill(doomed)
     else:
         cluster.kill_worker()
-    said, errors = sweep.communicate(timeout=400)
+    said, errors = sweep.communicate(timeout=900)
     assert sweep.returncode == 0, errors
     assert said.splitlines()[-1] == "5 cells: 5 done now"
     assert errors.count("done (") == 5, "each cell came once"
@@ -172,7 +172,7 @@ def test_a_node_or_a_worker_that_is_killed_loses_nothing(cluster: Cluster, tmp_p
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_sweep_that_is_stopped_brings_its_states_home(cluster: Cluster, tmp_path: Path, number: int) -> None:
     words = sweep_words(tmp_path, "seeds = [0, 1]", LONGER)
-    whole = subprocess.run([*words, "--out", str(tmp_path / "whole")], capture_output=True, text=True, timeout=300)
+    whole = subprocess.run([*words, "--out", str(tmp_path / "whole")], capture_output=True, text=True, timeout=900)
     assert whole.returncode == 0, whole.stderr
 
     cluster.node()
@@ -195,7 +195,7 @@ def test_a_sweep_that_is_stopped_brings_its_states_home(cluster: Cluster, tmp_pa
     assert len(list(out.glob("*-gpt-*/result-*.json"))) < 2, "it was stopped in mid-run"
     shutil.rmtree(there)  # the next machine has none of these files
     where = ["--ray", cluster.address] if number == signal.SIGTERM else []
-    again = subprocess.run([*words, "--out", str(out), *where], capture_output=True, text=True, timeout=400)
+    again = subprocess.run([*words, "--out", str(out), *where], capture_output=True, text=True, timeout=900)
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[-1].startswith("4 cells: 2 done already, 2 done now"), again.stdout
     assert tree(out) == tree(tmp_path / "whole")

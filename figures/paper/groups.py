@@ -62,8 +62,8 @@ class Series(Generic[S]):
 
 @dataclass(frozen=True)
 class Group(Generic[S]):
-    """Records that may share a picture. words: world, preset and training data, different for each group. slug: the
-    same, for names of files. world: world, preset and training data for captions. series: models in the order of the
+    """Records that may share a picture. words: world, preset and training data, different for each group. slug: a short
+    form of them for names of files. world: world, preset and training data for captions. series: models in the order of the
     registry, then references."""
 
     words: str
@@ -136,10 +136,12 @@ def _grouped(
         series = (*_series(runs, reference=False), *_series(theirs, reference=True))
         groups.append(([*_words(first), key[:6]], series))
     names = _distinct([words for words, _ in groups])
-    out = [
-        Group(name, slug_of(name), _caption(series[0].first, cards), series) for name, (_, series) in zip(names, groups)
-    ]
-    return sorted(out, key=lambda group: group.words)
+    captions = [_caption(series[0].first, cards) for _, series in groups]
+    out = {}
+    for name, caption, (_, series) in zip(names, captions, groups):
+        words = caption if captions.count(caption) == 1 else f"{caption} ({name})"
+        out[name] = Group(words, slug_of(name), caption, series)
+    return [out[name] for name in sorted(out)]
 
 
 def _caption(record: Scored, cards: dict[str, dict[str, Any]]) -> str:
@@ -157,7 +159,7 @@ def slug_of(words: str) -> str:
 
 
 def place_of(record: Scored) -> str:
-    """World and preset of a record, in words."""
+    """World and preset of a record, for names of files."""
     return leaderboard.place(_as_result(record))[0]
 
 
