@@ -63,8 +63,8 @@ class Series(Generic[S]):
 @dataclass(frozen=True)
 class Group(Generic[S]):
     """Records that may share a picture. words: world, preset and training data, different for each group. slug: a short
-    form of them for names of files. world: world, preset and training data for captions. series: models in the order of the
-    registry, then references."""
+    form of them for names of files. world: world, preset and training data for captions. series: models in the order of
+    the registry, then references."""
 
     words: str
     slug: str
