@@ -61,7 +61,7 @@ VARIANTS: dict[str, tuple[type[Objective], Any]] = {
 }
 
 
-@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("batch", ["packed", pytest.param("single", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_step_of_every_variant(name: str, batch: str) -> None:
     kind, config = VARIANTS[name]

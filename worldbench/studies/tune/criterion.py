@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -81,6 +82,7 @@ class Criterion:
             return ({}, {LOSS: "it is NaN"}) if math.isnan(loss) else ({LOSS: loss}, {})
         from worldbench.runs.scoring import score
 
+        settings = dataclasses.replace(settings, **self.evaluation())
         scored = score(prepared.world, model, settings, None).scores[self.metric].scores
         scores = {name: s.value for name, s in scored.items() if s.value is not None}
         return scores, {name: s.reason for name, s in scored.items() if s.value is None}
