@@ -15,6 +15,7 @@ from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.runs.display import Display
 from worldbench.settings import shipped
+from worldbench.settings.resolve import resolve
 from worldbench.settings.sweep import load_sweep
 from worldbench.settings.sweep_jobs import jobs_of
 from worldbench.studies.sweep.plan import cells_of
@@ -127,7 +128,8 @@ def test_what_fails_what_is_made_and_what_a_second_run_does(tmp_path: Path, monk
         .replace("[0, 1]", "0")
         .replace("[eval]", "warmup = 0\naccumulate = 0\n[eval]")
     )
-    bad = good.replace("[[table]]", '[vary]\n"train.learning_rate" = [1e30, 1e-3]\n[[table]]')
+    usual = resolve("hmm", "gpt", preset="small", seed=0).groups["train"].learning_rate
+    bad = good.replace("[[table]]", f'[vary]\n"train.learning_rate" = [1e30, {usual}]\n[[table]]')
     code, said, errors = printed("sweep", recipe(tmp_path, bad), "--out", out, "--workers", "2")
     assert code == 1
     (line,) = [line for line in said.splitlines() if line.startswith("failed: ")]

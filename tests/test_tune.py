@@ -55,12 +55,12 @@ def test_the_same_draws_for_every_objective(name: str, optimizer: str) -> None:
 
 
 def test_what_is_switched_off_stays_off() -> None:
-    job = resolve(
-        "hmm", "nextlat", preset="quick", seed=0, options=["--model.lambda_h", "0", "--train.weight_decay", "0"]
-    )
+    adamw = ["--train.optimizer", "adamw"]
+    off = ["--model.lambda_h", "0", "--train.weight_decay", "0"]
+    job = resolve("hmm", "nextlat", preset="quick", seed=0, options=[*adamw, *off])
     left = draws(space(job), 6)
     assert {tuple(s) for s in left} == {("train.learning_rate", "model.lambda_kl")}
-    usual = draws(space(resolve("hmm", "nextlat", preset="quick", seed=0)), 6)
+    usual = draws(space(resolve("hmm", "nextlat", preset="quick", seed=0, options=adamw)), 6)
     assert [s["model.lambda_kl"] for s in left] == [
         s["model.lambda_kl"] for s in usual
     ]  # each setting keeps its coordinate
@@ -90,7 +90,8 @@ def test_the_record_tells_every_trial(tuned: Path) -> None:
         for trial in record["trials"]:
             assert trial["value"] == pytest.approx(sum(r["scores"]["kl"] for r in trial["runs"]) / 2)
             assert all((tuned / "tune-trials" / r["folder"] / "config.json").exists() for r in trial["runs"])
-        assert record["trials"][0]["settings"]["train.learning_rate"] == 1e-3
+        preset = resolve("hmm", name, preset=record["preset"], seed=0).groups["train"]
+        assert record["trials"][0]["settings"]["train.learning_rate"] == preset.learning_rate
         assert ("model.lambda_kl" in record["trials"][0]["settings"]) == (name == "nextlat")
         assert str(tuned) not in json.dumps(record)
     for ours, theirs in zip(records["gpt"]["trials"], records["nextlat"]["trials"]):
