@@ -95,7 +95,9 @@ def test_variance_between_prompts_is_unbiased() -> None:
     assert most == pytest.approx(3 / 16, rel=0.02)
 
 
-@pytest.mark.parametrize("beta", [(1, 1), (6, 2), (0.3, 0.1), (200, 20)])
+@pytest.mark.parametrize(
+    "beta", [(6, 2), (0.3, 0.1), *(pytest.param(b, marks=pytest.mark.slow) for b in ((1, 1), (200, 20)))]
+)
 def test_intervals_cover(beta: tuple[float, float]) -> None:
     rng, (a, b) = np.random.default_rng(3), beta
     variance, mean = a * b / (a + b) ** 2 / (a + b + 1), a / (a + b)

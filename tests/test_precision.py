@@ -78,8 +78,15 @@ def test_training_in_bf16_follows_training_in_fp32(model: str, tmp_path: Path) -
     assert losses[0] != losses[1]
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("model", TRAINED)
+RESUMED = [
+    *((model, "adamw") for model in TRAINED),
+    ("gpt", "muon"),
+    *(pytest.param(model, "muon", marks=pytest.mark.slow) for model in TRAINED if model != "gpt"),
+]
+"""Muon on fp32, for every model: test_muon.py."""
+
+
+@pytest.mark.parametrize(("model", "optimizer"), RESUMED)
 def test_a_resumed_run_has_the_same_bits(model: str, optimizer: str, tmp_path: Path) -> None:
     changes: dict[str, object] = {"precision": "bf16", "accumulate": 2, "optimizer": optimizer, "steps": 6}
     stop_and_go_on(tmp_path, model, 3, MORE.get(model, {}), **changes)

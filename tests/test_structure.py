@@ -34,7 +34,7 @@ CITY = TaxiConfig(map="city:40", min_moves=3, max_moves=14)
 EPS = 0.01
 
 
-@pytest.fixture(scope="module", params=["city", 0, 1])
+@pytest.fixture(scope="module", params=["city", 0, pytest.param(1, marks=pytest.mark.slow)])
 def world(request: pytest.FixtureRequest) -> TaxiWorld:
     return TaxiWorld(CITY) if request.param == "city" else TaxiWorld(CITY, small_map(12, request.param, extra=14))
 
