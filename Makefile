@@ -10,6 +10,9 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input -
 # where the shell says otherwise: both processes would compile every test file again.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 GOMP_SPINCOUNT=0 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
+# What the last line says if an installation fails; the lines of pip above it have the reason.
+NOT_INSTALLED := { echo "the packages of constraints.txt could not be installed: see the lines above; without a network, name an index on this machine (PIP_INDEX_URL, PIP_FIND_LINKS), then run the same command again" >&2; exit 1; }
+
 OUT ?= runs/gpu-$(shell date +%Y-%m-%d-%H%M%S)
 
 .PHONY: run test slow long gpu lint ruff types wheel clean FORCE
@@ -62,12 +65,12 @@ clean:
 
 $(VENV)/.run: $(VENV)/.here pyproject.toml constraints.txt
 	@echo "Installing worldbench into $(VENV) (about a minute, once) ..."
-	@$(INSTALL) -e .
+	@$(INSTALL) -e . || $(NOT_INSTALLED)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.here pyproject.toml constraints.txt
 	@echo "Installing worldbench and its test tools into $(VENV) (about a minute, once) ..."
-	@$(INSTALL) -e '.[dev]'
+	@$(INSTALL) -e '.[dev]' || $(NOT_INSTALLED)
 	@touch $(VENV)/.run $@
 
 # A folder that was copied or moved holds an environment that points at the old place.

@@ -190,6 +190,6 @@ def test_every_dependency_is_pinned() -> None:
     }
     wanted = {
         re.split(r"[\[<>=!~; ]", line)[0].lower()
-        for line in [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+        for line in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
     }
-    assert wanted - pins == set()
+    assert wanted - pins == {"worldbench"}, "the extra dev names other extras of worldbench itself"
