@@ -190,6 +190,7 @@ def test_every_dependency_is_pinned() -> None:
     }
     wanted = {
         re.split(r"[\[<>=!~; ]", line)[0].lower()
-        for line in [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+        for lines in (project["dependencies"], *project["optional-dependencies"].values())
+        for line in lines
     }
     assert wanted - pins == {"worldbench"}, "the extra dev names other extras of worldbench itself"
