@@ -139,17 +139,17 @@ def new_pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.empty(48 << 18).fill_(1.0)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-print(keep_freed_memory(), *(new_pages() for _ in range(9)))
+print(keep_freed_memory(), *(new_pages() for _ in range(25)))
 """
 
 
 def test_large_blocks_are_reused() -> None:
     """Of 48 MiB, freed one before the other, in a process of its own: most have no new pages (all of them have where
-    memory is not kept)."""
+    memory is not kept). The first five may have new pages, because smaller blocks lie between them."""
     message = subprocess.run([sys.executable, "-c", BLOCKS], capture_output=True, text=True, check=True).stdout.split()
     if message[0] == "False":
         pytest.skip("this C library does not let its allocator be set")
-    assert sorted(map(int, message[1:]))[4] < (48 << 20) / resource.getpagesize() / 10
+    assert sorted(map(int, message[1:]))[12] < (48 << 20) / resource.getpagesize() / 10
 
 
 # The verb
