@@ -91,7 +91,7 @@ def _numbers(process: Dynamics, share: float) -> bytes:
     """A hash of all that the rate depends on."""
     digest = hashlib.blake2b(repr((process.transition.shape, share)).encode(), digest_size=16)
     for part in (process.transition, process.phi, process.start):
-        digest.update(np.ascontiguousarray(part))
+        digest.update(np.ascontiguousarray(part).tobytes())
     return digest.digest()
 
 

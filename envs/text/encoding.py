@@ -131,7 +131,8 @@ def _make(corpus: Corpus, size: int, record: Path, data: Path) -> None:
         length.append(sum(map(len, ids)))
         parts.append(np.concatenate(ids) if ids else np.empty(0, "<u2"))
     table = _byte_of_character(pre_tokenizers.ByteLevel.alphabet())
-    words = [bytes(table[c] for c in made.id_to_token(i)) for i in range(size)]
+    numbers = made.get_vocab()
+    words = [bytes(table[c] for c in token) for token in sorted(numbers, key=numbers.__getitem__)]
     merges = json.loads(made.to_str())["model"]
     write_atomic(data, np.concatenate(parts).astype("<u2").tobytes())
     known = {
