@@ -106,7 +106,8 @@ def _usual(values: list[Any]) -> str:
 
 
 def _words(options: dict[str, Any], model: str) -> str:
-    """The options in which a variant differs from most others; the model if there are none."""
+    """The options of a variant whose values are not the most frequent ones. If there is no such option, the name of the
+    model."""
     return ", ".join(f"{name.partition('.')[2]}={plain(value)}" for name, value in options.items()) or model
 
 

@@ -104,7 +104,7 @@ def show(cells: Sequence[SweepCell], workers: int, seconds: float, display: Disp
     if Source.COUNTED in sources:
         print(
             "from its operations: the operations of the whole training, divided by how many per second this machine "
-            "does in the most similar network that was timed; the true time may be three times shorter or longer"
+            "does in the most similar network that was timed; this is a rough guess: that network is another one"
         )
 
 
