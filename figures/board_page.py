@@ -121,8 +121,7 @@ def _panel(row: Row) -> dict[str, Any]:
     tuning = first.tuning
     budget = "none: the settings are those of the preset and of the command"
     if tuning is not None:
-        trials = f"{counted(tuning.trials, 'trial')} of {counted(tuning.seeds, 'seed')}"
-        budget = f"{trials}, chosen by {tuning.criterion}, record {tuning.record}"
+        budget = f"{tuning.words}, chosen by {tuning.criterion}, record {tuning.record}"
     size = "" if first.model.parameters is None else f"{first.model.parameters.training:,}"
     evidence = {name: metric.evidence_sha256 for name, metric in first.scores.items() if metric.evidence_sha256}
     return {

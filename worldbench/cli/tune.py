@@ -21,8 +21,8 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.groups = ("env", "data", "model", "train", "eval")
     parser.usage = (
-        "worldbench tune WORLD --models NAME.. [--trials N] [--seeds K] [--criterion SCORE] [--workers N] "
-        "[--preset NAME] [--out FOLDER] [options below]"
+        "worldbench tune WORLD --models NAME.. [--trials N] [--seeds K] [--halving K] [--criterion SCORE] "
+        "[--workers N] [--preset NAME] [--out FOLDER] [options below]"
     )
     add = parser.add_argument
     add(
@@ -40,6 +40,11 @@ def add_arguments(parser: Parser) -> None:
         metavar="K",
         help="number of trainings for each trial, each with a seed of its own (default 1)",
     )
+    add(
+        "--halving", type=int, default=1, metavar="K",
+        help="first train every trial with 1/K of the steps on one seed, then train 1/K of the trials, the preset and "
+        "the best others, with all steps on all seeds (default 1: train every trial in full)",
+    )  # fmt: skip
     add(
         "--criterion", metavar="METRIC[.SCORE]",
         help="the score that decides which trial is best; the word loss stands for the held-out loss (default: "
@@ -67,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.studies.tune.report import TuningSettings, show
     from worldbench.studies.tune.tuning import tune
 
-    settings = TuningSettings(arguments.trials, arguments.seeds, arguments.criterion)
+    settings = TuningSettings(arguments.trials, arguments.seeds, arguments.criterion, arguments.halving)
     display = Display(quiet=arguments.quiet)
     paths = tune(jobs_of(arguments, choice, names), settings, arguments.out, display, jobs.workers_of(arguments))
     show(paths)

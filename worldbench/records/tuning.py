@@ -42,10 +42,20 @@ class TunedModel(Part, frozen=True, kw_only=True):
 
 
 class Amount(Part, frozen=True, kw_only=True):
-    """Number of trials, and of seeds that each trial is trained from."""
+    """Number of trials, and of seeds of each trial. halving: 1 if every trial is trained in full; else only 1 / halving
+    of the trials are, after a short training of all."""
 
     trials: Count
     seeds: Count
+    halving: Count = 1
+
+
+class Short(Part, frozen=True, kw_only=True):
+    """The short trainings of every trial, on the first seed. steps, warmup: their numbers of steps."""
+
+    steps: Count
+    warmup: Count
+    trials: list[Trial]
 
 
 class JudgedBy(Part, frozen=True, kw_only=True):
@@ -80,7 +90,8 @@ class Best(Part, frozen=True, kw_only=True):
 
 
 class Tuning(Record, frozen=True, kw_only=True):
-    """All trials of a tuning. best: None if no trial has a finite value."""
+    """All trials of a tuning. best: None if no trial has a finite value. short: the short trainings that chose which
+    trials are trained in full, and are in `trials`; None if every trial is trained in full."""
 
     kind: ClassVar[str] = "tuning"
     marks: ClassVar[tuple[str, ...]] = ("trials", "space")
@@ -99,14 +110,20 @@ class Tuning(Record, frozen=True, kw_only=True):
     best: Best | None
     trials: list[Trial]
     environment: Environment
+    short: Short | None = None
 
     def __post_init__(self) -> None:
         check_world(self.world)
         if not self.trials:
             raise ValueError("`trials` is empty")
-        if [t.trial for t in self.trials] != list(range(len(self.trials))):
+        every, numbers = self.short.trials if self.short is not None else self.trials, [t.trial for t in self.trials]
+        if [t.trial for t in every] != list(range(len(every))):
             raise ValueError("the trials are not numbered 0, 1, 2, ..")
-        if self.best is not None and (
-            self.best.trial >= len(self.trials) or self.trials[self.best.trial].value != self.best.value
-        ):
+        if sorted({0, *numbers}) != numbers or not set(numbers) <= {t.trial for t in every}:
+            raise ValueError(f"the trials that were trained in full are not some of all, the preset first: {numbers}")
+        if (self.short is None) != (self.budget.halving == 1):
+            raise ValueError(f"`short` does not agree with a halving of {self.budget.halving}")
+        if self.best is not None and (self.best.trial, self.best.value) not in [
+            (t.trial, t.value) for t in self.trials
+        ]:
             raise ValueError("`best` is not one of the trials")

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from worldbench.core import tables
-from worldbench.core.text import counted
 from worldbench.records.bounds import BOTH, Bounds
 from worldbench.records.scores import NO_REASON
 from worldbench.runs.display import number, print_notes
@@ -57,7 +56,7 @@ def _title(record: Head) -> str:
     if record.seed is not None:
         title += f", seed {record.seed}"
     if record.tuning is not None:
-        title += f", tuned by {counted(record.tuning.trials, 'trial')} x {record.tuning.seeds}"
+        title += f", tuned in {record.tuning.trials} trials ({record.tuning.cell})"
     return title
 
 

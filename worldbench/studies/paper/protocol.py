@@ -138,8 +138,8 @@ def _tuning(trained: Sequence[Result]) -> str:
     tuned = {r.model.name: r.tuning for r in trained if r.tuning is not None}
     rest = list(dict.fromkeys(r.model.name for r in trained if r.tuning is None))
     said = [
-        f"The settings of {code(name)} were tuned in {counted(budget.trials, 'trial')} of "
-        f"{counted(budget.seeds, 'seed')} by {code(budget.criterion)}, on seeds that no result uses."
+        f"The settings of {code(name)} were tuned in {budget.words} by {code(budget.criterion)}, "
+        "on seeds that no result uses."
         for name, budget in tuned.items()
     ]
     if rest and tuned:

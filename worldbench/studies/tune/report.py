@@ -13,10 +13,11 @@ from worldbench.core.budget import TUNING_SEEDS, Budget
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import write_atomic
 from worldbench.records.reading import read
-from worldbench.records.tuning import Amount, Best, Bounds, JudgedBy, Seeds, Trial, TunedModel, Tuning
+from worldbench.records.tuning import Amount, Best, Bounds, JudgedBy, Seeds, Short, Trial, TunedModel, Tuning
 from worldbench.runs.prepared import Prepared, config_of
 from worldbench.settings.job import Job
 from worldbench.settings.recipe import to_toml
+from worldbench.studies.tune import halving
 from worldbench.studies.tune.criterion import Criterion
 from worldbench.studies.tune.search import Range
 from worldbench.training.environment import environment
@@ -24,17 +25,20 @@ from worldbench.training.environment import environment
 
 @dataclass(frozen=True)
 class TuningSettings:
-    """How much is tried, and the criterion (None: the default criterion of the world)."""
+    """How much is tried, and the criterion (None: the default criterion of the world). halving: 1 trains every trial in
+    full; see `halving.py`."""
 
     trials: int = 16
     seeds: int = 1
     criterion: str | None = None
+    halving: int = 1
 
     def __post_init__(self) -> None:
         if self.trials < 2:
             raise InputError(f"--trials must be at least 2, not {self.trials}: the first is the preset itself")
         if not 1 <= self.seeds <= len(TUNING_SEEDS):
             raise InputError(f"--seeds must be 1 .. {len(TUNING_SEEDS)}, not {self.seeds}")
+        halving.check(self.trials, self.halving)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Tuned:
     """The tuning of one model: its trainings and their folder.
 
     job: as given by the user, for the recipe. prepared: the job with its world. runs: for each trial, one run per
-    seed.
+    seed, with all steps. short: for each trial, its short run; empty if every trial is trained in full.
     """
 
     job: Job
@@ -50,6 +54,7 @@ class Tuned:
     ranges: list[Range]
     drawn: list[dict[str, float]]
     runs: list[list[Prepared]]
+    short: list[Prepared]
     folder: Path
 
     @property
@@ -58,22 +63,19 @@ class Tuned:
 
     def cell(self, trial: int, run: Prepared) -> str:
         """The name of a training in the plan."""
-        return f"{self.job.model}, trial {trial}, seed {run.job.seed}"
-
-    def cells(self) -> set[str]:
-        """The names of all trainings in the plan."""
-        return {self.cell(trial, run) for trial, runs in enumerate(self.runs) for run in runs}
+        short = ", short" if run in self.short else ""
+        return f"{self.job.model}, trial {trial}{short}, seed {run.job.seed}"
 
 
 def record_of(
-    tuned: Tuned, criterion: Criterion, settings: TuningSettings, shared: float, trials: list[Trial]
+    tuned: Tuned, criterion: Criterion, settings: TuningSettings, shared: float, short: list[Trial], trials: list[Trial]
 ) -> Tuning:
-    """The record of all trials and their outcomes, without times."""
+    """The record of all trials and their outcomes, without times. trials: those that were trained in full."""
     first, job = tuned.runs[0][0], tuned.job
     place = criterion.best([t.value for t in trials])
     best = None
     if place is not None and (value := trials[place].value) is not None:
-        best = Best(trial=place, value=value, settings=trials[place].settings)
+        best = Best(trial=trials[place].trial, value=value, settings=trials[place].settings)
     words = [
         "worldbench",
         "tune",
@@ -86,6 +88,7 @@ def record_of(
         settings.seeds,
     ]
     words += [
+        *(["--halving", settings.halving] if settings.halving > 1 else []),
         *(["--criterion", settings.criterion] if settings.criterion else []),
         "--preset",
         job.preset,
@@ -97,7 +100,7 @@ def record_of(
         model=TunedModel(name=job.model),
         preset=job.preset,
         command=" ".join(map(str, words)),
-        budget=Amount(trials=settings.trials, seeds=settings.seeds),
+        budget=Amount(trials=settings.trials, seeds=settings.seeds, halving=settings.halving),
         criterion=JudgedBy(score=criterion.name, direction=criterion.direction, evaluation=first.evaluation),
         seeds=Seeds(training=seeds, evaluation=TUNING_SEEDS[0], shared_documents=shared),
         space={r.option: Bounds(start=r.start, low=r.low, high=r.high) for r in tuned.ranges},
@@ -105,7 +108,13 @@ def record_of(
         best=best,
         trials=trials,
         environment=environment(),
+        short=_short(tuned, short) if short else None,
     )
+
+
+def _short(tuned: Tuned, trials: list[Trial]) -> Short:
+    job = tuned.short[0].job
+    return Short(steps=job.value("train.steps"), warmup=job.value("train.warmup"), trials=trials)
 
 
 def write_recipe(tuned: Tuned) -> None:
@@ -115,7 +124,8 @@ def write_recipe(tuned: Tuned) -> None:
     if record.best is None:
         return
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    budget = Budget(record.budget.trials, record.budget.seeds, record.criterion.score, digest)
+    amount = record.budget
+    budget = Budget(amount.trials, amount.seeds, record.criterion.score, digest, amount.halving)
     groups = job.groups | ({"env": tuned.prepared.job.groups["env"]} if "env" in job.groups else {})
     best = dataclasses.replace(job, groups=groups, tuned=budget).changed(record.best.settings)
     write_atomic(path.with_name("best.toml"), to_toml(best, path.parent))
@@ -124,7 +134,7 @@ def write_recipe(tuned: Tuned) -> None:
 def require_equal(records: list[Tuning]) -> None:
     """Raises RunError if a model had fewer trainings, finished or failed, than another: the comparison would be
     unfair."""
-    done = {r.model.name: sum(len(t.runs) for t in r.trials) for r in records}
+    done = {r.model.name: sum(len(t.runs) for t in (*r.trials, *(r.short.trials if r.short else ()))) for r in records}
     fewest, most = min(done, key=lambda name: done[name]), max(done, key=lambda name: done[name])
     if done[fewest] < done[most]:
         unequal = f"{fewest} had {done[fewest]} trainings and {most} had {done[most]}"
@@ -139,12 +149,14 @@ def show(paths: list[Path]) -> None:
     criterion = records[0].criterion.score
     body = []
     for r in records:
-        best, failed = r.best, sum(t.value is None for t in r.trials)
-        infinite = sum(t.value is not None and math.isinf(t.value) for t in r.trials)
+        # of a trial that was trained twice, the full training counts
+        last = {t.trial: t for t in (*(r.short.trials if r.short else ()), *r.trials)}.values()
+        best, failed = r.best, sum(t.value is None for t in last)
+        infinite = sum(t.value is not None and math.isinf(t.value) for t in last)
         chosen = ["-", "-", "no trial has a finite value"]
         if best is not None:
             chosen = [value_text(best.value), str(best.trial), settings_text(best.settings)]
-        tuned = f"{r.budget.trials}x{r.budget.seeds}"
+        tuned = Budget(r.budget.trials, r.budget.seeds, criterion, "", r.budget.halving).cell
         body.append([r.model.name, tuned, str(failed), str(infinite), value_text(r.trials[0].value), *chosen])
     head = [
         "model",
@@ -157,9 +169,37 @@ def show(paths: list[Path]) -> None:
         "its settings",
     ]
     print(tables.terminal(head, body, 1))
+    for line in edge_lines(records):
+        print(line)
     if lost := [r.model.name for r in records if r.best is None]:
         every = f"every trial of {', '.join(lost)} failed or has an infinite {criterion}, including the preset"
         raise RunError(f"{every}; start from a lower --train.learning_rate")
+
+
+EDGE = 1 / 8
+"""A best value in the outermost part of its range, on the logarithmic scale of the draws, may be better outside."""
+
+
+def at_edge(record: Tuning) -> dict[str, str]:
+    """The settings of the best trial that lie near an end of their ranges: option -> "low" or "high"."""
+    found = {}
+    for option, value in record.best.settings.items() if record.best is not None else ():
+        bounds = record.space[option]
+        place = math.log(value / bounds.low) / math.log(bounds.high / bounds.low)
+        if not EDGE <= place <= 1 - EDGE:
+            found[option] = "low" if place < EDGE else "high"
+    return found
+
+
+def edge_lines(records: list[Tuning]) -> list[str]:
+    """A line for every setting of a best trial that lies near an end of its range, with the option to search on."""
+    return [
+        f"{r.model.name}: the best {option} lies near the {side} end of its range, {r.space[option].low:g} to "
+        f"{r.space[option].high:g}; to search on, tune every model again with --{option} {r.best.settings[option]:g}"
+        for r in records
+        if r.best is not None
+        for option, side in at_edge(r).items()
+    ]
 
 
 def settings_text(settings: dict[str, float]) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,20 @@ import numpy as np
 from worldbench.core.budget import TUNING_SEEDS
 from worldbench.core.errors import Diverged, InputError, RunError
 from worldbench.core.files import identity_hash, lock, make_folder
+from worldbench.core.text import counted
 from worldbench.core.world import Documents, World
 from worldbench.records.reading import read, write
 from worldbench.records.tuning import Trial, TrialRun
 from worldbench.runs.config_file import write_config
 from worldbench.runs.display import Display
 from worldbench.runs.manifest import manifest
-from worldbench.runs.pool import Cell
+from worldbench.runs.pool import Cell, Pool
 from worldbench.runs.prepared import Prepared, identify, prepare, prepare_beside
 from worldbench.runs.processes import pool_of
 from worldbench.runs.weights import build, train
 from worldbench.settings.job import Job
 from worldbench.studies.tune.criterion import Criterion
+from worldbench.studies.tune.halving import finalists, short_job
 from worldbench.studies.tune.report import (
     Tuned,
     TuningSettings,
@@ -82,40 +85,66 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
             if tuned not in left:
                 display.say(f"done already: {tuned.path}")
         shown = display if workers == 1 else display.quieter()
-        cells = [
-            Cell(tuned.cell(number, run), _attempt, (run, criterion, out / TRIALS, shown))
+        short: dict[str, list[Trial]] = {tuned.job.model: [] for tuned in left}
+        for tuned, trial in _trials(pool, _short_plan(left), criterion, out / TRIALS, shown):
+            short[tuned.job.model].append(trial)
+            steps = counted(tuned.short[0].job.value("train.steps"), "step")
+            _say(tuned, trial, f"{settings.trials}, {steps}", criterion, display)
+        plan = [
+            (tuned, number, tuned.runs[number])
             for tuned in left
-            for number, trial in enumerate(tuned.runs)
-            for run in trial
+            for number in _chosen(tuned, short[tuned.job.model], criterion, settings)
         ]
-        attempts: dict[str, TrialRun] = {}
-        for cell, attempt in pool.finished(cells):
-            attempts[cell.name] = attempt
-            for tuned in left:
-                if cell.name in tuned.cells():
-                    _say_trial(tuned, cell.name, attempts, criterion, display)
-                    if attempts.keys() >= tuned.cells():
-                        trials = [_trial_of(tuned, number, attempts, criterion) for number in range(settings.trials)]
-                        write(tuned.path, record_of(tuned, criterion, settings, shared, trials))
+        full: dict[str, list[Trial]] = {tuned.job.model: [] for tuned in left}
+        for tuned, trial in _trials(pool, plan, criterion, out / TRIALS, shown):
+            name, wanted = tuned.job.model, sum(planned is tuned for planned, _, _ in plan)
+            full[name].append(trial)
+            _say(tuned, trial, str(settings.trials), criterion, display)
+            if len(full[name]) == wanted:
+                done, first = _in_order(full[name]), _in_order(short[name])
+                write(tuned.path, record_of(tuned, criterion, settings, shared, first, done))
         for tuned in tunings:
             write_recipe(tuned)
     return [tuned.path for tuned in tunings]
 
 
-def _say_trial(tuned: Tuned, cell: str, attempts: dict[str, TrialRun], criterion: Criterion, display: Display) -> None:
-    """Prints a line for a trial when its last training, `cell`, is finished."""
-    for number, runs in enumerate(tuned.runs):
-        names = {tuned.cell(number, run) for run in runs}
-        if cell in names and attempts.keys() >= names:
-            trial = _trial_of(tuned, number, attempts, criterion)
-            which = f"trial {number} ({'the preset; ' if not number else ''}{number + 1} of {len(tuned.runs)})"
-            value = f"{settings_text(trial.settings)}: {criterion.name} {value_text(trial.value)}"
-            display.say(f"{tuned.job.model} {which}: {value}")
+Plan = list[tuple[Tuned, int, list[Prepared]]]
+"""Trials to train: of which tuning, the number of the trial, and its trainings."""
 
 
-def _trial_of(tuned: Tuned, number: int, attempts: dict[str, TrialRun], criterion: Criterion) -> Trial:
-    runs = [attempts[tuned.cell(number, run)] for run in tuned.runs[number]]
-    return _trial(number, tuned.drawn[number], runs, criterion)
+def _short_plan(tunings: list[Tuned]) -> Plan:
+    return [(tuned, number, [run]) for tuned in tunings for number, run in enumerate(tuned.short)]
+
+
+def _chosen(tuned: Tuned, short: list[Trial], criterion: Criterion, settings: TuningSettings) -> list[int]:
+    """The trials that are trained in full."""
+    if not tuned.short:
+        return list(range(settings.trials))
+    return finalists([trial.value for trial in _in_order(short)], criterion, settings.halving)
+
+
+def _in_order(trials: list[Trial]) -> list[Trial]:
+    return sorted(trials, key=lambda trial: trial.trial)
+
+
+def _trials(pool: Pool, plan: Plan, criterion: Criterion, out: Path, display: Display) -> Iterator[tuple[Tuned, Trial]]:
+    """Trains the trials of a plan, and yields each one when its last training is finished."""
+    named = {tuned.cell(number, run): (tuned, number, runs, run) for tuned, number, runs in plan for run in runs}
+    cells = [Cell(name, _attempt, (run, criterion, out, display)) for name, (_, _, _, run) in named.items()]
+    attempts: dict[str, TrialRun] = {}
+    for cell, attempt in pool.finished(cells):
+        attempts[cell.name] = attempt
+        tuned, number, runs, _ = named[cell.name]
+        own = [attempts.get(tuned.cell(number, run)) for run in runs]
+        finished = [one for one in own if one is not None]
+        if len(finished) == len(runs):
+            yield tuned, _trial(number, tuned.drawn[number], finished, criterion)
+
+
+def _say(tuned: Tuned, trial: Trial, of: str, criterion: Criterion, display: Display) -> None:
+    which = f"trial {trial.trial} ({'the preset; ' if not trial.trial else ''}{trial.trial + 1} of {of})"
+    value = f"{settings_text(trial.settings)}: {criterion.name} {value_text(trial.value)}"
+    display.say(f"{tuned.job.model} {which}: {value}")
 
 
 def _untrained(prepared: Prepared) -> Any:
@@ -155,19 +184,23 @@ def trial_job(job: Job, settings: dict[str, float], seed: int, criterion: Criter
 def _tuned(prepared: Prepared, job: Job, criterion: Criterion, settings: TuningSettings, out: Path) -> Tuned:
     ranges, seeds = space(prepared.job), TUNING_SEEDS[: settings.seeds]
     drawn = draws(ranges, settings.trials)
-    runs = [
-        [identify(trial_job(prepared.job, chosen, seed, criterion), prepared.world) for seed in seeds]
-        for chosen in drawn
-    ]
+
+    def trials(job: Job, seeds: Sequence[int]) -> list[list[Prepared]]:
+        return [[identify(trial_job(job, c, seed, criterion), prepared.world) for seed in seeds] for c in drawn]
+
+    runs, short = trials(prepared.job, seeds), []
+    if settings.halving > 1:
+        short = [run for (run,) in trials(short_job(prepared.job, settings.halving), seeds[:1])]
     key = [
         TUNING_VERSION,
         [[r.training for r in trial] for trial in runs],
+        *([[r.training for r in short]] if short else []),
         runs[0][0].evaluation,
         prepared.job.groups["eval"].seed,
         criterion.name,
     ]
     name = f"tune-{job.world}-{job.model}-{job.preset}-{identity_hash(key)[:10]}"
-    return Tuned(job, prepared, ranges, drawn, runs, out / name)
+    return Tuned(job, prepared, ranges, drawn, runs, short, out / name)
 
 
 def _attempt(prepared: Prepared, criterion: Criterion, out: Path, display: Display) -> TrialRun:
