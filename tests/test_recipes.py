@@ -1,4 +1,5 @@
-"""The recipes that come with worldbench: each works in any world, and changes what it says and nothing else."""
+"""The recipes that come with worldbench, but for tuned ones: each works in any world, and changes what it says and
+nothing else."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ from worldbench.settings.resolve import resolve
 from worldbench.settings.train import DataConfig
 from worldbench.training.trainer import Trainer
 
-NAMES = shipped.names()
+NAMES = [name for name in shipped.names() if not name.startswith(shipped.TUNED)]
 SAME_AS_PRESET = {"nextlat-horizon-4": "quick", "nextlat-horizon-8": "standard"}
 
 

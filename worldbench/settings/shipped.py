@@ -18,8 +18,14 @@ FOLDERS: dict[Kind, Path] = {
 }
 
 
+TUNED = "tuned/"
+"""Start of the names of recipes that `worldbench tune` found. They name a world, a model and every setting."""
+
+
 def names(kind: Kind = "recipe") -> list[str]:
-    return sorted(path.stem for path in FOLDERS[kind].glob("*.toml"))
+    """The names of the files of a kind. A file in a folder has the folder in its name, such as `tuned/NAME`."""
+    found = (path.relative_to(FOLDERS[kind]).with_suffix("") for path in FOLDERS[kind].rglob("*.toml"))
+    return sorted(path.as_posix() for path in found)
 
 
 def line(name: str, kind: Kind = "recipe") -> str:
@@ -31,9 +37,10 @@ def find(config: Path, kind: Kind = "recipe") -> Path:
     """The file that a command names: one that comes with worldbench, else a file. Raises InputError where there is
     neither."""
     known = names(kind)
-    if str(config) in known:
+    if config.as_posix() in known:
         return FOLDERS[kind] / f"{config}.toml"
-    if config.parent == Path() and not config.suffix and not os.path.exists(config):
+    like_a_name = config.parent == Path() or any(name.startswith(f"{config.parent.as_posix()}/") for name in known)
+    if like_a_name and not config.suffix and not os.path.exists(config):
         close = hint(str(config), known)
         listed = close if close and not close.startswith("; there are") else f"; worldbench ls lists the {kind}s"
         raise InputError(f"there is neither a {kind} nor a file {str(config)!r}{listed}")

@@ -128,7 +128,10 @@ def write_recipe(tuned: Tuned) -> None:
     budget = Budget(amount.trials, amount.seeds, record.criterion.score, digest, amount.halving)
     groups = job.groups | ({"env": tuned.prepared.job.groups["env"]} if "env" in job.groups else {})
     best = dataclasses.replace(job, groups=groups, tuned=budget).changed(record.best.settings)
-    write_atomic(path.with_name("best.toml"), to_toml(best, path.parent))
+    about = f"{job.model} in {job.world}, {job.preset}: best of {budget.cell} trials by {budget.criterion}"
+    if edges := at_edge(record):
+        about += f"; near an end of the range: {', '.join(option.partition('.')[2] for option in edges)}"
+    write_atomic(path.with_name("best.toml"), f"# {about}\n{to_toml(best, path.parent)}")
 
 
 def require_equal(records: list[Tuning]) -> None:
