@@ -162,7 +162,7 @@ def test_weights_removed_on_purpose_are_not_trained_again(copy: Path) -> None:
     code, said = tiny_runs.run(copy)
     assert code == 0
     assert "done already" in said
-    assert "its weights were removed; to train them again, delete" in said
+    assert "it is a record without weights; to train them again, repeat the command with another --out" in said
     assert not (tiny_runs.folder(copy) / "checkpoint").exists()
 
 

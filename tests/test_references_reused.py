@@ -55,5 +55,6 @@ def test_a_second_seed_and_a_second_model_score_no_reference_again(
     assert run("ngram", 0) == (["ngram"], ["ngram"])
     assert run("ngram", 0) == ([], ["ngram"])
     reference = next(tmp_path.glob("taxi-oracle-*"))
-    (reference / "manifest.json").unlink()  # whether it was drawn to the end is not known
+    manifest = reference / "manifest.json"
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace('"outcome": "done"', '"outcome": "killed"'))
     assert run("ngram", 0) == ([], ["oracle", "ngram"])

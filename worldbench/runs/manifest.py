@@ -52,9 +52,11 @@ def manifest(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 
 def ended(folder: Path) -> bool:
-    """Whether the last process that worked in the folder did all its work, the figures included."""
-    sessions = _sessions(folder / "manifest.json", lambda _: None)
-    return bool(sessions) and sessions[-1].outcome == "done"
+    """Whether the last process that worked in the folder did all its work, the figures included. True too for a folder
+    without a manifest: a process writes it before anything else, so such a folder is a copy of a record."""
+    path = folder / "manifest.json"
+    sessions = _sessions(path, lambda _: None)
+    return not path.exists() or (bool(sessions) and sessions[-1].outcome == "done")
 
 
 def _sessions(path: Path, say: Callable[[str], None]) -> list[Session]:

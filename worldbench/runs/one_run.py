@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,12 +53,15 @@ def one_run(
         if scored and (not job.trained or complete(prepared, folder) or removed(prepared, folder)):
             display.say(f"done already: {result}")
             if job.trained and not complete(prepared, folder):
-                display.say(f"its weights were removed; to train them again, delete {result} and repeat the command")
+                display.say(
+                    "it is a record without weights; to train them again, repeat the command with another --out"
+                )
             own = is_own(folder, prepared.identity)
             if not own:
                 write_config(folder, prepared)
             if redraw or not own or not ended(folder):
-                draw(folder, display, result)
+                with nullcontext() if ended(folder) else manifest(folder, display.say):
+                    draw(folder, display, result)
         else:
             write_config(folder, prepared)
             with manifest(folder, display.say):
@@ -136,10 +140,9 @@ def score_and_write(
 
 
 def nothing_left(prepared: Prepared, folder: Path) -> bool:
-    """True if a run is trained, scored and drawn, so that `one_run` would only repeat figures. Raises RunError as
-    `done` does."""
-    trained = not prepared.job.trained or complete(prepared, folder) or removed(prepared, folder)
-    return trained and done(result_path(folder, prepared.identity), prepared) and ended(folder)
+    """True if the result of a run is there, and no process stopped in its folder before all was done. Its weights may
+    be gone: a table needs only the result. Raises RunError as `done` does."""
+    return done(result_path(folder, prepared.identity), prepared) and ended(folder)
 
 
 def done(result: Path, prepared: Prepared) -> bool:

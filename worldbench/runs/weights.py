@@ -43,6 +43,7 @@ def train(prepared: Prepared, folder: Path, display: Display) -> SequenceModel:
 def fit(prepared: Prepared, folder: Path, display: Display, together: Together | None = None) -> SequenceModel:
     """Train what is missing of a run, alone or together with other processes. Returns the model that is scored."""
     from worldbench.baselines.trained import TrainedModel
+    from worldbench.runs.repeated import compare_logs, keep_log
     from worldbench.training.curve import named
     from worldbench.training.loggers import NONE, opened
     from worldbench.training.parallel import ALONE
@@ -53,6 +54,8 @@ def fit(prepared: Prepared, folder: Path, display: Display, together: Together |
     config = job.groups["train"]
     if together.leads and finished(prepared, folder):
         display.say(f"the weights of {named(gone(prepared, folder))} are missing: training again from the first step")
+    if together.leads:
+        keep_log(folder, display.say)
     objective = build(prepared)
     size = (
         f"{counted(objective.parameter_count(), 'parameter')}, {counted(config.steps, 'step')} "
@@ -81,6 +84,8 @@ def fit(prepared: Prepared, folder: Path, display: Display, together: Together |
         )  # fmt: skip
         with stop_signals(trainer, ends=together.size > 1):
             trainer.train()
+    if together.leads:
+        compare_logs(folder, display.say)
     if together.leads and config.scored_step != "last":
         return at_step(prepared, folder, scored_step(prepared, folder, display.say))
     return TrainedModel(objective, config.device)

@@ -22,7 +22,7 @@ from worldbench.records.reading import read
 from worldbench.records.world_words import words_of
 from worldbench.runs.display import Display
 from worldbench.studies.forecast import duration, forecast_prepared
-from worldbench.studies.sweep.plan import SweepCell
+from worldbench.studies.sweep.plan import SweepCell, done_in_words
 
 SHORT = 3.0
 """Seconds beside `--seconds` that the timing of one configuration may be expected to take."""
@@ -67,9 +67,10 @@ class Configuration:
         seeds = f" ({_seeds([job.seed for job in trained])})" if trained else ""
         runs = f"{self.label}: {counted(len(self.cells), 'run')}{seeds}"
         if known is None:
-            return f"{runs}, done"
-        done = len(self.cells) - len(self.missing)
-        return f"{runs}{f', {done} done' if done else ''}; {known.line()}"
+            return f"{runs}, done{done_in_words(self.cells)}"
+        left = {cell.name for cell in self.missing}
+        done = [cell for cell in self.cells if cell.name not in left]
+        return f"{runs}{f', {len(done)} done{done_in_words(done)}' if done else ''}; {known.line()}"
 
 
 def show(cells: Sequence[SweepCell], workers: int, seconds: float, display: Display) -> None:

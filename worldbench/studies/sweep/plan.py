@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from worldbench.runs.display import Display
 from worldbench.runs.one_run import nothing_left
 from worldbench.runs.prepared import Prepared, identify, prepare, prepare_beside
 from worldbench.runs.references import references
+from worldbench.runs.weights import finished
 from worldbench.settings.sweep_jobs import SweepJob
 
 
@@ -41,8 +42,22 @@ class SweepCell:
         return result_path(self.folder, self.prepared.identity)
 
     def done(self) -> bool:
-        """Whether nothing is left to do. Raises RunError if the result file belongs to another run."""
+        """Whether nothing is left to do: the result is there. Raises RunError if the result file belongs to another
+        run, and InputError if it cannot be read."""
         return nothing_left(self.prepared, self.folder)
+
+    def without_weights(self) -> bool:
+        """Whether the folder lacks the weights of a trained model. A cell that is done is then a record only."""
+        return self.prepared.job.trained and not finished(self.prepared, self.folder)
+
+
+def done_in_words(cells: Sequence[SweepCell]) -> str:
+    """What to say behind "done" about cells that are done: how many of them are records without weights."""
+    count = sum(cell.without_weights() for cell in cells)
+    if count == 0:
+        return ""
+    what = "a record without weights" if count == 1 else "records without weights"
+    return f" as {what}" if count == len(cells) else f" ({count} as {what})"
 
 
 def cells_of(jobs: Iterable[SweepJob], out: Path, display: Display, *, count_parts: bool = True) -> list[SweepCell]:

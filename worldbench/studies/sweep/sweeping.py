@@ -1,7 +1,8 @@
 """Runs the cells of a sweep that are missing, and reports each cell that fails.
 
-Every cell is one run in its own folder below the output folder, as `worldbench run` makes it. A cell is done when it is
-trained, scored and drawn, so a sweep that was stopped goes on, and a sweep that is done does nothing.
+Every cell is one run in its own folder below the output folder, as `worldbench run` makes it. A cell is done when its
+result is there and its figures are drawn, so a sweep that was stopped goes on, and a sweep that is done does nothing.
+A copied record, without weights and without a manifest, is done too: a table needs only its result.
 """
 
 from __future__ import annotations
@@ -20,23 +21,24 @@ from worldbench.runs.pool import Cell, Pool, Watch
 from worldbench.runs.prepared import Prepared
 from worldbench.runs.processes import Processes, usable_cores
 from worldbench.studies.sweep.elsewhere import Sent, Stopped, bring_home, score_elsewhere, sweep_key
-from worldbench.studies.sweep.plan import SweepCell
+from worldbench.studies.sweep.plan import SweepCell, done_in_words
 from worldbench.studies.sweep.progress import progress
 
 
 @dataclass
 class Swept:
-    """What a sweep did. before: names of cells that were done already. now: names of cells that were run. failed: name
-    -> reason."""
+    """What a sweep did. before: cells that were done already. now: names of cells that were run. failed: name ->
+    reason."""
 
-    before: list[str] = field(default_factory=list)
+    before: list[SweepCell] = field(default_factory=list)
     now: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
         """The counts in one line."""
         total = len(self.before) + len(self.now) + len(self.failed)
-        parts = [(len(self.before), "done already"), (len(self.now), "done now"), (len(self.failed), "failed")]
+        already = f"done already{done_in_words(self.before)}"
+        parts = [(len(self.before), already), (len(self.now), "done now"), (len(self.failed), "failed")]
         said = ", ".join(f"{count} {what}" for count, what in parts if count)
         return f"{counted(total, 'cell')}: {said or 'nothing to do'}"
 
@@ -59,12 +61,15 @@ def sweep(
             _failed(swept, cell.name, error, display)
             continue
         if done:
-            swept.before.append(cell.name)
+            swept.before.append(cell)
         else:
             left.append(cell)
     if swept.before:
-        display.say(f"{len(swept.before)} of {counted(len(cells), 'cell')} are done already")
+        done_ = f"{len(swept.before)} of {counted(len(cells), 'cell')} are done already"
+        display.say(done_ + done_in_words(swept.before))
     ready, by_name = list[SweepCell](), {cell.name: cell for cell in left}
+    trains = {cell.folder: cell.name for cell in reversed(left) if cell.without_weights()}
+    first = {cell.name: cell.after if cell.after in by_name else trains.get(cell.folder) for cell in left}
     for cell in left:
         if cell.after in swept.failed:
             _failed(swept, cell.name, RunError(f"it was not run, because {cell.after} failed"), display)
@@ -76,7 +81,7 @@ def sweep(
         pool = (pool_with or (lambda watch: Processes(default_workers(cells), watch=watch)))(shown.watch)
         if ready and pool.here:
             _load_what_cells_share()
-        for outcome in pool.run([_planned(cell, out, pool, cell.after in by_name) for cell in ready]):
+        for outcome in pool.run([_planned(cell, out, pool, first[cell.name]) for cell in ready]):
             name, error = outcome.cell.name, outcome.error
             if isinstance(error, Interrupted):
                 raise error
@@ -98,9 +103,9 @@ def sweep(
     return swept
 
 
-def _planned(cell: SweepCell, out: Path, pool: Pool, waits: bool) -> Cell:
-    """The cell of a plan. waits: the cell that trains its weights is in the plan too."""
-    after = (cell.after,) if cell.after is not None and waits else ()
+def _planned(cell: SweepCell, out: Path, pool: Pool, first: str | None) -> Cell:
+    """The cell of a plan. first: the cell that trains the weights of its folder; None if no cell of the plan does."""
+    after = (first,) if first is not None and first != cell.name else ()
     if pool.here:
         return Cell(cell.name, score_cell, (cell.prepared, out), after)
     prepared = cell.prepared
