@@ -63,7 +63,9 @@ def test_one_more_model_is_the_only_cell_that_runs(whole: Path, records: Path, t
     assert [row.split(" | ")[1] for row in rows[4:8]] == ["uniform", "oracle", "gpt", "nextlat"]
 
 
-@pytest.mark.parametrize(("damage", "says"), [("half", "(input data was truncated)"), ("budget", "is the result of another run")])
+@pytest.mark.parametrize(
+    ("damage", "says"), [("half", "(input data was truncated)"), ("budget", "is the result of another run")]
+)
 def test_a_damaged_result_or_that_of_another_run_is_not_done(
     damage: str, says: str, records: Path, tmp_path: Path
 ) -> None:
