@@ -26,6 +26,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "density": ("scores against the number of training documents for each pair of places", "density"),
     "variants": ("scores of one model against the value of an option, or for each of its variants", "variants"),
     "beliefs": ("exact beliefs and the beliefs that probes predict, on the simplex", "beliefs"),
+    "decoding": ("speed-up of speculative decoding against tokens per round; accepted drafts", "decoding"),
 }
 """Name of a figure -> what it shows, and its module here."""
 

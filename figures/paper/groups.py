@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from msgspec.structs import replace
-
 from worldbench.core.files import identity_hash
 from worldbench.core.registry import models
 from worldbench.core.statistics import Mean, mean_interval
 from worldbench.core.text import counted
 from worldbench.records import budget, leaderboard
+from worldbench.records.decoding import Decoding
 from worldbench.records.finding import find
+from worldbench.records.parts import Head
 from worldbench.records.runs import Result, Scored, Trace
 from worldbench.records.scores import value_of
 from worldbench.records.variant import distinct_labels
-from worldbench.records.world_words import in_words
+from worldbench.records.world_words import words_of
 
 S = TypeVar("S", Result, Trace)
 
@@ -78,10 +78,13 @@ class Group(Generic[S]):
 
 @dataclass
 class Material:
-    """Everything that figures are drawn from. left_out: a sentence for each file that is not used."""
+    """Everything that figures are drawn from. decodings: (file, record) of `worldbench decode`, not yet grouped. cards:
+    facts about worlds, by the hash of their identity. left_out: a sentence for each file that is not used."""
 
     results: list[Group[Result]]
     traces: list[Group[Trace]]
+    decodings: list[tuple[Path, Decoding]]
+    cards: dict[str, dict[str, Any]]
     left_out: list[str] = field(default_factory=list)
 
     @property
@@ -89,7 +92,7 @@ class Material:
         """Label -> name of the model, of the models that are no references, in the order of the registry."""
         groups: Iterable[Group] = (*self.results, *self.traces)
         found = {s.label: s.first.model.name for g in groups for s in g.series if not s.reference}
-        return dict(sorted(found.items(), key=lambda item: (_place_of(item[1]), item[0])))
+        return dict(sorted(found.items(), key=lambda item: (rank_of(item[1]), item[0])))
 
 
 def gather(folders: list[Path]) -> Material:
@@ -97,14 +100,16 @@ def gather(folders: list[Path]) -> Material:
 
     Raises InputError as `records.finding.find` does, and for results made with a seed of tuning.
     """
-    found = find(folders, Result, Trace)
+    found = find(folders, Result, Trace, Decoding)
     results = [(path, record) for path, record in found.records if isinstance(record, Result)]
     traces = [(path, record) for path, record in found.records if isinstance(record, Trace)]
-    for _, record in results:
+    decodings = [(path, record) for path, record in found.records if isinstance(record, Decoding)]
+    for _, record in (*results, *decodings):
         budget.refuse_reporting(record)
     left_out = found.messages()
     cards = {identity_hash(record.world): record.card for _, record in results}
-    return Material(_grouped(results, cards, left_out.append), _grouped(traces, cards, left_out.append), left_out)
+    groups = _grouped(results, cards, left_out.append), _grouped(traces, cards, left_out.append)
+    return Material(*groups, decodings, cards, left_out)
 
 
 def is_reference(name: str) -> bool:
@@ -112,7 +117,8 @@ def is_reference(name: str) -> bool:
     return name in models.names() and models[name].reference
 
 
-def _place_of(name: str) -> int:
+def rank_of(name: str) -> int:
+    """The place of a model in the registry; models of plugins that are not loaded come last."""
     names = models.names()
     return names.index(name) if name in names else len(names)
 
@@ -134,9 +140,9 @@ def _grouped(
         first = runs[0][1]
         theirs = references[identity_hash([first.world, first.identity.evaluation])]
         series = (*_series(runs, reference=False), *_series(theirs, reference=True))
-        groups.append(([*_words(first), key[:6]], series))
-    names = _distinct([words for words, _ in groups])
-    captions = [_caption(series[0].first, cards) for _, series in groups]
+        groups.append(([*words_of_group(first), f"evaluation {first.identity.evaluation[:6]}", key[:6]], series))
+    names = distinct_names([words for words, _ in groups])
+    captions = [caption_of(series[0].first, cards) for _, series in groups]
     out = {}
     for name, caption, (_, series) in zip(names, captions, groups):
         words = caption if captions.count(caption) == 1 else f"{caption} ({name})"
@@ -144,35 +150,40 @@ def _grouped(
     return [out[name] for name in sorted(out)]
 
 
-def _caption(record: Scored, cards: dict[str, dict[str, Any]]) -> str:
-    """The world, the preset and the training data of a record. cards: facts by the identity of the world; a trace holds
-    none."""
-    result = replace(_as_result(record), card=cards.get(identity_hash(record.world), {}))
+def caption_of(record: Head, cards: dict[str, dict[str, Any]]) -> str:
+    """The world, the preset and the training data of a record. cards: facts by the identity of the world; results alone
+    hold them."""
     documents = record.number("data", "documents")
     data = "" if documents is None else counted(documents, "document") if documents else "new documents"
-    return ", ".join(filter(None, (in_words(result), f"preset {record.preset}", data)))
+    world = words_of(record.world_name, record.world, cards.get(identity_hash(record.world), {}))
+    return ", ".join(filter(None, (world, f"preset {record.preset}", data)))
+
+
+MOST_LETTERS = 80
+"""Most letters of a slug."""
 
 
 def slug_of(words: str) -> str:
-    """Words as a part of a file name."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")[:80]
+    """Words as a part of a file name. Words that are cut end in digits of their hash, so they stay different."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", words).strip("-")
+    return slug if len(slug) <= MOST_LETTERS else f"{slug[: MOST_LETTERS - 7]}-{identity_hash(words)[:6]}"
 
 
-def place_of(record: Scored) -> str:
+def place_of(record: Head) -> str:
     """World and preset of a record, for names of files."""
-    return leaderboard.place(_as_result(record))[0]
+    return leaderboard.place(record)[0]
 
 
-def _words(record: Scored) -> list[str]:
-    """What distinguishes a group from others, the plainest first: the world, preset and arm; the number of documents;
-    the evaluation."""
-    where, arm = leaderboard.place(_as_result(record))
+def words_of_group(record: Head) -> list[str]:
+    """What distinguishes a group from others, the plainest first: the world, preset and arm; the number of
+    documents."""
+    where, arm = leaderboard.place(record)
     documents = record.number("data", "documents")
     more = [] if documents is None else [f"{documents} documents" if documents else "new documents"]
-    return [" ".join(filter(None, (where, arm))), *more, f"evaluation {record.identity.evaluation[:6]}"]
+    return [" ".join(filter(None, (where, arm))), *more]
 
 
-def _distinct(words: list[list[str]]) -> list[str]:
+def distinct_names(words: list[list[str]]) -> list[str]:
     """A different name for each list of words: the first words, and of the others those in which lists with equal names
     differ."""
     names = [mine[0] for mine in words]
@@ -216,7 +227,7 @@ def _series(runs: list[tuple[Path, S]], *, reference: bool) -> list[Series[S]]:
         )
         for label, mine in zip(labels, by_settings.values())
     ]
-    return sorted(out, key=lambda s: (_place_of(s.first.model.name), s.label))
+    return sorted(out, key=lambda s: (rank_of(s.first.model.name), s.label))
 
 
 def _as_result(record: Scored) -> Result:

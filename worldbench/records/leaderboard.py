@@ -16,6 +16,7 @@ from worldbench.core.options import later_defaults
 from worldbench.core.registry import models
 from worldbench.records import budget
 from worldbench.records.differences import differing, plain
+from worldbench.records.parts import Head, Settings
 from worldbench.records.runs import Result
 from worldbench.records.world_words import world_key
 from worldbench.settings.renamed import hint
@@ -30,13 +31,18 @@ def twice(seeds: list[int]) -> int:
 def settings_key(record: Result) -> str:
     """A key that is equal for results that differ in their training seed alone."""
     versions = {name: m.version for name, m in record.scores.items()}
-    name, settings = record.model.name, record.training_settings()
-    later = {"train": later_defaults(TrainConfig), "model": _later_of(name)}
-    settings = {
-        group: {k: v for k, v in values.items() if later.get(group, {}).get(k, k) != v}
-        for group, values in settings.items()
-    }
+    name, settings = record.model.name, training_key(record)
     return identity_hash([record.world, name, settings, record.identity.evaluation, versions, budget.spent(record)])
+
+
+def training_key(record: Head) -> Settings:
+    """The training options of a record, without those that were added later and have their defaults. They are equal for
+    two runs of a model that were trained in the same way."""
+    later = {"train": later_defaults(TrainConfig), "model": _later_of(record.model.name)}
+    return {
+        group: {k: v for k, v in values.items() if later.get(group, {}).get(k, k) != v}
+        for group, values in record.training_settings().items()
+    }
 
 
 @functools.cache
@@ -89,7 +95,7 @@ def whole_name(records: list[Result], column: str) -> str:
     return f"{name}.{key}"
 
 
-def place(record: Result) -> tuple[str, str]:
+def place(record: Head) -> tuple[str, str]:
     """What results share that are compared: a key of world and preset (`world_words.places_in_words` has their words);
     and the arm, "scarce", "stream", or "" for a model without training data."""
     documents = record.number("data", "documents")
