@@ -7,8 +7,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sample_records
+from matplotlib.collections import LineCollection
 from msgspec.structs import replace
 
 from worldbench.core.errors import InputError
@@ -17,6 +19,7 @@ from worldbench.figures.paper.decodings import Way, short_words
 from worldbench.figures.paper.draw import draw_paper
 from worldbench.figures.paper.groups import gather
 from worldbench.figures.paper.plate import Plate
+from worldbench.figures.style import paper_style
 from worldbench.records.decoding import Arm, Decoding, Spread
 from worldbench.records.reading import read, write
 
@@ -124,7 +127,8 @@ def test_seeds_give_means_with_t_intervals_of_both_coordinates(tmp_path: Path) -
 
 def test_ways_models_and_settings_have_lines_of_their_own(tmp_path: Path) -> None:
     arms = [arm(1, 1.5, [1.2])]
-    for name, asked in (("a", {}), ("b", {"choice": "sampled"}), ("c", {"batch": 8}), ("d", {"prompts": 64})):
+    ways_of: list[dict[str, Any]] = [{}, {"choice": "sampled"}, {"batch": 8}, {"prompts": 64}]
+    for name, asked in zip("abcd", ways_of):
         record(tmp_path / name / "decode.json", arms, **asked)
     record(tmp_path / "e" / "decode.json", arms, "mtp", steps=4000)
     (plate,), said = drawn(tmp_path)
@@ -189,3 +193,22 @@ def test_the_published_records_are_drawn() -> None:
         best = {mine.length: mine.speed_up.median for mine in made.arms if not mine.threshold}[made.best.length]
         who = made.model.name, Way.of(made).whole, made.best.length
         assert best in [row["speed_up"] for row in rows if (row["model"], row["way"], row["drafts"]) == who], path
+
+
+def test_the_picture_shows_the_points_and_the_line_of_free_drafts(tmp_path: Path) -> None:
+    """An infinite speed-up is a mark at the edge. A panel without enough drafts says so."""
+    arms = [arm(1, 1.5, [float("inf")]), arm(2, 2.5, [1.5, 1.7, 2.0], tested=[30, 20], accepted=[20, 10])]
+    record(tmp_path / "decode.json", arms)
+    (plate,), _ = drawn(tmp_path)
+    with paper_style():
+        speed, shares, *_ = plate.draw(6.75).axes
+    lines = {line.get_label(): line for line in speed.get_lines() if len(np.asarray(line.get_xdata()))}
+    across, up = np.array(lines["free drafts"].get_data())
+    assert (across == up).all()
+    drawn_at = [tuple(map(float, xy)) for line in speed.get_lines() for xy in np.column_stack(line.get_data())]
+    assert (2.5, 1.7) in drawn_at
+    assert (1.5, 1.0) in drawn_at, "the mark of the infinite speed-up, at the upper edge"
+    bars = [tuple(segment[:, 1]) for bar in speed.findobj(LineCollection) for segment in bar.get_segments()]
+    assert (1.5, 2.0) in bars, "the range over repeats"
+    assert [text.get_text() for text in speed.texts] == ["2"]
+    assert [text.get_text() for text in shares.texts] == ["fewer than 30 drafts\nat each position"]

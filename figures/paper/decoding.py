@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from worldbench.figures.paper.decodings import Decodings, Line, decodings_of
 from worldbench.figures.paper.groups import Material
 from worldbench.figures.paper.plate import DARK, Look, Plate, legend_below, looks, rows_for
-from worldbench.figures.style import GRAY, literal
+from worldbench.figures.style import GRAY, literal, mark_infinite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +34,8 @@ PATTERNS: dict[str, tuple[Any, ...]] = {
 """Line patterns of the ways of decoding. Dots belong to the line of free drafts."""
 LEAST_DRAFTS = 30
 """Shares of fewer drafts than this are in the CSV file alone: they vary by chance, and would hide the others."""
+LEAST_SPAN = 0.2
+"""The panel of shares shows at least this span: small differences are to look small."""
 
 
 def plates(material: Material) -> list[Plate | str]:
@@ -132,11 +134,7 @@ def _draw(lines: tuple[Line, ...], known: dict[str, Look], width: float) -> Figu
     axes[1].set_xlabel("position of the draft in a round")
     axes[1].set_ylabel("share of drafts accepted")
     axes[1].xaxis.set_major_locator(MaxNLocator(integer=True))
-    low, high = axes[1].get_ylim()
-    axes[1].set_ylim(max(low, -0.03), min(high, 1.03))
-    if not any(s.distinct >= LEAST_DRAFTS for line in lines for s in line.shares):
-        few = f"fewer than {LEAST_DRAFTS} drafts\nat each position"
-        axes[1].text(0.5, 0.5, few, ha="center", va="center", transform=axes[1].transAxes, fontsize=7)
+    _limit_shares(axes[1], lines)
     legend_below(figure, axes, width)
     return figure
 
@@ -161,6 +159,8 @@ def _speed_up(axis: Axes, line: Line, style: dict[str, Any]) -> None:
         yerr=_ends([m.value for m in up], bars), xerr=_ends([m.value for m in across], sides),
         markersize=3.2, markeredgewidth=0.8, linewidth=0.9, elinewidth=0.7, **style,
     )  # fmt: skip
+    infinite = [p.tokens.value for p in line.points if p.speed_up.value == math.inf and math.isfinite(p.tokens.value)]
+    mark_infinite(axis, infinite, style["color"])
     for last in points[-1:]:
         axis.annotate(
             str(last.drafts), (last.tokens.value, last.speed_up.value), xytext=(3, -1), textcoords="offset points",
@@ -185,12 +185,23 @@ def _accepted(axis: Axes, line: Line, style: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
+def _limit_shares(axis: Axes, lines: tuple[Line, ...]) -> None:
+    """Heights within 0 and 1 that are at least LEAST_SPAN apart. A panel without shares says why."""
+    if not any(s.distinct >= LEAST_DRAFTS for line in lines for s in line.shares):
+        few = f"fewer than {LEAST_DRAFTS} drafts\nat each position"
+        axis.text(0.5, 0.5, few, ha="center", va="center", transform=axis.transAxes, fontsize=7)
+        axis.set(xlim=(0.5, 2.5), ylim=(0, 1))
+        return
+    low, high = axis.get_ylim()
+    room = max(0.0, LEAST_SPAN - (high - low)) / 2
+    axis.set_ylim(max(low - room, -0.03), min(high + room, 1.03))
+
+
 def _free(axis: Axes) -> None:
-    """The line on which a round takes as long as a plain token, and no gain. The panel keeps its limits."""
+    """The line on which a round takes as long as a plain token, and the height without gain. Both meet at plain
+    decoding, which stays within the panel."""
     (left, right), (low, high) = axis.get_xlim(), axis.get_ylim()
-    axis.plot(
-        [left, right], [left, right], color=DARK, linestyle=(0, (1, 1)), linewidth=0.9, label="free drafts", zorder=1
-    )
+    left, low = min(left, 0.9), min(low, 0.9)
+    axis.plot([left, right], [left, right], color=DARK, linestyle=(0, (1, 1)), lw=0.9, label="free drafts", zorder=1)
     axis.axhline(1, color=GRAY, linewidth=0.5, zorder=0)
-    axis.set_xlim(left, right)
-    axis.set_ylim(low, high)
+    axis.set(xlim=(left, right), ylim=(low, high))
