@@ -113,6 +113,22 @@ def test_claims_of_pages_have_their_verdicts(
         assert [cells(line) for line in table.splitlines()] == wanted
 
 
+HEADROOM = re.compile(r"<!-- (worldbench headroom [^>]*?) -->\n\n?((?:\|.*\n)+)")
+"""A table of headroom in a page: the command, and some columns of what it prints."""
+
+
+def test_headroom_of_pages(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    blocks = [b for page in PAGES for b in HEADROOM.findall(page.read_text(encoding="utf-8"))]
+    assert blocks
+    for command, table in blocks:
+        assert main(shlex.split(command)[1:]) == 0
+        printed = [cells(line) for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+        columns = [printed[0].index(name) for name in cells(table.splitlines()[0])]
+        wanted = [[row[i] for i in columns] for row in printed]
+        assert [cells(line) for line in table.splitlines()] == wanted
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
 def test_pages_say_that_their_scores_are_of_older_versions(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as one of their tables is: and no longer."""

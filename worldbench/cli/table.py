@@ -27,6 +27,7 @@ VERBS = {
     "compare": "worldbench.cli.compare",
     "claims": "worldbench.cli.claims",
     "leaderboard": "worldbench.cli.leaderboard",
+    "headroom": "worldbench.cli.headroom",
     "figures": "worldbench.cli.figures",
     "paper": "worldbench.cli.paper",
     "data": "worldbench.cli.data",
