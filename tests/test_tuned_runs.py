@@ -12,6 +12,7 @@ import pytest
 from command_lines import refused
 from tune_runs import TINY, TYPED, recipe, results, tunings
 
+import worldbench.runs.weights
 from worldbench.cli.main import main
 from worldbench.core.budget import TUNING_SEEDS, Budget
 from worldbench.core.errors import InputError, RunError
@@ -50,16 +51,36 @@ def test_the_recipe_is_the_chosen_trial(
     assert json.loads(next(copy.glob("result-*.json")).read_text())["tuning"] == ours["tuning"]
 
 
-def test_the_preset_tuned_and_untuned_are_two_results(tmp_path: Path) -> None:
-    """Same weights, two rows: what was spent on them differs."""
-    for more in (
-        [],
-        ["--tuned", "8x1,excess_loss.kl,0123456789abcdef"],
-        ["--tuned", "4x2,excess_loss.kl,0123456789abcdef"],
-    ):
+def test_the_preset_tuned_and_untuned_are_two_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Same weights, two rows: what was spent on them differs. The training is not repeated while a folder beside holds
+    all of its weights."""
+    trained: list[str] = []
+    fit = worldbench.runs.weights.fit
+    monkeypatch.setattr(
+        worldbench.runs.weights, "fit", lambda p, folder, *more: trained.append(folder.name) or fit(p, folder, *more)
+    )
+    budgets = [None, "8x1,excess_loss.kl,0123456789abcdef", "4x2,excess_loss.kl,0123456789abcdef"]
+
+    def run(budget: str | None) -> Path:
+        before = set(tmp_path.glob("hmm-gpt-*"))
+        more = [] if budget is None else ["--tuned", budget]
         assert main(["run", "hmm", *TYPED, *more, "--out", str(tmp_path), "--quiet"]) == 0
+        (folder,) = set(tmp_path.glob("hmm-gpt-*")) - before
+        return folder
+
+    first, second = map(run, budgets[:2])
+    assert trained == [first.name]
+    weights = sorted(path.name for path in first.glob("checkpoint/*"))
+    for name in (*(f"checkpoint/{name}" for name in weights), "metrics.jsonl"):
+        assert (first / name).read_bytes() == (second / name).read_bytes()
+    for folder in (first, second):  # one of the weights that a run keeps is gone: the training is not complete
+        (folder / "checkpoint" / weights[-2]).unlink()
+    third = run(budgets[2])
+    assert trained == [first.name, third.name]
+    assert sorted(path.name for path in third.glob("checkpoint/*")) == weights
     mine = [r for r in results(tmp_path) if r["model"]["name"] == "gpt"]
     assert len({r["identity"]["training"] for r in mine}) == 1
+    assert len({json.dumps(r["scores"]) for r in mine}) == 1
     assert [row.tuned for row in build([tmp_path]) if row.label == "gpt"] == ["-", "4x2", "8x1"]
 
 

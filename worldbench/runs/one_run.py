@@ -27,6 +27,7 @@ from worldbench.runs.display import Display
 from worldbench.runs.manifest import ended, manifest
 from worldbench.runs.prepared import Prepared, config_of, prepare
 from worldbench.runs.references import references
+from worldbench.runs.same_training import take_weights
 from worldbench.runs.weights import at_step, complete, finished, fit, learning_curve, removed, scored_step, train
 from worldbench.training.environment import environment
 from worldbench.training.loggers import NONE, opened, require
@@ -65,6 +66,8 @@ def one_run(
         else:
             write_config(folder, prepared)
             with manifest(folder, display.say):
+                if job.trained:
+                    take_weights(prepared, folder, display.say)
                 model = train(prepared, folder, display) if job.trained else reference(prepared)
                 if not scored:
                     score_and_write(prepared, model, folder, result, display, workers)
