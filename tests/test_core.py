@@ -193,13 +193,15 @@ def test_registry_loads_only_what_is_wanted() -> None:
 def test_registry_asks_installed_packages_when_a_name_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    gadgets = registry.Registry("gadget")
+    assert gadgets.find("lever") is None
     (tmp_path / "some_gadgets.py").write_text("def register(gadgets):\n    gadgets.add('lever', 'a lever', object)\n")
     info = tmp_path / "some_gadgets-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: some-gadgets\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[worldbench.gadgets]\nlever = some_gadgets:register\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    assert registry.Registry("gadget")["lever"].load() is object
+    assert gadgets["lever"].load() is object, "packages are read again, because a folder of packages has changed"
 
 
 # Files

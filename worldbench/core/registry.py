@@ -8,8 +8,10 @@ calling `worlds.add(...)`, `models.add(...)`, `metrics.add(...)` or `figures.add
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -125,16 +127,40 @@ class Registry:
         return list(self._entries)
 
     def __getitem__(self, name: str) -> Entry:
+        entry = self.find(name)
+        if entry is None:
+            raise unknown(self.kind, name, self._entries)
+        return entry
+
+    def find(self, name: str) -> Entry | None:
+        """The entry of a name; None if neither worldbench nor a loaded plugin nor an installed package registers it."""
         self._open()
         if name not in self._entries:
-            for point in importlib.metadata.entry_points(group=f"worldbench.{self.kind}s", name=name):
+            for point in _installed(f"worldbench.{self.kind}s", name):
                 before = set(self._entries)
                 point.load()(self)
                 package = "a package" if point.dist is None else f"{point.dist.name} {point.dist.version}"
                 self.claim(set(self._entries) - before, package)
-        if name not in self._entries:
-            raise unknown(self.kind, name, self._entries)
-        return self._entries[name]
+        return self._entries.get(name)
+
+
+def _installed(group: str, name: str) -> Iterator[importlib.metadata.EntryPoint]:
+    """The entry points of installed packages. They are read once, and again if a folder of packages has changed."""
+    folders = tuple((folder, _changed(folder or ".")) for folder in sys.path)
+    return (point for point in _entry_points(group, folders) if point.name == name)
+
+
+@functools.lru_cache(maxsize=8)
+def _entry_points(group: str, folders: tuple[tuple[str, int], ...]) -> list[importlib.metadata.EntryPoint]:
+    """Those of a group. folders: the folders that Python searches now, and when each was changed."""
+    return list(importlib.metadata.entry_points(group=group))
+
+
+def _changed(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except OSError:
+        return 0
 
 
 @dataclass(frozen=True, kw_only=True)

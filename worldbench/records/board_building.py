@@ -169,10 +169,8 @@ def _cell(records: list[Result], column: str) -> Cell:
 
 def _is_reference(record: Result) -> bool:
     """Whether the model is registered as one that is not trained."""
-    try:
-        return models[record.model.name].reference
-    except InputError:
-        return False
+    entry = models.find(record.model.name)
+    return entry is not None and entry.reference
 
 
 def _with_distinct_labels(rows: list[Row]) -> list[Row]:

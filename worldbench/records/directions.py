@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from worldbench.core.errors import InputError
 from worldbench.core.metric import Direction
 from worldbench.core.metric import Metric as Registered
 from worldbench.core.registry import metrics
@@ -16,10 +15,8 @@ from worldbench.records.scores import Metric
 
 
 def _registered(name: str) -> Registered | None:
-    try:
-        return metrics[name].load()
-    except InputError:
-        return None
+    entry = metrics.find(name)
+    return None if entry is None else entry.load()
 
 
 def direction_of(column: str, metric: Metric) -> Direction:

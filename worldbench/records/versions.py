@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics
 from worldbench.records.check import Check
 from worldbench.records.faults import Faults
@@ -15,10 +14,8 @@ from worldbench.records.runs import Result, Trace
 
 def of_this_worldbench(name: str) -> int | None:
     """The version of a metric in this worldbench; None for a metric of a plugin that is not loaded."""
-    try:
-        return metrics[name].load().version
-    except InputError:
-        return None
+    entry = metrics.find(name)
+    return None if entry is None else entry.load().version
 
 
 def of(record: Record) -> dict[str, int]:

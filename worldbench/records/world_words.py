@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from worldbench.core.cells import LONGEST
-from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash
 from worldbench.core.registry import worlds
 from worldbench.core.text import visible
@@ -30,10 +29,8 @@ def in_words(record: Result) -> str:
 def words_of(name: str, identity: dict[str, Any], card: dict[str, Any]) -> str:
     """A world in words, at most LONGEST characters: "taxi, Greenwich Village, 43 intersections". The words come from
     the class of the world, or from the identity if the world is of a plugin that is not loaded."""
-    try:
-        kind: type[World] = worlds[name].load()
-    except InputError:
-        kind = World
+    entry = worlds.find(name)
+    kind: type[World] = World if entry is None else entry.load()
     facts = kind.in_words(identity, card)
     return visible(f"{name}, {facts}" if facts else name, LONGEST)
 

@@ -184,10 +184,13 @@ EDGE = 1 / 8
 
 
 def at_edge(record: Tuning) -> dict[str, str]:
-    """The settings of the best trial that lie near an end of their ranges: option -> "low" or "high"."""
+    """The settings of the best trial that lie near an end of their ranges: option -> "low" or "high". A setting without
+    a range of positive numbers is left out: a record that somebody changed may hold one."""
     found = {}
     for option, value in record.best.settings.items() if record.best is not None else ():
-        bounds = record.space[option]
+        bounds = record.space.get(option)
+        if bounds is None or not 0 < bounds.low < bounds.high or value <= 0:
+            continue
         place = math.log(value / bounds.low) / math.log(bounds.high / bounds.low)
         if not EDGE <= place <= 1 - EDGE:
             found[option] = "low" if place < EDGE else "high"
