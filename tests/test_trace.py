@@ -34,6 +34,9 @@ TINY = [
 ]
 
 
+OTHER = ["--eval.metrics", "belief_probe", "--eval.documents", "30"]
+
+
 def run(out: Path, model: str, *more: str) -> Path:
     before = set(out.glob(f"hmm-{model}-*"))
     assert (
@@ -58,6 +61,14 @@ def traced(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the run, traced."""
     folder = copy(finished, tmp_path_factory.mktemp("traced"))
     assert main(["trace", str(folder), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def beside(traced: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the traced run, traced under other options too."""
+    folder = copy(traced, tmp_path_factory.mktemp("beside"))
+    assert main(["trace", str(folder), *OTHER, "--quiet"]) == 0
     return folder
 
 
@@ -136,11 +147,12 @@ def test_a_stopped_trace_goes_on_and_ends_in_the_same_bytes(
     assert not list(folder.glob("*.partial"))
 
 
-def test_several_runs_at_a_time_give_the_same_bytes(finished: Path, traced: Path, tmp_path: Path) -> None:
+def test_several_runs_at_a_time_give_the_same_bytes(finished: Path, beside: Path, tmp_path: Path) -> None:
     folders = [copy(finished, tmp_path / name) for name in "ab"]
-    assert main(["trace", *map(str, folders), str(folders[0]), "--workers", "2", "--quiet"]) == 0
+    assert main(["trace", *map(str, folders), str(folders[0]), *OTHER, "--workers", "2", "--quiet"]) == 0
     for folder in folders:
-        assert trace_of(folder).read_bytes() == trace_of(traced).read_bytes()
+        trace = trace_of(folder)
+        assert trace.read_bytes() == (beside / trace.name).read_bytes()
 
 
 def test_what_was_half_traced_under_other_options_or_damaged_is_not_taken_over(
@@ -164,11 +176,8 @@ def test_what_was_half_traced_under_other_options_or_damaged_is_not_taken_over(
         trace_of(folder).unlink()
 
 
-def test_other_options_stand_beside(traced: Path, tmp_path: Path) -> None:
-    folder = copy(traced, tmp_path)
-    own = trace_of(folder)
-    before = own.read_bytes()
-    assert main(["trace", str(folder), "--eval.metrics", "belief_probe", "--eval.documents", "30", "--quiet"]) == 0
+def test_other_options_stand_beside(traced: Path, beside: Path) -> None:
+    folder, own = beside, beside / trace_of(traced).name
     (other,) = set(folder.glob("trace-*.json")) - {own}
     record = read(other, Trace)
     assert list(record.scores) == ["excess_loss", "belief_probe"]  # the loss is always among them
@@ -177,7 +186,7 @@ def test_other_options_stand_beside(traced: Path, tmp_path: Path) -> None:
     ending = other.stem.removeprefix("trace")
     assert {p.name for p in (folder / f"trace-evidence{ending}").iterdir()} == {f"{s:08d}" for s in kept_steps(folder)}
     assert (folder / "figures" / f"filmstrip{ending}.png").exists()
-    assert own.read_bytes() == before
+    assert own.read_bytes() == trace_of(traced).read_bytes()
 
 
 def test_refusals(
