@@ -66,7 +66,8 @@ def parse_words(container: type, options: list[str], defaults: dict[str, Any], p
         default=container(**defaults),
         prog=program,
         use_underscores=True,
-        config=(tyro.conf.FlagConversionOff,),
+        # Help comes from docstrings. To look for comments, tyro would read the source anew for every command.
+        config=(tyro.conf.FlagConversionOff, tyro.conf.HelptextFromCommentsOff),
     )
 
 
