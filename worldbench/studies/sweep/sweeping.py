@@ -142,7 +142,8 @@ def _load_what_cells_share() -> None:
         for name in names:
             importlib.import_module(f"worldbench.{room}.{name}")
     importlib.import_module("torch._dynamo")  # torch imports it at the first step of an optimizer
-    importlib.import_module("matplotlib.backends.backend_agg")
+    for name in ("matplotlib.backends.backend_agg", "matplotlib.figure", "scipy.special"):
+        importlib.import_module(name)
 
 
 def _failed(swept: Swept, name: str, error: WorldbenchError, display: Display) -> None:
