@@ -1,5 +1,5 @@
-"""The recipes that come with worldbench, but for tuned ones: each works in any world, and changes what it says and
-nothing else."""
+"""The recipes that come with worldbench, without the tuned ones: each works in any world, and changes only what it
+says."""
 
 from __future__ import annotations
 
