@@ -42,6 +42,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="torch sees no CUDA device"))
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Path:
+    """An empty folder of the test, with nothing beside it: the references of a result are looked for in the folders
+    beside its own, and pytest puts the folders of all tests side by side."""
+    folder = tmp_path / "own"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An empty cache folder for the session, also for the processes that tests start."""
