@@ -17,6 +17,7 @@ import torch
 from worldbench.baselines import bst, jtp
 from worldbench.baselines.backbone import swiglu_width
 from worldbench.baselines.batch import Batch
+from worldbench.baselines.products import ONEDNN, has_onednn, use_products
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.registry import models
@@ -62,6 +63,16 @@ def test_operations_of_gpt_by_formula() -> None:
     got, batch, _ = counted("gpt")
     assert 0 < int(batch.scored.sum()) < B * T
     assert got.total == LAYERS * block() + 6 * D * V * int(batch.scored.sum())
+
+
+@pytest.mark.skipif(not has_onednn(), reason="this torch does not compute products by oneDNN")
+@pytest.mark.parametrize("label", ["gpt", "nextlat[horizon=5]", "bst[pairs=1]", "mtp[horizon=3]", "gru"])
+def test_products_of_onednn_are_counted(label: str) -> None:
+    plan = BenchPlan(labels=(label,), shape="small", changes=TINY)
+    rows = rows_of(plan)
+    objective = build(plan, label, rows).train()
+    use_products(objective, ONEDNN)
+    assert count_operations(objective, rows.batch).total == counted(label)[0].total
 
 
 @pytest.mark.parametrize("label", ["nextlat[horizon=1]", "nextlat[horizon=5]", "nextlat[horizon=5,lambda_kl=0]"])

@@ -3,12 +3,13 @@
 An operation is one multiplication or one addition. So an [n, k] by [k, m] product has 2 n k m operations. Attention
 counts as fused kernels compute it: 2 products forward and 5 backward (the scores are computed twice), over all T x T
 cells, because masked cells are multiplied too. Norms, softmax and activations are not counted.
-`torch.utils.flop_counter` counts. This file adds the operators that it does not know: attention and LSTM layers on
-the CPU.
+`torch.utils.flop_counter` counts. This file adds the operators that it does not know: attention, LSTM layers and
+oneDNN's products on the CPU.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,7 @@ from torch.utils.flop_counter import (
 
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.objective import Objective
+from worldbench.baselines.products import OPERATOR
 
 Sizes = tuple[int, ...]
 
@@ -46,6 +48,10 @@ def _recurrent_back(x: Sizes, of_input: Sizes, of_state: Sizes, *_: Any, **__: A
     return 2 * _recurrent(x, of_input, of_state)
 
 
+def _product(x: Sizes, weight: Sizes, *_: Any, **__: Any) -> int:
+    return 2 * math.prod(x) * weight[0]
+
+
 def _unknown_to_torch() -> dict[Any, Any]:
     aten = torch.ops.aten
     return {
@@ -53,6 +59,7 @@ def _unknown_to_torch() -> dict[Any, Any]:
         aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_back,
         aten.mkldnn_rnn_layer: _recurrent,
         aten.mkldnn_rnn_layer_backward: _recurrent_back,
+        OPERATOR: _product,
     }
 
 
