@@ -9,6 +9,7 @@ import logging
 import os
 import resource
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -174,6 +175,28 @@ def test_a_lock_clears_what_a_killed_process_left(tmp_path: Path) -> None:
             "checkpoint",
             "target.part",
         ]
+
+
+def test_a_lock_is_waited_for_and_that_is_said(tmp_path: Path) -> None:
+    said, taken = [], threading.Event()
+    told = threading.Event()
+
+    def say(line: str) -> None:
+        said.append(line)
+        told.set()
+
+    def second() -> None:
+        with files.lock(tmp_path, wait=True, say=say):
+            taken.set()
+
+    waiting = threading.Thread(target=second)
+    with files.lock(tmp_path):
+        waiting.start()
+        assert told.wait(60)
+        assert not taken.is_set()
+    waiting.join(60)
+    assert taken.is_set()
+    assert said == [f"another process is working in {str(tmp_path)!r}; waiting for it"]
 
 
 def test_a_link_in_the_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:

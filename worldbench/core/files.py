@@ -14,7 +14,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -278,10 +278,10 @@ def read_json(path: Path, limit: int = JSON_LIMIT) -> Any:
 
 
 @contextlib.contextmanager
-def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
+def lock(folder: Path, *, wait: bool = False, say: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """Locks `folder` for this process. The kernel releases the lock when the process ends, for whatever reason.
 
-    wait: waits until another process releases the lock, instead of raising.
+    wait: waits until another process releases the lock, instead of raising. say: is told so before the wait.
 
     Partly written files of killed processes are removed from the folder. If the file system has no locks, the work
     continues without a lock, and a warning says so. Raises RunError if another process holds the lock, or if locking
@@ -296,21 +296,25 @@ def lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
             f"cannot open the lock {str(path)!r} ({why}); remove it if it exists, or choose another folder with --out"
         ) from error
     try:
-        if _take(handle, folder, wait):
+        if _take(handle, folder, say if wait else None):
             _remove_parts(folder)
         yield
     finally:
         os.close(handle)
 
 
-def _take(handle: int, folder: Path, wait: bool) -> bool:
-    """True if the lock was taken. False if the file system has no locks."""
+def _take(handle: int, folder: Path, waits: Callable[[str], None] | None) -> bool:
+    """True if the lock was taken. False if the file system has no locks. waits: is told that this process waits for
+    another one; None: raise instead."""
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError as error:
-        raise RunError(
-            f"another process is working in {str(folder)!r}; wait for it, or choose another seed or --out"
-        ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            busy = f"another process is working in {str(folder)!r}"
+            if waits is None:
+                raise RunError(f"{busy}; wait for it, or choose another seed or --out") from error
+            waits(f"{busy}; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise RunError(

@@ -79,7 +79,7 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
     tunings = [_tuned(p, job, criterion, settings, out) for p, job in zip(prepared, jobs)]
     with contextlib.ExitStack() as held:
         for tuned in sorted(tunings, key=lambda tuned: tuned.folder):
-            held.enter_context(lock(make_folder(tuned.folder), wait=True))
+            held.enter_context(lock(make_folder(tuned.folder), wait=True, say=display.say))
         left = [tuned for tuned in tunings if not tuned.path.exists()]
         for tuned in tunings:
             if tuned not in left:
