@@ -101,8 +101,11 @@ def cells(line: str) -> list[str]:
 HEADROOM = re.compile(r"<!-- (worldbench headroom [^>]*?) -->\n\n?((?:\|.*\n)+)")
 """A table of headroom in a page: the command, and some columns of what it prints."""
 
+SPEEDRUNS = re.compile(r"<!-- (worldbench speedrun --board [^>]*?) -->\n\n?((?:\|.*\n)+)")
+"""The board of speedruns in a page: the command, and some columns of what it prints."""
 
-@pytest.mark.parametrize("pattern", [CLAIMS, HEADROOM], ids=["claims", "headroom"])
+
+@pytest.mark.parametrize("pattern", [CLAIMS, HEADROOM, SPEEDRUNS], ids=["claims", "headroom", "speedruns"])
 def test_other_tables_of_pages_are_what_their_commands_print(
     pattern: re.Pattern[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
