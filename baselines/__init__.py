@@ -3,33 +3,33 @@
 from worldbench.core.registry import models
 
 for _name, _line, _target, _options in (
-    ("gpt", "a transformer that is trained to predict the next token", "gpt:GPT", "gpt:GPTConfig"),
+    ("gpt", "a transformer that is trained to predict the next token", "gpt:GPT", "options:GPTConfig"),
     (
         "nextlat",
         "gpt that is also trained to predict its own next hidden states",
         "nextlat:NextLat",
-        "nextlat:NextLatConfig",
+        "options:NextLatConfig",
     ),
     (
         "bst",
         "the belief state transformer: a forward and a backward encoder, trained on pairs of a prefix and a suffix",
         "bst:BST",
-        "bst:BSTConfig",
+        "options:BSTConfig",
     ),
     (
         "mtp",
         "gpt with several heads, which predict several tokens ahead independently of each other",
         "mtp:MTP",
-        "mtp:MTPConfig",
+        "options:MTPConfig",
     ),
     (
         "jtp",
         "gpt that is also trained to predict several tokens ahead, each from the true tokens before it",
         "jtp:JTP",
-        "jtp:JTPConfig",
+        "options:JTPConfig",
     ),
-    ("gru", "a recurrent network of gated recurrent units", "recurrent:GRU", "recurrent:RecurrentConfig"),
-    ("lstm", "a recurrent network of long short-term memory cells", "recurrent:LSTM", "recurrent:RecurrentConfig"),
+    ("gru", "a recurrent network of gated recurrent units", "recurrent:GRU", "options:RecurrentConfig"),
+    ("lstm", "a recurrent network of long short-term memory cells", "recurrent:LSTM", "options:RecurrentConfig"),
 ):
     models.add(_name, _line, f"worldbench.baselines.{_target}", config=f"worldbench.baselines.{_options}")
 models.add(
@@ -62,7 +62,7 @@ for _name, _line, _target, _options in (
         "untrained",
         "a transformer with random initial weights",
         "untrained:make_untrained",
-        "gpt:GPTConfig",
+        "options:GPTConfig",
     ),
     (
         "corrupted",

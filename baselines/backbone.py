@@ -17,7 +17,6 @@ from worldbench.baselines.attention import Cache, Mask, Step, attend, own_docume
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.products import Linear, unrounded
 from worldbench.core import streams
-from worldbench.core.errors import InputError
 
 NORM_EPS = 1e-5
 """Added to the mean square in every norm."""
@@ -195,19 +194,3 @@ def initialize(module: nn.Module, seed: int) -> None:
     for parameter in module.parameters():
         if parameter.ndim >= 2:
             nn.init.normal_(parameter, 0.0, INIT_SD, generator=generator)
-
-
-def check_shape(layers: int, heads: int, width: int, head_width: int = 0, mlp_width: int = 0) -> None:
-    """Raises InputError for a shape that no backbone can have."""
-    for name, value in {"layers": layers, "heads": heads, "width": width}.items():
-        if value < 1:
-            raise InputError(f"model.{name} must be at least 1, not {value}")
-    for name, value in {"head_width": head_width, "mlp_width": mlp_width}.items():
-        if value < 0:
-            raise InputError(f"model.{name} must be 0 (the usual) or more, not {value}")
-    if head_width % 2:
-        raise InputError(f"model.head_width must be even (channels are rotated in pairs), not {head_width}")
-    if not head_width and width % (2 * heads):
-        raise InputError(
-            f"model.width must be a multiple of twice model.heads (an even head size), not {width} with {heads} heads"
-        )

@@ -19,8 +19,6 @@ size of the SwiGLU, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -30,31 +28,14 @@ from worldbench.baselines.attention import own_documents, pieces
 from worldbench.baselines.backbone import Encoder, RMSNorm, swiglu_width
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.cached import CachedDecoder
-from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, matrices, safe
+from worldbench.baselines.options import BSTConfig
 from worldbench.baselines.pairs import Pairs, Part, pairs_of, parts_of, suffix_rows
 from worldbench.baselines.products import Linear, unrounded
 from worldbench.core.errors import InputError
 
 FLOATS_AT_ONCE = 1 << 24
 """Largest number of activations and logits of the head that are in memory at a time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class BSTConfig(GPTConfig):
-    """The shared backbone's shape, for each of the two encoders, and the pairs."""
-
-    pairs: float = 1.0
-    """Share of the pairs of prefix and suffix that each step uses; pairs with the empty suffix are all used."""
-    min_gap: int = 2
-    """Smallest distance s - t from the last token of the prefix to the first token of the suffix."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 <= self.pairs <= 1:
-            raise InputError(f"model.pairs must lie between 0 and 1, not {self.pairs}")
-        if self.min_gap < 1:
-            raise InputError(f"model.min_gap must be at least 1, not {self.min_gap}")
 
 
 class TextHead(nn.Module):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch.nn.functional as F
 from torch import Tensor
 
 from worldbench.baselines.batch import Batch, places
 from worldbench.baselines.objective import Count
-from worldbench.core.errors import InputError
 
 
 def continues(batch: Batch, horizon: int) -> list[Tensor]:
@@ -35,11 +32,3 @@ def tokens_ahead(batch: Batch, horizon: int) -> dict[str, Count]:
     ahead = batch.derived(places_ahead, horizon)
     counts: dict[str, Count] = {f"ahead_{i}": len(x) for i, x in enumerate(ahead, start=1)}
     return {"next_token": len(batch.scored_places)} | counts
-
-
-def check_horizon(config: Any, weight: str) -> None:
-    """Raises InputError unless the horizon is at least 1 and the option `weight` of the terms ahead is 0 or more."""
-    if config.horizon < 1:
-        raise InputError(f"model.horizon must be at least 1, not {config.horizon}")
-    if not getattr(config, weight) >= 0:
-        raise InputError(f"model.{weight} must be 0 or more, not {getattr(config, weight)}")

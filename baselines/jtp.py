@@ -12,7 +12,6 @@ Shape letters: B rows, T tokens, M positions, S slots (d + 1), H heads, C head s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -21,29 +20,15 @@ from torch import Tensor, nn
 
 from worldbench.baselines.backbone import RMSNorm
 from worldbench.baselines.batch import Batch, places
-from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.horizons import check_horizon, scored_ahead, tokens_ahead
+from worldbench.baselines.horizons import scored_ahead, tokens_ahead
 from worldbench.baselines.objective import Count, Objective, at, matrices, safe
+from worldbench.baselines.options import JTPConfig
 from worldbench.baselines.products import Linear, unrounded
 
 GAMMA = 0.1
 """Initial weight of the hidden state in the planning sequence."""
 FLOATS_AT_ONCE = 1 << 24
 """Largest number of floats of planning sequences and logits that are in memory at a time."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class JTPConfig(GPTConfig):
-    """The shape of the shared backbone, and the planning sequence."""
-
-    horizon: int = 4
-    """Number d of tokens that are predicted after the next one, each from the tokens before it."""
-    lambda_jtp: float = 1.0
-    """Weight of the mean loss of the tokens after the next one."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_horizon(self, "lambda_jtp")
 
 
 class Planning(nn.Module):

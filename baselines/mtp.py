@@ -12,8 +12,6 @@ Shape letters: B rows, T tokens, D width, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,24 +19,10 @@ from torch import Tensor, nn
 from worldbench.baselines.attention import own_documents
 from worldbench.baselines.backbone import Block, RMSNorm, swiglu_width
 from worldbench.baselines.batch import Batch
-from worldbench.baselines.gpt import GPTConfig
-from worldbench.baselines.horizons import check_horizon, places_ahead, tokens_ahead
+from worldbench.baselines.horizons import places_ahead, tokens_ahead
 from worldbench.baselines.objective import Count, Objective, at, matrices, safe
+from worldbench.baselines.options import MTPConfig
 from worldbench.baselines.products import unrounded
-
-
-@dataclass(frozen=True, kw_only=True)
-class MTPConfig(GPTConfig):
-    """The shape of the shared backbone, and the heads after the first one."""
-
-    horizon: int = 4
-    """Number d of heads after the first one; each predicts one more token after the next one."""
-    lambda_mtp: float = 1.0
-    """Weight of the mean loss of these heads."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_horizon(self, "lambda_mtp")
 
 
 class Ahead(nn.Module):

@@ -15,10 +15,6 @@ of one term.
 
 from __future__ import annotations
 
-import typing
-from dataclasses import dataclass, field
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,73 +22,10 @@ from torch.func import functional_call
 
 from worldbench.baselines.backbone import RMSNorm
 from worldbench.baselines.batch import Batch
-from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, at, matrices, safe
+from worldbench.baselines.options import NextLatConfig
 from worldbench.baselines.products import Linear, unrounded
 from worldbench.baselines.rollout import Rollout, other_places, pick, rollout
-from worldbench.core.errors import InputError, not_among
-from worldbench.core.options import LATER
-
-
-@dataclass(frozen=True, kw_only=True)
-class NextLatConfig(GPTConfig):
-    """The shape of the shared backbone, and the latent terms."""
-
-    horizon: int = 4
-    """Number d of latent steps that are predicted and trained."""
-    lambda_h: float = 1.0
-    """Weight of the latent regression; with 0 this term is not computed."""
-    lambda_kl: float = 0.1
-    """Weight of the divergence between two next-token distributions, which the head reads from the true latent and from
-    the predicted latent; with 0 this term is not computed."""
-    dynamics_factor: float = 1.0
-    """Hidden size of the dynamics MLP: 128 round(factor 2D / 128)."""
-    stop_target: bool = True
-    """Stop the gradient of the regression before it reaches the target latents. (The divergence never sends a gradient
-    to its target distribution.)"""
-    stop_head: bool = True
-    """Stop the gradient of the divergence before it reaches the weights of the head."""
-    mask: Literal["cumulative", "landing"] = field(default="cumulative", metadata=LATER)
-    """What a rollout does at the end of a document in a packed row. cumulative: the rollout ends there. landing (the
-    rule of the released code): the rollout continues into the next document of the row, and only the step that lands on
-    the last token of the first document is left out."""
-    mask_prompts: bool = field(default=False, metadata=LATER)
-    """Some steps land on a token whose next token is part of the prompt. The divergence always leaves these steps out.
-    True: the regression leaves them out too."""
-    residual: bool = field(default=True, metadata=LATER)
-    """True: the dynamics add to the latent, h' = h + f(..). False: h' = f(..)."""
-    state: Literal["normed", "residual"] = field(default="normed", metadata=LATER)
-    """The latent. normed: the output of the final norm. residual: the residual stream before that norm, which is then
-    part of the head."""
-    control: Literal["none", "cut", "shuffled"] = field(default="none", metadata=LATER)
-    """Ablation control with the same amount of computation. cut: the latent terms train only the dynamics, and the
-    transformer is trained exactly as in gpt. shuffled: the targets are latents of other positions of the row. They come
-    from another document if the row has several."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.horizon < 1:
-            raise InputError(f"model.horizon must be at least 1, not {self.horizon}")
-        for name in ("lambda_h", "lambda_kl"):
-            if getattr(self, name) < 0:
-                raise InputError(f"model.{name} must be 0 or more, not {getattr(self, name)}")
-        if not self.dynamics_factor > 0:
-            raise InputError(f"model.dynamics_factor must be above 0, not {self.dynamics_factor}")
-        hints = typing.get_type_hints(NextLatConfig)
-        for name in ("mask", "state", "control"):
-            allowed, value = typing.get_args(hints[name]), getattr(self, name)
-            if value not in allowed:
-                raise not_among(f"model.{name}", value, allowed)
-        for name in ("stop_target", "stop_head"):
-            if self.control == "cut" and not getattr(self, name):
-                raise InputError(
-                    f"model.{name} must be true with model.control 'cut', which lets no gradient into the transformer"
-                )
-
-    @property
-    def dynamics_width(self) -> int:
-        """Hidden size of the dynamics MLP."""
-        return max(128, 128 * round(self.dynamics_factor * 2 * self.width / 128))
 
 
 class Dynamics(nn.Module):

@@ -10,7 +10,6 @@ Shape letters: B rows, T tokens, P prompt tokens, K new tokens, N documents, V v
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -22,25 +21,10 @@ from worldbench.baselines.attention import Pieces
 from worldbench.baselines.batch import Batch, on_device
 from worldbench.baselines.cached import SwappableDecoder
 from worldbench.baselines.objective import Count, NextToken, matrices
+from worldbench.baselines.options import RecurrentConfig
 from worldbench.baselines.products import Linear
 from worldbench.core import streams
-from worldbench.core.errors import InputError
 from worldbench.core.model import refuse_condition
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecurrentConfig:
-    """The shape of a recurrent network."""
-
-    layers: int = 2
-    """Number of recurrent layers."""
-    width: int = 64
-    """Width D of embeddings and states."""
-
-    def __post_init__(self) -> None:
-        for name in ("layers", "width"):
-            if getattr(self, name) < 1:
-                raise InputError(f"model.{name} must be at least 1, not {getattr(self, name)}")
 
 
 class OwnRows(NamedTuple):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.world import World
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from worldbench.baselines.batch import Batch
-from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, at, safe
+from worldbench.baselines.options import GPTConfig
 from worldbench.core.errors import InputError
 from worldbench.core.registry import models
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from worldbench.baselines.blurred import Blurred
 from worldbench.baselines.corrupted import Corrupted, CorruptedConfig
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import RandomLegal
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.eval_config import eval_config

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from worldbench.baselines.drafters import drafter_of, reader_of
-from worldbench.baselines.jtp import JTP, JTPConfig
-from worldbench.baselines.mtp import MTP, MTPConfig
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.jtp import JTP
+from worldbench.baselines.mtp import MTP
+from worldbench.baselines.nextlat import NextLat
 from worldbench.baselines.objective import Objective
+from worldbench.baselines.options import JTPConfig, MTPConfig, NextLatConfig
 from worldbench.baselines.speculative import Counts, Drafting, generate
 from worldbench.core.streams import generator
 

@@ -14,7 +14,7 @@ from fuzz_world_files import ROUTES, TABLE
 from small_maps import small_map
 from test_trace_figures import beliefs, trace
 
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.eval_config import eval_config
 from worldbench.core.files import make_folder

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from worldbench.baselines.batch import Batch, pack
-from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.nextlat import NextLat
 from worldbench.baselines.objective import Objective
+from worldbench.baselines.options import GPTConfig, NextLatConfig
 from worldbench.core.world import Documents
 
 V, CONTEXT = 19, 30

@@ -12,9 +12,10 @@ import torch
 from tiny_jobs import BASE_ENV, job
 
 from worldbench.baselines.batch import Batch, pack
-from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.nextlat import NextLat
 from worldbench.baselines.objective import Objective
+from worldbench.baselines.options import GPTConfig, NextLatConfig
 from worldbench.baselines.rollout import Columns, other_places
 from worldbench.core.errors import Interrupted
 from worldbench.core.world import Documents

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from worldbench.baselines import jtp
 from worldbench.baselines.batch import Batch, pack
-from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.jtp import JTP, JTPConfig
-from worldbench.baselines.mtp import MTP, MTPConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.jtp import JTP
+from worldbench.baselines.mtp import MTP
 from worldbench.baselines.objective import Objective
+from worldbench.baselines.options import GPTConfig, JTPConfig, MTPConfig
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.errors import InputError
 from worldbench.core.world import Documents

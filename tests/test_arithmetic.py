@@ -215,7 +215,8 @@ def test_what_may_go_on(change: dict[str, str], way: str | None, tmp_path: Path)
 
 
 def test_bench_clips_the_groups_that_training_clips(monkeypatch: pytest.MonkeyPatch) -> None:
-    from worldbench.baselines.gpt import GPT, GPTConfig
+    from worldbench.baselines.gpt import GPT
+    from worldbench.baselines.options import GPTConfig
     from worldbench.settings.train import TrainConfig
     from worldbench.studies.bench.timing import apply_gradients
     from worldbench.training.optimizer import make_optimizer

@@ -16,12 +16,13 @@ from torch import Tensor
 from worldbench.baselines import trained
 from worldbench.baselines.backbone import Backbone, _RMSNorm, swiglu_width
 from worldbench.baselines.batch import pack
-from worldbench.baselines.bst import BST, BSTConfig
+from worldbench.baselines.bst import BST
 from worldbench.baselines.callable import CallableModel
-from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.jtp import JTP, JTPConfig
-from worldbench.baselines.mtp import MTP, MTPConfig
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.jtp import JTP
+from worldbench.baselines.mtp import MTP
+from worldbench.baselines.nextlat import NextLat
+from worldbench.baselines.options import BSTConfig, GPTConfig, JTPConfig, MTPConfig, NextLatConfig
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.errors import InputError
 from worldbench.core.world import Documents, Vocabulary

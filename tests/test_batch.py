@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from worldbench.baselines.batch import Batch, pack
-from worldbench.baselines.bst import BST, BSTConfig
-from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.jtp import JTP, JTPConfig
-from worldbench.baselines.mtp import MTP, MTPConfig
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.bst import BST
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.jtp import JTP
+from worldbench.baselines.mtp import MTP
+from worldbench.baselines.nextlat import NextLat
 from worldbench.baselines.objective import Objective
-from worldbench.baselines.recurrent import GRU, LSTM, RecurrentConfig
+from worldbench.baselines.options import BSTConfig, GPTConfig, JTPConfig, MTPConfig, NextLatConfig, RecurrentConfig
+from worldbench.baselines.recurrent import GRU, LSTM
 from worldbench.core.world import Documents
 
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from worldbench.baselines import bst
 from worldbench.baselines.batch import Batch, pack
-from worldbench.baselines.bst import BST, BSTConfig
-from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.bst import BST
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.options import BSTConfig, GPTConfig
 from worldbench.baselines.pairs import pairs_of, suffix_rows
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.errors import InputError

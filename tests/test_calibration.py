@@ -11,7 +11,7 @@ import pytest
 from tiny_runs import tiny_env
 
 from worldbench.baselines.from_states import FromStates
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.abilities import HasLaw

@@ -12,7 +12,7 @@ import pytest
 from tiny_runs import SMALL_EVAL
 from toy_worlds import TOYS, Letters, Riddles, RiddleStates, Sums
 
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
 from worldbench.baselines.trained import TrainedModel
 from worldbench.baselines.untrained import make_untrained

@@ -15,10 +15,11 @@ from tiny_runs import tiny_model
 from toy_worlds import TOYS, Letters, Sums
 
 from worldbench.baselines.batch import pack
-from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.nextlat import NextLat
 from worldbench.baselines.objective import Objective
-from worldbench.baselines.recurrent import GRU, RecurrentConfig
+from worldbench.baselines.options import GPTConfig, NextLatConfig, RecurrentConfig
+from worldbench.baselines.recurrent import GRU
 from worldbench.core.abilities import HasLaw
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.registry import models

@@ -14,7 +14,7 @@ import pytest
 import shared_cases
 from small_maps import small_map
 
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.untrained import make_untrained
 from worldbench.cli.main import main
 from worldbench.core.arrays import npz

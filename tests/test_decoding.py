@@ -10,7 +10,8 @@ from worldbench.baselines.attention import document_mask
 from worldbench.baselines.backbone import rotary_table, rotate
 from worldbench.baselines.cached import CachedDecoder
 from worldbench.baselines.callable import CallableModel
-from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import Oracle, RandomLegal
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.model import SequenceModel

@@ -11,7 +11,7 @@ import pytest
 
 from worldbench.baselines.corrupted import Corrupted
 from worldbench.baselines.corrupted_config import CorruptedConfig
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.errors import InputError

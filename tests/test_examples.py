@@ -105,7 +105,8 @@ PLUGIN = '''
 from __future__ import annotations
 from dataclasses import dataclass
 import numpy as np
-from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.options import GPTConfig
 from worldbench.core.metric import Metric, Report, Score
 from worldbench.core.registry import metrics, models
 

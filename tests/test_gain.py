@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from worldbench.baselines.blurred import Blurred
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.eval_config import eval_config
 from worldbench.core.metric import Score

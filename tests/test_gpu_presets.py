@@ -11,7 +11,8 @@ import torch
 
 from worldbench.baselines.backbone import swiglu_width
 from worldbench.baselines.batch import Batch, pack
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.nextlat import NextLat
+from worldbench.baselines.options import NextLatConfig
 from worldbench.baselines.static_shapes import without_numbers
 from worldbench.core.registry import models
 from worldbench.core.world import Documents

@@ -25,7 +25,8 @@ INF = math.inf
 SURE = """
 import torch
 from dataclasses import dataclass
-from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.options import GPTConfig
 from worldbench.core.registry import models
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,11 @@ from literal_losses import by_hand
 
 from worldbench.baselines.batch import pack
 from worldbench.baselines.dynamics import neighbors
-from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.nextlat import NextLat
 from worldbench.baselines.objective import Objective
-from worldbench.baselines.recurrent import GRU, LSTM, RecurrentConfig
+from worldbench.baselines.options import GPTConfig, NextLatConfig, RecurrentConfig
+from worldbench.baselines.recurrent import GRU, LSTM
 from worldbench.core.world import Documents
 
 V, N, LONGEST = 11, 8, 6

@@ -14,7 +14,8 @@ from tiny_runs import SMALL_EVAL
 
 from worldbench.baselines.batch import pack
 from worldbench.baselines.latent_rnn import LatentRNN
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.nextlat import NextLat
+from worldbench.baselines.options import NextLatConfig
 from worldbench.baselines.trained import TrainedModel
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError

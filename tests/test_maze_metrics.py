@@ -59,7 +59,7 @@ def ragged() -> SolveWorld:
 
 
 def models(world: SolveWorld) -> list[SequenceModel]:
-    from worldbench.baselines.gpt import GPTConfig
+    from worldbench.baselines.options import GPTConfig
 
     return [Oracle(world), *others(world), make_untrained(world, GPTConfig(layers=1, heads=1, width=16), 0)]
 

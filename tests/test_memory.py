@@ -13,8 +13,9 @@ import torch
 from tiny_jobs import job
 
 from worldbench.baselines.batch import Batch, pack
-from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.gpt import GPT
 from worldbench.baselines.objective import Objective
+from worldbench.baselines.options import GPTConfig
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.registry import models
 from worldbench.core.world import Documents

@@ -11,8 +11,9 @@ from latent_batches import CONFIG, EVERY, assert_same_gradients, gradients, make
 from torch import Tensor
 
 from worldbench.baselines.batch import Batch, pack
-from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.gpt import GPT
 from worldbench.baselines.nextlat import NextLat
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.rollout import other_places
 from worldbench.core.world import Documents
 

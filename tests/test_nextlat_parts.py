@@ -11,8 +11,9 @@ import torch
 from latent_batches import CONFIG, CONTEXT, EVERY, V, assert_same_gradients, gradients, make, packed
 from torch import Tensor
 
-from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.nextlat import Dynamics, NextLat, NextLatConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.nextlat import Dynamics, NextLat
+from worldbench.baselines.options import GPTConfig, NextLatConfig
 from worldbench.core.errors import InputError
 
 # Accumulation and memory

@@ -139,6 +139,21 @@ def test_packages_import_light(package: str, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "leaderboard RUNS", "compare nextlat gpt RUNS --columns effective_rank", "claims RUNS", "headroom RUNS",
+        "validate RUNS", "ls", "run taxi --model nextlat --help", "run taxi --model bst --print-config",
+    ],
+)  # fmt: skip
+def test_a_verb_that_needs_no_network_loads_no_torch(words: str, tmp_path: Path) -> None:
+    argv = words.replace("RUNS", str(ROOT / "results" / "village-plan")).split()
+    code = (
+        f"import sys; from worldbench.cli.main import main; c = main({argv}); print(); print(c, 'torch' in sys.modules)"
+    )
+    assert output(code, tmp_path).splitlines()[-1] == "0 False"
+
+
 # Habits
 
 

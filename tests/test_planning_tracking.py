@@ -12,7 +12,7 @@ import pytest
 from worldbench.baselines.corrupted import Corrupted
 from worldbench.baselines.corrupted_config import CorruptedConfig
 from worldbench.baselines.from_states import FromStates
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import Oracle, RandomLegal
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.eval_config import eval_config

@@ -23,7 +23,8 @@ SHORT = [
 SHORT += ["--model.width", "16", "--model.heads", "1", "--eval.documents", "20", "--eval.trials", "5", "--quiet"]
 
 LOSS = """
-from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.options import GPTConfig
 from worldbench.core.registry import models
 
 SCALE = 1.0

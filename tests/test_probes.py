@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from small_maps import small_map
 
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core import streams

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from worldbench.baselines.recurrent import GRU, LSTM, Recurrent, RecurrentConfig
+from worldbench.baselines.options import RecurrentConfig
+from worldbench.baselines.recurrent import GRU, LSTM, Recurrent
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.errors import InputError
 from worldbench.core.model import ALL_LAYERS

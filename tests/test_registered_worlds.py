@@ -12,7 +12,7 @@ import pytest
 from tiny_jobs import NEEDS_PACKAGE, another
 from tiny_runs import SIZES, tiny_env
 
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.abilities import HasLaw

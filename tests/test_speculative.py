@@ -12,12 +12,13 @@ from torch import Tensor
 from worldbench.baselines import engine, speculative
 from worldbench.baselines.drafters import drafter_of, reader_of
 from worldbench.baselines.engine import Engine
-from worldbench.baselines.gpt import GPT, GPTConfig
+from worldbench.baselines.gpt import GPT
 from worldbench.baselines.jtp import JTP
 from worldbench.baselines.latent_rnn import LatentRNN
 from worldbench.baselines.mtp import MTP
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
-from worldbench.baselines.recurrent import GRU, RecurrentConfig
+from worldbench.baselines.nextlat import NextLat
+from worldbench.baselines.options import GPTConfig, NextLatConfig, RecurrentConfig
+from worldbench.baselines.recurrent import GRU
 from worldbench.baselines.speculative import Drafting, generate
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core.errors import InputError

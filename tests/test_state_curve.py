@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from worldbench.baselines.blurred import Blurred
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core import streams

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from worldbench.baselines import bst, jtp
 from worldbench.baselines.batch import Batch, on_device, pack, places
-from worldbench.baselines.bst import BST, BSTConfig
-from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.jtp import JTP, JTPConfig
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.bst import BST
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.jtp import JTP
+from worldbench.baselines.nextlat import NextLat
 from worldbench.baselines.objective import Count, Objective, safe
+from worldbench.baselines.options import BSTConfig, GPTConfig, JTPConfig, NextLatConfig
 from worldbench.baselines.static_shapes import check_static_shapes
 from worldbench.core.errors import RunError
 from worldbench.core.registry import models

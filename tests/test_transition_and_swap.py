@@ -11,8 +11,9 @@ from small_maps import small_map
 
 from worldbench.baselines import dynamics
 from worldbench.baselines.blurred import Blurred
-from worldbench.baselines.gpt import GPT, GPTConfig
-from worldbench.baselines.nextlat import NextLat, NextLatConfig
+from worldbench.baselines.gpt import GPT
+from worldbench.baselines.nextlat import NextLat
+from worldbench.baselines.options import GPTConfig, NextLatConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.trained import TrainedModel
 from worldbench.core import streams

@@ -11,7 +11,7 @@ from test_registered_worlds import answers_of
 from tiny_jobs import OTHER
 from tiny_runs import tiny_env
 
-from worldbench.baselines.gpt import GPTConfig
+from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.abilities import HasBudget, HasGoals, HasHistories, HasLaw, HasMap, lacking

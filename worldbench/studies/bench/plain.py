@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldbench.baselines.batch import Batch
-from worldbench.baselines.gpt import GPTConfig
 from worldbench.baselines.objective import Count, Objective, matrices
+from worldbench.baselines.options import GPTConfig
 from worldbench.studies.bench.plan import PLAIN
 
 
