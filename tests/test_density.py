@@ -14,7 +14,7 @@ from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.statistics import mean_interval
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.figures.density import draw_density, points_of
+from worldbench.figures.density import SCORES, draw_density, points_of
 from worldbench.records.reading import write
 from worldbench.records.runs import Result
 from worldbench.settings import shipped
@@ -128,14 +128,14 @@ def test_what_cannot_be_drawn_together_is_refused(records: list[Result], said: s
         draw_density([written(tmp_path / "runs", records)], tmp_path)
 
 
-def test_the_sweep_covers_4_to_64_rides_per_pair_and_new_rides() -> None:
+def test_the_sweep_covers_4_and_16_rides_per_pair_and_new_rides() -> None:
     jobs = [each.job for each in jobs_of(load_sweep(shipped.find(Path("density"), "sweep")))]
     env, _ = TaxiWorld.settle(jobs[0].groups["env"])
     pairs = TaxiWorld(env).graph().n_places ** 2
     densities = {job.value("data.documents") / pairs for job in jobs}
-    assert densities == {0, 4, 16, 64}  # 0: every ride is new
+    assert densities == {0, 4, 16}  # 0: every ride is new
     assert {job.model for job in jobs} == {"gpt", "nextlat"}
-    assert {job.value("eval.metrics") for job in jobs} == {()}  # every metric, so also those that are drawn
+    assert {score.partition(".")[0] for score in SCORES} <= set(jobs[0].value("eval.metrics"))
 
 
 @pytest.mark.pictures
