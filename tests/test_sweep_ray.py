@@ -183,7 +183,7 @@ def test_a_sweep_that_is_stopped_brings_its_states_home(cluster: Cluster, tmp_pa
         [*words, "--out", str(out), "--ray", cluster.address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 200
-    while not list(there.glob("*/checkpoint/step-*")):
+    while not list(there.glob("*/*/checkpoint/step-*")):
         assert sweep.poll() is None, sweep.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -2,7 +2,8 @@
 
 What an earlier process left in the run folder goes with the cell, so that a cut run goes on. On the other machine the
 cell works in a folder of its own, which stays there until the cell is done: a cell that is tried again on that machine
-continues there.
+continues there. Two cells that score the same weights under different evaluations have the same run folder here, and
+different working folders there: neither removes what the other one has written.
 """
 
 from __future__ import annotations
@@ -51,15 +52,18 @@ class Arrived:
 
 
 @dataclass(frozen=True)
-class Stopped:
-    """The files of the run folder of a cell that was stopped in mid-run, with its saved state."""
+class Returned:
+    """What comes back of a cell. files: those of its working folder, with the saved state if it was stopped in mid-run.
+    removed: the files that were sent with the cell and are gone."""
 
     files: Files
+    removed: frozenset[str]
+    stopped: bool = False
 
 
-def score_elsewhere(prepared: Prepared, sent: Any, expected: Identity, sweep: str) -> Files | Stopped:
-    """Train and score one cell on another machine. Returns the files of its folder. If the cell was stopped, its files
-    also stay in the working folder, in case they do not arrive.
+def score_elsewhere(prepared: Prepared, sent: Any, expected: Identity, sweep: str) -> Returned:
+    """Train and score one cell on another machine. If the cell was stopped, its files also stay in the working folder,
+    in case they do not arrive.
 
     sent: what has become of a `Sent`. sweep: names the working folder, so that two sweeps do not share one. Raises
     RunError if this machine computes another identity.
@@ -69,7 +73,8 @@ def score_elsewhere(prepared: Prepared, sent: Any, expected: Identity, sweep: st
             "a machine of the cluster would compute another run: its versions of worldbench, torch, numpy or files are "
             "not those of the machine that started the sweep; install the same"
         )
-    out = make_folder(Path(tempfile.gettempdir()) / f"worldbench-cells-{os.getuid()}" / sweep)
+    cells = Path(tempfile.gettempdir()) / f"worldbench-cells-{os.getuid()}" / sweep
+    out = make_folder(cells / expected.file_key)
     folder = make_folder(prepared.folder(out))
     with lock(folder, wait=True):
         for name in files_of(folder) if sent.files else ():
@@ -80,28 +85,33 @@ def score_elsewhere(prepared: Prepared, sent: Any, expected: Identity, sweep: st
     try:
         one_run(prepared, out, Display(quiet=True), wait=True, redraw=False)
     except (Interrupted, KeyboardInterrupt):
-        return Stopped(files_of(folder))
+        return _returned(files_of(folder), sent, stopped=True)
     files = files_of(folder)
     shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):  # other cells of the sweep work in this folder
+    with contextlib.suppress(OSError):  # other cells of the sweep work in these folders
         out.rmdir()
-    return files
+        cells.rmdir()
+    return _returned(files, sent)
 
 
-def bring_home(prepared: Prepared, files: Files, out: Path) -> Path:
+def _returned(files: Files, sent: Arrived, *, stopped: bool = False) -> Returned:
+    return Returned(files, frozenset(sent.files.keys() - files.keys()), stopped)
+
+
+def bring_home(prepared: Prepared, back: Returned, out: Path) -> Path:
     """Write the files of a cell that was done or stopped elsewhere into its folder here, the result last. Returns the
     path of the result.
 
-    `config.json` is written anew, because it holds the paths of this machine.
+    Files that came here after the cell was sent stay: they are of another cell. `config.json` is written anew, because
+    it holds the paths of this machine.
     """
     folder = make_folder(prepared.folder(out))
     result = f"result-{prepared.identity.file_key}.json"
     last = ("manifest.json", result)
     with lock(folder, wait=True):
-        for path in files_of(folder):
-            if path not in files:
-                (folder / path).unlink(missing_ok=True)
-        for name in sorted(files, key=lambda name: (last.index(name) + 1 if name in last else 0, name)):
+        for path in files_of(folder).keys() & back.removed:
+            (folder / path).unlink(missing_ok=True)
+        for name in sorted(back.files, key=lambda name: (last.index(name) + 1 if name in last else 0, name)):
             target = folder / name
             if ".." in Path(name).parts or Path(name).is_absolute():
                 raise RunError(f"a cell came back with the file {name!r}, which lies outside its folder")
@@ -109,7 +119,7 @@ def bring_home(prepared: Prepared, files: Files, out: Path) -> Path:
             if name == "config.json":
                 write_config(folder, prepared)
             else:
-                write_atomic(target, files[name])
+                write_atomic(target, back.files[name])
     return folder / result
 
 

@@ -20,7 +20,7 @@ from worldbench.runs.one_run import one_run
 from worldbench.runs.pool import Cell, Pool, Watch
 from worldbench.runs.prepared import Prepared
 from worldbench.runs.processes import Processes, usable_cores
-from worldbench.studies.sweep.elsewhere import Sent, Stopped, bring_home, score_elsewhere, sweep_key
+from worldbench.studies.sweep.elsewhere import Returned, Sent, bring_home, score_elsewhere, sweep_key
 from worldbench.studies.sweep.plan import SweepCell, done_in_words
 from worldbench.studies.sweep.progress import progress
 
@@ -85,13 +85,14 @@ def sweep(
             name, error = outcome.cell.name, outcome.error
             if isinstance(error, Interrupted):
                 raise error
-            if isinstance(outcome.value, Stopped):  # the pool raises Interrupted once all cells have stopped
-                bring_home(by_name[name].prepared, outcome.value.files, out)
+            back = outcome.value
+            if isinstance(back, Returned) and back.stopped:  # the pool raises Interrupted once all cells have stopped
+                bring_home(by_name[name].prepared, back, out)
                 display.say(f"stopped: {by_name[name].folder}")
                 continue
             if error is None and not pool.here:
                 try:
-                    bring_home(by_name[name].prepared, outcome.value, out)
+                    bring_home(by_name[name].prepared, back, out)
                 except WorldbenchError as lost:
                     error = lost
             shown.end(name, error is not None)
