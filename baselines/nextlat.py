@@ -69,7 +69,8 @@ class NextLat(Objective):
     def add_trunk(self) -> None:
         super().add_trunk()
         if self.config.state == "residual":
-            self.trunk.head, self.trunk.norm = NormedHead(self.trunk.norm, self.trunk.head), nn.Identity()  # type: ignore[assignment]
+            head = NormedHead(self.trunk.norm, self.trunk.head)
+            self.trunk.head, self.trunk.norm = head, nn.Identity()  # type: ignore[assignment]
             self.hidden_name = "residual stream (its norm is the head's)"  # type: ignore[misc]
 
     def add_parts(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,8 @@ CONFIG = NextLatConfig(layers=2, heads=2, width=16, horizon=3, lambda_h=0.7, lam
 
 def make(config: GPTConfig = CONFIG) -> GPT | NextLat:
     """In double precision, with weights that make latents differ."""
-    objective = (NextLat if isinstance(config, NextLatConfig) else GPT)(config, V, CONTEXT, 0).double()  # type: ignore[arg-type]
+    kind: Any = NextLat if isinstance(config, NextLatConfig) else GPT
+    objective = kind(config, V, CONTEXT, 0).double()
     with torch.no_grad():
         for p in objective.parameters():
             if p.ndim >= 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,7 +107,8 @@ def test_cut_off_the_dynamics_learn_what_they_otherwise_would(state: str) -> Non
         NextLatConfig(**SHAPE, state=state),
         NextLatConfig(**SHAPE, state=state, control="cut"),
     ):  # type: ignore[arg-type]
-        objective = (NextLat if isinstance(config, NextLatConfig) else GPT)(config, V, CONTEXT, 0).double()  # type: ignore[arg-type]
+        kind: Any = NextLat if isinstance(config, NextLatConfig) else GPT
+        objective = kind(config, V, CONTEXT, 0).double()
         objective.backward(batch, objective.counts(batch))
         seen.append(
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ MTP_CONFIG, JTP_CONFIG = MTPConfig(**SHAPE, horizon=3, lambda_mtp=0.7), JTPConfi
 
 def make(config: GPTConfig) -> MTP | JTP:
     """In double precision, with weights that make what is ahead differ."""
-    objective = (MTP if isinstance(config, MTPConfig) else JTP)(config, V, CONTEXT, 0).double()  # type: ignore[arg-type]
+    kind: Any = MTP if isinstance(config, MTPConfig) else JTP
+    objective = kind(config, V, CONTEXT, 0).double()
     with torch.no_grad():
         for p in objective.parameters():
             if p.ndim >= 2:
@@ -109,7 +111,8 @@ def jtp_slots(objective: JTP, x: Tensor) -> list[list[Tensor]]:
 def literal_terms(objective: MTP | JTP, batch: Batch) -> dict[str, Tensor]:
     losses: list[list[Tensor]] = [[] for _ in range(objective.config.horizon + 1)]
     for r, cells in documents_of(batch):
-        slots = (mtp_slots if isinstance(objective, MTP) else jtp_slots)(objective, batch.tokens[r, cells])  # type: ignore[arg-type]
+        slots_of: Any = mtp_slots if isinstance(objective, MTP) else jtp_slots
+        slots = slots_of(objective, batch.tokens[r, cells])
         for t in range(len(cells)):
             for i in range(objective.config.horizon + 1):
                 if t + i < len(cells) and batch.targets[r, cells[t + i]] >= 0:
