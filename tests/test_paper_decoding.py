@@ -11,52 +11,20 @@ import numpy as np
 import pytest
 import sample_records
 from matplotlib.collections import LineCollection
-from msgspec.structs import replace
+from sample_decodings import arm, record
 
 from worldbench.core.errors import InputError
 from worldbench.figures.paper import plates_of
-from worldbench.figures.paper.decodings import Way, short_words
 from worldbench.figures.paper.draw import draw_paper
 from worldbench.figures.paper.groups import gather
 from worldbench.figures.paper.plate import Plate
 from worldbench.figures.style import paper_style
-from worldbench.records.decoding import Arm, Decoding, Spread
+from worldbench.records.decoding import Decoding
+from worldbench.records.decoding_lines import Way, short_words
 from worldbench.records.reading import read, write
 
 T_OF_TWO_DEGREES = 4.302652729911275
 """The .975 quantile of Student's t with two degrees of freedom, from a table."""
-
-
-def arm(length: int, tokens: float, repeats: list[float], threshold: float = 0.0, **changes: Any) -> Arm:
-    (sample,) = sample_records.decode().arms
-    middle = statistics.median(repeats)
-    fields = {
-        "length": length, "tokens_per_round": tokens, "threshold": threshold, "seconds": [1.0] * len(repeats),
-        "speed_up": Spread(median=middle, low=min(repeats), high=max(repeats), repeats=repeats),
-        "tested": [300 // (i + 1) for i in range(length)], "accepted": [200 // (i + 1) for i in range(length)],
-    }  # fmt: skip
-    return replace(sample, **fields | changes)
-
-
-def record(
-    path: Path,
-    arms: list[Arm],
-    model: str = "nextlat",
-    seed: int = 0,
-    *,
-    processor: str = "some",
-    steps: int = 10,
-    **asked: Any,
-) -> Path:
-    """Write a sample record with other arms, by another model, machine and way of decoding."""
-    sample = sample_records.decode()
-    head = sample_records.head(model, seed, config={"train": {"steps": steps}})
-    head["environment"] = replace(head["environment"], processor=processor)
-    lengths = [mine.length for mine in arms]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    made = replace(sample, **head, arms=arms, decode=replace(sample.decode, lengths=lengths, **asked))
-    write(path, made)
-    return path
 
 
 def drawn(*folders: Path) -> tuple[list[Plate], list[str]]:
@@ -121,7 +89,7 @@ def test_seeds_give_means_with_t_intervals_of_both_coordinates(tmp_path: Path) -
     assert share["accepted_share"] == pytest.approx((1 / 2 + 2 / 3 + 2 / 3) / 3)
     way = "greedy, batch 1, 8 prompts, at most 9 tokens, prompts of seed 0"
     group = "taxi 01234567 quick scarce"
-    assert said == [f"decoding: {group}: nextlat, {way}: drawn without 2 drafts per round, which a seed lacks"]
+    assert said == [f"decoding: {group}: nextlat, {way}: without 2 drafts per round, which a seed lacks"]
     assert "mean and 95% t interval over 3 training seeds" in plate.caption
 
 

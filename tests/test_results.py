@@ -104,8 +104,12 @@ HEADROOM = re.compile(r"<!-- (worldbench headroom [^>]*?) -->\n\n?((?:\|.*\n)+)"
 SPEEDRUNS = re.compile(r"<!-- (worldbench speedrun --board [^>]*?) -->\n\n?((?:\|.*\n)+)")
 """The board of speedruns in a page: the command, and some columns of what it prints."""
 
+DECODINGS = re.compile(r"<!-- (worldbench decode --board [^>]*?) -->\n\n?((?:\|.*\n)+)")
+"""The board of speculative decoding in a page: the command, and some columns of what it prints."""
+OTHERS = {"claims": CLAIMS, "headroom": HEADROOM, "speedruns": SPEEDRUNS, "decodings": DECODINGS}
 
-@pytest.mark.parametrize("pattern", [CLAIMS, HEADROOM, SPEEDRUNS], ids=["claims", "headroom", "speedruns"])
+
+@pytest.mark.parametrize("pattern", OTHERS.values(), ids=OTHERS)
 def test_other_tables_of_pages_are_what_their_commands_print(
     pattern: re.Pattern[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
@@ -13,7 +14,10 @@ LINE = "measure how much faster the model of a finished run decodes when it draf
 def add_arguments(parser: Parser) -> None:
     """The options of the verb. --env.map gives the new path of a map that has moved."""
     parser.groups = ("env",)
-    parser.usage = "worldbench decode RUN [options] [--plugin FILE.py] [--env.map FILE if the map has moved]"
+    parser.usage = (
+        "worldbench decode RUN [options] [--plugin FILE.py] [--env.map FILE if the map has moved]\n"
+        "       worldbench decode --board FOLDER.. [--format markdown]"
+    )
     add = parser.add_argument
     add("--prompts", type=int, default=32, metavar="N", help="held-out prompts to continue (default 32)")
     add("--batch", type=int, default=1, metavar="B", help="prompts continued together (default 1)")
@@ -41,11 +45,18 @@ def add_arguments(parser: Parser) -> None:
         help="number of times that each variant decodes every prompt; the variants alternate (default 5)",
     )  # fmt: skip
     add("--threads", type=int, metavar="N", help="CPU threads (default: as in training)")
+    add(
+        "--board", nargs="+", type=Path, metavar="FOLDER",
+        help="print the measurements below these folders, with means over training seeds",
+    )  # fmt: skip
+    add("--format", choices=("table", "markdown"), default="table", help="how to print the board (default table)")
     jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure, write the record, print it."""
+    """Measure, write the record, print it; or print the board."""
+    if arguments.board is not None and not arguments.help:
+        return print_board(arguments)
     folders = jobs.run_folders(arguments, evaluates=False)
     if not folders:
         return 0
@@ -62,4 +73,30 @@ def run(arguments: argparse.Namespace) -> int:
     path = decode(folders[0], options, display, arguments.options, arguments.plugin)
     show(path)
     display.say(f"record: {path}")
+    return 0
+
+
+def print_board(arguments: argparse.Namespace) -> int:
+    """Print the board, and say which files were left out."""
+    arguments.parser.refuse_beside("--board", arguments, ["--format"])
+    from worldbench.core.errors import InputError
+    from worldbench.core.files import identity_hash
+    from worldbench.records import budget
+    from worldbench.records.decoding import Decoding
+    from worldbench.records.decoding_board import board
+    from worldbench.records.finding import find
+    from worldbench.records.runs import Result
+    from worldbench.runs.display import Display
+
+    found = find(arguments.board, Result, Decoding)
+    measured = [(path, record) for path, record in found.records if isinstance(record, Decoding)]
+    if not measured:
+        folders = " and ".join(map(str, arguments.board))
+        raise InputError(f"there is no record of worldbench decode in {folders}; worldbench decode RUN makes one")
+    for _, record in measured:
+        budget.refuse_reporting(record)
+    cards = {identity_hash(r.world): r.card for _, r in found.records if isinstance(r, Result)}
+    said = list[str]()
+    print(board(measured, cards, arguments.format, said.append))
+    Display().say(*said, *found.messages())
     return 0

@@ -63,6 +63,20 @@ class Parser(argparse.ArgumentParser):
             raise InputError(f"what is {names[1]!r}? {what}; see {self.prog} --help")
         return arguments
 
+    def refuse_beside(self, option: str, arguments: argparse.Namespace, beside: Sequence[str]) -> None:
+        """Raise InputError if the words hold names, typed options, or plain options other than `option` and `beside`,
+        with values that are not their defaults."""
+        kept = {option, *beside}
+        given = [
+            action.option_strings[-1]
+            for action in self._actions
+            if action.option_strings
+            and not kept & set(action.option_strings)
+            and getattr(arguments, action.dest, action.default) != action.default
+        ]
+        if other := [*arguments.names, *arguments.options, *given]:
+            raise InputError(f"{option} goes with folders and {' and '.join(beside)} alone; take {other[0]} out")
+
     def _model_option(self, name: str) -> str:
         """The end of an error: how to choose a model, if `name` is the name of a model; else an empty text."""
         from worldbench.core.registry import models

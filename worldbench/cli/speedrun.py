@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.help and not arguments.names:
         jobs.print_help(arguments)
         return 0
-    if arguments.board is not None:
+    if arguments.board is not None and not arguments.help:
         return print_board(arguments)
     if not arguments.names:
         raise InputError("which recipe? name a TOML file (docs/speedrun.md), or a speedrun that worldbench ls lists")
@@ -68,8 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def print_board(arguments: argparse.Namespace) -> int:
     """Print the board, and say which files were left out."""
-    if arguments.names or arguments.options:
-        raise InputError(f"--board takes folders alone; take {[*arguments.names, *arguments.options][0]} out")
+    arguments.parser.refuse_beside("--board", arguments, ["--format"])
     from worldbench.records.finding import find
     from worldbench.records.speedrun import Speedrun
     from worldbench.records.speedrun_board import board
