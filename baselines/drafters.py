@@ -16,20 +16,30 @@ Shape letters: B rows, K tokens, D width, H heads, C head size, V vocabulary.
 from __future__ import annotations
 
 import abc
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from worldbench.baselines.backbone import NORM_EPS
 from worldbench.baselines.engine import Engine, Place, QuickBlock, QuickNorm, product
 from worldbench.baselines.jtp import JTP
 from worldbench.baselines.mtp import MTP
-from worldbench.baselines.nextlat import NextLat
+from worldbench.baselines.nextlat import NextLat, NormedHead
 from worldbench.baselines.objective import Objective
 from worldbench.core.errors import InputError
+
+
+def unembedding(head: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The function from hidden states [N, D] to logits [N, V] of a trunk's head; a head with a norm applies the norm
+    first."""
+    if not isinstance(head, NormedHead):
+        return product(head.weight)  # type: ignore[arg-type]
+    scaled = product(head.linear.weight, head.norm.weight)  # type: ignore[arg-type]
+    return lambda h: scaled(F.rms_norm(h, (h.shape[-1],), None, NORM_EPS))
 
 
 class Reader:
@@ -38,7 +48,7 @@ class Reader:
     def __init__(self, objective: Any) -> None:
         self.embedding: Tensor = objective.trunk.embedding.weight.detach()
         self.engine = Engine(objective.trunk)
-        self.unembed = product(objective.trunk.head.weight)
+        self.unembed = unembedding(objective.trunk.head)
 
     def embed(self, tokens: Tensor) -> Tensor:
         return F.embedding(tokens, self.embedding)
@@ -116,15 +126,16 @@ class NextLatDrafter(Drafter):
     def __init__(self, reader: Reader, objective: NextLat) -> None:
         super().__init__(reader)
         dynamics = objective.dynamics
-        first, second, third = (layer.weight for layer in dynamics.mlp if isinstance(layer, torch.nn.Linear))
+        first, second, third = (layer.weight for layer in dynamics.mlp if isinstance(layer, nn.Linear))
         self.first = product(first, dynamics.norm.weight, "gelu")
         self.second, self.third = product(second, None, "gelu"), product(third)
+        self.residual = dynamics.residual
 
     def draft(self, i: int, token: Tensor) -> Tensor:
         h = self.h if i == 1 else self.ahead
         both = torch.cat([self.embed(token), h], dim=1)
         normed = F.rms_norm(both, (both.shape[1],), None, NORM_EPS)
-        self.ahead = self.third(self.second(self.first(normed)), h)
+        self.ahead = self.third(self.second(self.first(normed)), h if self.residual else None)
         return self.unembed(self.ahead)
 
 

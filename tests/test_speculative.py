@@ -3,6 +3,8 @@ one forward pass a round."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -58,9 +60,17 @@ def test_engine_is_the_backbone(packed: bool, monkeypatch: pytest.MonkeyPatch) -
             quick.forward(made.embed(tokens[:2, :30]))
 
 
-@pytest.mark.parametrize("name", KINDS)
-def test_drafts_are_the_objectives_own(name: str) -> None:
-    made = objective(name)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [*((name, {}) for name in KINDS), ("nextlat", {"residual": False}), ("nextlat", {"state": "residual"})],
+    ids=[*KINDS, "nextlat without residual", "nextlat of the residual stream"],
+)
+def test_drafts_are_the_objectives_own(name: str, options: dict[str, Any]) -> None:
+    made = objective(name, **options)
+    with torch.no_grad():  # norms start as the identity, which would hide one that is left out
+        for own, p in made.named_parameters():
+            if p.ndim == 1 and "norm" in own:
+                p.uniform_(0.5, 1.5, generator=torch.Generator().manual_seed(len(own)))
     reader = reader_of(made)
     drafter = drafter_of(made, reader)
     tokens, after = torch.from_numpy(prompts(5)[0]), torch.tensor([[3, 5, 7, 9]]).repeat(5, 1)
