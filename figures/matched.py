@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldbench.core.errors import InputError
 from worldbench.figures.style import BLUE, GRAY, INK, RED, literal, mark_infinite, paper_style, save, write_csv
+from worldbench.records.lookup import tables
 from worldbench.records.reading import read
 from worldbench.records.runs import Trace
 
@@ -65,7 +66,7 @@ def draw(runs: Sequence[tuple[str, Trace]], out: Path, *, title: str = "") -> li
         raise InputError("the traces are not of one world and one evaluation; draw those that agree together")
     lines = [(label, record.seed, _points(record)) for label, record in runs]
     last = first.scores[BELIEF[0]]
-    frontier = last.curve("lookup", "k", "excess", "r2")
+    frontier = tables(last, first.world)
     values = {name: last.value(name) for name in CONTROLS}
     controls = {name: value for name, value in values.items() if value is not None}
     with paper_style():
@@ -97,7 +98,7 @@ def _points(record: Trace) -> list[tuple[int, float, float]]:
 def _draw(
     axes: Axes,
     lines: list[tuple[str, Any, list[tuple[int, float, float]]]],
-    frontier: list[tuple[float, ...]],
+    frontier: list[tuple[float, float, float]],
     controls: dict[str, float],
 ) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter

@@ -35,12 +35,15 @@ def mean_of_others(group: np.ndarray, y: np.ndarray, w: np.ndarray, shorter: np.
 
 def frontier(
     world: World, documents: Documents, row: np.ndarray, length: np.ndarray, belief: np.ndarray, law: np.ndarray | None,
-    w: np.ndarray, component: Callable[[np.ndarray], np.ndarray] | None,
+    w: np.ndarray, share: float, component: Callable[[np.ndarray], np.ndarray] | None,
 ) -> dict[str, list]:  # fmt: skip
-    """By k: R^2 of the mean belief after the last k tokens, and the excess loss of the mean law after them.
+    """By k: R^2 of the mean belief after the last k tokens, and the excess loss `kl` of the mean law after them, in
+    nats per predicted token.
 
     The means for a prefix are over the other prefixes, as in the probe. Where few others end in the same k tokens, the
-    table of k - 1 tokens counts too (LONGER). `component_r2` is the R^2 of the probability of the component, if there
+    table of k - 1 tokens counts too (LONGER). share: the prefixes with at least one token, among all prefixes from
+    which a token is predicted. The others are bare prompts, whose law every table knows: with them, `kl` is over the
+    predictions of `excess_loss.kl`. `component_r2` is the R^2 of the probability of the component, if there
     is one.
     """
     everything, known = np.zeros(len(w), np.int64), {"belief": belief} | ({} if law is None else {"law": law})
@@ -56,5 +59,5 @@ def frontier(
         if law is not None:
             with np.errstate(divide="ignore", invalid="ignore"):
                 kl = np.where(law > 0, law * np.log(law / guess["law"]), 0.0).sum(axis=1)
-            out.setdefault("excess", []).append(float(w @ kl / w.sum()))
+            out.setdefault("kl", []).append(share * float(w @ kl / w.sum()))
     return out

@@ -215,7 +215,9 @@ class BeliefProbe(Metric):
                 )
         r2 = [r_squared(belief, left_out(x, belief, w), w) for x in layers.values()]
         report.series["by_layer"] = {"layer": list(layers), "r2": r2}
-        report.series["lookup"] = frontier(world, documents, row, length, belief, law, w, component)
+        report.series["lookup"] = frontier(
+            world, documents, row, length, belief, law, w, float(w.sum()) / len(at.row), component
+        )
         report.notes.append(
             f"hidden state: {model.hidden_name}; {len(w)} distinct prefixes, each predicted by a map that is fitted on "
             "the others"

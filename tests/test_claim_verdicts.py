@@ -23,6 +23,7 @@ from worldbench.records.claim_pairs import lookup_value
 from worldbench.records.claim_table import summary
 from worldbench.records.claim_verdicts import Judged, judge_records
 from worldbench.records.claims import Arm, Claim, load
+from worldbench.records.lookup import tables
 from worldbench.records.runs import Result
 from worldbench.records.variant import Variant
 
@@ -228,9 +229,18 @@ def test_the_room_is_that_of_the_references() -> None:
 
 @pytest.mark.parametrize(("loss", "expected"), [(0.1, 0.2), (0.01, 0.6), (0.0316227766, 0.4), (0.5, 0.2), (0.001, 0.6)])
 def test_the_table_at_equal_loss(loss: float, expected: float) -> None:
-    lookup = {"lookup": {"k": [1, 2], "r2": [0.2, 0.6], "excess": [0.1, 0.01]}}
-    scores = {"excess_loss": metric({"kl": loss}), "belief_probe": metric({"r2": 0.5}, series=lookup)}
+    lookup = {"lookup": {"k": [1, 2], "r2": [0.2, 0.6], "kl": [0.1, 0.01]}}
+    scores = {"excess_loss": metric({"kl": loss}), "belief_probe": metric({"r2": 0.5}, series=lookup, version=3)}
     assert lookup_value(result("gpt", 0, scores), "belief_probe.r2") == pytest.approx(expected)
+
+
+def test_older_tables_are_put_on_the_scale_of_the_excess_loss() -> None:
+    """Version 3 left the first token of a document out of the loss of a table; the tables of version 2 contained the
+    prefix that they predict."""
+    lookup = {"lookup": {"k": [1, 2], "r2": [0.2, 0.6], "excess": [0.12, 0.012]}}
+    found = metric({"r2": 0.5}, series=lookup, version=3)
+    assert tables(found, {"length": 12}) == [(1, pytest.approx(0.11), 0.2), (2, pytest.approx(0.011), 0.6)]
+    assert tables(metric({"r2": 0.5}, series=lookup, version=2), {"length": 12}) == []
 
 
 # the claims that come with worldbench, and the command

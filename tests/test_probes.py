@@ -13,6 +13,7 @@ from worldbench.baselines.options import GPTConfig
 from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core import streams
+from worldbench.core.abilities import exact_law
 from worldbench.core.eval_config import eval_config
 from worldbench.core.world import Documents
 from worldbench.envs.hmm.config import HMMConfig
@@ -188,8 +189,13 @@ def test_lookup_is_the_literal_table() -> None:
     assert len({tuple(r) for r in rows}) == len(rows)
     assert w.sum() == len(at.row) - 100
     beliefs = np.array([named("rrxor").beliefs(np.array([r[1:]], int) - FIRST)[0][-1] for r in rows])
-    shorter = np.full(beliefs.shape, 1 / beliefs.shape[1])
-    for k, found in zip([0, *report.series["lookup"]["k"]], [None, *report.series["lookup"]["r2"]]):
+    laws = exact_law(LONG, at.states.take(chosen))
+    assert laws is not None
+    beliefs = np.concatenate([beliefs, laws], axis=1)
+    size = beliefs.shape[1] - laws.shape[1]
+    shorter = np.concatenate([np.full(beliefs[:, :size].shape, 1 / size), np.full(laws.shape, 1 / laws.shape[1])], 1)
+    series = report.series["lookup"]
+    for k, found, kl in zip([0, *series["k"]], [None, *series["r2"]], [None, *series["kl"]]):
         table = defaultdict(list)
         for i, r in enumerate(rows):
             table[tuple(([-1] * k + r)[len(r) :])].append(i)
@@ -199,7 +205,10 @@ def test_lookup_is_the_literal_table() -> None:
                 others = [j for j in members if j != i]
                 guess[i] = (w[others] @ beliefs[others] + shorter[i]) / (w[others].sum() + 1)
         shorter = guess
-        assert found is None or found == pytest.approx(r_squared(beliefs, guess, w))
+        assert found is None or found == pytest.approx(r_squared(beliefs[:, :size], guess[:, :size], w))
+        losses = [sum(p * np.log(p / q) for p, q in zip(a, b) if p > 0) for a, b in zip(laws, guess[:, size:])]
+        # as excess_loss.kl: over every predicted token, also the first ones, which every table predicts exactly
+        assert kl is None or kl == pytest.approx(w @ losses / len(at.row))
 
 
 def test_belief_probe_controls() -> None:

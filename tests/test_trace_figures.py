@@ -59,12 +59,13 @@ def trace(
         predicted = (1 - blend) * belief + blend * belief.mean(axis=0)
         weight, length = np.arange(len(belief), 0, -1.0), np.ones(len(belief))
         np.savez(place / "belief_probe.npz", belief=belief, predicted=predicted, weight=weight, prefix_length=length)
-        series = {"lookup": {"k": [1, 2, 3], "r2": [0.2, 0.7, 1.0], "excess": [0.3, 0.02, 0.0]}} if lookup else {}
+        series = {"lookup": {"k": [1, 2, 3], "r2": [0.2, 0.7, 1.0], "kl": [0.3, 0.02, 0.0]}} if lookup else {}
         points[step] = {
             "excess_loss": metric({"kl": loss}, direction="lower"),
             "belief_probe": metric(
                 {"r2": r2, "law_r2": 0.4, "r2_untrained": 0.1},
                 series=series,
+                version=3,
                 evidence_sha256=sha256(place / "belief_probe.npz"),
             ),
         }

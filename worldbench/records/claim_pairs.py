@@ -18,6 +18,7 @@ from worldbench.core.files import identity_hash
 from worldbench.records import budget
 from worldbench.records.claims import Arm, Claim
 from worldbench.records.leaderboard import settings_key
+from worldbench.records.lookup import tables
 from worldbench.records.missing import why
 from worldbench.records.runs import Result
 from worldbench.records.scores import value_of
@@ -171,7 +172,7 @@ def lookup_value(record: Result, column: str) -> float | None:
     loss = value_of(record.scores, "excess_loss.kl")
     if name not in record.scores or loss is None:
         return None
-    points = sorted((e, r) for e, r in record.scores[name].curve("lookup", "excess", score) if e > 0)
+    points = sorted((e, r) for _, e, r in tables(record.scores[name], record.world, score) if e > 0)
     if not points or not loss > 0:
         return None
     if loss <= points[0][0]:
