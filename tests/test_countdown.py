@@ -13,7 +13,7 @@ from worldbench.baselines.references import RandomLegal, Uniform
 from worldbench.core.errors import InputError
 from worldbench.core.eval_config import eval_config
 from worldbench.core.states import replay
-from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, Documents
+from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, OPEN, Documents
 from worldbench.envs.countdown.arithmetic import OPERATIONS, results
 from worldbench.envs.countdown.config import CountdownConfig
 from worldbench.envs.countdown.world import CountdownWorld
@@ -113,11 +113,11 @@ def test_legal_tokens_are_those_that_step_accepts() -> None:
         for i in range(0, len(rows), 7):
             every = here.take(np.full(len(actions), i))
             accepted = W.step(every, actions).status != ILLEGAL
-            # A number or an operation with which no equation can be completed is accepted, and not legal.
-            assert accepted[legal[i]].all()
-            place = int(here.said[i]) % 6
-            if place >= 3:
-                assert (accepted == legal[i]).all()
+            assert (accepted == legal[i]).all()
+    states = W.start(prompt := encoded("5 6 2 20 | |").tokens[:, : W.prompt_length], np.array([prompt.shape[1]]))
+    for word, status in (("5", OPEN), ("-", OPEN), ("6", ILLEGAL)):  # no result is negative
+        states = W.step(states, np.array([W.vocabulary.words.index(word)]))
+        assert states.status.tolist() == [status]
 
 
 def test_every_legal_token_can_be_completed() -> None:

@@ -66,6 +66,9 @@ def test_other_mazes_without_a_problem_are_left_out(monkeypatch: pytest.MonkeyPa
     assert "prim" not in world.shifted()
     assert "smaller" in world.shifted()
     assert "prim" in SolveWorld(SolveConfig(rows=4)).shifted()
+    few = SolveWorld(SolveConfig(rows=3, held_out_share=0.1))  # none of the 192 trees on 2 x 2 cells is held out
+    assert "smaller" not in few.shifted()
+    assert "wilson" in few.shifted()
 
 
 @pytest.mark.parametrize(

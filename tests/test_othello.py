@@ -142,16 +142,28 @@ def test_moves_occur_as_often_as_the_law_says() -> None:
 
 
 def test_openings_are_held_out() -> None:
+    """With the positions to which they lead, in whatever order."""
     w = world(size=6, opening=4)
-    openings = {
-        split: {tuple(x) for x in w.sample(0, split, 0, 1500).tokens[:, 1:5].tolist()} for split in ("train", "test")
-    }
-    assert not openings["train"] & openings["test"]
-    assert 8 < len(openings["test"]) < len(openings["train"])
+
+    def positions(tokens: np.ndarray) -> set[tuple[int, ...]]:
+        return set(map(tuple, w.key(w.start(tokens, np.full(len(tokens), 5)))[0].tolist()))
+
+    train, test = (positions(w.sample(0, split, 0, 1500).tokens[:, :5]) for split in ("train", "test"))
+    assert not train & test
+    assert 4 < len(test) < len(train)
     prompts, lengths = w.prompts(0, 1000)
-    assert {tuple(x) for x in prompts[:, 1:].tolist()} <= openings["test"] | {tuple(x) for x in prompts[:, 1:].tolist()}
     assert (lengths == 5).all()
+    assert positions(prompts) == test
     assert len(np.unique(prompts, axis=0)) == len(prompts) <= 60
+
+
+@pytest.mark.parametrize(("size", "opening", "seed"), [(4, 8, 0), (6, 14, 0), (6, 28, 2)])
+def test_a_game_never_ends_inside_its_opening(size: int, opening: int, seed: int) -> None:
+    w = world(size=size, opening=opening)
+    for split in ("train", "test"):
+        d = w.sample(seed, split, 0, 2000)
+        assert (w.after(d).status == ARRIVED).all()
+        assert (d.length - 2 >= opening).all()
 
 
 def test_documents_do_not_depend_on_the_range() -> None:

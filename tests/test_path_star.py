@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from worldbench.baselines.references import Oracle
 from worldbench.core.errors import InputError
+from worldbench.core.eval_config import eval_config
 from worldbench.core.states import replay
 from worldbench.core.world import ARRIVED, ILLEGAL, MISPLACED_END, Documents
 from worldbench.envs.path_star.config import PathStarConfig
 from worldbench.envs.path_star.graphs import EQUALS, FIRST_NODE
 from worldbench.envs.path_star.world import PathStarWorld
+from worldbench.metrics import excess_loss
+from worldbench.metrics.evaluation import Evaluation
 
 SMALL = {"arms": 3, "length": 4, "labels": 14}
 
@@ -71,7 +75,10 @@ def test_the_law_is_certain_of_what_documents_say(form: str) -> None:
         assert (answers[law.argmax(axis=1)] == d.answer(rows, np.full(len(rows), seen))).all()
         if not w.labelled:
             assert w.legal(here)[law > 0].all()
-    assert w.expected_entropies().tolist() == [0.0] * w.longest
+    report = excess_loss.METRIC.measure(Evaluation(w, Oracle(w), eval_config(documents=50)))
+    assert report.scores["kl"].value == report.scores["exact_bayes"].value == 0
+    scored = len(report.series["by_position"]["n"])
+    assert w.expected_entropies().tolist() == [0.0] * scored
 
 
 def test_every_arm_is_legal_and_one_is_right() -> None:

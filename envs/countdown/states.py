@@ -48,6 +48,8 @@ class Equations(Automaton[CountdownStates]):
         words = (*WORDS, *(str(k) for k in range(self.words)))
         self.vocabulary = Vocabulary(words, pad=PAD, end=END, actions=(*numbers, *signs))
         self._sign = {token: self.words + i for i, token in enumerate(signs)}
+        self._column = np.full(len(words), -1)  # of each token in `legal`; -1: the token is no answer
+        self._column[[*numbers, *signs]] = np.arange(self.words + len(signs))
         self.prompt_length = c.numbers + 1 + c.pauses
         self.longest = 6 * c.equations
         self.context = self.prompt_length + self.longest
@@ -71,21 +73,11 @@ class Equations(Automaton[CountdownStates]):
         tokens, s = np.asarray(tokens).astype(np.int64), states
         going, number, place = s.status == OPEN, tokens - FIRST_NUMBER, s.said % 6
         operation = tokens - FIRST_OPERATION
-        is_number = (number >= 0) & (number < self.words)
-        right = going & np.select(
-            [place == FIRST, place == OPERATION, place == SECOND, place == EQUALS_SIGN, place == RESULT],
-            [
-                is_number & (s.left == number[:, None]).any(axis=1),
-                (operation >= 0) & (operation < len(OPERATIONS)),
-                is_number & (self._without(s.left, s.a) == number[:, None]).any(axis=1),
-                tokens == EQUALS,
-                is_number & (number == self._result(s)),
-            ],
-            (tokens == COMMA) & (s.said < self.longest - 1),
-        )
-        # The equation must have a result that is allowed: the sign `=` cannot follow otherwise.
-        right &= (place != EQUALS_SIGN) | (self._result(s) != NONE)
-        ending = going & (tokens == END) & (s.said == self.longest - 1)
+        known = (tokens >= 0) & (tokens < len(self._column))
+        column = np.where(known, self._column[np.where(known, tokens, 0)], -1)
+        allowed = self.legal(s)[np.arange(len(s)), np.maximum(column, 0)] & (column >= 0)
+        right = allowed & (tokens != END)
+        ending = allowed & (tokens == END)
         reached = (s.left == s.target[:, None]).any(axis=1)
         status = np.where(
             ending, np.where(reached, ARRIVED, MISPLACED_END), np.where(going & ~right, ILLEGAL, s.status)

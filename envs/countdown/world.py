@@ -48,7 +48,7 @@ class CountdownWorld(Equations):
     """
 
     name = "countdown"
-    version = 1
+    version = 2
 
     def __init__(self, config: CountdownConfig | None = None) -> None:
         super().__init__(config or CountdownConfig())

@@ -203,7 +203,10 @@ class SolveWorld(Goals):
                     out[name] = SolveWorld(dataclasses.replace(c, **{"percolation": None, **change}))
         if min(c.rows, c.width) > 2:
             less = dataclasses.replace(c, least_moves=min(c.least_moves, c.rows + c.width - 4))
-            out["smaller"] = SolveWorld(less, Source(less, self.source.held_out, c.rows - 1, c.width - 1))
+            source = Source(less, self.source.held_out, c.rows - 1, c.width - 1)
+            with contextlib.suppress(InputError):
+                source.check()
+                out["smaller"] = SolveWorld(less, source)
         return out
 
     def damageable(self) -> int:

@@ -22,8 +22,8 @@ class OthelloConfig:
     """Number of moves of an opening. The first moves of a prompt are a held-out opening; the players of an opening are
     never greedy."""
     held_out_share: float = 0.1
-    """Share of the openings that is held out. A hash of the moves decides. Held-out games begin with held-out openings,
-    games of training never do."""
+    """Share of the positions after openings that is held out. A hash of the position decides, so an opening and its
+    moves in another order are in one split. Held-out games begin with held-out openings, games of training never do."""
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:

@@ -31,13 +31,16 @@ class Source:
         return Board(self.config.size)
 
     def held_out(self, openings: np.ndarray) -> np.ndarray:
-        """bool [N]: is an opening, squares int64 [N, K], held out? The seed of a run does not matter."""
+        """bool [N]: is the position after an opening, squares int64 [N, K], held out? So all orders of moves that lead
+        to one position are in one split. The seed of a run does not matter."""
         salt = streams.integer("held-out othello", self.config.size, self.config.opening)
-        return share_of(hashed(openings, salt)) < self.config.held_out_share
+        black, white, turn, _ = replayed(self.board, openings)
+        position = np.stack([black.view(np.int64), white.view(np.int64), turn.astype(np.int64)], axis=1)
+        return share_of(hashed(position, salt)) < self.config.held_out_share
 
     def draw(self, seed: int, split: str, start: int, count: int) -> np.ndarray:
-        """Games start .. start + count - 1 of the split ("train" or "test"). The opening is drawn until it belongs to
-        the split.
+        """Games start .. start + count - 1 of the split ("train" or "test"). The opening is drawn until the position
+        after it belongs to the split. A game that ends inside its opening is drawn again.
 
         Raises InputError for another split, and for a split without openings.
         """
@@ -50,8 +53,8 @@ class Source:
             if not len(missing):
                 break
             u = streams.uniform_rows(start + missing, c.opening, "othello opening", seed, split, attempt)
-            openings, _ = self._played(u, 0.0, c.opening)
-            good = self.held_out(openings) == (split == "test")
+            openings, played = self._played(u, 0.0, c.opening)
+            good = (self.held_out(openings) == (split == "test")) & (played == c.opening)
             games[missing[good], : c.opening] = openings[good]
             missing = missing[~good]
         else:

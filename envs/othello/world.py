@@ -54,8 +54,8 @@ class OthelloWorld(OthelloRules):
     players are greedy, as a stand-in for games of a champion, which visit few of all positions.
 
     State: the board and the player to move. (The code of Vafa et al. leaves the player out.) Ground truth: the legal
-    moves, the exact law, the board. Openings are held out, by a hash of their moves; a prompt is a held-out opening.
-    Histories of a state are other orders of moves that lead to the same board and player (transpositions).
+    moves, the exact law, the board. Openings are held out, by a hash of the position after them; a prompt is a held-out
+    opening. Histories of a state are other orders of moves that lead to the same board and player (transpositions).
 
     Two games on a board of 4 x 4:
         start b1 a3 a4 c1 d1 b4 c4 d3 a2 a1 d2 d4 end
@@ -63,7 +63,7 @@ class OthelloWorld(OthelloRules):
     """
 
     name = "othello"
-    version = 2
+    version = 3
 
     def __init__(self, config: OthelloConfig | None = None) -> None:
         super().__init__(config or OthelloConfig())
@@ -162,6 +162,6 @@ class OthelloWorld(OthelloRules):
             "black_wins": float((whole.cells.astype(np.int64).sum(axis=1) > 0).mean()),
             "tokens": float(d.length.mean()),
             "vocabulary": len(self.vocabulary),
-            "held_out": f"{c.held_out_share:.3g} of the openings of {c.opening} moves, by a salted hash",
+            "held_out": f"{c.held_out_share:.3g} of the positions after {c.opening} moves, by a salted hash",
             "games": documents,
         }

@@ -129,12 +129,14 @@ class PathStarStates(Automaton[PathStates]):
         return np.where(total > 0, law / np.maximum(total, 1), 1 / law.shape[1])
 
     def distance(self, states: PathStates) -> np.ndarray:
-        """Tokens before the end: the nodes of the path that are left. -1 on an arm that does not lead to the goal."""
+        """Tokens before the end: the nodes (or placeholders) of the path that are left. -1 on an arm that does not lead to the goal."""
         wrong = (states.arm >= 0) & (states.arm != states.chosen)
-        return np.where(wrong | (states.status != OPEN), -1, self.config.length - states.said)
+        nodes = self.longest if self.blanks else self.config.length
+        return np.where(wrong | (states.status != OPEN), -1, nodes - states.said)
 
     def expected_entropies(self) -> np.ndarray:
-        return np.zeros(self.longest)
+        # With placeholders, the prompt asks for the first node, and each placeholder for one more.
+        return np.zeros(self.longest + self.blanks)
 
     def key(self, states: PathStates) -> tuple[np.ndarray, np.ndarray]:
         """(graph, goal, arm, number of tokens, outcome), for the rule and for the law. The order of the edges in the
