@@ -12,6 +12,7 @@ import worldbench as wb
 from worldbench.cli.main import main
 from worldbench.core.errors import RunError
 from worldbench.records.lines import EvalLine
+from worldbench.settings.resolve import resolve
 from worldbench.training import curve
 
 OVERTRAINED = [
@@ -28,7 +29,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on six documents, which it knows by heart at the end."""
     out = tmp_path_factory.mktemp("runs")
     words = ["run", "hmm", *OVERTRAINED, "--out", str(out), "--quiet"]
-    for rule in ("last", "least_loss"):
+    for rule in ("least_loss", "last"):
         assert main([*words, "--train.scored_step", rule]) == 0
     return out
 
@@ -53,6 +54,29 @@ def test_the_weights_of_least_held_out_loss_are_scored(run: Path) -> None:
     assert all(line.choice is None for line in last.training.curve)
     assert last.identity.training != record.identity.training
     assert record.scores["excess_loss"].value("kl") < last.scores["excess_loss"].value("kl")
+
+
+def test_last_weights_are_those_of_the_same_training(run: Path, tmp_path: Path) -> None:
+    """They are copied from the run of least loss. The record is the one that a training of its own makes."""
+    words = ["run", "hmm", *OVERTRAINED, "--train.scored_step", "last", "--out", str(tmp_path), "--quiet"]
+    assert main(words) == 0
+    alone, shared = folder(tmp_path, "last"), folder(run, "last")
+    (mine,), (theirs,) = alone.glob("result-*.json"), shared.glob("result-*.json")
+    assert mine.read_bytes() == theirs.read_bytes()
+    logs = [(path / "metrics.jsonl").read_text() for path in (alone, shared, folder(run, "least_loss"))]
+    assert logs[1] == logs[2] != logs[0]  # it did not train
+    assert main([*words[:-5], "--train.scored_step", "least_loss", *words[-3:]]) == 0  # needs losses that are not there
+    assert result_of(folder(tmp_path, "least_loss")) == result_of(folder(run, "least_loss"))
+
+
+def test_documents_that_repeat_themselves_choose_by_loss(run: Path) -> None:
+    """Unless the rule is named. New documents do not."""
+    job = resolve("hmm", "gpt", preset="small", seed=0, options=["--data.documents", "6"])
+    assert job.groups["train"].scored_step == "least_loss"
+    assert "scored_step" not in job.command()
+    assert resolve("hmm", "gpt", preset="small", seed=0).groups["train"].scored_step == "last"
+    words = ["--data.documents", "6", "--train.scored_step", "last"]
+    assert resolve("hmm", "gpt", preset="small", seed=0, options=words).groups["train"].scored_step == "last"
 
 
 def test_the_same_weights_are_loaded_again(run: Path) -> None:

@@ -11,6 +11,9 @@ MOST_NUMBERS = 6
 MOST_RESULT = 100_000
 """Largest result of an equation that can be allowed: every number up to it is a word."""
 
+MOST_PAUSES = 4096
+"""Most bars between a problem and its solution."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CountdownConfig:
@@ -46,8 +49,8 @@ class CountdownConfig:
                 f"env.largest_result must lie between env.most_target ({self.most_target}) and {MOST_RESULT}, not "
                 f"{self.largest_result}"
             )
-        if self.pauses < 1:
-            raise InputError(f"env.pauses must be at least 1, not {self.pauses}")
+        if not 1 <= self.pauses <= MOST_PAUSES:
+            raise InputError(f"env.pauses must lie between 1 and {MOST_PAUSES}, not {self.pauses}")
         if not 0 < self.held_out_share < 1:
             raise InputError(f"env.held_out_share must lie between 0 and 1, not {self.held_out_share}")
 

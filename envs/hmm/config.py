@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from worldbench.core.errors import InputError
 from worldbench.core.options import FILE
 
+MOST_TOKENS = 65_536
+"""Most tokens of a document."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class HMMConfig:
@@ -19,5 +22,5 @@ class HMMConfig:
     """Number of tokens of a document after its start token."""
 
     def __post_init__(self) -> None:
-        if self.length < 1:
-            raise InputError(f"env.length must be at least 1, not {self.length}")
+        if not 1 <= self.length <= MOST_TOKENS:
+            raise InputError(f"env.length must lie between 1 and {MOST_TOKENS}, not {self.length}")

@@ -20,6 +20,11 @@ from worldbench.envs.hmm import validity
 from worldbench.envs.hmm.files import from_file
 from worldbench.envs.hmm.process import Process
 
+MOST = 1e6
+"""The greatest size of a parameter, and of a weight of a mixture."""
+MOST_BRACKETS = 100
+"""The most opening brackets of the text of a process."""
+
 
 def _probability(**values: float) -> None:
     """Refuses a value that is not a probability. values: by name of the parameter."""
@@ -193,6 +198,10 @@ def named(spec: str) -> Process:
     Raises InputError for an unknown name or parameter, a malformed text, and a file that does not hold a process.
     """
     spec = spec.strip()
+    if spec.count("(") > MOST_BRACKETS:
+        raise InputError(
+            f"the process {spec[:40]!r}.. has more than {MOST_BRACKETS} brackets; write it with fewer parts"
+        )
     if spec.lower().endswith(".json"):
         return from_file(Path(spec))
     head, bracket, rest = spec.partition("(")
@@ -235,6 +244,8 @@ def named(spec: str) -> Process:
             values[key] = float(value)
         except ValueError as error:
             raise InputError(f"the parameter {key} of {head} must be a number, not {value!r}") from error
+        if not abs(values[key]) <= MOST:
+            raise InputError(f"the parameter {key} of {head} must lie between {-MOST:g} and {MOST:g}, not {value}")
     try:
         return function(**values)
     except InputError as error:
@@ -247,9 +258,12 @@ def _weighted(text: str) -> tuple[float | None, str]:
     if not star or "(" in head:
         return None, text
     try:
-        return float(head), rest
+        weight = float(head)
     except ValueError as error:
         raise InputError(f"the weight of a process in a mixture must be a number, not {head!r}") from error
+    if not 0 <= weight <= MOST:
+        raise InputError(f"the weight of a process in a mixture must lie between 0 and {MOST:g}, not {head}")
+    return weight, rest
 
 
 def _split(text: str) -> list[str]:

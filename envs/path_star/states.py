@@ -129,7 +129,8 @@ class PathStarStates(Automaton[PathStates]):
         return np.where(total > 0, law / np.maximum(total, 1), 1 / law.shape[1])
 
     def distance(self, states: PathStates) -> np.ndarray:
-        """Tokens before the end: the nodes (or placeholders) of the path that are left. -1 on an arm that does not lead to the goal."""
+        """Tokens before the end: the nodes (or placeholders) of the path that are left. -1 on an arm that does not lead
+        to the goal."""
         wrong = (states.arm >= 0) & (states.arm != states.chosen)
         nodes = self.longest if self.blanks else self.config.length
         return np.where(wrong | (states.status != OPEN), -1, nodes - states.said)

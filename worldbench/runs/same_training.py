@@ -1,18 +1,19 @@
 """Weights of the same training in another folder.
 
 A run whose settings were tuned has a folder of its own, but its training may be that of a run beside it: where the best
-trial is the preset, or where two tunings chose the same settings. Such a training is not repeated.
+trial is the preset, or where two tunings chose the same settings. A run that scores the last weights has the training
+of a run that scores those of least loss. Such a training is not repeated.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import glob
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from worldbench.core.errors import InputError
-from worldbench.core.files import write_atomic
+from worldbench.core.files import clean, write_atomic
 from worldbench.runs.config_file import saved_config
 from worldbench.runs.prepared import Prepared
 from worldbench.runs.weights import complete
@@ -21,11 +22,12 @@ from worldbench.training import checkpoint
 
 def take_weights(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> None:
     """Before training: copies the weights, and the log, of a finished run beside `folder` that had the same training
-    under another tuning budget or under none. Does nothing if the folder holds weights or a saved state."""
+    under another tuning budget or under none, or that scores other weights of it. Does nothing if the folder holds
+    weights or a saved state."""
     if checkpoint.kept_steps(folder) or checkpoint.state_path(folder).exists():
         return
-    untuned = dataclasses.replace(prepared, job=dataclasses.replace(prepared.job, tuned=None))
-    for other in sorted(folder.parent.glob(f"{glob.escape(untuned.folder(folder.parent).name)}*")):
+    job = prepared.job
+    for other in sorted(folder.parent.glob(glob.escape(f"{job.world}-{job.model}-{job.preset}-s{job.seed}-") + "*")):
         if other != folder and _same(prepared, other):
             say(f"the same training is finished in {str(other)!r}: its weights are copied")
             _copy(other, folder)
@@ -34,9 +36,22 @@ def take_weights(prepared: Prepared, folder: Path, say: Callable[[str], None]) -
 
 def _same(prepared: Prepared, other: Path) -> bool:
     try:
-        return saved_config(other).identity.training == prepared.training and complete(prepared, other)
+        saved = saved_config(other)
+        alike = saved.identity.training == prepared.training
+        if not alike and prepared.job.groups["train"].scored_step == "last":
+            # The other run also measured the loss that chooses its weights. The reverse lacks it, and trains.
+            alike = _any_step(saved.training) == _any_step(clean(prepared.content))
+        return alike and complete(prepared, other)
     except InputError:  # not a run folder, or a damaged one
         return False
+
+
+def _any_step(training: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The content of a training identity without the rule that chooses the weights that are scored."""
+    train = (training or {}).get("train")
+    if training is None or not isinstance(train, dict):
+        return training
+    return training | {"train": {name: value for name, value in train.items() if name != "scored_step"}}
 
 
 def _copy(other: Path, folder: Path) -> None:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from worldbench.core.errors import Interrupted
 from worldbench.core.model import SequenceModel
 from worldbench.core.text import counted
@@ -86,7 +88,7 @@ def fit(prepared: Prepared, folder: Path, display: Display, together: Together |
             trainer.train()
     if together.leads:
         compare_logs(folder, display.say)
-    if together.leads and config.scored_step != "last":
+    if together.leads and config.scored_step == "least_loss":
         return at_step(prepared, folder, scored_step(prepared, folder, display.say))
     return TrainedModel(objective, config.device)
 
@@ -128,14 +130,16 @@ def learning_curve(prepared: Prepared, folder: Path, say: Callable[[str], None])
 
     config = prepared.job.groups["train"]
     about = checkpoint.read_about(checkpoint.weights_path(folder, config.steps))
+    chooses = config.scored_step == "least_loss"
 
     def compute(step: int) -> EvalLine:
         held_out = curve.documents(prepared.world, config.curve_documents)
-        chooses = config.scored_step == "least_loss"
         choosing = curve.choosing(prepared.world, config.curve_documents) if chooses else None
         return curve.point(prepared.world, at_step(prepared, folder, step), held_out, step, choosing)
 
-    return curve.of_run(folder / "metrics.jsonl", points(prepared), about.curve, compute, say)
+    found = curve.of_run(folder / "metrics.jsonl", points(prepared), about.curve, compute, say)
+    # The log of a training that is shared with a run of `least_loss` holds losses that this run has no use for.
+    return found if chooses else [msgspec.structs.replace(line, choice=None) for line in found]
 
 
 def scored_step(prepared: Prepared, folder: Path, say: Callable[[str], None]) -> int:
@@ -144,7 +148,7 @@ def scored_step(prepared: Prepared, folder: Path, say: Callable[[str], None]) ->
     from worldbench.training import curve
 
     config = prepared.job.groups["train"]
-    if config.scored_step == "last":
+    if config.scored_step != "least_loss":
         return config.steps
     return curve.least(learning_curve(prepared, folder, say))
 

@@ -9,6 +9,7 @@ identity of a run, with two exceptions: a field marked *execution* has no effect
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from worldbench.core.budget import Budget, refuse_seed
@@ -21,7 +22,7 @@ from worldbench.settings.job import Job
 from worldbench.settings.options import parse_options, register_metrics
 from worldbench.settings.recipe import LARGEST, _overlay
 from worldbench.settings.renamed import hint
-from worldbench.settings.train import FREE, DataConfig, TrainConfig, used_rates
+from worldbench.settings.train import FREE, DataConfig, TrainConfig, chosen_step, used_rates
 
 
 def group_types(world: str, model: str) -> dict[str, type]:
@@ -80,6 +81,8 @@ def resolve(
         for f in dataclasses.fields(final[group])
         if getattr(final[group], f.name) != getattr(base[group], f.name) and not f.metadata.get("execution")
     }
+    if "train" in final:
+        final["train"] = chosen_step(final["train"], final["data"])
     if seed < 0:
         raise InputError(f"seed must be 0 or more, not {seed}")
     _refuse_huge(
@@ -96,18 +99,25 @@ def resolve(
 
 
 def _refuse_huge(settings: dict[str, Any]) -> None:
+    """Raises InputError for whole numbers beyond 2^63, and for numbers that are infinite or no number."""
     for name, value in settings.items():
         if isinstance(value, int) and not -LARGEST < value < LARGEST:
             raise InputError(f"{name} must be a whole number below 2^63, not a number of {value.bit_length()} bits")
+        for x in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(x, float) and not math.isfinite(x):
+                raise InputError(f"{name} must be a finite number, not {x}")
 
 
 def _as_tuned(recipe: dict[str, Any], world: str, model: str, merged: dict[str, Any], final: dict[str, Any]) -> None:
     """Raises InputError if a recipe says that its settings are tuned, and the final settings differ from them."""
     there = {"world": (recipe.get("world", world), world), "model": (recipe.get("model", {}).get("name", model), model)}
+    free = set(FREE)
+    if final["train"].scored_step != "last":
+        free -= {"checkpoints", "curve_documents"}  # they decide which weights are scored
     for group in ("env", "data", "model", "train"):
         if group in final:
             old, new = identity_fields(merged[group]), identity_fields(final[group])
-            there |= {f"{group}.{name}": (old.get(name), new.get(name)) for name in {**old, **new} if name not in FREE}
+            there |= {f"{group}.{name}": (old.get(name), new.get(name)) for name in {**old, **new} if name not in free}
     for name, (old, new) in there.items():
         if old != new:
             raise InputError(

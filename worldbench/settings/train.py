@@ -80,9 +80,10 @@ class TrainConfig:
     compile: bool = field(default=False, metadata=LATER)
     """Compile the blocks of the network by torch.compile, for training alone. It takes time before the first step, and
     needs a C++ compiler on the CPU, or Triton on cuda."""
-    scored_step: Literal["last", "least_loss"] = field(default="last", metadata=LATER)
+    scored_step: Literal["auto", "last", "least_loss"] = field(default="auto", metadata=later("last"))
     """The step whose weights are scored. last: the last step. least_loss: of the steps whose weights are kept, the step
-    with the least loss on held-out documents that no metric scores; for training data that repeat themselves."""
+    with the least loss on held-out documents drawn for this choice alone. auto: least_loss where documents repeat
+    themselves (data.documents above 0), else last."""
     log_every: int = field(default=10, metadata=EXECUTION)
     """Number of steps between the training losses in metrics.jsonl."""
     log: Literal["none", "tensorboard", "wandb"] = field(default="none", metadata=EXECUTION)
@@ -127,6 +128,13 @@ class TrainConfig:
                 raise not_among(f"train.{name}", getattr(self, name), allowed)
         if self.products == "onednn" and self.device == "cuda":
             raise InputError("train.products onednn is for the CPU, and train.device is cuda; use train.products torch")
+
+
+def chosen_step(train: TrainConfig, data: DataConfig) -> TrainConfig:
+    """The options of training with `scored_step` decided where it is `auto`."""
+    if train.scored_step != "auto":
+        return train
+    return replace(train, scored_step="least_loss" if data.documents else "last")
 
 
 def used_rates(train: TrainConfig, preset: TrainConfig) -> TrainConfig:

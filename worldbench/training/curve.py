@@ -32,8 +32,8 @@ def documents(world: World, count: int) -> Documents:
 
 
 def choosing(world: World, count: int) -> Documents:
-    """The `count` held-out documents that choose the weights to score. No metric scores them: their seed is a hash of
-    63 bits, which no evaluation has."""
+    """The `count` held-out documents that choose the weights to score. They are drawn for this alone: their seed is a
+    hash of 63 bits, which no evaluation has. (A world with few documents draws some of them again for its metrics.)"""
     return world.sample(streams.integer("documents that choose weights"), "test", 0, count)
 
 
