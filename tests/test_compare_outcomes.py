@@ -44,12 +44,12 @@ def test_solved_is_compared_by_the_share_of_seeds(tmp_path: Path) -> None:
     assert (flat["solved_a"], flat["solved_b"], flat["test"]) == ("1 of 10", "8 of 10", "Fisher")
 
 
-def test_three_seeds_cannot_separate_shares(tmp_path: Path) -> None:
-    write(tmp_path, "gpt", [0.0] * 3)
-    write(tmp_path, "nextlat", [1.0] * 3)
+def test_five_seeds_cannot_separate_shares_that_are_near(tmp_path: Path) -> None:
+    write(tmp_path, "gpt", [1.0, 1.0, 0.0, 0.0, 0.0])
+    write(tmp_path, "nextlat", [1.0] * 5)
     (row,) = compare("gpt", "nextlat", [tmp_path], ["decisions.solved"])
-    assert row.p == pytest.approx(0.1)
-    assert row.verdict == "no power (3 shared seeds cannot separate such shares)"
+    assert row.p == pytest.approx(1 / 6)  # 2 x 10 / 120 ways to place three failed runs among ten
+    assert row.verdict == "no power (5 shared seeds cannot separate such shares)"
 
 
 def test_runs_that_are_alike_are_the_same_and_still_count_in_the_correction(tmp_path: Path) -> None:

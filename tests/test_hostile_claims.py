@@ -20,7 +20,7 @@ def judged(text: str) -> list[Judged]:
     runs = [
         result(model, seed, {"next_token": metric({"top1_legal": 0.9 + 0.01 * seed})}, preset=text)
         for model in ("gpt", "nextlat")
-        for seed in range(3)
+        for seed in range(5)
     ]
     return judge_records(claims, runs)
 

@@ -244,7 +244,7 @@ def named(spec: str) -> Process:
             values[key] = float(value)
         except ValueError as error:
             raise InputError(f"the parameter {key} of {head} must be a number, not {value!r}") from error
-        if not abs(values[key]) <= MOST:
+        if abs(values[key]) > MOST:
             raise InputError(f"the parameter {key} of {head} must lie between {-MOST:g} and {MOST:g}, not {value}")
     try:
         return function(**values)
@@ -261,8 +261,8 @@ def _weighted(text: str) -> tuple[float | None, str]:
         weight = float(head)
     except ValueError as error:
         raise InputError(f"the weight of a process in a mixture must be a number, not {head!r}") from error
-    if not 0 <= weight <= MOST:
-        raise InputError(f"the weight of a process in a mixture must lie between 0 and {MOST:g}, not {head}")
+    if not weight <= MOST:
+        raise InputError(f"the weight of a process in a mixture must be at most {MOST:g}, not {head}")
     return weight, rest
 
 

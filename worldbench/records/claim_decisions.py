@@ -4,7 +4,7 @@ reproduced: the difference is as claimed, or the arms are equal as claimed. oppo
 significant in the other direction; where the arms should be equal, it is significant and above the margin. equivalent:
 the arms differ by less than the margin of the claim (two one-sided tests). not separable: neither, although these seeds
 would have shown a difference of the published size (without published numbers: of the margin). no power: they would
-not, or there are fewer than three; or both arms are at the floor or at the ceiling (`claim_verdicts.py`). not run:
+not, or there are fewer than five; or both arms are at the floor or at the ceiling (`claim_verdicts.py`). not run:
 there are no records.
 
 The tests are those of `compare_verdicts.py`. Holm's correction is over all tests of a difference in the table, and

@@ -2,7 +2,7 @@
 
 Only results with the same world, data, evaluation and metric versions are paired. Both models see the same data in the
 same order for a seed, so a paired test is used. The tests and verdicts are in `compare_verdicts.py`. With fewer than
-three shared seeds there is no verdict. A model with infinite scores is worse (for a loss), in words and without a test.
+five shared seeds there is no verdict. A model with infinite scores is worse (for a loss), in words and without a test.
 Scores that do not depend on the trained weights are left out. Comparison at equal loss is in `matched.py`,
 after equal training in `matched_amount.py`.
 """
@@ -39,7 +39,7 @@ from worldbench.records.scores import value_of
 from worldbench.records.variant import Variant, distinct_labels
 from worldbench.records.world_words import places_in_words, world_key
 
-FEWEST_SEEDS = 3
+FEWEST_SEEDS = 5
 """Smallest number of shared seeds for a verdict."""
 
 
