@@ -55,17 +55,13 @@ def between_prompts(moments: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray
 
 
 def mean_probability(arrived: np.ndarray, rides: int) -> Score:
-    """The share of rides that arrive, of arrivals int [N] of `rides` rides each. The interval of a rate, over prompts.
-
-    As `Score.share`, but the design effect may be as small as 1 / R: then the rides of one prompt are as good as
-    independent. Where no ride or every ride arrives, the effect is not known, and 1 is taken.
-    """
-    n, a = len(arrived), arrived / rides
+    """The share of rides that arrive, of arrivals int [N] of `rides` rides each, with the interval of `Score.share`
+    over prompts. The rides of one prompt may fail together, and the prompts that always fail may be so few that none was
+    drawn: `Score.share` allows for both."""
+    n = len(arrived)
     if n < 2:
         return Score.missing("the mean over prompts needs at least two prompts", n)
-    p = float(a.mean())
-    design = max(float(a.var(ddof=1)) / (p * (1 - p)), 1 / rides) if 0 < p < 1 else 1.0
-    return Score(p, n, proportion_interval(p * n / design, n / design), "prompts")
+    return Score.share(arrived, np.full(n, rides), "prompts")
 
 
 def spread_scores(arrived: np.ndarray, rides: int, seed: int) -> dict[str, Score]:

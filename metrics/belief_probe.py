@@ -105,7 +105,7 @@ class BeliefProbe(Metric):
     """
 
     name, version, direction = "belief_probe", 3, "higher"
-    primary = "r2"
+    primary, beside = "r2", ("r2_untrained", "law_r2")
     directions: ClassVar[dict[str, Direction]] = {"r2_all_layers": "higher", "top_components_r2": "higher"}
     needs, needs_of_model, serves_labels = (Automaton, HasBeliefs), (HasHidden,), True
     floor = None

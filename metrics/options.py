@@ -40,11 +40,13 @@ class ProbeOptions:
     """What linear probes are fitted and scored on."""
 
     probe_documents: int = field(default=2000, metadata=small(600))
-    """Number of held-out documents for the probes. The first half fits the probes, the second half scores them."""
+    """Number of held-out documents for the probes. Each probe is scored on what its fit leaves out: the other half of
+    the documents, or (belief_probe) the prefix itself."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "probe_documents")
         if self.probe_documents < 2:
             raise InputError(
-                f"eval.probe_documents must be at least 2, one to fit on and one to score, not {self.probe_documents}"
+                "eval.probe_documents must be at least 2 (a probe is scored on documents that its fit leaves out), not "
+                f"{self.probe_documents}"
             )

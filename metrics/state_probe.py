@@ -36,7 +36,7 @@ class StateProbe(Metric):
     """
 
     name, version, direction = "state_probe", 2, "higher"
-    primary = "node"
+    primary, beside = "node", ("node_untrained",)
     directions: ClassVar[dict[str, Direction]] = {"*_untrained": "none", "*_r2": "higher", "*_median_error": "lower"}
     needs, needs_of_model, serves_labels = (Automaton,), (HasHidden,), True
     floor = None

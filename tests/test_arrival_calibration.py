@@ -112,6 +112,18 @@ def test_intervals_cover(beta: tuple[float, float]) -> None:
     assert min(inside.values()) >= 180, inside
 
 
+@pytest.mark.parametrize(("lost", "failing"), [(0.01, 0.002), (0.01, 0.01), (0.02, 0.005)])
+def test_the_interval_holds_where_few_prompts_always_fail(lost: float, failing: float) -> None:
+    """lost: share of prompts from which no ride arrives; failing: share of rides that fail from the others. Often, none
+    of the 100 prompts is lost, and nothing in the sample says that some are."""
+    rng, mean, inside = np.random.default_rng(4), (1 - lost) * (1 - failing), 0
+    for _ in range(400):
+        p = np.where(rng.random(100) < lost, 0.0, 1 - failing)
+        low, high = mean_probability(rng.binomial(16, p), 16).interval or (1, 0)
+        inside += low <= mean <= high
+    assert inside >= 376  # .94 of 400: .95 without its standard error of .011
+
+
 def test_a_world_of_one_prompt_has_no_curve() -> None:
     world = HMM(HMMConfig(process="mess3", length=6))
     assert "single prompt" in (METRIC.not_applicable(world, Oracle(world)) or "")

@@ -95,7 +95,7 @@ def test_small_sizes_are_values_that_options_take() -> None:
     ("values", "said"),
     [
         ({"suffixes": 0}, "eval.suffixes must be at least 1, not 0"),
-        ({"probe_documents": 1}, "eval.probe_documents must be at least 2, one to fit on and one to score, not 1"),
+        ({"probe_documents": 1}, "eval.probe_documents must be at least 2 "),
         ({"eps": 1.0}, "eval.eps is a probability between 0 and 1, not 1.0"),
         ({"detour_kinds": ("secnd",)}, "not 'secnd'; did you mean 'second'"),
         ({"seed": -1}, "eval.seed must be 0 or more, not -1"),

@@ -48,6 +48,24 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "mtp": {"horizon": 8},
         "jtp": {"horizon": 8},
     },
+    "text": {
+        "nextlat": {"horizon": 4, "lambda_kl": 0.1},
+        "bst": {"pairs": 0.25, "min_gap": 1},
+        "mtp": {"horizon": 4},
+        "jtp": {"horizon": 4},
+    },
+    "text-long": {
+        "nextlat": {"horizon": 8, "lambda_kl": 0.1},
+        "bst": {"pairs": 0.1, "min_gap": 1},
+        "mtp": {"horizon": 8},
+        "jtp": {"horizon": 8},
+    },
+    "tiny-stories": {
+        "nextlat": {"horizon": 8, "lambda_h": 1.0, "lambda_kl": 1.0, "dynamics_factor": 4 / 3},
+        "bst": {"pairs": 0.1, "min_gap": 1},
+        "mtp": {"horizon": 8},
+        "jtp": {"horizon": 8},
+    },
     "paper": {
         "nextlat": {"horizon": 8, "lambda_h": 1.0, "lambda_kl": 0.1, "dynamics_factor": 2.0},
         "bst": {"pairs": 0.1},
@@ -55,8 +73,9 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
         "jtp": {"horizon": 8},
     },
 }
-"""Options of the objectives for documents of about 10, 30 and 100 tokens, and those of the paper (arXiv 2511.05963,
-Table 5): for Manhattan (`paper`), path-star graphs with arms of four and five nodes, Countdown, and groups."""
+"""Options of the objectives for documents of about 10, 30 and 100 tokens and for text, and those of the paper (arXiv
+2511.05963, Table 5): for Manhattan (`paper`), path-star graphs with arms of four and five nodes, Countdown, groups, and
+TinyStories. On text, BST's pairs begin at a gap of 1 (Hu et al. 2025)."""
 GROUPS = ("env", "data", "model", "train", "eval")
 
 
