@@ -56,8 +56,8 @@ def between_prompts(moments: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray
 
 def mean_probability(arrived: np.ndarray, rides: int) -> Score:
     """The share of rides that arrive, of arrivals int [N] of `rides` rides each, with the interval of `Score.share`
-    over prompts. The rides of one prompt may fail together, and the prompts that always fail may be so few that none was
-    drawn: `Score.share` allows for both."""
+    over prompts. The rides of one prompt may fail together, and the prompts that always fail may be so few that none
+    was drawn: `Score.share` allows for both."""
     n = len(arrived)
     if n < 2:
         return Score.missing("the mean over prompts needs at least two prompts", n)
