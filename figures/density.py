@@ -112,6 +112,11 @@ def points_of(results: Sequence[Result]) -> list[Point]:
                 f"{label}: a seed comes more than once at {density:.3g} rides per pair; name each run once"
             )
         points.append(Point(label, density, not documents, tuple(records)))
+    if len({p.density for p in points if not p.fresh} | {0.0 for p in points if p.fresh}) < 2:
+        raise InputError(
+            f"all results have one density, {points[0].density:.3g} rides per pair; name runs with several "
+            "--data.documents, such as those of worldbench sweep density"
+        )
     return sorted(points, key=lambda p: (p.label, p.density, p.fresh))
 
 

@@ -58,8 +58,9 @@ def draw(runs: Sequence[tuple[str, Trace]], out: Path, *, title: str = "") -> li
     for label, record in runs:
         if not applies(record):
             raise InputError(
-                f"the trace of {label} lacks {'.'.join(BELIEF)} or {'.'.join(LOSS)}; trace it with "
-                f"--eval.metrics {LOSS[0]} {BELIEF[0]}"
+                f"the trace of {label} lacks {'.'.join(BELIEF)} or {'.'.join(LOSS)}; in a world with exact beliefs, "
+                f"such as hmm, trace it with --eval.metrics {LOSS[0]} {BELIEF[0]} (other worlds: worldbench figures "
+                "--paper FOLDER --only matched)"
             )
     first = runs[0][1]
     if any((r.world, r.identity.evaluation) != (first.world, first.identity.evaluation) for _, r in runs):

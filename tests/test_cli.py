@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
@@ -190,6 +191,30 @@ def test_help_of_options_is_in_whole_paragraphs(
     assert stop > start
     for line, after in zip(lines[start:stop], lines[start + 1 :]):
         assert len(line) + 1 + len(after.split()[0]) > max(map(len, lines))
+
+
+@pytest.mark.parametrize("columns", ["121", "160", "400"])
+def test_help_has_one_column_in_wide_terminals(
+    columns: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["run", "taxi", "--help"]) == 0
+    usual = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", columns)
+    assert main(["run", "taxi", "--help"]) == 0
+    wide = capsys.readouterr().out
+    start = "The defaults shown are those of the chosen preset."
+    assert wide[wide.index(start) :] == usual[usual.index(start) :]
+    assert os.environ["COLUMNS"] == columns
+
+
+def test_names_come_before_options_in_usage_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    """An option with several values would take the names behind it."""
+    for verb, usage in {"claims": "[RUNS..]", "compare": "A B RUNS..", "show": "RUN"}.items():
+        assert main([verb, "--help"]) == 0
+        assert capsys.readouterr().out.startswith(f"usage: worldbench {verb} {usage} [options]\n")
+    assert main(["leaderboard", "--columns", "excess_loss", "results"]) == 2
+    assert "RUNS (names come before the options)" in capsys.readouterr().err
 
 
 def test_help_and_lists(capsys: pytest.CaptureFixture[str]) -> None:

@@ -116,9 +116,13 @@ def test_a_point_without_a_value_in_one_seed_is_left_out_and_infinite_ones_are_m
         ([reference("oracle", 1.0)], "no result was trained in a world whose card has rides_per_pair"),
         ([of("gpt", 0, 200, 0.1), of("gpt", 1, 200, 0.1, world={"min_moves": 6})], "the results are of 2 worlds"),
         ([of("gpt", 0, 200, 0.1), of("gpt", 1, 200, 0.1, evaluation="f")], "the results are of 2 evaluations"),
+        (
+            [of(m, 0, 200, 0.1) for m in ("gpt", "bst")],
+            "all results have one density, 4 rides per pair; name",
+        ),
         ([of("gpt", 0, 200, 0.1), of("gpt", 0, 200, 0.2)], "gpt: a seed comes more than once at 4 rides per pair"),
         (
-            [msgspec.structs.replace(of("gpt", 0, 200, 0.1), scores={"m": metric({"x": 1.0})})],
+            [msgspec.structs.replace(of("gpt", 0, n, 0.1), scores={"m": metric({"x": 1.0})}) for n in (200, 400)],
             "no result has a score that is drawn; score the runs with --eval.metrics valid_trajectories split_merge",
         ),
     ],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tiny_runs
 
-from worldbench.records.finding import evidence_folder, own_result
+from worldbench.records.finding import evidence_folder, find, own_result
 from worldbench.records.folder import Config
 from worldbench.records.reading import read, write
 from worldbench.records.runs import Result, Trace
@@ -55,6 +55,30 @@ def test_another_evaluation_stands_beside(verb: str, copy: Path) -> None:
     own = second if verb == "run" else first
     assert own_result(folder) == own
     assert read(folder / "config.json", Config).identity == read(own, Result).identity
+
+
+def test_a_seed_of_tuning_is_refused(copy: Path) -> None:
+    folder = tiny_runs.folder(copy)
+    before = files(folder)
+    for verb in ("eval", "trace"):
+        code, said = tiny_runs.call(verb, folder, "--eval.seed", "1000000")
+        assert code == 2
+        assert "eval.seed" in said
+    assert files(folder) == before
+
+
+def test_a_named_metric_that_does_not_apply_says_why(copy: Path) -> None:
+    code, said = tiny_runs.call("eval", tiny_runs.folder(copy), "--eval.metrics", "detours")
+    assert code == 0
+    assert "detours does not apply: " in said
+
+
+def test_the_same_file_counts_once(copy: Path) -> None:
+    """Also where the folder and its file are named."""
+    result = tiny_runs.result(tiny_runs.folder(copy))
+    found = find([copy, result, copy], Result)
+    assert [path.resolve() for path, _ in found.records].count(result.resolve()) == 1
+    assert result in found.named or result.resolve() in {path.resolve() for path in found.named}
 
 
 def test_figures_are_those_of_the_last_run(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:

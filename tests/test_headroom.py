@@ -109,3 +109,16 @@ def test_references_alone_have_no_place(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["headroom", str(tmp_path)]) == 0
     assert "no trained model is among these results" in capsys.readouterr().out
     assert main(["headroom", str(tmp_path / "nowhere")]) == 2
+
+
+def test_the_floor_without_a_reference_is_the_untrained_network() -> None:
+    """Its mean over the seeds."""
+    found = []
+    for name, values in {"gpt": [0.5, 0.52, 0.51], "bst": [0.31, 0.29, 0.3]}.items():
+        for seed, value in enumerate(values):
+            probed = metric({"r2": value, "r2_untrained": 0.3 + seed / 100})
+            found.append((Path(f"{name}-{seed}/result.json"), result(name, seed, {"belief_probe": probed})))
+    ((_, (room,), _),) = rooms(board_of(found))
+    assert room.floor is not None
+    assert (room.floor.model, room.floor.value) == ("untrained", pytest.approx(0.31))
+    assert {s.row.label: s.place for s in room.models} == {"gpt": "clear", "bst": "floor"}

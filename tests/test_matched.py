@@ -179,7 +179,8 @@ def test_refusals(tmp_path: Path) -> None:
     assert compare("gpt", "nextlat", [r / "result.json" for r in runs], matched="excess_loss")[0].seeds == (0, 1)
     assert compare("gpt", "nextlat", [r / "trace.json" for r in runs], matched="excess_loss")[0].seeds == (0, 1)
     (runs[3] / "trace.json").unlink()
-    with pytest.raises(InputError, match=rf"1 run has no trace to match losses on; first: worldbench trace {runs[3]}$"):
+    first = f"first: worldbench trace {runs[3]}"
+    with pytest.raises(InputError, match=rf"1 run has no trace to compare during training; {first}$"):
         compare("gpt", "nextlat", [tmp_path], matched="excess_loss")
     assert compare("gpt", "nextlat", [tmp_path])[0].seeds == (0, 1)
     write(tmp_path, "control", 0, [(1.0, 0.2)])

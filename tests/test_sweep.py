@@ -109,6 +109,10 @@ def test_two_evaluations_of_one_training_wait_for_it(tmp_path: Path) -> None:
         (("[train]", '[vary]\n"train.warmup" = 1\n[train]'), "must be a list of values, not 1"),
         (("seeds =", 'configs = "nextlat-kl"\nseeds ='), "names the model nextlat, and models of the grid are gpt, n"),
         (('["gpt", "nextlat"]', '"oracle"'), "does not apply: no world and no model of the sweep has options"),
+        (
+            ('ci.md"', 'ci.md"\ncolumns = "detours"'),
+            "the table ci.md shows detours, but no run of the sweep",
+        ),
         (('ci.md"', 'ci.md"\ncolumns = "next_tokne"'), "unknown metric 'next_tokne'; did you mean 'next_token'"),
         (("[[table]]", '[[grid]]\nmodels = "gpt"\nmodel.horizon = 2\n[[table]]'), "unknown option model.horizon"),
         (("seeds =", 'plugin = "ring.py"\nseeds ='), r"needs the plugin ring.py, .* --plugin .*ring.py"),

@@ -249,7 +249,7 @@ def test_runs_are_drawn_and_compared(
         folders.append(run(tmp_path, "nextlat", "--model.horizon", horizon))
     message = refused(capsys, "compare", "gpt", "nextlat[horizon=2]", str(tmp_path), "--matched", "excess_loss")
     assert message.endswith(
-        f"has no trace to match losses on; first: worldbench trace {folders[2]}"
+        f"has no trace to compare during training; first: worldbench trace {folders[2]}"
     )  # the other variant is not asked for
     assert "worldbench trace" in refused(capsys, "figures", *map(str, folders), "--together", str(tmp_path / "fig"))
     assert main(["trace", *map(str, folders), "--quiet"]) == 0

@@ -104,8 +104,8 @@ def gather(folders: list[Path]) -> Material:
     results = [(path, record) for path, record in found.records if isinstance(record, Result)]
     traces = [(path, record) for path, record in found.records if isinstance(record, Trace)]
     decodings = [(path, record) for path, record in found.records if isinstance(record, Decoding)]
-    for _, record in (*results, *decodings):
-        budget.refuse_reporting(record)
+    for path, record in (*results, *decodings):
+        budget.refuse_reporting(record, path)
     left_out = found.messages()
     cards = {identity_hash(record.world): record.card for _, record in results}
     groups = _grouped(results, cards, left_out.append), _grouped(traces, cards, left_out.append)

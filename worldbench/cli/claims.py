@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from worldbench.cli.parser import Parser
@@ -44,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         names = [claim.name for claim in claims]
         for name in arguments.claims:
             if name not in names:
+                if os.path.exists(name):
+                    raise InputError(f"{name!r} is a file or folder, not the name of a claim; write it before --claims")
                 raise InputError(f"no claim is named {name!r}{nearest(name, names)}")
     shown = [claim for claim in claims if arguments.claims is None or claim.name in arguments.claims]
     if arguments.list:

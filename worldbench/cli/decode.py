@@ -93,8 +93,8 @@ def print_board(arguments: argparse.Namespace) -> int:
     if not measured:
         folders = " and ".join(map(str, arguments.board))
         raise InputError(f"there is no record of worldbench decode in {folders}; worldbench decode RUN makes one")
-    for _, record in measured:
-        budget.refuse_reporting(record)
+    for path, record in measured:
+        budget.refuse_reporting(record, path)
     cards = {identity_hash(r.world): r.card for _, r in found.records if isinstance(r, Result)}
     said = list[str]()
     print(board(measured, cards, arguments.format, said.append))

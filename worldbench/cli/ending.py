@@ -19,7 +19,11 @@ def print_ending(path: Path, display: Display) -> None:
     """Print the primary scores of a result file, its path, its figures, and the command that shows the whole record."""
     record, folder = read(path, Result), path.parent
     bounds = bounds_beside(path, record)
-    print_scores(record, bounds)
+    if record.scores:
+        print_scores(record, bounds)
+    for name in record.config.get("eval", {}).get("metrics") or []:  # the metrics that the user named
+        if name in record.not_applicable:
+            display.say(f"{name} does not apply: {record.not_applicable[name]}")
     for sentence in (*missing_notes(record), *bounds.messages()):
         display.say(sentence)
     own = own_result(folder) == path

@@ -36,7 +36,7 @@ def add_arguments(parser: Parser) -> None:
         "--only", nargs="+", default=[], metavar="FIGURE", help="with --paper: the figures to draw (default: all)"
     )
     parser.add_argument(
-        "--width", choices=("1col", "2col", "both"), default="both",
+        "--width", choices=("1col", "2col", "both"),
         help="with --paper: the width of one column (3.25 inches), of two columns (6.75 inches), or both (default)",
     )  # fmt: skip
     parser.add_argument(
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     load_plugins(arguments.plugin)
     if arguments.paper is not None:
         return _paper(arguments)
-    for name, value in (("--out", arguments.out), ("--only", arguments.only)):
+    for name, value in (("--out", arguments.out), ("--only", arguments.only), ("--width", arguments.width)):
         if value:
             raise InputError(f"{name} belongs to --paper FOLDER; add --paper, or leave {name} out")
     if not arguments.runs:
@@ -76,7 +76,7 @@ def _paper(arguments: argparse.Namespace) -> int:
     if arguments.runs or arguments.together is not None or arguments.density is not None:
         what = "leave out the run folders before it, --together and --density"
         raise InputError(f"--paper draws the folders after it; {what}")
-    widths = tuple(WIDTHS) if arguments.width == "both" else (arguments.width,)
+    widths = tuple(WIDTHS) if arguments.width in (None, "both") else (arguments.width,)
     lines: list[str] = []
     try:
         for path in draw_paper(
@@ -95,7 +95,8 @@ def _runs(folders: list[Path]) -> int:
 
     for folder in folders:
         if not os.path.isdir(folder):
-            what = f"{str(folder)!r} is not a run folder: there is no such folder"
+            why = "it is a file" if folder.exists() else "there is no such folder"
+            what = f"{str(folder)!r} is not a run folder: {why}"
             raise InputError(f"{what}; name a folder that worldbench run printed")
         nothing = True
         if drawable(folder):  # no lock file in a folder that worldbench did not make

@@ -39,6 +39,8 @@ class Parser(argparse.ArgumentParser):
         raise Finished(status)  # not SystemExit, which a plugin may raise as well
 
     def error(self, message: str) -> NoReturn:
+        if message.startswith("the following arguments are required"):
+            message += " (names come before the options)"
         raise InputError(f"{_plain(message)}; see {self.prog} --help")
 
     def read(self, words: Sequence[str]) -> argparse.Namespace:
@@ -62,6 +64,21 @@ class Parser(argparse.ArgumentParser):
             what = f"{self.prog} takes {self.takes}, then options{self._model_option(names[1])}"
             raise InputError(f"what is {names[1]!r}? {what}; see {self.prog} --help")
         return arguments
+
+    def format_usage(self) -> str:
+        """argparse writes the names behind the options, where an option with several values would take them."""
+        return self._names_first(super().format_usage())
+
+    def format_help(self) -> str:
+        return self._names_first(super().format_help())
+
+    def _names_first(self, text: str) -> str:
+        names = [action for action in self._actions if not action.option_strings]
+        if self.usage is not None or not names:
+            return text
+        usage, empty, rest = text.partition("\n\n")
+        shown = " ".join(_metavar(action) for action in names)
+        return f"usage: {self.prog} {shown} [options]{empty}{rest}" if usage.startswith("usage:") else text
 
     def refuse_beside(self, option: str, arguments: argparse.Namespace, beside: Sequence[str]) -> None:
         """Raise InputError if the words hold names, typed options, or plain options other than `option` and `beside`,
@@ -91,6 +108,13 @@ class Parser(argparse.ArgumentParser):
         close = hint(name, [*plain, *_typed(arguments, self.suggested or self.groups)])
         named = close and not close.startswith("; there are")
         return InputError(f"unknown option {name}{close if named else f'; see {self.prog} --help'}")
+
+
+def _metavar(action: argparse.Action) -> str:
+    """A name in a usage line: RUN, RUNS.., or [RUNS..]."""
+    name = action.metavar if isinstance(action.metavar, str) else action.dest
+    several = f"{name}.." if action.nargs in ("+", "*") else name
+    return f"[{several}]" if action.nargs in ("*", "?") else several
 
 
 def _plain(message: str) -> str:

@@ -41,12 +41,15 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the record. Raises InputError if there is none."""
     from worldbench.core import cells
+    from worldbench.records.finding import own_result
     from worldbench.records.reading import content_of, read_any
 
     path = record_path(arguments.path)
     if arguments.json:
         print(cells.json(content_of(read_any(path))))
         return 0
+    if path.name == "config.json" and (result := own_result(path.parent)) is not None:
+        path = result
     if path.name == "config.json":
         show_unfinished(path, every=arguments.all)
         return 0

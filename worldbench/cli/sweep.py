@@ -11,6 +11,8 @@ from worldbench.core.console import put_path
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.text import counted, visible
 
+SECONDS = 2.0
+"""How long --dry-run times the first training steps of a configuration."""
 LINE = "do all runs of a sweep recipe that are missing, several at a time, and write its tables"
 
 
@@ -39,7 +41,7 @@ def add_arguments(parser: Parser) -> None:
     add("--seeds", type=int, nargs="+", metavar="N", help="other seeds than those of the recipe")
     add("--dry-run", action="store_true", help="print the runs and how long they may take, and run nothing")
     add(
-        "--seconds", type=float, default=2.0, metavar="N",
+        "--seconds", type=float, metavar="N",
         help="with --dry-run: how long to time the first training steps of a configuration that has no finished run "
         "yet (default 2; 0: time nothing)",
     )  # fmt: skip
@@ -58,7 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--workers is for this machine, and --ray uses all cores of its cluster; leave one out")
     if workers is not None and workers < 1:
         raise InputError(f"--workers must be 1 or more, not {workers}")
-    if not 0 <= arguments.seconds < float("inf"):
+    if arguments.seconds is not None and not arguments.dry_run:
+        raise InputError("--seconds belongs to --dry-run; add --dry-run, or leave --seconds out")
+    seconds = SECONDS if arguments.seconds is None else arguments.seconds
+    if not 0 <= seconds < float("inf"):
         raise InputError(f"--seconds must be a number from 0, not {arguments.seconds}")
     from worldbench.runs.display import Display
     from worldbench.runs.processes import Processes
@@ -77,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         from worldbench.studies.sweep.estimate import show
 
-        show(cells, workers, arguments.seconds, display)
+        show(cells, workers, seconds, display)
         return 0
     if arguments.ray is None:
         swept = sweep(cells, out, display, lambda watch: Processes(workers, arguments.plugin, watch=watch))

@@ -15,7 +15,7 @@ from worldbench.core.errors import InputError
 from worldbench.records.parts import Values
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
-from worldbench.records.scores import Metric, Which
+from worldbench.records.scores import Metric, Score, Which
 
 BOTH: tuple[Which, Which] = ("floor", "ceiling")
 
@@ -39,6 +39,12 @@ class Bounds:
             f"no {name} beside the scores: there is no result of {name} in the same world under the same evaluation"
             for name in self.missing
         ]
+
+
+def untrained(metric: Metric, score: str) -> Score | None:
+    """The floor where no reference is one: the same score of an untrained network, which some metrics measure beside
+    the model. None without it, and where neither direction is better."""
+    return None if metric.floor is not None or metric.direction == "none" else metric.scores.get(f"{score}_untrained")
 
 
 def bounds(record: Result, others: Iterable[Result] = ()) -> Bounds:

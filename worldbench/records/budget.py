@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from worldbench.core.budget import TUNING_SEEDS
@@ -20,9 +21,10 @@ def spent(record: Head) -> dict[str, Any]:
     return {} if tuning is None else {"trials": tuning.trials, "seeds": tuning.seeds, "criterion": tuning.criterion}
 
 
-def refuse_reporting(record: Head) -> None:
-    """Raises InputError for a result that was trained or scored on a seed of tuning."""
+def refuse_reporting(record: Head, path: Path | None = None) -> None:
+    """Raises InputError for a result that was trained or scored on a seed of tuning. path: its file, for the error."""
     for name, seed in (("seed", record.seed), ("eval.seed", record.number("eval", "seed"))):
         if seed is not None and seed in TUNING_SEEDS:
             kept = f"{name} {seed} is one of tuning's, and its results are never reported"
-            raise InputError(f"{record.command}: {kept}; leave out this file")
+            what = record.command if path is None else str(path)
+            raise InputError(f"{what}: {kept}; leave out this file")

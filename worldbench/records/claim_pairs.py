@@ -10,11 +10,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from worldbench.core.errors import nearest
 from worldbench.core.files import identity_hash
+from worldbench.core.registry import models, worlds
 from worldbench.records import budget
 from worldbench.records.claims import Arm, Claim
 from worldbench.records.leaderboard import settings_key
@@ -55,7 +57,10 @@ def paired(claim: Claim, records: list[Result]) -> Paired:
     for arm in (a, b):
         if arm.value is None and not of_arm(arm, inside):
             where = f"{claim.world}{_named({**claim.where, **arm.world})}"
-            out.reasons.append(f"there is no run of {arm.model} in {where}; make it with {claim.command!r}")
+            hint = _misspelled(claim.world, worlds.names()) or _misspelled(
+                Variant.parse(arm.model).model, models.names()
+            )
+            out.reasons.append(f"there is no run of {arm.model} in {where}{hint}; make it with {claim.command!r}")
             return out
     scored = {id(arm): [r for r in of_arm(arm, inside) if value(claim, arm, r) is not None] for arm in (a, b)}
     for arm in (a, b):
@@ -73,6 +78,12 @@ def paired(claim: Claim, records: list[Result]) -> Paired:
     if not out.pairs and not out.reasons:
         out.reasons.append(f"no runs of {a.name} and {b.name} agree in world, data, preset and evaluation")
     return out
+
+
+def _misspelled(name: str, known: Sequence[str]) -> str:
+    """ "; did you mean 'gpt'?" for a name that is not known and near to one that is; else empty."""
+    close = nearest(name, known) if name not in known else ""
+    return close if "did you mean" in close else ""
 
 
 def _shared(claim: Claim, arms: list[list[Result]]) -> list[str] | None:
@@ -153,7 +164,11 @@ def _fits(value: Any, wanted: Any) -> bool:
 
 
 def _named(parts: Mapping[str, Any]) -> str:
-    return f" ({', '.join(f'{k} {v}' for k, v in parts.items())})" if parts else ""
+    def words(value: Any) -> str:
+        values = value if isinstance(value, list) else [value]
+        return " or ".join(str(v) for v in values if v != "absent")
+
+    return f" ({', '.join(f'{k} {words(v)}' for k, v in parts.items())})" if parts else ""
 
 
 def value(claim: Claim, arm: Arm, record: Result) -> float | None:

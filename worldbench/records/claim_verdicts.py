@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from worldbench.records import budget, leaderboard
-from worldbench.records.bounds import bounds
+from worldbench.records.bounds import bounds, untrained
 from worldbench.records.claim_decisions import Decision, Sample, decide
 from worldbench.records.claim_pairs import Pair, paired, value
 from worldbench.records.claims import Claim
@@ -69,10 +69,9 @@ def judge(claims: list[Claim], paths: list[Path], say: Callable[[str], None] = l
     found = find(paths, Result)
     for line in found.messages():
         say(line)
-    records = [record for _, record in found.records]
-    for record in records:
-        budget.refuse_reporting(record)
-    return judge_records(claims, records)
+    for path, record in found.records:
+        budget.refuse_reporting(record, path)
+    return judge_records(claims, [record for _, record in found.records])
 
 
 def judge_records(claims: list[Claim], records: list[Result]) -> list[Judged]:
@@ -161,7 +160,8 @@ def _bounds(claim: Claim, pair: Pair, records: list[Result]) -> tuple[float | No
     floors, ceilings = list[float](), list[float]()
     for run in pair.ours.values():
         found, metric = bounds(run, records), run.scores[name]
-        floors += [x for x in [finite(found.value(name, metric, "floor", score))] if x is not None]
+        floor, plain = found.value(name, metric, "floor", score), untrained(metric, score)
+        floors += [x for x in [finite(plain.value if floor is None and plain is not None else floor)] if x is not None]
         ceilings += [x for x in [finite(found.value(name, metric, "ceiling", score))] if x is not None]
     return mean(floors), mean(ceilings)
 

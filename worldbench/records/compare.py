@@ -71,11 +71,12 @@ def compare(
         for line in found.messages():
             say(line)
         records, traces = [record for _, record in found.records], None
+        files = {id(record): path for path, record in found.records}
     else:
         traces = load_traces(paths, lambda results: [r for variant in two for r in variant.of(results)], say)
-        records = [trace.at(trace.scores) for trace in traces]
+        records, files = [trace.at(trace.scores) for trace in traces], {}
     for record in (r for variant in two for r in variant.of(records)):
-        budget.refuse_reporting(record)
+        budget.refuse_reporting(record, files.get(id(record)))
     both = [(_of(two[0], found), _of(two[1], found)) for found in _alike(two, records)]
     both = [(ours, theirs) for ours, theirs in both if ours and theirs]
     if not both:

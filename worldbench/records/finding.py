@@ -78,7 +78,17 @@ def files(paths: list[Path], kinds: tuple[str, ...]) -> list[tuple[Path, bool]]:
             found.append((path, True))
         else:
             raise InputError(f"there is no file or folder {str(path)!r}")
-    return found
+    return _once(found)
+
+
+def _once(found: list[tuple[Path, bool]]) -> list[tuple[Path, bool]]:
+    """Without a file that occurs again, such as one that is named beside its folder."""
+    named = {os.path.realpath(path) for path, itself in found if itself}
+    first: dict[str, tuple[Path, bool]] = {}
+    for path, _ in found:
+        real = os.path.realpath(path)
+        first.setdefault(real, (path, real in named))
+    return list(first.values())
 
 
 def everything(paths: list[Path]) -> list[Path]:

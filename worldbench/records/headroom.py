@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from worldbench.records.board import SEEDS, Board, Cell, Column, Group, Row
-from worldbench.records.bounds import BOTH, bounds
+from worldbench.records.bounds import BOTH, bounds, untrained
 from worldbench.records.runs import Result
 from worldbench.records.scores import Which, finite
 
@@ -83,6 +83,7 @@ def _room(column: Column, rows: list[Row], records: Sequence[Result]) -> Room | 
         return "no trained model has a value"
     first = scored[0].sources[0][1]
     floor, ceiling = (_end(first, records, column.name, which) for which in BOTH)
+    floor = floor or _untrained(column.name, [record for row in scored for _, record in row.sources])
     if floor is None and ceiling is None:
         return "there is no finite score of a floor or of a ceiling"
     if floor is not None and ceiling is not None and abs(ceiling.value - floor.value) < 1e-9:
@@ -98,6 +99,14 @@ def _end(record: Result, records: Sequence[Result], column: str, which: Which) -
     metric = record.scores[name]
     model, value = metric.reference(which), finite(bounds(record, records).value(name, metric, which, score))
     return None if model is None or value is None else End(model, value)
+
+
+def _untrained(column: str, records: Sequence[Result]) -> End | None:
+    """The mean score of the untrained networks that the metric measured beside the models, if it has no other floor."""
+    name, _, score = column.partition(".")
+    found = [untrained(record.scores[name], score) for record in records if name in record.scores]
+    values = [value for plain in found if plain is not None and (value := finite(plain.value)) is not None]
+    return End("untrained", sum(values) / len(values)) if values else None
 
 
 def _standing(row: Row, cell: Cell, floor: End | None, ceiling: End | None, sign: int) -> Standing:

@@ -64,7 +64,7 @@ def load_traces(
         runs = "runs have" if len(without) > 1 else "run has"
         reading = untraced[0][1].identity.reading
         first = f"first: worldbench trace {' '.join(without)}" + (f" --as {reading}" if reading else "")
-        raise InputError(f"{len(without)} {runs} no trace to match losses on; {first}")
+        raise InputError(f"{len(without)} {runs} no trace to compare during training; {first}")
     return [traces[path] for path in sorted(traces)]
 
 

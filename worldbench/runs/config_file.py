@@ -59,6 +59,7 @@ def saved_config(folder: Path) -> Config:
     """The `config.json` of a run folder. Raises InputError if the file is missing or cannot be read."""
     if not os.path.exists(folder / "config.json"):
         why = "it has no config.json" if os.path.isdir(folder) else "there is no such folder"
+        why = "it is a file" if os.path.isfile(folder) else why
         raise InputError(f"{str(folder)!r} is not a run folder: {why}; name a folder that worldbench run printed")
     return read(folder / "config.json", Config)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from worldbench.core.budget import refuse_seed
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.files import lock, make_folder
 from worldbench.core.model import SequenceModel
@@ -228,7 +229,9 @@ def reopen(
     reading: another model that is scored with the weights of the run. Raises InputError or RunError if the weights
     do not belong to the settings.
     """
-    prepared = prepare(load_job(folder, changes, plugins), display, reading)
+    job = load_job(folder, changes, plugins)
+    refuse_seed("eval.seed", job.groups["eval"].seed)
+    prepared = prepare(job, display, reading)
     saved = saved_config(folder)
     if prepared.training != saved.identity.training:
         changes_made = differences(saved.training, prepared.content)

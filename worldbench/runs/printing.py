@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from worldbench.core import tables
-from worldbench.records.bounds import BOTH, Bounds
+from worldbench.records.bounds import BOTH, Bounds, untrained
 from worldbench.records.scores import NO_REASON
 from worldbench.runs.display import number, print_notes
 
@@ -67,7 +67,7 @@ def _cells(name: str, metric: Metric, key: str, bounds: Bounds) -> list[str]:
         "" if (bound := bounds.value(name, metric, which, key)) is None else number(bound) for which in BOTH
     )
     return [
-        floor or _untrained(metric, key),
+        floor or ("" if (plain := untrained(metric, key)) is None else _value(plain)),
         _value(score),
         interval,
         ceiling,
@@ -77,13 +77,6 @@ def _cells(name: str, metric: Metric, key: str, bounds: Bounds) -> list[str]:
 
 def _value(score: Score) -> str:
     return "missing" if score.value is None else number(score.value)
-
-
-def _untrained(metric: Metric, key: str) -> str:
-    """The floor where no reference is one: the same score of the untrained network, which some metrics measure beside
-    the model. "" without it, and where neither direction is better."""
-    score = metric.scores.get(f"{key}_untrained")
-    return "" if score is None or metric.floor is not None or metric.direction == "none" else _value(score)
 
 
 def print_reasons(record: Result, *, every: bool = False) -> None:

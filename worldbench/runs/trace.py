@@ -142,6 +142,9 @@ def _score(tracing: Tracing, changes: list[str], display: Display) -> None:
         display.say(f"step {step}: " + ", ".join(primary))
     write(path, Trace(**head, trace=done))
     remove(partial)
+    if "--eval.metrics" in changes:
+        for name, reason in done[-1].not_applicable.items():
+            display.say(f"{name} does not apply: {reason}")
 
 
 def _points_done(partial: Path, tracing: Tracing, steps: list[int], display: Display) -> list[Point]:
@@ -190,6 +193,8 @@ def draw_together(folders: list[Path], out: Path) -> list[Path]:
     without = [str(folder) for folder, traces in found.items() if not traces]
     if without:
         first = f"first: worldbench trace {' '.join(without)}"
+        if none := [path for path in without if not (Path(path) / "config.json").exists()]:
+            first = f"{none[0]!r} is not a run folder: name run folders, such as those inside"
         raise InputError(f"there is no trace in {', '.join(without)}; {first}")
     records = _of_one_evaluation(found)
     world = records[0].world

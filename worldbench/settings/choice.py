@@ -102,6 +102,6 @@ def chosen(
     register_metrics(list(options), recipe.get("eval", {}))
     world = world if world is not None else recipe.get("world")
     if world is None:
-        raise InputError(f"which world? there are {', '.join(worlds.names())}")
+        raise InputError(f"which world? name it before the options; there are {', '.join(worlds.names())}")
     _ = worlds[world]
     return Choice(recipe, world, preset or recipe.get("preset") or default_preset(world), loaded)

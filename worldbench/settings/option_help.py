@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import os
+import shutil
 import textwrap
 from collections.abc import Iterator
 from typing import Any
 
 from worldbench.settings.options import parse_words
 
+WIDEST = 120
+"""The widest help, in characters."""
 OF_PRESET = "The defaults shown are those of the chosen preset."
 
 
@@ -21,12 +25,27 @@ def print_option_help(types_: dict[str, type], defaults: dict[str, Any], first: 
     """
     container = dataclasses.make_dataclass("Options", list(types_.items()), frozen=True, kw_only=True)
     written = io.StringIO()
-    with contextlib.suppress(SystemExit), contextlib.redirect_stdout(written):
+    with _one_column(), contextlib.suppress(SystemExit), contextlib.redirect_stdout(written):
         parse_words(container, ["--help"], defaults, "")
     lines = [line.rstrip() for line in written.getvalue().replace("(default: )", "").rstrip().splitlines()]
     width = max(map(len, lines), default=80)
     start = next((i for i, line in enumerate(lines) if line.endswith(" options") and line.strip() != "options"), 0)
     print("", first, "", *_filled(lines[start:], width), sep="\n")
+
+
+@contextlib.contextmanager
+def _one_column() -> Iterator[None]:
+    """In wide terminals, tyro writes the groups of options in two columns, which cannot be read as lines. COLUMNS tells
+    tyro a width at which it writes one."""
+    width, before = min(shutil.get_terminal_size().columns, WIDEST), os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(width)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["COLUMNS"]
+        else:
+            os.environ["COLUMNS"] = before
 
 
 def _filled(lines: list[str], width: int) -> Iterator[str]:

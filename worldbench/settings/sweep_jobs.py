@@ -83,7 +83,24 @@ def jobs_of(
             raise InputError(f"seeds must be from 0 to below 2^63, not {seed}")
         refuse_seed("seed", seed)
         out.append(SweepJob(dataclasses.replace(resolved[id(point)], seed=seed), point.part))
+    for part in sweep.parts:
+        _require_scored(part, [job.job for job in out if job.part == part.name])
     return out
+
+
+def _require_scored(part: Part, jobs: list[Job]) -> None:
+    """Raises InputError for a column of a table whose metric no job of the file measures."""
+    named = [job.groups["eval"].metrics for job in jobs]
+    if not named or not all(named):  # no names: every metric
+        return
+    measured = {name for names in named for name in names}
+    for table in part.tables:
+        for column in table.columns:
+            if (name := column.partition(".")[0]) not in measured:
+                raise InputError(
+                    f"{part.path}: the table {table.file} shows {column}, but no run of the sweep measures it; add "
+                    f"{name} to eval.metrics, or leave the column out"
+                )
 
 
 def _job(point: _Point, seed: int, plugins: tuple[Plugin, ...], words: list[str]) -> Job:
