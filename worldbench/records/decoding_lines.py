@@ -186,17 +186,12 @@ def _points(seeds: list[dict[int, Arm]]) -> tuple[Point, ...]:
     out = []
     for n in common:
         arms = [arms[n] for arms in seeds]
-        means = [
-            mean_interval(values)
-            for values in (
-                [arm.tokens_per_round for arm in arms],
-                [arm.accepted_per_round / (arm.drafted_per_round or 1) for arm in arms],
-                [arm.speed_up.median for arm in arms],
-                [arm.processor_speed_up.median for arm in arms],
-            )
-        ]
+        tokens = mean_interval([arm.tokens_per_round for arm in arms])
+        accepted = mean_interval([arm.accepted_per_round / (arm.drafted_per_round or 1) for arm in arms])
+        speed_up = mean_interval([arm.speed_up.median for arm in arms])
+        processor = mean_interval([arm.processor_speed_up.median for arm in arms])
         repeats = (arms[0].speed_up.low, arms[0].speed_up.high) if len(arms) == 1 else None
-        out.append(Point(n, *means, repeats))
+        out.append(Point(n, tokens, accepted, speed_up, processor, repeats))
     return tuple(out)
 
 
