@@ -230,7 +230,8 @@ def reopen(
     do not belong to the settings.
     """
     job = load_job(folder, changes, plugins)
-    refuse_seed("eval.seed", job.groups["eval"].seed)
+    if any(word.partition("=")[0] == "--eval.seed" for word in changes):  # trials of tuning keep theirs
+        refuse_seed("eval.seed", job.groups["eval"].seed)
     prepared = prepare(job, display, reading)
     saved = saved_config(folder)
     if prepared.training != saved.identity.training:
