@@ -95,7 +95,7 @@ def _runs(folders: list[Path]) -> int:
 
     for folder in folders:
         if not os.path.isdir(folder):
-            why = "it is a file" if folder.exists() else "there is no such folder"
+            why = "it is a file" if os.path.exists(folder) else "there is no such folder"
             what = f"{str(folder)!r} is not a run folder: {why}"
             raise InputError(f"{what}; name a folder that worldbench run printed")
         nothing = True

@@ -8,6 +8,7 @@ and ends in the same bytes.
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ def draw_together(folders: list[Path], out: Path) -> list[Path]:
     without = [str(folder) for folder, traces in found.items() if not traces]
     if without:
         first = f"first: worldbench trace {' '.join(without)}"
-        if none := [path for path in without if not (Path(path) / "config.json").exists()]:
+        if none := [path for path in without if not os.path.exists(Path(path) / "config.json")]:
             first = f"{none[0]!r} is not a run folder: name run folders, such as those inside"
         raise InputError(f"there is no trace in {', '.join(without)}; {first}")
     records = _of_one_evaluation(found)

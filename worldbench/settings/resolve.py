@@ -111,6 +111,7 @@ def _refuse_huge(settings: dict[str, Any]) -> None:
 def _as_tuned(recipe: dict[str, Any], world: str, model: str, merged: dict[str, Any], final: dict[str, Any]) -> None:
     """Raises InputError if a recipe says that its settings are tuned, and the final settings differ from them."""
     there = {"world": (recipe.get("world", world), world), "model": (recipe.get("model", {}).get("name", model), model)}
+    merged = {**merged, "train": chosen_step(merged["train"], merged["data"])}
     free = set(FREE)
     if final["train"].scored_step != "last":
         free -= {"checkpoints", "curve_documents"}  # they decide which weights are scored
