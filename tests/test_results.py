@@ -22,7 +22,7 @@ from worldbench.records.runs import Result, Trace
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = sorted(path for name in ("result.json", "result-*.json") for path in (ROOT / "results").rglob(name))
-PAGES = [ROOT / "docs" / name for name in ("results.md", "findings.md", "speedrun.md")]
+PAGES = [ROOT / "docs" / name for name in ("results.md", "findings.md", "speedrun.md", "decoding.md")]
 TRACES = sorted((ROOT / "results").rglob("trace*.json"))
 
 
