@@ -176,7 +176,7 @@ def test_checked_answers() -> None:
         ({"largest": 0}, "env.largest must lie"),
         ({"least_target": 40}, "below env.most_target"),
         ({"largest_result": 39}, "between env.most_target"),
-        ({"pauses": 0}, "env.pauses must be at least 1"),
+        ({"pauses": 0}, "env.pauses must lie between 1 and 4096, not 0"),
         ({"held_out_share": 0.0}, "between 0 and 1"),
     ],
 )

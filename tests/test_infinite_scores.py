@@ -99,13 +99,13 @@ def test_compare_ranks_an_infinite_loss_worst_without_a_test(tmp_path: Path) -> 
 
 
 def test_two_infinities_are_not_separable(tmp_path: Path) -> None:
-    one = row(tmp_path, [INF, 0.1, 0.1], [0.3, 0.3, INF])
-    assert one.verdict.startswith("not separable: gpt infinite in 1 of 3 shared seeds and nextlat infinite in 1")
+    one = row(tmp_path, [INF, 0.1, 0.1, 0.1, 0.1], [0.3, 0.3, INF, 0.3, 0.3])
+    assert one.verdict.startswith("not separable: gpt infinite in 1 of 5 shared seeds and nextlat infinite in 1")
     assert (one.mean_a, one.mean_b, one.difference) == (INF, INF, None)
 
 
 def test_too_few_seeds_and_missing_scores_stay_what_they_were(tmp_path: Path) -> None:
-    assert row(tmp_path, [INF, 0.1], PLAIN).verdict == "no power (2 shared seeds of at least 3)"
+    assert row(tmp_path, [INF, 0.1], PLAIN).verdict == "no power (2 shared seeds of at least 5)"
     assert row(tmp_path, [INF, 0.1, None], PLAIN).verdict == "missing: 2 of 3 shared seeds have it"
 
 

@@ -93,7 +93,11 @@ def test_several_names_and_values_of_their_own() -> None:
         ("check", ["hmm", "--train.steps", "1"], "unknown option --train.steps"),
         ("leaderboard", ["runs", "--colunms", "m"], "did you mean '--columns'"),
         ("validate", ["runs", "--quiet"], "unknown option --quiet; see worldbench validate --help"),
-        ("leaderboard", [], "the following arguments are required: RUNS; see worldbench leaderboard --help"),
+        (
+            "leaderboard",
+            [],
+            "the following arguments are required: RUNS (names come before the options); see worldbench leaderboard --help",
+        ),
     ],
 )
 def test_refusals_before_anything_is_loaded(verb: str, words: list[str], said: str) -> None:

@@ -43,6 +43,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "group.group": {"group": "Z5"},
     "othello.size": {"size": 6},
     "text.tokens": {"tokens": "bpe"},
+    "train.scored_step": {"scored_step": "least_loss"},  # `last` is what `auto` means where every document is new
     "text.vocabulary": {"tokens": "bpe", "vocabulary": 300},
     "hmm.process": {"process": "rrxor(p1=0.4)"},
     "data.documents": {"documents": 5},
