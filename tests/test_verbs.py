@@ -96,7 +96,7 @@ def test_several_names_and_values_of_their_own() -> None:
         (
             "leaderboard",
             [],
-            "the following arguments are required: RUNS (names come before the options); see worldbench leaderboard --help",
+            "the following arguments are required: RUNS (names come before the options); see worldbench leaderboard",
         ),
     ],
 )
