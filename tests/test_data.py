@@ -123,7 +123,7 @@ def test_the_verb_writes_a_record_figures_and_tables(tmp_path: Path, capsys: pyt
     assert len(rows) == record.coverage.streets
     assert sum(int(r["moves"]) for r in rows) == record.coverage.moves
     assert sum(r["first_ride"] != "" for r in rows) == record.coverage.streets_seen
-    assert all(text in said for text in ("rides per pair", "counter_accuracy"))
+    assert all(text in said for text in ("rides per pair", "counter accuracy"))
     assert main(["show", str(folder)]) == 0
     assert "pairs that have a ride" in " ".join(capsys.readouterr().out.split())
 

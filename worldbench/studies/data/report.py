@@ -8,10 +8,21 @@ from worldbench.core.text import counted
 from worldbench.records.data import Coverage, Data, Split
 from worldbench.runs.display import number, print_notes
 
+MOST_PARTS = 6
+"""Most parts of a fact that are printed in one line."""
+
 
 def show(record: Data) -> None:
     """Print the card of the data, a fact a line, and then the card of the world."""
-    print_notes([*lines(record), *(f"{name}: {_value(value)}" for name, value in record.card.items())])
+    print_notes([*lines(record), *(line for name, value in record.card.items() for line in _fact(name, value))])
+
+
+def _fact(name: str, value: Any) -> list[str]:
+    """A fact of the card of a world; facts with many parts have a line for each part."""
+    words = name.replace("_", " ")
+    if isinstance(value, dict) and len(value) > MOST_PARTS:
+        return [f"{words}, {part.replace('_', ' ')}: {_value(each)}" for part, each in value.items()]
+    return [f"{words}: {_value(value)}"]
 
 
 def lines(record: Data) -> list[str]:
