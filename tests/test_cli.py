@@ -41,7 +41,7 @@ from worldbench.cli.main import main
         (["run", "taxi", "--train.device", "mps"], "mps"),
         (["run", "taxi", "--model.width", "30"], "model.width"),
         (["run", "taxi", "--model", "nextlat", "--model.horizon", "0"], "model.horizon must be at least 1, not 0"),
-        (["run", "taxi", "--model", "gpt", "--model.horizon", "4"], "unknown option --model.horizon"),
+        (["run", "taxi", "--model", "gpt", "--model.horizon", "4"], "models that have it: nextlat, mtp, jtp"),
         (["run", "taxi", "--data.documents", "-4"], "data.documents"),
         (["run", "taxi", "--seed", "-1"], "seed must be 0 or more"),
         (["run", "taxi", "--seed", "x"], "--seed must be a whole number, not 'x'"),

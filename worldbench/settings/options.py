@@ -8,7 +8,7 @@ import io
 from typing import Any
 
 from worldbench.core.errors import InputError
-from worldbench.core.registry import metrics
+from worldbench.core.registry import metrics, models
 from worldbench.settings.option_errors import refusal
 from worldbench.settings.renamed import hint
 
@@ -95,5 +95,15 @@ def unknown_option(name: str, types_: dict[str, type], known: list[str]) -> str:
     group = name[2:].split(".", 1)[0]
     if group in ("data", "model", "train") and group not in types_:
         return f"option {name} does not apply: the chosen model has no such options"
+    if group == "model" and (others := _models_with(name.partition(".")[2])):
+        return f"option {name} does not apply: the chosen model has no such option; models that have it: {others}"
     close = hint(name, known)
     return f"unknown option {name}{'; see --help' if close.startswith('; there are') else close or '; see --help'}"
+
+
+def _models_with(option: str) -> str:
+    """The trained models that have an option, with commas between them."""
+    entries = {name: models[name] for name in models.names()}
+    with_options = {name: entry.load_config() for name, entry in entries.items() if entry.config is not None}
+    found = [n for n, cls in with_options.items() if option in {f.name for f in dataclasses.fields(cls)}]
+    return ", ".join(name for name in found if not entries[name].reference)
