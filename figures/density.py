@@ -99,7 +99,8 @@ def points_of(results: Sequence[Result]) -> list[Point]:
     }.items():
         if len(values) > 1:
             raise InputError(f"the results are of {len(values)} {what}; name runs of one world and one evaluation")
-    alike = [_without_documents(r) for r in trained]
+    rules = {r.config.get("train", {}).get("scored_step", "last") for r in trained if r.number("data", "documents")}
+    alike = [_without_documents(r, one_rule=len(rules) < 2) for r in trained]
     groups: dict[tuple[str, int], list[Result]] = defaultdict(list)
     for record, label in zip(trained, distinct_labels(alike)):
         groups[label, record.number("data", "documents") or 0].append(record)
@@ -125,10 +126,16 @@ def _density(record: Result) -> float | None:
     return float(value) if type(value) in (int, float) and 0 < value < math.inf else None
 
 
-def _without_documents(record: Result) -> Result:
-    """The result with the number of documents left out of its settings, so that labels do not name this number."""
-    data = {name: value for name, value in record.config.get("data", {}).items() if name != "documents"}
-    return msgspec.structs.replace(record, config={**record.config, "data": data})
+def _without_documents(record: Result, *, one_rule: bool) -> Result:
+    """The result with the number of documents left out of its settings, so that labels do not name this number.
+    one_rule: leave out the rule that chooses the weights too, which differs between documents that repeat themselves
+    and new ones."""
+    left_out = {"data": {"documents"}, "train": {"scored_step"} if one_rule else set()}
+    kept = {
+        group: {name: value for name, value in record.config.get(group, {}).items() if name not in names}
+        for group, names in left_out.items()
+    }
+    return msgspec.structs.replace(record, config={**record.config, **kept})
 
 
 def _draw(points: list[Point], panels: dict[str, str], beside: Bounds, stem: Path, title: str) -> list[Path]:

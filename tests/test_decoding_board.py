@@ -89,6 +89,8 @@ def test_the_board_goes_with_folders_alone(tmp_path: Path, capsys: pytest.Captur
     assert "take --repeats out" in refused(capsys, *board, "--repeats", "3")
     assert "take --greedy out" in refused(capsys, *board, "--greedy")
     assert "take run out" in refused(capsys, "run", *board)
+    assert "--format belongs to --board" in refused(capsys, "run", "--format", "markdown")
+    assert main(["decode", *board, "--quiet"]) == 0
 
 
 def test_a_folder_without_measurements_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

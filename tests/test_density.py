@@ -100,6 +100,21 @@ def test_settings_other_than_the_documents_make_lines_of_their_own() -> None:
     assert [p.density for p in points] == [4.0, 20.0, 4.0, 20.0]
 
 
+def test_the_rule_that_chooses_weights_makes_no_line_of_its_own() -> None:
+    """Where documents repeat themselves the weights of least loss are scored, else the last ones: one curve. Two rules
+    at one density are two curves."""
+    records = [of("gpt", 0, n, 0.5) for n in (200, 1000, 0)]
+    ruled = [with_rule(r, "least_loss") if r.number("data", "documents") else r for r in records]
+    assert {p.label for p in points_of(ruled)} == {p.label for p in points_of(records)} == {"gpt"}
+    both = points_of([*records[:2], *ruled])
+    assert len({p.label for p in both}) > 1
+
+
+def with_rule(record: Result, rule: str) -> Result:
+    train = {**record.config.get("train", {}), "scored_step": rule}
+    return msgspec.structs.replace(record, config={**record.config, "train": train})
+
+
 def test_a_point_without_a_value_in_one_seed_is_left_out_and_infinite_ones_are_marked(tmp_path: Path) -> None:
     records = [of("gpt", seed, n, v) for seed in (0, 1) for n, v in ((200, None if seed else 0.5), (1000, 0.5))]
     records += [of("gpt", seed, 2000, 0.5, red=float("inf")) for seed in (0, 1)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from sample_records import result_of
@@ -11,8 +13,13 @@ from sample_records import result_of
 import worldbench as wb
 from worldbench.cli.main import main
 from worldbench.core.errors import RunError
+from worldbench.records.folder import Config
 from worldbench.records.lines import EvalLine
+from worldbench.records.reading import read, write
+from worldbench.runs.config_file import load_job
 from worldbench.settings.resolve import resolve
+from worldbench.studies.tune.criterion import Criterion
+from worldbench.studies.tune.tuning import trial_job
 from worldbench.training import curve
 
 OVERTRAINED = [
@@ -77,6 +84,24 @@ def test_documents_that_repeat_themselves_choose_by_loss(run: Path) -> None:
     assert resolve("hmm", "gpt", preset="small", seed=0).groups["train"].scored_step == "last"
     words = ["--data.documents", "6", "--train.scored_step", "last"]
     assert resolve("hmm", "gpt", preset="small", seed=0, options=words).groups["train"].scored_step == "last"
+
+
+def test_the_command_of_an_older_run_names_the_rule(run: Path, tmp_path: Path) -> None:
+    """Its settings were made when the last weights were the default."""
+    path = tmp_path / "old"
+    shutil.copytree(folder(run, "last"), path)
+    saved = read(path / "config.json", Config)
+    given = {name: value for name, value in saved.given.items() if name != "train.scored_step"}
+    write(path / "config.json", msgspec.structs.replace(saved, given=given))
+    assert "--train.scored_step last" in load_job(path, [], ()).command()
+
+
+def test_tuning_judges_the_weights_that_are_scored() -> None:
+    for documents, kept in (("6", 12), ("0", 1)):
+        job = resolve("hmm", "gpt", preset="small", seed=0, options=["--data.documents", documents])
+        assert (
+            trial_job(job, {}, 1_000_000, Criterion("excess_loss", "kl", "lower")).groups["train"].checkpoints == kept
+        )
 
 
 def test_the_same_weights_are_loaded_again(run: Path) -> None:

@@ -71,7 +71,7 @@ def test_other_criteria_score_the_same_trials(criterion: str, tuned: Path, tmp_p
         (["tune", "hmm", "--models", "gpt", "--seeds", "0"], "--seeds must be 1 .. 1000"),
         (["tune", "hmm", "--models", "gpt", "--trails", "3"], "did you mean '--trials'"),
         (["tune", "hmm", "--models", "gpt", "nextlat", "--train.stpes", "3"], "did you mean '--train.steps'"),
-        (["tune", "hmm", "--models", "gpt", "--model.lambda_kl", "1"], "unknown option --model.lambda_kl"),
+        (["tune", "hmm", "--models", "gpt", "--model.lambda_kl", "1"], "option --model.lambda_kl does not apply"),
         (["tune", "hmm", "--models", "gpt", "--config", "r.toml"], "name the recipe that the tuning started from"),
         (["run", "hmm", "--tuned", "16"], "TRIALSxSEEDS,CRITERION,RECORD"),
         (["run", "hmm", "--model", "oracle", "--tuned", "4x1,loss,0123456789abcdef"], "oracle is not trained"),

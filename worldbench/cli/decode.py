@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
+from worldbench.core.errors import InputError
 
 LINE = "measure how much faster the model of a finished run decodes when it drafts several tokens ahead"
 
@@ -49,7 +50,7 @@ def add_arguments(parser: Parser) -> None:
         "--board", nargs="+", type=Path, metavar="FOLDER",
         help="print the measurements below these folders, with means over training seeds",
     )  # fmt: skip
-    add("--format", choices=("table", "markdown"), default="table", help="how to print the board (default table)")
+    add("--format", choices=("table", "markdown"), help="with --board: how to print it (default table)")
     jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
 
 
@@ -57,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Measure, write the record, print it; or print the board."""
     if arguments.board is not None and not arguments.help:
         return print_board(arguments)
+    if arguments.format is not None and not arguments.help:
+        raise InputError("--format belongs to --board FOLDER; add --board, or leave --format out")
     folders = jobs.run_folders(arguments, evaluates=False)
     if not folders:
         return 0
@@ -78,8 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def print_board(arguments: argparse.Namespace) -> int:
     """Print the board, and say which files were left out."""
-    arguments.parser.refuse_beside("--board", arguments, ["--format"])
-    from worldbench.core.errors import InputError
+    from worldbench.core.plugins import load_plugins
+
+    arguments.parser.refuse_beside("--board", arguments, ["--format", "--plugin", "--quiet"])
+    load_plugins(arguments.plugin)
     from worldbench.core.files import identity_hash
     from worldbench.records import budget
     from worldbench.records.decoding import Decoding
@@ -97,6 +102,6 @@ def print_board(arguments: argparse.Namespace) -> int:
         budget.refuse_reporting(record, path)
     cards = {identity_hash(r.world): r.card for _, r in found.records if isinstance(r, Result)}
     said = list[str]()
-    print(board(measured, cards, arguments.format, said.append))
-    Display().say(*said, *found.messages())
+    print(board(measured, cards, arguments.format or "table", said.append))
+    Display(quiet=arguments.quiet).say(*said, *found.messages())
     return 0

@@ -39,7 +39,8 @@ class Parser(argparse.ArgumentParser):
         raise Finished(status)  # not SystemExit, which a plugin may raise as well
 
     def error(self, message: str) -> NoReturn:
-        if message.startswith("the following arguments are required"):
+        missing = message.removeprefix("the following arguments are required: ")
+        if missing != message and not missing.startswith("-"):
             message += " (names come before the options)"
         raise InputError(f"{_plain(message)}; see {self.prog} --help")
 
@@ -92,7 +93,7 @@ class Parser(argparse.ArgumentParser):
             and getattr(arguments, action.dest, action.default) != action.default
         ]
         if other := [*arguments.names, *arguments.options, *given]:
-            raise InputError(f"{option} goes with folders and {' and '.join(beside)} alone; take {other[0]} out")
+            raise InputError(f"{option} goes with folders alone; take {other[0]} out")
 
     def _model_option(self, name: str) -> str:
         """The end of an error: how to choose a model, if `name` is the name of a model; else an empty text."""

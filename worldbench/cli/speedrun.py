@@ -27,7 +27,7 @@ def add_arguments(parser: Parser) -> None:
         help="the folder that holds the folders of entries (default speedruns)",
     )  # fmt: skip
     add("--board", nargs="+", type=Path, metavar="FOLDER", help="print the board of the entries below these folders")
-    add("--format", choices=("table", "markdown"), default="table", help="how to print the board (default table)")
+    add("--format", choices=("table", "markdown"), help="with --board: how to print it (default table)")
     jobs.add_common(parser)
 
 
@@ -38,6 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.board is not None and not arguments.help:
         return print_board(arguments)
+    if arguments.format is not None and not arguments.help:
+        raise InputError("--format belongs to --board FOLDER; add --board, or leave --format out")
     if not arguments.names:
         raise InputError("which recipe? name a TOML file (docs/speedrun.md), or a speedrun that worldbench ls lists")
     from worldbench.records.reading import read
@@ -68,13 +70,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 def print_board(arguments: argparse.Namespace) -> int:
     """Print the board, and say which files were left out."""
-    arguments.parser.refuse_beside("--board", arguments, ["--format"])
+    from worldbench.core.plugins import load_plugins
+
+    arguments.parser.refuse_beside("--board", arguments, ["--format", "--plugin", "--quiet"])
+    load_plugins(arguments.plugin)
     from worldbench.records.finding import find
     from worldbench.records.speedrun import Speedrun
     from worldbench.records.speedrun_board import board
     from worldbench.runs.display import Display
 
     found = find(arguments.board, Speedrun)
-    print(board([record for _, record in found.records], arguments.format))
-    Display().say(*found.messages())
+    print(board([record for _, record in found.records], arguments.format or "table"))
+    Display(quiet=arguments.quiet).say(*found.messages())
     return 0

@@ -166,7 +166,7 @@ def _fits(value: Any, wanted: Any) -> bool:
 def _named(parts: Mapping[str, Any]) -> str:
     def words(value: Any) -> str:
         values = value if isinstance(value, list) else [value]
-        return " or ".join(str(v) for v in values if v != "absent")
+        return " or ".join(str(v) for v in values if v != "absent") or "absent"
 
     return f" ({', '.join(f'{k} {words(v)}' for k, v in parts.items())})" if parts else ""
 

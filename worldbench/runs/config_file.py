@@ -26,6 +26,7 @@ from worldbench.settings.job import Job
 from worldbench.settings.options import parse_options, register_metrics
 from worldbench.settings.recipe import from_json
 from worldbench.settings.resolve import group_types
+from worldbench.settings.train import chosen_step
 
 if TYPE_CHECKING:
     from worldbench.runs.prepared import Prepared
@@ -111,6 +112,10 @@ def load_job(folder: Path, changes: list[str], plugins: Sequence[Path] = ()) -> 
         for option, value in saved.given.items()
         if not option.startswith("eval.") or hasattr(groups["eval"], option.removeprefix("eval."))
     }
+    if "train" in groups:  # the rule `auto` gave another value when the run was made
+        step = groups["train"].scored_step
+        if chosen_step(dataclasses.replace(groups["train"], scored_step="auto"), groups["data"]).scored_step != step:
+            given_before["train.scored_step"] = step
     return Job(saved.world, saved.model, saved.preset, saved.seed, groups, given_before, loaded, saved.tuning)
 
 

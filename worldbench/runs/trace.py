@@ -143,7 +143,7 @@ def _score(tracing: Tracing, changes: list[str], display: Display) -> None:
         display.say(f"step {step}: " + ", ".join(primary))
     write(path, Trace(**head, trace=done))
     remove(partial)
-    if "--eval.metrics" in changes:
+    if any(word.partition("=")[0] == "--eval.metrics" for word in changes):
         for name, reason in done[-1].not_applicable.items():
             display.say(f"{name} does not apply: {reason}")
 

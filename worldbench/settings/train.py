@@ -10,7 +10,8 @@ from worldbench.core.errors import InputError, not_among
 from worldbench.core.options import EXECUTION, LATER, later, types_of
 
 FREE = ("accumulate", "threads", "processes", "device", "products", "checkpoints", "curve_documents")
-"""Training options that may be changed after tuning: the other settings still count as tuned."""
+"""Training options that may be changed after tuning: the other settings still count as tuned. (`checkpoints` and
+`curve_documents` only where they do not decide which weights are scored.)"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -175,9 +175,11 @@ def _rows(documents: Documents) -> np.ndarray:
 
 
 def trial_job(job: Job, settings: dict[str, float], seed: int, criterion: Criterion) -> Job:
-    """One training of one trial: its drawn settings, seeds reserved for tuning, and only the last weights kept."""
+    """One training of one trial: its drawn settings, and seeds reserved for tuning. Only the last weights are kept,
+    unless the weights to score are chosen among several (`train.scored_step least_loss`)."""
     judged = {f"eval.{name}": value for name, value in criterion.evaluation().items()}
-    changes = {**settings, "train.checkpoints": 1, "eval.seed": TUNING_SEEDS[0], **judged}
+    kept = {} if job.groups["train"].scored_step == "least_loss" else {"train.checkpoints": 1}
+    changes = {**settings, **kept, "eval.seed": TUNING_SEEDS[0], **judged}
     return dataclasses.replace(job.changed(changes), seed=seed)
 
 
