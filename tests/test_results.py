@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
+import math
 import re
 import shlex
 from pathlib import Path
@@ -18,6 +20,7 @@ from worldbench.core.registry import metrics, models, worlds
 from worldbench.records.board_building import build
 from worldbench.records.finding import evidence_folder
 from worldbench.records.lines import EvalLine, read_lines
+from worldbench.records.lookup import tables
 from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace
 
@@ -73,6 +76,26 @@ def test_published_learning_curve_loads(path: Path) -> None:
         if record.config.get("train", {}).get("scored_step", "last") == "last":
             written = [msgspec.structs.replace(line, choice=None) for line in written]
         assert record.training is None or record.training.curve == written
+
+
+def test_checkpoints_above_the_tables_of_the_last_tokens() -> None:
+    """The counts of docs/results.md: checkpoints of rrxor below .07 nats whose belief is read better than from a table
+    of the last tokens at the same loss, which is interpolated in the logarithm of the loss."""
+    path = next((ROOT / "results" / "hmm-muon").glob("hmm-gpt-small-s0-*/result-*.json"))
+    record = read(path, Result)
+    known = sorted((kl, r2) for _, kl, r2 in tables(record.scores["belief_probe"], record.world))
+    at, best = np.log([kl for kl, _ in known]), [r2 for _, r2 in known]
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    for name, sentence in {
+        "matched": "{above} of the {all} checkpoints below .07 nats lie above the tables",
+        "objectives": "Of the {all} checkpoints below .07 nats, {above} lie above the present tables",
+    }.items():
+        with (ROOT / "results" / "figures" / f"rrxor-{name}.csv").open(encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["kind"] == "run" and float(row["excess"]) < 0.07]
+        above = [float(row["r2"]) > np.interp(math.log(float(row["excess"])), at, best) for row in rows]
+        assert sentence.format(all=len(rows), above=sum(above)) in text
+        ends = {(row["label"], row["seed"]): up for row, up in zip(rows, above)}  # the last point of each run
+        assert not any(ends.values())
 
 
 BLOCK = re.compile(r"<!-- (worldbench leaderboard [^>]*?) -->\n((?:(?:\|.*|missing: .*|.*; evaluation .*|)\n)+)")

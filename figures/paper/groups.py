@@ -23,7 +23,7 @@ from worldbench.records.finding import find
 from worldbench.records.parts import Head
 from worldbench.records.runs import Result, Scored, Trace
 from worldbench.records.scores import value_of
-from worldbench.records.variant import distinct_labels
+from worldbench.records.variant import distinct_labels, rank_of
 from worldbench.records.world_words import words_of
 
 S = TypeVar("S", Result, Trace)
@@ -115,12 +115,6 @@ def gather(folders: list[Path]) -> Material:
 def is_reference(name: str) -> bool:
     """Whether a model is registered as a reference."""
     return name in models.names() and models[name].reference
-
-
-def rank_of(name: str) -> int:
-    """The place of a model in the registry; models of plugins that are not loaded come last."""
-    names = models.names()
-    return names.index(name) if name in names else len(names)
 
 
 def _grouped(

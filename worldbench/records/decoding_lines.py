@@ -12,13 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from worldbench.core.files import identity_hash
-from worldbench.core.registry import models
 from worldbench.core.statistics import Mean, mean_interval
 from worldbench.core.text import counted
 from worldbench.records import budget, leaderboard
 from worldbench.records.decoding import Arm, Decoding
 from worldbench.records.differences import differing
-from worldbench.records.variant import distinct_labels
+from worldbench.records.variant import distinct_labels, rank_of
 
 
 @dataclass(frozen=True, order=True)
@@ -141,13 +140,7 @@ def lines_of(runs: list[tuple[Path, Decoding]], who: str, say: Callable[[str], N
                 say(f"{who}: {label}, {way.whole}: without {numbers} drafts per round, which a seed lacks")
             if points:
                 out.append(Line(label, name, way, short[way], len(arms), steps, points, _shares(arms)))
-    return tuple(sorted(out, key=lambda line: (_rank(line.model), line.label, line.way)))
-
-
-def _rank(model: str) -> int:
-    """The place of a model in the registry; models of plugins that are not loaded come last."""
-    names = models.names()
-    return names.index(model) if model in names else len(names)
+    return tuple(sorted(out, key=lambda line: (rank_of(line.model), line.label, line.way)))
 
 
 def short_words(ways: Iterable[Way]) -> dict[Way, str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from worldbench.core.errors import InputError, nearest
+from worldbench.core.registry import models
 from worldbench.records import budget
 from worldbench.records.differences import differing, plain
 from worldbench.records.parts import Head
@@ -88,6 +89,12 @@ def training_options(record: Head) -> dict[str, Any]:
     """
     groups = record.training_settings() | {"tuning": {"tuned": budget.cell(record)}}
     return {f"{group}.{name}": value for group, values in groups.items() for name, value in values.items()}
+
+
+def rank_of(model: str) -> int:
+    """The place of a model in the registry; models of plugins that are not loaded come last."""
+    names = models.names()
+    return names.index(model) if model in names else len(names)
 
 
 def distinct_labels(records: Sequence[Head]) -> list[str]:

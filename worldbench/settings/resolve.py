@@ -85,7 +85,7 @@ def resolve(
         final["train"] = chosen_step(final["train"], final["data"])
     if seed < 0:
         raise InputError(f"seed must be 0 or more, not {seed}")
-    _refuse_huge(
+    _refuse_impossible(
         {"seed": seed} | {f"{g}.{f.name}": getattr(c, f.name) for g, c in final.items() for f in dataclasses.fields(c)}
     )
     refuse_seed("seed", seed)
@@ -98,7 +98,7 @@ def resolve(
     return Job(world, model, preset, seed, final, given, plugins, None if tuned is None else Budget.parse(tuned))
 
 
-def _refuse_huge(settings: dict[str, Any]) -> None:
+def _refuse_impossible(settings: dict[str, Any]) -> None:
     """Raises InputError for whole numbers beyond 2^63, and for numbers that are infinite or no number."""
     for name, value in settings.items():
         if isinstance(value, int) and not -LARGEST < value < LARGEST:
