@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import math
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +24,7 @@ from worldbench.records.finding import own_result
 from worldbench.records.lines import EvalLine, read_lines
 from worldbench.records.reading import read
 from worldbench.records.runs import Result
+from worldbench.settings import shipped
 
 pytestmark = pytest.mark.gpu
 TRAINED = [name for name in models.names() if models[name].trained]
@@ -147,3 +151,15 @@ def test_a_step_never_waits_for_the_card(tmp_path: Path, model: str, optimizer: 
     with no_waiting():
         losses = t.step(1)
     assert all(bool(torch.isfinite(x)) for x in losses.values())
+
+
+def test_a_sweep_uses_the_card_in_several_processes(tmp_path: Path) -> None:
+    """The references are scored in processes too, and the device of every cell is found by the program itself."""
+    recipe = tmp_path / "two.toml"
+    recipe.write_text(shipped.find(Path("ci"), "sweep").read_text(encoding="utf-8"), encoding="utf-8")
+    words = ["sweep", str(recipe), "--workers", "2", "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-m", "worldbench", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    configs = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "out").glob("*-s0-*/config.json")]
+    assert configs
+    assert all(config["groups"]["train"]["device"] == "cuda" for config in configs)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_runs import call, tree
 
 import worldbench as wb
@@ -18,6 +19,7 @@ from worldbench.metrics.split_merge import METRIC as SPLIT
 from worldbench.metrics.split_merge import SplitMerge
 from worldbench.metrics.valid_trajectories import METRIC as RIDES
 from worldbench.runs import processes, scoring
+from worldbench.runs.pool import Cell
 
 METRICS = ["valid_trajectories", "sequence_compression", "map_reconstruction", "split_merge"]
 RUN = [
@@ -129,6 +131,18 @@ def test_how_many_processes_score_a_run(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_nothing_forks_where_torch_has_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "may_fork_after_work", lambda: False)
+    monkeypatch.setattr(scoring, "fork_is_safe", lambda: False)
     chosen: dict[str, Any] = {"valid_trajectories": RIDES, "split_merge": SPLIT}
     assert scoring._in_processes(None, chosen, None, pytest.fail, 2) == {}  # type: ignore[arg-type]
+
+
+def test_no_process_is_forked_beside_a_graphics_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forked process cannot use CUDA, as soon as its parent has asked whether there is any."""
+    for card, started in [(False, "ForkProcess"), (True, "SpawnProcess")]:
+        monkeypatch.setattr(torch.accelerator, "is_available", lambda found=card: found)
+        outcomes = list(processes.Processes(1).run([Cell("one", _kind_of_process, ())]))
+        assert [(outcome.error, outcome.value) for outcome in outcomes] == [(None, started)]
+
+
+def _kind_of_process() -> str:
+    return type(multiprocessing.current_process()).__name__

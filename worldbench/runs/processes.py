@@ -30,8 +30,8 @@ STOPPING = (signal.SIGTERM, signal.SIGINT)
 class Processes(Pool):
     """Runs each cell in a process of its own, `workers` at a time.
 
-    The processes are forked, so that they share what this process has loaded, such as a map. Where torch has started
-    CUDA or several threads, which do not survive a fork, they are started afresh. SIGINT and SIGTERM are passed on to
+    The processes are forked, so that they share what this process has loaded, such as a map. Where torch has several
+    threads or finds a graphics card, they are started afresh (`fork_is_safe`). SIGINT and SIGTERM are passed on to
     the processes: a training run saves its state before it stops. Where this process is killed, they stop too.
     """
 
@@ -226,13 +226,8 @@ def noted_signals() -> Iterator[list[int]]:
 
 
 def fork_is_safe() -> bool:
-    """Is it safe to fork? CUDA does not survive a fork, nor do several threads of OpenMP: the child hangs."""
+    """Is it safe to fork? The child hangs if torch has several threads of OpenMP. Where there is a graphics card, the
+    child could not use it (torch refuses, as soon as this process has asked whether CUDA is available), and torch
+    computes gradients in threads, which do not survive a fork, on the processor too."""
     torch = sys.modules.get("torch")
-    return torch is None or not (torch.cuda.is_initialized() or torch.get_num_threads() > 1)
-
-
-def may_fork_after_work() -> bool:
-    """Is it safe to fork although torch may have computed gradients in this process? Where there is a graphics card,
-    torch computes gradients in threads, which do not survive a fork, on the processor too."""
-    torch = sys.modules.get("torch")
-    return fork_is_safe() and (torch is None or not torch.accelerator.is_available())
+    return torch is None or not (torch.get_num_threads() > 1 or torch.accelerator.is_available())

@@ -17,7 +17,7 @@ from worldbench.core.world import World
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.records import scores as records
 from worldbench.runs.pool import Cell
-from worldbench.runs.processes import Processes, may_fork_after_work
+from worldbench.runs.processes import Processes, fork_is_safe
 from worldbench.training.arithmetic import limit_blas
 
 
@@ -76,7 +76,7 @@ def _in_processes(
     """
     shared = [name for name, metric in chosen.items() if not metric.apart]
     groups = [group for group in (shared, *([name] for name in chosen if name not in shared)) if group]
-    if workers == 1 or len(groups) < 2 or not may_fork_after_work():
+    if workers == 1 or len(groups) < 2 or not fork_is_safe():
         return {}
     found: records.Scores = {}
     running: list[str] = []
