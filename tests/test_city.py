@@ -92,3 +92,8 @@ def test_box_of_degrees_means_nothing_in_a_city() -> None:
 def test_point_outside_the_city() -> None:
     with pytest.raises(InputError, match="km from the map"):
         city(60, 0, "10@90000,0")
+
+
+def test_a_seed_of_a_city_without_a_city_is_refused() -> None:
+    with pytest.raises(InputError, match=r"env\.city_seed 3 has no effect on the map 'auto'; it is used by generated"):
+        TaxiConfig(city_seed=3)

@@ -28,8 +28,8 @@ from worldbench.records.runs import Result
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 RUN = next(iter(sorted((RESULTS / "village-plan").glob("taxi-gpt-small-s0-*/result-*.json"))))
-OLD = next(iter(sorted((RESULTS / "hmm-rrxor" / "small").glob("hmm-gpt-*/result.json"))))  # of schema 1
-TRACE = next(iter(sorted((RESULTS / "hmm-rrxor" / "small").glob("hmm-gpt-*/trace*.json"))))
+OLD = Path(__file__).resolve().parent / "schema_1" / "result.json"
+TRACE = OLD.parent / "trace.json"
 DECODED = RESULTS / "decoding" / "decode-village-mtp-greedy.json"
 CHECKED = RESULTS / "calibration" / "hmm-rrxor" / "check.json"
 BENCH = RESULTS / "bench" / "256.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import hashlib
 import json
@@ -175,15 +176,13 @@ def test_a_score_that_some_results_lack_is_missing_there() -> None:
 
 
 def test_results_from_before_an_option_share_a_row_with_those_at_its_default(tmp_path: Path) -> None:
-    """The published results of schema 1 have no option `control`. A result with `none` belongs to their row, and one
-    with `cut` to a row of its own."""
-    paths = (ROOT / "results" / "hmm-rrxor" / "small").glob("hmm-nextlat-small-s*/result.json")
-    records = sorted(map(json.loads, (path.read_text() for path in paths)), key=lambda record: record["seed"])
-    of_one_setting = [
-        r for r in records if (r["config"]["model"]["horizon"], r["config"]["model"]["lambda_kl"]) == (4, 0.1)
-    ]
-    assert all("control" not in record["config"]["model"] for record in records)
-    for i, (record, control) in enumerate(zip(of_one_setting, (None, "none", "none", "cut", None), strict=True)):
+    """A result of schema 1 has no option `control`. A result with `none` belongs to its row, and one with `cut` to a
+    row of its own."""
+    old = json.loads((ROOT / "tests" / "schema_1" / "result.json").read_text(encoding="utf-8"))
+    assert old["model"]["name"] == "nextlat"
+    assert "control" not in old["config"]["model"]
+    for seed, control in enumerate((None, "none", "none", "cut", None)):
+        record = copy.deepcopy(old) | {"seed": seed}
         record["config"]["model"] |= {"control": control} if control else {}
-        (tmp_path / f"result-{i}.json").write_text(json.dumps(record))
+        (tmp_path / f"result-{seed}.json").write_text(json.dumps(record))
     assert sorted(len(row.seeds) for row in build([tmp_path], ["excess_loss"])) == [1, 4]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldbench.core.presets import CONSTANT, MUON, SMALL_NETWORK, Preset
+from worldbench.core.presets import CONSTANT, LARGE_TRAINING, MIXED, MUON, SMALL_NETWORK, Preset
 
 THREE = {"numbers": 3, "largest": 15, "least_target": 5, "most_target": 40, "largest_result": 60, "pauses": 4}
 SMALL = {**MUON, "batch": 128, "warmup": 100, "weight_decay": 0.1}
@@ -27,7 +27,7 @@ PRESETS = {
     "standard": Preset(
         line="four numbers up to 99 and targets from 10 to 100, every problem new; needs one GPU",
         model={"layers": 8, "heads": 8, "width": 384},
-        train={**PAPER, "steps": 50_000, "batch": 512},
+        train={**LARGE_TRAINING, **MIXED, "steps": 50_000, "batch": 512, "weight_decay": 0.1},
         sizes="countdown",
     ),
     "paper": Preset(

@@ -47,7 +47,7 @@ PRESETS = {
         line="8 x 8 squares, the network of Othello-GPT (arXiv 2210.13382) on 20 million new games; needs one GPU",
         env={"size": 8},
         model={"layers": 8, "heads": 8, "width": 512},
-        train={**LARGE_TRAINING, **MIXED, "steps": 39_000, "batch": 512},
+        train={**MIXED, "learning_rate": 5e-4, "warmup": 1000, "steps": 39_000, "batch": 512},
         sizes="long",
     ),
 }

@@ -10,7 +10,6 @@ SMALL = {
     "optimizer": "muon",
     "muon_rate": 0.01,
     "learning_rate": 2e-3,
-    "schedule": "constant",
     "warmup": 100,
     "weight_decay": 0.1,
 }

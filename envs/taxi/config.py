@@ -46,6 +46,11 @@ class TaxiConfig(RideConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.city_seed and not self.map.startswith("city:"):
+            raise InputError(
+                f"env.city_seed {self.city_seed} has no effect on the map {self.map!r}; it is used by generated cities "
+                "(--env.map city:N)"
+            )
         if self.ride_file and self.rides != "random":
             raise InputError(
                 f"env.ride_file and env.rides {self.rides!r} exclude each other: rides are read or drawn; leave one out"

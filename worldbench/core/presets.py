@@ -33,8 +33,8 @@ LARGE_NETWORK: Values = {"layers": 8, "heads": 8, "width": 256}
 """Options of `model`: a network for one GPU."""
 MUON: Values = {"optimizer": "muon", "muon_rate": 0.02, "learning_rate": 4e-3}
 """Options of `train` for networks of width 64 that train for minutes. LOG.md (2026-11-26) says how they were found."""
-LARGE_TRAINING: Values = {"learning_rate": 5e-4, "warmup": 1000}
-"""Options of `train` for networks that need a GPU."""
+LARGE_TRAINING: Values = {"optimizer": "muon", "muon_rate": 0.01, "learning_rate": 1e-3, "warmup": 1000}
+"""Options of `train` for networks that need a GPU. LOG.md (2026-11-27) says how they were found."""
 MIXED: Values = {"precision": "bf16", "accumulate": 0}
 """Options of `train`: bf16, and as many parts of a batch as the memory of the GPU needs."""
 CONSTANT: Values = {"schedule": "constant", "warmup": 0, **MIXED}
