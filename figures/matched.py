@@ -121,12 +121,17 @@ def _draw(
             zorder=2,
             label=name,
         )
+        places: dict[tuple[str, str], list[str]] = {}  # long tables may have the same loss and belief
         for k, x, y in shown:
-            if low <= x <= high:
-                axes.plot([x], [y], color=INK, marker="s", markersize=2.6, linewidth=0, zorder=3)
+            places.setdefault((f"{x:.4g}", f"{y:.4g}"), []).append(f"{k:g}")
+        for (x_, y_), lengths in places.items():
+            if low <= (x := float(x_)) <= high:
+                axes.plot([x], [y := float(y_)], color=INK, marker="s", markersize=2.6, linewidth=0, zorder=3)
+                wide = len(lengths) > 1  # to the left, away from the name of the next shorter table
                 axes.annotate(
-                    f"{k:g}", (x, y), xytext=(4, 2), textcoords="offset points", fontsize=6, color=INK, zorder=6
-                )
+                    ", ".join(lengths), (x, y), xytext=(-4 if wide else 4, 2), ha="right" if wide else "left",
+                    textcoords="offset points", fontsize=6, color=INK, zorder=6,
+                )  # fmt: skip
     colors = dict(zip(dict.fromkeys(label for label, _, _ in lines), itertools.cycle(COLORS)))
     named: set[str] = set()
     for label, _seed, points in lines:
@@ -144,7 +149,7 @@ def _draw(
             )
             axes.plot(xs[-1:], ys[-1:], color=colors[label], marker="o", markersize=4.5, linewidth=0, zorder=5)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 1000 * low else (1, 3)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlim(low, high)
