@@ -11,7 +11,7 @@ PRESETS = {
     "quick": Preset(
         line="A5, trained on 12 elements and tested on 36; about ten minutes on one CPU core",
         model=SMALL_NETWORK,
-        train={"batch": 128, "row_tokens": 39, "learning_rate": 4e-3, "warmup": 100, "steps": 5000},
+        train={"batch": 128, "row_tokens": 39, "learning_rate": 2e-3, "warmup": 100, "steps": 5000},
         sizes="group-small",
     ),
     "small": Preset(
