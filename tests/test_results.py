@@ -20,7 +20,7 @@ from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics, models, worlds
 from worldbench.records.board_building import build
-from worldbench.records.finding import evidence_folder
+from worldbench.records.finding import evidence_folder, own_result
 from worldbench.records.lines import EvalLine, read_lines
 from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace
@@ -55,7 +55,9 @@ def test_published_result_loads(path: Path) -> None:
 @pytest.mark.parametrize("path", TRACES, ids=lambda p: p.parent.name)
 def test_published_trace_loads(path: Path) -> None:
     """Beside the result of its run, of the same weights, with the evidence that is kept as it was written."""
-    record, result = read(path, Trace), read(path.parent / "result.json", Result)
+    own = own_result(path.parent)
+    assert own is not None
+    record, result = read(path, Trace), read(own, Result)
     assert record.identity.training == result.identity.training
     assert record.trace[-1].step == record.config["train"]["steps"]
     assert record.trace_command.startswith(f"worldbench trace {path.parent.name}")
