@@ -17,6 +17,8 @@ from worldbench.envs.othello.config import OthelloConfig
 
 MOST_TRIES = 2_000
 """Openings drawn for one game, before a split is given up."""
+TOGETHER = 256
+"""Openings drawn at once for the last games that have none: numpy's calls take longer than their work on a few rows."""
 NONE = -1
 
 
@@ -39,33 +41,39 @@ class Source:
         return share_of(hashed(position, salt)) < self.config.held_out_share
 
     def draw(self, seed: int, split: str, start: int, count: int) -> np.ndarray:
-        """Games start .. start + count - 1 of the split ("train" or "test"). The opening is drawn until the position
-        after it belongs to the split. A game that ends inside its opening is drawn again.
+        """Games start .. start + count - 1 of the split ("train" or "test").
 
         Raises InputError for another split, and for a split without openings.
         """
+        c = self.config
+        openings, rest = self.openings(seed, split, start, count), c.most_moves - c.opening
+        u = streams.uniform(start, count, 2 * rest, "othello", seed, split)
+        return np.concatenate([openings, self._played(u, c.greed, rest, openings)[0]], axis=1)
+
+    def openings(self, seed: int, split: str, start: int, count: int) -> np.ndarray:
+        """The openings of these games: squares int64 [count, K]. An opening is drawn until the position after it belongs
+        to the split. A game that ends inside its opening is drawn again. Raises as `draw`."""
         if split not in ("train", "test"):
             raise InputError(f"unknown split {split!r}; the splits are 'train' and 'test'")
         c = self.config
-        games = np.full((count, c.most_moves), NONE, np.int64)
-        missing = np.arange(count)
-        for attempt in range(MOST_TRIES):
-            if not len(missing):
-                break
-            u = streams.uniform_rows(start + missing, c.opening, "othello opening", seed, split, attempt)
-            openings, played = self._played(u, 0.0, c.opening)
-            good = (self.held_out(openings) == (split == "test")) & (played == c.opening)
-            games[missing[good], : c.opening] = openings[good]
-            missing = missing[~good]
-        else:
-            raise InputError(
-                f"{MOST_TRIES} openings in a row do not belong to the split {split!r}; env.held_out_share is "
-                f"{c.held_out_share:g}: choose a value nearer to 0.5, or a longer env.opening"
-            )
-        rest = c.most_moves - c.opening
-        u = streams.uniform(start, count, 2 * rest, "othello", seed, split)
-        games[:, c.opening :], _ = self._played(u, c.greed, rest, games[:, : c.opening])
-        return games
+        out = np.empty((count, c.opening), np.int64)
+        missing, attempt = np.arange(count), 0
+        while n := len(missing):
+            if attempt == MOST_TRIES:
+                raise InputError(
+                    f"{MOST_TRIES} openings in a row do not belong to the split {split!r}; env.held_out_share is "
+                    f"{c.held_out_share:g}: choose a value nearer to 0.5, or a longer env.opening"
+                )
+            attempts = range(attempt, min(attempt + max(1, TOGETHER // n), MOST_TRIES))
+            rows = [
+                streams.uniform_rows(start + missing, c.opening, "othello opening", seed, split, a) for a in attempts
+            ]
+            drawn, played = self._played(np.concatenate(rows), 0.0, c.opening)
+            good = ((self.held_out(drawn) == (split == "test")) & (played == c.opening)).reshape(-1, n)
+            found = good.any(axis=0)
+            out[missing[found]] = drawn.reshape(-1, n, c.opening)[good.argmax(axis=0), np.arange(n)][found]
+            missing, attempt = missing[~found], attempts.stop
+        return out
 
     def _played(
         self, u: np.ndarray, greed: float, moves: int, before: np.ndarray | None = None

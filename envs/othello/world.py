@@ -92,8 +92,12 @@ class OthelloWorld(OthelloRules):
 
     def prompts(self, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The distinct openings of the test games of `seed`."""
-        size = self.prompt_length
-        return distinct_prompts(lambda start, n: self.sample(seed, "test", start, n).tokens[:, :size], count)
+
+        def prompts(start: int, count: int) -> np.ndarray:
+            openings = self.source.openings(seed, "test", start, count)
+            return np.concatenate([np.full((count, 1), START), self.token_of_square[openings]], axis=1).astype(np.int32)
+
+        return distinct_prompts(prompts, count)
 
     # Transpositions
 
