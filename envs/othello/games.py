@@ -51,8 +51,8 @@ class Source:
         return np.concatenate([openings, self._played(u, c.greed, rest, openings)[0]], axis=1)
 
     def openings(self, seed: int, split: str, start: int, count: int) -> np.ndarray:
-        """The openings of these games: squares int64 [count, K]. An opening is drawn until the position after it belongs
-        to the split. A game that ends inside its opening is drawn again. Raises as `draw`."""
+        """The openings of these games: squares int64 [count, K]. An opening is drawn until the position after it
+        belongs to the split. A game that ends inside its opening is drawn again. Raises as `draw`."""
         if split not in ("train", "test"):
             raise InputError(f"unknown split {split!r}; the splits are 'train' and 'test'")
         c = self.config
