@@ -95,5 +95,5 @@ def test_point_outside_the_city() -> None:
 
 
 def test_a_seed_of_a_city_without_a_city_is_refused() -> None:
-    with pytest.raises(InputError, match=r"env\.city_seed 3 has no effect on the map 'auto'; it is used by generated"):
+    with pytest.raises(InputError, match=r"city_seed 3 has no effect on the map 'auto'; it is used by generated"):
         TaxiConfig(city_seed=3)

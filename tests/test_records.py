@@ -28,6 +28,7 @@ from worldbench.records.upgrades import STEPS, VERSION
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = [
     *sorted((ROOT / "results").rglob("*.json")),
+    *sorted((ROOT / "tests" / "schema_1").glob("*.json")),
     *sorted((ROOT / "tests" / "schema_2").glob("*-nextlat-rnn.json")),
 ]
 OLD_NAMES = {
@@ -127,9 +128,10 @@ def without_bounds(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_there_are_files_of_every_older_schema() -> None:
-    older = [*PUBLISHED, *(p for n in (1, 2, 3) for p in (Path(__file__).parent / f"schema_{n}").glob("*.json"))]
+    older = [*PUBLISHED, *(p for n in (2, 3) for p in (Path(__file__).parent / f"schema_{n}").glob("*.json"))]
     assert {json.loads(path.read_text()).get("schema_version", 1) for path in older} >= set(STEPS)
     assert set(STEPS) == set(range(1, VERSION))
+    assert {path.stem for path in PUBLISHED if path.parent.name == "schema_1"} == {"result", "trace"}
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parent / "schema_3").glob("*.json")), ids=lambda p: p.name)

@@ -130,10 +130,17 @@ def test_how_many_processes_score_a_run(monkeypatch: pytest.MonkeyPatch) -> None
     assert call(*RUN, "--workers", "0") == (2, "worldbench: the number of workers must be at least 1, not 0\n")
 
 
-def test_nothing_forks_where_torch_has_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_scores_where_forking_is_not_safe(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoring, "fork_is_safe", lambda: False)
     chosen: dict[str, Any] = {"valid_trajectories": RIDES, "split_merge": SPLIT}
     assert scoring._in_processes(None, chosen, None, pytest.fail, 2) == {}  # type: ignore[arg-type]
+
+
+def test_forking_is_not_safe_where_torch_has_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    assert processes.fork_is_safe()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert not processes.fork_is_safe()
 
 
 def test_no_process_is_forked_beside_a_graphics_card(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 import sample_records
+from matplotlib.figure import Figure
 from sample_records import metric
 
 from worldbench.core import streams
@@ -240,3 +241,11 @@ def test_a_trace_without_the_state_curve_draws_no_steps(tmp_path: Path) -> None:
     curve = {"layer": ["a", "b"], "score": [0.5, None]}
     points = {1: {"state_curve": metric({"threshold": None}, series={"by_layer": curve})}}
     assert state_curve.steps_of(sample_records.trace("gpt", 0, points)) is None
+
+
+def test_tables_at_one_place_share_a_name() -> None:
+    """Tables that are as long as the documents have one loss and one belief; their names would lie on each other."""
+    axes = Figure().add_subplot()
+    tables = [(1.0, 0.3, 0.1), (10.0, 0.02, 0.98), (11.0, 0.02, 0.98)]
+    matched._draw(axes, [("gpt", 0, [(1, 0.5, 0.1), (9, 0.01, 0.9)])], tables, {})
+    assert [text.get_text() for text in axes.texts] == ["1", "10, 11"]

@@ -67,7 +67,8 @@ def run(
     and 0. model: a name, or a mapping with `name` and the options of the model, like [model] in a recipe. config: a
     recipe file, or the name of a recipe of `worldbench ls`; the other arguments take precedence. tuned: the budget with
     which the settings were tuned. workers: as --workers; with more than 1 the program is forked, so it should have no
-    other threads.
+    other threads; where there is a graphics card, processes are started afresh, and a script needs `if __name__ ==
+    "__main__":`.
     """
     from worldbench.runs import run as runs
 

@@ -48,8 +48,8 @@ class TaxiConfig(RideConfig):
         super().__post_init__()
         if self.city_seed and not self.map.startswith("city:"):
             raise InputError(
-                f"env.city_seed {self.city_seed} has no effect on the map {self.map!r}; it is used by generated cities "
-                "(--env.map city:N)"
+                f"city_seed {self.city_seed} has no effect on the map {self.map!r}; it is used by generated cities "
+                "(city:N)"
             )
         if self.ride_file and self.rides != "random":
             raise InputError(
