@@ -121,12 +121,12 @@ def _draw(
             zorder=2,
             label=name,
         )
-        places: dict[tuple[str, str], list[str]] = {}  # long tables may have the same loss and belief
+        places: dict[tuple[float, float], list[str]] = {}  # long tables may have the same loss and belief
         for k, x, y in shown:
-            places.setdefault((f"{x:.4g}", f"{y:.4g}"), []).append(f"{k:g}")
-        for (x_, y_), lengths in places.items():
-            if low <= (x := float(x_)) <= high:
-                axes.plot([x], [y := float(y_)], color=INK, marker="s", markersize=2.6, linewidth=0, zorder=3)
+            places.setdefault((x, y), []).append(f"{k:g}")
+        for (x, y), lengths in places.items():
+            if low <= x <= high:
+                axes.plot([x], [y], color=INK, marker="s", markersize=2.6, linewidth=0, zorder=3)
                 wide = len(lengths) > 1  # to the left, away from the name of the next shorter table
                 axes.annotate(
                     ", ".join(lengths), (x, y), xytext=(-4 if wide else 4, 2), ha="right" if wide else "left",
