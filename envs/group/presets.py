@@ -9,13 +9,13 @@ WIDE = {"layers": 2, "heads": 8, "width": 512}
 
 PRESETS = {
     "quick": Preset(
-        line="A5, trained on 12 elements and tested on 36; about ten minutes on one CPU core",
+        line="A5, trained on 12 elements and tested on 36; about 13 minutes on one CPU core",
         model=SMALL_NETWORK,
         train={"batch": 128, "row_tokens": 39, "learning_rate": 2e-3, "warmup": 100, "steps": 5000},
         sizes="group-small",
     ),
     "small": Preset(
-        line="A5, trained on 5 elements and tested on 15; about three minutes on one CPU core",
+        line="A5, trained on 5 elements and tested on 15; two to three minutes on one CPU core",
         env={"length": 5, "test_length": 15},
         model=SMALL_NETWORK,
         train={**MUON, "batch": 128, "row_tokens": 18, "warmup": 100, "steps": 2000},

@@ -38,7 +38,7 @@ SOLVE = {
         sizes="middle",
     ),
     "small": Preset(
-        line="mazes of 4 x 4 cells; about three minutes on one CPU core, for tables of many runs",
+        line="mazes of 4 x 4 cells; about four minutes on one CPU core, for tables of many runs",
         env={"rows": 4},
         model=SMALL_NETWORK,
         train={**MUON, "steps": 2500, "batch": 32},
