@@ -14,7 +14,8 @@ from tiny_runs import tree
 from worldbench.settings import shipped
 
 TINY = shipped.find(Path("ci"), "sweep").read_text(encoding="utf-8")
-RECIPE = TINY.replace('["gpt", "nextlat"]', '"gpt"').replace("steps = 4", "steps = 30\nsave_every = 0.0")
+STEPS = 150  # long enough that no training ends before its process has noticed that the sweep was killed
+RECIPE = TINY.replace('["gpt", "nextlat"]', '"gpt"').replace("steps = 4", f"steps = {STEPS}\nsave_every = 0.0")
 
 
 def start(folder: Path, out: Path) -> subprocess.Popen[str]:
@@ -27,7 +28,7 @@ def start(folder: Path, out: Path) -> subprocess.Popen[str]:
 
 def in_training(out: Path) -> bool:
     """Whether a training has saved its state, and no weights of its last step."""
-    return any(not list(state.parent.glob("step-00000030.*")) for state in out.glob("*/checkpoint/state*"))
+    return any(not list(state.parent.glob(f"step-{STEPS:08}.*")) for state in out.glob("*/checkpoint/state*"))
 
 
 @pytest.mark.slow

@@ -22,7 +22,8 @@ from worldbench.core.plugins import read_plugin
 from worldbench.runs.pool import Cell, Ended, Here, Outcome, Pool, Watch, attempt
 
 SECONDS_UNHEARD = 0.2
-"""The longest time, in seconds, after which a signal is passed on to the processes."""
+"""The longest time, in seconds, after which a signal is passed on to the processes, and after which a process notices
+that its parent has ended."""
 STOPPING = (signal.SIGTERM, signal.SIGINT)
 """The signals that ask a plan to stop."""
 
@@ -192,7 +193,7 @@ def _child(connection: Connection, plugins: list[tuple[Path, str]], cell: Cell |
 def _stop_with_parent(parent: int) -> None:
     """Stop this process, as SIGTERM does, after its parent has ended."""
     while os.getppid() == parent:
-        time.sleep(1.0)
+        time.sleep(SECONDS_UNHEARD)
     os.kill(os.getpid(), signal.SIGTERM)
 
 
