@@ -25,8 +25,8 @@ PRESETS = {
         sizes="star",
     ),
     "small": Preset(
-        line="the graphs of quick, with half the steps, for tables of many runs",
-        env=STAR,
+        line="G(2,4) with 8 labels, half the steps of quick; for tables of many runs",
+        env={**STAR, "labels": 8},
         model=SMALL_NETWORK,
         train={**SMALL, "steps": 2000},
         sizes="star",
