@@ -57,6 +57,23 @@ def test_another_evaluation_stands_beside(verb: str, copy: Path) -> None:
     assert read(folder / "config.json", Config).identity == read(own, Result).identity
 
 
+def test_several_runs_are_scored_by_one_command(copy: Path) -> None:
+    """And none, if one of the names is no run."""
+    first = tiny_runs.folder(copy)
+    second = Path(shutil.copytree(first, copy / "copied"))
+    before = files(first)
+    more = [*METRICS, "--eval.documents", "13"]
+    code, said = tiny_runs.call("eval", first, copy / "nowhere", *more)
+    assert (code, "not a run folder" in said) == (2, True), said
+    assert files(first) == before
+    old = tiny_runs.result(first).name
+    code, said = tiny_runs.call("eval", first, second, first, *more)
+    assert code == 0, said
+    new = [tiny_runs.result(folder, folder / old) for folder in (first, second)]
+    assert new[0].read_bytes() == new[1].read_bytes()
+    assert [said.count(f"result: {path}") for path in new] == [1, 1]
+
+
 def test_a_seed_of_tuning_is_refused(copy: Path) -> None:
     folder = tiny_runs.folder(copy)
     before = files(folder)

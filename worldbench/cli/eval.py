@@ -1,4 +1,4 @@
-"""`worldbench eval RUN`: score a finished run again, under other evaluation options."""
+"""`worldbench eval RUN..`: score finished runs again, under other evaluation options."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import argparse
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 
-LINE = "score a finished run again, under other evaluation options"
+LINE = "score finished runs again, under other evaluation options"
 
 
 def add_arguments(parser: Parser) -> None:
     """The options of the verb. Options of other groups than eval only give the new path of a file that has moved."""
     parser.groups, parser.suggested = ("eval", "env", "data", "model", "train"), ("eval",)
+    parser.takes = "run folders"
     parser.usage = (
-        "worldbench eval RUN [--as MODEL] [--workers N] [options below] [--plugin FILE.py] "
+        "worldbench eval RUN.. [--as MODEL] [--workers N] [options below] [--plugin FILE.py] "
         "[--env.map FILE if the map has moved]"
     )
     jobs.add_reading(parser)
@@ -23,16 +24,15 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Score, write the result, print it."""
+    """Score each run, write its result, print it."""
     folders = jobs.run_folders(arguments, evaluates=True)
     if not folders:
         return 0
     from worldbench.cli.ending import print_ending
     from worldbench.runs.display import Display
-    from worldbench.runs.run import evaluate
+    from worldbench.runs.run import evaluate_all
 
-    display = Display(quiet=arguments.quiet)
-    words, reading = arguments.options, arguments.reading
-    path = evaluate(folders[0], words, display, arguments.plugin, reading, arguments.workers)
-    print_ending(path, display)
+    display, words, reading = Display(quiet=arguments.quiet), arguments.options, arguments.reading
+    for path in evaluate_all(folders, words, display, arguments.plugin, reading, arguments.workers):
+        print_ending(path, display)
     return 0

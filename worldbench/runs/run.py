@@ -3,7 +3,7 @@ repeated does only what is missing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,16 +83,31 @@ def evaluate(
     reading: str | None = None,
     workers: int | None = 1,
 ) -> Path:
-    """Scores a finished run again, possibly with other evaluation options. Training is not repeated.
+    """Scores one finished run again: `evaluate_all`. Returns the path of the result."""
+    return next(evaluate_all([folder], changes, display, plugins, reading, workers))
 
-    Figures of the run's own evaluation go to `figures`, those of other evaluations to `figures-<evaluation>`.
-    reading: another model that is scored with the weights of the run. workers: as of `run`.
+
+def evaluate_all(
+    folders: list[Path],
+    changes: list[str],
+    display: Display,
+    plugins: Sequence[Path] = (),
+    reading: str | None = None,
+    workers: int | None = 1,
+) -> Iterator[Path]:
+    """Scores finished runs again, one after the other, possibly with other evaluation options. Training is not
+    repeated. All runs are checked before the first one is scored. Yields the path of each result when it is written.
+
+    Figures of a run's own evaluation go to `figures`, those of other evaluations to `figures-<evaluation>`.
+    reading: another model that is scored with the weights of the runs. workers: as of `run`. Raises InputError for a
+    folder that is not a run or whose run is not finished.
     """
     _require(workers)
-    prepared = reopen(folder, changes, display, plugins, reading)
-    workers = _workers(prepared, workers)
-    cell = Cell(JOB, one_evaluation, (prepared, folder, display, workers))
-    return _planned(prepared, cell, folder.absolute().parent, display, workers)
+    opened = {f: reopen(f, changes, display, plugins, reading) for f in folders}
+    for folder, prepared in opened.items():
+        processes = _workers(prepared, workers)
+        cell = Cell(JOB, one_evaluation, (prepared, folder, display, processes))
+        yield _planned(prepared, cell, folder.absolute().parent, display, processes)
 
 
 def score(job: Job, make: Make, out: Path, display: Display, *, threads: int = 1) -> Path:
