@@ -72,25 +72,27 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.settings.sweep_jobs import jobs_of
     from worldbench.studies.sweep.plan import cells_of
     from worldbench.studies.sweep.sweeping import cores_and_cards, default_workers, sweep
-    from worldbench.studies.sweep.tables import write_tables
+    from worldbench.studies.sweep.tables import WrongColumns, require_cells, write_tables
 
     recipe = load_sweep(shipped.find(Path(arguments.names[0]), "sweep"))
     out, display = arguments.out, Display(quiet=arguments.quiet)
     jobs_ = jobs_of(recipe, arguments.plugin, arguments.options, seeds)
     cells = cells_of(jobs_, out, display, count_parts=not arguments.dry_run)
+    require_cells(recipe, cells)
     workers = workers or default_workers(cells)
     if arguments.dry_run:
         from worldbench.studies.sweep.estimate import show
 
         show(cells, workers, seconds, display)
         return 0
+    look = WrongColumns(recipe, display).look
     if arguments.ray is None:
-        swept = sweep(cells, out, display, lambda watch: Processes(workers, arguments.plugin, watch=watch))
+        swept = sweep(cells, out, display, lambda watch: Processes(workers, arguments.plugin, watch=watch), look)
     else:
         from worldbench.runs.ray_pool import Ray
 
         needs = cores_and_cards(cells)
-        swept = sweep(cells, out, display, lambda watch: Ray(arguments.ray, arguments.plugin, watch, *needs))
+        swept = sweep(cells, out, display, lambda watch: Ray(arguments.ray, arguments.plugin, watch, *needs), look)
     tables, lost = write_tables(recipe, cells, out, display)
     for path in tables:
         put_path(path)

@@ -100,9 +100,15 @@ def load_sweep(path: Path) -> Sweep:
         if "include" in inside:
             raise InputError(f"{path}: include names {name}, which includes others itself; name those instead")
         parts.append(_part(file, inside))
-    if twice := [table for table, count in Counter(t.file for part in parts for t in part.tables).items() if count > 1]:
-        raise InputError(f"{path}: two of the sweeps that it includes write the table {twice[0]}")
+    if twice := _written_twice(parts):
+        raise InputError(f"{path}: two of the sweeps that it includes write the table {twice}")
     return Sweep(path, tuple(parts))
+
+
+def _written_twice(parts: Sequence[Part]) -> str | None:
+    """The first file that two tables write; None if there is none."""
+    counts = Counter(table.file for part in parts for table in part.tables)
+    return next((file for file, count in counts.items() if count > 1), None)
 
 
 def _part(path: Path, content: dict[str, Any]) -> Part:
@@ -111,7 +117,10 @@ def _part(path: Path, content: dict[str, Any]) -> Part:
     blocks = _blocks(path, content, "grid")
     grids = [_grid(f"{path}: {name}", common, block) for name, block in blocks] or [_grid(str(path), common, {})]
     tables = [_table(f"{path}: {name}", block) for name, block in _blocks(path, content, "table")]
-    return Part(path, tuple(grids), tuple(tables), _texts(str(path), "plugin", content.get("plugin", [])))
+    part = Part(path, tuple(grids), tuple(tables), _texts(str(path), "plugin", content.get("plugin", [])))
+    if twice := _written_twice([part]):
+        raise InputError(f"{path}: two tables have the file {twice}; give each table a file of its own")
+    return part
 
 
 def _blocks(path: Path, content: dict[str, Any], key: str) -> list[tuple[str, dict[str, Any]]]:

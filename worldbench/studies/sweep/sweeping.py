@@ -44,13 +44,17 @@ class Swept:
 
 
 def sweep(
-    cells: Sequence[SweepCell], out: Path, display: Display, pool_with: Callable[[Watch], Pool] | None = None
+    cells: Sequence[SweepCell],
+    out: Path,
+    display: Display,
+    pool_with: Callable[[Watch], Pool] | None = None,
+    look: Callable[[SweepCell], None] = lambda cell: None,
 ) -> Swept:
     """Run the cells that are missing.
 
     pool_with: makes the pool, given what it calls while cells run (None: local processes, `default_workers` at a time).
-    Raises Interrupted once the work was asked to stop. A cell that fails stops no other cell, but those that need its
-    weights.
+    look: called with each cell that is done, once its result is there. Raises Interrupted once the work was asked to
+    stop. A cell that fails stops no other cell, but those that need its weights.
     """
     make_folder(out)
     swept, left = Swept(), list[SweepCell]()
@@ -62,6 +66,7 @@ def sweep(
             continue
         if done:
             swept.before.append(cell)
+            look(cell)
         else:
             left.append(cell)
     if swept.before:
@@ -99,6 +104,7 @@ def sweep(
             if error is None:
                 swept.now.append(name)
                 display.say(f"done ({shown.ended} of {len(ready)}): {by_name[name].result}")
+                look(by_name[name])
             else:
                 _failed(swept, name, error, display)
     return swept

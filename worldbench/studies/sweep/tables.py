@@ -5,15 +5,61 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from worldbench.core.errors import WorldbenchError
+from worldbench.core.errors import InputError, WorldbenchError, nearest
 from worldbench.core.files import make_folder, read_regular, write_atomic
 from worldbench.records.board_building import build
 from worldbench.records.board_text import render
+from worldbench.records.reading import read
+from worldbench.records.runs import Result
 from worldbench.runs.display import Display
 from worldbench.settings.sweep import Sweep, Table
 from worldbench.studies.sweep.plan import SweepCell
 
 FOLDER = "tables"
+
+
+def require_cells(recipe: Sweep, cells: Sequence[SweepCell]) -> None:
+    """Raises InputError for a table that shows a world or a model that no cell of its file has."""
+    for name, table in [(part.name, table) for part in recipe.parts for table in part.tables]:
+        own = [cell.prepared.job for cell in cells if name in cell.parts]
+        for key, named, there in (
+            ("worlds", table.worlds, {job.world for job in own}),
+            ("models", table.models, {job.model for job in own}),
+        ):
+            for value in named:
+                if value not in there:
+                    raise InputError(
+                        f"{name}: the table {table.file} shows {key} {value!r}, but no run of the sweep has "
+                        f"it{nearest(value, there)}"
+                    )
+        if own and not any(name in cell.parts and _shows(table, cell) for cell in cells):
+            raise InputError(f"{name}: no run of the sweep has a world and a model that the table {table.file} shows")
+
+
+class WrongColumns:
+    """Says once, as soon as a result shows it, that a metric has no score of the name that a table has as a column.
+    It is no error: a later result may have this score."""
+
+    def __init__(self, recipe: Sweep, display: Display) -> None:
+        self.tables = [(part.name, table) for part in recipe.parts for table in part.tables]
+        self.display, self.said = display, set[tuple[str, str]]()
+
+    def look(self, cell: SweepCell) -> None:
+        """Look at the result of a cell that is done."""
+        for name, table in self.tables:
+            if name not in cell.parts or not _shows(table, cell):
+                continue
+            for column in table.columns:
+                metric, _, score = column.partition(".")
+                if (table.file, column) in self.said or not score:
+                    continue
+                scores = read(cell.result, Result).scores.get(metric)
+                if scores is not None and scores.scores and score not in scores.scores:
+                    self.said.add((table.file, column))
+                    hint = nearest(score, scores.scores)
+                    self.display.say(
+                        f"the table {table.file} has the column {column}, but {cell.name} has no such score{hint}"
+                    )
 
 
 def write_tables(

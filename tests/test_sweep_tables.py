@@ -1,0 +1,45 @@
+"""The tables of a sweep: what is refused before the first run, and what is said as soon as a result shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_sweep import TINY, printed, recipe
+
+from worldbench.core.errors import InputError
+from worldbench.settings.sweep import load_sweep
+
+ONE = TINY.replace('["gpt", "nextlat"]', '"gpt"').replace("[0, 1]", "0")
+
+
+@pytest.mark.parametrize(
+    ("block", "said"),
+    [
+        ('models = ["gppt"]', "shows models 'gppt', but no run of the sweep has it; did you mean 'gpt'"),
+        ('models = ["nextlat"]', "shows models 'nextlat', but no run of the sweep has it"),
+        ('worlds = ["taxi"]', "shows worlds 'taxi', but no run of the sweep has it; there are hmm"),
+    ],
+)
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_a_table_of_no_run_is_refused_before_the_first_run(
+    block: str, said: str, more: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    code, _, errors = printed("sweep", recipe(tmp_path, f"{ONE}{block}\n"), "--out", out, *more)
+    assert (code, said in errors) == (2, True), errors
+    assert not out.exists()
+
+
+def test_two_tables_with_one_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"two tables have the file ci\.md"):
+        load_sweep(recipe(tmp_path, f'{ONE}\n[[table]]\nfile = "ci.md"\n'))
+
+
+def test_a_column_that_does_not_exist_is_named_after_the_first_run(tmp_path: Path) -> None:
+    text = f'{ONE}columns = ["excess_loss.kll", "next_token.legal"]\nmodels = ["oracle", "gpt"]\n'
+    code, _, errors = printed("sweep", recipe(tmp_path, text), "--out", tmp_path / "out")
+    line = "the table ci.md has the column excess_loss.kll, but hmm-oracle-small"
+    assert code == 1
+    assert errors.count(line) == 1
+    assert errors.index("did you mean 'kl'") < errors.index("done (2 of 3)")
