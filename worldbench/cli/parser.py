@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import itertools
 import re
 from collections.abc import Sequence
@@ -105,8 +106,10 @@ class Parser(argparse.ArgumentParser):
 
     def _unknown(self, arguments: argparse.Namespace, word: str) -> InputError:
         name = word.split("=")[0]
-        plain = [option for action in self._actions for option in action.option_strings]
-        close = hint(name, [*plain, *_typed(arguments, self.suggested or self.groups)])
+        plain = [option for action in self._actions for option in action.option_strings if option != "--help"]
+        one_letter_apart = [o for o in plain if difflib.SequenceMatcher(None, o, name).ratio() > 0.9]
+        # --seed is closer to --seeds of the verb than to --eval.seed, which changes the evaluation of every run
+        close = hint(name, one_letter_apart or [*plain, *_typed(arguments, self.suggested or self.groups)])
         named = close and not close.startswith("; there are")
         return InputError(f"unknown option {name}{close if named else f'; see {self.prog} --help'}")
 
