@@ -81,7 +81,15 @@ class NextLatConfig(GPTConfig):
             allowed, value = typing.get_args(hints[name]), getattr(self, name)
             if value not in allowed:
                 raise not_among(f"model.{name}", value, allowed)
-        for name in ("stop_target", "stop_head"):
+        for name, weight, term in (
+            ("stop_target", "lambda_h", "regression"),
+            ("stop_head", "lambda_kl", "divergence"),
+        ):
+            if not getattr(self, name) and not getattr(self, weight):
+                raise InputError(
+                    f"model.{name} False has no effect with model.{weight} 0, because the {term} is not computed; "
+                    f"leave model.{name} at True"
+                )
             if self.control == "cut" and not getattr(self, name):
                 raise InputError(
                     f"model.{name} must be true with model.control 'cut', which lets no gradient into the transformer"

@@ -121,6 +121,8 @@ def test_dynamics_width(factor: float, width: int, hidden: int) -> None:
         ({"state": "norm"}, "model.state .* did you mean 'normed'"),
         ({"control": "cutt"}, "model.control .* did you mean 'cut'"),
         ({"control": "cut", "stop_target": False}, "model.stop_target"),
+        ({"lambda_h": 0.0, "stop_target": False}, "model.stop_target False has no effect with model.lambda_h 0"),
+        ({"lambda_kl": 0.0, "stop_head": False}, "model.stop_head False has no effect with model.lambda_kl 0"),
         ({"control": "cut", "stop_head": False}, "model.stop_head"),
     ],
 )

@@ -12,6 +12,7 @@ from worldbench.core.files import make_folder
 from worldbench.records.finding import result_path
 from worldbench.runs.beside import Beside
 from worldbench.runs.display import Display
+from worldbench.runs.named_metrics import unfit
 from worldbench.runs.one_run import one_evaluation, one_reference, one_run, one_training, reopen
 from worldbench.runs.own import Make, prepare_own, score_own
 from worldbench.runs.pool import Cell, Here, Pool
@@ -43,7 +44,7 @@ def run_in_processes(job: Job, out: Path, display: Display, together: Several) -
 
     Returns the path of the result file, and None in the other processes.
     """
-    prepared = _announced(job, out, display) if together.leads else prepare(job, display)
+    prepared = _announced(job, out, display) if together.leads else _prepared(job, display)
     together.join(prepared.job.groups["train"], prepared.training)
     one_training(prepared, out, display, together)
     together.close()
@@ -51,9 +52,17 @@ def run_in_processes(job: Job, out: Path, display: Display, together: Several) -
 
 
 def _announced(job: Job, out: Path, display: Display) -> Prepared:
-    prepared = prepare(job, display)
+    prepared = _prepared(job, display)
     folder = prepared.folder(make_folder(out))
     display.say(prepared.world.summary(prepared.documents()), f"folder: {folder}")
+    return prepared
+
+
+def _prepared(job: Job, display: Display) -> Prepared:
+    """As `prepare`. Says which of the named metrics do not apply. Raises InputError if none of them does."""
+    prepared = prepare(job, display)
+    for name, reason in unfit(prepared.world, job.groups["eval"].metrics).items():
+        display.say(f"{name} does not apply: {reason}")
     return prepared
 
 

@@ -5,7 +5,7 @@ seeds and options. `sweep_jobs.py` makes the jobs. docs/sweeps.md describes the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

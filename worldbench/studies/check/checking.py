@@ -21,6 +21,7 @@ from worldbench.core.world import World
 from worldbench.records import check as records
 from worldbench.records.check import Check, CheckedMetric
 from worldbench.runs.display import Display
+from worldbench.runs.named_metrics import require_fit
 from worldbench.runs.pool import Pool
 from worldbench.runs.processes import pool_of
 from worldbench.studies.check import report
@@ -51,6 +52,7 @@ def check_in(
 ) -> tuple[Check, Path]:
     """Runs `check` and writes its files below `out`. Returns the record and its folder. A stopped check continues."""
     options = dataclasses.asdict(settings.settings)
+    require_fit(world, settings.settings.metrics)
     about = _about(_chosen(settings))
     folder = report.folder_of(out, world.identity(), options, settings.corruptions, settings.severities, about)
     with lock(folder):

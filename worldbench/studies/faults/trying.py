@@ -23,6 +23,7 @@ from worldbench.records.check import Measurement
 from worldbench.records.faults import EXACT, Faults, TriedMetric
 from worldbench.records.reading import write
 from worldbench.runs.display import Display
+from worldbench.runs.named_metrics import require_fit
 from worldbench.runs.pool import Pool
 from worldbench.runs.processes import pool_of
 from worldbench.studies.check.measuring import measure_all
@@ -63,6 +64,7 @@ def faults_in(
 ) -> tuple[Faults, Path]:
     """Tries every wrong model of the world, and writes `faults.json` to `<out>/faults-<world>-<identity>/`. Returns the
     record and the folder. A stopped study continues."""
+    require_fit(world, settings.settings.metrics)
     chosen = {name: metrics[name].load() for name in settings.settings.metrics or metrics.names()}
     about = {m.name: TriedMetric(version=m.version, primary=m.primary, direction=m.direction) for m in chosen.values()}
     content = [
