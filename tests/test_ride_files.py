@@ -18,7 +18,9 @@ from worldbench.core.errors import InputError
 from worldbench.core.world import ARRIVED
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.settings.train import DataConfig, TrainConfig
 from worldbench.studies.export import export
+from worldbench.training.stream import documents_seen
 
 RIDES = Path(OTHER["taxi.ride_file"]["ride_file"])
 
@@ -43,6 +45,15 @@ def test_every_ride_is_used_once_in_each_epoch() -> None:
     prompts, _ = w.prompts(0, 1000)
     assert len(prompts) == len(np.unique(held_out.tokens[:, :2], axis=0))
     assert not isinstance(w, HasLaw)
+
+
+@pytest.mark.parametrize("documents", [0, 5, 50_000])
+def test_no_more_rides_are_counted_than_the_file_has(documents: int) -> None:
+    w, train = of_file(), TrainConfig(steps=500, batch=4)
+    there = w.walker.count("train")  # type: ignore[attr-defined]
+    assert 5 < there < 2000
+    assert documents_seen(w, DataConfig(documents=documents), train, 0) == (5 if documents == 5 else there)
+    assert documents_seen(TaxiWorld(tiny_env("taxi")), DataConfig(documents=documents), train, 0) == (documents or 2000)
 
 
 @pytest.fixture

@@ -135,9 +135,13 @@ class FileRides:
                     f"with env.held_out_share {self.held_out.share:g}; change env.held_out_share, or add rides"
                 )
 
+    def count(self, split: str) -> int:
+        """How many rides a split has."""
+        return len(self._rows[split])
+
     def summary(self) -> str:
         """A clause for people on what was read."""
-        text = f"{counted(len(self._rows['train']), 'ride')} to train on and {len(self._rows['test']):,} held out, of "
+        text = f"{counted(self.count('train'), 'ride')} to train on and {self.count('test'):,} held out, of "
         text += self.path.name
         return text + (
             f" ({counted(self.past_end, 'line has', 'lines have')} words after 'end')" if self.past_end else ""

@@ -201,6 +201,9 @@ class TaxiFile(_Measured):
     def identity(self) -> dict[str, Any]:
         return {**super().identity(), "ride_file": self._file.sha256}
 
+    def most_documents(self) -> int:
+        return self._file.count("train")
+
     def card(self, documents: int) -> dict[str, Any]:
         return {**super().card(documents), "ride_file": self._file.summary()}
 

@@ -92,6 +92,10 @@ class World(abc.ABC):
         """What the data depends on, as JSON: digests of maps, bounds. Part of the identity of every run. Paths and
         times do not belong here."""
 
+    def most_documents(self) -> int | None:
+        """How many different training documents there are, where the world reads them from a file. None: no end."""
+        return None
+
     def summary(self, documents: int) -> str:
         """One line that a person reads when a run starts."""
         return self.name

@@ -19,11 +19,13 @@ BLOCK = 4096
 
 def documents_seen(world: World, data: DataConfig, train: TrainConfig, seed: int) -> int:
     """Number of different documents that training draws: the size of the fixed set, else the number that the steps use
-    (an estimate where rows are packed)."""
-    if data.documents:
-        return data.documents
+    (an estimate where rows are packed). Never more than the world has (`World.most_documents`)."""
     rows = train.steps * train.batch
-    return round(rows * train.row_tokens / mean_inputs(world, data, seed)) if train.row_tokens else rows
+    used = data.documents or (
+        round(rows * train.row_tokens / mean_inputs(world, data, seed)) if train.row_tokens else rows
+    )
+    most = world.most_documents()
+    return used if most is None else min(used, most)
 
 
 def mean_inputs(world: World, data: DataConfig, seed: int) -> float:
