@@ -18,11 +18,13 @@ from worldbench.core.budget import Budget
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics, models, worlds
 from worldbench.records import reading
+from worldbench.records.budget import spent
 from worldbench.records.claim_decisions import Sample, decide
 from worldbench.records.claim_pairs import lookup_value
 from worldbench.records.claim_table import summary
 from worldbench.records.claim_verdicts import Judged, judge_records
 from worldbench.records.claims import Arm, Claim, load
+from worldbench.records.leaderboard import settings_key
 from worldbench.records.lookup import tables
 from worldbench.records.runs import Result
 from worldbench.records.variant import Variant
@@ -201,6 +203,17 @@ def test_tuned_runs_are_paired_with_tuned_runs() -> None:
     assert {(row.tuned_a, row.tuned_b, row.verdict) for row in rows} == {
         ("-", "-", "reproduced"), ("24x2", "24x2", "opposite at this scale"),
     }  # fmt: skip
+
+
+def test_a_search_with_halving_has_another_budget() -> None:
+    """24/6x2 is not 24x2: `claims` says so, and a leaderboard has two rows. Results without halving keep their key."""
+    full, halved = Budget(24, 2, "excess_loss.kl", "0" * 16), Budget(24, 2, "excess_loss.kl", "0" * 16, halving=6)
+    records = [*both(HIGH, [], tuning=halved), *both([], LOW, tuning=full)]
+    (row,) = judge_records([claim()], records)
+    assert (row.tuned_a, row.tuned_b) == ("24/6x2", "24x2")
+    assert row.reason == "the budgets of tuning are not equal, so a difference may be that of tuning"
+    assert settings_key(run("gpt", 0, 0.5, tuning=full)) != settings_key(run("gpt", 0, 0.5, tuning=halved))
+    assert spent(records[-1]) == {"trials": 24, "seeds": 2, "criterion": "excess_loss.kl"}
 
 
 def test_the_same_runs_under_two_evaluations_count_once() -> None:
