@@ -55,6 +55,21 @@ def test_what_answers_another_question_is_no_bound() -> None:
     assert values(bounds(record, [msgspec.structs.replace(right, seed=record.seed)])) == (None, 0.9)
 
 
+def test_a_reference_with_other_options_than_the_preset_is_no_bound() -> None:
+    """The run of a record makes its references with the options of the preset. A reference without options fits every
+    preset."""
+    record, right = result(scores={"m": NEW}), reference("random-legal", 0.1)
+    wide = reference("random-legal", 0.7, command=f"{right.command} --model.layers 8")
+    other = reference("random-legal", 0.6, preset="small")
+    assert values(bounds(record, [wide, other, right])) == (0.1, None)
+    found = bounds(record, [wide])
+    assert values(found) == (None, None)
+    assert found.messages()[1].endswith("under the same evaluation with the options of the preset")
+    assert found.messages()[0].endswith("under the same evaluation"), "there is no oracle at all"
+    without = msgspec.structs.replace(other, config={**other.config, "model": {}})
+    assert values(bounds(record, [without])) == (0.6, None)
+
+
 def test_a_reference_without_the_metric_is_not_missing() -> None:
     record, empty = result(scores={"m": NEW}), msgspec.structs.replace(reference("oracle", 0.9), scores={})
     assert values(bounds(record, [empty])) == (None, None)

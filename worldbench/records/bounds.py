@@ -2,11 +2,13 @@
 results.
 
 A result names its references and holds none of their scores. Two results belong together where they agree in the world
-and in the evaluation identity; a reference that depends on a seed must have the seed of the result.
+and in the evaluation identity; a reference that depends on a seed must have the seed of the result. A reference with
+options, such as the width of `untrained`, must have those of the result's preset, because a run makes it so.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +25,12 @@ BOTH: tuple[Which, Which] = ("floor", "ceiling")
 @dataclass(frozen=True)
 class Bounds:
     """scores[metric][reference]: what the reference scored by the metric. missing: the references that have no result
-    here, and whose scores were not recorded either.
+    here, and whose scores were not recorded either. other: those whose results here have another preset or options.
     """
 
     scores: dict[str, dict[str, Values]] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
 
     def value(self, name: str, metric: Metric, which: Which, score: str) -> float | None:
         """What the floor or the ceiling of the metric called `name` has for a score; None where it has nothing."""
@@ -37,6 +40,7 @@ class Bounds:
         """A sentence for each reference that is missing."""
         return [
             f"no {name} beside the scores: there is no result of {name} in the same world under the same evaluation"
+            f"{' with the options of the preset' if name in self.other else ''}"
             for name in self.missing
         ]
 
@@ -55,10 +59,15 @@ def bounds(record: Result, others: Iterable[Result] = ()) -> Bounds:
     """
     wanted = references(record)
     found: dict[str, Result] = {}
+    with_other_options: set[str] = set()
     if wanted:
         for other in others:
-            if other.model.name in wanted - found.keys() and _bounds(other, record):
-                found[other.model.name] = other
+            name = other.model.name
+            if name in wanted - found.keys() and _bounds(other, record):
+                if _of_preset(other, record):
+                    found[name] = other
+                else:
+                    with_other_options.add(name)
             if wanted == found.keys():
                 break
     scores: dict[str, dict[str, Values]] = {}
@@ -74,7 +83,7 @@ def bounds(record: Result, others: Iterable[Result] = ()) -> Bounds:
                 missing.add(reference)
                 continue
             scores.setdefault(name, {})[reference] = values
-    return Bounds(scores, tuple(sorted(missing)))
+    return Bounds(scores, tuple(sorted(missing)), tuple(sorted(missing & with_other_options)))
 
 
 def bounds_beside(path: Path, record: Result) -> Bounds:
@@ -90,6 +99,14 @@ def references(record: Result) -> set[str]:
 def _bounds(other: Result, record: Result) -> bool:
     same = other.world == record.world and other.identity.evaluation == record.identity.evaluation
     return same and other.tuning is None and other.seed in (None, record.seed)
+
+
+def _of_preset(other: Result, record: Result) -> bool:
+    """Whether a reference is the one that the run of the record makes: without options, or with those of its preset.
+    The command of a record names every option that differs from the preset, as the preset was when it was made."""
+    if not other.config.get("model"):
+        return True
+    return other.preset == record.preset and re.search(r"(^|\s)--model\.", other.command) is None
 
 
 def _beside(path: Path, record: Result) -> Iterator[Result]:
