@@ -188,6 +188,35 @@ def test_refusals(tmp_path: Path) -> None:
         compare("gpt", "contrl", [tmp_path], matched="excess_loss")
 
 
+def test_a_wrong_name_is_refused_before_traces_are_asked_for(tmp_path: Path) -> None:
+    """No run has a trace yet. A metric that a trace would measure is no wrong name."""
+    for model in ("gpt", "nextlat"):
+        (write(tmp_path, model, 0, [(0.5, 0.2)]) / "trace.json").unlink()
+    for matched, said in (
+        ("stepz", "'stepz' is neither a loss of the results nor steps, tokens or compute; did you mean 'steps'"),
+        ("step", "did you mean 'steps'"),
+        ("nonsense.kl", "there are compute, excess_loss, steps, tokens"),
+        ("excess_loss.kll", "no score 'kll'; did you mean 'kl'"),
+        ("m.x", "matched on a loss"),
+    ):
+        with pytest.raises(InputError, match=said):
+            compare("gpt", "nextlat", [tmp_path], matched=matched)
+    for matched in ("steps", "excess_loss.kl", "bits_per_byte"):
+        with pytest.raises(InputError, match="2 runs have no trace"):
+            compare("gpt", "nextlat", [tmp_path], matched=matched)
+
+
+def test_the_matched_score_is_left_out_with_its_reason(tmp_path: Path) -> None:
+    for model in ("gpt", "nextlat"):
+        write(tmp_path, model, 0, [(1.0, 0.1), (0.5, 0.2)])
+    reason = r"\(excess_loss.kl: models are compared at equal excess_loss.kl\); name other scores with --columns"
+    with pytest.raises(InputError, match=reason):
+        compare("gpt", "nextlat", [tmp_path], ["excess_loss"], matched="excess_loss")
+    said = list[str]()
+    compare("gpt", "nextlat", [tmp_path], ["excess_loss", "m"], matched="excess_loss", say=said.append)
+    assert said == ["excess_loss.kl is left out: models are compared at equal excess_loss.kl"]
+
+
 # Variants
 
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from worldbench.core.errors import InputError
 from worldbench.core.files import identity_hash
+from worldbench.core.registry import metrics
 from worldbench.core.text import counted
 from worldbench.records import budget, leaderboard
 from worldbench.records.compare_verdicts import Draft, judged
@@ -28,6 +30,7 @@ from worldbench.records.matched_amount import (
     AMOUNTS,
     at_matched_amount,
     counted_operations,
+    matched_name,
     same_rows,
     steps,
     tokens,
@@ -73,7 +76,8 @@ def compare(
         records, traces = [record for _, record in found.records], None
         files = {id(record): path for path, record in found.records}
     else:
-        traces = load_traces(paths, lambda results: [r for variant in two for r in variant.of(results)], say)
+        known = partial(matched_name, matched, later=metrics.names())
+        traces = load_traces(paths, lambda results: [r for variant in two for r in variant.of(results)], known, say)
         records, files = [trace.at(trace.scores) for trace in traces], {}
     for record in (r for variant in two for r in variant.of(records)):
         budget.refuse_reporting(record, files.get(id(record)))
@@ -91,20 +95,21 @@ def compare(
         of = {id(record): trace for record, trace in zip(records, traces)}
         pairs = [_at_amount(both_runs, of, matched, paths) for both_runs in both]
     elif matched is not None and traces is not None:
-        loss = leaderboard.whole_name(paired, matched)
+        loss = matched_name(matched, paired)
         of = {id(record): trace for record, trace in zip(records, traces)}
         pairs = []
         for both_runs in both:
             ours, theirs = ({seed: of[id(r)] for seed, r in mine.items()} for mine in both_runs)
             pairs.append(at_matched_loss(ours, theirs, loss))
-        wanted = [c for c in wanted if c != loss]
-        left_out |= {c: f"models are compared at equal {loss}" for c in wanted if _same_loss(c, loss, paired)}
+        equal = f"models are compared at equal {loss}"
+        left_out |= {c: equal for c in wanted if c == loss or _same_loss(c, loss, paired)}
     for column, reason in left_out.items():
         if columns:
             say(f"{column} is left out: {reason}")
     wanted = [c for c in wanted if c not in left_out]
     if not wanted:
-        raise InputError(f"no score is left to compare: {'; '.join(f'{c}: {why}' for c, why in left_out.items())}")
+        reasons = "; ".join(f"{column}: {reason}" for column, reason in left_out.items())
+        raise InputError(f"no score is left to compare ({reasons}); name other scores with --columns")
     drafts = [
         draft
         for pair, world, arm in zip(pairs, places_in_words(_firsts(pairs)), _arms(pairs))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from worldbench.core.errors import InputError, nearest
@@ -17,7 +18,7 @@ from worldbench.core.registry import models
 from worldbench.records import budget
 from worldbench.records.differences import differing, plain
 from worldbench.records.parts import Head, Settings
-from worldbench.records.runs import Result
+from worldbench.records.runs import Result, Trace
 from worldbench.records.world_words import world_key
 from worldbench.settings.renamed import hint
 from worldbench.settings.train import TrainConfig
@@ -79,7 +80,7 @@ def shown_scores(records: list[Result], columns: list[str] | None = None) -> lis
     return list(seen)
 
 
-def whole_name(records: list[Result], column: str) -> str:
+def whole_name(records: Sequence[Result | Trace], column: str) -> str:
     """`metric.score` for a column `metric` (its primary score) or `metric.score`.
 
     Raises InputError if no result has the metric or the score.

@@ -40,11 +40,15 @@ class Matched:
 
 
 def load_traces(
-    paths: list[Path], wanted: Callable[[list[Result]], list[Result]], say: Callable[[str], None] = lambda line: None
+    paths: list[Path],
+    wanted: Callable[[list[Result]], list[Result]],
+    check: Callable[[list[Result | Trace]], object],
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Trace]:
     """The traces among files and folders. Raises InputError naming the runs among `wanted` that have none.
 
-    say: is given a line for each file below a folder that could not be read and was left out.
+    check: is called first, with every result and trace. say: is given a line for each file below a folder that could
+    not be read and was left out.
     """
     found = find(paths, Result, Trace)
     results = [(path, record) for path, record in found.records if isinstance(record, Result)]
@@ -54,6 +58,7 @@ def load_traces(
         for path in sorted(folder.glob(PATTERNS["trace"])):
             if path not in traces and path not in left_out:
                 traces[path] = read(path, Trace)
+    check([*(record for _, record in results), *traces.values()])
     chosen = {id(r) for r in wanted([record for _, record in results])}
     traced = {(path.parent, trace.model.name) for path, trace in traces.items()}
     untraced = [(path, r) for path, r in results if id(r) in chosen and (path.parent, r.model.name) not in traced]
@@ -87,8 +92,7 @@ def losses(record: Trace, column: str) -> list[float]:
     """The loss at each checkpoint. Raises InputError for a score that is not a loss, and where a value is missing."""
     name, _, score = column.partition(".")
     if name not in record.scores or record.scores[name].direction != "lower":
-        example = "for which lower is better, such as excess_loss.kl"
-        raise InputError(f"comparison is matched on a loss, {example}, not on {column!r}")
+        raise no_loss(column)
     values: list[float] = []
     for point in record.trace:
         value = point.scores[name].value(score)
@@ -96,6 +100,12 @@ def losses(record: Trace, column: str) -> list[float]:
             raise InputError(f"{record.command}: its trace lacks {column} at step {point.step}")
         values.append(max(value, LEAST))
     return values
+
+
+def no_loss(column: str) -> InputError:
+    """The error for a score that is not a loss."""
+    example = "for which lower is better, such as excess_loss.kl"
+    return InputError(f"comparison is matched on a loss, {example}, not on {column!r}")
 
 
 def crossing(loss: list[float], level: float) -> tuple[int, float] | None:

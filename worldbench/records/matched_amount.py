@@ -10,21 +10,43 @@ from __future__ import annotations
 import itertools
 import math
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from worldbench.core.errors import InputError
+from worldbench.core.errors import InputError, nearest
+from worldbench.records import leaderboard
 from worldbench.records.finding import PATTERNS
 from worldbench.records.forecast import Forecast
-from worldbench.records.matched import Matched, scores_at
+from worldbench.records.matched import Matched, no_loss, scores_at
 from worldbench.records.parts import Head
 from worldbench.records.reading import read
-from worldbench.records.runs import Trace
+from worldbench.records.runs import Result, Trace
 
 AMOUNTS = ("steps", "tokens", "compute")
 """What `--matched` may name besides a loss."""
 OF_A_STEP = ("--config", "--train.batch", "--train.row_tokens")
 PerStep = Callable[[Head], float]
+
+
+def matched_name(matched: str, records: Sequence[Result | Trace], later: Collection[str] = ()) -> str:
+    """The whole name of what two models are matched on: an amount, or the loss `metric.score`.
+
+    later: metrics that no record needs to have yet, because a trace may measure them. Raises InputError for a name that
+    is neither an amount nor a score of the records, and for a score that is no loss.
+    """
+    name = matched.partition(".")[0]
+    having = [r.scores[name] for r in records if name in r.scores]
+    if matched in AMOUNTS or (not having and name in later):
+        return matched
+    if not having:
+        losses = {n for r in records for n, metric in r.scores.items() if metric.direction == "lower"}
+        raise InputError(
+            f"--matched {matched!r} is neither a loss of the results nor steps, tokens or compute"
+            f"{nearest(matched if '.' not in matched else name, {*AMOUNTS, *losses})}"
+        )
+    if having[0].direction != "lower":
+        raise no_loss(matched)
+    return leaderboard.whole_name(records, matched)
 
 
 def at_matched_amount(ours: dict[int, Trace], theirs: dict[int, Trace], what: str, per_step: PerStep) -> Matched:
