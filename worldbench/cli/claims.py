@@ -27,6 +27,10 @@ def add_arguments(parser: Parser) -> None:
         help="claims of your own instead of those that come with worldbench (docs/claims.md has the format)",
     )  # fmt: skip
     add(
+        "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
+        help="a file that registers the models and metrics that --file names; a plugin is run only if you name it",
+    )  # fmt: skip
+    add(
         "--format", choices=("table", "markdown", "latex", "csv", "json"), default="table",
         help="how to print (default table)",
     )  # fmt: skip
@@ -35,11 +39,13 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the claims with their verdicts, and the files that were left out."""
     from worldbench.core.errors import InputError, nearest
+    from worldbench.core.plugins import load_plugins
     from worldbench.records.claim_table import listed, render
     from worldbench.records.claim_verdicts import judge
     from worldbench.records.claims import load
     from worldbench.runs.display import Display
 
+    load_plugins(arguments.plugin)
     claims = load(arguments.file)
     if arguments.claims is not None:
         names = [claim.name for claim in claims]
@@ -57,7 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.results:
         raise InputError("name result files, or folders that hold them; --list prints the claims without any")
     left_out = list[str]()
-    rows = judge(claims, arguments.results, left_out.append)  # the correction is over all claims, whatever is shown
+    own = arguments.file is not None
+    rows = judge(claims, arguments.results, left_out.append, own=own)  # the correction is over all, whatever is shown
     print(render([row for row in rows if row.claim in shown], arguments.format))
     for line in left_out:
         Display().say(line)

@@ -11,6 +11,7 @@ from pathlib import Path
 from worldbench.records import budget, leaderboard
 from worldbench.records.bounds import bounds, untrained
 from worldbench.records.claim_decisions import Decision, Sample, decide
+from worldbench.records.claim_names import refuse_unknown
 from worldbench.records.claim_pairs import Pair, paired, value
 from worldbench.records.claims import Claim
 from worldbench.records.compare_verdicts import mean
@@ -61,17 +62,23 @@ class _Found:
     sample: Sample
 
 
-def judge(claims: list[Claim], paths: list[Path], say: Callable[[str], None] = lambda line: None) -> list[Judged]:
+def judge(
+    claims: list[Claim], paths: list[Path], say: Callable[[str], None] = lambda line: None, *, own: bool = False
+) -> list[Judged]:
     """Every claim with its verdicts, in the order of the claims: one for each world, arm and evaluation with records,
     or one "not run". say: called with a line for each file below a folder that could not be read and was left out.
-    Raises InputError where no result can be read, and for results on seeds of tuning.
+    own: the claims are of the user's own file, so their names are checked. Raises InputError for a wrong name there,
+    where no result can be read, and for results on seeds of tuning.
     """
     found = find(paths, Result)
     for line in found.messages():
         say(line)
     for path, record in found.records:
         budget.refuse_reporting(record, path)
-    return judge_records(claims, [record for _, record in found.records])
+    records = [record for _, record in found.records]
+    if own:
+        refuse_unknown(claims, records)
+    return judge_records(claims, records)
 
 
 def judge_records(claims: list[Claim], records: list[Result]) -> list[Judged]:
