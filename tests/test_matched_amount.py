@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,24 @@ def test_tokens_count_the_rows_of_a_batch(tmp_path: Path) -> None:
     write(tmp_path, "gpt", {50: 0.4, 100: 0.6}, batch=8, row_tokens=64)
     write(tmp_path, "nextlat", {50: 0.5, 100: 0.7}, batch=16, row_tokens=64)
     row = compared(tmp_path, "tokens")
-    assert row.levels == (100 * 8 * 64,) * 3
+    assert (row.matched, row.levels) == ("tokens", (100 * 8 * 64,) * 3)
     assert (row.steps_a, row.steps_b) == ((100,) * 3, (50,) * 3)
     write(tmp_path, "jtp", {50: 0.5, 100: 0.7}, batch=16)
     with pytest.raises(InputError, match="cannot be matched on tokens"):
         compare("gpt", "jtp", [tmp_path], matched="tokens")
+
+
+def test_rows_that_are_not_packed_are_called_rows(tmp_path: Path) -> None:
+    """A record does not say how many tokens a document has. Rows of one world can be compared."""
+    write(tmp_path, "gpt", {50: 0.4, 100: 0.6}, batch=8)
+    write(tmp_path, "nextlat", {50: 0.5, 100: 0.7}, batch=16)
+    row = compared(tmp_path, "tokens")
+    assert (row.matched, row.levels) == ("rows", (800,) * 3)
+    assert (row.steps_a, row.steps_b) == ((100,) * 3, (50,) * 3)
+    printed = render([row], "markdown")
+    assert "matched at the most rows (of one document each) that both have: seed 0 800 (steps" in printed
+    assert "tokens" not in printed
+    assert json.loads(render([row], "json"))[0]["matched"] == "rows"
 
 
 def test_operations_come_from_the_forecasts_of_the_same_options(tmp_path: Path) -> None:

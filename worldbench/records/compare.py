@@ -31,9 +31,9 @@ from worldbench.records.matched_amount import (
     at_matched_amount,
     counted_operations,
     matched_name,
-    same_rows,
     steps,
     tokens,
+    unit_of_rows,
     whole,
 )  # fmt: skip
 from worldbench.records.missing import why
@@ -124,10 +124,10 @@ def _at_amount(
 ) -> Matched:
     """Both models after equal steps, tokens or operations."""
     ours, theirs = ({seed: of[id(r)] for seed, r in mine.items()} for mine in both)
+    per_step = {"steps": steps, "tokens": tokens}.get(what) or counted_operations(paths)
     if what == "tokens":
         for seed in ours.keys() & theirs.keys():
-            same_rows(ours[seed], theirs[seed])
-    per_step = {"steps": steps, "tokens": tokens}.get(what) or counted_operations(paths)
+            what = unit_of_rows(ours[seed], theirs[seed])
     return at_matched_amount(ours, theirs, what, per_step)
 
 

@@ -31,10 +31,11 @@ class Comparison:
     "Fisher" for outcomes that are 0 or 1; then solved_a, solved_b have the seeds. detectable: the smallest true
     difference that these seeds show with probability 80%; None if they show none, and without a verdict. p_equivalent:
     p value of the hypothesis that the models differ by `margin` or more, Holm-adjusted. unpaired: seeds that only one
-    model has. matched: the loss at which the models are compared, or "steps", "tokens" or "compute". levels: its value
-    for each shared seed. steps_a, steps_b: training steps at which the runs reach it. tuned_a, tuned_b: trials x seeds
-    of tuning, "-" for none. trained_a, trained_b: steps and batch of training. version: of the metric; None if the
-    models have different ones. missing: model -> why it lacks the score.
+    model has. matched: the loss at which the models are compared, or "steps", "tokens", "rows" (asked for as tokens,
+    where each row has one document) or "compute". levels: its value for each shared seed. steps_a, steps_b: training
+    steps at which the runs reach it. tuned_a, tuned_b: trials x seeds of tuning, "-" for none. trained_a, trained_b:
+    steps and batch of training. version: of the metric; None if the models have different ones. missing: model -> why
+    it lacks the score.
     """
 
     world: str
@@ -148,9 +149,9 @@ def _levels(rows: list[Comparison]) -> list[str]:
         ]
         known = [level for level in r.levels if level is not None]
         mean = f"; mean {sum(known) / len(known):.3g}" if known and not amount else ""
-        named = {"steps": "steps", "tokens": "tokens", "compute": "operations of training"}
+        named = {"compute": "operations of training", "rows": "rows (of one document each)"}.get(r.matched, r.matched)
         least = f"matched at the least {r.matched} that both reach"
-        least = f"matched at the most {named[r.matched]} that both have" if amount else least
+        least = f"matched at the most {named} that both have" if amount else least
         out.setdefault(f"{_where(r)}: {least}: {', '.join(seeds)}{mean}")
     return list(out)
 

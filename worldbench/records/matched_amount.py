@@ -23,7 +23,7 @@ from worldbench.records.reading import read
 from worldbench.records.runs import Result, Trace
 
 AMOUNTS = ("steps", "tokens", "compute")
-"""What `--matched` may name besides a loss."""
+"""What `--matched` may name besides a loss. A comparison that is matched on tokens says "rows" where those count."""
 OF_A_STEP = ("--config", "--train.batch", "--train.row_tokens")
 PerStep = Callable[[Head], float]
 
@@ -90,17 +90,21 @@ def steps(record: Head) -> float:
 
 
 def tokens(record: Head) -> float:
-    """Tokens of a step. Rows of one document have no fixed number of tokens: then the rows are counted."""
+    """Tokens of a step. Rows of one document have no fixed number of tokens: then the rows are counted
+    (`unit_of_rows`)."""
     return float((whole(record, "batch") or 1) * (whole(record, "row_tokens") or 1))
 
 
-def same_rows(a: Head, b: Head) -> None:
-    """Raises InputError if the tokens of two runs cannot be compared: one packs its rows, the other does not."""
-    if bool(whole(a, "row_tokens")) != bool(whole(b, "row_tokens")):
+def unit_of_rows(a: Head, b: Head) -> str:
+    """What `tokens` counts for two runs: "tokens" of packed rows; "rows" where each row has one document, whose tokens
+    a record does not count. Raises InputError if one run packs its rows and the other does not."""
+    packed = bool(whole(a, "row_tokens"))
+    if packed != bool(whole(b, "row_tokens")):
         raise InputError(
             f"{a.model.name} and {b.model.name} cannot be matched on tokens: one packs documents into rows "
             "(train.row_tokens) and the other does not; match on steps or on a loss"
         )
+    return "tokens" if packed else "rows"
 
 
 def counted_operations(paths: list[Path]) -> PerStep:
