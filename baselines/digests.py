@@ -10,6 +10,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from worldbench.baselines.user_code import UserFunction
 from worldbench.core.files import read_regular
 
 
@@ -26,6 +27,13 @@ def object_digest(model: Any) -> str:
     for network in _networks(model):
         digest.update(f"{network!r} {weights_digest(network)}".encode())
     return digest.hexdigest()
+
+
+def user_digest(user: UserFunction) -> str | None:
+    """The digest of the source file of a function; of a network, the SHA-256 of this digest and of the weights."""
+    if not user.network:
+        return user.sha256
+    return hashlib.sha256(f"{user.sha256} {weights_digest(user.value)}".encode()).hexdigest()
 
 
 def weights_digest(network: Any) -> str:

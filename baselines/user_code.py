@@ -29,13 +29,14 @@ class UserFunction:
     """A function or network of the user.
 
     call: a function of tokens int64 [B, T]. name: its name on the command line, without folders. sha256: digest of the
-    source file; None without one. network: whether it is an nn.Module.
+    source file; None without one. network: whether it is an nn.Module. value: the object itself.
     """
 
     call: Callable[[np.ndarray], Any]
     name: str
     sha256: str | None = None
     network: bool = False
+    value: Any = None
 
 
 def load_callable(spec: str) -> UserFunction:
@@ -68,7 +69,7 @@ def load_callable(spec: str) -> UserFunction:
 def user_function(value: Callable[..., Any], name: str, sha256: str | None = None) -> UserFunction:
     """A Python function or an nn.Module, to be called on tokens int64 [B, T]."""
     network = _is_network(value)
-    return UserFunction(_of_network(value) if network else _of_function(value), name, sha256, network)
+    return UserFunction(_of_network(value) if network else _of_function(value), name, sha256, network, value)
 
 
 def _imported(spec: str, name: str) -> ModuleType:

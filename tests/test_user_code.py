@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tiny_runs
 from command_lines import refused
 from shared_cases import CASES
 
@@ -18,6 +19,7 @@ from worldbench.baselines.user_code import UserFunction, load_callable
 from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.eval_config import eval_config
+from worldbench.core.registry import worlds
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.records.scores import Scores
@@ -166,6 +168,66 @@ def test_the_limit_reaches_the_function(
         f"import numpy as np\ndef wide(t):\n    assert len(t) <= 3\n    return np.zeros((*t.shape, {v}))\n"
     )
     assert main(["score", "taxi", "--callable", "f.py:wide", "--batch-limit", "3", *TINY]) == 0, capsys.readouterr().err
+
+
+WITH_WEIGHTS = """
+import os
+import numpy as np
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.e = torch.nn.Embedding(WORDS, WORDS)
+        self.e.weight.data = torch.arange(WORDS**2).reshape(WORDS, WORDS).cos() * float(os.environ["SCALE"])
+    def forward(self, idx):
+        return self.e(idx)
+
+def function(tokens):
+    return Net().e.weight.detach().numpy()[tokens]
+"""
+SCORE = ["score", "hmm", "--env.process", "mess3", "--env.length", "6", "--eval.documents", "10", "--eval.metrics",
+         "excess_loss", "--quiet", "--callable"]  # fmt: skip
+
+
+def scored_with(monkeypatch: pytest.MonkeyPatch, scale: int, *words: str) -> int:
+    """The exit code of `score` for the file above, with weights of this scale."""
+    monkeypatch.setenv("SCALE", str(scale))
+    return main([*SCORE, *words])
+
+
+def test_other_weights_never_replace_a_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights that the file takes from elsewhere: a network gets another folder; of a function, whose weights cannot be
+    seen, the first result is kept. The same weights give the same files again."""
+    tiny_runs.draw_nothing(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    v = len(worlds["hmm"].load()(tiny_runs.tiny_env("hmm")).vocabulary)
+    (tmp_path / "w.py").write_text(WITH_WEIGHTS.replace("WORDS", str(v)))
+    runs = tmp_path / "runs"
+    for scale, folders in ((1, 1), (2, 2), (1, 2)):
+        before = {p: p.read_bytes() for p in runs.glob("hmm-callable-*/**/*.*")}
+        assert scored_with(monkeypatch, scale, "w.py:Net") == 0, capsys.readouterr().err
+        assert len(list(runs.glob("hmm-callable-*"))) == folders
+        assert all(p.read_bytes() == content for p, content in before.items())
+    assert scored_with(monkeypatch, 1, "w.py:function") == 0, capsys.readouterr().err
+    (folder,) = (p.parent for p in runs.glob("hmm-callable-*/result-*.json") if "w.py:function" in p.read_text())
+    before = tiny_runs.tree(folder)
+    assert scored_with(monkeypatch, 1, "w.py:function") == 0, capsys.readouterr().err
+    assert tiny_runs.tree(folder) == before
+    capsys.readouterr()
+    assert scored_with(monkeypatch, 2, "w.py:function") == 1
+    said = capsys.readouterr().err
+    assert "excess_loss.kl is " in said
+    assert "give this model another name (--name, or name= in Python), or choose another folder with --out" in said
+    assert tiny_runs.tree(folder) == before
+    assert scored_with(monkeypatch, 2, "w.py:function", "--name", "twice") == 0, capsys.readouterr().err
+    assert len(list(runs.glob("hmm-callable-*"))) == 4
+    (path,) = (
+        p for p in runs.glob("hmm-callable-*/result-*.json") if json.loads(p.read_text())["model"]["name"] == "twice"
+    )
+    assert "--callable w.py:function --name twice" in json.loads(path.read_text())["command"]
 
 
 # The reduced inputs

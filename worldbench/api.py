@@ -88,8 +88,8 @@ def score(
 
     world: a name, or a world from `world`, whose options are then used. model: `FILE.py:NAME` or `MODULE:NAME`; or an
     object of this program, as for `measure`, or from `hugging_face`. The digest of its code and its weights enters the
-    record. metrics: names of metrics (None: all). name: for tables, for an object of this program. batch_limit: the
-    largest number of rows in one call of the model. threads: CPU threads of torch.
+    record. metrics: names of metrics (None: all). name: for tables. batch_limit: the largest number of rows in one call
+    of the model. threads: CPU threads of torch.
     """
     from worldbench.runs import own
     from worldbench.runs import run as runs
@@ -102,9 +102,7 @@ def score(
             raise InputError("metrics is given twice; leave `metrics` out of eval")
         eval = {**(eval or {}), "metrics": list(metrics)}
     if isinstance(model, str):
-        if name is not None:
-            raise InputError(f"{model!r} is the name of the model in tables; leave out name={name!r}")
-        make = own.named_function(model, batch_limit)
+        make = own.named_function(model, batch_limit, name)
     else:
         make = own.python_object(model, name, batch_limit)
     if isinstance(world, str):

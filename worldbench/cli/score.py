@@ -9,7 +9,7 @@ from worldbench.cli.parser import Parser
 from worldbench.core.errors import InputError
 
 LINE = "score your own model: a Python function from tokens to logits, or a Hugging Face model"
-OF_HF = {"tokens": "--tokens", "device": "--device", "name": "--name"}
+OF_HF = {"tokens": "--tokens", "device": "--device"}
 
 
 def add_arguments(parser: Parser) -> None:
@@ -33,7 +33,7 @@ def add_arguments(parser: Parser) -> None:
         "FILE.json with the token or id of each word (default: words if there is a tokenizer, else ids)",
     )  # fmt: skip
     parser.add_argument("--device", metavar="DEVICE", help="with --hf: cpu, cuda or auto (default auto)")
-    parser.add_argument("--name", metavar="NAME", help="with --hf: the name in tables (default hf:FOLDER)")
+    parser.add_argument("--name", metavar="NAME", help="the name in tables (default: FILE.py:NAME, or hf:FOLDER)")
     parser.add_argument("--batch-limit", type=int, metavar="N", help="largest number of rows in one call of the model")
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads of torch (default 1)")
     jobs.add_settings(parser)
@@ -69,6 +69,6 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.hf, arguments.tokens, rows, arguments.device or "auto", arguments.name
         )  # fmt: skip
     else:
-        make = own.named_function(arguments.callable, rows)
+        make = own.named_function(arguments.callable, rows, arguments.name)
     print_ending(score(job, make, arguments.out, display, threads=arguments.threads), display)
     return 0

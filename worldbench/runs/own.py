@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worldbench.core.errors import InputError, not_among
-from worldbench.core.files import identity_hash, lock, make_folder
+from worldbench.core.errors import InputError, RunError, not_among
+from worldbench.core.files import identity_hash, lock, make_folder, read_regular, write_atomic
 from worldbench.core.model import SequenceModel
 from worldbench.core.registry import models
 from worldbench.core.world import World
-from worldbench.records.finding import result_path
+from worldbench.records.finding import evidence_folder, result_path
+from worldbench.records.reading import read, write
+from worldbench.records.runs import Result
+from worldbench.records.scores import Metric, Scores
 from worldbench.runs.display import Display
-from worldbench.runs.one_run import done, draw, score_and_write
+from worldbench.runs.one_run import done, draw, record, score_and_write
 from worldbench.runs.prepared import Prepared, prepare
 from worldbench.settings.job import PYTHON, Job
 
@@ -66,34 +70,78 @@ def prepare_own(job: Job, make: Make, display: Display, threads: int) -> tuple[P
 
 
 def score_own(prepared: Prepared, own: Own, out: Path, display: Display, threads: int) -> Path:
-    """Scores a prepared model of the user. Returns the path of the result file."""
+    """Scores a prepared model of the user. Returns the path of the result file. Raises RunError if a result with other
+    scores would be replaced."""
     from worldbench.training.arithmetic import set_up
 
     set_up(threads)
     folder = make_folder(make_folder(out) / f"{prepared.job.world}-{own.kind}-{prepared.training[:10]}")
     with lock(folder):
         result = result_path(folder, prepared.identity)
-        if own.fixed and done(result, prepared):
+        scored = done(result, prepared)
+        if scored and own.fixed:
             display.say(f"done already: {result}")
+        elif scored:
+            _score_again(prepared, own, folder, result, display)
         else:
             score_and_write(prepared, own.model, folder, result, display)
         draw(folder, display, result)
     return result
 
 
-def named_function(spec: str, rows: int | None) -> Make:
+def _score_again(prepared: Prepared, own: Own, folder: Path, result: Path, display: Display) -> None:
+    """Scores a model that has a result. No file of the result changes until the scores are known to be the same."""
+    from worldbench.runs.scoring import score
+
+    earlier = read(result, Result)
+    with tempfile.TemporaryDirectory() as beside:
+        arrays = Path(beside) / "evidence"
+        with display.task("scoring") as announce:
+            scored = score(prepared.world, own.model, prepared.job.groups["eval"], arrays, announce)
+        if (other := _other_scores(earlier.scores, scored.scores)) is not None:
+            raise RunError(
+                f"{str(result)!r} has other scores of a model with this name and the same code ({other}), and it is "
+                "kept; give this model another name (--name, or name= in Python), or choose another folder with --out"
+            )
+        for file in sorted(arrays.glob("*.npz")):
+            write_atomic(make_folder(evidence_folder(result)) / file.name, read_regular(file))
+    write(result, record(prepared, own.model, folder, scored, display))
+
+
+def _other_scores(earlier: Scores, now: Scores) -> str | None:
+    """What differs first between two results of one evaluation, with both values; None if the scores are the same."""
+    for name in sorted({*earlier, *now}):
+        if name not in earlier or name not in now:
+            return f"{name} applies only {'now' if name in now else 'there'}"
+        old, new = earlier[name], now[name]
+        for score in sorted({*old.scores, *new.scores}):
+            if old.value(score) != new.value(score):
+                return f"{name}.{score} is {old.value(score)} there and {new.value(score)} now"
+        if _other_arrays(old, new):
+            return f"the outcomes of trials of {name} differ"
+    return None
+
+
+def _other_arrays(old: Metric, new: Metric) -> bool:
+    return None not in (old.evidence_sha256, new.evidence_sha256) and old.evidence_sha256 != new.evidence_sha256
+
+
+def named_function(spec: str, rows: int | None, name: str | None = None) -> Make:
     """The function or network that `MODULE:NAME` or `FILE.py:NAME` names. It is imported now.
 
-    rows: the most rows per call. Such a function is always scored again, because its computation is not known.
+    rows: the most rows per call. name: for tables; None: the last part of `spec`. Such a function is always scored
+    again, because its computation is not known.
     """
     from worldbench.baselines.callable import CallableModel
+    from worldbench.baselines.digests import user_digest
     from worldbench.baselines.user_code import load_callable
 
     user = load_callable(spec)
+    words = ("--callable", user.name, *(("--name", name) if name else ()))
 
     def make(world: World, display: Display) -> Own:
         model = CallableModel(user.call, world.vocabulary, user.name, rows, user.network)
-        return Own(model, user.name, user.sha256, ("--callable", user.name))
+        return Own(model, name or user.name, user_digest(user), words)
 
     return make
 
