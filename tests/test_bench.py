@@ -80,14 +80,33 @@ def no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def bench(out: Path, *words: str) -> dict[str, Any]:
     assert main(["bench", *words, "--repeats", "2", "--quiet", "--out", str(out)]) == 0
-    assert [p.name for p in out.iterdir()] == ["bench.json"]
-    return json.loads((out / "bench.json").read_text())
+    return json.loads(measured(out).read_text())
+
+
+def measured(out: Path) -> Path:
+    """The one record below a folder."""
+    (path,) = (p for p in out.rglob("*") if p.is_file())
+    assert path.name == "bench.json"
+    return path
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_another_measurement_has_another_folder(tmp_path: Path) -> None:
+    """The same measurement again replaces its record, and no other one."""
+    command = ["bench", "gpt", "--shape", "small", *WORDS, "--products", "torch", "--quiet", "--out", str(tmp_path)]
+    for more, records in ((["--repeats", "1"], 1), (["--repeats", "2"], 2), (["--repeats", "1", "--layers", "1"], 3)):
+        before = {p: p.read_bytes() for p in tmp_path.rglob("bench.json")}
+        assert main([*command, *more]) == 0
+        assert len(list(tmp_path.glob("bench-small-*/bench.json"))) == records
+        assert all(path.read_bytes() == content for path, content in before.items())
+    assert main([*command, "--repeats", "1", "--device", "cpu"]) == 0
+    assert len(list(tmp_path.glob("bench-small-*"))) == 3 + torch.cuda.is_available()
 
 
 @pytest.mark.usefixtures("no_processes")
 def test_every_trained_model_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = bench(tmp_path, "--shape", "small", *WORDS)
-    typed = read(tmp_path / "bench.json", Bench)
+    typed = read(measured(tmp_path), Bench)
     assert [m["label"] for m in record["models"]] == [*TRAINED, PLAIN]
     table = capsys.readouterr().out
     for m in record["models"]:
@@ -127,7 +146,7 @@ def test_ways_of_computing_stand_side_by_side(tmp_path: Path, capsys: pytest.Cap
     record = bench(tmp_path, *words, "--products", "onednn", "torch")
     table = capsys.readouterr().out
     gpt, mtp, plain = record["models"]
-    assert [m.way for m in read(tmp_path / "bench.json", Bench).models] == ["onednn", "onednn", "torch"]
+    assert [m.way for m in read(measured(tmp_path), Bench).models] == ["onednn", "onednn", "torch"]
     assert [(w["name"], w["products"], w["precision"]) for w in mtp["others"]] == [
         ("torch", "torch", "fp32"),
         ("bf16", "torch", "bf16"),
@@ -160,7 +179,7 @@ def test_which_ways() -> None:
 def test_compiled_ways(tmp_path: Path) -> None:
     """Each way also with compiled parts; a GRU has no such parts."""
     bench(tmp_path, "gpt", "gru", "--shape", "small", *WORDS, "--products", "torch", "--compile")
-    gpt, gru, _ = read(tmp_path / "bench.json", Bench).models
+    gpt, gru, _ = read(measured(tmp_path), Bench).models
     assert [(w.name, w.compiled) for w in gpt.others] == [("torch, compiled", True)]
     assert gru.others == []
 

@@ -71,7 +71,7 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     add(
         "--out", type=Path, default=Path("runs/bench"), metavar="FOLDER",
-        help="the folder for bench.json (default runs/bench)",
+        help="the folder for FOLDER/bench-../bench.json (default runs/bench)",
     )  # fmt: skip
     add("--quiet", action="store_true", help="print the table only")
 
@@ -114,7 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
     plan, display = plan_of(arguments), Display(quiet=arguments.quiet)
     make_folder(arguments.out)
     record = measure(plan, display)
-    path = write(record, arguments.out)
+    path = write(plan, record, arguments.out)
     print(render(record, arguments.format))
     display.say(f"times of every round: {path}")
     return 0

@@ -112,6 +112,11 @@ class BenchPlan:
         if twice := [label for label in self.labels if self.labels.count(label) > 1]:
             raise InputError(f"{twice[0]!r} is named twice; give it other options, such as 'nextlat[horizon=1]'")
 
+    def content(self) -> dict[str, Any]:
+        """What decides the name of the folder: every field but the device, with plugins by their digests."""
+        fields = dataclasses.asdict(self) | {"plugins": sorted(sha256 for _, sha256 in self.plugins)}
+        return {name: value for name, value in fields.items() if name != "device"}
+
     def sized(self) -> Shape:
         """The shape with its changes. Used where no world is named."""
         return dataclasses.replace(SHAPES[self.shape], **self.changes)

@@ -15,19 +15,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from worldbench.core import cells, tables
-from worldbench.core.files import make_folder
+from worldbench.core.files import identity_hash, make_folder
 from worldbench.core.text import counted
 from worldbench.records import reading
 from worldbench.records.bench import Bench, Cost
-from worldbench.studies.bench.plan import PLAIN, REFERENCE
+from worldbench.studies.bench.plan import PLAIN, REFERENCE, BenchPlan
 
 
-def write(record: Bench, out: Path) -> Path:
-    path = make_folder(out) / "bench.json"
+def write(plan: BenchPlan, record: Bench, out: Path) -> Path:
+    """Writes `<out>/bench-<shape or world>-<identity>/bench.json`. The identity is a hash of the plan and the device,
+    so another plan has another folder. Returns the path."""
+    of = plan.world or plan.shape
+    path = make_folder(make_folder(out) / f"bench-{of}-{identity_hash([plan.content(), record.device])[:10]}") / NAME
     reading.write(path, record)
     return path
 
 
+NAME = "bench.json"
 HEAD = ["model", "parameters", "to predict", "step", "quartiles", "forward, backward", "optimizer", "tokens/s"]
 HEAD += [f"step / {REFERENCE}", "by operations", "of the ceiling", "memory"]
 WAYS = (
