@@ -88,6 +88,10 @@ def test_it_runs_by_name(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert f'tuned = "{recipe_of(name)["tuned"]}"' in capsys.readouterr().out
     assert main(["run", "--config", name, "--train.learning_rate", "0.7", "--print-config"]) == 2
     assert "take the line `tuned` out of the recipe" in capsys.readouterr().err
+    assert main(["run", "--config", name, "--preset", recipe_of(name)["preset"], "--print-config"]) == 0
+    capsys.readouterr()
+    assert main(["run", "--config", name, "--preset", "standard", "--print-config"]) == 2
+    assert "tuned with preset small, not standard; leave preset as it is, or" in capsys.readouterr().err
     assert main(["run", "--config", f"{name}x", "--print-config"]) == 2
     assert f"did you mean '{name}'" in capsys.readouterr().err
 

@@ -93,7 +93,7 @@ def resolve(
     if tuned is not None and "train" not in types_:
         raise InputError(f"{model} is not trained, so no settings of it were tuned")
     if "train" in types_ and "tuned" in recipe and tuned in (None, recipe["tuned"]):
-        _as_tuned(recipe, world, model, merged, final)
+        _as_tuned(recipe, world, model, preset, merged, final)
         tuned = recipe["tuned"]
     return Job(world, model, preset, seed, final, given, plugins, None if tuned is None else Budget.parse(tuned))
 
@@ -108,9 +108,15 @@ def _refuse_impossible(settings: dict[str, Any]) -> None:
                 raise InputError(f"{name} must be a finite number, not {x}")
 
 
-def _as_tuned(recipe: dict[str, Any], world: str, model: str, merged: dict[str, Any], final: dict[str, Any]) -> None:
+def _as_tuned(
+    recipe: dict[str, Any], world: str, model: str, preset: str, merged: dict[str, Any], final: dict[str, Any]
+) -> None:
     """Raises InputError if a recipe says that its settings are tuned, and the final settings differ from them."""
-    there = {"world": (recipe.get("world", world), world), "model": (recipe.get("model", {}).get("name", model), model)}
+    there = {
+        "world": (recipe.get("world", world), world),
+        "model": (recipe.get("model", {}).get("name", model), model),
+        "preset": (recipe.get("preset", preset), preset),
+    }
     merged = {**merged, "train": chosen_step(merged["train"], merged["data"])}
     free = set(FREE)
     if final["train"].scored_step != "last":
