@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from worldbench.baselines import prefixes
-from worldbench.baselines.corrupted_config import CorruptedConfig
+from worldbench.baselines.corrupted_config import MAP_DAMAGE, CorruptedConfig
 from worldbench.baselines.damaged_laws import leaking, mixed, noisy, tempered, uniform_over
 from worldbench.baselines.from_states import FromStates
 from worldbench.core import streams
@@ -59,7 +59,7 @@ class Corrupted(FromStates):
         self.own: Able = world
         c = self.config
         if c.deleted or c.added or c.rewired:
-            require((HasDamage,), world)
+            _require_map(world, c)
             self.own = self.own.damaged(c.deleted, c.added, c.rewired, seed)
         if c.wrong_goal or c.blind:
             require((HasGoals,), world)
@@ -129,6 +129,20 @@ class Corrupted(FromStates):
         """The law of the own states, with the weight of `blind` on the law of a reader who does not see the goal."""
         law = self.own.law(own)
         return mixed(law, self.own.blind_law(own), self.config.blind) if self.config.blind else law
+
+
+def _require_map(world: World, config: CorruptedConfig) -> None:
+    """Raises InputError, with the options of the map that are not 0, if the world has no map to damage."""
+    if isinstance(world, HasDamage):
+        return
+    defaults = CorruptedConfig()
+    values = {name: getattr(config, name) for name in MAP_DAMAGE if getattr(config, name)}
+    named = " and ".join(
+        f"model.{name} is {value}{' (the default)' if value == getattr(defaults, name) else ''}"
+        for name, value in values.items()
+    )
+    words = " ".join(f"--model.{name} 0" for name in values)
+    raise InputError(f"the world {world.name!r} has no map to damage, and {named}; add {words}")
 
 
 def _chance(name: str, prefix: np.ndarray, width: int) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from worldbench.core.errors import InputError
 
+MAP_DAMAGE = ("deleted", "added", "rewired")
 SHARES = ("wrong_goal", "blind", "late", "forgets", "leak")
 
 
@@ -43,7 +44,7 @@ class CorruptedConfig:
     """Share of the uniform distribution over all actions that is mixed in, so that every loss is finite."""
 
     def __post_init__(self) -> None:
-        for name in ("deleted", "added", "rewired", "noise"):
+        for name in (*MAP_DAMAGE, "noise"):
             if not getattr(self, name) >= 0:
                 raise InputError(f"model.{name} must be 0 or more, not {getattr(self, name)}")
         for name in SHARES:

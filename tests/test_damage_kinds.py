@@ -3,6 +3,9 @@ temperature, leak."""
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -187,3 +190,18 @@ def test_impossible_sizes_are_refused() -> None:
     for kind in ("wrong_goal", "blind"):
         with pytest.raises(InputError, match="have no goal"):
             Corrupted(WORLDS["hmm"], CorruptedConfig(**{"rewired": 0, kind: 0.5}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"noise": 0.5}, "no map to damage, and model.rewired is 4 (the default); add --model.rewired 0"),
+        (
+            {"deleted": 2, "rewired": 1},
+            "model.deleted is 2 and model.rewired is 1; add --model.deleted 0 --model.rewired 0",
+        ),
+    ],
+)
+def test_a_world_without_a_map_names_the_option_that_matters(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)):
+        Corrupted(WORLDS["hmm"], CorruptedConfig(**options))
