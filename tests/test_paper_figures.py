@@ -177,6 +177,21 @@ def test_models_differ_in_color_marker_and_hatch() -> None:
     assert (rgb @ [0.2126, 0.7152, 0.0722]).max() < 0.75, "visible on white"
 
 
+def test_captions_of_pictures_that_are_still_there_stay(runs: Path, out: Path, tmp_path: Path) -> None:
+    """In the order of the figures, whatever was drawn last."""
+    shutil.copytree(out, tmp_path / "cap")
+    captions = tmp_path / "cap" / "captions.md"
+    before = captions.read_bytes()
+    drawn(runs, tmp_path / "cap", names=["structure"], widths=["1col"])
+    assert captions.read_bytes() == before
+    for path in (tmp_path / "cap").glob("spectra-*"):
+        path.unlink()
+    drawn(runs, tmp_path / "cap", names=["structure"], widths=["1col"])
+    left = captions.read_text(encoding="utf-8")
+    assert left.count("**: ") == len(DRAWN) - 1
+    assert "spectra" not in left
+
+
 def test_absent_records_cost_their_figure_and_no_other(tmp_path: Path) -> None:
     """The sentence says which records are missing."""
     folder = tmp_path / "runs"

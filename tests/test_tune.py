@@ -164,6 +164,19 @@ def test_workers_change_nothing(tuned: Path, tmp_path: Path) -> None:
     tune(tmp_path, *words, "--workers", "0", code=2)
 
 
+def test_the_recipe_of_a_tuning_that_was_done_stays(tuned: Path, tmp_path: Path) -> None:
+    """Also under other options of the evaluation, which no trial depends on. A recipe that is missing is written."""
+    shutil.copytree(tuned, tmp_path / "tuned")
+    path = recipe(tmp_path / "tuned", "gpt")
+    before = path.read_bytes()
+    words = ["--models", "gpt", "--trials", "3", "--seeds", "2"]
+    tune(tmp_path / "tuned", *words, "--eval.metrics", "next_token")
+    assert path.read_bytes() == before
+    path.unlink()
+    tune(tmp_path / "tuned", *words)
+    assert path.read_bytes() == before
+
+
 @pytest.fixture
 def fragile(tmp_path: Path) -> Path:
     """A plugin whose objective diverges where its weight is drawn above the preset's."""

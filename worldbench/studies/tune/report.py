@@ -61,6 +61,10 @@ class Tuned:
     def path(self) -> Path:
         return self.folder / "tuning.json"
 
+    @property
+    def recipe(self) -> Path:
+        return self.folder / "best.toml"
+
     def cell(self, trial: int, run: Prepared) -> str:
         """The name of a training in the plan."""
         short = ", short" if run in self.short else ""
@@ -131,7 +135,7 @@ def write_recipe(tuned: Tuned) -> None:
     about = f"{job.model} in {job.world}, {job.preset}: best of {budget.cell} trials by {budget.criterion}"
     if edges := at_edge(record):
         about += f"; near an end of the range: {', '.join(option.partition('.')[2] for option in edges)}"
-    write_atomic(path.with_name("best.toml"), f"# {about}\n{to_toml(best, path.parent)}")
+    write_atomic(tuned.recipe, f"# {about}\n{to_toml(best, path.parent)}")
 
 
 def require_equal(records: list[Tuning]) -> None:

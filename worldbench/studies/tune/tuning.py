@@ -103,8 +103,10 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
             if len(full[name]) == wanted:
                 done, first = _in_order(full[name]), _in_order(short[name])
                 write(tuned.path, record_of(tuned, criterion, settings, shared, first, done))
+                write_recipe(tuned)
         for tuned in tunings:
-            write_recipe(tuned)
+            if not tuned.recipe.exists():
+                write_recipe(tuned)
     return [tuned.path for tuned in tunings]
 
 
