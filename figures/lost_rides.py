@@ -74,6 +74,8 @@ def _bars(axes: Axes, arrays: dict[str, np.ndarray], lost: np.ndarray) -> None:
         at, 1 - values[:, 2], color=INK, marker="_", markersize=9, linewidth=0,
         label="lost when illegal moves are barred",
     )  # fmt: skip
+    if not lost.any():
+        axes.text(0.5, 0.5, "no ride is lost", transform=axes.transAxes, ha="center", color=INK)
     axes.set_xticks(at, names, rotation=90 if step > 1 else 0)
     axes.set_ylim(0, 1.03)
     axes.set_xlabel("distance from the prompt to the goal (moves)")

@@ -16,6 +16,7 @@ from worldbench.baselines.references import Oracle
 from worldbench.baselines.untrained import make_untrained
 from worldbench.core.errors import InputError
 from worldbench.core.eval_config import eval_config
+from worldbench.core.states import ARRIVED, ILLEGAL
 from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.library import named
 from worldbench.envs.hmm.world import HMM
@@ -178,6 +179,15 @@ def test_arrival_is_drawn_with_distances_and_without(tmp_path: Path) -> None:
     np.savez(tmp_path / "wrong.npz", **(plain | {"rides": np.array([3])}))
     with pytest.raises(InputError, match="more arrivals than rides"):
         arrival_curve.draw(tmp_path / "wrong.npz", tmp_path / "wrong")
+
+
+@pytest.mark.pictures
+def test_a_picture_says_that_no_ride_is_lost(tmp_path: Path) -> None:
+    for outcome in (ARRIVED, ILLEGAL):
+        rides = {"outcome": np.full(4, outcome), "distance": np.full(4, 2), "legal_arrives": np.ones(4, bool)}
+        np.savez(tmp_path / "rides.npz", **rides, doubt=np.zeros(4), tracking=np.ones(4))
+        lost_rides.draw(tmp_path / "rides.npz", tmp_path / "lost")
+        assert ("no ride is lost" in (tmp_path / "lost.svg").read_text()) == (outcome == ARRIVED)
 
 
 @pytest.mark.parametrize(
