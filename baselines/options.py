@@ -88,7 +88,7 @@ class NextLatConfig(GPTConfig):
             if not getattr(self, name) and not getattr(self, weight):
                 raise InputError(
                     f"model.{name} False has no effect with model.{weight} 0, because the {term} is not computed; "
-                    f"leave model.{name} at True"
+                    f"leave model.{name} at True, or set model.{weight} above 0"
                 )
             if self.control == "cut" and not getattr(self, name):
                 raise InputError(

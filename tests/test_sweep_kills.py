@@ -14,7 +14,7 @@ from tiny_runs import tree
 from worldbench.settings import shipped
 
 TINY = shipped.find(Path("ci"), "sweep").read_text(encoding="utf-8")
-STEPS = 150  # long enough that no training ends before its process has noticed that the sweep was killed
+STEPS = 300  # long enough that no training ends before its process has noticed that the sweep was killed
 RECIPE = TINY.replace('["gpt", "nextlat"]', '"gpt"').replace("steps = 4", f"steps = {STEPS}\nsave_every = 0.0")
 
 

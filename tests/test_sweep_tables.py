@@ -37,9 +37,11 @@ def test_two_tables_with_one_file_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_column_that_does_not_exist_is_named_after_the_first_run(tmp_path: Path) -> None:
-    text = f'{ONE}columns = ["excess_loss.kll", "next_token.legal"]\nmodels = ["oracle", "gpt"]\n'
+    """The oracle alone lacks `belief_probe.r2_untrained`: this is no mistake."""
+    text = ONE.replace("seeds = 0", "seeds = [0, 1]").replace('"excess_loss"]', '"excess_loss", "belief_probe"]')
+    text += 'columns = ["excess_loss.kll", "belief_probe.r2_untrained"]\n'
     code, _, errors = printed("sweep", recipe(tmp_path, text), "--out", tmp_path / "out")
-    line = "the table ci.md has the column excess_loss.kll, but hmm-"
     assert code == 1
-    assert errors.count(line) == 1
-    assert errors.index("did you mean 'kl'") < errors.index("done (3 of 3)")
+    assert errors.count("the table ci.md has the column excess_loss.kll, but hmm-gpt-small-") == 1
+    assert errors.count("has the column") == 1
+    assert errors.index("did you mean 'kl'") < errors.index("done (4 of 4)")

@@ -37,7 +37,7 @@ def add_reading(parser: Parser) -> None:
     """--as, of verbs that score finished runs."""
     parser.add_argument(
         "--as", dest="reading", metavar="MODEL",
-        help="score another model that uses the weights of this run; for a nextlat run: nextlat-rnn",
+        help="score another model that uses the weights of each run; for nextlat runs: nextlat-rnn",
     )  # fmt: skip
 
 
@@ -52,11 +52,11 @@ def add_workers(parser: Parser, what: str, default: int | None = 1) -> None:
 
 
 def add_scoring_workers(parser: Parser) -> None:
-    """--workers, of verbs that score one run."""
+    """--workers, of verbs that score runs, one after the other."""
     parser.add_argument(
         "--workers", type=int, metavar="N",
-        help="score in N processes: the references in one process beside the run, the metrics in N at a time (default: "
-        "the number of cores, at most 4; 1 on a graphics card); does not change the results",
+        help="score a run in N processes: the references in one process beside the run, the metrics in N at a time "
+        "(default: the number of cores, at most 4; 1 on a graphics card); does not change the results",
     )  # fmt: skip
 
 

@@ -45,20 +45,22 @@ class WrongColumns:
         self.display, self.said = display, set[tuple[str, str]]()
 
     def look(self, cell: SweepCell) -> None:
-        """Look at the result of a cell that is done."""
-        for name, table in self.tables:
-            if name not in cell.parts or not _shows(table, cell):
-                continue
+        """Look at the result of a cell that is done. References lack some scores of trained models, so they do not
+        count."""
+        tables = [table for name, table in self.tables if name in cell.parts and _shows(table, cell)]
+        if not tables or not cell.prepared.job.trained:
+            return
+        scores = read(cell.result, Result).scores
+        for table in tables:
             for column in table.columns:
                 metric, _, score = column.partition(".")
-                if (table.file, column) in self.said or not score:
+                if not score or metric not in scores or (table.file, column) in self.said:
                     continue
-                scores = read(cell.result, Result).scores.get(metric)
-                if scores is not None and scores.scores and score not in scores.scores:
+                if (there := scores[metric].scores) and score not in there:
                     self.said.add((table.file, column))
-                    hint = nearest(score, scores.scores)
                     self.display.say(
-                        f"the table {table.file} has the column {column}, but {cell.name} has no such score{hint}"
+                        f"the table {table.file} has the column {column}, but {cell.name} has no such "
+                        f"score{nearest(score, there)}"
                     )
 
 
