@@ -107,14 +107,16 @@ def test_arms_and_goals_are_uniform() -> None:
     assert chisquare(np.bincount(s.arms.ravel(), minlength=14)).pvalue > 1e-3
 
 
-def test_training_never_sees_a_held_out_question() -> None:
+def test_training_never_sees_a_held_out_graph_with_any_goal() -> None:
     w = world(arms=2, length=2, labels=4, held_out_share=0.3)  # 4 * 3 * 2 / 2 graphs with 2 goals: all are drawn
-    asked = {}
+    drawn, asked = {}, {}
     for split in ("train", "test"):
         s = w.source.draw(0, split, 0, 600)
+        drawn[split] = {tuple(x) for x in s.same_graph().tolist()}
         asked[split] = {tuple(x) for x in np.concatenate([s.same_graph(), s.goal[:, None]], axis=1).tolist()}
-    assert not asked["train"] & asked["test"]
-    assert len(asked["train"] | asked["test"]) == 24
+    assert drawn["train"] and drawn["test"] and not drawn["train"] & drawn["test"]
+    assert len(drawn["train"] | drawn["test"]) == 12
+    assert [len(asked[split]) for split in drawn] == [2 * len(drawn[split]) for split in drawn]
     prompts, _ = w.prompts(0, 100)
     assert len(prompts) == len(asked["test"])
 

@@ -27,8 +27,8 @@ class PathStarConfig:
     source, where no step has to be planned. teacherless: the model reads a placeholder in place of every node of the
     path, and is asked for all nodes at once."""
     held_out_share: float = 0.1
-    """Share of all graphs that is held out. A hash of the graph and its goal decides. Evaluation uses the held-out
-    graphs, training never does."""
+    """Share of all graphs that is held out, with all their goals. A hash of the graph decides. Evaluation uses the
+    held-out graphs, training never does."""
 
     def __post_init__(self) -> None:
         if self.arms < 2:

@@ -127,7 +127,8 @@ def read(prompts: np.ndarray, lengths: np.ndarray, arms: int, length: int, label
 
 @dataclass(frozen=True)
 class Source:
-    """Draws graphs G(arms, length + 1) with `labels` labels. A share of all pairs (graph, goal) is held out."""
+    """Draws graphs G(arms, length + 1) with `labels` labels. A share of all graphs is held out, each with all its
+    goals."""
 
     arms: int
     length: int
@@ -135,10 +136,13 @@ class Source:
     held_out_share: float
 
     def held_out(self, graphs: Graphs) -> np.ndarray:
-        """bool [N]: is the graph with its goal held out? The seed of a run does not matter."""
-        salt = streams.integer("held-out path-star")
-        words = np.concatenate([graphs.same_graph(), graphs.goal[:, None]], axis=1)
-        return share_of(hashed(words, salt)) < self.held_out_share
+        """bool [N]: is the graph held out? Neither its goal nor the seed of a run matters.
+
+        Were graphs held out with one goal alone, a model that remembers a graph with its other goal would answer with
+        the wrong arm, and a guess would be right in fewer than 1 / arms of the held-out graphs (LOG, 2026-11-27).
+        """
+        salt = streams.integer("held-out path-star graphs")
+        return share_of(hashed(graphs.same_graph(), salt)) < self.held_out_share
 
     def draw(self, seed: int, split: str, start: int, count: int) -> Graphs:
         """Graphs start .. start + count - 1 of the split ("train" or "test"): the first draw that belongs to the split.
