@@ -95,6 +95,14 @@ class NextLatConfig(GPTConfig):
                     f"model.{name} must be true with model.control 'cut', which lets no gradient into the transformer"
                 )
 
+    def require_used(self, row_tokens: int) -> None:
+        """Raises InputError for an option without effect in the rows of training (`train.row_tokens`)."""
+        if self.mask == "landing" and not row_tokens:
+            raise InputError(
+                "model.mask landing has no effect with one document per row (train.row_tokens 0), where no rollout can "
+                "continue into a next document; leave model.mask at cumulative, or set train.row_tokens"
+            )
+
     @property
     def dynamics_width(self) -> int:
         """Hidden size of the dynamics MLP."""

@@ -27,8 +27,9 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     position, n, right, decisions, chance = (arrays[name] for name in NEEDED)
     with paper_style():
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
 
-        figure = Figure(figsize=(3.4, 2.4), layout="constrained", facecolor="white")
+        figure = Figure(figsize=(3.4, 2.8), layout="constrained", facecolor="white")
         axis = figure.subplots()
         axis.bar(position, decisions, width=0.9, color=GRAY, alpha=0.35, label="share of documents that decide here")
         axis.plot(
@@ -40,7 +41,9 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
         axis.set_ylabel("share that is right")
         if len(position) <= 12:
             axis.set_xticks(position)
-        axis.legend(loc="lower right", fontsize=6)
+        else:
+            axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(loc="outside lower center", fontsize=6)  # below the axes, where it covers no bar
         axis.grid(True, axis="y", color=BLUE, linewidth=0.3, alpha=0.2)
         if title:
             figure.suptitle(literal(title), fontsize=9, color=INK)

@@ -143,6 +143,11 @@ def test_switches_take_a_value(value: str, capsys: pytest.CaptureFixture[str]) -
         (["--eval.detours", "0.5", "a"], "--eval.detours must be numbers with spaces between them, not '0.5 a'"),
         (["--eval.trials", "3", "4"], "what is '4'? --eval.trials takes one value: a whole number"),
         (["--train.steps", "0"], "train.steps must be at least 1, not 0"),
+        (
+            ["--model.mask", "landing", "--train.row_tokens", "0"],
+            "model.mask landing has no effect with one document per row (train.row_tokens 0), where no rollout can "
+            "continue into a next document; leave model.mask at cumulative, or set train.row_tokens",
+        ),
     ],
 )
 def test_options_that_cannot_be_read(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

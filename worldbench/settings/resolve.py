@@ -83,6 +83,8 @@ def resolve(
     }
     if "train" in final:
         final["train"] = chosen_step(final["train"], final["data"])
+        if require_rows := getattr(final.get("model"), "require_used", None):
+            require_rows(final["train"].row_tokens)
     if seed < 0:
         raise InputError(f"seed must be 0 or more, not {seed}")
     _refuse_impossible(
