@@ -25,10 +25,17 @@ PRESETS = {
         sizes="star",
     ),
     "small": Preset(
-        line="G(2,4) with 8 labels, half the steps of quick; for tables of many runs",
+        line="G(2,4) with 8 labels, 1,500 steps of 256 graphs; for tables of many runs",
         env={**STAR, "labels": 8},
         model=SMALL_NETWORK,
-        train={**SMALL, "steps": 2000},
+        train={
+            **SMALL,
+            "steps": 1500,
+            "batch": 256,
+            "muon_rate": 0.02,
+            "learning_rate": 4e-3,
+            "schedule": "constant",
+        },
         sizes="star",
     ),
     "standard": Preset(
