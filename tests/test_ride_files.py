@@ -6,9 +6,11 @@ import dataclasses
 import re
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from route_texts import GOOD, SQUARE
+from sample_records import result_of
 from shared_cases import CASES
 from tiny_jobs import OTHER, job
 from tiny_runs import call, tiny_env
@@ -18,11 +20,13 @@ from worldbench.core.errors import InputError
 from worldbench.core.world import ARRIVED
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
+from worldbench.records.leaderboard import place
 from worldbench.settings.train import DataConfig, TrainConfig
 from worldbench.studies.export import export
 from worldbench.training.stream import documents_seen
 
 RIDES = Path(OTHER["taxi.ride_file"]["ride_file"])
+PUBLISHED = Path(__file__).resolve().parent.parent / "results" / "village-plan"
 
 
 def of_file(**options: object) -> TaxiWorld:
@@ -120,6 +124,13 @@ def test_the_shared_cases_are_read_or_refused(file: Path) -> None:
         assert re.search("A line reads|change env|held_out", text)
     else:
         assert (world.after(world.sample(0, "train", 0, 20)).status == ARRIVED).all()
+
+
+def test_tables_call_the_rides_of_a_file_scarce() -> None:
+    """They come again in every epoch. In the world of the published record, rides are drawn."""
+    record = result_of(next(PUBLISHED.glob("taxi-gpt-small-s0-*")))
+    assert record.number("data", "documents") == 0 and place(record)[1] == "stream"
+    assert place(msgspec.structs.replace(record, world={**record.world, "ride_file": "0" * 64}))[1] == "scarce"
 
 
 def test_exported_documents_are_read_again(tmp_path: Path) -> None:

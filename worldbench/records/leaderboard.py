@@ -101,7 +101,10 @@ def place(record: Head) -> tuple[str, str]:
     and the arm, "scarce", "stream", or "" for a model without training data."""
     documents = record.number("data", "documents")
     where = f"{record.world_name} {world_key(record)} {record.preset}"
-    return where, "" if documents is None else ("stream" if documents == 0 else "scarce")
+    if documents is None:
+        return where, ""
+    # The rides of a file come again in every epoch, also with data.documents 0.
+    return where, "scarce" if documents or record.world.get("ride_file") else "stream"
 
 
 def distinct_settings(records: list[Result]) -> list[list[str]]:
