@@ -114,7 +114,8 @@ def test_training_never_sees_a_held_out_graph_with_any_goal() -> None:
         s = w.source.draw(0, split, 0, 600)
         drawn[split] = {tuple(x) for x in s.same_graph().tolist()}
         asked[split] = {tuple(x) for x in np.concatenate([s.same_graph(), s.goal[:, None]], axis=1).tolist()}
-    assert drawn["train"] and drawn["test"] and not drawn["train"] & drawn["test"]
+    assert drawn["train"] and drawn["test"]
+    assert not drawn["train"] & drawn["test"]
     assert len(drawn["train"] | drawn["test"]) == 12
     assert [len(asked[split]) for split in drawn] == [2 * len(drawn[split]) for split in drawn]
     prompts, _ = w.prompts(0, 100)

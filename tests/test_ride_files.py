@@ -129,7 +129,8 @@ def test_the_shared_cases_are_read_or_refused(file: Path) -> None:
 def test_tables_call_the_rides_of_a_file_scarce() -> None:
     """They come again in every epoch. In the world of the published record, rides are drawn."""
     record = result_of(next(PUBLISHED.glob("taxi-gpt-small-s0-*")))
-    assert record.number("data", "documents") == 0 and place(record)[1] == "stream"
+    assert record.number("data", "documents") == 0
+    assert place(record)[1] == "stream"
     assert place(msgspec.structs.replace(record, world={**record.world, "ride_file": "0" * 64}))[1] == "scarce"
 
 

@@ -43,8 +43,8 @@ class PathStarWorld(PathStarStates):
     and nothing but the goal at its far end says which. Every later node follows from the edge list. A model that is
     trained on the next token can learn the later nodes and guess the arm: it arrives with probability 1 / arms.
 
-    State: the graph, the goal, the arm, the number of tokens. Ground truth: the exact law, which is certain. Whole graphs
-    are held out, by a hash: the same graph with another goal is never in training.
+    State: the graph, the goal, the arm, the number of tokens. Ground truth: the exact law, which is certain. Whole
+    graphs are held out, by a hash: the same graph with another goal is never in training.
 
     Controls (`env.form`): in `reversed` paths no step has to be planned; in `teacherless` documents the model reads no
     node of the path, so that it cannot learn to copy the edge list first.
