@@ -53,7 +53,11 @@ def judged(folder: Path, score: str, a: str, *more: str | Path) -> int:
         ("excess_loss.kl", "nextlat[horizn=4]", "nextlat has no training option 'horizn'; did you mean 'horizon'?"),
         ("excess_loss.kl", "nextlat-rnn[horizn=4]", "nextlat-rnn has no training option 'horizn'"),
         ("excess_loss.kl", "nextlat[train.stepz=4]", "'train.stepz'; did you mean 'train.steps'?"),
-        ("excess_loss.kl", "nextlt", "unknown model 'nextlt'; did you mean 'nextlat'? (one of a plugin needs --plugin"),
+        (
+            "excess_loss.kl",
+            "nextlt",
+            "unknown model 'nextlt'; did you mean 'nextlat'? (a model of a plugin needs --plugin",
+        ),
         ("excess_loss.kl", "stranger[horizn=4]", "stranger has no training option 'horizn'"),
     ],
 )
@@ -84,7 +88,7 @@ def test_right_names_are_judged(folder: Path, score: str, a: str, capsys: pytest
 def test_the_names_of_a_plugin(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert judged(folder, "excess_loss.kl", "claimed") == 2
     assert "unknown model 'claimed'; there are " in (said := capsys.readouterr().err)
-    assert "(one of a plugin needs --plugin FILE.py)" in said
+    assert "(a model of a plugin needs --plugin FILE.py)" in said
     (folder / "claimed.py").write_text(PLUGIN)
     assert judged(folder, "excess_loss.kl", "claimed", "--plugin", folder / "claimed.py") == 0
     assert "there is no run of claimed in taxi" in capsys.readouterr().out.replace("\n", " ")

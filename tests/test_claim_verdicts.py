@@ -211,7 +211,7 @@ def test_a_search_with_halving_has_another_budget() -> None:
     records = [*both(HIGH, [], tuning=halved), *both([], LOW, tuning=full)]
     (row,) = judge_records([claim()], records)
     assert (row.tuned_a, row.tuned_b) == ("24/6x2", "24x2")
-    assert row.reason == "the budgets of tuning are not equal, so a difference may be that of tuning"
+    assert row.reason == "the tuning budgets are not equal, so a difference may come from tuning"
     assert settings_key(run("gpt", 0, 0.5, tuning=full)) != settings_key(run("gpt", 0, 0.5, tuning=halved))
     assert spent(records[-1]) == {"trials": 24, "seeds": 2, "criterion": "excess_loss.kl"}
 

@@ -120,7 +120,7 @@ def test_damaged_weights_in_the_middle(copy: Path, done: Path) -> None:
     flip(weights)
     code, said = tiny_runs.call("trace", folder, "--quiet")
     assert code == 1
-    assert "step-00000002.safetensors' is damaged (its digest" in said
+    assert "step-00000002.safetensors' is damaged (its content has changed" in said
     weights.unlink()
     code, said = tiny_runs.call("trace", folder, "--quiet")
     assert code == 2
@@ -142,7 +142,7 @@ def test_damaged_last_weights_are_no_dead_end(copy: Path, done: Path) -> None:
     code, said = tiny_runs.call("eval", folder, "--quiet")
     assert code == 1
     assert (
-        "is damaged (its digest does not fit its content: bits of it have changed); "
+        "is damaged (its content has changed: the digest that it holds does not match); "
         "delete it and train again by the command of the run" in said
     )
     checkpoint.weights_path(folder, 4).unlink()
@@ -162,7 +162,7 @@ def test_weights_removed_on_purpose_are_not_trained_again(copy: Path) -> None:
     code, said = tiny_runs.run(copy)
     assert code == 0
     assert "done already" in said
-    assert "it is a record without weights; to train them again, repeat the command with another --out" in said
+    assert "its folder has no weights; to train them again, repeat the command with another --out" in said
     assert not (tiny_runs.folder(copy) / "checkpoint").exists()
 
 

@@ -79,7 +79,7 @@ def test_training_does_not_go_on_without_the_weights_that_it_kept(halfway: Path)
     checkpoint.weights_path(tiny_runs.folder(halfway), 1).unlink()
     code, said = tiny_runs.run(halfway)
     assert code == 1
-    assert "the weights of step 1 are gone, and training was beyond them; put them back, or delete '" in said
+    assert "the weights of step 1 are gone, but training had passed them; put them back, or delete '" in said
 
 
 def test_a_curve_does_not_depend_on_the_evaluation(halfway: Path, tmp_path: Path, done: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_state_beyond_the_last_step(halfway: Path) -> None:
     checkpoint._write(path, tensors, checkpoint.About(4, log=about.log))
     code, said = tiny_runs.run(halfway)
     assert code == 1
-    assert "the saved state is of step 4 of 4; put the right one there, or delete" in said
+    assert "the saved state is of step 4 of 4; put the right file back, or delete" in said
 
 
 @pytest.mark.parametrize("saved", [False, True])

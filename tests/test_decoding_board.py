@@ -80,7 +80,7 @@ def test_a_number_of_drafts_that_a_seed_lacks_is_said(tmp_path: Path, capsys: py
     record(tmp_path / "b" / "decode.json", [arm(2, 2.0, [1.9])], seed=1)
     rows, said = table(capsys, tmp_path)
     assert [row["drafts"] for row in rows] == ["2"]
-    assert "without 4 drafts per round, which a seed lacks" in said
+    assert "4 drafts per round left out, because a seed lacks them" in said
 
 
 def test_the_board_goes_with_folders_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

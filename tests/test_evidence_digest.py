@@ -65,10 +65,10 @@ def test_a_file_that_no_record_names(record: str, tmp_path: Path) -> None:
     path.write_bytes(npz({"x": np.arange(3)}))
     written(tmp_path, record, None)
     for there in (path, path.with_name("other.npz"), path.with_name("absent.npz")):
-        with pytest.raises(InputError, match=f"is not of '{record}', which has no digest of such a file; delete it"):
+        with pytest.raises(InputError, match=f"does not belong to '{record}', which has no digest of it; delete "):
             evidence_digest(there)
     if record.startswith("trace"):
-        with pytest.raises(InputError, match="has no digest of such a file"):
+        with pytest.raises(InputError, match="has no digest of it"):
             evidence_digest(path.parent.parent / "00000009" / "m.npz")
 
 

@@ -131,9 +131,9 @@ def test_there_is_one_prompt() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"group": "A"}, "is no group"),
-        ({"group": "Q8"}, "is no group"),
-        ({"group": "Z0"}, "is no group"),
+        ({"group": "A"}, "names no group"),
+        ({"group": "Q8"}, "names no group"),
+        ({"group": "Z0"}, "names no group"),
         ({"group": "S7"}, "more than 1,024"),
         ({"group": "S9999"}, "more than 1,024"),
         ({"group": "Z40xZ40"}, "more than 1,024"),

@@ -262,7 +262,7 @@ def test_variants_are_picked_and_distinguished() -> None:
         assert mine in Variant.parse(label).of(records)
     for text, said in (
         ("nextlat[horizn=4]", "did you mean 'horizon'"),
-        ("nextlat[steps=4]", "one of model.steps and train.steps; name it whole"),
+        ("nextlat[steps=4]", "can mean model.steps or train.steps; write its full name"),
     ):
         with pytest.raises(InputError, match=said):
             Variant.parse(text).of(records)

@@ -130,9 +130,9 @@ DATACLASS = "@dataclass(frozen=True, kw_only=True)\n"
     ("options", "said"),
     [
         (DATACLASS + "class Options:\n    suffixes: int = 31\n",
-         "'made' declares the option eval.suffixes otherwise than the metric 'sequence_compression' does"),
-        (DATACLASS + "class Options:\n    trials: str = ''\n", "eval.trials otherwise than every evaluation does"),
-        (DATACLASS + "class Options(CommonOptions):\n    trials: int = 5\n", "eval.trials otherwise than every"),
+         "'made' declares the option eval.suffixes differently from the metric 'sequence_compression'"),
+        (DATACLASS + "class Options:\n    trials: str = ''\n", "eval.trials differently from the options"),
+        (DATACLASS + "class Options(CommonOptions):\n    trials: int = 5\n", "eval.trials differently from"),
         (DATACLASS + "class Options:\n    made_size: int\n", "eval.made_size of the metric 'made' has no default"),
         ("@dataclass\nclass Options:\n    made_size: int = 1\n", "must be a frozen dataclass"),
         ("class Options:\n    made_size: int = 1\n", "must be a dataclass, not <class"),

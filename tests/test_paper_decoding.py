@@ -89,7 +89,7 @@ def test_seeds_give_means_with_t_intervals_of_both_coordinates(tmp_path: Path) -
     assert share["accepted_share"] == pytest.approx((1 / 2 + 2 / 3 + 2 / 3) / 3)
     way = "greedy, batch 1, 8 prompts, at most 9 tokens, prompts of seed 0"
     group = "taxi 01234567 quick scarce"
-    assert said == [f"decoding: {group}: nextlat, {way}: without 2 drafts per round, which a seed lacks"]
+    assert said == [f"decoding: {group}: nextlat, {way}: 2 drafts per round left out, because a seed lacks them"]
     assert "mean and 95% t interval over 3 training seeds" in plate.caption
 
 
@@ -132,7 +132,7 @@ def test_what_is_not_drawn_is_named(tmp_path: Path) -> None:
     assert [(row["drafts"], row["speed_up"]) for row in rows_of(plate, "speed-up")] == [(1, 1.2), (2, 1.3), (4, 1.4)]
     assert said[0].startswith(f"left out: '{tmp_path / 'd' / 'decode.json'}' is not a")
     assert said[1:] == [
-        f"left out: 2 drafts per round of '{again}', which '{first}' measures too",
+        f"left out: 2 drafts per round of '{again}', because '{first}' measures them too",
         f"left out: '{adaptive}' has no arm with a fixed number of drafts per round",
     ]
     none = drawn(adaptive)[1]

@@ -90,7 +90,7 @@ def test_processes_with_other_settings_are_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("IDENTITY_OF_RANK_1", "two")
     (code, said), (theirs, _) = start(one, tmp_path)
     assert (code, theirs) == (1, 1)
-    assert "the training identity of process 1 is two, and of process 0 one, so their weights would differ" in said
+    assert "the training identity is two in process 1 and one in process 0, so their weights would differ" in said
     assert not list(tmp_path.iterdir())
 
 

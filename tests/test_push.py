@@ -116,10 +116,10 @@ def test_runs_that_cannot_be_published(runs: Path, tmp_path: Path) -> None:
     raw = bytearray(weights.read_bytes())
     raw[-1] ^= 1
     weights.write_bytes(raw)
-    assert "its digest does not fit its content" in said(folder)
+    assert "its content has changed" in said(folder)
     tiny_runs.result(folder := copy("unscored")).unlink()
     assert "has no result to publish" in said(folder)
-    assert "--license 'My own' is no license" in said(tiny_runs.folder(runs), "--dry-run", "--license", "My own")
+    assert "--license 'My own' is not the name" in said(tiny_runs.folder(runs), "--dry-run", "--license", "My own")
     assert "an upload needs --repo" in said(tiny_runs.folder(runs), "--license", "mit")
     assert "an upload needs --license" in said(tiny_runs.folder(runs), "--repo", "ada/taxi")
     bad = ("--repo", "taxi", "--license", "mit")

@@ -44,11 +44,11 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(alone: Path, tmp_pat
     code, said = call(*RUN, "--workers", "2", "--out", tmp_path)
     assert code == 0, said
     assert tree(tmp_path) == tree(alone)
-    assert "scoring oracle, random-legal, uniform on the same prompts, in a process beside this one" in said
+    assert "scoring the references oracle, random-legal, uniform on the prompts of the run, in a second process" in said
     assert "scoring: valid_trajectories and 1 more, sequence_compression (0 of 4 done)" in said
     run = next(tmp_path.glob("taxi-ngram-*"))
     next(run.glob("result-*.json")).unlink()
-    (code, said), nothing = call("eval", run, "--workers", "3"), "beside this one"
+    (code, said), nothing = call("eval", run, "--workers", "3"), "second process"
     assert (code, nothing in said) == (0, False)  # the references are there
     assert tree(tmp_path) == tree(alone)
     with pytest.raises(InputError, match="number of workers must be at least 1, not 0"):

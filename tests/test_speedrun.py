@@ -85,7 +85,7 @@ def test_every_run_is_trained_before_one_is_scored(tiny: Path, monkeypatch: pyte
     assert race(tiny, "--runs", "6")[0] == 0
     assert did == ["fit", "at_step"]
     assert entry(tiny).runs[:5] == first.runs
-    assert "has 6 runs, and all of them count" in race(tiny, "--runs", "5")[1]
+    assert "already has 6 runs; all of them count, not only 5" in race(tiny, "--runs", "5")[1]
     assert len(entry(tiny).runs) == 6
     assert main(["validate", str(tiny.parent / "out")]) == 0
 

@@ -119,7 +119,7 @@ def test_a_training_that_differs_leaves_the_earlier_log(kind: str, records: Path
     command = json.loads(old.read_bytes())["command"].split()[1:]
     code, said = call(*command, "--eval.trials", "11", "--out", records)
     assert code == 0, said
-    assert "the weights behind the results in this folder are not here: training again; these results stay" in said
+    assert "this folder has results, but not their weights: training again; the results stay" in said
     assert (folder(records) / "metrics-before.jsonl").read_text(encoding="utf-8") == changed
     says = {"train": "the learning curve is the same as before", "eval": "this training differs from the earlier one"}
     assert says[kind] in said

@@ -41,10 +41,10 @@ def test_which_process_this_is(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("variables", "why"),
     [
-        ({"RANK": "2"}, "RANK is 2 and WORLD_SIZE 2"),
+        ({"RANK": "2"}, "RANK is 2, and must be 0 to 1"),
         ({"RANK": "-1"}, "RANK must be a whole number from 0, not '-1'"),
         ({"WORLD_SIZE": "two"}, "WORLD_SIZE must be a whole number from 1, not 'two'"),
-        ({"MASTER_PORT": ""}, "MASTER_PORT not set; start the processes by torchrun"),
+        ({"MASTER_PORT": ""}, "MASTER_PORT must be set too; start the processes by torchrun"),
     ],
 )
 def test_variables_that_cannot_be(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], why: str) -> None:

@@ -49,7 +49,7 @@ def order_of(name: str) -> int:
         match = _NAME.fullmatch(part)
         if match is None or int(match[2]) < 1:
             raise InputError(
-                f"env.group {name!r} is no group: write S<n>, A<n>, Z<n> or D<n>, such as A5, or products such as Z2xA4"
+                f"env.group {name!r} names no group; write S<n>, A<n>, Z<n> or D<n>, such as A5, or a product: Z2xA4"
             )
         kind, n = match[1], int(match[2])
         size = {"Z": n, "D": 2 * n}.get(kind)

@@ -44,7 +44,7 @@ def add_arguments(parser: Parser) -> None:
         "--world", metavar="WORLD",
         help="train on rows of this world, with its vocabulary, instead of on random documents",
     )  # fmt: skip
-    add("--preset", metavar="NAME", help="preset of --world (default: its first)")
+    add("--preset", metavar="NAME", help="preset of --world (default: the first preset of the world)")
     add("--repeats", type=int, default=5, metavar="N", help="timed rounds, after a warm-up round (default 5)")
     add("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")
     add(
@@ -53,13 +53,18 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     add(
         "--products", nargs="+", choices=("torch", "onednn"), default=[], metavar="NAME",
-        help="what computes products, the first in the table, others beside it: torch, onednn (default: all there are)",
+        help="libraries that compute the matrix products: torch, onednn; the table shows the first one, and the others "
+        "beside it (default: all that this machine has)",
     )  # fmt: skip
     add(
         "--precision", nargs="+", choices=("fp32", "bf16", "tf32"), default=["fp32"], metavar="NAME",
         help="precisions of training that are compared: fp32 (default), bf16, tf32",
     )  # fmt: skip
-    add("--compile", action="store_true", help="time each way also with compiled parts (train.compile)")
+    add(
+        "--compile",
+        action="store_true",
+        help="time each library and precision a second time with compiled parts (train.compile)",
+    )
     add(
         "--clock", choices=("auto", "processor", "wall"), default="auto",
         help="which time is shown (default auto: processor time with one thread, else wall time)",
@@ -73,7 +78,7 @@ def add_arguments(parser: Parser) -> None:
         "--out", type=Path, default=Path("runs/bench"), metavar="FOLDER",
         help="the folder for FOLDER/bench-../bench.json (default runs/bench)",
     )  # fmt: skip
-    add("--quiet", action="store_true", help="print the table only")
+    add("--quiet", action="store_true", help="print only the table")
 
 
 def plan_of(arguments: argparse.Namespace) -> BenchPlan:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from worldbench.cli.parser import Parser
 
-LINE = "compare the claims of papers with records: reproduced, opposite, equivalent, not separable, no power, not run"
+LINE = "compare the claims of papers with the records of runs, and print one verdict for each claim"
 
 
 def add_arguments(parser: Parser) -> None:

@@ -25,8 +25,9 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     add(
         "--matched", metavar="LOSS|steps|tokens|compute",
-        help="compare both models, from their traces, at the same loss, such as excess_loss.kl: the lowest that both "
-        "reach; or after equal steps, tokens or operations of training: the most that both have",
+        help="compare both models at one point of their traces. LOSS, such as excess_loss.kl: where both have the same "
+        "loss, the lowest that both reach. steps, tokens, compute: after the same number of training steps, tokens or "
+        "operations, the largest that both have",
     )  # fmt: skip
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",

@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 
-LINE = "describe and draw the documents of a world: lengths, words, and on a map the streets and pairs they cover"
+LINE = "describe and draw the documents of a world: lengths, words, and, on a map, which streets and pairs occur"
 
 
 def add_arguments(parser: Parser) -> None:

@@ -28,9 +28,9 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     add(
         "--adaptive", type=float, metavar="THRESHOLD",
-        help="also measure a variant that stops drafting early: as soon as the drafter estimates that the model "
-        "accepts all drafted tokens with a probability below this (default: computed from the measured costs; 0: not "
-        "measured)",
+        help="also measure a variant that stops drafting early: as soon as the model accepts all drafted tokens with "
+        "a probability below THRESHOLD, as the drafter estimates it (default: computed from the measured costs; 0: do "
+        "not measure this variant)",
     )  # fmt: skip
     rule = parser.add_mutually_exclusive_group()
     rule.add_argument(

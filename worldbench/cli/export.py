@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 
-LINE = "write documents of a world as a text file, one document a line"
+LINE = "write documents of a world as a text file, one document per line"
 
 
 def add_arguments(parser: Parser) -> None:

@@ -7,7 +7,7 @@ import argparse
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 
-LINE = "score wrong models of known kinds: which metric tells which fault from the exact model"
+LINE = "score wrong models of known kinds, and show which metric detects which fault"
 
 
 def add_arguments(parser: Parser) -> None:

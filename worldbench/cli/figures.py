@@ -19,12 +19,12 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders")
     parser.add_argument(
         "--together", type=Path, metavar="FOLDER",
-        help="draw the traces of all runs in one figure, in FOLDER, instead of the figures of each run",
+        help="draw one figure in FOLDER from the traces of all runs, instead of the figures of each run",
     )  # fmt: skip
     parser.add_argument(
         "--density", type=Path, metavar="FOLDER",
-        help="draw the scores of all results below the folders against training rides per pair of places, in one "
-        "figure, in FOLDER",
+        help="draw one figure in FOLDER from all results below the run folders: the scores, plotted against the number "
+        "of training rides per pair of places",
     )  # fmt: skip
     parser.add_argument(
         "--paper", nargs="+", type=Path, metavar="FOLDER",

@@ -23,7 +23,13 @@ def add_arguments(parser: Parser) -> None:
     add("--seed", type=int, metavar="N", help="seed of the training (default 0)")
     add("--preset", metavar="NAME", help="a named set of settings (default: the first preset of the world)")
     add("--config", type=Path, metavar="RECIPE", help="a TOML file with settings, or a recipe that worldbench ls lists")
-    add("--seconds", type=float, default=60.0, metavar="N", help="how long to time steps (default 60)")
+    add(
+        "--seconds",
+        type=float,
+        default=60.0,
+        metavar="N",
+        help="for how many seconds to time training steps (default 60)",
+    )
     add("--out", type=Path, metavar="FILE", help="also write the record to this file")
     jobs.add_common(parser)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from worldbench.cli.parser import Parser
 
-LINE = "print, for every score, which models lie clearly between floor and ceiling, so that it can tell them apart"
+LINE = "print which models lie clearly between floor and ceiling of each score, where the score can tell models apart"
 
 
 def add_arguments(parser: Parser) -> None:

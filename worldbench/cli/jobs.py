@@ -23,7 +23,7 @@ OF_RUN = "An option that you do not name keeps its value in the run. The default
 
 def add_common(parser: Parser, plugin: str = PLUGIN) -> None:
     """--quiet, --help and --plugin."""
-    parser.add_argument("--quiet", action="store_true", help="print results only")
+    parser.add_argument("--quiet", action="store_true", help="print only the results")
     parser.add_argument(
         "-h",
         "--help",
@@ -55,8 +55,9 @@ def add_scoring_workers(parser: Parser) -> None:
     """--workers, of verbs that score runs, one after the other."""
     parser.add_argument(
         "--workers", type=int, metavar="N",
-        help="score a run in N processes: the references in one process beside the run, the metrics in N at a time "
-        "(default: the number of cores, at most 4; 1 on a graphics card); does not change the results",
+        help="number of metrics that are scored at a time, each in a process of its own; with 2 or more, the "
+        "references are scored in a further process (default: the number of cores, at most 4; 1 on a graphics card); "
+        "does not change the results",
     )  # fmt: skip
 
 
@@ -87,7 +88,7 @@ def add_settings(parser: Parser) -> None:
         type=Path,
         default=Path("runs"),
         metavar="FOLDER",
-        help="the folder below which the command writes (default runs)",
+        help="the folder in which the command makes its own folders (default runs)",
     )
 
 

@@ -22,7 +22,7 @@ def add_arguments(parser: Parser) -> None:
     add("--out", type=Path, metavar="FILE", help="write to this file instead of printing; html needs it")
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",
-        help="the scores to show (default: the primary score of every metric, and those that belong beside it)",
+        help="the scores to show (default: the primary score of every metric, and the scores that are shown beside it)",
     )  # fmt: skip
 
 

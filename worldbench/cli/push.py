@@ -15,11 +15,19 @@ LINE = "publish a trained run: weights, records, figures and a card with its sco
 def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder of a trained run")
-    parser.add_argument("--repo", metavar="OWNER/NAME", help="the model on the Hugging Face hub that is uploaded")
+    parser.add_argument(
+        "--repo", metavar="OWNER/NAME", help="the repository on the Hugging Face Hub that receives the upload"
+    )
     parser.add_argument("--license", metavar="NAME", help="the license of the weights, such as mit or apache-2.0")
-    parser.add_argument("--private", action="store_true", help="others cannot see a repository that this upload makes")
+    parser.add_argument("--private", action="store_true", help="if the upload creates the repository, make it private")
     parser.add_argument("--dry-run", action="store_true", help="build the folder, and upload nothing")
-    parser.add_argument("--out", type=Path, default=Path("push"), metavar="FOLDER", help="where (default push)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("push"),
+        metavar="FOLDER",
+        help="the folder in which the upload is built (default push)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:

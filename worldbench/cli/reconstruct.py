@@ -37,20 +37,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--region", default="all", metavar="REGION", help="the part of a street map to use (default: all of it)")
     add(
         "--connected", action="store_true",
-        help="only the part of the map in which every node can reach every other, as in the taxi world",
+        help="use only the part of the map in which every node can reach every other node, as the world taxi does",
     )  # fmt: skip
     add("--city-seed", type=int, default=0, metavar="N", help="seed of a generated city (default 0)")
     add(
         "--strict",
         action="store_true",
-        help="refuse a file with a line that does not fit the map; without it such lines are left out",
+        help="refuse a file with a line that does not fit the map; without --strict, such lines are left out",
     )
     add(
         "--out",
         type=Path,
         default=Path("runs"),
         metavar="FOLDER",
-        help="the folder below which the result is written (default runs)",
+        help="the folder in which a folder for the result is made (default runs)",
     )
     add(
         "--degree",

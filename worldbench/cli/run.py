@@ -30,8 +30,8 @@ def add_arguments(parser: Parser) -> None:
     jobs.add_settings(parser)
     parser.add_argument(
         "--tuned", metavar="BUDGET",
-        help="the budget with which these settings were tuned, written as in the best.toml of worldbench tune; the "
-        "result records this budget",
+        help="how these settings were tuned: the value of `tuned` in the best.toml that worldbench tune wrote; the "
+        "result records this value",
     )  # fmt: skip
     jobs.add_scoring_workers(parser)
     parser.add_argument("--print-config", action="store_true", help="print the value of every setting, and stop")

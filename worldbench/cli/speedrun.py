@@ -9,7 +9,7 @@ from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 from worldbench.core.errors import InputError
 
-LINE = "measure the processor seconds of training that reach a target score, or print the board of such entries"
+LINE = "measure how many processor seconds of training reach a target score, or print the board of such measurements"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -24,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
     add("--model", metavar="NAME", help="the model to train (default: as the recipe says)")
     add(
         "--out", type=Path, default=Path("speedruns"), metavar="FOLDER",
-        help="the folder that holds the folders of entries (default speedruns)",
+        help="the folder that holds one folder per entry of the board (default speedruns)",
     )  # fmt: skip
     add("--board", nargs="+", type=Path, metavar="FOLDER", help="print the board of the entries below these folders")
     add("--format", choices=("table", "markdown"), help="with --board: how to print it (default table)")

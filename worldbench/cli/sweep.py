@@ -13,7 +13,7 @@ from worldbench.core.text import counted, visible
 
 SECONDS = 2.0
 """How long --dry-run times the first training steps of a configuration."""
-LINE = "do all runs of a sweep recipe that are missing, several at a time, and write its tables"
+LINE = "make the runs of a sweep recipe that are still missing, several at a time, and write the tables of the recipe"
 
 
 def add_arguments(parser: Parser) -> None:
@@ -36,14 +36,14 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--ray", metavar="ADDRESS",
         help="run the cells on a Ray cluster, such as 10.0.0.1:6379, or auto for the cluster of this machine "
-        "(needs worldbench[ray]); all its processor cores are used",
+        "(needs worldbench[ray]); the runs use all processor cores of the cluster",
     )  # fmt: skip
-    add("--seeds", type=int, nargs="+", metavar="N", help="other seeds than those of the recipe")
+    add("--seeds", type=int, nargs="+", metavar="N", help="use these seeds instead of the seeds of the recipe")
     add("--dry-run", action="store_true", help="print the runs and how long they may take, and run nothing")
     add(
         "--seconds", type=float, metavar="N",
-        help="with --dry-run: how long to time the first training steps of a configuration that has no finished run "
-        "yet (default 2; 0: time nothing)",
+        help="with --dry-run: for how many seconds to time the first training steps of a configuration that has no "
+        "finished run yet (default 2; 0: time nothing)",
     )  # fmt: skip
     jobs.add_common(parser)
 

@@ -42,8 +42,8 @@ def add_arguments(parser: Parser) -> None:
     )
     add(
         "--halving", type=int, default=1, metavar="K",
-        help="first train every trial with 1/K of the steps on one seed, then train 1/K of the trials, the preset and "
-        "the best others, with all steps on all seeds (default 1: train every trial in full)",
+        help="first train every trial with 1/K of the steps on one seed; then train 1/K of the trials (the preset and "
+        "the best others) with all steps on all seeds (default 1: train every trial in full)",
     )  # fmt: skip
     add(
         "--criterion", metavar="METRIC[.SCORE]",

@@ -115,9 +115,9 @@ def _compose(declared: tuple[tuple[str, type], ...]) -> type[CommonOptions]:
             what = (hints[f.name], f.default, f.default_factory, dict(f.metadata))
             other, before = known.setdefault(f.name, (metric, what))
             if what != before:
-                whose = f"the metric {other!r}" if other else "every evaluation"
+                whose = f"the metric {other!r}" if other else "the options of every evaluation"
                 raise InputError(
-                    f"the metric {metric!r} declares the option eval.{f.name} otherwise than {whose} does; "
+                    f"the metric {metric!r} declares the option eval.{f.name} differently from {whose}; "
                     "give the option another name, or share one options class"
                 )
         classes.append(options)

@@ -48,10 +48,12 @@ class Launch:
             return cls()
         rank = _number("RANK", 0)
         if rank >= size:
-            raise InputError(f"RANK is {rank} and WORLD_SIZE {size}; ranks go from 0 to {size - 1}: start by torchrun")
+            raise InputError(
+                f"RANK is {rank}, and must be 0 to {size - 1} (WORLD_SIZE {size}); start the processes by torchrun"
+            )
         if missing := [name for name in ("MASTER_ADDR", "MASTER_PORT") if not os.environ.get(name)]:
             raise InputError(
-                f"WORLD_SIZE is {size}, and {' and '.join(missing)} not set; start the processes by torchrun "
+                f"WORLD_SIZE is {size}, but {' and '.join(missing)} must be set too; start the processes by torchrun "
                 "--nproc-per-node N -m worldbench run .., or unset WORLD_SIZE to use one process"
             )
         return cls(rank, size, _number("LOCAL_RANK", 0) if "LOCAL_RANK" in os.environ else rank)
@@ -60,5 +62,5 @@ class Launch:
 def _number(name: str, low: int) -> int:
     text = os.environ[name]
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= low):
-        raise InputError(f"{name} must be a whole number from {low}, not {text!r}; torchrun sets it, or unset it")
+        raise InputError(f"{name} must be a whole number from {low}, not {text!r}; start by torchrun, or unset {name}")
     return int(text)

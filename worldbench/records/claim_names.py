@@ -51,7 +51,9 @@ def _refuse_name(registry: Registry, name: str, recorded: set[str], where: str) 
     if name in recorded or registry.find(name) is not None:
         return
     close = nearest(name, {*registry.names(), *recorded})
-    raise InputError(f"{where}: unknown {registry.kind} {name!r}{close} (one of a plugin needs --plugin FILE.py)")
+    raise InputError(
+        f"{where}: unknown {registry.kind} {name!r}{close} (a {registry.kind} of a plugin needs --plugin FILE.py)"
+    )
 
 
 def _options(model: str) -> set[str]:

@@ -139,7 +139,7 @@ def _judged(found: _Found, place: str, decision: Decision, records: list[Result]
         if decision.verdict == "equivalent" or (equal and end == "floor"):
             decision = replace(decision, verdict="no power")
     if budget.spent(first) != budget.spent(other):
-        reasons.append("the budgets of tuning are not equal, so a difference may be that of tuning")
+        reasons.append("the tuning budgets are not equal, so a difference may come from tuning")
     return Judged(
         claim, decision, place, found.seeds, a, b, mean([x - y for x, y in zip(sample.a, sample.b)]), floor, ceiling,
         room_a, room_b, budget.cell(first), budget.cell(other), "; ".join(reasons), in_words(first),

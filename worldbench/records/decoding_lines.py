@@ -137,7 +137,7 @@ def lines_of(runs: list[tuple[Path, Decoding]], who: str, say: Callable[[str], N
             points = _points(arms)
             if lacking := sorted({n for theirs in arms for n in theirs} - {point.drafts for point in points}):
                 numbers = ", ".join(map(str, lacking))
-                say(f"{who}: {label}, {way.whole}: without {numbers} drafts per round, which a seed lacks")
+                say(f"{who}: {label}, {way.whole}: {numbers} drafts per round left out, because a seed lacks them")
             if points:
                 out.append(Line(label, name, way, short[way], len(arms), steps, points, _shares(arms)))
     return tuple(sorted(out, key=lambda line: (rank_of(line.model), line.label, line.way)))
@@ -165,7 +165,7 @@ def _arms(measured: list[tuple[Path, Decoding]], say: Callable[[str], None]) -> 
         again = sorted(fixed.keys() & out[record.seed].keys())
         if again:
             numbers, first = ", ".join(map(str, again)), of[record.seed, again[0]]
-            say(f"left out: {numbers} drafts per round of {str(path)!r}, which {str(first)!r} measures too")
+            say(f"left out: {numbers} drafts per round of {str(path)!r}, because {str(first)!r} measures them too")
         if not fixed:
             say(f"left out: {str(path)!r} has no arm with a fixed number of drafts per round")
         for n in fixed.keys() - again:

@@ -206,7 +206,9 @@ def evidence_digest(path: Path) -> str | None:
         points = [point for point in read(file, Trace).trace if step == f"{point.step:08d}"]
         digests = {name: metric.evidence_sha256 for point in points for name, metric in point.scores.items()}
     if digests.get(path.stem) is None:
-        raise InputError(f"{str(path)!r} is not of {file.name!r}, which has no digest of such a file; delete it")
+        raise InputError(
+            f"{str(path)!r} does not belong to {file.name!r}, which has no digest of it; delete {path.name}"
+        )
     return digests[path.stem]
 
 

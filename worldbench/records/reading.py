@@ -74,7 +74,7 @@ def read_any(path: Path) -> Record:
     kind = kind_of(content)
     if kind is None:
         raise InputError(
-            f"{str(path)!r} is not a record of worldbench: it does not say its kind, and has the keys of none"
+            f"{str(path)!r} is not a record of worldbench: it states no `kind`, and its keys fit no kind of record"
         )
     return _typed(path, content, kind)
 
@@ -180,7 +180,7 @@ def _version(path: Path, content: dict[str, Any], kind: type[Record]) -> int:
         raise InputError(f"{str(path)!r} is not a {kind.kind} file: it has no schema_version; {kind.remedy}")
     if type(version) is not int or version < 1:
         raise InputError(
-            f"{str(path)!r} is not a {kind.kind} file: its schema_version is not a number from 1 on; {kind.remedy}"
+            f"{str(path)!r} is not a {kind.kind} file: its schema_version is not a number of at least 1; {kind.remedy}"
         )
     return version
 

@@ -79,7 +79,7 @@ class Variant:
             close = hint(option, [*names, *(n.partition(".")[2] for n in names)])
             raise InputError(f"{self.model} has no training option {option!r}{close}")
         if len(whole) > 1:
-            raise InputError(f"the option {option!r} is one of {' and '.join(whole)}; name it whole")
+            raise InputError(f"the option {option!r} can mean {' or '.join(whole)}; write its full name")
         return whole[0]
 
 

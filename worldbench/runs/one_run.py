@@ -55,9 +55,7 @@ def one_run(
         if scored and (not job.trained or complete(prepared, folder) or removed(prepared, folder)):
             display.say(f"done already: {result}")
             if job.trained and not complete(prepared, folder):
-                display.say(
-                    "it is a record without weights; to train them again, repeat the command with another --out"
-                )
+                display.say("its folder has no weights; to train them again, repeat the command with another --out")
             own = is_own(folder, prepared.identity)
             if not own:
                 write_config(folder, prepared)
@@ -108,7 +106,7 @@ def one_reference(prepared: Prepared, out: Path, display: Display) -> Path:
     """`one_run` for a reference of another run. Prints one line, and waits if another process scores the reference. A
     reference that is done is not drawn again."""
     if not result_path(prepared.folder(out), prepared.identity).exists():
-        display.say(f"scoring {prepared.job.model} on the same prompts")
+        display.say(f"scoring the reference {prepared.job.model} on the prompts of the run")
     return one_run(prepared, out, display.quieter(), wait=True, redraw=False)
 
 

@@ -42,7 +42,9 @@ def build(run: Path, out: Path, license: str | None) -> Path:
     not a trained run with a result and weights.
     """
     if license is not None and not LICENSE.fullmatch(license):
-        raise InputError(f"--license {license!r} is no license as Hugging Face writes it, such as mit or apache-2.0")
+        raise InputError(
+            f"--license {license!r} is not the name of a license on Hugging Face, such as mit or apache-2.0"
+        )
     config, result = saved_config(run), own_result(run)
     if result is None:
         raise InputError(f"{str(run)!r} has no result to publish; finish the run with its command first")
@@ -151,9 +153,7 @@ def _references(result: Path, record: Result) -> list[Path]:
 def _emptied(folder: Path) -> Path:
     """The folder, without the files of an earlier build. Raises InputError if something else is in it."""
     if folder.exists() and not (folder / SUMS).is_file() and any(folder.iterdir()):
-        raise InputError(
-            f"{str(folder)!r} is there, and worldbench push did not make it; name another folder with --out"
-        )
+        raise InputError(f"{str(folder)!r} exists, and worldbench push did not make it; name another folder with --out")
     try:
         if folder.exists():
             shutil.rmtree(folder)

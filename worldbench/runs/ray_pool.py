@@ -163,7 +163,7 @@ def _received(reference: Any, cell: Cell) -> Outcome:
     except RayError as error:
         lines = [line for line in str(error).splitlines() if line.strip()]
         reason = lines[0].strip()[:200] if lines else type(error).__name__
-        return Outcome(cell, error=RunError(f"{cell.name} got lost {RETRIES + 1} times on the cluster: {reason}"))
+        return Outcome(cell, error=RunError(f"the cluster lost {cell.name} {RETRIES + 1} times: {reason}"))
     return Outcome(cell, value) if kind == "value" else Outcome(cell, error=value)
 
 

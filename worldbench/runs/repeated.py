@@ -25,7 +25,7 @@ def keep_log(folder: Path, say: Callable[[str], None]) -> None:
     if checkpoint.state_path(folder).exists() or not any(folder.glob(PATTERNS["result"])):
         return
     if not checkpoint.kept_steps(folder):
-        say("the weights behind the results in this folder are not here: training again; these results stay")
+        say("this folder has results, but not their weights: training again; the results stay")
     with suppress(InputError):  # there is no log, or nothing that could be read
         if not (folder / KEPT).exists():
             write_atomic(folder / KEPT, read_regular(folder / "metrics.jsonl", LIMIT))

@@ -136,9 +136,9 @@ def plan(prepared: Prepared, cell: Cell, out: Path, display: Display, workers: i
     pool: Pool = Here()
     shown = display
     if workers > 1 and missing:
-        display.say(f"scoring {', '.join(missing)} on the same prompts, in a process beside this one")
+        display.say(f"scoring the references {', '.join(missing)} on the prompts of the run, in a second process")
         plugins = [Path(plugin.path) for plugin in prepared.job.plugins]
-        pool = Beside(plugins, lambda _: display.say("waiting for the process beside this one"))
+        pool = Beside(plugins, lambda _: display.say("waiting for the second process, which scores the references"))
         shown = display.quieter()
     return [*(Cell(name, one_reference, (run, out, shown)) for name, run in beside.runs.items()), cell], pool
 

@@ -213,7 +213,7 @@ def _of_one_evaluation(found: dict[Path, list[Path]]) -> list[Trace]:
     common = set.intersection(*({record.identity.evaluation for record in mine} for mine in records.values()))
     if len(common) != 1:
         names = ", ".join(str(path) for traces in found.values() for path in traces)
-        several = "more than one evaluation" if common else "no evaluation"
-        raise InputError(f"the runs have traces under {several} in common ({names}); trace all under the same options")
+        several = "several evaluations" if common else "no evaluation"
+        raise InputError(f"the traces have {several} in common ({names}); trace all runs under the same options")
     (evaluation,) = common
     return [record for mine in records.values() for record in mine if record.identity.evaluation == evaluation]

@@ -72,8 +72,8 @@ def fit(prepared: Prepared, folder: Path, display: Display, together: Together |
     display.say(f"training {job.model}: {', '.join(how)}")
     if 0 < config.row_tokens < world.input_length:
         display.say(
-            f"train.row_tokens {config.row_tokens} is less than the longest document has input tokens "
-            f"({world.input_length}): what is behind the end of a row is not trained on"
+            f"train.row_tokens is {config.row_tokens}, and the longest document has {world.input_length} input tokens: "
+            "the model is not trained on tokens beyond the end of a row"
         )
     sends = config.log if together.leads else NONE
     with (

@@ -98,10 +98,12 @@ def load_sweep(path: Path) -> Sweep:
         file = shipped.find(Path(name) if not Path(name).suffix else path.parent / name, "sweep")
         inside = read_toml(file)
         if "include" in inside:
-            raise InputError(f"{path}: include names {name}, which includes others itself; name those instead")
+            raise InputError(
+                f"{path}: include names {name}, which itself includes other sweeps; name these sweeps instead"
+            )
         parts.append(_part(file, inside))
     if twice := _written_twice(parts):
-        raise InputError(f"{path}: two of the sweeps that it includes write the table {twice}")
+        raise InputError(f"{path}: two of the included sweeps write the table {twice}; rename one of the tables")
     return Sweep(path, tuple(parts))
 
 

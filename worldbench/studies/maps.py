@@ -71,7 +71,9 @@ def write(described: Described, out: Path, compact_file: Path | None = None) -> 
     make_folder(out)
     path = compact_file or (out / f"{stem(graph)}{compact.ENDING}")
     if compact_file is not None and not compact_file.name.endswith(".npz"):
-        raise InputError(f"--write {str(compact_file)!r} must end in {compact.ENDING}, so that it is known as a map")
+        raise InputError(
+            f"--write {str(compact_file)!r} must end in {compact.ENDING}, so that worldbench can read it as a map"
+        )
     written = []
     if compact_file is not None or graph.directions == DIRECTIONS:
         make_folder(path.parent)

@@ -81,7 +81,7 @@ def speedrun(
     with lock(folder):
         done = read(path, Speedrun).runs if path.exists() else []
         if len(done) > runs:
-            display.say(f"{str(path)!r} has {len(done)} runs, and all of them count")
+            display.say(f"{str(path)!r} already has {len(done)} runs; all of them count, not only {runs}")
         prepared = [
             identify(dataclasses.replace(first.job, seed=seed), first.world) for seed in range(max(runs, len(done)))
         ]

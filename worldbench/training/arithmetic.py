@@ -173,9 +173,8 @@ def guard(
     else:
         way = "go on there"
     raise RunError(
-        f"the training in {str(folder)!r} began on {_named(began)}; this is {_named(here)}, "
-        "and its results differ in the "
-        f"last digits, so the weights would be those of neither; {way}, or train anew in another folder (--out)"
+        f"the training in {str(folder)!r} began on {_named(began)}; this is {_named(here)}, whose results differ in "
+        f"the last digits, so the weights would be a mixture; {way}, or train again in another folder (--out)"
     )
 
 

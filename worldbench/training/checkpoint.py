@@ -186,7 +186,7 @@ def _read(path: Path, size: int, check: Callable[[Tensors, About], None], way: s
         about = _about(_metadata(raw))
         tensors = load(raw)
         if about.sha256 is not None and about.sha256 != _digest(tensors, about):
-            raise ValueError("its digest does not fit its content: bits of it have changed")
+            raise ValueError("its content has changed: the digest that it holds does not match")
         check(tensors, about)
     except InputError as error:
         raise Damaged(f"{error}; {way}") from error
@@ -199,7 +199,7 @@ def _metadata(raw: bytes) -> dict[str, str]:
     """The metadata in the first bytes of a safetensors file. Raises ValueError."""
     (size,) = struct.unpack("<Q", raw[:8].ljust(8, b"\xff"))
     if size > HEADER or 8 + size > len(raw):
-        raise ValueError("its header is not whole")
+        raise ValueError("its header is incomplete")
     try:
         header = msgspec.json.decode(raw[8 : 8 + size], type=dict[str, Any])
         return msgspec.convert(header.get("__metadata__", {}), dict[str, str])

@@ -43,8 +43,8 @@ def least(points: list[EvalLine]) -> int:
     defined = [(line.choice, line.step) for line in points if line.choice is not None]
     if not defined:
         raise RunError(
-            "no kept weights have a loss that is a number, so train.scored_step least_loss cannot choose; the training "
-            "diverged: repeat it with a smaller learning rate"
+            "the losses of all kept weights are NaN or infinite, so train.scored_step least_loss cannot choose; the "
+            "training diverged: repeat it with a smaller learning rate"
         )
     return min(defined)[1]
 

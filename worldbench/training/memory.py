@@ -174,7 +174,7 @@ def smallest_parts(batch: int, fixed: int, memory: int, of_rows: Callable[[int],
             raise InputError(
                 f"one row takes {_gb(one)} of activations beside {_gb(fixed)} of weights, gradients and optimizer, and "
                 f"only {USABLE:.0%} of {_gb(memory)} can be used; choose a smaller model or shorter rows, or give a "
-                "number to --train.accumulate to try it all the same"
+                "number to --train.accumulate to try it anyway"
             )
         fitting = 1 + (room - one) * (batch - 1) / (of(batch) - one)
         parts = min(batch, max(2, math.ceil(batch / fitting)))

@@ -135,7 +135,7 @@ class Several(Together):
         for name, value in facts.items():
             if theirs.get(name) != value:
                 raise RunError(
-                    f"the {name} of process {rank} is {theirs.get(name)}, and of process 0 {value}, so their weights "
+                    f"the {name} is {theirs.get(name)} in process {rank} and {value} in process 0, so their weights "
                     "would differ; start all processes with the same command, versions and kind of machine"
                 )
 

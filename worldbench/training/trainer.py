@@ -277,7 +277,7 @@ class Trainer:
         again = f"or delete {str(state)!r} and run the same command again, which then trains from the first step on"
         if not 0 < about.step < self.config.steps:
             raise RunError(
-                f"the saved state is of step {about.step} of {self.config.steps}; put the right one there, {again}"
+                f"the saved state is of step {about.step} of {self.config.steps}; put the right file back, {again}"
             )
         gone = [
             step
@@ -286,7 +286,7 @@ class Trainer:
         ]
         if gone:
             raise RunError(
-                f"the weights of {curve.named(gone)} are gone, and training was beyond them; put them back, {again}"
+                f"the weights of {curve.named(gone)} are gone, but training had passed them; put them back, {again}"
             )
 
     def _rates(self) -> str:

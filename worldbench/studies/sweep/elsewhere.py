@@ -70,8 +70,8 @@ def score_elsewhere(prepared: Prepared, sent: Any, expected: Identity, sweep: st
     """
     if prepared.identity != expected:
         raise RunError(
-            "a machine of the cluster would compute another run: its versions of worldbench, torch, numpy or files are "
-            "not those of the machine that started the sweep; install the same"
+            "a machine of the cluster would compute another run: its worldbench, torch, numpy or files differ from "
+            "those of the machine that started the sweep; install the same versions and files on both"
         )
     cells = Path(tempfile.gettempdir()) / f"worldbench-cells-{os.getuid()}" / sweep
     out = make_folder(cells / expected.file_key)

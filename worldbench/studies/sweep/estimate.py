@@ -104,8 +104,8 @@ def show(cells: Sequence[SweepCell], workers: int, seconds: float, display: Disp
         print("scoring is not included, except in times like those of finished runs")
     if Source.COUNTED in sources:
         print(
-            "from its operations: the operations of the whole training, divided by how many per second this machine "
-            "does in the most similar network that was timed; this is a rough guess: that network is another one"
+            "from its operations: a rough guess, the operations of the whole training, divided by the operations per "
+            "second that this machine reaches with another network, the most similar one that was timed"
         )
 
 

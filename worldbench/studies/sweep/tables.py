@@ -77,7 +77,7 @@ def write_tables(
     for name, table in [(part.name, table) for part in recipe.parts for table in part.tables]:
         found = [cell.result for cell in cells if name in cell.parts and _shows(table, cell) and cell.result.exists()]
         if not found:
-            display.say(f"no table {table.file}: no result for it is there yet")
+            display.say(f"the table {table.file} is not written, because it has no result yet")
             continue
         path = out / FOLDER / table.file
         try:

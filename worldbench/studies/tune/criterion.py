@@ -60,11 +60,13 @@ class Criterion:
                 close = (
                     close
                     if close.startswith("; did")
-                    else f"; say --criterion {name}.{score}:higher or {name}.{score}:lower"
+                    else f"; write --criterion {name}.{score}:higher or {name}.{score}:lower"
                 )
-                raise InputError(f"nothing states which way {name}.{score} is better{close}")
+                raise InputError(
+                    f"the metric {name} does not state whether a higher or a lower {score} is better{close}"
+                )
         if asked and known not in ("none", asked):
-            raise InputError(f"for {wanted}, {known} is better, not {asked}")
+            raise InputError(f"for {wanted}, {known} is better; leave :{asked} out")
         return cls(metric, score, "higher" if "higher" in (asked, known) else "lower", primary)
 
     def evaluation(self) -> dict[str, Any]:

@@ -165,8 +165,8 @@ def shared_documents(world: World, job: Job) -> float:
     ours, theirs = (world.sample(seed, "test", 0, settings.documents) for seed in (TUNING_SEEDS[0], settings.seed))
     if np.array_equal(ours.tokens, theirs.tokens):
         raise InputError(
-            "the test documents of this world are the same for every seed, so tuning would use reported documents: "
-            f"{world.summary(0)}"
+            f"this world cannot be tuned ({world.summary(0)}): its test documents are the same for every seed, so "
+            "tuning would use documents of the reported evaluation"
         )
     return float(np.isin(_rows(ours), _rows(theirs)).mean())
 
