@@ -34,8 +34,9 @@ def swiglu_width(width: int) -> int:
 class _RMSNorm(torch.autograd.Function):
     """y = x r w with r = (mean x^2 + eps)^-1/2.
 
-    The backward pass is that of torch's LayerNorm with a mean of 0, plus what LayerNorm takes off because its mean
-    depends on x. It reads and writes memory a third as often as the one written out in elementwise operations.
+    The backward pass is that of torch's LayerNorm with a mean of 0. The term that LayerNorm subtracts because its mean
+    depends on x is added back. This pass reads and writes memory a third as often as one made of elementwise
+    operations.
     """
 
     @staticmethod

@@ -29,9 +29,9 @@ class Batch:
     closed: 1 where the next token is the last one of the document and is no input itself, else 0. A document that is
     cut off by the end of its row has no such place. (The last token of a document is an input only if documents have
     labels.)
-    row: int64 [B], the number of the row in the whole of training, which random draws for this row are named by.
+    row: int64 [B], the number of the row, counted over the whole training. Random draws for a row use this number.
     single: there is at most one document per row, so that a causal mask is enough.
-    host: the same rows in the memory of the CPU; None if this batch is there.
+    host: the same rows in the memory of the CPU; None if this batch itself is in the memory of the CPU.
 
     A training step never reads the device: the shape of every tensor follows from the rows on the CPU. `derived`
     computes there what an objective must know of the rows, such as the places of the scored inputs.

@@ -1,8 +1,8 @@
 """NextLat's latent dynamics alone, as a recurrent network.
 
     h_1 = trunk(x_1), on the first token alone;   h_{t+1} = p_psi(h_t, x_{t+1});   logits = head(h)
-Prompts go through the dynamics too. What such a network knows, the dynamics know: it attends to nothing. Weights and
-their names are those of NextLat.
+Prompts go through the dynamics too. Such a network has no attention, so all that it knows is in the dynamics. Weights
+and their names are those of NextLat.
 
 Shape letters: B rows, T tokens, P prompt tokens, K new tokens, V vocabulary, D width.
 """

@@ -4,8 +4,8 @@ L = CE_0 + lambda mean(CE_1 .. CE_d)
     CE_i is the mean of -log p_i(x_{t+1+i} | x_0 .. x_t) over the positions t where t+i is an input of the same document
     and x_{t+1+i} is scored.
 A trunk of `layers` - 1 blocks is followed by d + 1 parallel heads, each a block and a norm, with one unembedding for
-all. Head 0 is the last block and the norm of the shared backbone, so that predictions need what a GPT of the same depth
-needs.
+all. Head 0 is the last block and the norm of the shared backbone, so that predictions cost as much as those of a GPT of
+the same depth.
 
 Shape letters: B rows, T tokens, D width, V vocabulary.
 """

@@ -111,7 +111,7 @@ class NextLatConfig(GPTConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class BSTConfig(GPTConfig):
-    """The shared backbone's shape, for each of the two encoders, and the pairs."""
+    """The shape of the shared backbone, for each of the two encoders, and the pairs of prefix and suffix."""
 
     pairs: float = 1.0
     """Share of the pairs of prefix and suffix that each step uses; pairs with the empty suffix are all used."""
@@ -131,7 +131,7 @@ class MTPConfig(GPTConfig):
     """The shape of the shared backbone, and the heads after the first one."""
 
     horizon: int = 4
-    """Number d of heads after the first one; each predicts one more token after the next one."""
+    """Number d of heads after the first one. They predict the d tokens after the next one, one token each."""
     lambda_mtp: float = 1.0
     """Weight of the mean loss of these heads."""
 
@@ -145,7 +145,7 @@ class JTPConfig(GPTConfig):
     """The shape of the shared backbone, and the planning sequence."""
 
     horizon: int = 4
-    """Number d of tokens that are predicted after the next one, each from the tokens before it."""
+    """Number d of tokens after the next one that are predicted, each from the true tokens before it."""
     lambda_jtp: float = 1.0
     """Weight of the mean loss of the tokens after the next one."""
 

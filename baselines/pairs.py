@@ -5,8 +5,8 @@ start at s = 1 .. n; a document that is not cut off also has the empty suffix, s
 
 A row of suffixes holds each document backwards, from column c_0 + j on: an empty cell where the document is whole, then
 x_n .. x_1. A causal encoder over this row sees at the cell of x_s the tokens x_n .. x_s, and so computes b_s, the
-hidden state of suffix s. The empty cell computes that of the empty suffix. Each whole document takes one cell more
-there than it has inputs, which is why document j begins j columns later.
+hidden state of suffix s. The empty cell computes the hidden state of the empty suffix. In a row of suffixes, a whole
+document takes one cell more than it has inputs, so document j begins j columns later.
 
 Shape letters: B rows, T tokens, U cells of a row of suffixes, M pairs.
 """

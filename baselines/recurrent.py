@@ -71,7 +71,8 @@ class Recurrent(NextToken):
 
     hidden_name = "top layer (head input)"
     kept: ClassVar[int]
-    """Numbers that a layer keeps for each token and unit of width, at most: measured on the CPU, in fp32 and bf16."""
+    """Upper bound on the numbers that a layer keeps for each token and unit of width: measured on the CPU, in fp32 and
+    bf16."""
     config: RecurrentConfig
     kind: type[nn.GRU] | type[nn.LSTM]
 

@@ -22,7 +22,7 @@ class Oracle(Exact):
 
 
 class RandomLegal(FromStates):
-    """Uniform over the legal tokens: it knows the map, and does not know which destination is asked for."""
+    """Uniform over the legal tokens: it knows the map, but not the destination."""
 
     name = "random-legal"
     serves_labels = False

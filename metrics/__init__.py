@@ -1,4 +1,4 @@
-"""Questions that tell a world model from a good predictor. One metric a file, with its options."""
+"""Questions that tell a world model from a good predictor. Each file holds one metric and its options."""
 
 from worldbench.core.registry import metrics
 
@@ -12,14 +12,14 @@ for _name, _options, _line in (
     (
         "arrival_calibration",
         "arrival_calibration:ArrivalOptions",
-        "how probable it is, by prompt, that a ride of the model arrives; certain under the exact law",
+        "probability, for each prompt, that a ride of the model arrives; it is 1 under the exact law",
     ),
     (
         "planning_tracking",
         "planning_tracking:PlanningOptions",
-        "which share of the lost rides knew their place and went wrongly; the others did not know their place",
+        "of the rides that do not arrive, the share on which the model knew the place but aimed wrongly",
     ),
-    ("decisions", "", "share of places where the goal alone says what comes next, at which the model is right"),
+    ("decisions", "", "how often the model is right at the places where only the goal determines what comes next"),
     ("label_accuracy", "", "share of labels that are right, also beyond the length of training"),
     (
         "label_structure",
@@ -46,7 +46,7 @@ for _name, _options, _line in (
     (
         "split_merge",
         "split_merge:PairOptions",
-        "how well the model treats prefixes of different states differently, and prefixes of one state alike",
+        "how well the model separates prefixes of different states, and treats prefixes of one state alike",
     ),
     ("excess_loss", "", "KL divergence of the model from the exact law, in nats; the law itself scores 0"),
     ("bits_per_byte", "", "bits per byte of held-out text, whatever the tokens are"),
@@ -103,7 +103,7 @@ for _name, _options, _line in (
     (
         "minimal_pairs",
         "options:StructureOptions",
-        "how often the answer is right after one passage has moved, and how often it stays where it should",
+        "how often the answer is right after a passage has moved, and how often it stays the same where it should",
     ),
     (
         "out_of_distribution",

@@ -33,9 +33,10 @@ class AheadOptions:
     """How far ahead is asked, and on how many documents."""
 
     ahead: int = field(default=20, metadata=LATER)
-    """Largest distance of a token that probes predict, at most half of a document."""
+    """Largest distance, in tokens, at which ahead_probe predicts a token; at most half of a document."""
     ahead_documents: int = field(default=400, metadata={**LATER, **small(200)})
-    """Number of held-out documents for these probes. Each half is scored by the probes that are fitted on the other."""
+    """Number of held-out documents for ahead_probe. Each half of them is scored by probes that are fitted on the other
+    half."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "ahead")

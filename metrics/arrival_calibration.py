@@ -35,7 +35,7 @@ class ArrivalOptions:
     arrival_prompts: int = field(default=100, metadata={**LATER, **small(50)})
     """Number of held-out prompts of arrival_calibration; fewer if the world has fewer prompts."""
     arrival_rides: int = field(default=16, metadata={**LATER, **small(8)})
-    """Number of rides that are sampled from each of these prompts."""
+    """Number of rides that are sampled from each prompt of arrival_calibration."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 2, "arrival_prompts", "arrival_rides")
@@ -127,7 +127,8 @@ class ArrivalCalibration(Metric):
     fail and the others never do (the intraclass correlation). The series `by_hops` is the calibration curve.
 
     A reliability diagram would say nothing here: the rides are drawn from the model's own distributions, so these are
-    calibrated for the rides by construction. What is compared is the model's probability with the law's.
+    calibrated for the rides by construction. This metric compares the probability of the model with the probability of
+    the law.
 
     Sees: whether losses lie in some prompts or in all. Cannot see: why a prompt fails (see planning_tracking).
     """

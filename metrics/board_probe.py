@@ -30,7 +30,8 @@ class BoardOptions:
     """What the board probe is fitted and scored on."""
 
     board_documents: int = field(default=400, metadata={**LATER, **small(100)})
-    """Number of held-out games for the board probe. Each half is scored by the probe that is fitted on the other."""
+    """Number of held-out games for board_probe. Each half of them is scored by a probe that is fitted on the other
+    half."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 4, "board_documents")

@@ -15,8 +15,9 @@ from worldbench.metrics.evaluation import Evaluation
 
 class CheckedAnswers(Metric):
     """Share of distinct held-out prompts whose decoded answer passes each checker of the world, sampled at temperature
-    1 and greedy. In Countdown: `strict` (every number as often as it is there), `released` (the checker of the
-    published code, which lets a number be used twice), `equations` (all true), `equation_1` .. (this one true).
+    1 and greedy. In Countdown: `strict` (every number is used as often as it is given), `released` (the checker of the
+    published code, which lets a number be used twice), `equations` (all equations are true), `equation_1` .. (this
+    equation is true).
 
     Sees: whether problems are solved, and by which rule. Cannot see: how a solution was found.
     """

@@ -33,7 +33,7 @@ class Decisions(Metric):
     wrong: the exact law gives probability 0 to an answer that is likeliest without the goal.
 
     `accuracy`: the share of decisions at which the likeliest answer of the model is possible under the exact law, with
-    the true tokens before (teacher forcing). `chance`: the same of the best guess without the goal; 1 / arms in
+    the true tokens before (teacher forcing). `chance`: the same share for the best guess without the goal; 1 / arms in
     path-star. `elsewhere`: the accuracy at all other places. `all_right`: the share of documents with no wrong answer
     at any place; where the law is certain, the share of exact greedy answers. `solved`: 1 if `accuracy` is at least
     0.95, else 0; its mean over runs is the share of seeds that solve the task (Bachmann & Nagarajan 2024, arXiv

@@ -1,5 +1,5 @@
-"""Shares of a gain: how much of a difference of divergences was won. Such a share says nothing where there is nothing
-to win, and is then missing, with the reason.
+"""Shares of a gain: how much of a difference of divergences a model gains. Where there is nothing to gain, the share
+says nothing, and is missing, with the reason.
 
 Shape letters: n units (documents, pairs), M places, A answers.
 """
@@ -27,10 +27,10 @@ def single_law_kl(law: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a model's own hidden state wins, in sums of KL over each unit: float [n] each.
+    """What a model gains by its own hidden state, in sums of KL over each unit: float [n] each.
 
-    own: read off the hidden state that belongs there. other: read off the hidden state of another prefix. single: of
-    one law at every place (`single_law_kl`). over: the units, a plural noun.
+    own: the KL read off the hidden state of the prefix itself. other: read off the hidden state of another prefix.
+    single: the KL of one law at every place (`single_law_kl`). over: the units, a plural noun.
     """
 
     own: np.ndarray

@@ -31,7 +31,7 @@ class LabelStructure(Metric):
     Both within the length of training documents; `compression_beyond` and `distinction_beyond`: where the longer of
     both prefixes lies beyond.
 
-    Sees: whether prefixes of one state are one to the model. Cannot see: whether the labels are right. A model that
+    Sees: whether the model treats prefixes of one state alike. Cannot see: whether the labels are right. A model that
     gives one label always has compression 1 and distinction 0: read neither alone.
     """
 

@@ -50,8 +50,8 @@ class Lookahead(Metric):
 
     `within_1`, `within_5`, `within_10`, `within_50`: rides that arrive with at most so many per cent more moves. All
     shares are of all prompts, also of those whose ride does not arrive.
-    No reference is the ceiling. A driver who plans shortest paths has 1 by definition. The law of random walks has
-    less, because walks also take detours, so a model can score higher than the law of its data: the score is no
+    No reference is the ceiling. A driver who plans shortest paths scores 1 by definition. The law of random walks
+    scores less, because walks also take detours, so a model can score higher than the law of its data: the score is no
     distance from the truth. In a maze one can turn back at once and the budget is long; the likely rides of the law
     then go to and fro, and are almost never shortest. Where fewer than a tenth (LEAST) of the greedy rides of the law
     are shortest, the metric does not apply.

@@ -4,7 +4,7 @@ Shape letters: K drawings of the same n rides, in different orders.
 
 Over rides. A score is the mean over the K drawings. Its variance is estimated by the delete-one jackknife (Efron and
 Stein, Annals of Statistics 1981). A drawing without one ride lacks the edges that only this ride uses; edges that other
-rides use too stay. This leaves out that the other rides might then be explained otherwise. For this, the variance over
+rides use too stay. This ignores that the other rides might then be explained differently. For this, the variance over
 orders, divided by K, is added. The interval of a share is Wilson's interval, with as many trials as give this variance
 (at most as many as there are edges or rides), and with the quantile of Student's t for the degrees of freedom of the
 sum (Welch and Satterthwaite). A count gets the score interval of a Poisson count, scaled in the same way.

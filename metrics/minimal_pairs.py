@@ -1,5 +1,5 @@
-"""Minimal pairs: one wall of the maze in a prompt is moved, or its goal. Does the answer change where it must, and only
-there?
+"""Minimal pairs: one passage of the maze in a prompt is moved, or the goal. Does the answer change where it must, and
+only there?
 
 This is distinction for worlds whose prompts state a rule of their own. Shape letters: N pairs, L tokens of a
 continuation.

@@ -40,8 +40,8 @@ class ProbeOptions:
     """What linear probes are fitted and scored on."""
 
     probe_documents: int = field(default=2000, metadata=small(600))
-    """Number of held-out documents for the probes. Each probe is scored on what its fit leaves out: the other half of
-    the documents, or (belief_probe) the prefix itself."""
+    """Number of held-out documents for the probes. Each probe is scored on data that it was not fitted on: the other
+    half of the documents, or (belief_probe) the one prefix that was left out."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "probe_documents")

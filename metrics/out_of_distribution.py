@@ -1,4 +1,5 @@
-"""Out of distribution: prompts of other laws in the same words. Does a model follow the rule, or habits of its data?"""
+"""Out of distribution: prompts from other distributions, in the same words. Does a model follow the rule, or habits of
+its data?"""
 
 from __future__ import annotations
 

@@ -39,11 +39,12 @@ class PlanningOptions:
     planning_prompts: int = field(default=300, metadata={**LATER, **small(150)})
     """Number of held-out prompts of planning_tracking; fewer if the world has fewer prompts."""
     planning_window: int = field(default=5, metadata=LATER)
-    """Number of last choices of a ride in which the moves of the model are compared with the place."""
+    """Number of choices at the end of a ride from which planning_tracking estimates whether the model knew the
+    place."""
     planning_moves: int = field(default=5, metadata=LATER)
-    """Number of moves between a fresh prompt and the place where a ride was lost, when the place is stated anew."""
+    """Number of moves from a fresh prompt to the state in which a ride was lost. The model is asked there again."""
     planning_documents: int = field(default=300, metadata={**LATER, **small(150)})
-    """Number of held-out documents on which the probes of place and goal are fitted."""
+    """Number of held-out documents on which planning_tracking fits its probes of place and goal."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "planning_window", "planning_moves", "planning_documents")
@@ -147,8 +148,9 @@ class PlanningTracking(Metric):
     - `planning_crossed`: the gain of arrivals by an exact aim, averaged over the model's and the exact place, divided
       by `lost` (the Shapley value).
 
-    Beside them, each from another side:
-    - `arrives_legal`: arrivals when illegal moves are never drawn. `legality_gain`: how many more arrive than freely.
+    Further scores, each from another point of view:
+    - `arrives_legal`: arrivals when illegal moves are never drawn. `legality_gain`: how many more arrive than with free
+      sampling.
     - `doubt_lost`, `doubt_arrived`: the mean doubt of the lost rides of legal moves, and of those that arrive (the
       control).
     - `healed`: in the state where a ride was lost by an illegal token or a wrong `end`, the share of the probability

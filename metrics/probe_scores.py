@@ -1,4 +1,4 @@
-"""Scores of probes with intervals over documents, in which the fit of the probe has its share.
+"""Scores of probes, with intervals over documents that include the variation of the fit.
 
 A probe is fitted again on random halves of the documents. How much its scores differ between halves is how much they
 differ between evaluations: the variance of a mean over half of the documents, around the mean over all of them, is the

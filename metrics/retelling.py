@@ -1,5 +1,5 @@
-"""Retelling: is one maze the same maze to the model when the prompt writes it another way? This is compression for
-worlds whose prompts state a rule of their own.
+"""Retelling: does the model treat a maze alike when the prompt writes it in another way? This is compression for worlds
+whose prompts state a rule of their own.
 
 Shape letters: N documents, T tokens, V vocabulary.
 """

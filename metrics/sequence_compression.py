@@ -26,8 +26,9 @@ class SequenceCompression(Metric):
     """Share of trials in which all suffixes sampled after one history of a state are accepted (every token has a
     probability above eps) after another history of the same state.
 
-    A trial: a state, k moves, two different random backward walks of k moves that lead to it, 30 suffixes; a success if
-    **all** are accepted. The goal is part of the state, so the prompts of both histories hold the same goal.
+    A trial takes a state, a number k, two different random backward walks of k moves that lead to the state, and 30
+    suffixes. The trial is a success if **all** suffixes are accepted. The goal is part of the state, so the prompts of
+    both histories hold the same goal.
 
     Sees: histories that should be one and are not. Cannot see: histories that should differ and do not, and what a
     model does with the goal: a model that does not know the goal, or takes one goal for another after every prompt,

@@ -34,12 +34,13 @@ class CurveOptions:
     """What the state is read from, and when a layer has it."""
 
     curve_documents: int = field(default=400, metadata={**LATER, **small(200)})
-    """Number of held-out documents for the probes of every layer."""
+    """Number of held-out documents for the probes of state_curve, which are fitted in every layer."""
     curve_share: float = field(default=0.95, metadata=LATER)
-    """Share of the score of the best layer that a layer must reach to count as a layer that has the state."""
+    """A layer has the state if its score reaches this share of the score of the best layer."""
 
     curve_gain: float = field(default=0.5, metadata=LATER)
-    """Share of what an untrained network misses that the best layer must gain. With less, no layer has the state."""
+    """The best layer must gain at least this share of what an untrained network misses (1 minus its score). Otherwise
+    no layer has the state."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 2 * GROUPS, "curve_documents")

@@ -1,5 +1,5 @@
-"""Causal state swap: the hidden state of one prefix is put in the place of another prefix's. Does the future of the
-donor follow?
+"""Causal state swap: the hidden state of one prefix (the donor) replaces the hidden state of another prefix. Does the
+model then predict the future of the donor?
 
 Shape letters: N pairs, K tokens, A actions.
 """
@@ -89,7 +89,7 @@ class StateSwap(Metric):
     distribution after a, after the swap, and after b. 1: the future of b has appeared. 0: nothing has changed. The
     score is taken at all layers, over this and the next 5 tokens; single layers are in the series. Missing, with the
     reason, where the model predicts the future of b after b no better than after a, or than one law for all prefixes
-    does (`kl_single_law`): no future of b could appear. So it is for untrained networks.
+    does (`kl_single_law`): no future of b could appear. This is the case for untrained networks.
 
     Controls: a random donor of the same length instead of b, still compared with the law after b (`donor_law_random`);
     the embedding alone, which is the token and the wrong layer; two histories of one state, where nothing may change

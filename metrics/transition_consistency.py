@@ -155,7 +155,7 @@ class DynamicsOptions:
     dynamics_steps: int = field(default=1000, metadata=small(200))
     """Number of optimizer steps that train the dynamics probe."""
     horizon: int = 20
-    """Number of steps for which the dynamics is applied repeatedly, without the true hidden states."""
+    """Number of steps for which the dynamics are applied to their own output, without the true hidden states."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "dynamics_documents", "dynamics_steps", "horizon")
@@ -171,13 +171,14 @@ class TransitionConsistency(Metric):
     model (`direct`), the last state copied, and the true hidden state of a random other document (`other_document`).
 
     `normalized` = 1 - (KL - KL_direct) / (KL_other - KL_direct), over the first 8 steps. 1: the transition predicts
-    as well as the model does by looking, or better. 0: no better than a random other state. (The copied state is no fit
-    zero: its sharp distribution is often worse than that of a random state.) `kept` has another zero, one law for all
-    prefixes (`single_law_kl`): 1 - (KL - KL_direct) / (KL_single - KL_direct). Below 0, the transition misleads more
-    than knowing nothing; `normalized` may then still be high, if the model is sure of itself after every prefix.
+    as well as the model does by looking, or better. 0: no better than a random other state. (The copied state does not
+    suit as zero: its sharp distribution is often worse than the distribution of a random state.) `kept` has another
+    zero, one law for all prefixes (`single_law_kl`): 1 - (KL - KL_direct) / (KL_single - KL_direct). Below 0, the
+    transition misleads more than knowing nothing; `normalized` may then still be high, if the model is sure of itself
+    after every prefix.
 
     Both are missing, with the reason, where the true hidden states predict no better than those of other documents, or
-    than one law for all prefixes: there is no gain to normalize by. So it is for untrained networks.
+    than one law for all prefixes: there is no gain to normalize by. This is the case for untrained networks.
 
     Sees: whether the hidden state is sufficient for its own future. Cannot see: whether it is the state of the world;
     where `direct_kl` is high, it is not.

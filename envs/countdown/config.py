@@ -20,7 +20,7 @@ class CountdownConfig:
     """Problems of Countdown: numbers, a target, and equations."""
 
     numbers: int = 4
-    """How many numbers a problem gives. Its solution has one equation less."""
+    """How many numbers a problem gives. Its solution has one equation fewer."""
     largest: int = 99
     """Largest number that is given; the smallest is 1."""
     least_target: int = 10
@@ -28,7 +28,8 @@ class CountdownConfig:
     most_target: int = 100
     """Largest target."""
     largest_result: int = 100
-    """Largest result of an equation. Every whole number up to this one and up to `largest` is a word."""
+    """Largest result of an equation. The words are the whole numbers up to `largest_result` or `largest`, whichever is
+    larger."""
     pauses: int = 8
     """Number of bars between a problem and its solution. A model can compute while it reads them."""
     held_out_share: float = 0.1

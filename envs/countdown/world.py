@@ -33,9 +33,9 @@ BLOCK = 8192
 class CountdownWorld(Equations):
     """Countdown (Gandhi et al. 2024, arXiv 2404.03683), in the format of Teoh et al. 2025 (arXiv 2511.05963).
 
-    A prompt gives numbers, a target, and bars as pauses. Equations follow, one less than there are numbers. Each uses
-    two numbers that are left, each as often as it is there, and puts its result in their place. The last result is the
-    target. Results are whole numbers from 0 to `largest_result`.
+    A prompt gives numbers, a target, and bars as pauses. Equations follow, one fewer than there are numbers. Each
+    equation takes two of the numbers that are left, and puts its result in their place. The last result is the target.
+    Results are whole numbers from 0 to `largest_result`.
 
     A document is drawn forwards: uniformly random numbers, then random pairs and allowed operations, until the last
     result is in the range of targets. Targets are held out. State: the numbers that are left, the target, the present
@@ -44,7 +44,7 @@ class CountdownWorld(Equations):
     Two documents with three numbers:
         7 2 5 19 | | 7 * 2 = 14 , 14 + 5 = 19 end
         4 12 9 6 | | 9 - 4 = 5 , 5 * 12 = 60 end
-    The second one ends elsewhere: its target is 6.
+    The second document does not solve its problem: its target is 6, and its last result is 60.
     """
 
     name = "countdown"

@@ -16,14 +16,14 @@ class OthelloConfig:
     size: int = 6
     """Number of rows and columns of the board: 4, 6 or 8."""
     greed: float = 0.0
-    """Probability with which a player takes a random one of the moves that flip the most discs. Otherwise the move is a
-    random legal one. 0: all moves are uniform over the legal ones, as in the published synthetic games."""
+    """Probability with which a player takes a random one of the moves that flip the most discs. Otherwise the player
+    takes a random legal move. 0: all moves are uniform over the legal ones, as in the published synthetic games."""
     opening: int = 6
     """Number of moves of an opening. The first moves of a prompt are a held-out opening; the players of an opening are
     never greedy."""
     held_out_share: float = 0.1
     """Share of the positions after openings that is held out. A hash of the position decides, so an opening and its
-    moves in another order are in one split. Held-out games begin with held-out openings, games of training never do."""
+    moves in another order are in one split. Held-out games begin with held-out openings; training games never do."""
 
     def __post_init__(self) -> None:
         if self.size not in SIZES:

@@ -1,4 +1,4 @@
-"""Which destinations the rides that are at a place after some moves can have, in bounded memory.
+"""Which destinations a ride can have, given its place and the number of its moves so far. In bounded memory.
 
 Shape letters: N places, R states, L largest number of moves.
 """

@@ -1,4 +1,5 @@
-"""Which pairs or states of a map no training ride contains, and which rides that leaves to each split.
+"""Which pairs or states of a map are held out, so that no training ride contains them, and which rides remain for each
+split.
 
 Shape letters: N places, A directions.
 """

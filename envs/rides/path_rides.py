@@ -1,10 +1,9 @@
 """Rides on shortest paths, and on shortest paths of randomly weighted maps (Vafa et al. 2024).
 
 A ride draws a weighting, an origin and a destination, each uniformly and independently (or one trip of a list of
-trips), and takes the shortest path
-of its weighting. If the path has too few or too many moves, or if the split may not contain it, all three are drawn
-again, as the next attempt. So given its pair (origin, destination), the weighting of a ride is uniform over the
-weightings whose path is a ride.
+trips), and takes the shortest path of its weighting. If the path has too few or too many moves, or if the split may not
+contain it, all three are drawn again, as the next attempt. So given its pair (origin, destination), the weighting of a
+ride is uniform over the weightings whose path is a ride.
 
 Ride i depends only on (seed, split, i), as in `walker.py`.
 

@@ -1,4 +1,4 @@
-"""All shortest paths to one destination form a tree. This file asks how the tree looks from each of its places.
+"""All shortest paths to one destination form a tree. This file computes facts about each place of such a tree.
 
 Shape letters: B trees, N places, A directions, K weightings, R states.
 """
@@ -24,9 +24,9 @@ FAR = np.iinfo(np.int16).max
 class Trees:
     """What is known of each place of B trees, [B, N].
 
-    ahead: int16, the number of moves to the destination, FAR if no path leads there. behind: int16, the most moves of a
-    ride that has come to the place so far. through: int64, how many paths lead through the place, the path that begins
-    there included. clear: bool, no place after this one is a held-out state.
+    ahead: int16, the number of moves to the destination, FAR if no path leads there. behind: int16, the largest number
+    of moves with which a ride can have come to the place. through: int64, how many paths lead through the place, the
+    path that begins there included. clear: bool, no place after this one is a held-out state.
     """
 
     ahead: np.ndarray

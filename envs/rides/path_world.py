@@ -27,7 +27,8 @@ ROWS = 1 << 18
 
 @dataclass
 class PathStates(RideStates):
-    """As RideStates. weightings: bool [N, K], which weightings explain the ride so far (see `PathLaw`)."""
+    """The fields of RideStates, and weightings: bool [N, K], which weightings explain the ride so far (see
+    `PathLaw`)."""
 
     weightings: np.ndarray
 
@@ -40,8 +41,9 @@ class PathLaw:
     on in each direction.
 
     Where no ride goes (after a detour; or between a pair whose paths are too short or too long), the law is the law of
-    a ride that begins at the place, on a path of any length. This rule makes the law a driver that finds its way from
-    everywhere. A later move again leaves the weightings whose path from there begins with the moves since then.
+    a ride that begins at the place, on a path of any length. With this rule, the law finds a way to the destination
+    from every place. After further moves, the weightings are those whose path from that place begins with these further
+    moves.
     """
 
     def __init__(self, rides: PathRides) -> None:

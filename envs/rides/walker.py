@@ -1,8 +1,8 @@
 """Rides over a map, drawn as random walks (the random-walk data of Vafa et al. 2024).
 
 The origin of a ride is a uniform random place. The number of moves m is uniform in min_moves .. max_moves, or
-geometric within these bounds (`stopping.py`). Each move
-is uniform over the moves that the map allows. The place after the last move is the destination.
+geometric within these bounds (`stopping.py`). Each move is uniform over the moves that the map allows. The place after
+the last move is the destination.
 
 Ride i depends only on (seed, split, i): its random numbers are a fixed block of a counter-based stream. Each walk is
 one attempt. If the split may not contain the walk, all of it is drawn again, as the next attempt. This rejection

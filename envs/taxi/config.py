@@ -41,7 +41,7 @@ class TaxiConfig(RideConfig):
     intersections. The columns are origin_lon, origin_lat, destination_lon, destination_lat, in degrees; on a map in
     meters origin_x, origin_y, destination_x, destination_y. Empty: rides go between any two intersections."""
     ride_file: str = field(default="", metadata=FILE | LATER)
-    """A text file of rides (docs/routes.md), one a line. The documents are the rides of this file. Empty: rides are
+    """A text file of rides (docs/routes.md), one per line. The documents are the rides of this file. Empty: rides are
     drawn."""
 
     def __post_init__(self) -> None:

@@ -109,7 +109,7 @@ class TaxiWorld(RideWorld[TaxiConfig]):
 
 
 class _Measured(TaxiWorld):
-    """Rides whose mean number of moves is counted."""
+    """Rides whose mean number of moves is measured by counting."""
 
     def _mean_moves(self) -> float:
         """The mean of COUNTED training rides."""
@@ -118,7 +118,7 @@ class _Measured(TaxiWorld):
 
 
 class _Kinds(_Measured):
-    """What the kinds of rides share that are drawn, and are not random walks alone."""
+    """Code shared by the kinds of drawn rides other than random walks alone."""
 
     @cached_property
     def _trips(self) -> Trips | None:

@@ -170,7 +170,7 @@ Direction = Literal["higher", "lower", "none"]
 
 
 class Metric(abc.ABC):
-    """A question put to a model about a world.
+    """A question about a world that a model must answer.
 
     Attributes:
         name, version: a change that alters any score raises the version.

@@ -1,5 +1,4 @@
-"""What the metrics need of a sequence model. Inputs and outputs are numpy arrays, on whatever device the model
-computes.
+"""What metrics require of a sequence model. Inputs and outputs are numpy arrays, on whatever device the model computes.
 
 Shape letters: B rows, T tokens, P prompt tokens, K new tokens, V vocabulary, D width.
 """

@@ -1,6 +1,6 @@
 """The counter-based generator Philox 4x64-10, for many counters and keys at once.
 
-numpy's `Philox` has one key and one counter per generator, and to make a generator takes longer than to draw a short
+numpy's `Philox` has one key and one counter per generator, and making a generator takes longer than drawing a short
 row. Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), section 4.3 and table 2.
 """
 

@@ -1,5 +1,5 @@
-"""What a comparison over a few seeds could have seen: tests of outcomes that are 0 or 1, and the smallest true
-difference that a test would have called with a probability of 80%.
+"""What a comparison over a few seeds can detect: tests of outcomes that are 0 or 1, and the smallest true difference
+that a test detects with a probability of 80%.
 
 A result that is "not separable" says something only beside this number.
 """

@@ -1,4 +1,4 @@
-"""What a process that computes needs before torch is loaded, and which of several processes it is."""
+"""What a computing process must set before torch is loaded, and which of several processes it is."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Registries of worlds, models, metrics and figures: a name, one line of text, and where to import it from when it is
-wanted.
+"""Registries of worlds, models, metrics and figures: a name, one line of text, and the place to import each from.
 
-`ls` and `--help` read names and lines only. A name that is not there is looked for in the installed packages' entry
-points (group `worldbench.<kind>s`) before it is refused with the nearest valid name. A `--plugin FILE.py` registers by
-calling `worlds.add(...)`, `models.add(...)`, `metrics.add(...)` or `figures.add(...)` (plugins.py).
+`ls` and `--help` read names and lines only. A name that is missing is looked up in the entry points of installed
+packages (group `worldbench.<kind>s`). If it is missing there too, it is refused, with the nearest valid name. A
+`--plugin FILE.py` registers by calling `worlds.add(...)`, `models.add(...)`, `metrics.add(...)` or `figures.add(...)`
+(plugins.py).
 """
 
 from __future__ import annotations
@@ -25,14 +25,13 @@ class Entry:
     """One registered thing.
 
     target: `module:attribute`, imported when first wanted, or the object itself (plugins).
-    config: the same for its dataclass of options.
-    trained: a model that training makes; else one that is there at once. seeded: a model that is not trained, but
-    depends on the run's seed.
-    reads: the model whose runs this one is scored with: it has no run of its own, and takes their weights and options
-    (`worldbench eval RUN --as NAME`).
-    presets: of a world, {name: worldbench.core.presets.Preset}, the default one first, or `module:attribute` of that.
-    plugin: the SHA-256 of the plugin file that registered it, or the name and version of the installed package; "" for
-    what is built in.
+    config: the dataclass of its options, in the same form. trained: whether the model is trained. seeded: whether a
+    model that is not trained depends on the seed of the run.
+    reads: the model whose runs this model is scored with. This model has no runs of its own; it takes the weights and
+    options of those runs (`worldbench eval RUN --as NAME`).
+    presets: the presets of a world, {name: worldbench.core.presets.Preset} with the default first, or the
+    `module:attribute` of this dict. plugin: the SHA-256 of the plugin file that registered it, or the name and version
+    of the installed package; "" for what is built in.
     """
 
     name: str
