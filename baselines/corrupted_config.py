@@ -49,7 +49,7 @@ class CorruptedConfig:
                 raise InputError(f"model.{name} must be 0 or more, not {getattr(self, name)}")
         for name in SHARES:
             if not 0 <= getattr(self, name) <= 1:
-                raise InputError(f"model.{name} is a share between 0 and 1, not {getattr(self, name)}")
+                raise InputError(f"model.{name} must be a share between 0 and 1, not {getattr(self, name)}")
         if not 0 < self.temperature < math.inf:
             raise InputError(f"model.temperature must be above 0 and finite, not {self.temperature}")
         if not 0 <= self.floor < 1:

@@ -35,10 +35,12 @@ class DetourOptions:
     def __post_init__(self) -> None:
         for kind in self.detour_kinds:
             if kind not in KINDS:
-                raise InputError(f"eval.detour_kinds are of {', '.join(KINDS)}, not {kind!r}{nearest(kind, KINDS)}")
+                raise InputError(
+                    f"eval.detour_kinds must be among {', '.join(KINDS)}, not {kind!r}{nearest(kind, KINDS)}"
+                )
         for p in self.detours:
             if not 0 <= p <= 1:
-                raise InputError(f"eval.detours are probabilities between 0 and 1, not {p}")
+                raise InputError(f"eval.detours must be probabilities between 0 and 1, not {p}")
 
 
 class Detours(Metric):

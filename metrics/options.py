@@ -32,7 +32,7 @@ class SuffixOptions(StructureOptions):
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "suffixes")
         if not 0 < self.eps < 1:
-            raise InputError(f"eval.eps is a probability between 0 and 1, not {self.eps}")
+            raise InputError(f"eval.eps must be above 0 and below 1, not {self.eps}")
 
 
 @dataclass(frozen=True, kw_only=True)

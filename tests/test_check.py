@@ -313,7 +313,7 @@ def test_the_command_fails_on_a_blind_metric(
     message = capsys.readouterr()
     assert "tells references apart" in message.out
     assert "2 of 3 statements fail, for blind" in message.err
-    assert "says which damage makes it worse, or why none does; measured neither" in message.out
+    assert "says which damage makes it worse, or why none does; measured: neither" in message.out
     assert main([*words, "--severities", "9"]) == 2
     assert main([*words, "--model.width", "3"]) == 2
     assert main([*words, "--corruption", "3"]) == 2

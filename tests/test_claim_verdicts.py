@@ -103,7 +103,7 @@ def test_not_run_says_what_to_do() -> None:
 def test_a_difference_below_the_margin_is_never_reproduced() -> None:
     steady = [x + 0.01 for x in HIGH]
     (row,) = judge_records([claim()], both(steady, HIGH))
-    assert (row.verdict, row.reason) == ("equivalent", "a difference is there, but it is smaller than the margin")
+    assert (row.verdict, row.reason) == ("equivalent", "there is a difference, but it is smaller than the margin")
 
 
 def test_infinite_values_decide_nothing() -> None:

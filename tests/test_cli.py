@@ -53,7 +53,7 @@ from worldbench.cli.main import main
         (["run", "hmm", "--eval.metrics", "map_reconstruction"], "'hmm' (map_reconstruction does not apply: the world"),
         (["check", "hmm", "--eval.metrics", "detours", "next_token"], "'hmm', detours does not apply: "),
         (["faults", "hmm", "--eval.metrics", "detours", "next_token"], "'hmm', detours does not apply: "),
-        (["run", "taxi", "more"], "what is 'more'"),
+        (["run", "taxi", "more"], "unexpected 'more'"),
         (["run", "taxi", "--env.map", "city:2"], "city:N"),
         (["run", "taxi", "--env.map", "nowhere.graphml"], "nowhere.graphml"),
         (["run", "taxi", "--env.map", "city:24", "--env.region", "5@9999999,0"], "region"),
@@ -141,7 +141,7 @@ def test_switches_take_a_value(value: str, capsys: pytest.CaptureFixture[str]) -
         (["--train.steps=many"], "--train.steps must be a whole number, not 'many'"),
         (["--env.held_out_share", "x"], "--env.held_out_share must be a number or None, not 'x'"),
         (["--eval.detours", "0.5", "a"], "--eval.detours must be numbers with spaces between them, not '0.5 a'"),
-        (["--eval.trials", "3", "4"], "what is '4'? --eval.trials takes one value: a whole number"),
+        (["--eval.trials", "3", "4"], "unexpected '4': --eval.trials takes one value: a whole number"),
         (["--train.steps", "0"], "train.steps must be at least 1, not 0"),
         (
             ["--model.mask", "landing", "--train.row_tokens", "0"],

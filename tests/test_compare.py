@@ -101,7 +101,7 @@ def test_unequal_training_is_said(tmp_path: Path) -> None:
 def test_two_seeds_decide_nothing(tmp_path: Path) -> None:
     pair(tmp_path, A[:2], B)
     (row,) = compare("gpt", "nextlat", [tmp_path])
-    assert row.verdict == "no power (2 shared seeds of at least 5)"
+    assert row.verdict == "no power (2 shared seeds, and at least 5 are needed)"
     assert (row.p, row.interval, row.unpaired) == (None, None, (2, 3, 4))
     assert row.mean_b == pytest.approx(0.71)  # over the shared seeds
     (tmp_path / "more").mkdir()

@@ -177,7 +177,7 @@ def test_checked_answers() -> None:
         ({"least_target": 40}, "below env.most_target"),
         ({"largest_result": 39}, "between env.most_target"),
         ({"pauses": 0}, "env.pauses must lie between 1 and 4096, not 0"),
-        ({"held_out_share": 0.0}, "between 0 and 1"),
+        ({"held_out_share": 0.0}, "above 0 and below 1"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], said: str) -> None:

@@ -105,7 +105,7 @@ def test_two_infinities_are_not_separable(tmp_path: Path) -> None:
 
 
 def test_too_few_seeds_and_missing_scores_stay_what_they_were(tmp_path: Path) -> None:
-    assert row(tmp_path, [INF, 0.1], PLAIN).verdict == "no power (2 shared seeds of at least 5)"
+    assert row(tmp_path, [INF, 0.1], PLAIN).verdict == "no power (2 shared seeds, and at least 5 are needed)"
     assert row(tmp_path, [INF, 0.1, None], PLAIN).verdict == "missing: 2 of 3 shared seeds have it"
 
 

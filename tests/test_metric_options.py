@@ -96,7 +96,7 @@ def test_small_sizes_are_values_that_options_take() -> None:
     [
         ({"suffixes": 0}, "eval.suffixes must be at least 1, not 0"),
         ({"probe_documents": 1}, "eval.probe_documents must be at least 2 "),
-        ({"eps": 1.0}, "eval.eps is a probability between 0 and 1, not 1.0"),
+        ({"eps": 1.0}, "eval.eps must be above 0 and below 1, not 1.0"),
         ({"detour_kinds": ("secnd",)}, "not 'secnd'; did you mean 'second'"),
         ({"seed": -1}, "eval.seed must be 0 or more, not -1"),
         ({"metrics": ("detour",)}, "did you mean 'detours'"),

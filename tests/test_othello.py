@@ -232,7 +232,7 @@ def test_boards_are_views_of_the_cells() -> None:
         ({"greed": 1.5}, "between 0 and 1"),
         ({"opening": 1}, "env.opening must lie between 2 and 28"),
         ({"size": 4, "opening": 9}, "between 2 and 8"),
-        ({"held_out_share": 0.0}, "between 0 and 1"),
+        ({"held_out_share": 0.0}, "above 0 and below 1"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], said: str) -> None:

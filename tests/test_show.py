@@ -164,4 +164,4 @@ def test_committed_records(path: str, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_more_than_one_name_is_refused(capsys: pytest.CaptureFixture[str], done: tuple[Path, str]) -> None:
     folder, _ = done
-    assert f"what is {str(folder)!r}? worldbench show takes no further names" in refused(capsys, folder, folder)
+    assert f"unexpected {str(folder)!r}: worldbench show takes no further names" in refused(capsys, folder, folder)

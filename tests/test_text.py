@@ -205,8 +205,8 @@ def test_files_that_cannot_be_used_are_refused(tmp_path: Path, monkeypatch: pyte
         ({"tokens": "bpe", "vocabulary": 70_000}, "between 257"),
         ({"tokens": "words"}, "'bytes' or 'bpe'"),
         ({"window": 1}, "between 2"),
-        ({"held_out_share": 0.0}, "between 0 and 1"),
-        ({"held_out_share": 1.0}, "between 0 and 1"),
+        ({"held_out_share": 0.0}, "above 0 and below 1"),
+        ({"held_out_share": 1.0}, "above 0 and below 1"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], said: str) -> None:

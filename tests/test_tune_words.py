@@ -59,7 +59,7 @@ def test_other_criteria_score_the_same_trials(criterion: str, tuned: Path, tmp_p
         (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss.lsos:lower", *TINY], "did you mean 'loss'"),
         (
             ["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss.bayes"],
-            "say --criterion excess_loss.bayes:higher or excess_loss.bayes:lower",
+            "write --criterion excess_loss.bayes:higher or excess_loss.bayes:lower",
         ),
         (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss:higher"], "for excess_loss, lower is better"),
         (["tune", "hmm", "--models", "gpt", "--criterion", "excess_loss:hihger"], "did you mean 'higher'"),

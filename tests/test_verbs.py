@@ -78,7 +78,7 @@ def test_several_names_and_values_of_their_own() -> None:
         (
             "run",
             ["taxi", "gpt"],
-            "what is 'gpt'? worldbench run takes one name, then options; to choose a model, write --model gpt",
+            "unexpected 'gpt': worldbench run takes one name, then options; to choose a model, write --model gpt",
         ),
         (
             "leaderboard",

@@ -53,7 +53,7 @@ class CountdownConfig:
         if not 1 <= self.pauses <= MOST_PAUSES:
             raise InputError(f"env.pauses must lie between 1 and {MOST_PAUSES}, not {self.pauses}")
         if not 0 < self.held_out_share < 1:
-            raise InputError(f"env.held_out_share must lie between 0 and 1, not {self.held_out_share}")
+            raise InputError(f"env.held_out_share must be above 0 and below 1, not {self.held_out_share}")
 
     @property
     def highest(self) -> int:

@@ -59,7 +59,7 @@ class SolveConfig:
                 f"minus 1), not {self.least_moves}"
             )
         if not 0 < self.held_out_share < 1:
-            raise InputError(f"env.held_out_share must lie between 0 and 1, not {self.held_out_share}")
+            raise InputError(f"env.held_out_share must be above 0 and below 1, not {self.held_out_share}")
 
     @property
     def width(self) -> int:

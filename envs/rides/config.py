@@ -37,7 +37,7 @@ class RideConfig:
         if self.max_moves > 1000:
             raise InputError(f"env.max_moves must be at most 1000, not {self.max_moves}")
         if self.held_out_share is not None and not 0 < self.held_out_share < 1:
-            raise InputError(f"env.held_out_share must lie between 0 and 1, not {self.held_out_share}")
+            raise InputError(f"env.held_out_share must be above 0 and below 1, not {self.held_out_share}")
         if not 0 <= self.stop < 1:
             raise InputError(f"env.stop must be at least 0 and below 1, not {self.stop}")
         if self.held_out not in ("pairs", "states"):

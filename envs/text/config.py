@@ -45,7 +45,7 @@ class TextConfig:
         if not 2 <= self.window <= LONGEST:
             raise InputError(f"env.window must lie between 2 and {LONGEST}, not {self.window}")
         if not 0 < self.held_out_share < 1:
-            raise InputError(f"env.held_out_share must lie between 0 and 1, not {self.held_out_share}")
+            raise InputError(f"env.held_out_share must be above 0 and below 1, not {self.held_out_share}")
 
     @property
     def size(self) -> int:

@@ -53,7 +53,7 @@ class Parser(argparse.ArgumentParser):
         arguments, rest = self.parse_known_args(words)
         if not self.groups:
             if rest and not rest[0].startswith("-"):
-                raise InputError(f"what is {rest[0]!r}? {self.prog} takes no further names; see {self.prog} --help")
+                raise InputError(f"unexpected {rest[0]!r}: {self.prog} takes no further names; see {self.prog} --help")
             if rest:
                 raise self._unknown(arguments, rest[0])
             return arguments
@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
                 raise self._unknown(arguments, word)
         if self.takes == "one name" and len(names) > 1:
             what = f"{self.prog} takes {self.takes}, then options{self._model_option(names[1])}"
-            raise InputError(f"what is {names[1]!r}? {what}; see {self.prog} --help")
+            raise InputError(f"unexpected {names[1]!r}: {what}; see {self.prog} --help")
         return arguments
 
     def format_usage(self) -> str:
@@ -94,7 +94,7 @@ class Parser(argparse.ArgumentParser):
             and getattr(arguments, action.dest, action.default) != action.default
         ]
         if other := [*arguments.names, *arguments.options, *given]:
-            raise InputError(f"{option} goes with folders alone; take {other[0]} out")
+            raise InputError(f"{option} cannot be combined with {other[0]}; leave {other[0]} out")
 
     def _model_option(self, name: str) -> str:
         """The end of an error: how to choose a model, if `name` is the name of a model; else an empty text."""

@@ -81,7 +81,9 @@ def _untested(sample: Sample) -> Decision | None:
     """The verdict where no test is made: too few seeds, and values of which no test exists."""
     names = (sample.claim.a.name, sample.claim.b.name)
     if len(sample.a) < FEWEST_SEEDS:
-        return Decision("no power", reason=f"{counted(len(sample.a), 'shared seed')} of at least {FEWEST_SEEDS}")
+        return Decision(
+            "no power", reason=f"{counted(len(sample.a), 'shared seed')}, and at least {FEWEST_SEEDS} are needed"
+        )
     if (words := in_words(names, (sample.a, sample.b), "none", "shared seed")) is not None:
         return Decision("not separable", reason=f"no test of infinite values exists ({words})")
     return None
@@ -91,13 +93,13 @@ def _verdict(sample: Sample, p: float, alike: float | None, seen: float | None) 
     claim, n = sample.claim, len(sample.a)
     difference = (sum(sample.a) - sum(sample.b)) / n
     if alike is not None and alike < LEVEL:
-        note = "a difference is there, but it is smaller than the margin" if p < LEVEL else ""
+        note = "there is a difference, but it is smaller than the margin" if p < LEVEL else ""
         return ("reproduced" if claim.expects == "equal" else "equivalent"), note
     if p < LEVEL and (claim.expects != "equal" or abs(difference) > claim.margin):
         wanted = {"a higher": 1, "a lower": -1, "equal": 0}[claim.expects]
         return ("reproduced" if difference * wanted > 0 else "opposite at this scale"), ""
     if p < LEVEL:
-        return "not separable", "a difference is there, but whether it is above the margin is open"
+        return "not separable", "there is a difference, but it is not clear whether it is larger than the margin"
     size = claim.margin if claim.expects == "equal" else max(claim.margin, abs(claim.effect or 0.0))
     if seen is None:
         return "no power", f"{counted(n, 'seed')} show no difference reliably"

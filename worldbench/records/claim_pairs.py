@@ -113,7 +113,9 @@ def _split(claim: Claim, group: list[Result], keys: list[Callable[[Result], Any]
         return
     if not keys:
         labels = ", ".join(sorted(set(distinct_labels(several[0]))))
-        out.reasons.append(f"{several[0][0].model.name} comes with several settings ({labels}); name a folder with one")
+        out.reasons.append(
+            f"{several[0][0].model.name} comes with several settings ({labels}); name a folder with one of them alone"
+        )
         return
     parts: dict[str, list[Result]] = defaultdict(list)
     for record in group:

@@ -106,9 +106,9 @@ def _notes(rows: list[Judged]) -> list[str]:
     found = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
     out = [
         f"{counted(len(rows), 'row')}: {found}",
-        "p (Holm): of no difference, corrected for all tests of the table; p equivalent: of a difference of the "
-        "margin or more, corrected likewise; room: where a and b lie between the floor (0%) and the ceiling (100%)",
-        "no power below x: these seeds show a true difference of x with probability 80%",
+        "p (Holm): of no difference, corrected for all tests of the table; p equivalent: of a difference of at least "
+        "the margin, corrected in the same way; room: where a and b lie between the floor (0%) and the ceiling (100%)",
+        "no power below x: these seeds reveal a true difference of x with probability 80%",
     ]
     reasons: dict[str, list[str]] = {}
     places = Counter(r.claim.name for r in rows)

@@ -251,7 +251,7 @@ def _draft(two: tuple[Variant, Variant], pair: Matched, world: str, arm: str, co
         fields["verdict"] = f"missing: {len(values)} of {counted(len(seeds), 'shared seed')} have it{unmatched}"
         values = []
     elif len(seeds) < FEWEST_SEEDS:
-        fields["verdict"] = f"no power ({counted(len(seeds), 'shared seed')} of at least {FEWEST_SEEDS})"
+        fields["verdict"] = f"no power ({counted(len(seeds), 'shared seed')}, and at least {FEWEST_SEEDS} are needed)"
     else:
         names, sides = (two[0].label, two[1].label), ([x for x, _ in values], [y for _, y in values])
         if (words := in_words(names, sides, fields["better"], "shared seed")) is not None:

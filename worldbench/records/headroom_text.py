@@ -16,8 +16,8 @@ from worldbench.records.scores import finite
 HEAD = ["score", "floor", "ceiling", "worst", "best", "clear", "at the ceiling", "at the floor", "unknown"]
 BELOW = (
     "share (%): where the mean lies between the floor (0%) and the ceiling (100%); clear: models whose 95% t interval "
-    "over training seeds lies strictly between floor and ceiling (or does not reach the one that there is); unknown: "
-    "fewer than two seeds, or no finite score"
+    "over training seeds lies strictly between floor and ceiling (if only one of them exists: does not reach it); "
+    "unknown: fewer than two seeds, or no finite score"
 )
 
 

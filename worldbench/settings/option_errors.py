@@ -85,5 +85,5 @@ def _one_too_many(value: str, types_: dict[str, type], words: list[str]) -> str:
     option = next((w.partition("=")[0] for w in reversed(before) if w.startswith("--")), None)
     hint = None if option is None else _hint(option, types_)
     if hint is None:
-        return f"what is {value!r}? it follows no option; see --help"
-    return f"what is {value!r}? {option} takes one value: {_kind(hint)}"
+        return f"unexpected {value!r}: it follows no option; see --help"
+    return f"unexpected {value!r}: {option} takes one value: {_kind(hint)}"

@@ -65,7 +65,7 @@ def show(record: Check) -> None:
     for v in record.verdicts:
         if v.holds is not True:
             outcome = "fails" if v.holds is False else "not judged"
-            print(tables.note(f"{outcome}: {v.metric}: {v.statement}; measured {v.measured}"))
+            print(tables.note(f"{outcome}: {v.metric}: {v.statement}; measured: {v.measured}"))
 
 
 def _cell(values: Sequence[Real | None]) -> str:

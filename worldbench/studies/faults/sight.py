@@ -104,7 +104,7 @@ def show(record: Faults) -> None:
     head, body = rows(record)
     title = f"wrong models in {record.world['world']}: mean over {len(record.seeds)} evaluation seeds"
     print(tables.terminal(head, body, 1, title=title))
-    print(tables.note("− worse than the oracle, + better, ≠ other, = not told apart, none: without a score"))
+    print(tables.note("compared with the oracle: − worse, + better, ≠ different, = not told apart; none: no score"))
     for fault, line in record.faults.items():
         print(tables.note(f"{fault}: {line}"))
 

@@ -205,7 +205,7 @@ def edge_lines(records: list[Tuning]) -> list[str]:
     """A line for every setting of a best trial that lies near an end of its range, with the option to search on."""
     return [
         f"{r.model.name}: the best {option} lies near the {side} end of its range, {r.space[option].low:g} to "
-        f"{r.space[option].high:g}; to search on, tune every model again with --{option} {r.best.settings[option]:g}"
+        f"{r.space[option].high:g}; to search further, tune all models again: --{option} {r.best.settings[option]:g}"
         for r in records
         if r.best is not None
         for option, side in at_edge(r).items()
