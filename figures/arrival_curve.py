@@ -1,5 +1,5 @@
-"""Calibration of arrival: left, the probability that a sampled ride arrives, by distance; right, how many prompts have
-which probability.
+"""Calibration of arrival: left, the probability that a sampled ride arrives, by distance; right, a histogram of this
+probability over prompts.
 
 Reads `arrival_calibration.npz` of an evidence folder alone.
 """

@@ -1,9 +1,9 @@
 """True beliefs beside probed beliefs, with each prefix colored by its true belief (Shai et al. 2024, arXiv 2405.15943,
 figures 1 and 5).
 
-Three states: the simplex. More, or a generalized process: the first two principal components of the true beliefs, into
-which the probed ones are laid too. Reads `evidence/belief_probe.npz`, nothing else. Shape letters: M prefixes, S
-states.
+Three states: the simplex. More states, or a generalized process: the first two principal components of the true
+beliefs, onto which the probed beliefs are projected too. Reads `evidence/belief_probe.npz`, nothing else. Shape
+letters: M prefixes, S states.
 """
 
 from __future__ import annotations

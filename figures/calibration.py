@@ -1,9 +1,9 @@
 """Calibration curves: what damage of each kind does to each metric, between its references; one panel a metric, from
 `check.json`.
 
-A metric without a value of any reference or damage has no panel, and is named below the panels. A panel's height is
-that of the references and of the damage that the metric claims something about; a curve that it claims nothing about is
-dotted, and cut. A triangle at the edge of a panel is an infinite value.
+A metric without a value of any reference or damage has no panel, and is named below the panels. The height of a panel
+covers the references and the damage that the metric makes a statement about. A curve of other damage is dotted, and cut
+at the edge of the panel. A triangle at the edge of a panel is an infinite value.
 """
 
 from __future__ import annotations

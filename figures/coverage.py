@@ -1,5 +1,5 @@
 """What training documents cover of a map: the streets by their number of rides, and the share of streets and pairs that
-so many rides cover.
+a given number of rides covers.
 
 Shape letters: N places, E streets, K points of a curve.
 """

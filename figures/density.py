@@ -1,5 +1,5 @@
-"""Scores against the density of the training data, in documents per pair of places: when has a model learned the map,
-and when has it memorized rides?
+"""Scores against the density of the training data, in documents per pair of places: at which density has a model
+learned the map, and at which has it memorized rides?
 
 Reads results alone. A point is the mean over the seeds of one model that was trained on so many documents, with the t
 interval of the mean. A hollow point was trained on new documents alone. A triangle at the edge of a panel is an

@@ -1,5 +1,5 @@
-"""Mazes as a model solved them, and as it failed: the true path as a band, the model's as a line, black where right,
-red where it goes astray or through walls.
+"""Mazes that a model solved, and mazes that it did not solve: the true path as a band, the path of the model as a line,
+black where it is right, red where it leaves the true path or goes through walls.
 
 Reads the evidence of the metric `solved_paths` (an .npz file), nothing else: the greedy answers to the first prompts of
 each kind.

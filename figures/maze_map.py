@@ -1,5 +1,5 @@
-"""The maze that a model's rides imply, over the true one: passages that it uses in black, ways that it drives through
-walls in red. A ring in blue marks a cell where rides end that should end elsewhere.
+"""The maze that the rides of a model imply, drawn over the true maze: passages that the rides use in black, moves
+through walls in red. A ring in blue marks a cell where rides end that should end elsewhere.
 
 Drawn from the evidence of `map_reconstruction` where that is the evidence of a maze on a grid (see `grid_of`), whatever
 world it comes from; red ways that do not lead straight to the next cell are curves, as on the street map. Coordinates:

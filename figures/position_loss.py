@@ -1,5 +1,5 @@
-"""Loss by position, beside the loss of the exact law: h_L, the expected entropy of the next token after L tokens. The
-loss of no model can be below h_L.
+"""Loss by position, beside the loss of the exact law: h_L, the expected entropy of the next token after L tokens. No
+model can have a loss below h_L.
 
 Reads `excess_loss.npz` of an evidence folder alone. Losses are in nats per token.
 """

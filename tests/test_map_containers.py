@@ -45,7 +45,7 @@ def test_a_damaged_or_misnamed_archive_says_so(tmp_path: Path, ending: str) -> N
     whole, path = PACK[ending](document().encode()), tmp_path / f"map.graphml{ending}"
     for raw, expected in (
         (whole[: len(whole) // 2], "is a truncated .* file; download or copy it again"),
-        (whole[:60] + bytes(b ^ 255 for b in whole[60:90]) + whole[90:], "is not a whole .* file"),
+        (whole[:60] + bytes(b ^ 255 for b in whole[60:90]) + whole[90:], "cannot be unpacked as .*"),
         (document().encode(), f"is named {ending} but is not"),
     ):
         path.write_bytes(raw)
@@ -69,7 +69,7 @@ def test_xz_that_asks_for_much_memory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "map.xz").write_bytes(raw)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(containers, "LZMA_MEMORY", 1 << 16)
-        with pytest.raises(InputError, match=r"is not a whole xz file .*emory"):
+        with pytest.raises(InputError, match=r"cannot be unpacked as xz .*emory"):
             load(tmp_path / "map.xz")
     assert load(tmp_path / "map.xz").n_places == 4
 
@@ -97,7 +97,7 @@ FOREIGN: dict[str, tuple[str, bytes | str, str, str]] = {
     "geopackage": (
         "map.gpkg",
         b"SQLite format 3\0" + bytes(84),
-        "is not a whole GeoPackage",
+        "cannot be read as a GeoPackage",
         "save_graphml",
     ),
     "geopackage by name": ("map.gpkg", b"hello", "by its name it is a GeoPackage", "graph_from_gdfs"),

@@ -112,7 +112,7 @@ def test_mistakes_are_one_sentence(
 
 FILES = sorted(path for pattern in ("map-*/*", "table-*/*") for path in CASES.glob(pattern))
 REFUSED = {
-    "map-container/town.gpkg": "is not a whole GeoPackage.*save_graphml",
+    "map-container/town.gpkg": "cannot be read as a GeoPackage.*save_graphml",
     "map-reserved-id/town.graphml": "cannot be words of a ride.*relabel_nodes",
     "table-dead-end/town.csv": "a place has no way out .*add a row with a move",
 }

@@ -16,7 +16,7 @@ from worldbench.envs.taxi.maps import load_map, settle
 PATTERNS = ("map-*/*", "run-files/special-*.graphml", "run-files/table-csv-slow.csv", "run-files/table-json-slow.json")
 FILES = sorted(path for pattern in PATTERNS for path in CASES.glob(pattern))
 REFUSED = {
-    "town.gpkg": "is not a whole GeoPackage.*save_graphml",  # an SQLite file without tables
+    "town.gpkg": "cannot be read as a GeoPackage.*save_graphml",  # an SQLite file without tables
     "map-reserved-id": "cannot be words of a ride: 1 node .the first is 'N'.*relabel_nodes",
     "special-place-named-N.graphml": "cannot be words of a ride: 1 node .the first is 'N'.*relabel_nodes",
 }

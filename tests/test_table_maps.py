@@ -100,7 +100,7 @@ def test_rides_on_a_table_with_any_words(tmp_path: Path) -> None:
         ("node,direction,target\na,N,b", "unknown column 'target'"),
         ("node,direction,x,y\na,N,0,0", "lacks the column 'to'"),
         ("node,direction,to,x\na,N,b,0", "one of the columns x and y"),
-        ("node,direction,to,to\na,N,b,b", "two columns of one name"),
+        ("node,direction,to,to\na,N,b,b", "two columns with the same name"),
         ("a,N", "has 2 columns"),
         ("", "has no moves"),
         ("node,direction,to", "has no moves"),

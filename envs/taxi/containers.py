@@ -150,7 +150,7 @@ def _unpacked(raw: bytes, method: str) -> Iterator[bytes]:
     except EOFError as error:
         raise Refused(f"is a truncated {method} file", "download or copy it again") from error
     except (OSError, zlib.error, lzma.LZMAError, ValueError) as error:
-        raise Refused(f"is not a whole {method} file ({shown(error)})", "download or copy it again") from error
+        raise Refused(f"cannot be unpacked as {method} ({shown(error)})", "download or copy it again") from error
 
 
 def _unpacked_xz(raw: bytes) -> Iterator[bytes]:

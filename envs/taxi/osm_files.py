@@ -77,7 +77,7 @@ def _tables(path: Path) -> set[str]:
         with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             return {str(name) for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
     except sqlite3.Error as error:
-        raise Refused(f"is not a whole GeoPackage ({shown(error)})", f"copy it again; or {GRAPHML}") from error
+        raise Refused(f"cannot be read as a GeoPackage ({shown(error)})", f"copy it again; or {GRAPHML}") from error
 
 
 def _layers(nodes: Any, edges: Any) -> tuple[Document, list[str]]:

@@ -131,7 +131,7 @@ def _columns(row: list[str]) -> tuple[tuple[str, ...], bool]:
     if unknown:
         raise Refused(f"has an unknown column {quoted(unknown[0])}")
     if len(set(names)) < len(names):
-        raise Refused("has two columns of one name")
+        raise Refused("has two columns with the same name")
     missing = [name for name in COLUMNS[:3] if name not in names]
     if missing:
         raise Refused(f"lacks the column {missing[0]!r}")

@@ -165,9 +165,7 @@ def _power(rows: list[Comparison]) -> list[str]:
     tests, out = sum(r.p is not None for r in rows), []
     if any(r.words != r.verdict for r in rows):
         level = f"at level .05 / {counted(tests, 'test')}" if tests > 1 else "at level .05"
-        out.append(
-            f"no power below x: these seeds reveal a true difference of x with probability 80% ({level})"
-        )
+        out.append(f"no power below x: these seeds reveal a true difference of x with probability 80% ({level})")
     if any(r.test == "Fisher" for r in rows):
         out.append("k of n: seeds whose run has this outcome, with Wilson's interval; p is of Fisher's exact test")
     return out

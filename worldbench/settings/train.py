@@ -45,12 +45,13 @@ class TrainConfig:
     """adamw: AdamW with betas 0.9 and 0.95, eps 1e-8. sgd: stochastic gradient descent without momentum. muon: Muon for
     the matrices inside the network, AdamW for embeddings, the head, norms and biases."""
     learning_rate: float = 2e-3
-    """Peak learning rate. With muon: of the part that AdamW trains."""
+    """Peak learning rate. With the optimizer muon: the peak rate of the tensors that AdamW trains."""
     muon_rate: float = field(default=0.02, metadata=LATER)
     """Peak learning rate of the matrices that Muon trains. Both rates follow one schedule. Only for the optimizer
     muon."""
     schedule: Literal["constant", "cosine", "linear"] = "cosine"
-    """The learning rate after the warm-up: constant, or falling to a hundredth of the peak at the last step."""
+    """The learning rate after the warm-up. constant: it stays at the peak. cosine, linear: it falls to a hundredth of
+    the peak at the last step."""
     warmup: int = 100
     """Number of steps of linear warm-up."""
     weight_decay: float = 0.01
@@ -59,32 +60,34 @@ class TrainConfig:
     clip: float = 1.0
     """Largest norm of the gradient; 0: no limit."""
     checkpoints: int = 12
-    """Number of log-spaced steps whose weights are kept. At each, the held-out loss and the exact excess loss are
-    measured, for comparison at matched loss."""
+    """Number of log-spaced steps whose weights are kept. At each of these steps, the held-out loss and the exact excess
+    loss are measured, for comparison at matched loss."""
     curve_documents: int = 512
     """Number of held-out documents for each point of the learning curve."""
     threads: int = 1
-    """Number of CPU threads. It is part of the identity of a run, because the last bits of the weights depend on it."""
+    """Number of CPU threads. The number is part of the identity of a run, because the last bits of the weights depend
+    on it."""
     processes: int = field(default=1, metadata=LATER)
-    """Number of processes that train together, each on a part of every batch. torchrun sets it (see docs/processes.md);
-    it is part of the identity of a run, because the last bits of the weights depend on it."""
+    """Number of processes that train together, each on a part of every batch. torchrun sets this number (see
+    docs/processes.md). The number is part of the identity of a run, because the last bits of the weights depend on
+    it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """The device that computes; `auto` is cuda if torch has a CUDA device."""
     products: Literal["auto", "torch", "onednn"] = field(default="auto", metadata=later("torch"))
     """What computes the matrix products of the network's linear layers in training. torch: F.linear. onednn: oneDNN,
-    only on the CPU. auto: onednn on the CPU of an AMD processor, else torch. They differ in the last digits. Scores and
-    the learning curve are always computed with torch."""
+    only on the CPU. auto: onednn on the CPU of an AMD processor, else torch. The results of the two differ in the last
+    digits. Scores and the learning curve are always computed with torch."""
     precision: Literal["fp32", "bf16", "tf32"] = field(default="fp32", metadata=LATER)
-    """The precision of matrix products and attention in training. bf16: they round their inputs to bf16 (autocast);
-    weights, losses and the optimizer's state stay in fp32. tf32: only for cuda. Scores and the learning curve are
-    always computed in fp32."""
+    """The precision of matrix products and attention in training. bf16: the inputs of these operations are rounded to
+    bf16 (autocast); weights, losses and the optimizer's state stay in fp32. tf32: only for cuda. Scores and the
+    learning curve are always computed in fp32."""
     compile: bool = field(default=False, metadata=LATER)
-    """Compile the blocks of the network by torch.compile, for training alone. It takes time before the first step, and
-    needs a C++ compiler on the CPU, or Triton on cuda."""
+    """Compile the blocks of the network by torch.compile, for training alone. Compiling takes time before the first
+    step, and needs a C++ compiler on the CPU, or Triton on cuda."""
     scored_step: Literal["auto", "last", "least_loss"] = field(default="auto", metadata=later("last"))
     """The step whose weights are scored. last: the last step. least_loss: of the steps whose weights are kept, the step
-    with the least loss on held-out documents drawn for this choice alone. auto: least_loss where documents repeat
-    themselves (data.documents above 0), else last."""
+    with the least loss on held-out documents drawn for this choice alone. auto: least_loss if documents repeat
+    (data.documents above 0), else last."""
     log_every: int = field(default=10, metadata=EXECUTION)
     """Number of steps between the training losses in metrics.jsonl."""
     log: Literal["none", "tensorboard", "wandb"] = field(default="none", metadata=EXECUTION)

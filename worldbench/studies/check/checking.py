@@ -1,5 +1,5 @@
-"""`worldbench check WORLD`: every metric against every reference and against ladders of damage, each statement of a
-metric compared with measurements.
+"""`worldbench check WORLD`: measures every metric on every reference and on ladders of damage, and compares each
+statement of a metric with these measurements.
 
 Each measurement of a reference, and of one corruption of one severity, is a cell. Results depend on the settings alone,
 not on how many workers did the work. What a stopped check has measured is kept in its folder until the check is done.

@@ -38,7 +38,7 @@ def require_cells(recipe: Sweep, cells: Sequence[SweepCell]) -> None:
 
 class WrongColumns:
     """Says once, as soon as a result shows it, that a metric has no score of the name that a table has as a column.
-    It is no error: a later result may have this score."""
+    This is not an error: a later result may have this score."""
 
     def __init__(self, recipe: Sweep, display: Display) -> None:
         self.tables = [(part.name, table) for part in recipe.parts for table in part.tables]
