@@ -176,5 +176,5 @@ def test_the_fingerprint_tells_precisions_apart(tmp_path: Path) -> None:
     assert fp32 != bf16
     arithmetic.guard(tmp_path, "cpu", goes_on=False, precision="bf16")
     arithmetic.guard(tmp_path, "cpu", goes_on=True, precision="bf16")
-    with pytest.raises(RunError, match="its results differ in the last digits"):
+    with pytest.raises(RunError, match="whose results differ in the last digits"):
         arithmetic.guard(tmp_path, "cpu", goes_on=True)
