@@ -114,7 +114,7 @@ def test_training_never_sees_a_held_out_graph_with_any_goal() -> None:
         s = w.source.draw(0, split, 0, 600)
         drawn[split] = {tuple(x) for x in s.same_graph().tolist()}
         asked[split] = {tuple(x) for x in np.concatenate([s.same_graph(), s.goal[:, None]], axis=1).tolist()}
-    assert drawn["train"] and drawn["test"]
+    assert all(drawn.values())
     assert not drawn["train"] & drawn["test"]
     assert len(drawn["train"] | drawn["test"]) == 12
     assert [len(asked[split]) for split in drawn] == [2 * len(drawn[split]) for split in drawn]
@@ -213,7 +213,7 @@ def test_states_report_node_and_next_node() -> None:
         ({"length": 1}, "env.length must be at least 2"),
         ({"labels": 9}, "between 10 .* and 10000, not 9"),
         ({"form": "path "}, "did you mean 'path'"),
-        ({"held_out_share": 1.0}, "between 0 and 1"),
+        ({"held_out_share": 1.0}, "above 0 and below 1"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], said: str) -> None:

@@ -20,6 +20,8 @@ from worldbench.cli.main import main
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics, models, worlds
 from worldbench.records.board_building import build
+from worldbench.records.claim_verdicts import judge
+from worldbench.records.claims import load
 from worldbench.records.finding import evidence_folder, own_result
 from worldbench.records.lines import EvalLine, read_lines
 from worldbench.records.reading import read
@@ -185,3 +187,14 @@ def test_results_from_before_an_option_share_a_row_with_those_at_its_default(tmp
         record["config"]["model"] |= {"control": control} if control else {}
         (tmp_path / f"result-{seed}.json").write_text(json.dumps(record))
     assert sorted(len(row.seeds) for row in build([tmp_path], ["excess_loss"])) == [1, 4]
+
+
+def test_no_two_verdicts_on_a_claim_have_one_place() -> None:
+    """Two runs of one world and arm differ in their tuning, their training or their evaluation, and the row says so."""
+    judged = judge(load(), [ROOT / "results"])
+    rows = [(row.claim.name, row.place) for row in judged if row.place]
+    assert len(rows) > 60
+    assert [row for row, times in collections.Counter(rows).items() if times > 1] == []
+    places = [place for name, place in rows if name == "nextlat-detours"]
+    assert sum("tuned 24/6x2" in place for place in places) == sum("not tuned" in place for place in places) == 1
+    assert sum("train.scored_step=last" in place for place in places) == 1

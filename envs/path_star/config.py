@@ -43,7 +43,7 @@ class PathStarConfig:
         if self.form not in get_args(Form):
             raise not_among("env.form", self.form, get_args(Form))
         if not 0 < self.held_out_share < 1:
-            raise InputError(f"env.held_out_share must lie between 0 and 1, not {self.held_out_share}")
+            raise InputError(f"env.held_out_share must be above 0 and below 1, not {self.held_out_share}")
 
     @property
     def nodes(self) -> int:

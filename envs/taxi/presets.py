@@ -10,7 +10,7 @@ GPU = {"optimizer": "muon", "learning_rate": 1e-3, "precision": "bf16", "accumul
 
 PRESETS = {
     "small": Preset(
-        line="Greenwich Village, 43 intersections, every ride new; about three minutes on one CPU core",
+        line="Greenwich Village, 43 or 44 intersections, every ride new; about three minutes on one CPU core",
         env={"region": "village", "min_moves": 5, "max_moves": 28},
         model={"layers": 4, "heads": 4, "width": 64},
         train={**MUON, "steps": 1200, "batch": 38, "row_tokens": 64},

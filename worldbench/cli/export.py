@@ -33,8 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.core.console import put_path
     from worldbench.runs.display import Display
     from worldbench.runs.prepared import load_world
-    from worldbench.studies.export import export
+    from worldbench.studies.export import export, refuse
 
+    refuse(arguments.split, arguments.documents)  # before a map is read, which may take long
     job, world = load_world(job, Display(quiet=arguments.quiet))
     put_path(export(job, world, arguments.split, arguments.documents, arguments.out))
     return 0

@@ -4,6 +4,7 @@ says how much room the score leaves between floor and ceiling.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -117,12 +118,22 @@ def _distinct(found: list[_Found]) -> list[_Found]:
 
 
 def _places(found: list[_Found]) -> list[str]:
-    """World, preset and arm of the data of each comparison, with the evaluation where several would have one name."""
+    """World, preset and arm of the data of each comparison. Where several would have one name, what distinguishes
+    them: the evaluation; the tuning budget and the settings of training."""
     firsts = [f.pair.first for f in found]
     arms = [leaderboard.place(first)[1] for first in firsts]
     names = [", ".join(filter(None, both)) for both in zip(places_in_words(firsts), arms)]
     words = leaderboard.distinct_evaluations(firsts)
-    return [", ".join([name, *(mine if names.count(name) > 1 else [])]) for name, mine in zip(names, words)]
+    names = [", ".join([name, *(mine if names.count(name) > 1 else [])]) for name, mine in zip(names, words)]
+    out = list(names)
+    for name, times in Counter(names).items():
+        same = [i for i, other in enumerate(names) if other == name] if times > 1 else []
+        runs = [firsts[i] for i in same]
+        budgets = [budget.cell(run) for run in runs]
+        for i, spent, settings in zip(same, budgets, leaderboard.distinct_settings(runs)):
+            tuned = [f"tuned {spent}" if spent != "-" else "not tuned"] if len(set(budgets)) > 1 else []
+            out[i] = ", ".join([name, *tuned, *settings])
+    return out
 
 
 def _judged(found: _Found, place: str, decision: Decision, records: list[Result]) -> Judged:

@@ -127,7 +127,10 @@ def distinct_evaluations(records: list[Result]) -> list[list[str]]:
 
 
 def _words(options: list[dict[str, Any]]) -> list[list[str]]:
-    return [[f"{name}={plain(mine[name])}" for name in names] for names, mine in zip(differing(options), options)]
+    def text(name: str, value: Any) -> str:
+        return "all" if name == "eval.metrics" and not value else plain(value)
+
+    return [[f"{name}={text(name, mine[name])}" for name in names] for names, mine in zip(differing(options), options)]
 
 
 def _settings(record: Result) -> dict[str, Any]:

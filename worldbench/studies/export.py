@@ -18,6 +18,14 @@ BLOCK = 4096
 SPLITS = ("train", "test")
 
 
+def refuse(split: str, count: int) -> None:
+    """Raises InputError for a split and a number of documents that cannot be written."""
+    if split not in SPLITS:
+        raise InputError(f"--split must be train or test, not {split!r}")
+    if count < 1:
+        raise InputError(f"--documents must be at least 1, not {count}")
+
+
 def export(job: Job, world: World, split: str, count: int, out: Path) -> Path:
     """Writes the first `count` documents of a split into a file below `out`, and returns its path.
 
@@ -25,10 +33,7 @@ def export(job: Job, world: World, split: str, count: int, out: Path) -> Path:
     world. Raises InputError for options that cannot be used, and for a world whose words contain spaces; RunError if
     the file cannot be written, which is then absent.
     """
-    if split not in SPLITS:
-        raise InputError(f"--split must be train or test, not {split!r}")
-    if count < 1:
-        raise InputError(f"--documents must be at least 1, not {count}")
+    refuse(split, count)
     words = np.array(world.vocabulary.words, object)
     if odd := [word for word in words.tolist() if not word or any(map(str.isspace, word))]:
         raise InputError(
