@@ -86,9 +86,9 @@ def test_a_number_of_drafts_that_a_seed_lacks_is_said(tmp_path: Path, capsys: py
 def test_the_board_goes_with_folders_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record(tmp_path / "decode.json", [arm(2, 2.0, [1.5])])
     board = ["--board", str(tmp_path)]
-    assert "take --repeats out" in refused(capsys, *board, "--repeats", "3")
-    assert "take --greedy out" in refused(capsys, *board, "--greedy")
-    assert "take run out" in refused(capsys, "run", *board)
+    assert "leave --repeats out" in refused(capsys, *board, "--repeats", "3")
+    assert "leave --greedy out" in refused(capsys, *board, "--greedy")
+    assert "leave run out" in refused(capsys, "run", *board)
     assert "--format belongs to --board" in refused(capsys, "run", "--format", "markdown")
     assert main(["decode", *board, "--quiet"]) == 0
 
