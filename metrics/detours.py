@@ -50,9 +50,10 @@ class Detours(Metric):
     Kinds of forced moves: a random one (`arrives_p0.5`), the one that the model finds least likely
     (`arrives_adversarial_p0.5`), or the most likely other one (`arrives_second_p0.5`). `forced_..`: how many moves of a
     ride were replaced. Which steps are forced does not depend on the kind or the model.
-    The referee only makes moves after which the destination is still within the budget. So the exact law always
-    arrives, and the referee itself steers: the random-legal floor shows how much the referee helps a driver who does
-    not know the destination.
+    The referee only makes moves after which the destination is still within the budget. So the exact law of random
+    walks always arrives. The exact law of shortest or noisy paths may fail (.92 and .91, docs/findings.md), because a
+    detour leaves its paths. The referee itself steers: the random-legal floor shows how much the referee helps a driver
+    who does not know the destination.
     Sees: whether the state is tracked off the model's own routes. Cannot see: behavior off the data, in a world whose
     documents are random walks, because detours are in distribution there.
     Source: Vafa et al. 2024 (arXiv 2406.03689).
