@@ -76,6 +76,24 @@ def test_problems_are_solved_by_their_equations() -> None:
         assert (w.after(d).status == ARRIVED).all()
 
 
+def test_held_out_problems_are_new_and_their_targets_are_not() -> None:
+    w = world(held_out="problems")
+    train, test = (w.sample(0, split, 0, count).tokens for split, count in (("train", 20_000), ("test", 2_000)))
+
+    def problems(tokens: np.ndarray) -> set[tuple[int, ...]]:
+        return {(*sorted(row[:3]), row[3]) for row in tokens.tolist()}
+
+    assert not problems(train) & problems(test)
+    assert 0.05 < len(problems(test)) / len(problems(train) | problems(test)) < 0.15  # the share is .1
+    assert set(test[:, 3]) == set(train[:, 3])  # every target occurs on both sides
+    given, target = train[:, :3], train[:, 3]
+    in_order = w.source.held_out(given, target)
+    assert (w.source.held_out(given[:, ::-1], target) == in_order).all()
+    assert w.card(0)["held_out"].startswith("0.1 of the problems")
+    assert W.card(0)["held_out"].startswith("4 targets")
+    assert not problems(W.sample(1, "train", 0, 2_000).tokens) & problems(W.sample(2, "test", 0, 2_000).tokens)
+
+
 def test_results_are_those_of_exact_arithmetic() -> None:
     for a, b in itertools.product(range(13), repeat=2):
         for k, operation in enumerate(OPERATIONS):
@@ -178,6 +196,7 @@ def test_checked_answers() -> None:
         ({"largest_result": 39}, "between env.most_target"),
         ({"pauses": 0}, "env.pauses must lie between 1 and 4096, not 0"),
         ({"held_out_share": 0.0}, "above 0 and below 1"),
+        ({"held_out": "numbers"}, "'targets' or 'problems', not 'numbers'"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], said: str) -> None:

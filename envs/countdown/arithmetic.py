@@ -6,11 +6,13 @@ Shape letters: N problems, K numbers of a problem, E = K - 1 equations.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
+from worldbench.core.hashing import hashed, share_of
 from worldbench.envs.countdown.config import CountdownConfig
 
 OPERATIONS = "+-*/"
@@ -50,10 +52,13 @@ class Source:
 
     config: CountdownConfig
 
-    @property
+    @cached_property
     def targets(self) -> np.ndarray:
-        """bool [most_target + 1]: is a target held out? The seed of a run does not matter."""
+        """bool [most_target + 1]: is a target held out? The seed of a run does not matter. All are False where problems
+        are held out."""
         c = self.config
+        if c.held_out == "problems":
+            return np.zeros(c.most_target + 1, bool)
         possible = np.arange(c.least_target, c.most_target + 1)
         chosen = max(1, min(len(possible) - 1, round(c.held_out_share * len(possible))))
         out = np.zeros(c.most_target + 1, bool)
@@ -61,15 +66,23 @@ class Source:
         out[order[:chosen]] = True
         return out
 
+    def held_out(self, given: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """bool [N]: is the problem with the numbers `given` [N, K] and the `target` [N] held out? Neither the order of
+        the numbers nor the seed of a run matters."""
+        if self.config.held_out == "targets":
+            return self.targets[np.clip(target, 0, self.config.most_target)]
+        words = np.concatenate([np.sort(given, axis=1), target[:, None]], axis=1)
+        return share_of(hashed(words, streams.integer("held-out countdown problems"))) < self.config.held_out_share
+
     def draw(self, seed: int, split: str, start: int, count: int) -> Problems:
-        """Problems start .. start + count - 1 of the split ("train" or "test"), drawn again until the last result is a
-        target of the split.
+        """Problems start .. start + count - 1 of the split ("train" or "test"), drawn again until the last result is in
+        the range of targets and the problem belongs to the split.
 
         Raises InputError for another split, and where no problem is found.
         """
         if split not in ("train", "test"):
             raise InputError(f"unknown split {split!r}; the splits are 'train' and 'test'")
-        c, held_out = self.config, self.targets
+        c = self.config
         out = Problems(
             np.zeros((count, c.numbers), np.int64),
             np.zeros(count, np.int64),
@@ -84,7 +97,7 @@ class Source:
             )
             target = equations[:, -1, 3]
             good = (target >= c.least_target) & (target <= c.most_target)
-            good &= held_out[np.clip(target, 0, c.most_target)] == (split == "test")
+            good &= self.held_out(given, target) == (split == "test")
             taken = np.flatnonzero(good)
             row, first = np.unique(taken // tries, return_index=True)  # the first good try of each problem
             taken = taken[first]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from worldbench.core.errors import InputError
 
@@ -32,8 +33,12 @@ class CountdownConfig:
     larger."""
     pauses: int = 8
     """Number of bars between a problem and its solution. A model can compute while it reads them."""
+    held_out: Literal["targets", "problems"] = "targets"
+    """What evaluation uses, and training never does. targets: some targets, as published; a model must reach numbers
+    that no training document ends with. problems: some problems, each with its numbers in every order; training reaches
+    every target with other numbers."""
     held_out_share: float = 0.1
-    """Share of the targets that is held out. Evaluation uses problems with these targets, training never does."""
+    """Share of the targets, or of the problems, that is held out."""
 
     def __post_init__(self) -> None:
         if not 2 <= self.numbers <= MOST_NUMBERS:
@@ -52,6 +57,8 @@ class CountdownConfig:
             )
         if not 1 <= self.pauses <= MOST_PAUSES:
             raise InputError(f"env.pauses must lie between 1 and {MOST_PAUSES}, not {self.pauses}")
+        if self.held_out not in ("targets", "problems"):
+            raise InputError(f"env.held_out must be 'targets' or 'problems', not {self.held_out!r}")
         if not 0 < self.held_out_share < 1:
             raise InputError(f"env.held_out_share must be above 0 and below 1, not {self.held_out_share}")
 

@@ -38,8 +38,9 @@ class CountdownWorld(Equations):
     Results are whole numbers from 0 to `largest_result`.
 
     A document is drawn forwards: uniformly random numbers, then random pairs and allowed operations, until the last
-    result is in the range of targets. Targets are held out. State: the numbers that are left, the target, the present
-    equation. No law is known: many solutions may reach a target, and how often documents take each is not computed.
+    result is in the range of targets. Targets are held out, or problems. State: the numbers that are left, the target,
+    the present equation. No law is known: many solutions may reach a target, and how often documents take each is not
+    computed.
 
     Two documents with three numbers:
         7 2 5 19 | | 7 * 2 = 14 , 14 + 5 = 19 end
@@ -48,7 +49,7 @@ class CountdownWorld(Equations):
     """
 
     name = "countdown"
-    version = 2
+    version = 3
 
     def __init__(self, config: CountdownConfig | None = None) -> None:
         super().__init__(config or CountdownConfig())
@@ -143,7 +144,10 @@ class CountdownWorld(Equations):
 
     def card(self, documents: int) -> dict[str, Any]:
         c = self.config
-        held_out = np.flatnonzero(self.source.targets)
+        held_out = f"{c.held_out_share:.3g} of the problems, with their numbers in every order, by a salted hash"
+        if c.held_out == "targets":
+            targets = np.flatnonzero(self.source.targets).tolist()
+            held_out = f"{len(targets)} targets: {', '.join(map(str, targets))}"
         return {
             "numbers": c.numbers,
             "largest": c.largest,
@@ -152,6 +156,6 @@ class CountdownWorld(Equations):
             "pauses": c.pauses,
             "tokens": self.context,
             "vocabulary": len(self.vocabulary),
-            "held_out": f"{len(held_out)} targets: {', '.join(map(str, held_out.tolist()))}",
+            "held_out": held_out,
             "problems": documents,
         }
