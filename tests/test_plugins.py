@@ -147,6 +147,18 @@ def test_a_plugin_that_fails(text: str, said: str, tmp_path: Path) -> None:
     assert not any(name.startswith("worldbench_plugin_bad") for name in sys.modules)
 
 
+def test_the_place_is_the_users_wherever_packages_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package can come from another folder than this Python's own, for example from that of the user."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    written(folder / "a_package_of_the_user.py", "def fail():\n    raise SystemExit('bye')\n")
+    monkeypatch.syspath_prepend(folder)
+    file = written(tmp_path / "bad.py", "import a_package_of_the_user\n\na_package_of_the_user.fail()\n")
+    with pytest.raises(InputError, match=r"\(SystemExit: bye\) \(bad.py, line 3\)"):
+        load_plugin(file)
+    sys.modules.pop("a_package_of_the_user", None)
+
+
 def test_what_is_no_plugin(tmp_path: Path) -> None:
     for path, said in {
         tmp_path / "absent.py": "there is no plugin file",

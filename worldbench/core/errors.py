@@ -117,10 +117,12 @@ def own_place(error: BaseException) -> tuple[str, int] | None:
 def _is_own(frame: FrameType) -> bool:
     module, file = frame.f_globals.get("__name__") or "", frame.f_code.co_filename
     ours = module == "worldbench" or module.startswith("worldbench.")
-    return not (ours or file.startswith("<") or any(file.startswith(folder) for folder in _installed()))
+    # Packages can also come from other folders than this Python's own, such as those of the user or of Debian.
+    package = any(f"/{folder}/" in file for folder in ("site-packages", "dist-packages"))
+    return not (ours or package or file.startswith("<") or any(file.startswith(folder) for folder in _installed()))
 
 
 @functools.cache
 def _installed() -> tuple[str, ...]:
-    """The folders of Python and of the installed packages."""
+    """The folders of this Python and of its installed packages."""
     return tuple({sysconfig.get_path(name) + "/" for name in ("stdlib", "platstdlib", "purelib", "platlib")})
