@@ -221,6 +221,7 @@ def test_the_code_of_the_page(
     assert "config [" in out
 
 
+@pytest.mark.slow
 def test_the_code_of_the_readme(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -151,6 +151,7 @@ lower = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 @lower
 def test_a_run_does_not_go_on_under_another_instruction_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -34,6 +34,7 @@ TRAINED = [e.name for e in models if e.trained]
 # Memory
 
 
+@pytest.mark.slow
 def test_memory_holds_weights_gradients_and_moments() -> None:
     plan = BenchPlan(labels=("gpt",), shape="small", changes=TINY | {"width": 128, "vocabulary": 20_000, "layers": 1})
     parameters = build(plan, "gpt", rows_of(plan)).parameter_count()
@@ -41,6 +42,7 @@ def test_memory_holds_weights_gradients_and_moments() -> None:
     assert measured.bytes is None or 4 * 4 * parameters < measured.bytes < 4 * 4 * 4 * parameters
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_is_reported_in_one_sentence() -> None:
     with pytest.raises(RunError, match="unknown model 'nosuch'"):
         measure_apart(BenchPlan(labels=("gpt",)), "nosuch")
@@ -59,6 +61,7 @@ print(keep_freed_memory(), *(new_pages() for _ in range(25)))
 """
 
 
+@pytest.mark.slow
 def test_large_blocks_are_reused() -> None:
     """Of 48 MiB, freed one before the other, in a process of its own: most have no new pages (all of them have where
     memory is not kept). The first five may have new pages, because smaller blocks lie between them."""

@@ -239,6 +239,7 @@ def test_every_metric_is_calibrated_or_says_why_not_on_hidden_markov_processes(p
         assert "oracle" in record.not_applicable[name]
 
 
+@pytest.mark.slow
 def test_workers_change_nothing() -> None:
     chosen = eval_config(metrics=("valid_trajectories", "excess_loss"), trials=20, documents=20)
     one, two = (
@@ -250,6 +251,7 @@ def test_workers_change_nothing() -> None:
     assert one == two
 
 
+@pytest.mark.slow
 def test_a_check_that_was_stopped_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = eval_config(metrics=("valid_trajectories", "next_token"), trials=20, documents=20)
     world, settings = TaxiWorld(CITY), CheckSettings(chosen, corruptions=2, severities=1)

@@ -60,7 +60,7 @@ def test_streets_are_connected_and_as_many_as_stated() -> None:
     assert np.array_equal(streets.length, straight)
 
 
-@pytest.mark.parametrize("n", [SMALLEST, LARGEST])
+@pytest.mark.parametrize("n", [SMALLEST, pytest.param(LARGEST, marks=pytest.mark.slow)])
 def test_smallest_and_largest(n: int) -> None:
     assert city(n).n_places > 0.7 * n
 

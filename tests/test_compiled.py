@@ -55,17 +55,17 @@ def compiled_and_eager(folder: Path, model: str, **options: object) -> tuple[Tra
 
 
 READ = [
-    *((model, "fp32") for model in ("gpt", "mtp", "nextlat")),
+    *((model, "fp32") for model in ("gpt", "mtp")),
     ("gpt", "bf16"),
     *(
         pytest.param(model, precision, marks=pytest.mark.slow)
         for model in TRAINED
         if model not in NOTHING
         for precision in ("fp32", "bf16")
-        if (model, precision) not in (("gpt", "fp32"), ("mtp", "fp32"), ("nextlat", "fp32"), ("gpt", "bf16"))
+        if (model, precision) not in (("gpt", "fp32"), ("mtp", "fp32"), ("gpt", "bf16"))
     ),
 ]
-"""Every objective and precision; the default tests read four of them."""
+"""Every objective and precision; the default tests read three of them."""
 
 
 @pytest.mark.parametrize(("model", "precision"), READ)

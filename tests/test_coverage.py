@@ -95,6 +95,7 @@ def test_every_metric_has_a_case() -> None:
     assert named == {entry.name for entry in metrics if not entry.plugin}
 
 
+@pytest.mark.slow
 def test_every_score_has_an_interval_or_a_reason() -> None:
     """One evaluation of each case. A score that is missing in one case has a value in another."""
     found: dict[str, list[Score]] = defaultdict(list)

@@ -216,6 +216,7 @@ def test_a_step_in_bf16_is_near_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
         training.rounded("cpu", "bf16")
 
 
+@pytest.mark.slow
 def test_a_resumed_training_writes_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert training.resume("cpu").text.startswith("stopped after step 3 of 6: the same bytes in")
     real, calls = tiny.job, []

@@ -181,7 +181,9 @@ def test_the_card_gives_a_value_or_an_interval() -> None:
             assert f"entropy rate {card['entropy_rate']:.4f} nats" in world.summary(0)
 
 
-@pytest.mark.parametrize(("tokens", "states"), [(12, 2), (70, 70), (4, 1000), (3, 5)])
+@pytest.mark.parametrize(
+    ("tokens", "states"), [(12, 2), (70, 70), pytest.param(4, 1000, marks=pytest.mark.slow), (3, 5)]
+)
 def test_a_card_takes_little_time(tokens: int, states: int) -> None:
     """At most a second on a free core; measured in time of the processor, with room for a slow one."""
     t = np.random.default_rng(1).random((tokens, states, states))  # a process that no other test has

@@ -48,7 +48,7 @@ def table(path: Path) -> dict[str, np.ndarray]:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param("mess3", marks=pytest.mark.pictures), "rrxor", "coin", "bloch_walk"],
+    params=[pytest.param("mess3", marks=(pytest.mark.pictures, pytest.mark.slow)), "rrxor", "coin", "bloch_walk"],
 )
 def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a scored model, with its figures."""

@@ -25,6 +25,7 @@ MORE = ["--eval.documents", "40"]
 TINY += MORE
 
 
+@pytest.mark.slow
 def test_ring_world(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     plugin = ["--plugin", str(EXAMPLES / "ring.py"), "--out", str(tmp_path)]
     assert main(["run", "ring", "--model", "nextlat", *plugin, *TINY, "--env.size", "8"]) == 0

@@ -100,6 +100,7 @@ def test_the_planner_rides_shortest_routes() -> None:
     assert score.scores["shortest"].value == 1
 
 
+@pytest.mark.slow
 def test_worlds_without_rides_leave_out_what_they_cannot_have() -> None:
     chain, solve = HMM(HMMConfig(process="mess3", length=9)), SolveWorld(SolveConfig(rows=3))
     assert list(left_out(CITY)) == ["component-blind"]

@@ -34,6 +34,7 @@ def drawn(folder: Path, title: str = "a title") -> list[bytes]:
     return [p.read_bytes() for p in learning_curves.draw(LINES, folder / "curve", title=title)]
 
 
+@pytest.mark.slow
 def test_settings_of_a_user_change_nothing(tmp_path: Path) -> None:
     usual = drawn(tmp_path / "usual")
     settings = {
@@ -55,6 +56,7 @@ def test_settings_of_a_user_change_nothing(tmp_path: Path) -> None:
         assert matplotlib.rcParams["font.size"] == 30, "and theirs are theirs again"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "environment"),
     [

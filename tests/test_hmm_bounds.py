@@ -25,10 +25,10 @@ def random_process(tokens: int, states: int, seed: int = 0) -> Process:
     return Process(name="random", transition=t / t.sum((0, 2))[None, :, None])
 
 
-OF_OTHER_SIZES = [pytest.param(*size, marks=pytest.mark.slow) for size in ((12, 2), (100, 2))]
+OF_OTHER_SIZES = [pytest.param(*size, marks=pytest.mark.slow) for size in ((12, 2), (100, 2), (18, 5), (4, 1000))]
 
 
-@pytest.mark.parametrize(("tokens", "states"), [(18, 5), (400, 5), (10, 70), (4, 1000), (3000, 1), *OF_OTHER_SIZES])
+@pytest.mark.parametrize(("tokens", "states"), [(400, 5), (10, 70), (3000, 1), *OF_OTHER_SIZES])
 def test_a_card_is_cheap_and_says_what_it_lacks(tokens: int, states: int) -> None:
     world = HMM(HMMConfig(length=16), random_process(tokens, states))
     tracemalloc.start()

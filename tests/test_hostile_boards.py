@@ -167,15 +167,16 @@ def harmless_sentence(message: str, code: int) -> None:
 WIDTHS = (None, 40, 80)
 
 
-@pytest.mark.parametrize("widths", [WIDTHS, *(pytest.param((w,), marks=pytest.mark.slow) for w in WIDTHS)])
+@pytest.mark.slow
+@pytest.mark.parametrize("width", WIDTHS)
 def test_a_result_a_trace_and_a_list(
-    widths: tuple[int | None, ...],
+    width: int | None,
     runs: dict[str, Path],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Each text at one width of the terminal, by turns; at every width in slow tests."""
+    """Each text at each width of the terminal."""
     from worldbench.core.errors import InputError
     from worldbench.runs.printing import print_result
     from worldbench.runs.trace import show
@@ -183,11 +184,11 @@ def test_a_result_a_trace_and_a_list(
     trace = json.loads(TRACE.read_text(encoding="utf-8"))
     kept = json.loads(OLD.read_text(encoding="utf-8"))["scores"]["excess_loss"]
     shown = 0
-    for turn, (name, text) in enumerate(STRINGS.items()):
-        if (columns := widths[turn % len(widths)]) is None:
-            monkeypatch.delenv("COLUMNS", raising=False)
-        else:
-            monkeypatch.setenv("COLUMNS", str(columns))
+    if width is None:
+        monkeypatch.delenv("COLUMNS", raising=False)
+    else:
+        monkeypatch.setenv("COLUMNS", str(width))
+    for name, text in STRINGS.items():
         changed = {**trace, "model": {**trace["model"], "name": text}, "preset": text, "trace_command": text}
         changed["trace"] = [
             {
@@ -221,10 +222,10 @@ def test_a_result_a_trace_and_a_list(
             shown += 1
             out = capsys.readouterr().out
             check_table(out)
-            if columns is not None:
+            if width is not None:
                 from rich.cells import cell_len
 
-                assert max(cell_len(line) for line in out.splitlines()) <= columns
+                assert max(cell_len(line) for line in out.splitlines()) <= width
     assert shown >= 2.7 * len(STRINGS)
 
 
@@ -237,10 +238,9 @@ def infected(value: Any, text: str, keep: tuple[str, ...]) -> Any:
     return text if isinstance(value, str) else value
 
 
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
-def test_other_tables(every: int, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """What decode, check, bench, tune and reconstruct print of their records. Each third text; each one in slow
-    tests."""
+@pytest.mark.slow
+def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What decode, check, bench, tune and reconstruct print of their records."""
     from worldbench.cli import reconstruct
     from worldbench.studies import decode
     from worldbench.studies.bench import report as bench
@@ -248,7 +248,7 @@ def test_other_tables(every: int, capsys: pytest.CaptureFixture[str], tmp_path: 
     from worldbench.studies.tune import report as tune
 
     checked = json.loads(CHECKED.read_text(encoding="utf-8"))
-    for text in map(encodable, list(STRINGS.values())[::every]):  # no record holds a lone surrogate
+    for text in map(encodable, STRINGS.values()):  # no record holds a lone surrogate
         kept = ("choice", "device", "training", "evaluation")
         put(tmp_path / "decode.json", infected(json.loads(DECODED.read_text(encoding="utf-8")), text, kept))
         decode.show(tmp_path / "decode.json")

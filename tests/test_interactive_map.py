@@ -263,6 +263,7 @@ class TestInABrowser:
         settled(page)
         assert view(page)["pixelsPerMetre"] == pytest.approx(1.5 * start["pixelsPerMetre"])
 
+    @pytest.mark.slow
     def test_small_screens(self, page: Page, tmp_path: Path) -> None:
         page.set_viewport_size({"width": 390, "height": 800})
         settled(page)

@@ -96,6 +96,7 @@ def test_tensorboard(tmp_path: Path, plain: Path, monkeypatch: pytest.MonkeyPatc
     assert found == {key: pytest.approx(value, rel=1e-6) for key, value in expected(folder).items()}
 
 
+@pytest.mark.slow
 def test_wandb_offline(tmp_path: Path, plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("wandb", reason="needs the optional package wandb")
     for name in ("WANDB_MODE", "WANDB_DIR", "WANDB_PROJECT"):

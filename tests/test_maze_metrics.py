@@ -105,6 +105,7 @@ def test_only_paths_are_scored_in_training(ragged: SolveWorld) -> None:
     assert set(np.unique(targets[targets >= 0])) <= set(ragged.vocabulary.actions)
 
 
+@pytest.mark.slow
 def test_every_metric_applies_or_says_why(ragged: SolveWorld, tmp_path: Path) -> None:
     for model in others(ragged):
         record = score(ragged, model, eval_config(**SIZES), tmp_path)
@@ -267,7 +268,7 @@ def test_minimal_pairs_of_a_model_that_reads_one_maze_for_another(world: SolveWo
 # The gallery
 
 
-@pytest.mark.parametrize("rewired", [0, pytest.param(2, marks=pytest.mark.pictures)])
+@pytest.mark.parametrize("rewired", [0, pytest.param(2, marks=(pytest.mark.pictures, pytest.mark.slow))])
 def test_gallery(rewired: int, world: SolveWorld, tmp_path: Path) -> None:
     report = (
         metrics["solved_paths"]

@@ -253,6 +253,7 @@ def test_walls_driven_through_and_ways_elsewhere_are_distinguished(tmp_path: Pat
     assert [p.read_bytes() for p in paths] == first
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_all_figures_of_a_run_are_drawn(tmp_path: Path) -> None:
     world = MazeWorld(FIVE)

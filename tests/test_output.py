@@ -120,9 +120,9 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("WORLDBENCH RUN >&- 2>&- <&-", ""),
+        pytest.param("WORLDBENCH RUN >&- 2>&- <&-", "", marks=pytest.mark.slow),
         ("WORLDBENCH RUN 2>/dev/full", "oracle in hmm"),
-        ("WORLDBENCH RUN 2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}", ""),
+        pytest.param("WORLDBENCH RUN 2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}", "", marks=pytest.mark.slow),
     ],
 )
 def test_a_closed_stream_loses_no_run(command: str, said: str, tmp_path: Path) -> None:

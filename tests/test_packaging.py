@@ -61,6 +61,7 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         return archive.namelist()
 
 
+@pytest.mark.slow
 def test_wheel_holds_the_files_of_git_and_nothing_else(wheel_names: list[str]) -> None:
     expected = {
         "/".join([*ROOMS[path.parts[0]].split("."), *path.parts[1:]])

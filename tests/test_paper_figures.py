@@ -78,6 +78,7 @@ def check_files(folder: Path, names: Iterable[str]) -> None:
             assert float(box[1]) == pytest.approx(inches * 72, abs=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 def test_files_have_the_widths_of_columns_embedded_fonts_and_the_same_bytes(runs: Path, tmp_path: Path) -> None:
     """Also under the settings of a user."""

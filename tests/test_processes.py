@@ -51,7 +51,8 @@ def flat(line: Line) -> list[float]:
     return [float(line.step), *(float(value) for value in losses if value is not None)]
 
 
-@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3])
 def test_processes_equal_accumulated_parts(size: int, tmp_path: Path) -> None:
     """Of every objective; the rows of a step are split into the same parts."""
     for name, options in OPTIONS.items():  # first, so that the processes need not import again
@@ -67,6 +68,7 @@ def test_all_stop_when_one_is_asked_to_and_go_on_to_the_same_bytes(tmp_path: Pat
     assert tree(tmp_path / "parts") == tree(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_killed_process_stops_the_others_with_the_state_saved(tmp_path: Path) -> None:
     (code, said), (theirs, _) = start(killed, tmp_path / "killed")
     assert (code, theirs) == (1, 9)
@@ -101,6 +103,7 @@ def test_a_process_that_fails_before_training_gives_the_reason(tmp_path: Path, m
     assert said == "RunError: process 1 of 2 failed: there is no map 'a.csv'"
 
 
+@pytest.mark.slow
 def test_a_killed_first_process_loses_only_what_came_after_the_saved_state(tmp_path: Path) -> None:
     (code, _), (theirs, said) = start(killed_first, tmp_path / "killed")
     assert (code, theirs) == (9, 1)

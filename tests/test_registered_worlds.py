@@ -26,6 +26,8 @@ from worldbench.settings.presets import presets_of
 from worldbench.settings.resolve import resolve
 
 WORLDS = worlds.names()
+COSTLY = ("maze-solve", "othello")
+"""Worlds whose metrics take seconds each; they are scored in slow tests."""
 FIELDS = [(world, field) for world in WORLDS for field in dataclasses.fields(worlds[world].load_config())]
 
 
@@ -90,7 +92,9 @@ def answers_of(world: World, model: SequenceModel) -> None:
     assert all(np.isfinite(s.n) for answered in result.scores.values() for s in answered.scores.values())
 
 
-@pytest.mark.parametrize("name", WORLDS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in COSTLY else name for name in WORLDS]
+)
 def test_every_metric_answers_or_says_why_not(name: str) -> None:
     world = made(name, tiny_env(name))
     world.sample = functools.cache(world.sample)  # type: ignore[method-assign]  # both models read the same documents

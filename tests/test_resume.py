@@ -114,6 +114,7 @@ def test_killed_again_and_again(tmp_path: Path, undisturbed: dict[str, bytes]) -
     assert finish(tmp_path) == undisturbed
 
 
+@pytest.mark.slow
 def test_asked_to_stop(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     started = Started(tmp_path)
     while not list(tmp_path.glob("taxi-nextlat-*/metrics.jsonl")):

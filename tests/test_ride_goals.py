@@ -65,6 +65,7 @@ def test_against_walks(kind: str, n: int, low: int, longer: int, seed: int, cut:
     assert np.array_equal(found, expected)
 
 
+@pytest.mark.slow
 def test_memory_is_bounded() -> None:
     """On 8,000 places, for which the destinations of all states need 800 MB."""
     w = TaxiWorld(TaxiConfig(map="city:8000", min_moves=2, max_moves=99))

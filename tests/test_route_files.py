@@ -176,6 +176,7 @@ def test_a_file_read_in_pieces_is_the_same_as_line_by_line(
 # What a long line costs
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_words_and_not_of_the_longest_line(tmp_path: Path, graph: Graph) -> None:
     """One route of 40,000 moves among 5,000 short ones: as a table of int16, 400 MB."""
     rounds = "E N W S " * 10_000

@@ -77,6 +77,7 @@ def test_the_record_is_printed_as_json(tmp_path: Path, square: Path, capsys: pyt
     assert "line 5: the origin 'x'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.pictures
 @pytest.mark.pictures
 def test_the_same_command_in_two_processes_ends_in_the_same_bytes(tmp_path: Path, square: Path) -> None:

@@ -32,6 +32,7 @@ def test_a_long_route_full_of_mistakes_takes_no_time(tmp_path: Path, graph: Grap
     assert report.arrays["status"].tolist()[1:] == [0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_true_routes_of_the_controls_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a ring of 400 one-way streets, an empty route is completed by 200 moves in the mean."""
     ring = saved(tmp_path, "\n".join(f"p{i:03},N,p{(i + 1) % 400:03}" for i in range(400)), "ring.csv")

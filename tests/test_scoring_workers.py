@@ -75,6 +75,7 @@ def test_an_error_is_that_of_one_process(error: Exception, tmp_path: Path, monke
     assert str(error) in ends[0][1]
 
 
+@pytest.mark.slow
 def test_a_lost_process_costs_nothing_but_time(alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     measure, lost = SplitMerge.measure, tmp_path / "lost"
 
@@ -90,6 +91,7 @@ def test_a_lost_process_costs_nothing_but_time(alone: Path, tmp_path: Path, monk
     assert tree(tmp_path / "runs") == tree(alone)
 
 
+@pytest.mark.slow
 def test_a_signal_stops_every_process_and_the_command_goes_on(
     alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +145,7 @@ def test_forking_is_not_safe_where_torch_has_threads(monkeypatch: pytest.MonkeyP
     assert not processes.fork_is_safe()
 
 
+@pytest.mark.slow
 def test_no_process_is_forked_beside_a_graphics_card(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forked process cannot use CUDA, as soon as its parent has asked whether there is any."""
     for card, started in [(False, "ForkProcess"), (True, "SpawnProcess")]:

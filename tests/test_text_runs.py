@@ -97,6 +97,7 @@ def test_a_run_is_scored_again_where_its_files_are_now(runs: dict[str, Path], te
     assert "corpus was" in said, said
 
 
+@pytest.mark.slow
 def test_check_holds_on_text(texts: Path, tmp_path: Path) -> None:
     words = ["--env.files", texts / "*.txt", "--env.window", "24", "--corruptions", "2", "--severities", "1"]
     code, said = call("check", "text", *words, "--out", tmp_path)

@@ -132,6 +132,7 @@ def test_it_is_traced_once(traced: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert trace_of(traced).read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_stopped_trace_goes_on_and_ends_in_the_same_bytes(
     finished: Path, traced: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_stopped_trace_goes_on_and_ends_in_the_same_bytes(
     assert not list(folder.glob("*.partial"))
 
 
+@pytest.mark.slow
 def test_several_runs_at_a_time_give_the_same_bytes(finished: Path, beside: Path, tmp_path: Path) -> None:
     folders = [copy(finished, tmp_path / name) for name in "ab"]
     assert main(["trace", *map(str, folders), str(folders[0]), *OTHER, "--workers", "2", "--quiet"]) == 0

@@ -155,6 +155,7 @@ def test_a_kill_loses_the_running_trial_alone(
     assert again.read_bytes() == undisturbed.read_bytes()
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(tuned: Path, tmp_path: Path) -> None:
     words = ["--models", "gpt", "nextlat", "--trials", "3", "--seeds", "2", "--model.horizon", "2"]
     tune(tmp_path, *words, "--workers", "2")

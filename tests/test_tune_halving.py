@@ -94,6 +94,7 @@ def test_a_repeated_tuning_trains_only_what_is_new(
     assert calls == ["gpt"] * 2  # the third seed of two trials
 
 
+@pytest.mark.slow
 def test_a_stopped_tuning_goes_on(halved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in the short round, and in the full one: the record is that of a tuning that was not stopped."""
     want = {p.parent.name: p.read_bytes() for p in halved.glob("tune-*/tuning.json")}
