@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from test_sweep import TINY, printed, recipe
+from tiny_runs import draw_nothing
 
 from worldbench.core.errors import InputError
 from worldbench.settings.sweep import load_sweep
@@ -45,3 +46,29 @@ def test_a_column_that_does_not_exist_is_named_after_the_first_run(tmp_path: Pat
     assert errors.count("the table ci.md has the column excess_loss.kll, but hmm-gpt-small-") == 1
     assert errors.count("has the column") == 1
     assert errors.index("did you mean 'kl'") < errors.index("done (4 of 4)")
+
+
+def test_the_tables_of_a_part_of_the_cells_show_those_that_the_folder_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second command runs another seed, and one of two values. A third, with a value of its own, is on its own."""
+    draw_nothing(monkeypatch)
+    out, table = tmp_path / "out", tmp_path / "out" / "tables" / "ci.md"
+    text = ONE.replace("batch = 4\n", "").replace("[[table]]", '[vary]\n"train.batch" = [2, 4]\n[[table]]')
+    path = recipe(tmp_path, text)
+
+    def rows(*words: str) -> tuple[list[list[str]], str]:
+        code, said, errors = printed("sweep", path, "--out", out, "--workers", "1", *words)
+        assert code == 0, errors
+        lines = [line.split(" | ") for line in table.read_text(encoding="utf-8").splitlines()]
+        return [line[1:3] for line in lines if line[0].startswith("| stream")], said
+
+    found, said = rows()
+    assert found == [["gpt train.batch=2", "1"], ["gpt train.batch=4", "1"]]
+    assert "the tables show" not in said
+    found, said = rows("--seeds", "5", "--train.batch", "2")
+    assert found == [["gpt train.batch=2", "2"], ["gpt train.batch=4", "1"]]
+    held = f"with 2 results of other cells of the recipe, which {str(out)!r} holds"
+    assert said.splitlines()[-2] == f"the tables show seeds 0, 5 (2 seeds), {held}"
+    assert said.splitlines()[-1] == "3 cells: 2 done already, 1 done now"
+    assert rows("--train.batch", "3")[0] == [["gpt", "1"]]

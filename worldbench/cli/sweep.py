@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from worldbench.cli import jobs
 from worldbench.cli.parser import Parser
 from worldbench.core.console import put_path
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.text import counted, visible
+
+if TYPE_CHECKING:
+    from worldbench.runs.display import Display
+    from worldbench.settings.sweep import Sweep
+    from worldbench.settings.sweep_jobs import SweepJob
+    from worldbench.studies.sweep.plan import SweepCell
 
 SECONDS = 2.0
 """How long --dry-run times the first training steps of a configuration."""
@@ -38,7 +46,10 @@ def add_arguments(parser: Parser) -> None:
         help="run the cells on a Ray cluster, such as 10.0.0.1:6379, or auto for the cluster of this machine "
         "(needs worldbench[ray]); the runs use all processor cores of the cluster",
     )  # fmt: skip
-    add("--seeds", type=int, nargs="+", metavar="N", help="use these seeds instead of the seeds of the recipe")
+    add(
+        "--seeds", type=int, nargs="+", metavar="N",
+        help="run these seeds instead of the seeds of the recipe; the tables show all seeds that the folder holds",
+    )  # fmt: skip
     add("--dry-run", action="store_true", help="print the runs and how long they may take, and run nothing")
     add(
         "--seconds", type=float, metavar="N",
@@ -85,6 +96,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         show(cells, workers, seconds, display)
         return 0
+    to_show = _cells_to_show(recipe, cells, jobs_, arguments, display)
     look = WrongColumns(recipe, display).look
     if arguments.ray is None:
         swept = sweep(cells, out, display, lambda watch: Processes(workers, arguments.plugin, watch=watch), look)
@@ -93,11 +105,14 @@ def run(arguments: argparse.Namespace) -> int:
 
         needs = cores_and_cards(cells)
         swept = sweep(cells, out, display, lambda watch: Ray(arguments.ray, arguments.plugin, watch, *needs), look)
-    tables, lost = write_tables(recipe, cells, out, display)
-    for path in tables:
+    tables = write_tables(recipe, to_show, out, display)
+    for path in tables.paths:
         put_path(path)
-    for name, reason in {**swept.failed, **{f"the table {name}": reason for name, reason in lost.items()}}.items():
+    lost = {f"the table {name}": reason for name, reason in tables.failed.items()}
+    for name, reason in {**swept.failed, **lost}.items():
         print(visible(f"failed: {name}: {reason}"))
+    if (shown := tables.line(cells, out)) is not None:
+        print(visible(shown))
     print(swept.line())
     if swept.failed:
         count = f"{len(swept.failed)} of {counted(len(cells), 'cell')} failed"
@@ -105,3 +120,20 @@ def run(arguments: argparse.Namespace) -> int:
     if lost:
         raise RunError(f"{counted(len(lost), 'table')} could not be written, for the reasons above")
     return 0
+
+
+def _cells_to_show(
+    recipe: Sweep, cells: list[SweepCell], jobs_: list[SweepJob], arguments: argparse.Namespace, display: Display
+) -> Sequence[SweepCell]:
+    """The cells of the tables: those of the command; and where its options choose some values of [vary], those of all
+    values. If these cannot be run here, such as one whose map is missing, a message says so."""
+    from worldbench.runs.display import Display
+    from worldbench.settings.sweep_jobs import whole_recipe
+    from worldbench.studies.sweep.plan import cells_of
+
+    try:
+        whole = whole_recipe(recipe, jobs_, arguments.plugin, arguments.options, arguments.seeds)
+        return cells if whole is jobs_ else cells_of(whole, arguments.out, Display(quiet=True))
+    except InputError as error:
+        display.say(f"the tables show no other values of [vary] than those of this command: {error}")
+        return cells

@@ -20,7 +20,7 @@ from worldbench.settings.presets import default_preset
 from worldbench.settings.recipe import LARGEST, load_recipe, require_plugins
 from worldbench.settings.renamed import hint
 from worldbench.settings.resolve import group_types, resolve
-from worldbench.settings.several import applying
+from worldbench.settings.several import applying, name_of, option_parts
 from worldbench.settings.sweep import Grid, Part, Sweep
 
 Options = dict[str, dict[str, Any]]
@@ -86,6 +86,19 @@ def jobs_of(
     for part in sweep.parts:
         _require_scored(part, [job.job for job in out if job.part == part.name])
     return out
+
+
+def whole_recipe(
+    sweep: Sweep, jobs: list[SweepJob], plugins: Sequence[Path], words: Sequence[str], seeds: Sequence[int] | None
+) -> list[SweepJob]:
+    """All jobs of a recipe of which the typed words chose some values of [vary]: those of every value. `jobs`, where
+    the words do not choose among the values of the recipe. The arguments are those of `jobs_of`, and its jobs."""
+    varied = {f"--{name}" for part in sweep.parts for grid in part.grids for name in grid.vary}
+    others = [word for part in option_parts(list(words)) if name_of(part) not in varied for word in part]
+    if others == list(words):
+        return jobs
+    whole = jobs_of(sweep, plugins, others, seeds)
+    return whole if all(job in whole for job in jobs) else jobs
 
 
 def _require_scored(part: Part, jobs: list[Job]) -> None:

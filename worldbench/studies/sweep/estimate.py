@@ -22,7 +22,7 @@ from worldbench.records.reading import read
 from worldbench.records.world_words import words_of
 from worldbench.runs.display import Display
 from worldbench.studies.forecast import duration, forecast_prepared
-from worldbench.studies.sweep.plan import SweepCell, done_in_words
+from worldbench.studies.sweep.plan import SweepCell, done_in_words, seeds_in_words
 
 SHORT = 3.0
 """Seconds beside `--seconds` that the timing of one configuration may be expected to take."""
@@ -64,7 +64,7 @@ class Configuration:
     def line(self, known: Estimate | None) -> str:
         """One line. known: the estimate of each missing run; None if none is missing."""
         trained = [cell.prepared.job for cell in self.cells if cell.prepared.job.trained]
-        seeds = f" ({_seeds([job.seed for job in trained])})" if trained else ""
+        seeds = f" ({seeds_in_words([job.seed for job in trained])})" if trained else ""
         runs = f"{self.label}: {counted(len(self.cells), 'run')}{seeds}"
         if known is None:
             return f"{runs}, done{done_in_words(self.cells)}"
@@ -209,15 +209,6 @@ def _labels(firsts: Sequence[SweepCell]) -> list[str]:
         for i, mine, names in zip(places, options, differing(options)):
             out[i] += f"[{','.join(f'{name}={plain(mine[name])}' for name in names)}]" if names else ""
     return out
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    """Seeds in words: "seed 0", "seeds 0 to 4", "seeds 0, 3"."""
-    if len(seeds) == 1:
-        return f"seed {seeds[0]}"
-    if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
-        return f"seeds {seeds[0]} to {seeds[-1]}"
-    return f"seeds {', '.join(map(str, seeds))}"
 
 
 def _done(cell: SweepCell) -> bool:

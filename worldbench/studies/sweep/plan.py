@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from worldbench.core.budget import TUNING_SEEDS
 from worldbench.core.errors import InputError
 from worldbench.core.files import clean
 from worldbench.records.finding import result_path
@@ -58,6 +60,39 @@ def done_in_words(cells: Sequence[SweepCell]) -> str:
         return ""
     what = "a record without weights" if count == 1 else "records without weights"
     return f" as {what}" if count == len(cells) else f" ({count} as {what})"
+
+
+def seeds_in_words(seeds: Sequence[int]) -> str:
+    """Seeds in words: "seed 0", "seeds 0 to 4", "seeds 0, 3"."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    if list(seeds) == list(range(seeds[0], seeds[0] + len(seeds))):
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seeds {', '.join(map(str, seeds))}"
+
+
+def with_other_seeds(cells: Sequence[SweepCell], out: Path) -> list[SweepCell]:
+    """The cells, and the cells that differ from one of them in the seed alone and have a result below `out`."""
+    known = {(cell.folder.name, cell.prepared.identity.file_key): cell for cell in cells}
+    settings: dict[str, tuple[SweepCell, set[str]]] = {}
+    for cell in cells:
+        if cell.prepared.job.seeded:
+            settings.setdefault(repr(replace(cell.prepared.job, seed=0)), (cell, set()))[1].update(cell.parts)
+    for cell, parts in settings.values():
+        job, world = cell.prepared.job, cell.prepared.world
+        for seed in _seeds_below(out, f"{job.world}-{job.model}-{job.preset}"):
+            other = identify(replace(job, seed=seed), world)
+            folder, key = other.folder(out).name, other.identity.file_key
+            new = SweepCell(f"{folder} {key}", other, out, reference=cell.reference, parts=parts)
+            if (folder, key) not in known and new.result.exists():
+                known[folder, key] = new
+    return list(known.values())
+
+
+def _seeds_below(out: Path, start: str) -> list[int]:
+    """The seeds of the run folders below `out` whose names begin with `start`. Seeds of tuning are left out."""
+    found = (re.match(r"-s(\d{1,18})-", path.name.removeprefix(start)) for path in out.glob(f"{start}-s*"))
+    return sorted({seed for match in found if match and (seed := int(match[1])) not in TUNING_SEEDS})
 
 
 def cells_of(jobs: Iterable[SweepJob], out: Path, display: Display, *, count_parts: bool = True) -> list[SweepCell]:
