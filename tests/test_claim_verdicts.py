@@ -314,6 +314,27 @@ def test_the_command_prints_every_form(tmp_path: Path, capsys: pytest.CaptureFix
     assert "worldbench sweep claims-taxi" in capsys.readouterr().out
 
 
+def test_only_what_the_table_shows_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("p (Holm):", "p equivalent:", "room:", "k of n:", "no power below x:")
+
+    def explained(*names: str) -> list[str]:
+        assert main(["claims", str(tmp_path), "--claims", *names]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        return [word for word in words if any(line.startswith(word) for line in lines)]
+
+    for i, record in enumerate(both(HIGH, LOW)):
+        reading.write(tmp_path / f"result-{i}.json", record)
+    assert explained("text-bits") == [], "it is not run"
+    assert explained("nextlat-valid") == ["p (Holm):", "p equivalent:"]
+    for path in tmp_path.iterdir():
+        path.unlink()
+    world = {"world": "path-star", "version": 2, "form": "path"}
+    for i, (model, solved) in enumerate([(m, s) for s in range(5) for m in ("gpt", "nextlat")]):
+        scores = {"decisions": metric({"solved": float(model == "nextlat")})}
+        reading.write(tmp_path / f"result-{i}.json", result(model, solved, scores, world=world))
+    assert explained("path-star-nextlat") == ["p (Holm):", "k of n:"]
+
+
 def test_what_is_shown_does_not_change_the_correction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for i, seed in enumerate(range(5)):
         for model, x in (("nextlat", HIGH[i]), ("gpt", WIDE[i])):

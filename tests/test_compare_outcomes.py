@@ -44,6 +44,23 @@ def test_solved_is_compared_by_the_share_of_seeds(tmp_path: Path) -> None:
     assert (flat["solved_a"], flat["solved_b"], flat["test"]) == ("1 of 10", "8 of 10", "Fisher")
 
 
+def test_the_words_of_outcomes_are_explained_where_the_table_has_outcomes(tmp_path: Path) -> None:
+    write(tmp_path, "gpt", [0.0] * 4 + [1.0])
+    write(tmp_path, "nextlat", [1.0] * 4 + [0.0])
+    rows = {r.score: r for r in compare("gpt", "nextlat", [tmp_path])}
+    assert "k of n" not in render([rows["decisions.accuracy"]], "table")
+    assert "k of n: k of n seeds have this outcome, with Wilson's interval; their p value is that of Fisher" in render(
+        [rows["decisions.solved"]], "table"
+    )
+    for path in tmp_path.glob("*-4.json"):
+        path.unlink()
+    (row,) = compare("gpt", "nextlat", [tmp_path], ["decisions.solved"])
+    printed = render([row], "table")
+    assert "0 of 4" in printed
+    assert "k of n" in printed
+    assert "Fisher" not in printed, "four seeds are too few for a test, so no p value is shown"
+
+
 def test_five_seeds_cannot_separate_shares_that_are_near(tmp_path: Path) -> None:
     write(tmp_path, "gpt", [1.0, 1.0, 0.0, 0.0, 0.0])
     write(tmp_path, "nextlat", [1.0] * 5)

@@ -91,7 +91,17 @@ def test_it_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert main(["headroom", str(tmp_path), "--columns", LOSS]) == 0
     printed = capsys.readouterr().out
     assert SCORE not in printed
-    assert "share (%): where the mean lies" in printed
+    assert "share (%)" not in printed, "no share is in the table, because the loss has no floor"
+    assert "unknown: fewer than two seeds" in printed
+    assert main(["headroom", str(tmp_path), "--columns", SCORE]) == 0
+    assert "share (%): where the mean lies" in capsys.readouterr().out
+    for path in tmp_path.glob("jtp-*/result.json"):
+        path.unlink()
+    assert main(["headroom", str(tmp_path)]) == 0
+    assert "clear: models whose" in (printed := capsys.readouterr().out)
+    assert "unknown: " not in printed
+    for path, record in sources():
+        write(tmp_path / path, record)
     assert main(["headroom", str(tmp_path), "--format", "csv"]) == 0
     lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert main(["headroom", str(tmp_path), "--format", "json"]) == 0

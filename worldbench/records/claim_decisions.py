@@ -31,6 +31,9 @@ VERDICTS: tuple[Verdict, ...] = (
 )  # fmt: skip
 
 
+NO_POWER_BELOW = "no power below"
+
+
 @dataclass(frozen=True)
 class Sample:
     """The values of both arms of a claim on the shared seeds. outcome: are they 0 or 1 for whole runs?"""
@@ -103,4 +106,4 @@ def _verdict(sample: Sample, p: float, alike: float | None, seen: float | None) 
     size = claim.margin if claim.expects == "equal" else max(claim.margin, abs(claim.effect or 0.0))
     if seen is None:
         return "no power", f"{counted(n, 'seed')} show no difference reliably"
-    return ("no power" if seen > size else "not separable"), f"no power below {seen:.3g}"
+    return ("no power" if seen > size else "not separable"), f"{NO_POWER_BELOW} {seen:.3g}"

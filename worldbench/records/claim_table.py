@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from worldbench.core import cells, tables
 from worldbench.core.proportions import wilson
 from worldbench.core.text import counted
 from worldbench.records.board import MISSING
-from worldbench.records.claim_decisions import VERDICTS, Decision
+from worldbench.records.claim_decisions import NO_POWER_BELOW, VERDICTS, Decision
 from worldbench.records.claim_verdicts import Judged
 from worldbench.records.claims import Claim
-from worldbench.records.comparison import number, p_value
+from worldbench.records.comparison import K_OF_N, NO_POWER, number, p_value
 from worldbench.records.parts import marked
 
 HEAD = (
@@ -77,23 +78,44 @@ def _cells(row: Judged) -> list[str]:
     c = row.claim
     if row.verdict == "not run":
         return [c.name, row.verdict, c.score, *[""] * 8, f"{c.margin:g}", _published(c), ""]
-    room, d = [row.room_a, row.room_b], row.decision
+    d = row.decision
     return [
         *(c.name, row.verdict, c.score, row.place, str(len(row.seeds))),
         *(f"{c.a.name} {_mean(row, row.a)}", f"{c.b.name} {_mean(row, row.b)}", number(row.difference)),
         "" if d.interval is None else f"{number(d.interval[0])} .. {number(d.interval[1])}",
         *(p_value(d.p_holm), p_value(d.p_equivalent), f"{c.margin:g}", _published(c)),
-        "" if None in room else " and ".join(f"{x:.0%}" for x in room if x is not None),
+        "" if row.room_a is None or row.room_b is None else f"{row.room_a:.0%} and {row.room_b:.0%}",
     ]
 
 
 def _mean(row: Judged, value: float | None) -> str:
     """A mean; for an outcome the seeds that have it, with the interval of their share."""
-    if row.decision.test != "Fisher" or value is None:
+    if not _is_share(row) or value is None:
         return number(value) or MISSING
     n = len(row.seeds)
     low, high = wilson(round(value * n), n)
     return f"{round(value * n)} of {n} ({number(low)} .. {number(high)})"
+
+
+def _is_share(row: Judged) -> bool:
+    """Whether the row has shares of seeds instead of means."""
+    return row.decision.test == "Fisher"
+
+
+MEANINGS: tuple[tuple[str, Callable[[Judged], bool]], ...] = (
+    ("p (Holm): the p value of no difference, corrected for all tests", lambda row: row.decision.p_holm is not None),
+    (
+        "p equivalent: the p value of a difference of at least the margin, corrected for all tests of equivalence",
+        lambda row: row.decision.p_equivalent is not None,
+    ),
+    (
+        "room: where a and b lie between the floor (0%) and the ceiling (100%)",
+        lambda row: row.room_a is not None and row.room_b is not None,
+    ),
+    (f"{K_OF_N}; their p value is that of Fisher's exact test", _is_share),
+    (NO_POWER, lambda row: NO_POWER_BELOW in row.reason),
+)
+"""What columns and words mean, each with the rows that have something in this column, or this word."""
 
 
 def _published(c: Claim) -> str:
@@ -106,9 +128,7 @@ def _notes(rows: list[Judged]) -> list[str]:
     found = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
     out = [
         f"{counted(len(rows), 'row')}: {found}",
-        "p (Holm): of no difference, corrected for all tests of the table; p equivalent: of a difference of at least "
-        "the margin, corrected in the same way; room: where a and b lie between the floor (0%) and the ceiling (100%)",
-        "no power below x: these seeds reveal a true difference of x with probability 80%",
+        *(sentence for sentence, shown in MEANINGS if any(map(shown, rows))),
     ]
     reasons: dict[str, list[str]] = {}
     places = Counter(r.claim.name for r in rows)

@@ -11,6 +11,9 @@ from worldbench.core.text import counted
 from worldbench.records import versions
 from worldbench.records.parts import marked
 
+NO_POWER = "no power below x: these seeds reveal a true difference of x with probability 80%"
+K_OF_N = "k of n: k of n seeds have this outcome, with Wilson's interval"
+
 
 @dataclass(frozen=True)
 class Solved:
@@ -161,13 +164,15 @@ def _level(level: float, amount: bool) -> str:
 
 
 def _power(rows: list[Comparison]) -> list[str]:
-    """What the words beside the verdicts mean."""
+    """What the words beside the verdicts mean, and the cells of outcomes, where the table has such."""
     tests, out = sum(r.p is not None for r in rows), []
     if any(r.words != r.verdict for r in rows):
         level = f"at level .05 / {counted(tests, 'test')}" if tests > 1 else "at level .05"
-        out.append(f"no power below x: these seeds reveal a true difference of x with probability 80% ({level})")
-    if any(r.test == "Fisher" for r in rows):
-        out.append("k of n: seeds whose run has this outcome, with Wilson's interval; p is of Fisher's exact test")
+        out.append(f"{NO_POWER} ({level})")
+    outcomes = [r for r in rows if r.solved_a is not None]
+    if outcomes:
+        test = "; their p value is that of Fisher's exact test" if any(r.p is not None for r in outcomes) else ""
+        out.append(f"{K_OF_N}{test}")
     return out
 
 

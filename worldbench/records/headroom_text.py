@@ -14,11 +14,12 @@ from worldbench.records.parts import marked
 from worldbench.records.scores import finite
 
 HEAD = ["score", "floor", "ceiling", "worst", "best", "clear", "at the ceiling", "at the floor", "unknown"]
-BELOW = (
-    "share (%): where the mean lies between the floor (0%) and the ceiling (100%); clear: models whose 95% t interval "
-    "over training seeds lies strictly between floor and ceiling (if only one of them exists: does not reach it); "
-    "unknown: fewer than two seeds, or no finite score"
+SHARE = "share (%): where the mean lies between the floor (0%) and the ceiling (100%)"
+CLEAR = (
+    "clear: models whose 95% t interval over training seeds lies strictly between floor and ceiling (if only one of "
+    "them exists: does not reach it)"
 )
+UNKNOWN = "unknown: fewer than two seeds, or no finite score"
 
 
 def render(board: Board, form: str) -> str:
@@ -30,19 +31,27 @@ def render(board: Board, form: str) -> str:
         return cells.json(
             marked({"models": [dict(zip(head, line)) for line in body], "left_out": list(board.left_out)})
         )
-    parts = list[str]()
+    parts, shown = list[str](), list[Standing]()
     for group, found, without in rooms(board):
         name = _naming(group)
         body = [_line(room, name) for room in found]
         notes = _notes(without)
+        shown += [standing for room in found for standing in room.models]
         if form == "markdown":
             parts += [cells.markdown_line(group.caption), tables.markdown(HEAD, body), *map(cells.markdown_line, notes)]
         else:
             parts += [tables.terminal(HEAD, body, 1, title=group.caption), *map(tables.note, notes)]
-    below = [BELOW] if parts else ["no trained model is among these results"]
+    below = _meanings(shown) if parts else ["no trained model is among these results"]
     if form == "markdown":
         return "\n\n".join([*parts, *map(cells.markdown_line, below)])
     return "\n".join([*parts, *map(tables.note, below)])
+
+
+def _meanings(shown: list[Standing]) -> list[str]:
+    """What the words of the tables mean. shown: the models of all lines."""
+    shares = [SHARE] if any(standing.share is not None for standing in shown) else []
+    unknown = [UNKNOWN] if any(standing.place == "unknown" for standing in shown) else []
+    return ["; ".join([*shares, CLEAR, *unknown])] if shown else []
 
 
 def _line(room: Room, name: Callable[[Row], str]) -> list[str]:

@@ -15,6 +15,9 @@ Sight = Literal["worse", "better", "other", "same", "missing"]
 """A wrong model against the exact one: significantly worse, better, or other (where neither direction is better); not
 told apart; without a score under some seed, while the exact model has one."""
 SIGNS: dict[Sight, str] = {"worse": "−", "better": "+", "other": "≠", "same": "=", "missing": "none"}
+WORDS: dict[Sight, str] = {
+    "worse": "worse", "better": "better", "other": "different", "same": "not told apart", "missing": "(no score)",
+}  # fmt: skip
 LEVEL = 0.05
 SAME = 1e-6
 """Scores that differ by at most this under every seed are the same: logits are float32, and the models mix in 1e-6."""
@@ -104,7 +107,8 @@ def show(record: Faults) -> None:
     head, body = rows(record)
     title = f"wrong models in {record.world['world']}: mean over {len(record.seeds)} evaluation seeds"
     print(tables.terminal(head, body, 1, title=title))
-    print(tables.note("compared with the oracle: − worse, + better, ≠ different, = not told apart; none: no score"))
+    found = {sight for seen in sights(record).values() for sight in seen.values()}
+    print(tables.note("compared with the oracle: " + ", ".join(f"{SIGNS[s]} {WORDS[s]}" for s in SIGNS if s in found)))
     for fault, line in record.faults.items():
         print(tables.note(f"{fault}: {line}"))
 
