@@ -19,7 +19,7 @@ from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
-from worldbench.records.check import Check, CheckedMetric
+from worldbench.records.check import Check, CheckedMetric, Verdict
 from worldbench.records.check import Severity as RecordedSeverity
 from worldbench.records.reading import read
 from worldbench.runs.display import Display
@@ -133,6 +133,33 @@ def test_the_table_says_where_a_score_is_missing(capsys: pytest.CaptureFixture[s
     )
     (row,) = (line for line in capsys.readouterr().out.splitlines() if "made.x" in line)
     assert [cell.strip() for cell in row.split("│")][-4:-1] == ["missing", "0.500", "-"]
+
+
+def test_each_reason_why_statements_are_not_judged_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    gone = "(2 of 2 missing)"
+    verdicts = [
+        Verdict("m", "late makes x worse", f"{gone} {gone} {gone}", None),
+        Verdict("m", "oracle scores x = 1", "missing", None),
+        Verdict("m", "blur makes y worse", "none none none", None),
+        Verdict("m", "oracle scores y = 1", "not measured", None),
+        Verdict("m", "blind makes z worse", "1 1; not claimed here: the map is large", None),
+        Verdict("m", "late makes z worse", "0.5 (1 of 2 missing) 1", None),
+        Verdict("m", "oracle scores z = 1", "0.5", False),
+    ]
+    show(
+        Check(
+            world={"world": "ring"}, card={}, settings={}, corruptions=1, severities=1, metrics={}, references={},
+            not_applicable={}, ladders={}, verdicts=verdicts,
+        )
+    )  # fmt: skip
+    assert capsys.readouterr().out.splitlines()[-5:] == [
+        "fails: m: oracle scores z = 1; measured: 0.5",
+        "not judged: m, because the score has no value here: late makes x worse; oracle scores x = 1",
+        "not judged: m, because the score was not measured: blur makes y worse; oracle scores y = 1",
+        "not judged: m, because the map is large: blind makes z worse (measured: 1 1)",
+        "not judged: m, because the undamaged model lacks the score: late makes z worse (measured: 0.5 (1 of 2 "
+        "missing) 1)",
+    ]
 
 
 def test_a_blind_metric_is_seen() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def write(record: Check, out: Path) -> Path:
 
 def show(record: Check) -> None:
     """Prints the calibration table: the primary score of each metric for each reference and at the largest damage.
-    Then prints every statement that failed or was not judged."""
+    Then prints every statement that failed, and those that were not judged, with each reason once for a metric."""
     references = list(dict.fromkeys(m for scores in record.references.values() for m in scores))
     largest = {kind: f"{kind} {ladder[-1].size:g}" for kind, ladder in record.ladders.items()}
     body = []
@@ -62,10 +63,31 @@ def show(record: Check) -> None:
         body.append([f"{name}.{metric.primary}", metric.direction, held, *cells])
     head = ["metric", "better", "statements hold", *references, *largest.values()]
     print(tables.terminal(head, body, 1, title=f"calibration of {record.world['world']}"))
-    for v in record.verdicts:
-        if v.holds is not True:
-            outcome = "fails" if v.holds is False else "not judged"
-            print(tables.note(f"{outcome}: {v.metric}: {v.statement}; measured: {v.measured}"))
+    for v in failures(record):
+        print(tables.note(f"fails: {v.metric}: {v.statement}; measured: {v.measured}"))
+    for line in _not_judged(record.verdicts):
+        print(tables.note(line))
+
+
+def _not_judged(verdicts: Sequence[Verdict]) -> list[str]:
+    """A line for each metric and each reason why statements were not judged, with these statements."""
+    statements: dict[tuple[str, str], list[str]] = {}
+    for v in verdicts:
+        if v.holds is None:
+            why, values = _why_not_judged(v.measured)
+            statements.setdefault((v.metric, why), []).append(v.statement + values)
+    return [f"not judged: {metric}, because {why}: {'; '.join(said)}" for (metric, why), said in statements.items()]
+
+
+def _why_not_judged(measured: str) -> tuple[str, str]:
+    """The reason in words, and the values if there are any. measured: of a verdict: the value of a reference, or one
+    for each severity of damage; and what a world says against the statement."""
+    severities, _, against = measured.partition("; not claimed here: ")
+    if re.fullmatch(r"not measured|none( none)*", severities):
+        return against or "the score was not measured", ""
+    if re.fullmatch(r"missing|\((\d+) of \1 missing\)( \(\1 of \1 missing\))*", severities):
+        return against or "the score has no value here", ""
+    return against or "the undamaged model lacks the score", f" (measured: {severities})"
 
 
 def _cell(values: Sequence[Real | None]) -> str:
