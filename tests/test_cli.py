@@ -229,6 +229,32 @@ def test_names_come_before_options_in_usage_lines(capsys: pytest.CaptureFixture[
     assert "RUNS (names come before the options)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "left_out"),
+    [
+        (["run", "hmm"], ["detours", "board_documents", "reconstruction_rides"]),
+        (["run", "maze"], ["board_documents", "probe_features"]),
+        (["tune", "hmm"], ["detours"]),
+        (["forecast", "group"], ["arrival_rides", "detours"]),
+        (["run", "text", "--config", "FILE"], []),
+    ],
+)
+def test_help_lists_no_options_of_metrics_that_the_world_cannot_have(
+    words: list[str], left_out: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A world that cannot be loaded, because its file is missing, has the options of all metrics."""
+    recipe = tmp_path / "r.toml"
+    recipe.write_text('env.files = ["missing.txt"]\n')
+    assert main([str(recipe) if word == "FILE" else word for word in words] + ["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--eval.rank_tokens" in shown
+    assert "--eval.trials" in shown
+    assert ("Options of metrics that do not apply in the world" in shown) == bool(left_out)
+    assert [name for name in left_out if f"--eval.{name} " in shown] == []
+    if not left_out:
+        assert "--eval.detours " in shown
+
+
 def test_help_and_lists(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     assert "leaderboard" in capsys.readouterr().out

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     choice = chosen(recipe.recipe, recipe.recipe["world"], plugins=arguments.plugin, options=arguments.options)
     model = choice.model(arguments.model)
     if arguments.help:
-        jobs.print_help(arguments, *choice.defaults(model))
+        jobs.print_choice_help(arguments, choice, model)
         return 0
     from worldbench.studies.speedrun import speedrun
 

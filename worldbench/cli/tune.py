@@ -121,7 +121,7 @@ def show_help(arguments: argparse.Namespace, choice: Choice, names: list[str]) -
     """Print the options of the verb and of the first model, then the model options of each other model."""
     from worldbench.settings.option_help import print_option_help
 
-    jobs.print_help(arguments, *choice.defaults(names[0]))
+    jobs.print_choice_help(arguments, choice, names[0])
     for name in names[1:]:
         types_, defaults = choice.defaults(name)
         print_option_help({"model": types_["model"]}, {"model": defaults["model"]}, f"{name}:")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -45,13 +45,14 @@ class CommonOptions:
             raise InputError(f"eval.seed must be 0 or more, not {self.seed}")
 
 
-def eval_config_type() -> type[CommonOptions]:
-    """The dataclass of all options: the common ones, then those of each registered metric.
+def eval_config_type(of: Collection[str] | None = None) -> type[CommonOptions]:
+    """The dataclass of all options: the common ones, then those of each registered metric. of: of these metrics alone.
 
     Raises InputError where a metric declares something that is no options class, or an option that another metric
     declares differently.
     """
-    return _compose(tuple((entry.name, entry.load_config()) for entry in registered if entry.config is not None))
+    chosen = [entry for entry in registered if entry.config is not None and (of is None or entry.name in of)]
+    return _compose(tuple((entry.name, entry.load_config()) for entry in chosen))
 
 
 def eval_config(**values: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The metrics that a user names, checked against the world before any work is done."""
+"""The metrics that a user names, checked against the world before any work is done; and those that a world can have."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from worldbench.core.errors import InputError
 from worldbench.core.registry import metrics
 from worldbench.core.world import World
+
+
+def fitting(world: World) -> list[str]:
+    """The registered metrics that can say something about a model in a world."""
+    return [entry.name for entry in metrics if entry.load().not_in(world) is None]
 
 
 def unfit(world: World, names: Sequence[str]) -> dict[str, str]:
