@@ -201,6 +201,14 @@ def test_a_wrong_name_is_refused_before_traces_are_asked_for(tmp_path: Path) -> 
     ):
         with pytest.raises(InputError, match=said):
             compare("gpt", "nextlat", [tmp_path], matched=matched)
+    for column, said in (
+        ("mm", "no result has the metric 'mm'; did you mean 'm'"),
+        ("m.z", "the metric m has no score 'z'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            compare("gpt", "nextlat", [tmp_path], [column], matched="steps")
+    with pytest.raises(InputError, match="2 runs have no trace"):
+        compare("gpt", "nextlat", [tmp_path], ["m.x", "bits_per_byte"], matched="steps")
     for matched in ("steps", "excess_loss.kl", "bits_per_byte"):
         with pytest.raises(InputError, match="2 runs have no trace"):
             compare("gpt", "nextlat", [tmp_path], matched=matched)

@@ -76,7 +76,7 @@ def compare(
         records, traces = [record for _, record in found.records], None
         files = {id(record): path for path, record in found.records}
     else:
-        known = partial(matched_name, matched, later=metrics.names())
+        known = partial(_require_names, matched, columns or [])
         traces = load_traces(paths, lambda results: [r for variant in two for r in variant.of(results)], known, say)
         records, files = [trace.at(trace.scores) for trace in traces], {}
     for record in (r for variant in two for r in variant.of(records)):
@@ -117,6 +117,17 @@ def compare(
         if (draft := _draft(two, pair, world, arm, column)) is not None
     ]
     return sorted(judged(drafts, margin), key=lambda r: (r.world, r.arm))
+
+
+def _require_names(matched: str, columns: list[str], records: list[Result | Trace]) -> None:
+    """Raises InputError for a wrong name of what models are matched on, and of a column. A metric that no record has is
+    accepted if it is registered, because a trace that is still to be made may measure it."""
+    later = metrics.names()
+    matched_name(matched, records, later)
+    there = {name for record in records for name in record.scores}
+    for column in columns:
+        if column.partition(".")[0] in there or column.partition(".")[0] not in later:
+            leaderboard.whole_name(records, column)
 
 
 def _at_amount(
