@@ -102,6 +102,17 @@ def test_the_words_say_what_could_have_been_seen(tmp_path: Path) -> None:
     assert row.words in render([row], "markdown")
 
 
+def test_differences_that_are_all_equal_are_compared_by_their_signs(tmp_path: Path) -> None:
+    """A t test of equal differences has no valid p value. Five seeds then give no verdict, and ten give one."""
+    for seeds, p, verdict in ((5, 0.0625, "not separable"), (10, 2**-9, "nextlat better")):
+        near = [0.5 + 0.01 * i for i in range(seeds)]
+        write(tmp_path, "gpt", [0.0] * seeds, near)
+        write(tmp_path, "nextlat", [0.0] * seeds, [x + 0.25 for x in near])
+        (row,) = compare("gpt", "nextlat", [tmp_path], ["decisions.accuracy"])
+        assert (row.p, row.interval, row.detectable, row.words) == (p, None, None, verdict)
+        assert "nextlat" in render([row], "csv")
+
+
 def test_the_detectable_difference_is_called_as_often_as_stated() -> None:
     """Simulated: a true mean of this size, in the spread of the sample, is called in 80% of samples."""
     rng = np.random.default_rng(0)

@@ -144,6 +144,7 @@ EXACT = [1.0, 0.98, 1.0, 0.99, 1.0]
         (EXACT, "higher", "same"),
         ([0.2, 1.4, 0.9, 1.1, 0.8], "higher", "same"),
         ([0.5, None, 0.52, 0.5, 0.49], "higher", "missing"),
+        ([v - 0.5 for v in EXACT], "higher", "worse"),  # by the same amount under every seed
         ([math.inf] * 5, "lower", "worse"),
         ([math.inf, math.inf, 0.99, 0.98, 1.0], "lower", "same"),
     ],

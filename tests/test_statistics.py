@@ -171,7 +171,10 @@ def test_differences_that_are_all_alike() -> None:
     same = paired_t([1.0, 2.0, 4.0], [1.0, 2.0, 4.0])
     assert (same.difference, same.interval, same.p) == (0.0, (0.0, 0.0), 1.0)
     apart = paired_t([2.0, 3.0, 5.0], [1.0, 2.0, 4.0])
-    assert (apart.difference, apart.interval, apart.p) == (1.0, (1.0, 1.0), 0.0)
+    assert (apart.difference, apart.interval, apart.p) == (1.0, None, 0.25)
+    assert apart.p == stats.binomtest(3, 3).pvalue, "the sign test"
+    rounded = paired_t([0.3, 0.7, 0.9, 1.3], [0.2, 0.6, 0.8, 1.2])  # the differences are .1 apart from their last bits
+    assert (rounded.interval, rounded.p) == (None, 0.125)
     assert equivalence([1.0, 2.0], [1.0, 2.0], 0.1) == 0.0
     assert equivalence([2.0, 3.0], [1.0, 2.0], 0.1) == 1.0
     with pytest.raises(ValueError, match="above 0"):

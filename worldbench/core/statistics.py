@@ -9,6 +9,7 @@ means. Intervals of rates and shares: `core/proportions.py`. Intervals of probes
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -201,11 +202,11 @@ def bootstrap(
 @dataclass(frozen=True)
 class Paired:
     """Mean of the differences a - b over n pairs, its t interval, and the two-sided p value of the hypothesis that
-    the true mean is 0."""
+    the true mean is 0. interval: None where all differences are equal and not 0."""
 
     difference: float
     n: int
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     p: float
 
 
@@ -223,17 +224,27 @@ def _differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
     return [x - y for x, y in zip(a, b)]
 
 
+def equal_differences(a: Sequence[float], b: Sequence[float]) -> bool:
+    """Whether all differences of paired finite values are equal, apart from rounding, and not 0."""
+    differences = _differences(a, b)
+    rounding = 4 * sys.float_info.epsilon * max(map(abs, (*a, *b)))
+    return any(differences) and max(differences) - min(differences) <= rounding
+
+
 def paired_t(a: Sequence[float], b: Sequence[float]) -> Paired:
     """Student's t test of paired values: two models trained on the same seeds (the same data in the same order).
 
-    If all differences are equal, there is no spread. The interval is then a point, and p is 1 if the differences are
-    0, else 0. Raises ValueError for fewer than two pairs.
+    If all differences are 0, p is 1, and the interval is the point 0. If all are equal and not 0, a t test has no
+    valid p value, because it takes the spread from the differences. Then p is that of the two-sided sign test,
+    2 / 2^n: the probability that n differences have one sign, if both signs are equally probable. There is then no
+    interval. Raises ValueError for fewer than two pairs.
     """
     from scipy.special import stdtr
 
     differences = _differences(a, b)
     mean = mean_interval(differences)
-    assert mean.interval is not None
+    if equal_differences(a, b):
+        return Paired(mean.value, mean.n, None, 2.0 ** (1 - mean.n))
     return Paired(mean.value, mean.n, mean.interval, float(2 * stdtr(mean.n - 1, -abs(_t_of(differences, 0.0)))))
 
 

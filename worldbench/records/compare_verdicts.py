@@ -5,6 +5,9 @@ A score is compared by Student's t test of the differences over shared seeds. An
 shares as independent, although the models share seeds. McNemar's test uses the pairs, but cannot reject with fewer than
 six seeds: five pairs that all differ in one direction have p = .0625. Where the outcomes of a pair go together,
 Fisher's test errs on the side of "not separable".
+
+Where all differences of a score are equal and not 0, the p value is that of the sign test (`paired_t`): five seeds then
+show no difference.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 
 from worldbench.core.power import detectable, detectable_share, fisher, shares_interval
 from worldbench.core.proportions import wilson
-from worldbench.core.statistics import equivalence, holm, paired_t
+from worldbench.core.statistics import equal_differences, equivalence, holm, paired_t
 from worldbench.core.text import counted
 from worldbench.records.comparison import Comparison, Solved
 
@@ -37,11 +40,11 @@ class Draft:
 
 @dataclass(frozen=True)
 class Tested:
-    """interval: of the difference. alike: p value of the hypothesis that the two differ by the margin or more; None
-    where this is not tested."""
+    """interval: of the difference; None where all differences are equal and not 0. alike: p value of the hypothesis that
+    the two differ by the margin or more; None where this is not tested."""
 
     p: float
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     alike: float | None
 
 
@@ -56,10 +59,13 @@ def tested(a: Sequence[float], b: Sequence[float], margin: float | None, outcome
 
 def could_see(a: Sequence[float], b: Sequence[float], outcome: bool, tests: int) -> float | None:
     """The smallest true difference that these seeds show with probability 80%, in a table of so many tests (Holm's
-    first step: level / tests). None if they show none."""
+    first step: level / tests). None if they show none, and where all differences are equal and not 0, so that their
+    spread is not known."""
     level = LEVEL / tests
     if outcome:
         return detectable_share(min(sum(a), sum(b)) / len(a), len(a), level)
+    if equal_differences(a, b):
+        return None
     return detectable([x - y for x, y in zip(a, b)], level)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from worldbench.core import tables
 from worldbench.core.errors import RunError
-from worldbench.core.statistics import holm, paired_t
+from worldbench.core.statistics import equal_differences, holm, paired_t
 from worldbench.records.faults import EXACT, Faults
 
 Sight = Literal["worse", "better", "other", "same", "missing"]
@@ -25,7 +25,9 @@ SAME = 1e-6
 
 def sights(record: Faults) -> dict[str, dict[str, Sight]]:
     """{fault: {metric: what the primary score says}} where both models have the metric. The differences are tested in
-    pairs over the seeds (paired t), with Holm's correction over all cells."""
+    pairs over the seeds (paired t), with Holm's correction over all cells. No test is needed where a score differs by
+    the same amount under every seed, such as 1 and 0, or infinitely: nothing is trained here, and a seed only draws the
+    prompts."""
     out: dict[str, dict[str, Sight]] = {fault: {} for fault in record.faults}
     tests: list[tuple[str, str, float, float]] = []  # fault, metric, mean difference, p
     for fault in record.faults:
@@ -41,7 +43,7 @@ def sights(record: Faults) -> dict[str, dict[str, Sight]]:
                 out[fault][metric] = "same"
             elif all(map(math.isfinite, (*a, *b))):
                 test = paired_t(a, b)
-                tests.append((fault, metric, test.difference, test.p))
+                tests.append((fault, metric, test.difference, 0.0 if equal_differences(a, b) else test.p))
             else:  # infinite under some seed: told apart if on one side under all seeds
                 apart = {math.copysign(1, x - y) for x, y in zip(a, b) if x != y and not math.isnan(x - y)}
                 whole = len(apart) == 1 and all(x != y for x, y in zip(a, b))
