@@ -40,8 +40,8 @@ class Draft:
 
 @dataclass(frozen=True)
 class Tested:
-    """interval: of the difference; None where all differences are equal and not 0. alike: p value of the hypothesis that
-    the two differ by the margin or more; None where this is not tested."""
+    """interval: of the difference; None where all differences are equal and not 0. alike: p value of the hypothesis
+    that the two differ by the margin or more; None where this is not tested."""
 
     p: float
     interval: tuple[float, float] | None
