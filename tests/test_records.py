@@ -287,6 +287,29 @@ def test_the_own_result_is_the_one_that_the_config_names(tmp_path: Path) -> None
         assert own_result(tmp_path) == tmp_path / f"result-{identity(evaluation=name).evaluation[:10]}.json"
 
 
+def test_places_without_records_are_left_out_beside_one_that_has_some(tmp_path: Path) -> None:
+    """As where the shell puts every folder and file in place of `results/*`."""
+    runs, empty, page, other = (tmp_path / name for name in ("runs", "empty", "README.md", "other.json"))
+    for folder in (runs, empty):
+        folder.mkdir()
+    write(runs / "result-1.json", result())
+    page.write_text("# Results\n")
+    found = find([empty, page, runs], Result)
+    assert [path.name for path, _ in found.records] == ["result-1.json"]
+    assert found.messages() == [f"left out: there is no result file in '{empty}', '{page}'"]
+    assert find([runs, tmp_path], Result).messages() == [], "the second has the same file"
+    for paths, message in (
+        ([empty], "there is no result file below '.*empty'$"),
+        ([empty, page], "there is no result file in '.*empty', '.*README.md'$"),
+        ([page], "README.md' is not a result file: it is not JSON"),
+        ([runs, tmp_path / "nonesuch"], "there is no file or folder '.*nonesuch'"),
+        ([runs, other], "other.json' is not a result file"),
+    ):
+        other.write_text("{")
+        with pytest.raises(InputError, match=message):
+            find(paths, Result)
+
+
 def test_a_file_that_was_not_named_is_left_out(tmp_path: Path) -> None:
     write(tmp_path / "result-1.json", result())
     foreign = tmp_path / "results_2026.json"

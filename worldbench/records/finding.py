@@ -50,35 +50,40 @@ R = TypeVar("R", bound=Record)
 @dataclass
 class Found(Generic[R]):
     """The records that were found. records: (file, record). left_out: (file, reason) for files below a folder that
-    could not be read. named: the files that were named themselves."""
+    could not be read. named: the files that were named themselves. without: what was named and holds no such record,
+    in `kinds`: folders, and files of another type, such as a README.md that the shell put in place of `results/*`."""
 
     records: list[tuple[Path, R]] = field(default_factory=list)
     left_out: list[tuple[Path, str]] = field(default_factory=list)
     named: set[Path] = field(default_factory=set)
+    without: list[Path] = field(default_factory=list)
+    kinds: str = ""
 
     def messages(self) -> list[str]:
-        """A line for each file that was left out."""
-        return [f"left out: {reason}" for _, reason in self.left_out]
+        """A line for what holds no record, and a line for each file that was left out."""
+        places = ", ".join(repr(str(path)) for path in self.without)
+        none = [f"left out: there is no {self.kinds} file in {places}"] if places else []
+        return [*none, *(f"left out: {reason}" for _, reason in self.left_out)]
 
 
-def files(paths: list[Path], kinds: tuple[str, ...]) -> list[tuple[Path, bool]]:
-    """The files among `paths`, and the files of some kinds below the folders among them. Returns (file, whether the
-    file itself was named).
+def files(paths: list[Path], kinds: tuple[str, ...]) -> tuple[list[tuple[Path, bool]], list[Path]]:
+    """The files among `paths`, and the files of some kinds below the folders among them: (file, whether the file itself
+    was named). And the folders without such files.
 
-    Raises InputError for a path that does not exist, and for a folder without such files.
+    Raises InputError for a path that does not exist.
     """
     found: list[tuple[Path, bool]] = []
+    without: list[Path] = []
     for path in paths:
         if os.path.isdir(path):
             inside = sorted(file for kind in kinds for file in path.rglob(PATTERNS[kind]))
-            if not inside:
-                raise InputError(f"there is no {' or '.join(kinds)} file below {str(path)!r}")
             found += [(file, False) for file in inside]
+            without += [] if inside else [path]
         elif os.path.exists(path):
             found.append((path, True))
         else:
             raise InputError(f"there is no file or folder {str(path)!r}")
-    return _once(found)
+    return _once(found), without
 
 
 def _once(found: list[tuple[Path, bool]]) -> list[tuple[Path, bool]]:
@@ -124,19 +129,28 @@ def _recognized(path: Path) -> bool:
 def find(paths: list[Path], *kinds: type[R]) -> Found[R]:
     """The records of some kinds among files and folders.
 
-    A file that was named must be one of them; a file below a folder that cannot be read is left out. Raises InputError
-    as `files` does, for a file that was named, and where all files below the folders are left out.
+    A file that was named must be one of them; a file below a folder that cannot be read is left out. Where several
+    paths are named, so is a file that does not end in .json and a folder without such files. Raises InputError as
+    `files` does, for a file that was named, and where no record is left.
     """
-    found: Found[R] = Found()
-    for path, named in files(paths, tuple(kind.kind for kind in kinds)):
-        if named:
-            found.named.add(path)
+    names = tuple(kind.kind for kind in kinds)
+    listed, without = files(paths, names)
+    found: Found[R] = Found(without=without, kinds=" or ".join(names))
+    for path, named in listed:
         try:
             found.records.append((path, _one_of(path, kinds)))
         except InputError as error:
-            if named:
+            if named and len(paths) > 1 and path.suffix != ".json":
+                found.without.append(path)
+            elif named:
                 raise
-            found.left_out.append((path, str(error)))
+            else:
+                found.left_out.append((path, str(error)))
+        if named:
+            found.named.add(path)
+    if not found.records and not found.left_out:
+        places = ", ".join(repr(str(path)) for path in found.without)
+        raise InputError(f"there is no {found.kinds} file {'below' if len(paths) == 1 else 'in'} {places}")
     if not found.records:
         more = f"; and {counted(len(found.left_out) - 1, 'more file')}" if len(found.left_out) > 1 else ""
         raise InputError(f"no file there can be read: {found.left_out[0][1]}{more}")
