@@ -14,25 +14,31 @@ LINE = "compare the claims of papers with the records of runs, and print one ver
 def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     add = parser.add_argument
-    add("results", nargs="*", type=Path, metavar="RUNS", help="result files, or folders that hold them")
-    add("--list", action="store_true", help="print the claims, and the command that makes the records of each")
+    add("results", nargs="*", type=Path, metavar="RUNS", help="result files, or folders that contain result files")
+    add(
+        "--list",
+        action="store_true",
+        help="print every claim with the command that makes its records; needs no RUNS",
+    )
     add(
         "--claims",
         nargs="+",
         metavar="NAME",
-        help="show only these claims (default: all); p values are corrected for all claims in any case",
+        help="show only these claims (default: all). The p values are corrected for all claims, also for those that "
+        "are not shown",
     )
     add(
         "--file", nargs="+", type=Path, metavar="FILE.toml",
-        help="claims of your own instead of those that come with worldbench (docs/claims.md has the format)",
+        help="files with claims of your own. Only these claims are used, and not the claims that come with worldbench. "
+        "docs/claims.md describes the format",
     )  # fmt: skip
     add(
         "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
-        help="a file that registers the models and metrics that --file names; a plugin is run only if you name it",
+        help="a Python file that registers models and metrics of your own, which the claims in --file name",
     )  # fmt: skip
     add(
         "--format", choices=("table", "markdown", "latex", "csv", "json"), default="table",
-        help="how to print (default table)",
+        help="the form of the output (default: table)",
     )  # fmt: skip
 
 

@@ -15,31 +15,38 @@ def add_arguments(parser: Parser) -> None:
     add = parser.add_argument
     add(
         "a", metavar="A",
-        help="the name of a model; where the results have the model with several settings, the name with its options: "
-        "'nextlat[horizon=4,lambda_kl=0.1]'",
+        help="the name of a model. If the results contain this model with different settings, add its settings to the "
+        "name: 'nextlat[horizon=4,lambda_kl=0.1]'",
     )  # fmt: skip
-    add("b", metavar="B", help="the name of another model, in the same form")
+    add("b", metavar="B", help="the name of the other model, in the same form")
     add(
         "results", nargs="+", type=Path, metavar="RUNS",
-        help="result files (with --matched: trace files), or folders that hold them",
+        help="result files, or folders that contain result files; with --matched: trace files, or folders that contain "
+        "trace files",
     )  # fmt: skip
     add(
         "--matched", metavar="LOSS|steps|tokens|compute",
-        help="compare both models at one point of their traces. LOSS, such as excess_loss.kl: where both have the same "
-        "loss, the lowest that both reach. steps, tokens, compute: after the same number of training steps, tokens or "
-        "operations, the largest that both have",
+        help="compare the models during training instead of at its end; the runs need traces (worldbench trace). LOSS "
+        "is a score such as excess_loss.kl: the models are compared where they have the same loss, the lowest loss that "
+        "both reach. steps, tokens or compute: the models are compared after the same number of training steps, tokens "
+        "or operations, the largest number that both have",
     )  # fmt: skip
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",
-        help="the scores to show (default: the primary score of every metric)",
+        help="the scores to show. METRIC alone means its primary score (default: the primary score of every metric, and every outcome of whole runs, such as "
+        "decisions.solved)",
     )  # fmt: skip
     add(
         "--margin",
         type=float,
         metavar="M",
-        help="also test whether the two models are equivalent: whether they differ by less than M",
+        help="also test whether the models are equivalent. They are equivalent if their scores differ by less than "
+        "M, in units of the score",
     )
-    add("--format", choices=("table", "markdown", "csv", "json"), default="table", help="how to print (default table)")
+    add(
+        "--format", choices=("table", "markdown", "csv", "json"), default="table",
+        help="the form of the output (default: table)",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,11 +13,17 @@ LINE = "print which models lie clearly between floor and ceiling of each score, 
 def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     add = parser.add_argument
-    add("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that hold them")
-    add("--format", choices=("table", "markdown", "csv", "json"), default="table", help="how to print (default table)")
+    add("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that contain result files")
+    add(
+        "--format",
+        choices=("table", "markdown", "csv", "json"),
+        default="table",
+        help="the form of the output (default: table)",
+    )
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",
-        help="the scores to look at (default: the primary score of every metric)",
+        help="the scores to show. METRIC alone means the primary score of the metric, and the scores that tables show "
+        "beside this score (default: these scores of every metric)",
     )  # fmt: skip
 
 

@@ -14,15 +14,16 @@ LINE = "print tables of many results, with means and t intervals over seeds, or 
 def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     add = parser.add_argument
-    add("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that hold them")
+    add("results", nargs="+", type=Path, metavar="RUNS", help="result files, or folders that contain result files")
     add(
         "--format", choices=("table", "markdown", "csv", "json", "latex", "html"), default="table",
-        help="how to print (default table); html is one page that needs no network",
+        help="the form of the output (default: table); html is one page, which works without a network; it needs --out",
     )  # fmt: skip
-    add("--out", type=Path, metavar="FILE", help="write to this file instead of printing; html needs it")
+    add("--out", type=Path, metavar="FILE", help="write the tables to this file, and do not print them")
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",
-        help="the scores to show (default: the primary score of every metric, and the scores that are shown beside it)",
+        help="the scores to show. METRIC alone means the primary score of the metric, and the scores that tables show "
+        "beside this score (default: these scores of every metric)",
     )  # fmt: skip
 
 
