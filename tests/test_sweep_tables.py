@@ -72,3 +72,19 @@ def test_the_tables_of_a_part_of_the_cells_show_those_that_the_folder_holds(
     assert said.splitlines()[-2] == f"the tables show seeds 0, 5 (2 seeds), {held}"
     assert said.splitlines()[-1] == "3 cells: 2 done already, 1 done now"
     assert rows("--train.batch", "3")[0] == [["gpt", "1"]]
+
+
+def test_a_value_that_cannot_be_run_here_is_only_missing_from_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recipe varies the process, and the file of one process is missing; the command names the other process."""
+    draw_nothing(monkeypatch)
+    text = ONE.replace('process = "mess3"\n', "")
+    text = text.replace("[[table]]", '[vary]\n"env.process" = ["mess3", "gone.json"]\n[[table]]')
+    path, out = recipe(tmp_path, text), tmp_path / "out"
+    code, said, errors = printed("sweep", path, "--out", out, "--workers", "1", "--env.process", "mess3")
+    assert (code, said.splitlines()[-1]) == (0, "3 cells: 3 done now"), errors
+    assert "the tables show no other values of [vary] than those of this command: " in errors
+    assert "gone.json" in errors
+    code, _, errors = printed("sweep", path, "--out", out, "--dry-run")
+    assert (code, "gone.json" in errors) == (2, True)

@@ -27,14 +27,14 @@ def add_arguments(parser: Parser) -> None:
     add(
         "--matched", metavar="LOSS|steps|tokens|compute",
         help="compare the models during training instead of at its end; the runs need traces (worldbench trace). LOSS "
-        "is a score such as excess_loss.kl: the models are compared where they have the same loss, the lowest loss that "
-        "both reach. steps, tokens or compute: the models are compared after the same number of training steps, tokens "
-        "or operations, the largest number that both have",
+        "is a score such as excess_loss.kl: the models are compared where they have the same loss, the lowest loss "
+        "that both reach. steps, tokens or compute: the models are compared after the same number of training steps, "
+        "tokens or operations, the largest number that both have",
     )  # fmt: skip
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",
-        help="the scores to show. METRIC alone means its primary score (default: the primary score of every metric, and every outcome of whole runs, such as "
-        "decisions.solved)",
+        help="the scores to show. METRIC alone means its primary score (default: the primary score of every metric, "
+        "and every outcome of whole runs, such as decisions.solved)",
     )  # fmt: skip
     add(
         "--margin",
