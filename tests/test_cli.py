@@ -12,6 +12,7 @@ import pytest
 from command_lines import refused
 
 from worldbench.cli.main import main
+from worldbench.core.world import World
 
 
 @pytest.mark.parametrize(
@@ -236,23 +237,28 @@ def test_names_come_before_options_in_usage_lines(capsys: pytest.CaptureFixture[
         (["run", "maze"], ["board_documents", "probe_features"]),
         (["tune", "hmm"], ["detours"]),
         (["forecast", "group"], ["arrival_rides", "detours"]),
-        (["run", "text", "--config", "FILE"], []),
+        (["run", "text", "--config", "FILE"], ["detours", "board_documents"]),
+        (["run", "othello"], ["reconstruction_rides"]),
     ],
 )
 def test_help_lists_no_options_of_metrics_that_the_world_cannot_have(
-    words: list[str], left_out: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    left_out: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A world that cannot be loaded, because its file is missing, has the options of all metrics."""
+    """No world is made, so a file of the world may be missing, and no map is downloaded."""
+    monkeypatch.setattr(World, "settle", None)
     recipe = tmp_path / "r.toml"
     recipe.write_text('env.files = ["missing.txt"]\n')
     assert main([str(recipe) if word == "FILE" else word for word in words] + ["--help"]) == 0
     shown = capsys.readouterr().out
     assert "--eval.rank_tokens" in shown
     assert "--eval.trials" in shown
-    assert ("Options of metrics that do not apply in the world" in shown) == bool(left_out)
+    assert "Options of metrics that do not apply in the world" in shown
     assert [name for name in left_out if f"--eval.{name} " in shown] == []
-    if not left_out:
-        assert "--eval.detours " in shown
+    assert ("--eval.board_documents " in shown) == ("othello" in words)
 
 
 def test_help_and_lists(capsys: pytest.CaptureFixture[str]) -> None:

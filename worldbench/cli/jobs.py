@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldbench.cli.parser import Parser
-from worldbench.core.errors import InputError, WorldbenchError
+from worldbench.core.errors import InputError
 
 if TYPE_CHECKING:
     from worldbench.settings.choice import Choice
@@ -150,22 +149,18 @@ def run_folders(arguments: argparse.Namespace, evaluates: bool) -> list[Path]:
 
 def print_choice_help(arguments: argparse.Namespace, choice: Choice, model: str) -> None:
     """The help with the typed options of a chosen world and model. Options of metrics that say nothing in this world
-    are left out, unless the world cannot be loaded, such as one that needs a file."""
+    are left out."""
     from worldbench.core.eval_config import eval_config_type
-    from worldbench.runs.display import Display
+    from worldbench.core.registry import worlds
     from worldbench.runs.named_metrics import fitting
-    from worldbench.runs.prepared import load_world
     from worldbench.settings.option_help import OF_PRESET
 
     types_, defaults = choice.defaults(model)
-    first = OF_PRESET
-    with contextlib.suppress(WorldbenchError):
-        _, world = load_world(choice.job(model, []), Display(quiet=True))
-        kind = eval_config_type(of=fitting(world))
-        types_["eval"] = kind
-        defaults["eval"] = kind(**{f.name: getattr(defaults["eval"], f.name) for f in dataclasses.fields(kind)})
-        first += f"\nOptions of metrics that do not apply in the world {choice.world} are left out."
-    print_help(arguments, types_, defaults, first)
+    kind = eval_config_type(of=fitting(worlds[choice.world].load()))
+    types_["eval"] = kind
+    defaults["eval"] = kind(**{f.name: getattr(defaults["eval"], f.name) for f in dataclasses.fields(kind)})
+    left_out = f"Options of metrics that do not apply in the world {choice.world} are left out."
+    print_help(arguments, types_, defaults, f"{OF_PRESET}\n{left_out}")
 
 
 def print_help(

@@ -11,6 +11,7 @@ Shape letters: N rows, A answers or actions, P prompt tokens, S entries of a bel
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
@@ -43,6 +44,15 @@ def lacking(needs: Iterable[type], of: Any) -> str | None:
         if not isinstance(of, need):
             return _WITHOUT.get(need, f"{{name!r}} does not have the ability {need.__name__}").format(name=of.name)
     return None
+
+
+def without_methods(kind: type, need: type) -> bool:
+    """Do all instances of the class `kind` lack the ability `need`, because the class lacks a method? Data attributes
+    are not asked for: an instance may set them when it is made."""
+    if not getattr(need, "_is_protocol", False):
+        return not issubclass(kind, need)
+    methods = [name for name, value in vars(need).items() if inspect.isfunction(value) and not name.startswith("_")]
+    return not all(hasattr(kind, name) for name in methods)
 
 
 def require(needs: Iterable[type], of: Any) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from worldbench.core.abilities import without_methods
 from worldbench.core.errors import InputError
+from worldbench.core.metric import Metric
 from worldbench.core.registry import metrics
 from worldbench.core.world import World
 
 
-def fitting(world: World) -> list[str]:
-    """The registered metrics that can say something about a model in a world."""
-    return [entry.name for entry in metrics if entry.load().not_in(world) is None]
+def fitting(kind: type[World]) -> list[str]:
+    """The registered metrics that some world of a class can have. No world is made: its map may be in no file yet."""
+
+    def fits(metric: Metric) -> bool:
+        asks = metric.serves_labels or not kind.labelled
+        return asks and not any(without_methods(kind, need) for need in metric.needs)
+
+    return [entry.name for entry in metrics if fits(entry.load())]
 
 
 def unfit(world: World, names: Sequence[str]) -> dict[str, str]:
