@@ -21,7 +21,7 @@ DEEP = {"layers": 12, "heads": 12, "width": 768}
 
 PRESETS = {
     "quick": Preset(
-        line="three numbers up to 15 and targets from 5 to 40, every problem new; takes minutes on two CPU cores",
+        line="three numbers up to 15, targets from 5 to 40, some problems held out; takes minutes on two CPU cores",
         env=THREE,
         model=SMALL_NETWORK,
         train={**SMALL, "steps": 4000},
@@ -35,7 +35,7 @@ PRESETS = {
         sizes="countdown",
     ),
     "standard": Preset(
-        line="four numbers up to 99 and targets from 10 to 100, every problem new; needs one GPU",
+        line="four numbers up to 99, targets from 10 to 100, some targets held out; needs one GPU",
         model={"layers": 8, "heads": 8, "width": 384},
         train={**LARGE_TRAINING, **MIXED, "steps": 50_000, "batch": 512, "weight_decay": 0.1},
         sizes="countdown",
