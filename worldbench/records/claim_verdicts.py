@@ -144,7 +144,8 @@ def _judged(found: _Found, place: str, decision: Decision, records: list[Result]
     room_a, room_b = (_room(x, floor, ceiling) for x in (a, b))
     reasons = [decision.reason] if decision.reason else []
     if (end := _without_room(found, a, b, floor, ceiling)) is not None:
-        reasons.append(f"both arms are at the {end}: there is no room for a difference")
+        why = "there is no room for a difference" if end == "ceiling" else "neither has learned what the score measures"
+        reasons.append(f"both arms are at the {end}: {why}")
         equal = decision.verdict == "reproduced" and claim.expects == "equal"
         # They are alike for a reason that says nothing about them. At the ceiling, a claim of equality holds.
         if decision.verdict == "equivalent" or (equal and end == "floor"):
