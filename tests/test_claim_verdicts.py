@@ -2,62 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import tomllib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from made_up_claims import HIGH, LOW, WIDE, both, claim, run
 from sample_records import metric, result
 
-from worldbench.cli.main import main
 from worldbench.core.budget import Budget
-from worldbench.core.errors import InputError
-from worldbench.core.registry import metrics, models, worlds
-from worldbench.records import reading
 from worldbench.records.budget import spent
 from worldbench.records.claim_decisions import Sample, decide
 from worldbench.records.claim_pairs import lookup_value
-from worldbench.records.claim_table import summary
-from worldbench.records.claim_verdicts import Judged, judge_records
-from worldbench.records.claims import Arm, Claim, load
+from worldbench.records.claim_verdicts import judge_records
+from worldbench.records.claims import Arm, Claim
 from worldbench.records.leaderboard import settings_key
 from worldbench.records.lookup import tables
 from worldbench.records.runs import Result
-from worldbench.records.variant import Variant
 
 SWEEPS = Path(__file__).resolve().parent.parent / "worldbench" / "settings" / "sweeps"
-SCORE = "valid_trajectories.arrives_sampled"
-
-
-def claim(expects: Any = "a higher", margin: float = 0.05, **changes: Any) -> Claim:
-    fields: dict[str, Any] = {
-        "name": "c", "claim": "A is better than B.", "source": "a paper", "score": SCORE, "world": "taxi",
-        "a": Arm(model="nextlat"), "b": Arm(model="gpt"), "expects": expects, "margin": margin, "sweep": "s",
-    }  # fmt: skip
-    return Claim(**fields | changes)
-
-
-def run(model: str, seed: int | None, value: float | None, **changes: Any) -> Result:
-    name, _, score = changes.pop("score", SCORE).partition(".")
-    bounds = {"floor": "random-legal", "ceiling": "oracle"}
-    return result(model, seed, {name: metric({score: value}, **bounds)}, **changes)
-
-
-def both(a: list[float], b: list[float], **changes: Any) -> list[Result]:
-    return [run(m, s, v, **changes) for m, mine in (("nextlat", a), ("gpt", b)) for s, v in enumerate(mine)]
 
 
 def verdicts(claims: list[Claim], records: list[Result]) -> list[str]:
     return [row.verdict for row in judge_records(claims, records)]
 
 
-HIGH, LOW = [0.80, 0.82, 0.81, 0.83, 0.79], [0.60, 0.61, 0.63, 0.60, 0.62]
 NEAR = [0.801, 0.818, 0.812, 0.829, 0.791]
-WIDE = [0.70, 0.95, 0.60, 0.99, 0.75]
 
 
 @pytest.mark.parametrize(
@@ -255,114 +224,3 @@ def test_older_tables_are_put_on_the_scale_of_the_excess_loss() -> None:
     found = metric({"r2": 0.5}, series=lookup, version=3)
     assert tables(found, {"length": 12}) == [(1, pytest.approx(0.11), 0.2), (2, pytest.approx(0.011), 0.6)]
     assert tables(metric({"r2": 0.5}, series=lookup, version=2), {"length": 12}) == []
-
-
-# the claims that come with worldbench, and the command
-
-
-def _listed(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
-
-
-def test_shipped_claims_name_what_exists() -> None:
-    claims = load()
-    assert len(claims) >= 40
-    for c in claims:
-        assert c.world in worlds.names()
-        for arm in (c.a, c.b):
-            name, _, score = (arm.score or c.score).partition(".")
-            assert metrics[name].load() is not None
-            assert arm.value is not None or Variant.parse(arm.model).model in models.names()
-            undirected = c.expects == "equal" or arm.score or score in ("rank", "precision_map")
-            if not undirected:
-                assert metrics[name].load().direction_of(score) != "none", c.name
-        assert (c.effect is None) or c.expects == "equal" or (c.effect > 0) == (c.expects == "a higher"), c.name
-        assert c.claim.endswith(".")
-        recipe = tomllib.loads((SWEEPS / f"{c.sweep}.toml").read_text(encoding="utf-8"))
-        grids = [recipe, *recipe.get("grid", [])]
-        trained = {name for grid in grids for name in _listed(grid.get("models", []))}
-        scored = {(arm.score or c.score).partition(".")[0] for arm in (c.a, c.b) if arm.model}
-        scored |= {"excess_loss"} if c.b.lookup else set()
-        assert recipe["worlds"] == c.world
-        assert scored <= set(recipe["eval"]["metrics"]), c.name
-        assert {Variant.parse(arm.model).model for arm in (c.a, c.b) if arm.model} - {"nextlat-rnn"} <= trained, c.name
-    sources = {c.source.partition(" (")[0] for c in claims}
-    assert {"NextLat", "Vafa et al. 2024", "Li et al. 2023", "Shai et al. 2024", "BST"} <= sources
-    assert {c.world for c in claims} == {"taxi", "hmm", "path-star", "group", "countdown", "othello", "text"}
-
-
-def test_the_page_lists_the_claims() -> None:
-    page = (Path(__file__).resolve().parent.parent / "docs" / "claims.md").read_text(encoding="utf-8")
-    assert f"<!-- claims -->\n{summary(load())}\n<!-- end of claims -->" in page
-
-
-def test_the_command_prints_every_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for i, record in enumerate(both(HIGH, LOW)):
-        reading.write(tmp_path / f"result-{i}.json", record)
-    printed = {}
-    for form in ("table", "markdown", "latex", "csv", "json"):
-        assert main(["claims", str(tmp_path), "--claims", "nextlat-valid", "text-bits", "--format", form]) == 0
-        printed[form] = capsys.readouterr().out
-        assert "nextlat-valid" in printed[form]
-        assert "reproduced" in printed[form]
-        assert "not run" in printed[form]
-    row = json.loads(printed["json"])[0]
-    (flat, other) = csv.DictReader(io.StringIO(printed["csv"]))
-    assert (row["verdict"], row["seeds"], row["published"]) == ("reproduced", [0, 1, 2, 3, 4], {"a": 0.987, "b": 0.97})
-    assert float(flat["p_holm"]) == row["p_holm"]
-    assert (flat["seeds"], other["seeds"], flat["published_a"]) == ("0 1 2 3 4", "", "0.987")
-    assert main(["claims", "--list", "--claims", "nextlat-valid"]) == 0
-    assert "worldbench sweep claims-taxi" in capsys.readouterr().out
-
-
-def test_only_what_the_table_shows_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ("p (Holm):", "p equivalent:", "room:", "k of n:", "no power below x:")
-
-    def explained(*names: str) -> list[str]:
-        assert main(["claims", str(tmp_path), "--claims", *names]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        return [word for word in words if any(line.startswith(word) for line in lines)]
-
-    for i, record in enumerate(both(HIGH, LOW)):
-        reading.write(tmp_path / f"result-{i}.json", record)
-    assert explained("text-bits") == [], "it is not run"
-    assert explained("nextlat-valid") == ["p (Holm):", "p equivalent:"]
-    for path in tmp_path.iterdir():
-        path.unlink()
-    world = {"world": "path-star", "version": 2, "form": "path"}
-    for i, (model, solved) in enumerate([(m, s) for s in range(5) for m in ("gpt", "nextlat")]):
-        scores = {"decisions": metric({"solved": float(model == "nextlat")})}
-        reading.write(tmp_path / f"result-{i}.json", result(model, solved, scores, world=world))
-    assert explained("path-star-nextlat") == ["p (Holm):", "k of n:"]
-
-
-def test_what_is_shown_does_not_change_the_correction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for i, seed in enumerate(range(5)):
-        for model, x in (("nextlat", HIGH[i]), ("gpt", WIDE[i])):
-            scores = {"valid_trajectories": metric({"arrives_sampled": x}), "effective_rank": metric({"rank": 1 + x})}
-            reading.write(tmp_path / f"result-{model}-{seed}.json", result(model, seed, scores))
-
-    def p_values(*names: str) -> list[float]:
-        assert main(["claims", str(tmp_path), "--format", "json", *names]) == 0
-        rows = json.loads(capsys.readouterr().out)
-        return [row["p_holm"] for row in rows if row["name"] == "nextlat-valid"]
-
-    assert p_values() == p_values("--claims", "nextlat-valid")
-
-
-def test_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words, message in (
-        (["claims"], "name result files"),
-        (["claims", "--list", "--claims", "nextlat-vald"], "did you mean 'nextlat-valid'"),
-        (["claims", "--list", str(tmp_path)], "--list needs no result files"),
-    ):
-        assert main(words) == 2
-        assert message in capsys.readouterr().err
-    path = tmp_path / "mine.toml"
-    path.write_text('[[claim]]\nname = "x"\n')
-    with pytest.raises(InputError, match="cannot be used: Object missing required field"):
-        load([path])
-    path.write_text("[[claim")
-    with pytest.raises(InputError, match="cannot be used"):
-        load([path])
-    assert isinstance(judge_records([claim()], [])[0], Judged)
