@@ -34,8 +34,8 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     add(
         "--plugin", type=Path, action="append", default=[], metavar="FILE.py",
-        help="a Python file that registers models and metrics of your own, which the claims in --file name. The file is "
-        "run only if you name it",
+        help="a Python file that registers models and metrics of your own, which the claims in --file name. The file "
+        "is run only if you name it",
     )  # fmt: skip
     add(
         "--format", choices=("table", "markdown", "latex", "csv", "json"), default="table",
