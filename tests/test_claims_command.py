@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,26 @@ def test_only_what_the_table_shows_is_explained(tmp_path: Path, capsys: pytest.C
         scores = {"decisions": metric({"solved": float(model == "nextlat")})}
         reading.write(tmp_path / f"result-{i}.json", result(model, solved, scores, world=world))
     assert explained("path-star-nextlat") == ["p (Holm):", "k of n:"]
+
+
+def test_one_line_counts_the_claims_about_other_worlds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i, record in enumerate(both(HIGH, LOW)):
+        reading.write(tmp_path / f"result-{i}.json", record)
+
+    def lines(*words: str) -> list[str]:
+        assert main(["claims", str(tmp_path), *words]) == 0
+        return capsys.readouterr().out.splitlines()
+
+    printed = lines("--format", "markdown")
+    (line,) = [line for line in printed if "without a record here" in line]
+    claims = Counter(c.world for c in load() if c.world != "taxi")
+    assert line.startswith(f"not run: {sum(claims.values())} claims about worlds")
+    assert all(f"{world} ({n})" in line for world, n in claims.items())
+    assert "taxi" not in line
+    assert not any("there is no run of gpt in hmm" in line for line in printed)
+    assert any("mtp-rank" in line and "there is no run of mtp in taxi" in line for line in printed)
+    (line,) = [line for line in lines("--claims", "text-bits") if line.startswith("text-bits: not run")]
+    assert "worldbench sweep claims-text" in line, "a claim that was asked for has its reason"
 
 
 def test_what_is_shown_does_not_change_the_correction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

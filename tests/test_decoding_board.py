@@ -48,15 +48,18 @@ def test_rows_are_means_over_seeds(tmp_path: Path, capsys: pytest.CaptureFixture
     assert row["speed-up"] == f"1.70 ±{half:.2f}"
     assert row["accepted"] == f"0.600 ±{half / 2:.3f}"
     assert "95% t interval over training seeds" in said
+    assert "for a single seed" not in said
 
 
 def test_one_seed_shows_its_repeats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record(tmp_path / "decode.json", [arm(1, 1.5, [1.1, 1.3, 1.2]), arm(4, 2.5, [1.4]), arm(8, 3.0, [9.0], 0.5)])
-    rows, _ = table(capsys, tmp_path)
+    rows, said = table(capsys, tmp_path)
     assert [(row["drafts"], row["speed-up"]) for row in rows] == [
         ("1", "1.20 (1.10 .. 1.30)"),
         ("4", "1.40 (1.40 .. 1.40)"),
     ]
+    assert "for a single seed: the range over repeats" in said
+    assert "t interval" not in said
 
 
 def test_nothing_is_drafted_where_a_round_is_the_last_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

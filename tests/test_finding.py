@@ -95,3 +95,18 @@ def test_validate_goes_over_all_that_is_or_claims_to_be_a_record(
     both = capsys.readouterr()
     assert f"{str(tmp_path / 'trial-2.json')!r} is not a record" in both.out
     assert both.err == f"worldbench: 1 of {len(KIND) + 2} files cannot be read; the reasons are above\n"
+
+
+def test_validate_says_what_holds_no_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`worldbench validate results/*`, where results/ also holds pictures and a README."""
+    write(tmp_path / "result-1.json", result())
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "README.md").write_text("what lies here")
+    assert main(["validate", *map(str, sorted(tmp_path.iterdir()))]) == 0
+    both = capsys.readouterr()
+    assert len(both.out.splitlines()) == 1
+    (line,) = [line for line in both.err.splitlines() if line.startswith("left out: there is no record in")]
+    assert "README.md" in line
+    assert "pictures" in line
+    for alone in ("pictures", "README.md"):
+        assert main(["validate", str(tmp_path / alone)]) == 2

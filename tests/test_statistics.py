@@ -13,6 +13,7 @@ from scipy import stats
 
 from worldbench.core import statistics
 from worldbench.core.statistics import (
+    below_bound,
     bootstrap,
     equivalence,
     holm,
@@ -175,13 +176,21 @@ def test_differences_that_are_all_alike() -> None:
     assert apart.p == stats.binomtest(3, 3).pvalue, "the sign test"
     rounded = paired_t([0.3, 0.7, 0.9, 1.3], [0.2, 0.6, 0.8, 1.2])  # the differences are .1 apart from their last bits
     assert (rounded.interval, rounded.p) == (None, 0.125)
-    assert equivalence([1.0, 2.0], [1.0, 2.0], 0.1) == 0.0
+    assert equivalence([1.0, 2.0], [1.0, 2.0], 0.1) == 0.25
+    assert equivalence([0.3, 0.7, 0.9], [0.2, 0.6, 0.8], 0.2) == stats.binomtest(0, 3, alternative="less").pvalue
     assert equivalence([2.0, 3.0], [1.0, 2.0], 0.1) == 1.0
     with pytest.raises(ValueError, match="above 0"):
         equivalence([1.0, 2.0], [1.0, 2.0], 0.0)
     for a, b in (([1.0], [1.0]), ([1.0, 2.0], [1.0])):
         with pytest.raises(ValueError, match="paired values need"):
             paired_t(a, b)
+
+
+def test_equal_values_against_a_bound() -> None:
+    assert below_bound([0.97] * 5, 0.95) == stats.binomtest(5, 5, alternative="greater").pvalue
+    assert below_bound([0.95] * 5, 0.95) == 0.5
+    assert below_bound([0.94] * 5, 0.95) == 1.0
+    assert below_bound([0.97, 0.97, 0.971], 0.95) < 0.001, "a t test"
 
 
 def test_tests_keep_their_level() -> None:

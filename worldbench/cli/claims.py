@@ -72,7 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     left_out = list[str]()
     own = arguments.file is not None
     rows = judge(claims, arguments.results, left_out.append, own=own)  # the correction is over all, whatever is shown
-    print(render([row for row in rows if row.claim in shown], arguments.format))
+    every = own or arguments.claims is not None
+    print(render([row for row in rows if row.claim in shown], arguments.format, every))
     for line in left_out:
         Display().say(line)
     return 0

@@ -22,15 +22,19 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.records.finding import everything
     from worldbench.records.reading import read_any
     from worldbench.records.summary import summary
+    from worldbench.runs.display import Display
 
     wrong = 0
-    found = everything(arguments.files)
+    found, without = everything(arguments.files)
     for path in found:
         try:
             print(visible(f"{path}: {summary(read_any(path))}", 500))
         except InputError as error:
             wrong += 1
             print(visible(str(error), 500))
+    if without:
+        places = ", ".join(repr(str(path)) for path in without)
+        Display().say(visible(f"left out: there is no record in {places}", 500))
     if wrong:
         raise InputError(f"{wrong} of {len(found)} files cannot be read; the reasons are above")
     return 0

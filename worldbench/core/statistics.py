@@ -227,8 +227,17 @@ def _differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
 def equal_differences(a: Sequence[float], b: Sequence[float]) -> bool:
     """Whether all differences of paired finite values are equal, apart from rounding, and not 0."""
     differences = _differences(a, b)
-    rounding = 4 * sys.float_info.epsilon * max(map(abs, (*a, *b)))
-    return any(differences) and max(differences) - min(differences) <= rounding
+    return any(differences) and _all_equal(differences, (*a, *b))
+
+
+def _all_equal(values: Sequence[float], sizes: Sequence[float]) -> bool:
+    """Whether finite values are equal, apart from the rounding of numbers as large as `sizes`."""
+    return max(values) - min(values) <= 4 * sys.float_info.epsilon * max(map(abs, sizes))
+
+
+def _sign_test(values: Sequence[float], sizes: Sequence[float]) -> float:
+    """The p value of the one-sided sign test where all n values are equal, 1 / 2^n; 0 where they are not."""
+    return 2.0 ** -len(values) if _all_equal(values, sizes) else 0.0
 
 
 def paired_t(a: Sequence[float], b: Sequence[float]) -> Paired:
@@ -252,8 +261,9 @@ def below_bound(values: Sequence[float], bound: float) -> float:
     """The p value of the hypothesis that the true mean of independent values is below `bound`: Student's one-sided t
     test. If p is small, the mean is at or above the bound.
 
-    If all values are equal, there is no spread: p is 0 for a value above the bound, 1/2 for the bound itself, else 1.
-    p is 1 if a value or the bound is beyond LARGEST_VALUE. Raises ValueError for fewer than two values.
+    If all values are equal and above the bound, the t test has no spread; p is then that of the one-sided sign test,
+    1 / 2^n. For the bound itself p is 1/2. p is 1 if a value or the bound is beyond LARGEST_VALUE. Raises ValueError
+    for fewer than two values.
     """
     if len(values) < 2:
         raise ValueError(f"a t test needs at least two values, not {len(values)}")
@@ -261,7 +271,7 @@ def below_bound(values: Sequence[float], bound: float) -> float:
 
     if not all(map(finite_square, (*values, bound))):
         return 1.0
-    return float(stdtr(len(values) - 1, -_t_of(values, bound)))
+    return max(float(stdtr(len(values) - 1, -_t_of(values, bound))), _sign_test(values, values))
 
 
 def equivalence(a: Sequence[float], b: Sequence[float], margin: float) -> float:
@@ -269,7 +279,8 @@ def equivalence(a: Sequence[float], b: Sequence[float], margin: float) -> float:
     t tests.
 
     Below .05, the two are equivalent within the margin. Reports must state the margin (Schuirmann, J. Pharmacokinet.
-    Biopharm. 1987). Raises ValueError unless `margin` > 0.
+    Biopharm. 1987). If all differences are equal and within the margin, the t tests have no spread; p is then that of
+    the one-sided sign test, 1 / 2^n. Raises ValueError unless `margin` > 0.
     """
     if not margin > 0:
         raise ValueError(f"an equivalence margin must be above 0, not {margin}")
@@ -277,7 +288,8 @@ def equivalence(a: Sequence[float], b: Sequence[float], margin: float) -> float:
 
     differences = _differences(a, b)
     degrees = len(differences) - 1
-    return float(max(stdtr(degrees, -_t_of(differences, -margin)), stdtr(degrees, _t_of(differences, margin))))
+    below, above = stdtr(degrees, -_t_of(differences, -margin)), stdtr(degrees, _t_of(differences, margin))
+    return max(float(below), float(above), _sign_test(differences, (*a, *b)))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -22,8 +22,12 @@ HEAD = (
 )  # fmt: skip
 
 
-def render(rows: list[Judged], form: str) -> str:
-    """The claims with their verdicts as a terminal table, Markdown, LaTeX, CSV or JSON (the last two unrounded)."""
+def render(rows: list[Judged], form: str, every: bool = False) -> str:
+    """The claims with their verdicts as a terminal table, Markdown, LaTeX, CSV or JSON (the last two unrounded).
+
+    every: give each claim that is not run its own reason. Otherwise one line counts the claims about worlds of which
+    there is no record.
+    """
     if form == "json":
         return cells.json(marked([_as_json(row) for row in rows]))
     if form == "csv":
@@ -31,14 +35,14 @@ def render(rows: list[Judged], form: str) -> str:
         return tables.csv(list(flat[0]), [list(row.values()) for row in flat])
     body = [_cells(row) for row in rows]
     if form == "latex":
-        return "\n".join([tables.latex(HEAD, body, 4), *(f"% {cells.latex(line)}" for line in _notes(rows))])
+        return "\n".join([tables.latex(HEAD, body, 4), *(f"% {cells.latex(line)}" for line in _notes(rows, every))])
     if form == "markdown":
         sentences = [[row[0], r.claim.claim, r.claim.source, *row[1:]] for row, r in zip(body, rows)]
         head = [HEAD[0], "sentence", "source", *HEAD[1:]]
-        notes = [f"\n{cells.markdown_line(line)}" for line in _notes(rows)]
+        notes = [f"\n{cells.markdown_line(line)}" for line in _notes(rows, every)]
         return "\n".join([tables.markdown(head, sentences), *notes])
     run = [row for row, r in zip(body, rows) if r.verdict != "not run"]  # the notes name the others, with the reason
-    return "\n".join([*([tables.terminal(HEAD, run, 2)] if run else []), *map(tables.note, _notes(rows))])
+    return "\n".join([*([tables.terminal(HEAD, run, 2)] if run else []), *map(tables.note, _notes(rows, every))])
 
 
 def listed(claims: list[Claim], form: str) -> str:
@@ -122,7 +126,7 @@ def _published(c: Claim) -> str:
     return " and ".join(f"{c.published[side]:g}" for side in ("a", "b") if side in c.published)
 
 
-def _notes(rows: list[Judged]) -> list[str]:
+def _notes(rows: list[Judged], every: bool) -> list[str]:
     """How many claims have which verdict, what columns mean, and the reasons of rows."""
     counts = {v: sum(r.verdict == v for r in rows) for v in VERDICTS}
     found = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
@@ -130,10 +134,17 @@ def _notes(rows: list[Judged]) -> list[str]:
         f"{counted(len(rows), 'row')}: {found}",
         *(sentence for sentence, shown in MEANINGS if any(map(shown, rows))),
     ]
+    elsewhere = [] if every else [r for r in rows if r.elsewhere]
+    if elsewhere:
+        worlds = ", ".join(f"{world} ({n})" for world, n in Counter(r.claim.world for r in elsewhere).items())
+        out.append(
+            f"not run: {counted(len(elsewhere), 'claim')} about worlds without a record here: {worlds}; "
+            "'worldbench claims --list' prints the commands that make the records"
+        )
     reasons: dict[str, list[str]] = {}
     places = Counter(r.claim.name for r in rows)
     for r in rows:
-        if r.reason:
+        if r.reason and r not in elsewhere:
             where = f" ({r.place})" if r.place and places[r.claim.name] > 1 else ""
             before = "not run: " if r.verdict == "not run" else ""
             reasons.setdefault(before + r.reason, []).append(r.claim.name + where)
@@ -150,7 +161,7 @@ def _claim(c: Claim) -> dict[str, Any]:
 
 def _as_json(row: Judged) -> dict[str, Any]:
     decided = {name: getattr(row.decision, name) for name in Decision.__dataclass_fields__ if name != "reason"}
-    own = [name for name in Judged.__dataclass_fields__ if name not in ("claim", "decision", "world")]
+    own = [name for name in Judged.__dataclass_fields__ if name not in ("claim", "decision", "world", "elsewhere")]
     fields = {name: getattr(row, name) for name in own} | {"world_in_words": row.world}
     return _claim(row.claim) | fields | decided
 

@@ -30,7 +30,7 @@ class Judged:
     place: world, preset and arm of the data. world: the world in words. a, b: means over the shared seeds, None if it
     is not run. floor, ceiling: scores of the references. room_a, room_b: where the arms lie between them (0: floor, 1:
     ceiling). tuned_a, tuned_b: trials x seeds of tuning, "-" for none. reason: why there is no more to say, or what to
-    keep in mind.
+    keep in mind. elsewhere: no record is about the world of the claim.
     """
 
     claim: Claim
@@ -48,6 +48,7 @@ class Judged:
     tuned_b: str = "-"
     reason: str = ""
     world: str = ""
+    elsewhere: bool = False
 
     @property
     def verdict(self) -> str:
@@ -87,11 +88,13 @@ def judge_records(claims: list[Claim], records: list[Result]) -> list[Judged]:
     by_claim = [(claim, paired(claim, records)) for claim in claims]
     found = [_distinct([_found(claim, pair) for pair in both.pairs]) for claim, both in by_claim]
     decisions = iter(decide([f.sample for mine in found for f in mine]))
+    present = {record.world_name for record in records}
     out = []
     for (claim, both), mine in zip(by_claim, found):
         for f, place in zip(mine, _places(mine)):
             out.append(_judged(f, place, next(decisions), records))
-        out += [Judged(claim, Decision("not run"), reason=reason) for reason in dict.fromkeys(both.reasons)]
+        for reason in dict.fromkeys(both.reasons):
+            out.append(Judged(claim, Decision("not run"), reason=reason, elsewhere=claim.world not in present))
     return out
 
 

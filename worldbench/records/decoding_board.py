@@ -19,9 +19,10 @@ from worldbench.records.world_words import words_of, world_key
 HEAD = ("model", "way", "drafts", "seeds", "tokens per round", "accepted", "speed-up", "in processor time")
 BELOW = (
     "drafts: drafted tokens per round; accepted: the share of them that the model accepts; speed-up: the time of plain "
-    "decoding divided by the time with drafts, the median over repeats; ±: 95% t interval over training seeds; in "
-    "parentheses, for a single seed: the range over repeats"
+    "decoding divided by the time with drafts, the median over repeats"
 )
+SEVERAL_SEEDS = "; ±: 95% t interval over training seeds"
+ONE_SEED = "; in parentheses, for a single seed: the range over repeats"
 Format = Literal["table", "markdown"]
 
 
@@ -33,21 +34,31 @@ def board(
 ) -> str:
     """The board as text. cards: facts of worlds by the hash of their identity, which results hold. say: receives a
     sentence for each measurement that is not used."""
-    parts = []
+    parts = list[str]()
+    shown = list[Point]()
     groups = compared(records).values()
     titles = _titles([runs[0][1] for runs in groups], cards)
     for title, runs in zip(titles, groups):
         lines = lines_of(runs, title, say)
         if not lines:
             continue
+        shown += [point for line in lines for point in line.points]
         body = [_row(line, point) for line in lines for point in line.points]
         if form == "markdown":
             parts += [cells.markdown_line(title), tables.markdown(HEAD, body)]
         else:
             parts.append(tables.terminal(HEAD, body, 3, title=title))
+    below = _below(shown)
     if form == "markdown":
-        return "\n\n".join([*parts, cells.markdown_line(BELOW)])
-    return "\n".join([*parts, tables.note(BELOW)])
+        return "\n\n".join([*parts, cells.markdown_line(below)])
+    return "\n".join([*parts, tables.note(below)])
+
+
+def _below(shown: list[Point]) -> str:
+    """What the columns of the board mean, and the signs that it shows."""
+    several = any(p.speed_up.interval is not None for p in shown)
+    one = any(p.repeats is not None for p in shown)
+    return f"{BELOW}{SEVERAL_SEEDS if several else ''}{ONE_SEED if one else ''}"
 
 
 def _titles(firsts: list[Decoding], cards: dict[str, dict[str, Any]]) -> list[str]:

@@ -96,23 +96,27 @@ def _once(found: list[tuple[Path, bool]]) -> list[tuple[Path, bool]]:
     return list(first.values())
 
 
-def everything(paths: list[Path]) -> list[Path]:
+def everything(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     """The files among `paths`, and below the folders among them the files with the name or the content of a record.
+    And what holds no record: folders without such files, and, where several paths are named, files that do not end in
+    .json (a README.md that the shell put in place of `results/*`).
 
-    Raises InputError for a path that does not exist, and for a folder without records.
+    Raises InputError for a path that does not exist, and where no file is found.
     """
     found: list[Path] = []
+    without: list[Path] = []
     for path in paths:
         if os.path.isdir(path):
             inside = sorted(file for file in path.rglob("*.json") if _named(file) or _recognized(file))
-            if not inside:
-                raise InputError(f"there is no record below {str(path)!r}")
             found += inside
-        elif os.path.exists(path):
-            found.append(path)
-        else:
+            without += [] if inside else [path]
+        elif not os.path.exists(path):
             raise InputError(f"there is no file or folder {str(path)!r}")
-    return found
+        else:
+            (without if len(paths) > 1 and path.suffix != ".json" else found).append(path)
+    if not found:
+        raise InputError(f"there is no record in {' or '.join(repr(str(path)) for path in without)}")
+    return found, without
 
 
 def _named(path: Path) -> bool:
