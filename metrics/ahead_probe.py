@@ -13,14 +13,15 @@ import numpy as np
 from worldbench.core.abilities import Able
 from worldbench.core.metric import Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden, SequenceModel
-from worldbench.core.options import LATER, require_at_least, small
+from worldbench.core.options import LATER, require_at_least
 from worldbench.core.world import Automaton, Documents, World
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import hidden_at
 from worldbench.metrics.probe_scores import Part, refitted, single
+from worldbench.metrics.softmax_probe import Coordinates, chosen, fitted
 
 SHOWN = (1, 2, 5, 10, 20)
-"""Distances that have a score of their own. Every distance is in the series."""
+"""Distances that have scores of their own. The accuracy of every distance is in the series."""
 PLACES = 32
 """Most positions of a document, evenly spread."""
 
@@ -34,7 +35,7 @@ class AheadOptions:
 
     ahead: int = field(default=20, metadata=LATER)
     """Largest distance, in tokens, at which ahead_probe predicts a token; at most half of a document."""
-    ahead_documents: int = field(default=400, metadata={**LATER, **small(200)})
+    ahead_documents: int = field(default=400, metadata=LATER)
     """Number of held-out documents for ahead_probe. Each half of them is scored by probes that are fitted on the other
     half."""
 
@@ -96,28 +97,59 @@ def most_frequent(tokens: np.ndarray) -> np.ndarray:
     return np.array([np.bincount(column).argmax() for column in tokens.T], np.int64)
 
 
-class AheadProbe(Metric):
-    """The share of tokens k ahead that a linear probe of the hidden state predicts, for k = 1 .. 20: the probes of
-    NextLat (Teoh et al. 2025, arXiv 2511.05963), who fit them by gradient descent on TinyStories. Here they are least
-    squares, which have a closed form.
+def _ends(scores: list[Score]) -> np.ndarray:
+    """The ends of the intervals, float [2, K]; NaN where there is none."""
+    return np.array([score.interval or (np.nan, np.nan) for score in scores], float).reshape(-1, 2).T
 
-    The hidden state after t tokens is the one from which the model predicts token t + 1, the token 1 ahead. `ahead_1`
-    .. `ahead_20`: the accuracy at these distances. `mean` (primary): over all distances. Controls: `mean_untrained`,
-    the probes of an untrained network; `mean_constant`, always the most frequent token. The series has every distance.
-    Probes are fitted on one half of the held-out documents and scored on the other, in both directions; intervals are
-    over documents, with new fits.
+
+class Bits:
+    """The bits that softmax probes read at some distances, fitted on one half of the documents and scored on the other
+    half, in both directions. The penalty of each probe is chosen once, on a quarter of the documents of its fit."""
+
+    def __init__(self, h: np.ndarray, row: np.ndarray, tokens: np.ndarray, size: int) -> None:
+        self.tokens, self.size, half = tokens, size, row % 2 == 0
+        self.directions = list[tuple[np.ndarray, Coordinates, list[float]]]()
+        for fit in (half, ~half):
+            at, inner = Coordinates.of(h, fit), fit & ~np.isin(row, np.unique(row[fit])[::4])
+            self.directions.append((fit, at, [chosen(at, column, fit, inner, size) for column in tokens.T]))
+
+    def read(self, kept: np.ndarray) -> np.ndarray:
+        """The mean over the kept positions (bool [M]), by distance: float [K]; NaN where there is nothing to fit."""
+        total = np.zeros(self.tokens.shape[1])
+        for fit, at, penalties in self.directions:
+            asked = kept & ~fit
+            if not (fit & kept).any():
+                return np.full(len(total), np.nan)
+            for k, (column, penalty) in enumerate(zip(self.tokens.T, penalties)):
+                total[k] += fitted(at, column, fit & kept, penalty).bits(at.z_MD[asked], column[asked], self.size).sum()
+        return total / kept.sum()
+
+
+class AheadProbe(Metric):
+    """What linear probes of the hidden state say about the tokens k = 1 .. 20 ahead (NextLat, Teoh et al. 2025, arXiv
+    2511.05963, on TinyStories).
+
+    The hidden state after t tokens is the one from which the model predicts token t + 1, the token 1 ahead. `bits_1` ..
+    `bits_20`: how many bits of the token a softmax probe reads, beyond the frequencies of tokens. `ahead_1` ..
+    `ahead_20`: the share of tokens that a least-squares probe predicts. `mean` (primary): this share over all
+    distances. Controls: `mean_untrained` and `bits_*_untrained`, the probes of an untrained network; `mean_constant`,
+    always the most frequent token. Probes are fitted on one half of the held-out documents and scored on the other, in
+    both directions; intervals are over documents, with new fits.
 
     Sees: what the hidden state says linearly about the near future. Cannot see: what is there in another form, and
     whether the model uses it. A token that the present token makes likely counts too, so compare with the controls.
+    Far ahead, every probe predicts the most frequent token, so the shares see nothing there; the bits do.
     """
 
-    name, version, direction = "ahead_probe", 1, "higher"
+    name, version, direction = "ahead_probe", 2, "higher"
     primary = "mean"
     beside = ("ahead_1", "mean_untrained")
     directions: ClassVar[dict[str, Direction]] = {
         "mean_untrained": "none",
         "mean_constant": "none",
         "ahead_*": "higher",
+        "bits_*_untrained": "none",
+        "bits_*": "higher",
     }
     needs_of_model = (HasHidden,)
     floor = ceiling = None
@@ -137,49 +169,66 @@ class AheadProbe(Metric):
         n, most = c.ahead_documents, farthest(world, c.ahead)
         documents = world.sample(evaluation.seed, "test", 0, n)
         row, seen, tokens = places(documents, most)
+        shown, size = [k for k in SHOWN if k <= most], len(world.vocabulary)
         half = row % 2 == 0
-        if not (half.any() and (~half).any()):
+        if min(len(np.unique(row[half])), len(np.unique(row[~half]))) < 2:
             reason = f"too few of the {n} documents have {most} tokens after a position"
             return Report({name: Score.missing(reason) for name in ("mean", "mean_constant", "mean_untrained")})
 
         def right(x: np.ndarray | None, part: Part) -> np.ndarray:
-            """By distance, the share of tokens that the probes of hidden states x read, or the most frequent ones."""
+            """By distance, the share of tokens that the probes of hidden states x read, or the most frequent ones; NaN
+            where the part has nothing to fit."""
             kept, hits = part.kept(n, 2)[row], np.zeros(most)
+            if not ((half & kept).any() and (~half & kept).any()):
+                return np.full(most, np.nan)
             for fit in (half & kept, ~half & kept):
                 asked = kept & ~fit
                 said = most_frequent(tokens[fit]) if x is None else read(x[fit], tokens[fit], x[asked])
                 hits += (said == tokens[asked]).sum(axis=0)
             return hits / kept.sum()
 
-        def values(x: np.ndarray, part: Part) -> dict[str, float]:
-            by_distance = right(x, part)
-            return {"mean": float(by_distance.mean())} | {f"{k + 1}": float(v) for k, v in enumerate(by_distance)}
+        def bits_of(x: np.ndarray) -> Bits:
+            return Bits(x, row, tokens[:, [k - 1 for k in shown]], size)
 
         h = hidden_at(model, documents, row, seen)
-        found = refitted(lambda part: values(h, part), n, lambda name: (0.0, 1.0))
+        bits = bits_of(h)
+
+        def values(part: Part) -> dict[str, float]:
+            by_distance, read_bits = right(h, part), bits.read(part.kept(n, 2)[row])
+            out = {"mean": float(by_distance.mean())} | {f"{k + 1}": float(v) for k, v in enumerate(by_distance)}
+            return out | {f"bits_{k}": float(v) for k, v in zip(shown, read_bits)}
+
+        found = refitted(values, n, lambda name: (-np.inf, np.inf) if name.startswith("bits") else (0.0, 1.0))
         every = [found[f"{k}"] for k in range(1, most + 1)]
         constant = right(None, Part())
         curve = {
             "distance": np.arange(1, most + 1),
             "accuracy": np.array([score.value for score in every]),
             "constant": constant,
-            **{
-                name: np.array([score.interval[end] if score.interval else np.nan for score in every])
-                for end, name in enumerate(("low", "high"))
-            },
+            **dict(zip(("low", "high"), _ends(every))),
         }
         scores = {"mean": found["mean"], "mean_constant": single(float(constant.mean()), n)}
-        scores |= {f"ahead_{k}": found[f"{k}"] for k in SHOWN if k <= most}
+        scores |= {f"ahead_{k}": found[f"{k}"] for k in shown} | {f"bits_{k}": found[f"bits_{k}"] for k in shown}
+        by_bits = {
+            "distance": np.array(shown),
+            "bits": np.array([found[f"bits_{k}"].value for k in shown]),
+            **dict(zip(("low", "high"), _ends([found[f"bits_{k}"] for k in shown]))),
+        }
         report = Report(scores)
         if (untrained := model.untrained(evaluation.seed)) is not None:
-            curve["untrained"] = right(hidden_at(untrained, documents, row, seen), Part())
+            x = hidden_at(untrained, documents, row, seen)
+            curve["untrained"] = right(x, Part())
             scores["mean_untrained"] = single(float(curve["untrained"].mean()), n)
+            by_shown = bits_of(x).read(np.ones(len(row), bool))
+            scores |= {f"bits_{k}_untrained": single(float(v), n) for k, v in zip(shown, by_shown)}
+            by_bits["untrained"] = by_shown
         else:
             report.notes.append(f"no untrained control: {model.name!r} has no untrained twin")
         if most < c.ahead:
             report.notes.append(f"the largest distance is {most}, half of a document of {world.context} tokens")
         report.series["by_distance"] = {name: x.tolist() for name, x in curve.items()}
-        report.arrays = {f"by_{name}": x for name, x in curve.items()}
+        report.series["by_bits"] = {name: x.tolist() for name, x in by_bits.items()}
+        report.arrays = {f"by_{k}": x for k, x in curve.items()} | {f"bits_{k}": x for k, x in by_bits.items()}
         return report
 
 

@@ -121,6 +121,10 @@ def test_a_state_that_holds_one_token_gives_that_token(world: TextWorld) -> None
     assert held["mean_constant"] < held["mean"] < 0.9
     noisy = scores(ahead_probe, world, Remembers(world, 2, noise=3.0))
     assert noisy["ahead_2"] < held["ahead_2"] - 0.2
+    tokens = world.sample(0, "test", 0, 40).tokens.ravel()
+    share = np.unique(tokens, return_counts=True)[1] / tokens.size
+    assert held["bits_2"] > 0.9 * float(-(share * np.log2(share)).sum()), "nearly all of the entropy"
+    assert noisy["bits_2"] < held["bits_2"] - 1
 
 
 def test_probes_are_least_squares_at_each_distance() -> None:
@@ -199,6 +203,26 @@ def test_the_figure_has_every_distance(world: TextWorld, tmp_path: Path) -> None
     np.savez(tmp_path / "ahead_probe.npz", **report.arrays)  # type: ignore[arg-type]
     paths = figure.draw(tmp_path / "ahead_probe.npz", tmp_path / "ahead", title="text")
     lines = (tmp_path / "ahead.csv").read_text().splitlines()
-    assert lines[0] == "distance,accuracy,low,high,constant,untrained"
+    head = "distance,accuracy,low,high,constant,untrained"
+    assert lines[0] == f"{head},bits,bits_low,bits_high,bits_untrained"
     assert len(lines) == 4
     assert len(paths) == 3
+    older = {name: x for name, x in report.arrays.items() if not name.startswith("bits")}
+    np.savez(tmp_path / "ahead_probe.npz", **older)  # type: ignore[arg-type]
+    figure.draw(tmp_path / "ahead_probe.npz", tmp_path / "older")
+    assert (tmp_path / "older.csv").read_text().splitlines()[0] == head
+
+
+def test_parts_without_a_position_leave_out_the_interval() -> None:
+    """Four of thirty documents are long enough, so a random half of the documents may hold none of them."""
+
+    class Few(Letters):
+        def sample(self, seed: int, split: str, start: int, count: int) -> Documents:
+            whole = super().sample(seed, split, start, count)
+            length = np.where(np.arange(count) < 4, whole.length, 5).astype(np.int32)
+            return Documents(whole.tokens, length, whole.prompt_length)
+
+    report = ahead_probe.METRIC.measure(Evaluation(Few(), Remembers(Few(), 1), eval_config(ahead_documents=30)))
+    for name in ("mean", "ahead_1", "bits_1"):
+        assert report.scores[name].value is not None
+        assert report.scores[name].interval is None

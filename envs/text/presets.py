@@ -9,17 +9,17 @@ from worldbench.core.presets import CONSTANT, LARGE_TRAINING, MUON, SMALL_NETWOR
 
 PRESETS = {
     "quick": Preset(
-        line="bytes of the standard library in windows of 128; minutes on two CPU cores",
+        line="bytes of the standard library in windows of 128; about ten minutes on one CPU core",
         env={"window": 128},
-        model=SMALL_NETWORK,
-        train={**MUON, "steps": 3000, "batch": 16, "warmup": 100},
+        model={"layers": 6, "heads": 4, "width": 64},
+        train={**MUON, "steps": 3000, "batch": 32, "warmup": 100},
         sizes="text",
     ),
     "small": Preset(
-        line="the text of quick in windows of 64; about three minutes on one CPU core",
-        env={"window": 64},
-        model={"layers": 3, "heads": 4, "width": 64},
-        train={**MUON, "steps": 1200, "batch": 16, "warmup": 100},
+        line="the text of quick, a smaller network and fewer steps; about three minutes on one CPU core",
+        env={"window": 128},
+        model=SMALL_NETWORK,
+        train={**MUON, "steps": 1500, "batch": 24, "warmup": 100},
         sizes="text",
     ),
     "standard": Preset(

@@ -50,7 +50,7 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "text": {
         "nextlat": {"horizon": 4, "lambda_kl": 0.1},
-        "bst": {"pairs": 0.25, "min_gap": 1},
+        "bst": {"pairs": 0.05, "min_gap": 1},
         "mtp": {"horizon": 4},
         "jtp": {"horizon": 4},
     },
