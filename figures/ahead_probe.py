@@ -1,7 +1,7 @@
 """What linear probes of the hidden state say about the tokens ahead, by distance: the share of tokens that they
 predict, and the bits that they read. Each beside its controls.
 
-Reads `ahead_probe.npz` of an evidence folder alone. Evidence of version 1 of the metric has no bits.
+Reads `ahead_probe.npz` of an evidence folder alone. Evidence from before 2026-11-27 has no bits.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
             panels[1].axhline(0, color=INK, linewidth=0.9, linestyle=(0, (4, 2)))
             # Next to nothing far ahead, and much of the next token: both are visible on this scale.
             panels[1].set_yscale("symlog", linthresh=0.01)
+            lowest = np.nanmin([bits, bits_low, control]) if np.isfinite(bits).any() else 0.0
+            panels[1].set_ylim(min(-0.005, 1.5 * float(lowest)), 1.5 * max(0.01, float(np.nanmax([bits, bits_high]))))
             panels[1].set_ylabel("bits that a linear probe reads")
         if title:
             figure.suptitle(literal(title), fontsize=9, color=INK)

@@ -13,7 +13,7 @@ import numpy as np
 from worldbench.core.abilities import Able
 from worldbench.core.metric import Direction, Expectation, Metric, Report, Score
 from worldbench.core.model import HasHidden, SequenceModel
-from worldbench.core.options import LATER, require_at_least
+from worldbench.core.options import LATER, require_at_least, small
 from worldbench.core.world import Automaton, Documents, World
 from worldbench.metrics.evaluation import Evaluation
 from worldbench.metrics.hidden_states import hidden_at
@@ -35,7 +35,7 @@ class AheadOptions:
 
     ahead: int = field(default=20, metadata=LATER)
     """Largest distance, in tokens, at which ahead_probe predicts a token; at most half of a document."""
-    ahead_documents: int = field(default=400, metadata=LATER)
+    ahead_documents: int = field(default=400, metadata={**LATER, **small(200)})
     """Number of held-out documents for ahead_probe. Each half of them is scored by probes that are fitted on the other
     half."""
 
@@ -141,9 +141,9 @@ class AheadProbe(Metric):
     Far ahead, every probe predicts the most frequent token, so the shares see nothing there; the bits do.
     """
 
-    name, version, direction = "ahead_probe", 2, "higher"
+    name, version, direction = "ahead_probe", 1, "higher"
     primary = "mean"
-    beside = ("ahead_1", "mean_untrained")
+    beside = ("mean_untrained", "bits_1", "bits_10", "bits_10_untrained")
     directions: ClassVar[dict[str, Direction]] = {
         "mean_untrained": "none",
         "mean_constant": "none",
