@@ -65,13 +65,20 @@ def test_the_tables_of_a_part_of_the_cells_show_those_that_the_folder_holds(
 
     found, said = rows()
     assert found == [["gpt train.batch=2", "1"], ["gpt train.batch=4", "1"]]
-    assert "the tables show" not in said
+    assert "the tables" not in said
     found, said = rows("--seeds", "5", "--train.batch", "2")
     assert found == [["gpt train.batch=2", "2"], ["gpt train.batch=4", "1"]]
     held = f"with 2 results of other cells of the recipe, which {str(out)!r} holds"
+    assert "do not show" not in said
     assert said.splitlines()[-2] == f"the tables show seeds 0, 5 (2 seeds), {held}"
     assert said.splitlines()[-1] == "3 cells: 2 done already, 1 done now"
-    assert rows("--train.batch", "3")[0] == [["gpt", "1"]]
+    found, said = rows("--train.batch", "3")
+    assert found == [["gpt", "1"]]
+    assert "the tables do not show 3 results of the recipe without --train.batch 3" in said
+    found, said = rows("--train.steps", "3")
+    assert found == [["gpt train.batch=2", "1"], ["gpt train.batch=4", "1"]]
+    left = f"the tables do not show 3 results of the recipe without --train.steps 3, which {str(out)!r} holds"
+    assert f"{left}; name another folder with --out to keep both tables" in said
 
 
 def test_a_value_that_cannot_be_run_here_is_only_missing_from_the_tables(

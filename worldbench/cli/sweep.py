@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,8 +111,9 @@ def run(arguments: argparse.Namespace) -> int:
     lost = {f"the table {name}": reason for name, reason in tables.failed.items()}
     for name, reason in {**swept.failed, **lost}.items():
         print(visible(f"failed: {name}: {reason}"))
-    if (shown := tables.line(cells, out)) is not None:
-        print(visible(shown))
+    for line in (tables.line(cells, out), _in_no_table(recipe, tables.shown, arguments) if tables.paths else None):
+        if line is not None:
+            print(visible(line))
     print(swept.line())
     if swept.failed:
         count = f"{len(swept.failed)} of {counted(len(cells), 'cell')} failed"
@@ -137,3 +138,22 @@ def _cells_to_show(
     except InputError as error:
         display.say(f"the tables show no other values of [vary] than those of this command: {error}")
         return cells
+
+
+def _in_no_table(recipe: Sweep, shown: Mapping[Path, SweepCell], arguments: argparse.Namespace) -> str | None:
+    """How many results of the recipe itself the tables of a command leave out, because typed options changed its cells;
+    None for none."""
+    from worldbench.runs.display import Display
+    from worldbench.settings.sweep_jobs import jobs_of
+    from worldbench.studies.sweep.plan import cells_of, with_other_seeds
+
+    if not (words := arguments.options):
+        return None
+    try:
+        own = cells_of(jobs_of(recipe, arguments.plugin, (), arguments.seeds), arguments.out, Display(quiet=True))
+    except InputError:  # the recipe cannot be run without these options
+        return None
+    left = [c for c in with_other_seeds(own, arguments.out) if c.prepared.job.trained and c.result.exists()]
+    count = len({cell.result for cell in left} - shown.keys())
+    what = f"{counted(count, 'result')} of the recipe without {' '.join(words)}, which {str(arguments.out)!r} holds"
+    return f"the tables do not show {what}; name another folder with --out to keep both tables" if count else None
