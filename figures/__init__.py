@@ -66,7 +66,7 @@ figures.add(
 )
 figures.add(
     "ahead",
-    "the share of tokens that linear probes predict, by distance, beside an untrained network",
+    "what linear probes say about the tokens ahead (shares, bits), by distance, beside an untrained network",
     f"{_HERE}.ahead_probe:draw",
     metric="ahead_probe",
     arrays=("by_distance",),

@@ -1,5 +1,5 @@
 """What linear probes of the hidden state say about the tokens ahead, by distance: the share of tokens that they
-predict, and the bits that they read. Each beside its controls.
+predict, and the bits that they read. Controls are drawn beside both.
 
 Reads `ahead_probe.npz` of an evidence folder alone. Evidence from before 2026-11-27 has no bits.
 """

@@ -104,7 +104,8 @@ def _ends(scores: list[Score]) -> np.ndarray:
 
 class Bits:
     """The bits that softmax probes read at some distances, fitted on one half of the documents and scored on the other
-    half, in both directions. The penalty of each probe is chosen once, on a quarter of the documents of its fit."""
+    half, in both directions. The penalty of each probe is chosen once: on a quarter of the documents of its fit, by
+    probes that are fitted on the other three quarters."""
 
     def __init__(self, h: np.ndarray, row: np.ndarray, tokens: np.ndarray, size: int) -> None:
         self.tokens, self.size, half = tokens, size, row % 2 == 0
@@ -138,7 +139,7 @@ class AheadProbe(Metric):
 
     Sees: what the hidden state says linearly about the near future. Cannot see: what is there in another form, and
     whether the model uses it. A token that the present token makes likely counts too, so compare with the controls.
-    Far ahead, every probe predicts the most frequent token, so the shares see nothing there; the bits do.
+    Far ahead, every probe predicts the most frequent token. So the shares see nothing there, and the bits see more.
     """
 
     name, version, direction = "ahead_probe", 1, "higher"

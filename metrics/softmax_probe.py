@@ -4,8 +4,9 @@ A softmax probe (multinomial logistic regression with a ridge penalty) predicts 
 as many bits as its log loss is below the log loss of the frequencies of the classes. This also sees what the likeliest
 class hides: where one class is the likeliest everywhere, every probe has the accuracy of this class.
 
-The loss is convex, and is minimized by L-BFGS in coordinates in which its curvature has at most the size 1 in every
-direction (the bound of Böhning, Ann. Inst. Statist. Math. 1992), so few steps are enough.
+The loss is convex, and is minimized by L-BFGS. Its coordinates are the principal directions, scaled such that the
+bound of the curvature (Böhning, Ann. Inst. Statist. Math. 1992) is about 1 in each of them. Otherwise directions of
+small variance would need many steps.
 
 Shape letters: M rows, F rows of the fit, D width, C classes of the fit.
 """
@@ -20,7 +21,9 @@ PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 """Ridge penalties to choose from, as multiples of the mean variance of the hidden state along a direction."""
 ITERATIONS = 200
 TOLERANCE = 1e-6
-"""The fit ends when a step improves the loss by less than this share."""
+"""The fit ends when a step improves the loss by less than this share (below 1 nat: by less than this many nats)."""
+WORSE = 0.05
+"""The search for a penalty ends where a probe reads this many bits less than the best one."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,9 @@ class Probe:
     def bits(self, z_MD: np.ndarray, label: np.ndarray, size: int) -> np.ndarray:
         """log2 of the probability of each label, minus log2 of its frequency in the fit: float [M].
 
-        size: how many classes there can be. The probe and the frequencies give one row more, spread over all these
-        classes, so a class without a row in the fit has a probability too; there, both are equal.
+        size: how many classes there can be. Both the probe and the frequencies get one extra row, which is spread
+        evenly over all these classes. So a class that is not in the fit also has a probability. For such a class both
+        are equal, and the bits are 0.
         """
         place = np.minimum(np.searchsorted(self.classes, label), len(self.classes) - 1)
         seen = self.classes[place] == label
@@ -106,12 +110,13 @@ def fitted(at: Coordinates, label: np.ndarray, fit: np.ndarray, penalty: float) 
 
 def chosen(at: Coordinates, label: np.ndarray, fit: np.ndarray, inner: np.ndarray, size: int) -> float:
     """The penalty whose probe, fitted on the rows `inner` of the rows `fit` (both bool [M]), reads most of the other
-    rows of `fit`. Penalties are tried from the largest one until the probe reads less."""
+    rows of `fit`. Penalties are tried from the largest one, until a probe reads WORSE bits less than the best one.
+    Smaller penalties would fit more noise, and take longer."""
     asked = fit & ~inner
     best = (-np.inf, PENALTIES[0])
     for penalty in PENALTIES:
         read = float(fitted(at, label, inner, penalty).bits(at.z_MD[asked], label[asked], size).mean())
-        if read < best[0]:
+        if read < best[0] - WORSE:
             break
-        best = (read, penalty)
+        best = max(best, (read, penalty))
     return best[1]

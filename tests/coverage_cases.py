@@ -93,7 +93,7 @@ TEXT = Case(
     world="text",
     options={"files": str(Path(__file__).parent / "*.py"), "window": 24, "held_out_share": 0.3},
     damage=None,
-    sizes=SIZES | {"ahead_documents": 60, "ahead": 2},
+    sizes=SIZES | {"ahead_documents": 60, "ahead": 5},
     metrics=("bits_per_byte", "ahead_probe"),
 )
 

@@ -110,3 +110,7 @@ def test_validate_says_what_holds_no_record(tmp_path: Path, capsys: pytest.Captu
     assert "pictures" in line
     for alone in ("pictures", "README.md"):
         assert main(["validate", str(tmp_path / alone)]) == 2
+    capsys.readouterr()
+    write(tmp_path / "record.txt", result())
+    assert main(["validate", str(tmp_path / "record.txt"), str(tmp_path / "README.md")]) == 0
+    assert "record.txt: " in capsys.readouterr().out, "a record by its content"

@@ -49,6 +49,16 @@ def test_noise_has_no_bits_and_the_largest_penalties() -> None:
     assert chosen(Coordinates.of(signal, fit), label, fit, inner, 4) <= 0.01
 
 
+def test_a_signal_behind_noise_of_more_variance_is_found() -> None:
+    """Probes with large penalties read next to nothing; those with small penalties read the signal."""
+    signal, label = known(4000)
+    h = np.concatenate([signal, 10 * np.random.default_rng(5).normal(size=(4000, 20))], axis=1)
+    fit = halves(4000)
+    penalty = chosen(Coordinates.of(h, fit), label, fit, fit & (np.arange(4000) % 8 != 0), 4)
+    assert penalty <= 0.001
+    assert read(h, label, penalty) > 0.7
+
+
 def test_the_fit_is_the_optimum_of_the_penalized_loss() -> None:
     rng = np.random.default_rng(2)
     h = rng.normal(size=(300, 4)) * [5.0, 1.0, 0.3, 1.0]

@@ -98,8 +98,8 @@ def _once(found: list[tuple[Path, bool]]) -> list[tuple[Path, bool]]:
 
 def everything(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     """The files among `paths`, and below the folders among them the files with the name or the content of a record.
-    And what holds no record: folders without such files, and, where several paths are named, files that do not end in
-    .json (a README.md that the shell put in place of `results/*`).
+    The second list has what holds no record: folders without such files, and, where several paths are named, other
+    files that do not end in .json (a README.md that the shell put in place of `results/*`).
 
     Raises InputError for a path that does not exist, and where no file is found.
     """
@@ -113,7 +113,8 @@ def everything(paths: list[Path]) -> tuple[list[Path], list[Path]]:
         elif not os.path.exists(path):
             raise InputError(f"there is no file or folder {str(path)!r}")
         else:
-            (without if len(paths) > 1 and path.suffix != ".json" else found).append(path)
+            foreign = len(paths) > 1 and path.suffix != ".json" and not _recognized(path)
+            (without if foreign else found).append(path)
     if not found:
         raise InputError(f"there is no record in {' or '.join(repr(str(path)) for path in without)}")
     return found, without
