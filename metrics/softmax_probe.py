@@ -20,7 +20,7 @@ import numpy as np
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001)
 """Ridge penalties to choose from, as multiples of the mean variance of the hidden state along a direction."""
 ITERATIONS = 200
-TOLERANCE = 1e-6
+TOLERANCE = 1e-5
 """The fit ends when a step improves the loss by less than this share (below 1 nat: by less than this many nats)."""
 WORSE = 0.05
 """The search for a penalty ends where a probe reads this many bits less than the best one."""
