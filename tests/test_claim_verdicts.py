@@ -64,6 +64,11 @@ def test_not_run_says_what_to_do() -> None:
     assert (row.verdict, row.reason) == (
         "not run", "no run of nextlat has excess_loss.kl: the evaluation did not include excess_loss",
     )  # fmt: skip
+    (row,) = judge_records([claim(score="valid_trajectories.later")], both(HIGH, LOW))
+    assert row.reason == (
+        "no run of nextlat has valid_trajectories.later: valid_trajectories has no score later here; score the runs "
+        "again, or make new ones with 'worldbench sweep s'"
+    )
     other = [*both(HIGH, [], preset="small"), *both([], LOW, preset="quick")]
     (row,) = judge_records([claim()], other)
     assert row.reason == "no runs of nextlat and gpt agree in world, data, preset and evaluation"

@@ -66,7 +66,10 @@ def paired(claim: Claim, records: list[Result]) -> Paired:
     for arm in (a, b):
         if arm.value is None and not scored[id(arm)]:
             reason = why(of_arm(arm, inside), arm.score or claim.score) or "it has no table of the last tokens"
-            out.reasons.append(f"no run of {arm.name} has {arm.score or claim.score}: {reason}")
+            column = arm.score or claim.score
+            older = all(column.partition(".")[0] in r.scores for r in of_arm(arm, inside))
+            again = f"; score the runs again, or make new ones with {claim.command!r}" if older else ""
+            out.reasons.append(f"no run of {arm.name} has {column}: {reason}{again}")
             return out
     shared = _shared(claim, [scored[id(arm)] for arm in (a, b)])
     groups: dict[str, list[Result]] = defaultdict(list)

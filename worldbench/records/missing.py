@@ -29,7 +29,7 @@ def why(records: Sequence[Result], column: str) -> str:
     elif name not in first.scores:
         reason = f"the evaluation did not include {name}"
     elif (found := score_of(first, column)) is None:
-        reason = f"{name} has no score {score} here; an older worldbench may have scored the run, then score it again"
+        reason = f"{name} has no score {score} here"
     else:
         reason = found.reason or NO_REASON
     reason = reason.replace(f"the model {first.model.name!r}", "the model")  # one reason for several models
