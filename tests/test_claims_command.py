@@ -101,6 +101,24 @@ def test_only_what_the_table_shows_is_explained(tmp_path: Path, capsys: pytest.C
     assert explained("path-star-nextlat") == ["p (Holm):", "k of n:"]
 
 
+def test_each_place_has_a_table_with_its_reasons(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "180")
+    for i, record in enumerate([*both(HIGH, LOW, preset="small"), *both(LOW, WIDE, preset="quick")]):
+        reading.write(tmp_path / f"result-{i}.json", record)
+    assert main(["claims", str(tmp_path)]) == 0
+    blocks = capsys.readouterr().out.split("\n\n")
+    first = [block.splitlines()[0] for block in blocks[:2]]
+    assert ["preset quick" in first[0], "preset small" in first[1]] == [True, True], "in the order of their places"
+    assert all("nextlat-valid" in block for block in blocks[:2])
+    assert "where" not in blocks[0]
+    assert "published" in blocks[0]
+    assert "room" not in blocks[0], "there are no references, so the column would be empty"
+    (reason,) = [line for line in blocks[0].splitlines() if line.startswith("nextlat-valid: ")]
+    assert "no power below" in reason
+
+
 def test_one_line_counts_the_claims_about_other_worlds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for i, record in enumerate(both(HIGH, LOW)):
         reading.write(tmp_path / f"result-{i}.json", record)

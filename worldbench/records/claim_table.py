@@ -23,7 +23,8 @@ HEAD = (
 
 
 def render(rows: list[Judged], form: str, every: bool = False) -> str:
-    """The claims with their verdicts as a terminal table, Markdown, LaTeX, CSV or JSON (the last two unrounded).
+    """The claims with their verdicts as terminal tables, one for each world and arm of the data, or as Markdown, LaTeX,
+    CSV or JSON (the last two unrounded).
 
     every: give each claim that is not run its own reason. Otherwise one line counts the claims about worlds of which
     there is no record.
@@ -41,8 +42,23 @@ def render(rows: list[Judged], form: str, every: bool = False) -> str:
         head = [HEAD[0], "sentence", "source", *HEAD[1:]]
         notes = [f"\n{cells.markdown_line(line)}" for line in _notes(rows, every)]
         return "\n".join([tables.markdown(head, sentences), *notes])
-    run = [row for row, r in zip(body, rows) if r.verdict != "not run"]  # the notes name the others, with the reason
-    return "\n".join([*([tables.terminal(HEAD, run, 2)] if run else []), *map(tables.note, _notes(rows, every))])
+    return "\n".join(_by_place(rows, body) + list(map(tables.note, _notes(rows, every, placed=False))))
+
+
+def _by_place(rows: list[Judged], body: list[list[str]]) -> list[str]:
+    """A terminal table for each world and arm of the data, with the reasons of its rows below it. Columns that are
+    empty there are left out. Claims that are not run have no place: the notes below all tables name them."""
+    places: dict[str, list[int]] = {}
+    for i, r in enumerate(rows):
+        if r.verdict != "not run":
+            places.setdefault(r.place, []).append(i)
+    out = []
+    for place, mine in places.items():
+        kept = [k for k, name in enumerate(HEAD) if name != "where" and any(body[i][k] for i in mine)]
+        cut = [[body[i][k] for k in kept] for i in mine]
+        out.append(tables.terminal([HEAD[k] for k in kept], cut, 2, title=place))
+        out += [*map(tables.note, _reasons([rows[i] for i in mine])), ""]
+    return out
 
 
 def listed(claims: list[Claim], form: str) -> str:
@@ -126,8 +142,9 @@ def _published(c: Claim) -> str:
     return " and ".join(f"{c.published[side]:g}" for side in ("a", "b") if side in c.published)
 
 
-def _notes(rows: list[Judged], every: bool) -> list[str]:
-    """How many claims have which verdict, what columns mean, and the reasons of rows."""
+def _notes(rows: list[Judged], every: bool, placed: bool = True) -> list[str]:
+    """How many claims have which verdict, what columns mean, and the reasons of rows. placed: also those of rows that
+    have a place."""
     counts = {v: sum(r.verdict == v for r in rows) for v in VERDICTS}
     found = ", ".join(f"{n} {verdict}" for verdict, n in counts.items() if n)
     out = [
@@ -141,14 +158,20 @@ def _notes(rows: list[Judged], every: bool) -> list[str]:
             f"not run: {counted(len(elsewhere), 'claim')} about worlds without a record here: {worlds}; "
             "'worldbench claims --list' prints the commands that make the records"
         )
+    return out + _reasons([r for r in rows if r not in elsewhere and (placed or r.verdict == "not run")])
+
+
+def _reasons(rows: list[Judged]) -> list[str]:
+    """The reasons of rows, each with the names of its claims. The place of a row is in parentheses where its claim has
+    several rows."""
     reasons: dict[str, list[str]] = {}
-    places = Counter(r.claim.name for r in rows)
+    times = Counter(r.claim.name for r in rows)
     for r in rows:
-        if r.reason and r not in elsewhere:
-            where = f" ({r.place})" if r.place and places[r.claim.name] > 1 else ""
+        if r.reason:
+            where = f" ({r.place})" if r.place and times[r.claim.name] > 1 else ""
             before = "not run: " if r.verdict == "not run" else ""
             reasons.setdefault(before + r.reason, []).append(r.claim.name + where)
-    return out + [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
+    return [f"{', '.join(names)}: {reason}" for reason, names in reasons.items()]
 
 
 def _claim(c: Claim) -> dict[str, Any]:
