@@ -17,6 +17,7 @@ import pytest
 import shared_cases
 from paper_records import MODELS, write_all, write_run
 from PIL import Image
+from sample_records import metric, result
 from tiny_runs import call
 
 from worldbench.core.errors import InputError
@@ -26,11 +27,12 @@ from worldbench.figures.paper import plate as plates
 from worldbench.figures.paper.draw import draw_paper
 from worldbench.figures.paper.groups import gather
 from worldbench.figures.paper.variants import variants_of
+from worldbench.records import reading
 
 SLUG = "taxi-01234567-quick-scarce"
-DRAWN = [name for name in FIGURES if name not in ("density", "variants", "decoding")]
+DRAWN = [name for name in FIGURES if name not in ("density", "variants", "ahead", "decoding")]
 """The figures that the records of `write_all` allow: all models have one number of training documents and one
-setting, and nothing was decoded."""
+setting, the world has known states, and nothing was decoded."""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,7 @@ def out(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert said == [
         "density: not drawn, because no model was trained with two or more numbers of --data.documents",
         "variants: not drawn, because no model has results with two settings in one world and evaluation",
+        "ahead: not drawn, because no result has the bits of ahead_probe",
         "decoding: not drawn, because there is no decode record; worldbench decode RUN makes one",
     ]
     kinds = [f"{width}.{kind}" for width in ("1col", "2col") for kind in ("pdf", "svg", "png")]
@@ -139,6 +142,26 @@ def test_density_joins_the_numbers_of_documents(tmp_path: Path) -> None:
     assert [(float(r["density"]), r["fresh"], r["seeds"]) for r in rows] == [
         (2.0, "False", "2"), (8.0, "False", "2"), (64.0, "True", "2"),
     ]  # fmt: skip
+
+
+def test_bits_ahead_are_drawn_and_divided_by_those_of_gpt(tmp_path: Path) -> None:
+    bits = {"gpt": [(2.0, 0.02), (2.2, 0.01)], "nextlat": [(2.0, 0.03), (1.1, 0.02), (9.0, 9.0)]}
+    for model, seeds in bits.items():
+        for seed, (near, far) in enumerate(seeds):
+            scores = {"bits_1": near, "bits_20": far, "bits_1_untrained": 0.5, "bits_20_untrained": 0.001}
+            record = result(model, seed, {"ahead_probe": metric(scores)}, world={"world": "text"})
+            folder = tmp_path / "runs" / f"{model}-{seed}"
+            folder.mkdir(parents=True)
+            reading.write(folder / "result.json", record)
+    paths, said = drawn(tmp_path / "runs", tmp_path / "out", names=["ahead"])
+    assert (len(paths), said) == (8, [])
+    (path,) = (tmp_path / "out").glob("*.csv")
+    found = {(r["what"], r["model"], r["ahead"]): (float(r["mean"]), r["seeds"]) for r in table(path)}
+    assert found["bits", "gpt", "1"] == (pytest.approx(2.1), "2")
+    assert found["bits", "untrained", "20"] == (pytest.approx(0.001), "2")
+    assert found["ratio to gpt", "nextlat", "1"] == (pytest.approx((1 + 0.5) / 2), "2"), "over the shared seeds"
+    assert found["ratio to gpt", "nextlat", "20"] == (pytest.approx((1.5 + 2) / 2), "2")
+    assert not any(what == "ratio to gpt" and model == "gpt" for what, model, _ in found)
 
 
 def test_variants_are_drawn_against_the_option_that_differs(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ FIGURES: dict[str, tuple[str, str]] = {
     "matched": ("scores plotted against the excess loss, through the kept checkpoints", "matched"),
     "density": ("scores against the number of training documents for each pair of places", "density"),
     "variants": ("scores of one model against the value of an option, or for each of its variants", "variants"),
+    "ahead": ("the bits of tokens ahead that linear probes read from hidden states, by distance", "ahead"),
     "beliefs": ("exact beliefs and the beliefs that probes predict, on the simplex", "beliefs"),
     "decoding": ("speed-up of speculative decoding against tokens per round; accepted drafts", "decoding"),
 }
