@@ -39,6 +39,8 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
     distance, accuracy, low, high, constant = (arrays[name] for name in NEEDED)
     untrained = arrays.get("by_untrained", np.full(len(distance), np.nan))
     with_bits = all(name in arrays for name in BITS)
+    at, bits, bits_low, bits_high = (arrays.get(name, np.zeros(0)) for name in BITS)
+    control = arrays.get("bits_untrained", np.full(len(at), np.nan))
     with paper_style():
         from matplotlib.figure import Figure
 
@@ -51,8 +53,6 @@ def draw(evidence: Path, stem: Path, *, title: str = "") -> list[Path]:
         panels[0].set_ylabel("accuracy of a linear probe")
         panels[0].legend(loc="upper right", fontsize=6)
         if with_bits:
-            at, bits, bits_low, bits_high = (arrays[name] for name in BITS)
-            control = arrays.get("bits_untrained", np.full(len(at), np.nan))
             _lines(panels[1], at, bits, (bits_low, bits_high), control)
             panels[1].axhline(0, color=INK, linewidth=0.9, linestyle=(0, (4, 2)))
             # Next to nothing far ahead, and much of the next token: both are visible on this scale.

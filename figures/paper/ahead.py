@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from worldbench.core.statistics import mean_interval
+from worldbench.core.statistics import Mean, mean_interval
 from worldbench.figures.paper.groups import Group, Material, Series
 from worldbench.figures.paper.plate import Look, Plate, legend_below, look_of, looks, seeds_of
 from worldbench.figures.style import GRAY, INK, literal
@@ -42,7 +42,12 @@ def bits_of(series: Series[Result], untrained: bool = False) -> list[Point]:
     """The bits by distance, where all seeds have them. untrained: those of the untrained control."""
     end = "_untrained" if untrained else ""
     means = [(k, series.mean(f"ahead_probe.bits_{k}{end}")) for k in DISTANCES]
-    return [(k, m.value, *(m.interval or (None, None)), m.n) for k, m in means if m is not None]
+    return [_point(k, m) for k, m in means if m is not None]
+
+
+def _point(k: int, mean: Mean) -> Point:
+    low, high = mean.interval or (None, None)
+    return k, mean.value, low, high, mean.n
 
 
 def ratios_of(series: Series[Result], base: Series[Result]) -> list[Point]:
@@ -58,8 +63,7 @@ def ratios_of(series: Series[Result], base: Series[Result]) -> list[Point]:
         ]
         known = [(x, y) for x, y in both if x is not None and y is not None and y > LEAST]
         if known and len(known) == len(both):
-            mean = mean_interval([x / y for x, y in known])
-            out.append((k, mean.value, *(mean.interval or (None, None)), mean.n))
+            out.append(_point(k, mean_interval([x / y for x, y in known])))
     return out
 
 
@@ -69,7 +73,8 @@ def _plate(group: Group[Result], known: dict[str, Look]) -> Plate | None:
         return None
     base = next((s for s in shown if s.first.model.name == BASE), None)
     bits = {s.label: bits_of(s) for s in shown}
-    ratios = {s.label: ratios for s in shown if base is not None and s is not base and (ratios := ratios_of(s, base))}
+    found = {s.label: ratios_of(s, base) for s in shown if base is not None and s is not base}
+    ratios = {label: points for label, points in found.items() if points}
     control = bits_of(base or shown[0], untrained=True)
     rows: list[tuple] = [("bits", label, *point) for label, points in bits.items() for point in points]
     rows += [("bits", UNTRAINED, *point) for point in control]
