@@ -42,7 +42,8 @@ class PlanningOptions:
     """Number of choices at the end of a ride from which planning_tracking estimates whether the model knew the
     place."""
     planning_moves: int = field(default=5, metadata=LATER)
-    """Number of moves from a fresh prompt to the state in which a ride was lost. The model is asked there again."""
+    """Number of moves from a fresh prompt to the state in which a ride made its first fault. The model is asked again
+    in this state (planning_tracking)."""
     planning_documents: int = field(default=300, metadata={**LATER, **small(150)})
     """Number of held-out documents on which planning_tracking fits its probes of place and goal."""
 

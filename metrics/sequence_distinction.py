@@ -59,7 +59,8 @@ class DistinctionOptions(SuffixOptions):
     """How long the boundary suffixes are."""
 
     recall_depth: int = 5
-    """Length in tokens of the longest boundary suffix that counts for recall."""
+    """Recall of sequence_distinction counts boundary suffixes of at most this many tokens. A boundary suffix is a
+    shortest suffix that is accepted after one prefix and not after the other."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "recall_depth")

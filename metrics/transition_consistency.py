@@ -155,7 +155,8 @@ class DynamicsOptions:
     dynamics_steps: int = field(default=1000, metadata=small(200))
     """Number of optimizer steps that train the dynamics probe."""
     horizon: int = 20
-    """Number of steps for which the dynamics are applied to their own output, without the true hidden states."""
+    """Number of steps for which transition_consistency applies fitted dynamics to their own output, without the true
+    hidden states. It is not the horizon of an objective (model.horizon)."""
 
     def __post_init__(self) -> None:
         require_at_least(self, "eval", 1, "dynamics_documents", "dynamics_steps", "horizon")

@@ -28,7 +28,7 @@ PRESETS = {
         sizes="countdown",
     ),
     "small": Preset(
-        line="the problems of quick, with fewer steps, for tables of many runs",
+        line="the same problems as in quick, with fewer steps, for tables of many runs",
         env=THREE,
         model=SMALL_NETWORK,
         train={**SMALL, "steps": 2000},

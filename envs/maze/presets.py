@@ -15,7 +15,7 @@ NAV = {
         sizes="middle",
     ),
     "small": Preset(
-        line="the maze of quick; about three minutes on one CPU core, for tables of many runs",
+        line="the same maze as in quick; about three minutes on one CPU core, for tables of many runs",
         env=LOOPS,
         model=SMALL_NETWORK,
         train={**MUON, "steps": 1200, "batch": 38, "row_tokens": 64},

@@ -15,14 +15,14 @@ PRESETS = {
         sizes="middle",
     ),
     "small": Preset(
-        line="the games of quick, a smaller network and fewer steps, for tables of many runs",
+        line="the same games as in quick, a smaller network and fewer steps, for tables of many runs",
         env={"size": 6},
         model=SMALL_NETWORK,
         train={**SMALL, "steps": 1500},
         sizes="middle",
     ),
     "gpu-quick": Preset(
-        line="the games of quick, a larger network; five minutes of training on one H200",
+        line="the same games as in quick, a larger network; five minutes of training on one H200",
         env={"size": 6},
         model=LARGE_NETWORK,
         train={

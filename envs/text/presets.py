@@ -16,7 +16,7 @@ PRESETS = {
         sizes="text",
     ),
     "small": Preset(
-        line="the text of quick, a smaller network and fewer steps; about three minutes on one CPU core",
+        line="the same text as in quick, a smaller network and fewer steps; about three minutes on one CPU core",
         env={"window": 128},
         model=SMALL_NETWORK,
         train={**MUON, "steps": 1500, "batch": 24, "warmup": 100},

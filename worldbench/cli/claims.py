@@ -24,8 +24,8 @@ def add_arguments(parser: Parser) -> None:
         "--claims",
         nargs="+",
         metavar="NAME",
-        help="show only these claims (default: all). The p values are corrected for all claims, also for those that "
-        "are not shown",
+        help="show only these claims (default: all). The p values are corrected for all claims with records, also for "
+        "those that are not shown",
     )
     add(
         "--file", nargs="+", type=Path, metavar="FILE.toml",

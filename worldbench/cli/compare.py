@@ -40,8 +40,8 @@ def add_arguments(parser: Parser) -> None:
         "--margin",
         type=float,
         metavar="M",
-        help="also test whether the models are equivalent. They are equivalent if their scores differ by less than "
-        "M, in units of the score",
+        help="also test whether the models are equivalent: whether the test shows that their scores differ by less "
+        "than M, in units of the score",
     )
     add(
         "--format", choices=("table", "markdown", "csv", "json"), default="table",

@@ -28,9 +28,9 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     add(
         "--adaptive", type=float, metavar="THRESHOLD",
-        help="also measure a variant that stops drafting early: as soon as the model accepts all drafted tokens with "
-        "a probability below THRESHOLD, as the drafter estimates it (default: computed from the measured costs; 0: do "
-        "not measure this variant)",
+        help="also measure decoding that stops drafting early: as soon as the estimated probability that the model "
+        "accepts all drafted tokens falls below THRESHOLD. The drafter makes this estimate (default: computed from the "
+        "measured costs; 0: do not measure this)",
     )  # fmt: skip
     rule = parser.add_mutually_exclusive_group()
     rule.add_argument(
@@ -43,7 +43,7 @@ def add_arguments(parser: Parser) -> None:
     add("--tokens", type=int, metavar="N", help="longest continuation (default: the world's decode limit)")
     add(
         "--repeats", type=int, default=5, metavar="N",
-        help="number of times that each variant decodes every prompt; the variants alternate (default 5)",
+        help="number of times that each way of decoding decodes every prompt; the ways alternate (default 5)",
     )  # fmt: skip
     add("--threads", type=int, metavar="N", help="CPU threads (default: as in training)")
     add(
@@ -51,7 +51,7 @@ def add_arguments(parser: Parser) -> None:
         help="print the measurements below these folders, with means over training seeds",
     )  # fmt: skip
     add("--format", choices=("table", "markdown"), help="with --board: how to print it (default table)")
-    jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
+    jobs.add_common(parser, jobs.PLUGIN_OF_RUN, "print this help")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -29,7 +29,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument(
         "--paper", nargs="+", type=Path, metavar="FOLDER",
         help="draw several models in one picture, from all records below these folders: maps, detours, structure, "
-        "spectra, excess loss, matched loss, density, variants, beliefs, decoding",
+        "spectra, excess (excess loss), matched (at equal loss), density, variants, ahead, beliefs, decoding",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="DIR", help=f"with --paper: where the files go (default {OUT})")
     parser.add_argument(

@@ -22,15 +22,13 @@ PLUGIN_OF_RUN = (
 OF_RUN = "An option that you do not name keeps its value in the run. The defaults shown are the defaults of new runs."
 
 
-def add_common(parser: Parser, plugin: str = PLUGIN) -> None:
+HELP = "print this help; if the command names a world and a model, also print their options"
+
+
+def add_common(parser: Parser, plugin: str = PLUGIN, help: str = HELP) -> None:
     """--quiet, --help and --plugin."""
     parser.add_argument("--quiet", action="store_true", help="print only the results")
-    parser.add_argument(
-        "-h",
-        "--help",
-        action="store_true",
-        help="print this help; if the command names a world and a model, also print their options",
-    )
+    parser.add_argument("-h", "--help", action="store_true", help=help)
     parser.add_argument("--plugin", type=Path, action="append", default=[], metavar="FILE.py", help=plugin)
 
 

@@ -17,7 +17,7 @@ def add_arguments(parser: Parser) -> None:
     add("--out", type=Path, metavar="DIR", default=Path("paper"), help="where the files go (default paper)")
     add(
         "--columns", nargs="+", metavar="METRIC[.SCORE]",
-        help="the scores in the tables (default: the primary score of every metric)",
+        help="the scores in the tables (default: the primary score of every metric, and those shown beside it)",
     )  # fmt: skip
     add("--no-figures", action="store_true", help="write no figures")
     add(

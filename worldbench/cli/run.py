@@ -20,8 +20,8 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.groups = ("env", "data", "model", "train", "eval")
     parser.usage = (
-        "worldbench run WORLD [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] [--workers N] "
-        "[options below]"
+        "worldbench run [WORLD] [--model NAME] [--preset NAME] [--seed N] [--config RECIPE] [--out FOLDER] "
+        "[--workers N] [options below]"
     )
     parser.add_argument(
         "--model", metavar="NAME", help="the model to train; worldbench ls lists the models (default gpt)"

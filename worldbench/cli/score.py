@@ -16,7 +16,7 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.groups = ("env", "eval")
     parser.usage = (
-        "worldbench score WORLD (--callable FILE.py:FUNCTION | --hf FOLDER) [--batch-limit N] [--out FOLDER] "
+        "worldbench score WORLD (--callable FILE.py:NAME | --hf FOLDER) [--batch-limit N] [--out FOLDER] "
         "[options below]"
     )
     parser.add_argument(

@@ -28,7 +28,7 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     add("--board", nargs="+", type=Path, metavar="FOLDER", help="print the board of the entries below these folders")
     add("--format", choices=("table", "markdown"), help="with --board: how to print it (default table)")
-    jobs.add_common(parser)
+    jobs.add_common(parser, help="print this help; if the command names a recipe, also print its options")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -56,7 +56,7 @@ def add_arguments(parser: Parser) -> None:
         help="with --dry-run: for how many seconds to time the first training steps of a configuration that has no "
         "finished run yet (default 2; 0: time nothing)",
     )  # fmt: skip
-    jobs.add_common(parser)
+    jobs.add_common(parser, help="print this help; worldbench run WORLD --help prints the options of run")
 
 
 def run(arguments: argparse.Namespace) -> int:

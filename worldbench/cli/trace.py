@@ -21,7 +21,7 @@ def add_arguments(parser: Parser) -> None:
     )
     jobs.add_reading(parser)
     jobs.add_workers(parser, "number of runs")
-    jobs.add_common(parser, jobs.PLUGIN_OF_RUN)
+    jobs.add_common(parser, jobs.PLUGIN_OF_RUN, "print this help")
 
 
 def run(arguments: argparse.Namespace) -> int:

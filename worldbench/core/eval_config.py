@@ -27,7 +27,7 @@ class CommonOptions:
     """What every evaluation has."""
 
     metrics: tuple[str, ...] = ()
-    """Names of the metrics to score; if no name is given, all metrics."""
+    """Names of the metrics to score. If no name is given: all metrics (worldbench trace: those that take seconds)."""
     trials: int = dataclasses.field(default=1000, metadata=small(200))
     """Number of held-out prompts that the model continues, once for each way of decoding; fewer if the world has fewer
     prompts."""

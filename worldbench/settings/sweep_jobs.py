@@ -166,7 +166,7 @@ def _chosen(what: str, named: str | None, several: tuple[str, ...]) -> tuple[str
     if named is not None and several and several != (named,):
         raise InputError(
             f"a recipe in configs names the {what} {named}, and {what}s of the grid are {', '.join(several)}; give the "
-            f"recipe a [[grid]] of its own, without {what}s"
+            f"recipe a [[grid]] of its own, and name {what}s in the other grids, not at the top of the file"
         )
     return (named,) if named is not None else several
 

@@ -61,7 +61,7 @@ class TrainConfig:
     """Largest norm of the gradient; 0: no limit."""
     checkpoints: int = 12
     """Number of log-spaced steps whose weights are kept. At each of these steps, the held-out loss and the exact excess
-    loss are measured, for comparison at matched loss."""
+    loss are measured, for comparison at equal loss."""
     curve_documents: int = 512
     """Number of held-out documents for each point of the learning curve."""
     threads: int = 1
