@@ -26,6 +26,8 @@ from worldbench.envs.hmm.config import HMMConfig
 from worldbench.envs.hmm.world import HMM
 from worldbench.envs.maze.solve import SolveWorld
 from worldbench.envs.maze.solve_config import SolveConfig
+from worldbench.envs.othello.config import OthelloConfig
+from worldbench.envs.othello.world import OthelloWorld
 from worldbench.envs.taxi.config import TaxiConfig
 from worldbench.envs.taxi.world import TaxiWorld
 from worldbench.metrics.evaluation import Evaluation
@@ -98,6 +100,13 @@ def test_a_wrong_goal_is_the_same_one_for_prompts_with_the_same_goal() -> None:
 def test_the_planner_rides_shortest_routes() -> None:
     score = metrics["lookahead"].load().measure(Evaluation(CITY, made("planner"), eval_config(trials=40)))
     assert score.scores["shortest"].value == 1
+
+
+@pytest.mark.parametrize("greed", [0.0, 0.5])
+def test_where_random_legal_tokens_are_the_law_no_model_can_forget_it(greed: float) -> None:
+    """The memorizer makes random legal moves in states that it has not seen; without greedy players it is exact."""
+    reason = left_out(OthelloWorld(OthelloConfig(size=4, opening=4, greed=greed))).get("memorizer")
+    assert (reason is not None and "are the exact law" in reason) == (greed == 0)
 
 
 @pytest.mark.slow

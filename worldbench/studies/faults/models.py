@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from worldbench.core.model import SequenceModel
 from worldbench.core.world import World
 from worldbench.studies.check.damage import kinds
@@ -87,13 +89,15 @@ def _rides(world: World, allowed: Kinds) -> str | None:
 
 
 def _forgettable(world: World, allowed: Kinds) -> str | None:
-    """None if states occur in test documents that the memorizer has not seen."""
+    """None if states occur in test documents that the memorizer has not seen, and in which it differs from the law."""
     from worldbench.core.states import replay
 
     model = drivers.Memorizer(world)
-    walked = replay(model.own, world.sample(0, "test", 0, drivers.REMEMBERED))
-    if all(model.remembers(here).all() for _, _, here in walked):
+    walked = [here for _, _, here in replay(model.own, world.sample(0, "test", 0, drivers.REMEMBERED))]
+    if all(model.remembers(here).all() for here in walked):
         return f"{drivers.REMEMBERED} training documents show every state of the world {world.name!r}"
+    if all(np.allclose(model.own_law(here), model.own.law(here), atol=1e-9) for here in walked):
+        return f"random legal tokens are the exact law of the world {world.name!r}"
     return None
 
 
