@@ -130,6 +130,20 @@ def test_the_law_is_uniform_and_greedy_players_flip_the_most() -> None:
             assert np.allclose(p, 0.1 / len(flips) + 0.9 / len(best))
 
 
+@pytest.mark.parametrize("greed", [0.0, 0.9])
+def test_impossible_boards_have_a_law_too(greed: float) -> None:
+    """Hidden states with noise are decoded to boards that no game reaches, such as boards without discs in the middle.
+    Damaged models ask for their law."""
+    w = world(size=6, greed=greed)
+    here = w.draw_states(np.linspace(0, 0.999, 400)[:, None])
+    here.cells = np.random.default_rng(0).integers(-1, 2, here.cells.shape).astype(np.int8)
+    with np.errstate(all="raise"):
+        law = w.law(here)
+    assert w.board.spread(w.board.legal(*w._position(here)))[:, w.board.size * 2 + 2].any(), "a move to the middle"
+    assert np.allclose(law.sum(axis=1), 1)
+    assert ((law > 0) == w.legal(here)).all(axis=1)[w.legal(here).any(axis=1)].all()
+
+
 def test_moves_occur_as_often_as_the_law_says() -> None:
     w = world(size=4, opening=2, greed=0.5)
     d = w.sample(0, "train", 0, 3000)

@@ -119,8 +119,10 @@ class OthelloRules(Automaton[OthelloStates]):
         eager = np.flatnonzero(legal[:, :-1].any(axis=1) & (states.moves >= self.config.opening))
         if self.config.greed and len(eager):
             mine, theirs = self._position(states.take(eager))
-            best = most_flips(self.board, mine, theirs, self.board.spread(self.board.legal(mine, theirs)))
-            best = best[:, self.square_of_move]
+            # Boards that were decoded from hidden states with noise can be without discs in the middle: no move there.
+            allowed = np.zeros((len(eager), self.board.size**2), bool)
+            allowed[:, self.square_of_move] = legal[eager, :-1]
+            best = most_flips(self.board, mine, theirs, allowed)[:, self.square_of_move]
             g = self.config.greed
             law[eager, :-1] = (1 - g) * law[eager, :-1] + g * best / best.sum(axis=1, keepdims=True)
         return np.where(legal.any(axis=1, keepdims=True), law, 1 / law.shape[1])
