@@ -193,7 +193,7 @@ def test_the_page_holds_the_tables_of_the_records() -> None:
         table = tables[path.relative_to(Path(__file__).parents[1]).as_posix()]
         assert table == markdown(found), "run worldbench faults again, and copy faults.md into the page"
         require(found, path.parent)
-        assert len(found.faults) >= (18 if "taxi" in path.parent.name else 8)
+        assert len(found.faults) >= (18 if "taxi" in path.parent.name else 7)
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
