@@ -124,6 +124,16 @@ def test_a_wrong_recipe_is_refused_before_anything_runs(tmp_path: Path, change: 
         jobs_of(load_sweep(recipe(tmp_path, TINY.replace(*change, 1))))
 
 
+def test_a_recipe_that_names_its_world_stands_in_a_grid_of_its_own(tmp_path: Path) -> None:
+    """With worlds at the top of the file it is refused, and what the message says helps."""
+    own, tuned = '[[grid]]\n{}models = "gpt"\n', '[[grid]]\nconfigs = "tuned/taxi-stream-nextlat"\n'
+    top = 'seeds = 0\npresets = "small"\n'
+    with pytest.raises(InputError, match=r"name worlds in the other grids, not at the top of the file"):
+        jobs_of(load_sweep(recipe(tmp_path, 'worlds = "hmm"\n' + top + own.format("") + tuned)))
+    jobs = [cell.job for cell in jobs_of(load_sweep(recipe(tmp_path, top + own.format('worlds = "hmm"\n') + tuned)))]
+    assert {(job.world, job.model) for job in jobs} >= {("hmm", "gpt"), ("taxi", "nextlat")}
+
+
 def test_what_fails_what_is_made_and_what_a_second_run_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_nothing(monkeypatch)
     out = tmp_path / "out"
