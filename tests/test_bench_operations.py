@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from test_bench import LAYERS, TINY, B, D, T, V
 
 from worldbench.baselines import bst, jtp
 from worldbench.baselines.backbone import swiglu_width
 from worldbench.baselines.batch import Batch
 from worldbench.baselines.products import ONEDNN, has_onednn, use_products
-from worldbench.studies.bench.operations import Operations, count_operations
+from worldbench.studies.bench.operations import CountedOperators, Operations, count_operations
 from worldbench.studies.bench.plan import BenchPlan
 from worldbench.studies.bench.timing import build, rows_of
 
@@ -80,6 +81,22 @@ def test_operations_of_lstm_by_formula() -> None:
     documents, longest = int((batch.position == 0)[batch.valid].sum()), int(batch.position.max()) + 1
     expected = LAYERS * 6 * documents * longest * 4 * D * 2 * D + 6 * D * V * int(batch.scored.sum())
     assert got.total == pytest.approx(expected, rel=0.01)  # the first state, 0, may be left out
+
+
+def test_operations_of_the_layers_of_cudnn_by_formula() -> None:
+    """GRU with two layers on CUDA: one operator for all layers, here with tensors without numbers."""
+    tokens, documents, inputs, width = 7, 3, 5, 4
+    layers = torch.nn.GRU(inputs, width, 2, batch_first=True, device="meta")
+    weights = [w.detach() for w in layers.parameters()]
+    x = torch.empty(documents, tokens, inputs, device="meta")
+    state = torch.empty(2, documents, width, device="meta")
+    gru = 3  # cuDNN's number of this kind of layer
+    with CountedOperators() as counter:
+        torch.ops.aten._cudnn_rnn(x, weights, 4, None, state, None, gru, width, 0, 2, True, 0.0, True, False, [], None)
+    expected = 2 * tokens * documents * 3 * (width * inputs + 3 * width * width)
+    assert counter.total == expected
+    back = counter._of[torch.ops.aten._cudnn_rnn_backward]
+    assert back(x, weights, 4, out_val=None) == 2 * expected
 
 
 def test_a_wider_horizon_and_more_pairs_cost_more() -> None:

@@ -4,7 +4,7 @@ An operation is one multiplication or one addition. So an [n, k] by [k, m] produ
 counts as fused kernels compute it: 2 products forward and 5 backward (the scores are computed twice), over all T x T
 cells, because masked cells are multiplied too. Norms, softmax and activations are not counted.
 `torch.utils.flop_counter` counts. This file adds the operators that it does not know: attention, LSTM layers and
-oneDNN's products on the CPU.
+oneDNN's products on the CPU, and cuDNN's GRU and LSTM layers on CUDA.
 """
 
 from __future__ import annotations
@@ -48,6 +48,16 @@ def _recurrent_back(x: Sizes, of_input: Sizes, of_state: Sizes, *_: Any, **__: A
     return 2 * _recurrent(x, of_input, of_state)
 
 
+def _cudnn(x: Sizes, weights: list[Sizes], *_: Any, **__: Any) -> int:
+    """All layers of a recurrent network: for each of the inputs [.., inputs], a product with each matrix of a layer.
+    Two matrices belong to a layer, for the input and for the state; the other weights are biases."""
+    return 2 * math.prod(x[:-1]) * sum(math.prod(w) for w in weights if len(w) == 2)
+
+
+def _cudnn_back(x: Sizes, weights: list[Sizes], *_: Any, **__: Any) -> int:
+    return 2 * _cudnn(x, weights)
+
+
 def _product(x: Sizes, weight: Sizes, *_: Any, **__: Any) -> int:
     return 2 * math.prod(x) * weight[0]
 
@@ -59,6 +69,8 @@ def _unknown_to_torch() -> dict[Any, Any]:
         aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_back,
         aten.mkldnn_rnn_layer: _recurrent,
         aten.mkldnn_rnn_layer_backward: _recurrent_back,
+        aten._cudnn_rnn: _cudnn,
+        aten._cudnn_rnn_backward: _cudnn_back,
         OPERATOR: _product,
     }
 
