@@ -11,6 +11,7 @@ from test_resume import stop_and_go_on, trainer
 from test_static_shapes import BATCHES, VARIANTS, V, made
 from tiny_jobs import job
 
+from worldbench.baselines import recurrent
 from worldbench.baselines.objective import Objective
 from worldbench.core.errors import InputError, RunError
 from worldbench.core.options import identity_fields
@@ -178,3 +179,13 @@ def test_the_fingerprint_tells_precisions_apart(tmp_path: Path) -> None:
     arithmetic.guard(tmp_path, "cpu", goes_on=True, precision="bf16")
     with pytest.raises(RunError, match="whose results differ in the last digits"):
         arithmetic.guard(tmp_path, "cpu", goes_on=True)
+
+
+def test_lstm_layers_are_in_fp32_where_the_processor_has_no_bf16_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recurrent, "has_bf16_lstm", lambda: False)
+    objective = made("lstm")
+    h = {}
+    for precision in ("fp32", "bf16"):
+        with computing(precision, "cpu"), torch.no_grad():
+            h[precision] = objective.encode(BATCHES["single"].tokens)
+    assert torch.equal(h["fp32"], h["bf16"])

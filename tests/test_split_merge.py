@@ -173,7 +173,8 @@ def test_pairs_can_be_taken_in_blocks(world: World, monkeypatch: pytest.MonkeyPa
         whole = errors(world, model, first, second, 5, limit, 0, "x")
         with monkeypatch.context() as patch:
             patch.setattr("worldbench.metrics.pair_suffixes.LAWS_AT_ONCE", 1)
-            assert np.array_equal(errors(world, model, first, second, 5, limit, 0, "x"), whole)
+            # The last digits of a matrix product depend on its number of rows, on some processors.
+            assert errors(world, model, first, second, 5, limit, 0, "x") == pytest.approx(whole, rel=1e-9, abs=1e-12)
 
 
 def test_structure_and_noise_part_at_equal_loss() -> None:
