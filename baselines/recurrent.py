@@ -55,7 +55,7 @@ def _own_rows(document: Tensor, position: Tensor) -> OwnRows:
 
 
 def has_bf16_lstm() -> bool:
-    """Whether this processor can compute LSTM layers in bf16. oneDNN needs AVX-512 for them, and refuses them without."""
+    """Whether this processor can compute LSTM layers in bf16. oneDNN needs AVX-512 for them; without, it refuses."""
     return hasattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported") and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 

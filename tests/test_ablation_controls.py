@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from some_cases import others_slow
 from tiny_jobs import BASE_ENV, job
 
 from worldbench.baselines.batch import Batch, pack
@@ -61,10 +62,16 @@ TRAINING = {
 }
 
 
-@pytest.mark.parametrize("options", TRAINING.values(), ids=TRAINING.keys())
-@pytest.mark.parametrize("mask", ["cumulative", "landing"])
-def test_a_cut_run_is_a_gpt_run(options: dict[str, object], mask: str, world: TaxiWorld, tmp_path: Path) -> None:
+CUT = others_slow(
+    [(mask, name) for mask in ("cumulative", "landing") for name in TRAINING],
+    *(("cumulative", "packed"), ("cumulative", "muon"), ("landing", "clipped"), ("landing", "sgd")),
+)
+
+
+@pytest.mark.parametrize(("mask", "name"), CUT)
+def test_a_cut_run_is_a_gpt_run(mask: str, name: str, world: TaxiWorld, tmp_path: Path) -> None:
     """Every bit of the trunk, and of the curve; only the dynamics learn."""
+    options = TRAINING[name]
     changes: dict[str, dict[str, object]] = {"train": {"steps": 8, "learning_rate": 3e-3, **options}}
     gpt = trained(world, "gpt", tmp_path / "gpt", changes)
     cut = trained(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from some_cases import others_slow
 from test_resume import stop_and_go_on, trainer
 from tiny_jobs import job
 from torch import Tensor
@@ -54,18 +55,10 @@ def compiled_and_eager(folder: Path, model: str, **options: object) -> tuple[Tra
     return fast, eager
 
 
-READ = [
-    *((model, "fp32") for model in ("gpt", "mtp")),
-    ("gpt", "bf16"),
-    *(
-        pytest.param(model, precision, marks=pytest.mark.slow)
-        for model in TRAINED
-        if model not in NOTHING
-        for precision in ("fp32", "bf16")
-        if (model, precision) not in (("gpt", "fp32"), ("mtp", "fp32"), ("gpt", "bf16"))
-    ),
-]
-"""Every objective and precision; the default tests read three of them."""
+READ = others_slow(
+    [(model, precision) for model in TRAINED if model not in NOTHING for precision in ("fp32", "bf16")], ("mtp", "fp32")
+)
+"""Every objective and precision; the default tests read one of them."""
 
 
 @pytest.mark.parametrize(("model", "precision"), READ)

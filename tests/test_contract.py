@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from some_cases import others_slow
 from tiny_runs import SMALL_EVAL
 from toy_worlds import TOYS, Letters, Riddles, RiddleStates, Sums
 
@@ -134,11 +135,11 @@ def test_every_reference_is_scored_by_every_metric_or_reports_why_not(toy: str) 
                 assert metric.measure(Evaluation(world, model, SMALL)).scores
 
 
-SLOW = ("sums-4-shared-1",)
-"""Toys that differ from another one in the number of letters and in what the labels share."""
+BY_DEFAULT = ("letters", "riddles")
+"""Toys that go the whole way by default; those of sums take seconds."""
 
 
-@pytest.mark.parametrize("toy", [pytest.param(t, marks=pytest.mark.slow) if t in SLOW else t for t in TOYS])
+@pytest.mark.parametrize("toy", others_slow(TOYS, *BY_DEFAULT))
 def test_check_goes_through(toy: str) -> None:
     settings = eval_config(**{name: getattr(SMALL, name) for name in small_values(eval_config_type())})
     record = check(
@@ -309,7 +310,7 @@ TINY = [
 
 
 @pytest.mark.usefixtures("registered")
-@pytest.mark.parametrize("toy", ["letters", "riddles", "sums-3-own-0"])
+@pytest.mark.parametrize("toy", others_slow(["letters", "riddles", "sums-3-own-0"], *BY_DEFAULT))
 def test_a_run_from_end_to_end(toy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", toy, "--model", "nextlat", *TINY, "--out", str(tmp_path)]) == 0, capsys.readouterr().err
     assert len(list(tmp_path.glob(f"{toy}-nextlat-*/result-*.json"))) == 1

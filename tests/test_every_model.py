@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import tiny_runs
 from sample_records import result_of
+from some_cases import others_slow
 from tiny_runs import SMALL_EVAL, tiny_words
 
 from worldbench.cli.main import main
@@ -21,11 +22,10 @@ TINY = [
 WORLDS = {"taxi": [*tiny_words("taxi"), "--train.row_tokens", "24"], "hmm": tiny_words("hmm")}
 ELSEWHERE = ("gpt", "nextlat")
 """Models that go this way in test_cli_runs and test_trace."""
-CASES = [
-    *(("hmm", e.name) for e in models if e.trained and e.name not in ELSEWHERE),
-    ("taxi", "bst"),
-    pytest.param("taxi", "lstm", marks=pytest.mark.slow),
-]
+CASES = others_slow(
+    [*(("hmm", e.name) for e in models if e.trained and e.name not in ELSEWHERE), ("taxi", "bst"), ("taxi", "lstm")],
+    *(("hmm", "mtp"), ("hmm", "gru"), ("taxi", "bst")),
+)
 
 
 @pytest.fixture(scope="module")

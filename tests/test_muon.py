@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from some_cases import others_slow
 from test_resume import stop_and_go_on, trainer
 from tiny_jobs import job
 from tiny_runs import tiny_model
@@ -210,7 +211,7 @@ def test_a_rate_that_nothing_uses_is_refused(monkeypatch: pytest.MonkeyPatch) ->
 # Training
 
 
-@pytest.mark.parametrize("model", TRAINED)
+@pytest.mark.parametrize("model", others_slow(TRAINED, "nextlat", "gru"))
 def test_a_resumed_run_has_the_same_bits(model: str, tmp_path: Path) -> None:
     more = {"model": {"pairs": 0.5}} if model == "bst" else {}
     stop_and_go_on(tmp_path, model, 3, more, accumulate=2, steps=6, **MUON)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from some_cases import others_slow
 
 from worldbench.core.errors import InputError
 from worldbench.core.states import replay
@@ -130,7 +131,7 @@ def test_the_law_is_uniform_and_greedy_players_flip_the_most() -> None:
             assert np.allclose(p, 0.1 / len(flips) + 0.9 / len(best))
 
 
-@pytest.mark.parametrize("greed", [0.0, 0.9])
+@pytest.mark.parametrize("greed", others_slow([0.0, 0.9], 0.9))
 def test_impossible_boards_have_a_law_too(greed: float) -> None:
     """Hidden states with noise are decoded to boards that no game reaches, such as boards without discs in the middle.
     Damaged models ask for their law."""

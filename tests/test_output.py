@@ -15,6 +15,7 @@ import pytest
 import shared_cases
 import terminals
 from rich.cells import cell_len
+from some_cases import others_slow
 
 from worldbench.cli.main import main
 from worldbench.core import console, tables
@@ -38,8 +39,16 @@ TRAINED += ["--model.layers", "1", "--model.width", "16", "--model.heads", "2"]
 # Encodings
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "cp437", "utf-8", "utf-16"])
-@pytest.mark.parametrize("form", ["table", "markdown", "csv", "latex", "json"])
+ENCODINGS = ["ascii", "latin-1", "cp1252", "cp437", "utf-8", "utf-16"]
+FORMS = ["table", "markdown", "csv", "latex", "json"]
+WRITTEN = others_slow(
+    [(form, encoding) for form in FORMS for encoding in ENCODINGS],
+    *(("table", encoding) for encoding in ENCODINGS),
+    *((form, encoding) for form in FORMS[1:] for encoding in ("ascii", "utf-16")),
+)
+
+
+@pytest.mark.parametrize(("form", "encoding"), WRITTEN)
 def test_any_encoding_holds_a_board(encoding: str, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))

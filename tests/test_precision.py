@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from some_cases import others_slow
 from test_resume import stop_and_go_on, trainer
 from test_static_shapes import BATCHES, VARIANTS, V, made
 from tiny_jobs import job
@@ -65,7 +66,7 @@ def test_a_variant_in_bf16_is_near_it_in_fp32(name: str, batch: str) -> None:
     assert_near(kind(config, V, 40, 0, V - 1), kind(config, V, 40, 0, V - 1), batch)
 
 
-@pytest.mark.parametrize("model", TRAINED)
+@pytest.mark.parametrize("model", others_slow(TRAINED, "nextlat", "jtp", "lstm"))
 def test_training_in_bf16_follows_training_in_fp32(model: str, tmp_path: Path) -> None:
     """Over 12 steps, every loss within 1% of that in fp32; weights and the optimizer's state are in fp32."""
     losses = []
@@ -79,11 +80,10 @@ def test_training_in_bf16_follows_training_in_fp32(model: str, tmp_path: Path) -
     assert losses[0] != losses[1]
 
 
-RESUMED = [
-    *((model, "adamw") for model in TRAINED),
-    ("gpt", "muon"),
-    *(pytest.param(model, "muon", marks=pytest.mark.slow) for model in TRAINED if model != "gpt"),
-]
+RESUMED = others_slow(
+    [(model, optimizer) for optimizer in ("adamw", "muon") for model in TRAINED],
+    *(("bst", "adamw"), ("lstm", "adamw"), ("gpt", "muon")),
+)
 """Muon on fp32, for every model: test_muon.py."""
 
 

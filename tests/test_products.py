@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from some_cases import others_slow
 from test_static_shapes import BATCHES, TRAINED, made
 from tiny_jobs import BASE_TRAIN, job
 from torch import Tensor, nn
@@ -81,8 +82,10 @@ def test_only_what_is_asked_for_gets_a_gradient() -> None:
 
 
 @needs_onednn
-@pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize(
+    ("name", "batch"),
+    others_slow([(name, batch) for name in TRAINED for batch in BATCHES], *((name, "packed") for name in TRAINED)),
+)
 def test_every_objective(name: str, batch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """All linear layers of a step go through oneDNN, with the gradients of torch, and without reading the device."""
     objective = made(name)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny_runs
 import torch
+from some_cases import others_slow
 from tiny_jobs import job
 
 from worldbench.core.errors import Interrupted, RunError
@@ -156,9 +157,10 @@ CASES = [
     *(("nextlat", stop, "sgd") for stop in (1, 7)),
     *((m, 5, "adamw") for m in OTHERS),
 ]
+BY_DEFAULT = [("nextlat", 1, "adamw"), ("nextlat", 5, "adamw"), ("nextlat", 7, "sgd"), ("bst", 5, "adamw")]
 
 
-@pytest.mark.parametrize(("model", "stop", "optimizer"), CASES)
+@pytest.mark.parametrize(("model", "stop", "optimizer"), others_slow(CASES, *BY_DEFAULT))
 def test_n_plus_m_steps_are_n_save_load_m(model: str, stop: int, optimizer: str, tmp_path: Path) -> None:
     """BST's sub-sampled pairs too: their draws belong to the rows of the whole training."""
     more = {"model": {"pairs": 0.5}} if model == "bst" else {}

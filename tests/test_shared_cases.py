@@ -93,6 +93,7 @@ def test_a_foreign_file_below_a_folder_is_left_out(tmp_path: Path) -> None:
     assert tiny_runs.call("leaderboard", tmp_path / "result-1.json", foreign)[0] == 2
 
 
+@pytest.mark.slow
 @each("hmm/v100.json", "hmm/s70.json", "hmm-many-tokens/*.json")
 def test_a_run_over_a_large_process(case: Path, tmp_path: Path) -> None:
     run_over(case, tmp_path)

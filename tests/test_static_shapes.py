@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from latent_batches import EVERY
+from some_cases import others_slow
 from tiny_runs import tiny_model
 from torch import Tensor
 
@@ -43,8 +44,14 @@ def made(name: str) -> Objective:
     return entry.load()(tiny_model(name), V, CONTEXT, 0, V - 1)
 
 
-@pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("name", TRAINED)
+STEPS = others_slow(
+    [(name, batch) for name in TRAINED for batch in BATCHES],
+    *((name, "packed") for name in TRAINED),
+    ("nextlat", "single"),
+)
+
+
+@pytest.mark.parametrize(("name", "batch"), STEPS)
 def test_a_step_of_every_objective(name: str, batch: str) -> None:
     objective = made(name)
     terms = check_static_shapes(objective, BATCHES[batch])

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_maps import small_map
+from some_cases import others_slow
 
 from worldbench.baselines.corrupted import Corrupted
 from worldbench.baselines.corrupted_config import CorruptedConfig
@@ -179,7 +180,7 @@ def test_true_boundaries_are_all_there_are(kind: str, world: TaxiWorld) -> None:
     assert len(mine) == len(b.owner)
 
 
-@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("which", others_slow([0, 1, 2], 0, 2))
 def test_scores_are_the_literal_ones(which: int, world: TaxiWorld) -> None:
     model = models(world)[which]
     settings = eval_config(structure_trials=8, suffixes=4, recall_depth=3)

@@ -11,6 +11,7 @@ import pytest
 import sample_records
 from matplotlib.figure import Figure
 from sample_records import metric
+from some_cases import others_slow
 
 from worldbench.core import streams
 from worldbench.core.errors import InputError
@@ -84,7 +85,7 @@ def places(rows: list[dict[str, str]], step: str) -> np.ndarray:
     return np.array([[float(r["x"]), float(r["y"])] for r in rows if r["step"] == step])
 
 
-@pytest.mark.parametrize("states", [2, 3, 5])
+@pytest.mark.parametrize("states", others_slow([2, 3, 5], 3))
 def test_the_filmstrip_goes_from_a_point_to_the_exact_beliefs(tmp_path: Path, states: int) -> None:
     belief = beliefs(states)
     trace(tmp_path, belief)

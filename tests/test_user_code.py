@@ -41,7 +41,7 @@ def _imports(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     yield
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file is not None and Path(file).is_relative_to(tmp_path):
+        if file is not None and file.startswith(f"{tmp_path}/"):
             del sys.modules[name]
 
 
