@@ -215,6 +215,13 @@ def test_the_room_is_that_of_the_references() -> None:
     assert row.verdict == "no power"
 
 
+def test_a_floor_at_the_ceiling_is_no_floor() -> None:
+    """Random legal tokens may score like the exact law; both arms below them have learned something all the same."""
+    limits = [run("random-legal", None, 1.0), run("oracle", None, 1.0)]
+    (row,) = judge_records([claim()], both(HIGH, LOW) + limits)
+    assert (row.verdict, row.reason) == ("reproduced", "")
+
+
 @pytest.mark.parametrize(("loss", "expected"), [(0.1, 0.2), (0.01, 0.6), (0.0316227766, 0.4), (0.5, 0.2), (0.001, 0.6)])
 def test_the_table_at_equal_loss(loss: float, expected: float) -> None:
     lookup = {"lookup": {"k": [1, 2], "r2": [0.2, 0.6], "kl": [0.1, 0.01]}}

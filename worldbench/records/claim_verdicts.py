@@ -164,7 +164,8 @@ def _judged(found: _Found, place: str, decision: Decision, records: list[Result]
 def _without_room(
     found: _Found, a: float | None, b: float | None, floor: float | None, ceiling: float | None
 ) -> str | None:
-    """ "ceiling" if both arms are within the margin of the ceiling or beyond it, "floor" likewise; else None."""
+    """ "ceiling" if both arms are within the margin of the ceiling or beyond it, "floor" likewise; else None. A floor
+    within the margin of the ceiling is no floor: random legal tokens then score like the exact law."""
     claim = found.sample.claim
     column = claim.a.score or claim.score
     direction = direction_of(column, found.pair.first.scores[column.partition(".")[0]])
@@ -173,7 +174,9 @@ def _without_room(
     sign = 1 if direction == "higher" else -1
     if ceiling is not None and min(sign * a, sign * b) >= sign * ceiling - claim.margin:
         return "ceiling"
-    return "floor" if floor is not None and max(sign * a, sign * b) <= sign * floor + claim.margin else None
+    if floor is None or (ceiling is not None and sign * floor >= sign * ceiling - claim.margin):
+        return None
+    return "floor" if max(sign * a, sign * b) <= sign * floor + claim.margin else None
 
 
 def _bounds(claim: Claim, pair: Pair, records: list[Result]) -> tuple[float | None, float | None]:
