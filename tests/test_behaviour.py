@@ -263,6 +263,7 @@ def test_detours_of_chosen_kinds(world: TaxiWorld) -> None:
 # Lookahead
 
 
+@pytest.mark.slow
 def test_lookahead_is_that_of_each_ride(world: TaxiWorld) -> None:
     model = Erring(world)
     report = LOOKAHEAD.measure(Evaluation(world, model, DEFAULTS))

@@ -333,6 +333,7 @@ def test_scores_of_nothing() -> None:
     assert Score.rate(np.array([True, False, True, True])).value == 0.75
 
 
+@pytest.mark.slow
 def test_floors_of_detours_rise_with_the_referees_help(world: TaxiWorld) -> None:
     report = (
         metrics["detours"]

@@ -93,6 +93,7 @@ def test_run_twice_eval_board_and_figures(capsys: pytest.CaptureFixture[str], tm
         assert printed.err.startswith("worldbench: 1 of ")
 
 
+@pytest.mark.slow
 def test_score_a_function_of_ones_own(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

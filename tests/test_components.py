@@ -69,6 +69,7 @@ def test_pairs_differ_in_the_component_alone() -> None:
     assert component_pairs(HMM(HMMConfig(process="rrxor")), prefix_pool(HMM(), 0)[0], 0) is None
 
 
+@pytest.mark.slow
 def test_the_probe_of_the_component() -> None:
     settings = eval_config(probe_documents=400)
     exact = belief_probe.METRIC.measure(Evaluation(MIXED, Oracle(MIXED), settings)).scores

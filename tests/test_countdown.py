@@ -204,6 +204,7 @@ def test_bad_options_are_refused(options: dict[str, Any], said: str) -> None:
         world(**options)
 
 
+@pytest.mark.slow
 def test_targets_that_cannot_be_reached_are_refused() -> None:
     w = world(largest=1, numbers=2, least_target=30, most_target=40)
     with pytest.raises(InputError, match="no problem of the split"):

@@ -24,7 +24,7 @@ ELSEWHERE = ("gpt", "nextlat")
 """Models that go this way in test_cli_runs and test_trace."""
 CASES = others_slow(
     [*(("hmm", e.name) for e in models if e.trained and e.name not in ELSEWHERE), ("taxi", "bst"), ("taxi", "lstm")],
-    *(("hmm", "mtp"), ("hmm", "gru"), ("taxi", "bst")),
+    *(("hmm", "mtp"), ("hmm", "gru")),
 )
 
 

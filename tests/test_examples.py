@@ -78,6 +78,7 @@ def test_a_world_with_labels(tmp_path: Path) -> None:
         refuse_impossible(models["bst"].load(), world)
 
 
+@pytest.mark.slow
 def test_a_world_without_a_law(tmp_path: Path) -> None:
     plugin = ["--plugin", str(EXAMPLES / "chaos.py"), "--out", str(tmp_path)]
     assert main(["run", "chaos", "--model", "nextlat", *plugin, *TINY, "--env.length", "20"]) == 0

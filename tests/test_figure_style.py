@@ -84,6 +84,7 @@ def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert "matplotlibrc" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_any_name_is_drawn_as_it_is(tmp_path: Path) -> None:
     """In titles and in legends, without a warning, as SVG that is XML."""
     np.savez(tmp_path / "rank.npz", singular_values=np.array([3.0, 1.0]))

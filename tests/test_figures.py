@@ -148,6 +148,7 @@ def records(bayes: bool = True) -> list[dict]:
     return train + held_out
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_from_a_file_whose_last_line_may_be_torn(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     file.write_text("".join(json.dumps(r) + "\n" for r in records()) + '{"kind": "tr')

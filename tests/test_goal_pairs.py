@@ -116,6 +116,7 @@ def test_worlds_without_goals_have_a_strictest_split_too() -> None:
     assert "aliased pairs among 20,000 prefixes" in report.scores["split_aliased"].reason
 
 
+@pytest.mark.slow
 def test_minimal_pairs_of_targets_literally() -> None:
     """One pair and one step at a time, from whole rows of logits."""
     world = SolveWorld(SolveConfig(rows=4, generator="depth-first-percolation", percolation=0.3))

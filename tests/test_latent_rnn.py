@@ -212,6 +212,7 @@ def reading(run: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_it_is_scored_with_the_weights_of_the_nextlat_run(out: Path) -> None:
     run = nextlat_of(out)
     assert not list(out.glob("taxi-nextlat-rnn*"))

@@ -120,6 +120,7 @@ def test_left_out_is_the_fit_without_the_row() -> None:
         assert predicted == pytest.approx(np.array([1, *centered[i]]) @ beta)
 
 
+@pytest.mark.slow
 def test_a_nonlinear_probe_finds_an_exclusive_or() -> None:
     """Hidden states that hold the last two tokens, and a belief that is their exclusive or: no affine map has it."""
     rng = np.random.default_rng(4)

@@ -211,6 +211,7 @@ def test_numbers_of_the_real_map(manhattan_map: Path) -> None:
     assert "West 106th Street" in graph.street[graph.places.index("42421728")]
 
 
+@pytest.mark.slow
 def test_bearings_agree_with_the_file(city: Streets, village_map: Path) -> None:
     with gzip.open(village_map) as file:
         drawn = nx.read_graphml(file, force_multigraph=True)

@@ -63,6 +63,7 @@ def every_document(line: str, least: int) -> dict[tuple[str, ...], dict[str, flo
     return out
 
 
+@pytest.mark.slow
 def test_all_documents_of_a_maze(world: SolveWorld) -> None:
     """other_goals gives the targets of documents that come to the cell; the blind law averages over them. It is given
     the cell and not the path, so paths to one cell are counted together."""

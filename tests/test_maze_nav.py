@@ -135,6 +135,7 @@ def test_options_decide_the_maze_and_wrong_ones_are_refused() -> None:
             MazeConfig(**wrong)
 
 
+@pytest.mark.slow
 def test_fifty_by_fifty() -> None:
     world = MazeWorld(MazeConfig(generator="wilson", rows=50, columns=50, min_moves=2, max_moves=60))
     documents = world.sample(0, "test", 0, 300)

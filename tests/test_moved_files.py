@@ -156,6 +156,7 @@ def test_the_case_moved_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert main(["eval", str(folder), "--eval.trials", "6", *named, "--quiet"]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_case_plugin_edited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = case("plugin-edited", tmp_path)
     file = here / "mine.py"

@@ -156,6 +156,7 @@ def test_moves_occur_as_often_as_the_law_says() -> None:
     assert np.abs(seen - expected).max() < 5 * np.sqrt(expected.max())
 
 
+@pytest.mark.slow
 def test_openings_are_held_out() -> None:
     """With the positions to which they lead, in whatever order."""
     w = world(size=6, opening=4)
@@ -200,6 +201,7 @@ def test_wrong_moves_and_wrong_ends() -> None:
     assert (w.start(d.tokens[:, 1:4], np.full(20, 3)).status == ILLEGAL).all()
 
 
+@pytest.mark.slow
 def test_histories_are_other_orders_of_the_same_position() -> None:
     w = world(size=6)
     u = np.random.default_rng(0).random((200, 8))

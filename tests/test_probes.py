@@ -211,6 +211,7 @@ def test_lookup_is_the_literal_table() -> None:
         assert kl is None or kl == pytest.approx(w @ losses / len(at.row))
 
 
+@pytest.mark.slow
 def test_belief_probe_controls() -> None:
     rrxor = belief_probe.METRIC.measure(Evaluation(HMM(), Oracle(HMM()), eval_config()))
     assert rrxor.scores["r2"].value == pytest.approx(1, abs=1e-6)

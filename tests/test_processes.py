@@ -63,6 +63,7 @@ def test_processes_equal_accumulated_parts(size: int, tmp_path: Path) -> None:
         assert_close(tmp_path / "many" / name, tmp_path / "one" / name, 1e-5 if size > 2 and "muon" in name else 1e-6)
 
 
+@pytest.mark.slow
 def test_all_stop_when_one_is_asked_to_and_go_on_to_the_same_bytes(tmp_path: Path) -> None:
     assert start(stop_and_go_on, tmp_path) == [(0, "")] * 2
     assert tree(tmp_path / "parts") == tree(tmp_path / "whole")

@@ -55,6 +55,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_processes(alone: Path, tmp_pat
         wb.evaluate(run, workers=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [RunError("these pairs cannot be had"), ZeroDivisionError("by nothing")])
 def test_an_error_is_that_of_one_process(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Any, evaluation: Any) -> None:

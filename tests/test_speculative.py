@@ -103,6 +103,7 @@ def test_drafts_are_the_objectives_own(name: str, options: dict[str, Any]) -> No
     assert torch.allclose(got, want, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KINDS)
 def test_greedy_is_plain_greedy(name: str) -> None:
     """Token by token: fixed and adaptive, together, one by one and in between; and plain is the model's own,

@@ -59,6 +59,7 @@ def test_bounds_are_where_halls_transformation_is_students_quantile(skew: float,
         assert moved == pytest.approx(sign * stats.t.ppf(0.975, degrees), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_means_of_skewed_values_miss_on_both_sides_alike(sign: int) -> None:
     """A tenth of the documents have a large value. The normal interval lies below the truth in 8 of 100 samples."""

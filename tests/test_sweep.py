@@ -170,6 +170,7 @@ def test_what_fails_what_is_made_and_what_a_second_run_does(tmp_path: Path, monk
     assert tree(out, ()) == whole, "a dry run changes nothing"
 
 
+@pytest.mark.slow
 def test_a_plan_of_huge_networks_builds_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from worldbench.baselines import objective
 

@@ -84,6 +84,7 @@ def test_a_damaged_result_or_that_of_another_run_is_not_done(
     assert path.read_text(encoding="utf-8") == changed, "nothing is lost"
 
 
+@pytest.mark.slow
 def test_another_evaluation_trains_again_once_and_the_record_stays(whole: Path, records: Path, tmp_path: Path) -> None:
     (old,) = folder(records).glob("result-*.json")
     log = folder(records) / "metrics.jsonl"

@@ -37,6 +37,7 @@ def test_two_tables_with_one_file_are_refused(tmp_path: Path) -> None:
         load_sweep(recipe(tmp_path, f'{ONE}\n[[table]]\nfile = "ci.md"\n'))
 
 
+@pytest.mark.slow
 def test_a_column_that_does_not_exist_is_named_after_the_first_run(tmp_path: Path) -> None:
     """The oracle alone lacks `belief_probe.r2_untrained`: this is no mistake."""
     text = ONE.replace("seeds = 0", "seeds = [0, 1]").replace('"excess_loss"]', '"excess_loss", "belief_probe"]')
@@ -48,6 +49,7 @@ def test_a_column_that_does_not_exist_is_named_after_the_first_run(tmp_path: Pat
     assert errors.index("did you mean 'kl'") < errors.index("done (4 of 4)")
 
 
+@pytest.mark.slow
 def test_the_tables_of_a_part_of_the_cells_show_those_that_the_folder_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

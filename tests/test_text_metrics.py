@@ -113,6 +113,7 @@ class Remembers:
         return None
 
 
+@pytest.mark.slow
 def test_a_state_that_holds_one_token_gives_that_token(world: TextWorld) -> None:
     held = scores(ahead_probe, world, Remembers(world, 2))
     assert held["ahead_2"] > 0.97

@@ -157,6 +157,7 @@ def test_several_runs_at_a_time_give_the_same_bytes(finished: Path, beside: Path
         assert trace.read_bytes() == (beside / trace.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_what_was_half_traced_under_other_options_or_damaged_is_not_taken_over(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,6 +179,7 @@ def test_what_was_half_traced_under_other_options_or_damaged_is_not_taken_over(
         trace_of(folder).unlink()
 
 
+@pytest.mark.slow
 def test_other_options_stand_beside(traced: Path, beside: Path) -> None:
     folder, own = beside, beside / trace_of(traced).name
     (other,) = set(folder.glob("trace-*.json")) - {own}

@@ -147,6 +147,7 @@ def test_the_probe_is_the_same_every_time_and_leaves_the_model_alone(world: Taxi
     assert all((before[k] == v).all() for k, v in model.objective.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_probe_learns_a_transition_that_can_be_learnt(world: TaxiWorld) -> None:
     """The loss on other documents falls below the copy's and the best affine map's."""
     model, fitted = network(world), world.sample(0, "test", 0, 150)

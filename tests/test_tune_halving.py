@@ -58,6 +58,7 @@ def test_a_short_training_has_a_part_of_the_steps_and_of_the_warm_up() -> None:
         short_job(job, 1201)
 
 
+@pytest.mark.slow
 def test_the_record_tells_both_rounds(halved: Path) -> None:
     found = tunings(halved)
     assert set(found) == {"gpt", "gru"}

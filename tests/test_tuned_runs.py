@@ -24,6 +24,7 @@ from worldbench.records.tuning import Tuning
 from worldbench.studies.tune.report import require_equal
 
 
+@pytest.mark.slow
 def test_the_recipe_is_the_chosen_trial(
     tuned: Path, reported: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
