@@ -239,7 +239,8 @@ def test_walls_driven_through_and_ways_elsewhere_are_distinguished(tmp_path: Pat
     ]
     far = [(int(v), int((v + 5) % 16), int(a)) for v, a in free[:3]]
     red = np.array(near[:4] + [e for e in far if e not in near], np.int32)
-    np.savez(tmp_path / "red.npz", **(data | {"red": red, "red_uses": np.ones(len(red), int)}))  # pyright: ignore[reportArgumentType]
+    more = data | {"red": red, "red_uses": np.ones(len(red), int)}
+    np.savez(tmp_path / "red.npz", **more)  # pyright: ignore[reportArgumentType]
     paths = maze_map.draw(tmp_path / "red.npz", tmp_path / "maze", title="a maze")
     assert [p.name for p in paths] == ["maze.png", "maze.svg", "maze.csv"]
     with paths[2].open(encoding="utf-8") as file:
