@@ -49,6 +49,7 @@ def test_a_run_has_the_bytes_of_the_command_line(
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_a_score_has_the_bytes_of_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_runs.draw_nothing(monkeypatch)
     (tmp_path / "mine.py").write_text("import numpy as np\n\n\ndef f(x):\n    return np.zeros((*x.shape, 5))\n")
@@ -206,6 +207,7 @@ def test_every_function_and_argument_is_on_the_page() -> None:
                     assert f"{argument}=" in rows[0], f"{name}: {argument}"
 
 
+@pytest.mark.slow
 def test_the_code_of_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

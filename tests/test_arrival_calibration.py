@@ -96,7 +96,7 @@ def test_variance_between_prompts_is_unbiased() -> None:
 
 
 @pytest.mark.parametrize(
-    "beta", [(6, 2), (0.3, 0.1), *(pytest.param(b, marks=pytest.mark.slow) for b in ((1, 1), (200, 20)))]
+    "beta", [(0.3, 0.1), *(pytest.param(b, marks=pytest.mark.slow) for b in ((6, 2), (1, 1), (200, 20)))]
 )
 def test_intervals_cover(beta: tuple[float, float]) -> None:
     rng, (a, b) = np.random.default_rng(3), beta

@@ -94,7 +94,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-@pytest.mark.parametrize("model", ["nextlat", "bst", "gru"])
+@pytest.mark.parametrize("model", ["nextlat", pytest.param("bst", marks=pytest.mark.slow), "gru"])
 def test_training_gives_the_same_bytes(tmp_path: Path, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole, and stopped after a step and continued; the number of tokens too."""
     plain = trainer(tmp_path / "plain", model, ahead=False)

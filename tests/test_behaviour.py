@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_maps import small_map
+from some_cases import others_slow
 
 from worldbench.baselines.from_states import FromStates
 from worldbench.baselines.references import Oracle, RandomLegal, Uniform
@@ -134,8 +135,8 @@ REFEREES = [
 ]
 
 
-@pytest.mark.parametrize("model_class", [Erring, Confident, RandomLegal])
 @pytest.mark.parametrize(("choice", "p", "kind"), REFEREES)
+@pytest.mark.parametrize("model_class", others_slow([Erring, Confident, RandomLegal], Erring))
 def test_detours_are_one_ride_at_a_time(
     model_class: type[FromStates], choice: Any, p: float, kind: Any, world: TaxiWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,6 +212,7 @@ def test_rides_are_kept_by_kind(world: TaxiWorld) -> None:
     assert len(evaluation._rides) == 4
 
 
+@pytest.mark.slow
 def test_references_under_every_default_detour(world: TaxiWorld) -> None:
     oracle = DETOURS.measure(Evaluation(world, Oracle(world), DEFAULTS)).scores
     assert len(oracle) == 2 * len(DEFAULTS.detour_kinds) * len(DEFAULTS.detours)

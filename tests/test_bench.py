@@ -106,6 +106,7 @@ def test_another_measurement_has_another_folder(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("bench-small-*"))) == 3 + torch.cuda.is_available()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_processes")
 def test_every_trained_model_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = bench(tmp_path, "--shape", "small", *WORDS)

@@ -1,7 +1,7 @@
 """`train.compile`: losses and weights of compiled training, exact resume, what stays eager, and what is refused.
 
-Code is generated in slow tests alone: the first compiled function of a machine takes 20 s. By default, the parts of
-every objective are read by the compiler, which then runs them as they are.
+Code is generated in one slow test: the first compiled function of a machine takes 20 s. In the other slow tests, the
+compiler reads the parts of every objective and then runs them as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from some_cases import others_slow
 from test_resume import stop_and_go_on, trainer
 from tiny_jobs import job
 from torch import Tensor
@@ -55,12 +54,10 @@ def compiled_and_eager(folder: Path, model: str, **options: object) -> tuple[Tra
     return fast, eager
 
 
-READ = others_slow(
-    [(model, precision) for model in TRAINED if model not in NOTHING for precision in ("fp32", "bf16")], ("mtp", "fp32")
-)
-"""Every objective and precision; the default tests read one of them."""
+READ = [(model, precision) for model in TRAINED if model not in NOTHING for precision in ("fp32", "bf16")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "precision"), READ)
 def test_the_compiler_can_read_every_part(
     model: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -118,6 +118,7 @@ def test_every_score_has_an_interval_or_a_reason() -> None:
                 assert score.interval[0] <= score.value <= score.interval[1], name
 
 
+@pytest.mark.slow
 def test_a_few_metrics_cover() -> None:
     """Forty evaluations; the metrics that are scored in a few milliseconds."""
     names = ("next_token", "valid_trajectories", "excess_loss", "lookahead")

@@ -34,10 +34,7 @@ def measured(case: Case) -> dict[str, Covered]:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if name in ("process", "mixture") else pytest.mark.long)
-        for name in CASES
-    ],
+    [pytest.param(name, marks=pytest.mark.slow if name == "process" else pytest.mark.long) for name in CASES],
 )
 def test_every_interval_covers(name: str) -> None:
     wrong, rare, judged = [], [], 0

@@ -116,6 +116,7 @@ def test_every_damaged_file_is_named(run: Path) -> None:
     assert "the other figures" not in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_verb_ends_in_one_sentence_and_holds_the_folder(run: Path) -> None:
     def figures() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "worldbench", "figures", str(run)]

@@ -230,6 +230,7 @@ def test_a_resumed_training_writes_the_same_bytes(monkeypatch: pytest.MonkeyPatc
         training.resume("cpu")
 
 
+@pytest.mark.slow
 def test_drafted_continuations_are_those_of_plain_decoding() -> None:
     found = training.decode("cpu")
     assert found.values["rows"] > 8

@@ -89,6 +89,7 @@ def test_converging_beliefs_are_not_finitely_many() -> None:
     assert rate.value is not None
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(st.integers(0, 10_000), st.integers(2, 4), st.integers(2, 4))
 def test_more_work_never_contradicts_less(seed: int, tokens: int, states: int) -> None:
@@ -120,6 +121,7 @@ def test_rates_of_the_papers() -> None:
         named("bloch_walk").entropy_rate()
 
 
+@pytest.mark.slow
 def test_parts_make_the_whole() -> None:
     def rates(*processes: Process) -> list[tuple[float, float]]:
         return [(r.lower, r.upper) for r in (entropy_rate(p, 0.05) for p in processes)]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from some_cases import others_slow
 from tiny_jobs import another
 from tiny_runs import tiny_env, tiny_model
 
@@ -102,6 +103,9 @@ def changes_something(metric: str, field: dataclasses.Field) -> bool:
     return any(answer(metric, k, other) != usual(metric, k) for k in range(len(asked())))
 
 
+COSTLY = ("ahead", "ahead_documents", "board_documents", "curve_gain")
+"""Options whose second value takes a second to score."""
+
 DECLARED = [
     (entry.name, field)
     for entry in metrics
@@ -111,7 +115,11 @@ DECLARED = [
 ]
 
 
-@pytest.mark.parametrize(("metric", "field"), DECLARED, ids=lambda value: getattr(value, "name", value))
+@pytest.mark.parametrize(
+    ("metric", "field"),
+    others_slow(DECLARED, *(case for case in DECLARED if case[1].name not in COSTLY)),
+    ids=lambda value: getattr(value, "name", value),
+)
 def test_an_option_changes_what_its_metric_reports(metric: str, field: dataclasses.Field) -> None:
     assert changes_something(metric, field) != bool(field.metadata.get("execution"))
 

@@ -62,6 +62,7 @@ def test_ring_documents_follow_its_law() -> None:
     assert np.array_equal(world.sample(0, "train", 100, 50).tokens, d.tokens[100:150])
 
 
+@pytest.mark.slow
 def test_a_world_with_labels(tmp_path: Path) -> None:
     plugin = ["--plugin", str(EXAMPLES / "parity.py"), "--out", str(tmp_path)]
     load_plugin(EXAMPLES / "parity.py")
@@ -91,6 +92,7 @@ def test_a_world_without_a_law(tmp_path: Path) -> None:
     assert len(world.prompts(0, 30)[0]) == 30
 
 
+@pytest.mark.slow
 def test_a_function_scored(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(EXAMPLES)
     asked = small_eval("next_token", "valid_trajectories")  # all metrics: test_cli_runs

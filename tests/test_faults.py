@@ -223,7 +223,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main([*words, "--seeds", "1"]) == 2
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_wrong_model_is_told_from_the_exact_one_by_some_primary_score(tmp_path: Path) -> None:
     """All primary scores, for all wrong models, on a small city."""
     sizes = {**small_values(eval_config_type()), "reconstruction_rides": 100}

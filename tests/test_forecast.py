@@ -40,6 +40,7 @@ def test_all_steps_of_a_short_run_but_the_first_are_timed(tmp_path: Path) -> Non
         assert read(path, Forecast).measured.steps == (1 if steps == 1 else 2)
 
 
+@pytest.mark.slow
 def test_operations_of_a_few_rows_stand_for_all(tmp_path: Path) -> None:
     """64 rows, of which 16 are counted, against the count over all of them; and against the count for a sweep, which
     builds no network of 4 layers."""

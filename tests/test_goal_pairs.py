@@ -86,7 +86,13 @@ def test_distinction_sees_the_goal() -> None:
     assert found["oracle"]["recall_same_place_law"].over == "pairs"
 
 
-@pytest.mark.parametrize("make", [taxi, lambda: SolveWorld(SolveConfig(rows=3))], ids=["taxi", "maze-solve"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(taxi, id="taxi"),
+        pytest.param(lambda: SolveWorld(SolveConfig(rows=3)), id="maze-solve", marks=pytest.mark.slow),
+    ],
+)
 def test_split_sees_the_goal(make: Callable[[], Any]) -> None:
     world = make()
     metric, settings = metrics["split_merge"].load(), eval_config(pairs=80, suffix_limit=256)

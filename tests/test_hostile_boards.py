@@ -273,6 +273,7 @@ def test_other_tables(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Non
         check_markdown(bench.render(record, "markdown"), columns=len(bench.HEAD))
 
 
+@pytest.mark.slow
 def test_words_on_the_command_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

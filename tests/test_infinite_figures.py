@@ -50,6 +50,7 @@ def rows(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.open()))
 
 
+@pytest.mark.slow
 def test_learning_curves(tmp_path: Path, marks: Marks) -> None:
     panels = marks(learning_curves)
     lines = [

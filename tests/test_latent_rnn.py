@@ -241,6 +241,7 @@ def test_it_is_scored_with_the_weights_of_the_nextlat_run(out: Path) -> None:
     assert "no better than one law" in swap["donor_law"]["reason"]  # after 4 steps of training
 
 
+@pytest.mark.slow
 def test_its_command_repeats_it(out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both commands, in a folder where nothing is."""
     run = nextlat_of(out)

@@ -104,9 +104,7 @@ def test_any_states_in_any_order(
 
 
 @pytest.mark.parametrize("kind", ["pairs", "states"])
-@pytest.mark.parametrize(
-    ("most", "dense"), others_slow([(10**9, True), (10**8, True), (10**8, False)], (10**8, True), (10**8, False))
-)
+@pytest.mark.parametrize(("most", "dense"), others_slow([(10**9, True), (10**8, True), (10**8, False)], (10**8, False)))
 def test_on_a_large_map(kind: str, most: int, dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where the destination is out of reach, and for rides that go on after the first request."""
     monkeypatch.setattr(recursion, "WHOLE_BYTES", most)

@@ -42,9 +42,10 @@ def covered(graph: Graph, slips: float, *, forced_end: bool, orders: int, rides:
     return share
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("places", "slips"),
-    [(20, 0.02), *(pytest.param(p, s, marks=pytest.mark.slow) for p, s in ((20, 0.0), (150, 0.0), (150, 0.02)))],
+    [(20, 0.0), (20, 0.02), (150, 0.0), (150, 0.02)],
 )
 def test_intervals_over_rides_cover(places: int, slips: float) -> None:
     """Two maps: one small, where most streets are used by many rides; one large, where many are used by one."""

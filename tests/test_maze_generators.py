@@ -139,7 +139,7 @@ def exact_law(kind: str, rows: int, columns: int) -> dict[int, float]:
     return dict(law)
 
 
-@pytest.mark.parametrize("kind", ["depth-first", "prim", "kruskal"])
+@pytest.mark.parametrize("kind", ["depth-first", "prim", pytest.param("kruskal", marks=pytest.mark.slow)])
 def test_generators_follow_their_exact_law(kind: str) -> None:
     """A chi-square of 30,000 mazes of 2x4 cells against the law that the definition gives."""
     exact = exact_law(kind, 2, 4)

@@ -22,6 +22,7 @@ def world(request: pytest.FixtureRequest) -> SolveWorld:
     return SolveWorld(CONFIGS[request.param])
 
 
+@pytest.mark.slow
 def test_there_are_only_so_many_prompts_of_a_tiny_grid() -> None:
     world = SolveWorld(SolveConfig(rows=2, columns=3, generator="wilson", held_out_share=0.4))
     tokens, lengths = world.prompts(0, 5000)

@@ -123,7 +123,7 @@ def test_a_document_is_its_number(world: SolveWorld) -> None:
         assert not np.array_equal(world.sample(6, split, 0, 300).tokens, whole.tokens)
 
 
-@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("size", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_no_maze_is_both_trained_and_tested_on(size: int) -> None:
     world = SolveWorld(SolveConfig(rows=size, generator="wilson"))
     mazes = {}

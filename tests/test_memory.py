@@ -74,6 +74,7 @@ def test_the_count_is_what_a_step_holds(name: str, precision: str) -> None:
     assert all(p.grad is None for p in objective.parameters())
 
 
+@pytest.mark.slow
 def test_the_count_of_gpt_by_hand() -> None:
     """What autograd keeps of a block, in floats for each token: 11 D + 4 F + H, and a mask of T floats; and of the head
     V for each scored position twice (the logits, and their log-probabilities while the loss is computed)."""
@@ -86,7 +87,7 @@ def test_the_count_of_gpt_by_hand() -> None:
     assert activations(objective, batch) == pytest.approx(by_hand, rel=0.05)
 
 
-@pytest.mark.parametrize("name", ["gpt", "bst"])
+@pytest.mark.parametrize("name", ["gpt", pytest.param("bst", marks=pytest.mark.slow)])
 def test_a_card_keeps_no_mask_in_bf16(name: str) -> None:
     """In bf16 less than on the CPU, which attends in fp32 with a mask; in fp32 the same."""
     objective = made(name)

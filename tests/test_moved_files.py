@@ -10,6 +10,7 @@ import pytest
 import shared_cases
 from command_lines import refused
 from graphml_files import document, saved
+from some_cases import others_slow
 
 from worldbench.cli.main import main
 
@@ -35,7 +36,7 @@ def scored(folder: Path) -> set[Path]:
     return set(folder.glob("result*.json"))
 
 
-@pytest.mark.parametrize("verb", ["eval", "trace"])
+@pytest.mark.parametrize("verb", others_slow(["eval", "trace"], "eval"))
 def test_a_map_that_moved(verb: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     town = saved(tmp_path, document(GRID, BOTH_WAYS), "town.graphml")
     ride = ["--env.region", "all", "--env.min_moves", "2", "--env.max_moves", "9"]
@@ -137,6 +138,7 @@ def case(name: str, folder: Path) -> Path:
     return Path(shutil.copytree(shared_cases.folder(name), folder / name))
 
 
+@pytest.mark.slow
 def test_the_case_moved_map(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     here = case("moved-map", tmp_path)
     words = [

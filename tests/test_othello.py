@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from some_cases import others_slow
 
 from worldbench.core.errors import InputError
 from worldbench.core.states import replay
@@ -131,7 +130,8 @@ def test_the_law_is_uniform_and_greedy_players_flip_the_most() -> None:
             assert np.allclose(p, 0.1 / len(flips) + 0.9 / len(best))
 
 
-@pytest.mark.parametrize("greed", others_slow([0.0, 0.9], 0.9))
+@pytest.mark.slow
+@pytest.mark.parametrize("greed", [0.0, 0.9])
 def test_impossible_boards_have_a_law_too(greed: float) -> None:
     """Hidden states with noise are decoded to boards that no game reaches, such as boards without discs in the middle.
     Damaged models ask for their law."""
@@ -173,7 +173,9 @@ def test_openings_are_held_out() -> None:
     assert len(np.unique(prompts, axis=0)) == len(prompts) <= 60
 
 
-@pytest.mark.parametrize(("size", "opening", "seed"), [(4, 8, 0), (6, 14, 0), (6, 28, 2)])
+@pytest.mark.parametrize(
+    ("size", "opening", "seed"), [(4, 8, 0), (6, 14, 0), pytest.param(6, 28, 2, marks=pytest.mark.slow)]
+)
 def test_a_game_never_ends_inside_its_opening(size: int, opening: int, seed: int) -> None:
     w = world(size=size, opening=opening)
     for split in ("train", "test"):

@@ -123,12 +123,13 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        pytest.param("WORLDBENCH RUN >&- 2>&- <&-", "", marks=pytest.mark.slow),
+        ("WORLDBENCH RUN >&- 2>&- <&-", ""),
         ("WORLDBENCH RUN 2>/dev/full", "oracle in hmm"),
-        pytest.param("WORLDBENCH RUN 2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}", "", marks=pytest.mark.slow),
+        ("WORLDBENCH RUN 2>&1 >/dev/null | true; exit ${PIPESTATUS[0]}", ""),
     ],
 )
 def test_a_closed_stream_loses_no_run(command: str, said: str, tmp_path: Path) -> None:
@@ -300,6 +301,7 @@ def test_case_recipes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--config", str(shared_cases.folder("bom") / "recipe.toml"), "--print-config"]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [40])
 def test_case_narrow_terminal(columns: int, tmp_path: Path) -> None:
     script = shared_cases.folder("narrow-terminal") / "withtty.py"

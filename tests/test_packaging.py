@@ -75,6 +75,7 @@ def test_wheel_holds_the_files_of_git_and_nothing_else(wheel_names: list[str]) -
     )
 
 
+@pytest.mark.slow
 def test_wheel_has_one_top_level_name(wheel_names: list[str]) -> None:
     tops = {name.split("/")[0] for name in wheel_names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"worldbench"}

@@ -149,6 +149,7 @@ def doubled(options: Any) -> int:
     return options.double()
 
 
+@pytest.mark.slow
 def test_a_process_that_is_started_afresh_runs_the_plugins_first(tmp_path: Path) -> None:
     """What a cell holds may be of a class of a plugin."""
     path = tmp_path / "mine.py"

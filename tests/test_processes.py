@@ -114,6 +114,7 @@ def test_a_killed_first_process_loses_only_what_came_after_the_saved_state(tmp_p
     assert tree(tmp_path / "killed") == tree(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_process_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel, "PATIENCE", timedelta(seconds=1.5))
     (code, said), (theirs, _) = start(silent, tmp_path)

@@ -93,6 +93,7 @@ def first_steps(job: Job, world: TaxiWorld, folder: Path) -> tuple[torch.Tensor,
     return torch.cat([p.detach().ravel() for p in objective.parameters()]), set(losses[0])
 
 
+@pytest.mark.slow
 def test_each_trains_its_own_way(tmp_path: Path) -> None:
     """Three steps of each: no two end in the same weights, but those that are the preset itself."""
     world = TaxiWorld(BASE_ENV)

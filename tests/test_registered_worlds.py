@@ -26,8 +26,8 @@ from worldbench.settings.presets import presets_of
 from worldbench.settings.resolve import resolve
 
 WORLDS = worlds.names()
-COSTLY = ("maze-solve", "othello")
-"""Worlds whose metrics take seconds each; they are scored in slow tests."""
+COSTLY = ("maze", "maze-solve", "othello", "path-star", "taxi")
+"""Worlds whose metrics take a second or more each; they are scored in slow tests."""
 FIELDS = [(world, field) for world in WORLDS for field in dataclasses.fields(worlds[world].load_config())]
 
 

@@ -40,6 +40,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_bytes_do_not_depend_on_the_number_of_processes(alone: Path, tmp_path: Path) -> None:
     code, said = call(*RUN, "--workers", "2", "--out", tmp_path)
     assert code == 0, said

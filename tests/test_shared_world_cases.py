@@ -13,6 +13,7 @@ from types import FrameType
 
 import pytest
 from shared_cases import CASES
+from some_cases import others_slow
 
 from worldbench.core.errors import InputError
 from worldbench.envs.hmm.config import HMMConfig
@@ -60,6 +61,13 @@ def case(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
+COSTLY = (
+    "hmm/s70.json", "hmm/v10s5.json", "hmm/v12.json", "hmm/v18s5.json", "hmm/v100.json", "hmm-many-tokens/mine.json",
+)  # fmt: skip
+"""Processes that take a second or more."""
+BY_DEFAULT = [path for path in PROCESSES if case(path) not in COSTLY]
+
+
 def absent(paths: list[Path]) -> pytest.MarkDecorator:
     return pytest.mark.skipif(
         not paths, reason="the inputs that once failed are not beside this checkout (../shared/cases)"
@@ -94,7 +102,7 @@ def refused(message: str, make: type, config: object) -> None:
 
 
 @absent(PROCESSES)
-@pytest.mark.parametrize("path", PROCESSES or [CASES], ids=case)
+@pytest.mark.parametrize("path", others_slow(PROCESSES, *BY_DEFAULT) or [CASES], ids=case)
 def test_a_process_that_once_failed(path: Path) -> None:
     config = HMMConfig(process=str(path), length=16)
     with bounded():

@@ -47,7 +47,6 @@ def made(name: str) -> Objective:
 STEPS = others_slow(
     [(name, batch) for name in TRAINED for batch in BATCHES],
     *((name, "packed") for name in TRAINED),
-    ("nextlat", "single"),
 )
 
 
@@ -76,6 +75,7 @@ def test_a_step_of_every_variant(name: str, batch: str) -> None:
     check_static_shapes(kind(config, V, CONTEXT, 0, V - 1), BATCHES[batch])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "config"), [(BST, BSTConfig(**SHAPE)), (JTP, JTPConfig(**SHAPE))])
 def test_a_step_in_parts(kind: Any, config: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (bst, jtp):

@@ -199,6 +199,7 @@ def test_known_states_are_asked_for_directly() -> None:
     assert "state_probe" in reason
 
 
+@pytest.mark.slow
 def test_the_figure_has_every_distance(world: TextWorld, tmp_path: Path) -> None:
     report = ahead_probe.METRIC.measure(Evaluation(world, Remembers(world, 2), SETTINGS))
     np.savez(tmp_path / "ahead_probe.npz", **report.arrays)  # type: ignore[arg-type]

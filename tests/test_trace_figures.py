@@ -202,10 +202,10 @@ def test_what_has_another_frontier_is_not_drawn_together(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("best", "first", "earliest"),
     [
-        ([0.1, 0.5, 0.95, 0.99, 1.0], 1, 20),  # .95 of the last one
+        pytest.param([0.1, 0.5, 0.95, 0.99, 1.0], 1, 20, marks=pytest.mark.slow),  # .95 of the last one
         ([0.1, 0.97, 0.5, 0.99, 1.0], 1, 90),  # lost once more after step 9
-        ([0.1, 0.97, 1.0, 0.7, 0.7], 1, 9),
-        ([0.1, 0.5, 0.95, 0.2, 1.0], 1, 100),
+        pytest.param([0.1, 0.97, 1.0, 0.7, 0.7], 1, 9, marks=pytest.mark.slow),
+        pytest.param([0.1, 0.5, 0.95, 0.2, 1.0], 1, 100, marks=pytest.mark.slow),
         ([0.1, 0.5, 0.95, 0.99, 1.0], None, None),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_lines import refused
+from some_cases import others_slow
 from tune_runs import TINY, recipe, tune, tunings
 
 from worldbench.cli.main import main
@@ -32,7 +33,7 @@ def test_criteria_and_their_directions() -> None:
     assert Criterion("m", "s", "higher").best([None, None]) is None
 
 
-@pytest.mark.parametrize("criterion", ["loss", "excess_loss.loss:lower", "belief_probe.r2"])
+@pytest.mark.parametrize("criterion", others_slow(["loss", "excess_loss.loss:lower", "belief_probe.r2"], "loss"))
 def test_other_criteria_score_the_same_trials(criterion: str, tuned: Path, tmp_path: Path) -> None:
     out = Path(shutil.copytree(tuned, tmp_path / "copy"))
     for folder in out.glob("tune-hmm-*"):

@@ -80,6 +80,7 @@ def test_a_model_that_is_too_sure_and_one_that_guesses_are_worse() -> None:
     assert guess["ece"].value > exact["ece"].value + 0.1
 
 
+@pytest.mark.slow
 def test_a_run_is_scored_and_drawn(tmp_path: Path) -> None:
     code, said = run(tmp_path, "--plugin", str(FILE), *SCORED, *BINS)
     assert code == 0, said

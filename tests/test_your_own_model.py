@@ -38,6 +38,7 @@ class Table(torch.nn.Module):
         return self.table(tokens)
 
 
+@pytest.mark.slow
 def test_the_code_of_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
