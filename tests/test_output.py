@@ -302,13 +302,12 @@ def test_case_recipes(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("columns", [40])
-def test_case_narrow_terminal(columns: int, tmp_path: Path) -> None:
+def test_case_narrow_terminal(tmp_path: Path) -> None:
     script = shared_cases.folder("narrow-terminal") / "withtty.py"
     environment = terminals.with_command(tmp_path)
 
     def printed(*words: str) -> str:
-        argv = ["python3", str(script), str(columns), "worldbench", *words]
+        argv = ["python3", str(script), "40", "worldbench", *words]
         done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=True, env=environment)
         assert "rc 0" in done.stdout
         assert "…" not in done.stdout

@@ -19,7 +19,7 @@ from worldbench.records.reading import read, write
 from worldbench.runs.config_file import load_job
 from worldbench.settings.resolve import resolve
 from worldbench.studies.tune.criterion import Criterion
-from worldbench.studies.tune.tuning import trial_job
+from worldbench.studies.tune.plan import trial_job
 from worldbench.training import curve
 
 OVERTRAINED = [

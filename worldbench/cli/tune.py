@@ -21,8 +21,8 @@ def add_arguments(parser: Parser) -> None:
     """The options of the verb."""
     parser.groups = ("env", "data", "model", "train", "eval")
     parser.usage = (
-        "worldbench tune WORLD --models NAME.. [--trials N] [--seeds K] [--halving K] [--criterion SCORE] "
-        "[--workers N] [--preset NAME] [--out FOLDER] [options below]"
+        "worldbench tune WORLD --models NAME.. [--trials N] [--seeds K] [--halving K] [--further N] "
+        "[--criterion SCORE] [--workers N] [--preset NAME] [--out FOLDER] [options below]"
     )
     add = parser.add_argument
     add(
@@ -44,6 +44,11 @@ def add_arguments(parser: Parser) -> None:
         "--halving", type=int, default=1, metavar="K",
         help="first train every trial with 1/K of the steps on one seed; then train 1/K of the trials (the preset and "
         "the best others) with all steps on all seeds (default 1: train every trial in full)",
+    )  # fmt: skip
+    add(
+        "--further", type=int, default=0, metavar="N",
+        help="afterwards train N more trials of each model, all steps and all seeds, with settings drawn near its best "
+        "trial (default 0)",
     )  # fmt: skip
     add(
         "--criterion", metavar="METRIC[.SCORE]",
@@ -72,7 +77,9 @@ def run(arguments: argparse.Namespace) -> int:
     from worldbench.studies.tune.report import TuningSettings, show
     from worldbench.studies.tune.tuning import tune
 
-    settings = TuningSettings(arguments.trials, arguments.seeds, arguments.criterion, arguments.halving)
+    settings = TuningSettings(
+        arguments.trials, arguments.seeds, arguments.criterion, arguments.halving, arguments.further
+    )
     display = Display(quiet=arguments.quiet)
     paths = tune(jobs_of(arguments, choice, names), settings, arguments.out, display, jobs.workers_of(arguments))
     show(paths)

@@ -17,12 +17,14 @@ def cell(record: Head) -> str:
 
 def spent(record: Head) -> dict[str, Any]:
     """The parts of the budget that must agree for two results to share a row. The file with the trials may differ.
-    `halving` is named only where there was one, so keys of results without it are those of older versions."""
+    `halving` and `further` are named only where there were some: the keys of other results are those of older
+    versions."""
     tuning = record.tuning
     if tuning is None:
         return {}
-    halved = {"halving": tuning.halving} if tuning.halving > 1 else {}
-    return {"trials": tuning.trials, "seeds": tuning.seeds, "criterion": tuning.criterion, **halved}
+    named = {"trials": tuning.trials, "seeds": tuning.seeds, "criterion": tuning.criterion}
+    named |= {"halving": tuning.halving} if tuning.halving > 1 else {}
+    return named | ({"further": tuning.further} if tuning.further else {})
 
 
 def refuse_reporting(record: Head, path: Path | None = None) -> None:

@@ -43,11 +43,12 @@ class TunedModel(Part, frozen=True, kw_only=True):
 
 class Amount(Part, frozen=True, kw_only=True):
     """Number of trials, and of seeds of each trial. halving: 1 if every trial is trained in full; else only 1 / halving
-    of the trials are, after a short training of all."""
+    of the trials are, after a short training of all. further: trials near the best of them, trained in full."""
 
     trials: Count
     seeds: Count
     halving: Count = 1
+    further: Count = 0
 
 
 class Short(Part, frozen=True, kw_only=True):
@@ -83,6 +84,14 @@ class Bounds(Part, frozen=True, kw_only=True):
     high: float
 
 
+class Further(Part, frozen=True, kw_only=True):
+    """Trials near the best of the first ones. space: their ranges, around its settings. trials: trained in full; their
+    numbers go on from those of the first ones."""
+
+    space: dict[str, Bounds]
+    trials: list[Trial]
+
+
 class Best(Part, frozen=True, kw_only=True):
     trial: Count
     value: Real
@@ -91,7 +100,8 @@ class Best(Part, frozen=True, kw_only=True):
 
 class Tuning(Record, frozen=True, kw_only=True):
     """All trials of a tuning. best: None if no trial has a finite value. short: the short trainings that chose which
-    trials are trained in full, and are in `trials`; None if every trial is trained in full."""
+    trials are trained in full, and are in `trials`; None if every trial is trained in full. further: the trials that
+    were drawn near the best of `trials`; None if there were none."""
 
     kind: ClassVar[str] = "tuning"
     marks: ClassVar[tuple[str, ...]] = ("trials", "space")
@@ -111,6 +121,17 @@ class Tuning(Record, frozen=True, kw_only=True):
     trials: list[Trial]
     environment: Environment
     short: Short | None = None
+    further: Further | None = None
+
+    @property
+    def full(self) -> list[Trial]:
+        """Every trial that was trained in full, in the order of the numbers."""
+        return [*self.trials, *(self.further.trials if self.further is not None else ())]
+
+    @property
+    def trained(self) -> list[Trial]:
+        """The outcomes of all trainings, the short ones first. A trial that was trained twice is there twice."""
+        return [*(self.short.trials if self.short is not None else ()), *self.full]
 
     def __post_init__(self) -> None:
         check_world(self.world)
@@ -123,7 +144,8 @@ class Tuning(Record, frozen=True, kw_only=True):
             raise ValueError(f"the trials that were trained in full are not some of all, the preset first: {numbers}")
         if (self.short is None) != (self.budget.halving == 1):
             raise ValueError(f"`short` does not agree with a halving of {self.budget.halving}")
-        if self.best is not None and (self.best.trial, self.best.value) not in [
-            (t.trial, t.value) for t in self.trials
-        ]:
+        more = [t.trial for t in self.further.trials] if self.further is not None else []
+        if more != list(range(len(every), len(every) + self.budget.further)):
+            raise ValueError(f"`further` does not hold {self.budget.further} trials, numbered from {len(every)}")
+        if self.best is not None and (self.best.trial, self.best.value) not in [(t.trial, t.value) for t in self.full]:
             raise ValueError("`best` is not one of the trials")

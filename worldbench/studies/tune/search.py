@@ -22,6 +22,8 @@ COORDINATES = 32
 """Dimensions of the Sobol sequence that all objectives use. The first ones are the shared settings. The weights of
 an objective follow, in the order of its fields."""
 DIGITS = 3
+NARROWER = 0.5
+"""The ranges of further trials have this share of the width of the first ones, on the logarithmic scale."""
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,33 @@ def draws(ranges: list[Range], trials: int) -> list[dict[str, float]]:
     The other trials are points of one scrambled Sobol sequence (Sobol 1967; Owen, J. Complexity 1998). So trial t
     has the same learning rate and weight decay for all objectives whose presets agree.
     """
+    return [{r.option: r.start for r in ranges}, *_points(ranges, trials - 1, "settings")]
+
+
+def around(ranges: list[Range], best: dict[str, float]) -> list[Range]:
+    """The ranges of further trials, with the settings `best` in the middle. They are narrower than the first ranges,
+    but go beyond them where the best value lies near an end."""
+    found = []
+    for r in ranges:
+        start, factor = best[r.option], (r.high / r.start) ** NARROWER
+        found.append(Range(r.option, start, start / factor, start * factor, r.coordinate))
+    return found
+
+
+def more_draws(ranges: list[Range], trials: int) -> list[dict[str, float]]:
+    """The settings of further trials: the same points of one sequence for all objectives, each in its own ranges. With
+    more trials, the first ones stay."""
+    return _points(ranges, trials, "further")
+
+
+def _points(ranges: list[Range], n: int, name: str) -> list[dict[str, float]]:
+    """The first n points of a scrambled Sobol sequence, in the ranges."""
     import numpy as np
     from scipy.stats import qmc
 
     # scipy spawns generators from this one, so it cannot be made from a Philox key. scipy 1.15 renamed the argument to
     # rng and still accepts seed.
-    rng = np.random.default_rng(streams.integer("tune", "settings"))
+    rng = np.random.default_rng(streams.integer("tune", name))
     sequence = qmc.Sobol(COORDINATES, scramble=True, seed=rng)  # type: ignore[call-arg]
-    points = sequence.random_base2(max(trials - 2, 0).bit_length())
-    return [
-        {r.option: r.start for r in ranges},
-        *({r.option: r.at(p[r.coordinate]) for r in ranges} for p in points[: trials - 1]),
-    ]
+    points = sequence.random_base2(max(n - 1, 0).bit_length())
+    return [{r.option: r.at(p[r.coordinate]) for r in ranges} for p in points[:n]]

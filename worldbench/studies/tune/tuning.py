@@ -10,9 +10,8 @@ record and is never chosen.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +29,15 @@ from worldbench.runs.config_file import write_config
 from worldbench.runs.display import Display
 from worldbench.runs.manifest import manifest
 from worldbench.runs.pool import Cell, Pool
-from worldbench.runs.prepared import Prepared, identify, prepare, prepare_beside
+from worldbench.runs.prepared import Prepared, prepare, prepare_beside
 from worldbench.runs.processes import pool_of
 from worldbench.runs.weights import build, train
 from worldbench.settings.job import Job
 from worldbench.studies.tune.criterion import Criterion
-from worldbench.studies.tune.halving import finalists, short_job
+from worldbench.studies.tune.halving import short_job
+from worldbench.studies.tune.plan import Planned, full_plan, further_plan, further_ranges, short_plan, trainings
 from worldbench.studies.tune.report import (
+    Outcomes,
     Tuned,
     TuningSettings,
     record_of,
@@ -85,68 +86,62 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
             if tuned not in left:
                 display.say(f"done already: {tuned.path}")
         shown = display if workers == 1 else display.quieter()
-        short: dict[str, list[Trial]] = {tuned.job.model: [] for tuned in left}
-        for tuned, trial in _trials(pool, _short_plan(left), criterion, out / TRIALS, shown):
-            short[tuned.job.model].append(trial)
-            steps = counted(tuned.short[0].job.value("train.steps"), "step")
-            _say(tuned, trial, f"{settings.trials}, {steps}", criterion, display)
-        plan = [
-            (tuned, number, tuned.runs[number])
-            for tuned in left
-            for number in _chosen(tuned, short[tuned.job.model], criterion, settings)
-        ]
-        full: dict[str, list[Trial]] = {tuned.job.model: [] for tuned in left}
-        for tuned, trial in _trials(pool, plan, criterion, out / TRIALS, shown):
-            name, wanted = tuned.job.model, sum(planned is tuned for planned, _, _ in plan)
-            full[name].append(trial)
-            _say(tuned, trial, str(settings.trials), criterion, display)
-            if len(full[name]) == wanted:
-                done, first = _in_order(full[name]), _in_order(short[name])
-                write(tuned.path, record_of(tuned, criterion, settings, shared, first, done))
-                write_recipe(tuned)
+
+        def trained(plan: list[Planned], of: str) -> Iterator[tuple[Tuned, list[Trial]]]:
+            """Trains a plan. Yields the trials of a tuning, in order, when the last of them is finished."""
+            ended: dict[str, list[Trial]] = {}
+            for planned, trial in _trials(pool, plan, criterion, out / TRIALS, shown):
+                own = ended.setdefault(planned.tuned.job.model, [])
+                own.append(trial)
+                _say(planned, trial, of, criterion, display)
+                if len(own) == sum(other.tuned is planned.tuned for other in plan):
+                    yield planned.tuned, sorted(own, key=lambda trial: trial.trial)
+
+        def finish(tuned: Tuned, outcomes: Outcomes) -> None:
+            write(tuned.path, record_of(tuned, criterion, settings, shared, outcomes))
+            write_recipe(tuned)
+
+        trials = str(settings.trials)
+        short = {tuned.job.model: done for tuned, done in trained(short_plan(left), trials)}
+        full: dict[str, list[Trial]] = {}
+        for tuned, done in trained(full_plan(left, short, criterion, settings), trials):
+            full[tuned.job.model] = done
+            if not settings.further:
+                finish(tuned, Outcomes(short.get(tuned.job.model, []), done, [], []))
+        if settings.further:
+            ranges = {tuned.job.model: further_ranges(tuned, full[tuned.job.model], criterion) for tuned in left}
+            plan = further_plan(left, ranges, criterion, settings)
+            for tuned, done in trained(plan, str(settings.trials + settings.further)):
+                name = tuned.job.model
+                finish(tuned, Outcomes(short.get(name, []), full[name], done, ranges[name]))
         for tuned in tunings:
             if not tuned.recipe.exists():
                 write_recipe(tuned)
     return [tuned.path for tuned in tunings]
 
 
-Plan = list[tuple[Tuned, int, list[Prepared]]]
-"""Trials to train: of which tuning, the number of the trial, and its trainings."""
-
-
-def _short_plan(tunings: list[Tuned]) -> Plan:
-    return [(tuned, number, [run]) for tuned in tunings for number, run in enumerate(tuned.short)]
-
-
-def _chosen(tuned: Tuned, short: list[Trial], criterion: Criterion, settings: TuningSettings) -> list[int]:
-    """The trials that are trained in full."""
-    if not tuned.short:
-        return list(range(settings.trials))
-    return finalists([trial.value for trial in _in_order(short)], criterion, settings.halving)
-
-
-def _in_order(trials: list[Trial]) -> list[Trial]:
-    return sorted(trials, key=lambda trial: trial.trial)
-
-
-def _trials(pool: Pool, plan: Plan, criterion: Criterion, out: Path, display: Display) -> Iterator[tuple[Tuned, Trial]]:
+def _trials(
+    pool: Pool, plan: list[Planned], criterion: Criterion, out: Path, display: Display
+) -> Iterator[tuple[Planned, Trial]]:
     """Trains the trials of a plan, and yields each one when its last training is finished."""
-    named = {tuned.cell(number, run): (tuned, number, runs, run) for tuned, number, runs in plan for run in runs}
-    cells = [Cell(name, _attempt, (run, criterion, out, display)) for name, (_, _, _, run) in named.items()]
+    named = {one.tuned.cell(one.number, run): (one, run) for one in plan for run in one.runs}
+    cells = [Cell(name, _attempt, (run, criterion, out, display)) for name, (_, run) in named.items()]
     attempts: dict[str, TrialRun] = {}
     for cell, attempt in pool.finished(cells):
         attempts[cell.name] = attempt
-        tuned, number, runs, _ = named[cell.name]
-        own = [attempts.get(tuned.cell(number, run)) for run in runs]
-        finished = [one for one in own if one is not None]
-        if len(finished) == len(runs):
-            yield tuned, _trial(number, tuned.drawn[number], finished, criterion)
+        one, _ = named[cell.name]
+        own = [attempts.get(one.tuned.cell(one.number, run)) for run in one.runs]
+        finished = [attempt for attempt in own if attempt is not None]
+        if len(finished) == len(one.runs):
+            yield one, _trial(one.number, one.settings, finished, criterion)
 
 
-def _say(tuned: Tuned, trial: Trial, of: str, criterion: Criterion, display: Display) -> None:
-    which = f"trial {trial.trial} ({'the preset; ' if not trial.trial else ''}{trial.trial + 1} of {of})"
+def _say(planned: Planned, trial: Trial, of: str, criterion: Criterion, display: Display) -> None:
+    steps = planned.runs[0].job.value("train.steps")
+    short = f", {counted(steps, 'step')}" if planned.runs[0] in planned.tuned.short else ""
+    which = f"trial {trial.trial} ({'the preset; ' if not trial.trial else ''}{trial.trial + 1} of {of}{short})"
     value = f"{settings_text(trial.settings)}: {criterion.name} {value_text(trial.value)}"
-    display.say(f"{tuned.job.model} {which}: {value}")
+    display.say(f"{planned.tuned.job.model} {which}: {value}")
 
 
 def _untrained(prepared: Prepared) -> Any:
@@ -176,29 +171,18 @@ def _rows(documents: Documents) -> np.ndarray:
     return tokens.view([("", tokens.dtype)] * tokens.shape[1])[:, 0]
 
 
-def trial_job(job: Job, settings: dict[str, float], seed: int, criterion: Criterion) -> Job:
-    """One training of one trial: its drawn settings, and seeds reserved for tuning. Only the last weights are kept,
-    unless the weights to score are chosen among several (`train.scored_step least_loss`)."""
-    judged = {f"eval.{name}": value for name, value in criterion.evaluation().items()}
-    kept = {} if job.groups["train"].scored_step == "least_loss" else {"train.checkpoints": 1}
-    changes = {**settings, **kept, "eval.seed": TUNING_SEEDS[0], **judged}
-    return dataclasses.replace(job.changed(changes), seed=seed)
-
-
 def _tuned(prepared: Prepared, job: Job, criterion: Criterion, settings: TuningSettings, out: Path) -> Tuned:
     ranges, seeds = space(prepared.job), TUNING_SEEDS[: settings.seeds]
     drawn = draws(ranges, settings.trials)
-
-    def trials(job: Job, seeds: Sequence[int]) -> list[list[Prepared]]:
-        return [[identify(trial_job(job, c, seed, criterion), prepared.world) for seed in seeds] for c in drawn]
-
-    runs, short = trials(prepared.job, seeds), []
+    runs, short = trainings(prepared, prepared.job, drawn, seeds, criterion), []
     if settings.halving > 1:
-        short = [run for (run,) in trials(short_job(prepared.job, settings.halving), seeds[:1])]
+        few = short_job(prepared.job, settings.halving)
+        short = [run for (run,) in trainings(prepared, few, drawn, seeds[:1], criterion)]
     key = [
         TUNING_VERSION,
         [[r.training for r in trial] for trial in runs],
         *([[r.training for r in short]] if short else []),
+        *([f"further {settings.further}"] if settings.further else []),
         runs[0][0].evaluation,
         prepared.job.groups["eval"].seed,
         criterion.name,
