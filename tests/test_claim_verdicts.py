@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from made_up_claims import HIGH, LOW, WIDE, both, claim, run
@@ -188,6 +189,11 @@ def test_a_search_with_halving_has_another_budget() -> None:
     assert row.reason == "the tuning budgets are not equal, so a difference may come from tuning"
     assert settings_key(run("gpt", 0, 0.5, tuning=full)) != settings_key(run("gpt", 0, 0.5, tuning=halved))
     assert spent(records[-1]) == {"trials": 24, "seeds": 2, "criterion": "excess_loss.kl"}
+    more = msgspec.structs.replace(full, further=4)
+    (row,) = judge_records([claim()], [*both(HIGH, [], tuning=more), *both([], LOW, tuning=full)])
+    assert (row.tuned_a, row.tuned_b) == ("24x2+4", "24x2")
+    assert row.reason == "the tuning budgets are not equal, so a difference may come from tuning"
+    assert settings_key(run("gpt", 0, 0.5, tuning=full)) != settings_key(run("gpt", 0, 0.5, tuning=more))
 
 
 def test_the_same_runs_under_two_evaluations_count_once() -> None:

@@ -1,5 +1,5 @@
-"""The intervals of scores hold the truth as often as they say: on synthetic data, and in a few small evaluations. All
-metrics, over many evaluations: test_coverage_worlds.py (slow)."""
+"""The intervals of scores hold the truth as often as they say: on synthetic data, and in a few small
+evaluations (slow). All metrics, over many evaluations: test_coverage_worlds.py (slow or long)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A training step never reads the device: every objective, on packed rows and on rows of one document."""
+"""A training step never reads the device: every objective, on packed rows and (slow) on rows of one document."""
 
 from __future__ import annotations
 

@@ -145,8 +145,8 @@ def test_a_best_value_near_the_end_of_its_range_is_named() -> None:
         assert at_edge(one) == ({} if side is None else {"train.learning_rate": side})
         for line in edge_lines([one]):
             assert line.startswith("gpt: the best train.learning_rate lies near")
-            assert line.endswith("tune all models again: --further 4")
-            assert f"near the {side} end of its range, 0.0001 to 0.01" in line
+            assert line.endswith("for all models with --further 4; finished trials are not trained again")
+            assert f"near the {side} end of what was searched, 0.0001 to 0.01" in line
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def test_it_is_the_best_trial_of_its_record(name: str) -> None:
         record.world["world"], record.preset, record.model.name,
     )  # fmt: skip
     budget = Budget.parse(recipe["tuned"])
-    assert (budget.trials, budget.seeds, budget.halving) == (
-        record.budget.trials, record.budget.seeds, record.budget.halving,
+    assert (budget.trials, budget.seeds, budget.halving, budget.further) == (
+        record.budget.trials, record.budget.seeds, record.budget.halving, record.budget.further,
     )  # fmt: skip
     for group, values in record.config.items():
         for option, value in values.items():

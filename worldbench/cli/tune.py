@@ -47,8 +47,8 @@ def add_arguments(parser: Parser) -> None:
     )  # fmt: skip
     add(
         "--further", type=int, default=0, metavar="N",
-        help="afterwards train N more trials of each model, all steps and all seeds, with settings drawn near its best "
-        "trial (default 0)",
+        help="then train N more trials of each model, with all steps on all seeds; their settings are drawn near the "
+        "best trial of the model (default 0)",
     )  # fmt: skip
     add(
         "--criterion", metavar="METRIC[.SCORE]",

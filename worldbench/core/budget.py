@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -15,7 +16,7 @@ TUNING_SEEDS = range(1_000_000, 1_001_000)
 class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """The tuning behind a run's settings.
 
-    trials: how many settings were tried, the preset included.
+    trials: how many settings the first search tried, the preset included.
     seeds: training seeds of each trial that was trained in full.
     criterion: the score that chose the settings.
     record: the first 16 hex digits of the SHA-256 of the `tuning.json` that holds every trial.
@@ -48,12 +49,23 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
             example = "16x2,excess_loss.kl,0123456789abcdef"
             raise InputError(
                 f"{text!r} is not a tuning budget; `worldbench tune` writes one as TRIALSxSEEDS,CRITERION,RECORD, "
-                f"for example {example}"
+                f"for example {example}, or 24/6x2+4,.. for a search with --halving 6 and --further 4"
             )
         return cls(int(found[1]), int(found[3]), found[5], found[6], int(found[2] or 1), int(found[4] or 0))
 
     def __str__(self) -> str:
         return f"{self.cell},{self.criterion},{self.record}"
+
+    @property
+    def parts(self) -> dict[str, Any]:
+        """The fields, for the name of a run folder. `further` is left out where it is 0: folders from before it existed
+        keep their names."""
+        return {name: value for name, value in msgspec.structs.asdict(self).items() if name != "further" or value}
+
+    @property
+    def settings(self) -> int:
+        """How many settings were tried in all."""
+        return self.trials + self.further
 
     @property
     def cell(self) -> str:
@@ -70,7 +82,7 @@ class Budget(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
             part = f"1/{self.halving}"
             how.append(f"all of them with {part} of the steps on one seed, and the best {part} in full")
         if self.further:
-            how.append(f"then {self.further} more near the best one")
+            how.append(f"and {self.further} further near the best one, in full")
         return f"{said} ({', '.join(how)})" if how else said
 
 

@@ -41,7 +41,8 @@ def _about(record: Record) -> str:
         case Arithmetic():
             return record.device
         case Tuning():
-            return f"{record.model.name} in {record.world['world']}, {counted(len(record.trials), 'trial')}"
+            trials = counted(record.budget.trials + record.budget.further, "trial")
+            return f"{record.model.name} in {record.world['world']}, {trials}"
         case TrialRun():
             return f"of {record.folder}" + (f", failed: {record.failed}" if record.failed else "")
         case Check():

@@ -146,6 +146,9 @@ class Tuning(Record, frozen=True, kw_only=True):
             raise ValueError(f"`short` does not agree with a halving of {self.budget.halving}")
         more = [t.trial for t in self.further.trials] if self.further is not None else []
         if more != list(range(len(every), len(every) + self.budget.further)):
-            raise ValueError(f"`further` does not hold {self.budget.further} trials, numbered from {len(every)}")
+            asked = f"the budget asks for {self.budget.further}, numbered from {len(every)}"
+            raise ValueError(f"the trials of `further` are {more}; {asked}")
+        if (self.further is None) != (self.budget.further == 0):
+            raise ValueError("`further` is there, but the budget asks for no further trials")
         if self.best is not None and (self.best.trial, self.best.value) not in [(t.trial, t.value) for t in self.full]:
             raise ValueError("`best` is not one of the trials")

@@ -10,8 +10,6 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from worldbench.core.errors import InputError
 from worldbench.core.eval_config import evaluation_fields, foreign
 from worldbench.core.files import identity_hash
@@ -69,7 +67,7 @@ class Prepared:
         replace each other."""
         seed = f"-s{self.job.seed}" if self.job.seeded else ""
         tuned = self.job.tuned
-        budget = "" if tuned is None else f"-tuned-{identity_hash({'tuning': msgspec.structs.asdict(tuned)})[:8]}"
+        budget = "" if tuned is None else f"-tuned-{identity_hash({'tuning': tuned.parts})[:8]}"
         return out / f"{self.job.world}-{self.job.model}-{self.job.preset}{seed}-{self.training[:10]}{budget}"
 
 

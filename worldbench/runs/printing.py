@@ -56,7 +56,7 @@ def _title(record: Head) -> str:
     if record.seed is not None:
         title += f", seed {record.seed}"
     if record.tuning is not None:
-        title += f", tuned in {record.tuning.trials} trials ({record.tuning.cell})"
+        title += f", tuned in {record.tuning.settings} trials ({record.tuning.cell})"
     return title
 
 

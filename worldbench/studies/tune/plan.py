@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worldbench.core.budget import TUNING_SEEDS
+from worldbench.core.errors import InputError
 from worldbench.records.tuning import Trial
 from worldbench.runs.prepared import Prepared, identify
 from worldbench.settings.job import Job
@@ -47,6 +48,18 @@ def further_ranges(tuned: Tuned, full: list[Trial], criterion: Criterion) -> lis
     """The ranges of further trials: around the best one, or around the preset if no trial has a finite value."""
     best = best_of(full, criterion)
     return around(tuned.ranges, tuned.drawn[0] if best is None else best.settings)
+
+
+def check_further(tuned: Tuned) -> None:
+    """Raises InputError if a further trial may draw a setting that the model or the training refuses: the best trial
+    may lie at either end of the first ranges."""
+    for end in (0.0, 1.0):
+        ends = around(tuned.ranges, {r.option: r.at(end) for r in tuned.ranges})
+        for option, value in ((r.option, r.at(end)) for r in ends):
+            try:
+                tuned.prepared.job.changed({option: value})
+            except InputError as error:
+                raise InputError(f"with --further, {option} may be as far as {value:g}: {error}") from None
 
 
 def further_plan(

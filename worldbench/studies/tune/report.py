@@ -243,12 +243,16 @@ def edge_lines(records: list[Tuning]) -> list[str]:
     """A line for every setting of a best trial that lies near an end of its range, with the option to search on."""
     lines = []
     for r in records:
-        for option, side in at_edge(r).items() if r.best is not None else ():
+        for option, side in at_edge(r).items():
             low, high = searched(r, option)
-            more = f"--{option} {r.best.settings[option]:g}" if r.further is not None else f"--further {FURTHER}"
+            beyond = (
+                f"repeat the command for all models with --further {FURTHER}; finished trials are not trained again"
+            )
+            if r.further is not None and r.best is not None:
+                beyond = f"tune all models again, with --{option} {r.best.settings[option]:g}"
             lines.append(
-                f"{r.model.name}: the best {option} lies near the {side} end of its range, {low:g} to {high:g}; to "
-                f"search further, tune all models again: {more}"
+                f"{r.model.name}: the best {option} lies near the {side} end of what was searched, {low:g} to "
+                f"{high:g}; to search beyond, {beyond}"
             )
     return lines
 

@@ -35,7 +35,15 @@ from worldbench.runs.weights import build, train
 from worldbench.settings.job import Job
 from worldbench.studies.tune.criterion import Criterion
 from worldbench.studies.tune.halving import short_job
-from worldbench.studies.tune.plan import Planned, full_plan, further_plan, further_ranges, short_plan, trainings
+from worldbench.studies.tune.plan import (
+    Planned,
+    check_further,
+    full_plan,
+    further_plan,
+    further_ranges,
+    short_plan,
+    trainings,
+)
 from worldbench.studies.tune.report import (
     Outcomes,
     Tuned,
@@ -56,7 +64,7 @@ new."""
 
 def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display, workers: int = 1) -> list[Path]:
     """Tunes each job. The jobs differ only in the model. Returns the paths of their `tuning.json`. All jobs are
-    checked before the first training starts.
+    checked before the first training starts, also with the largest and the smallest settings of further trials.
 
     workers: how many trainings run at the same time. The results do not depend on it.
 
@@ -78,6 +86,8 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
     for p in prepared:
         criterion.require(p, _untrained(p))
     tunings = [_tuned(p, job, criterion, settings, out) for p, job in zip(prepared, jobs)]
+    for tuned in tunings if settings.further else ():
+        check_further(tuned)
     with contextlib.ExitStack() as held:
         for tuned in sorted(tunings, key=lambda tuned: tuned.folder):
             held.enter_context(lock(make_folder(tuned.folder), wait=True, say=display.say))
@@ -101,7 +111,7 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
             write(tuned.path, record_of(tuned, criterion, settings, shared, outcomes))
             write_recipe(tuned)
 
-        trials = str(settings.trials)
+        trials = str(settings.trials + settings.further)
         short = {tuned.job.model: done for tuned, done in trained(short_plan(left), trials)}
         full: dict[str, list[Trial]] = {}
         for tuned, done in trained(full_plan(left, short, criterion, settings), trials):
@@ -111,7 +121,7 @@ def tune(jobs: list[Job], settings: TuningSettings, out: Path, display: Display,
         if settings.further:
             ranges = {tuned.job.model: further_ranges(tuned, full[tuned.job.model], criterion) for tuned in left}
             plan = further_plan(left, ranges, criterion, settings)
-            for tuned, done in trained(plan, str(settings.trials + settings.further)):
+            for tuned, done in trained(plan, trials):
                 name = tuned.job.model
                 finish(tuned, Outcomes(short.get(name, []), full[name], done, ranges[name]))
         for tuned in tunings:
